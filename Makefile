@@ -1,0 +1,88 @@
+# Everything a developer runs. The virtual environment in .venv is made by the first target that
+# needs it, and made anew only when pyproject.toml has changed: later runs need no network.
+
+SHELL := /bin/sh
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/pyproject.toml
+PIP := --quiet --disable-pip-version-check --no-input --root-user-action=ignore
+
+# The first interpreter that is new enough; `make PYTHON=/path/to/python3.13 ...` chooses another.
+PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && echo $$p && break; \
+	done)
+
+# Windows where there is a screen to show them on, pictures only where there is none.
+SCREEN := $(DISPLAY)$(WAYLAND_DISPLAY)$(filter Darwin,$(shell uname -s))
+HEADLESS := $(if $(SCREEN),,--headless)
+
+SEED ?=
+SEEDS ?= 20
+TICKS ?= 2000
+N ?= 100000
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help environment demo test lint types coverage soak fuzz perf clean
+
+help:
+	@echo 'make demo                          two players in one game of Pong; picture in demo.png'
+	@echo 'make test [ARGS=tests/unit]        all tests'
+	@echo 'make lint | types                  ruff | mypy --strict and pyright'
+	@echo 'make coverage                      branch coverage of the core, at least 95 %'
+	@echo 'make soak [SEED= SEEDS= TICKS=]    simulated worlds under faults; SEED= runs one again'
+	@echo 'make fuzz [N=]                     N bad datagrams into server and client'
+	@echo 'make perf                          performance beside a floor, as ratios'
+	@echo 'make clean                         remove .venv, caches and build results'
+
+# What .venv was made from is kept in it: a checkout that only gives pyproject.toml a new date needs
+# no network. A stale environment is rebuilt, not patched: what was asked for once must go too.
+$(READY): pyproject.toml
+	@cmp -s pyproject.toml $@ && touch $@ || $(MAKE) --no-print-directory environment
+
+environment:
+	@test -n "$(PYTHON)" || { echo 'ecsnet needs Python 3.11 or newer: make PYTHON=...' >&2; exit 2; }
+	@echo "making $(VENV) with $(PYTHON) (once; needs the network) ..."
+	@rm -rf $(VENV)
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install $(PIP) --upgrade 'pip>=25.1'
+	@$(BIN)/python -m pip install $(PIP) --group dev --editable '.[pygame]'
+	@cp pyproject.toml $(READY)
+
+demo: $(READY)
+	$(BIN)/ecsnet demo pong $(HEADLESS) --seconds 10 --clients 2 --screenshot demo.png
+
+test: $(READY)
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(READY)
+	$(BIN)/mypy
+	$(BIN)/pyright --pythonpath $(BIN)/python
+
+coverage: $(READY)
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest -q tests/unit tests/simulation $(ARGS)
+	$(BIN)/coverage report
+	@echo '--- the core:'
+	$(BIN)/coverage report --fail-under=95 \
+		--include='ecsnet/schema/*,ecsnet/session/*,ecsnet/replication/*,ecsnet/world.py'
+
+soak: $(READY)
+	$(BIN)/python tests/simulation/soak.py --seeds $(SEEDS) --ticks $(TICKS) $(if $(SEED),--seed $(SEED))
+
+fuzz: $(READY)
+	$(BIN)/python tests/fuzz/run.py --count $(N) $(if $(SEED),--seed $(SEED))
+
+perf: $(READY)
+	$(BIN)/python -m perf tick
+	$(BIN)/python -m perf response
+	$(BIN)/python -m perf size
+
+clean:
+	rm -rf $(VENV) build dist htmlcov .coverage .coverage.* .hypothesis
+	rm -rf .mypy_cache .pytest_cache .ruff_cache demo*.png demo*.log
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,675 @@
+"""Sessions on one side, simulations on the other, and what goes between them.
+
+A host has no socket and no clock: datagrams come in through `Host.receive`, go out through a
+function that it is given, and `Host.tick` is called when a tick is due. Joins, leaves and commands
+reach a simulation at its tick boundaries only. When the machine cannot keep up, time is dropped:
+ticks that are long overdue never run.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from enum import Enum
+from typing import TypeAlias, TypeVar, cast
+
+import msgspec
+
+from ecsnet.commands import Entry, Inbox, input_gate
+from ecsnet.components import Owner, Player
+from ecsnet.greeting import (
+    WIRE_VERSION,
+    Hello,
+    SchemaDiffers,
+    SchemaOffer,
+    Welcome,
+    is_name,
+    printable,
+)
+from ecsnet.replication.interest import Interest
+from ecsnet.replication.replicator import BANDWIDTH, Replicator
+from ecsnet.replication.viewer import Viewer
+from ecsnet.replication.wire import Resync
+from ecsnet.schema import Gate, Schema, encode
+from ecsnet.session.clock import SlackMeter
+from ecsnet.session.connection import TIMEOUT, Connection, Listener, Reason
+from ecsnet.session.session import Session
+from ecsnet.simulation import Join, Recipe, Simulation
+from ecsnet.transport.address import Address
+
+__all__ = ["Guest", "Host", "HostStats", "Stage"]
+
+logger = logging.getLogger("ecsnet.server")
+
+MESSAGE_LIMIT = 4096
+"""Bytes in the longest reliable message taken from a client."""
+
+PACKET_RATE = 300.0
+BYTE_RATE = 128 * 1024.0
+MESSAGE_RATE = 30.0
+"""What a client may send in a second, with a burst of two seconds."""
+
+GREETING_SECONDS = 10.0
+"""How long a client may take from its connection to its part in the game."""
+
+REPORT_SECONDS = 0.25
+"""How often a client is told how its commands arrived."""
+
+CATCH_UP_SECONDS = 0.1
+"""How much overdue time is caught up; what is beyond it is dropped."""
+
+_CHECK_SECONDS = 0.1
+_OFFER_ALLOWANCE = 16 * 1024  # bytes streamed a tick to a client that is not in the game yet
+
+T = TypeVar("T")
+
+Send: TypeAlias = Callable[[bytes, Address], None]
+"""Sends a datagram to an address."""
+
+_FromClient: TypeAlias = Hello | SchemaDiffers | Resync
+
+
+class _State(Enum):
+    GREETING = "greeting"
+    OFFERED = "offered"
+    JOINING = "joining"
+    JOINED = "joined"
+    GONE = "gone"
+
+
+@dataclass(slots=True)
+class HostStats:
+    """What a host did so far; for log lines, demos and measurements.
+
+    Attributes:
+        ticks: Ticks run, of all simulations.
+        dropped_ticks: Ticks that never ran because they were long overdue.
+        clients: Players in the game now.
+        joined: Players who ever joined.
+        datagrams_sent: Datagrams sent.
+        datagrams_received: Datagrams received, sound or not.
+        bytes_sent: Bytes in the former.
+        bytes_received: Bytes in the latter.
+        commands_applied: Commands handed to ticks; see `ecsnet.commands.Inbox`, as for the rest.
+        commands_expired: Actions that were dropped because too many waited.
+        commands_superseded: Held commands that a newer one replaced before their tick.
+        commands_rejected: Commands that could not be used.
+    """
+
+    ticks: int = 0
+    dropped_ticks: int = 0
+    clients: int = 0
+    joined: int = 0
+    datagrams_sent: int = 0
+    datagrams_received: int = 0
+    bytes_sent: int = 0
+    bytes_received: int = 0
+    commands_applied: int = 0
+    commands_expired: int = 0
+    commands_superseded: int = 0
+    commands_rejected: int = 0
+
+
+class Guest:
+    """One client of a host, from its connection to its end.
+
+    Attributes:
+        connection: Its connection.
+        session: Its session.
+        address: Where its datagrams come from.
+        name: What the player is called; empty before it said so.
+        player_id: Number of the player in its simulation; 0 before.
+        inbox: Its commands.
+        viewer: Its part of replication, once it is in the game.
+    """
+
+    __slots__ = (
+        "address",
+        "connection",
+        "deadline",
+        "inbox",
+        "meter",
+        "name",
+        "player_id",
+        "report_at",
+        "reported_at",
+        "session",
+        "stage",
+        "state",
+        "viewer",
+    )
+
+    def __init__(
+        self, connection: Connection, session: Session, address: Address, now: float
+    ) -> None:
+        self.connection = connection
+        self.session = session
+        self.address = address
+        self.name = ""
+        self.player_id = 0
+        self.inbox = Inbox(1.0)
+        self.viewer: Viewer | None = None
+
+        self.stage: Stage | None = None
+        self.state = _State.GREETING
+        self.deadline = now + GREETING_SECONDS
+        self.meter = SlackMeter()
+        self.report_at = 0  # tick
+        self.reported_at = 0  # packets sent until then
+
+    def __str__(self) -> str:
+        host, port = self.address[:2]
+        who = f"{self.name} " if self.name else ""
+        return f"{who}({host}:{port})"
+
+
+class Stage:
+    """One simulation on a host, with the guests in it.
+
+    Attributes:
+        simulation: The simulation.
+        replicator: What sends its world to the guests.
+        guests: Those who are in it.
+        next_tick: The tick that runs next.
+        next_at: When it is due, in the host's seconds.
+        dropped_ticks: Ticks that never ran because they were long overdue.
+        every: Ticks from one update to the next.
+    """
+
+    def __init__(
+        self,
+        simulation: Simulation,
+        replicator: Replicator,
+        gate: Callable[[bytes], object],
+        tick_rate: float,
+        every: int,
+        now: float,
+    ) -> None:
+        self.simulation = simulation
+        self.replicator = replicator
+        self.guests: list[Guest] = []
+        self.next_tick = 1
+        self.next_at = now
+        self.dropped_ticks = 0
+        self.tick_rate = tick_rate
+        self.every = every
+        self.gate = gate
+
+        self.dt = 1 / tick_rate
+        self.phase = 1 - now * tick_rate  # next_tick less next_at in ticks
+        self.report_ticks = max(1, round(REPORT_SECONDS * tick_rate))
+        self.last_player_id = 0
+        self.joins: list[Join] = []
+        self.leaves: list[int] = []
+        self.joining: list[Guest] = []  # come in with the next tick
+        self.arriving: list[Guest] = []  # are in, and wait for an update to be welcomed
+        self.reporting: list[Guest] = []
+        self.now = now
+
+    def drop_time(self, now: float, catch_up: float) -> None:
+        """Skip ticks that are overdue by more than ``catch_up`` seconds."""
+        if now - self.next_at > catch_up + self.dt:
+            skipped = int((now - self.next_at) * self.tick_rate)
+            self.dropped_ticks += skipped
+            self.next_at += skipped * self.dt
+            self.phase = self.next_tick - self.next_at * self.tick_rate
+
+    def replicate(self, _dt: float) -> None:
+        """The last system of a tick: sends the world to the guests, when an update is due."""
+        simulation = self.simulation
+        simulation.world.flush_dead()
+        if simulation.tick % self.every == 0:
+            self.replicator.replicate(simulation.tick, self.now)
+
+
+class Host:
+    """Any number of clients in any number of simulations.
+
+    Args:
+        schema: The game's types.
+        send: Sends a datagram.
+        random: Returns that many random bytes; for keys, ids and seeds.
+        max_clients: Connections at one time.
+        timeout: Seconds of silence after which a client is given up.
+        bandwidth: Bytes a second that one client is sent at most.
+        catch_up: Seconds of overdue ticks that are made up for; beyond them time is dropped.
+
+    Attributes:
+        stages: The simulations.
+        guests: The clients, by address.
+        listener: Handshakes and connections.
+        choose: Decides which simulation a client joins, from its name.
+        closed: Whether `close` was called.
+    """
+
+    def __init__(
+        self,
+        schema: Schema,
+        send: Send,
+        *,
+        random: Callable[[int], bytes],
+        max_clients: int = 64,
+        timeout: float = TIMEOUT,
+        bandwidth: float = BANDWIDTH,
+        catch_up: float = CATCH_UP_SECONDS,
+    ) -> None:
+        self.schema = schema
+        self.stages: list[Stage] = []
+        self.guests: dict[Address, Guest] = {}
+        self.listener = Listener(random(32), random, max_clients, timeout=timeout)
+        self.choose: Callable[[str], Stage] = lambda _name: self.stages[0]
+        self.closed = False
+
+        self._send = send
+        self._random = random
+        self._bandwidth = bandwidth
+        self._catch_up = catch_up
+        self._messages: Gate[_FromClient] = Gate(_FromClient, MESSAGE_LIMIT)
+        self._check_at = float("-inf")
+        self._stats = HostStats()  # what is not counted anywhere else
+
+    # Simulations.
+
+    def add_simulation(
+        self,
+        recipe: Recipe,
+        now: float,
+        *,
+        update_rate: float | None = None,
+        interest: Interest | None = None,
+        seed: int | None = None,
+    ) -> Stage:
+        """Start a simulation; its first tick is due at once.
+
+        Args:
+            recipe: What it is made from.
+            now: Seconds on the clock that `receive` and `tick` are called with.
+            update_rate: Updates a second to clients; each tick when left out.
+            interest: Who sees what; everyone everything when left out.
+            seed: Of its random numbers; random when left out.
+        """
+        every = max(1, round(recipe.tick_rate / (update_rate or recipe.tick_rate)))
+        epoch = int.from_bytes(self._random(4), "little")
+        if seed is None:
+            seed = int.from_bytes(self._random(8), "little")
+        simulation = Simulation(recipe, seed=seed, epoch=epoch, player=Player, owner=Owner)
+        replicator = Replicator(
+            self.schema,
+            simulation.world,
+            epoch=epoch,
+            interest=interest,
+            owner=Owner,
+            interval=every / recipe.tick_rate,
+        )
+        gate = input_gate(self.schema)
+        stage = Stage(simulation, replicator, gate.decode, recipe.tick_rate, every, now)
+        simulation.resolve = replicator.entity
+        simulation.add_system(stage.replicate, float("-inf"), "ReplicationSystem", always=True)
+        self.stages.append(stage)
+        return stage
+
+    @property
+    def next_tick_at(self) -> float:
+        """When `tick` has something to do, in the host's seconds."""
+        return min((stage.next_at for stage in self.stages), default=self._check_at)
+
+    @property
+    def failure(self) -> Exception | None:
+        """What a system or hook raised, where that stopped a simulation."""
+        for stage in self.stages:
+            if stage.simulation.failure is not None:
+                return stage.simulation.failure
+        return None
+
+    def stats(self) -> HostStats:
+        """What the host did so far."""
+        stats = HostStats(
+            ticks=sum(stage.simulation.tick for stage in self.stages),
+            dropped_ticks=sum(stage.dropped_ticks for stage in self.stages),
+            clients=sum(len(stage.guests) for stage in self.stages),
+            joined=self._stats.joined,
+            datagrams_sent=self._stats.datagrams_sent,
+            datagrams_received=self._stats.datagrams_received,
+            bytes_sent=self._stats.bytes_sent,
+            bytes_received=self._stats.bytes_received,
+            commands_applied=self._stats.commands_applied,
+            commands_expired=self._stats.commands_expired,
+            commands_superseded=self._stats.commands_superseded,
+            commands_rejected=self._stats.commands_rejected,
+        )
+        for stage in self.stages:
+            for guest in stage.guests:
+                _add_commands(stats, stage, guest)
+        return stats
+
+    # Datagrams.
+
+    def receive(self, data: bytes, address: Address, now: float) -> None:
+        """Take a datagram. What is wrong with it is counted, never raised.
+
+        Args:
+            data: The datagram.
+            address: Where it came from.
+            now: Seconds on a clock that never runs backwards.
+        """
+        stats = self._stats
+        stats.datagrams_received += 1
+        stats.bytes_received += len(data)
+        guest = self.guests.get(address)
+        if guest is not None:
+            packet = guest.connection.open(data, now)
+            if packet is not None:
+                self._packet(guest, packet, now)
+                return
+        if self.closed:
+            return
+        inbound = self.listener.receive(data, address, now)
+        if inbound is None:
+            return
+        if inbound.closed is not None and guest is not None:
+            self._forget(guest, inbound.closed.reason or Reason.LEFT)
+        if inbound.opened and inbound.connection is not None:
+            self.guests[address] = Guest(inbound.connection, self._session(), address, now)
+        for reply in inbound.replies:
+            self._deliver(reply, address)
+
+    def _packet(self, guest: Guest, packet: bytes, now: float) -> None:
+        session = guest.session
+        received = session.receive(packet, now)
+        if received is None:
+            if session.abusive:
+                self.disconnect(guest, Reason.ABUSE, now)
+            return
+        payload = received.payload
+        if payload is not None:
+            self._input(guest, payload, now)
+        if received.messages:
+            for _, message in received.messages:
+                self._message(guest, message, now)
+        if received.reply and guest.state is not _State.GONE:
+            self._deliver(guest.connection.seal(session.send(None, now)), guest.address)
+
+    def _input(self, guest: Guest, payload: msgspec.Raw, now: float) -> None:
+        """The commands in a packet."""
+        stage = guest.stage
+        if guest.state is not _State.JOINED or stage is None:
+            return
+        whole = stage.gate(payload)  # type: ignore[arg-type]  # a buffer of bytes
+        if whole is None:
+            self._strike(guest, now)
+            return
+        if whole.epoch != stage.simulation.epoch:
+            return
+        if now - stage.next_at > self._catch_up + stage.dt:
+            # The host has slept. How early commands are is measured against the ticks to come.
+            stage.drop_time(now, self._catch_up)
+        fresh = guest.inbox.receive(whole.number, whole.tick, whole.frames, stage.next_tick)
+        if fresh >= 0:
+            guest.meter.note(fresh - now * stage.tick_rate - stage.phase)
+
+    def _message(self, guest: Guest, data: bytes, now: float) -> None:
+        """A reliable message."""
+        if guest.state is _State.GONE:
+            return
+        message = self._messages.decode(data)
+        if isinstance(message, Hello) and guest.state is _State.GREETING:
+            self._hello(guest, message, now)
+        elif isinstance(message, SchemaDiffers) and guest.state is _State.OFFERED:
+            difference = printable(message.difference)
+            logger.info("%s plays another game and is refused: %s", guest, difference)
+            self.disconnect(guest, Reason.SCHEMA, now)
+        elif isinstance(message, Resync) and guest.viewer is not None and guest.stage is not None:
+            replicator = guest.stage.replicator
+            guest.viewer.resync(replicator.tick, replicator.population)
+        else:
+            self._strike(guest, now)
+
+    def _hello(self, guest: Guest, hello: Hello, now: float) -> None:
+        if hello.wire_version != WIRE_VERSION:
+            logger.info(
+                "%s speaks wire version %d and is refused: this is version %d",
+                guest,
+                hello.wire_version,
+                WIRE_VERSION,
+            )
+            self.disconnect(guest, Reason.VERSION, now)
+        elif not is_name(hello.name):
+            logger.info("%s is refused for its name, %r", guest, printable(hello.name))
+            self.disconnect(guest, Reason.NAME, now)
+        elif hello.fingerprint != self.schema.fingerprint:
+            guest.name = hello.name
+            guest.state = _State.OFFERED
+            guest.session.queue(encode(SchemaOffer(self.schema.encode_description())))
+        else:
+            guest.name = hello.name
+            guest.state = _State.JOINING
+            stage = guest.stage = self.choose(hello.name)
+            guest.inbox = Inbox(stage.tick_rate)
+            stage.last_player_id += 1
+            guest.player_id = stage.last_player_id
+            stage.joins.append(Join(guest.player_id, guest.name))
+            stage.joining.append(guest)
+
+    def _strike(self, guest: Guest, now: float) -> None:
+        guest.session.strike()
+        if guest.session.abusive:
+            self.disconnect(guest, Reason.ABUSE, now)
+
+    # Ticks.
+
+    def tick(self, now: float, *, early: float = 0.0) -> int:
+        """Run the ticks that are due, and whatever else time brings.
+
+        Args:
+            now: Seconds, as for `receive`.
+            early: Share of a tick by which one may run before it is due: for a caller whose
+                own timer keeps the beat.
+
+        Returns:
+            How many ticks were run.
+        """
+        if self.closed:
+            return 0
+        ran = 0
+        for stage in self.stages:
+            stage.drop_time(now, self._catch_up)
+            while stage.next_at - early * stage.dt <= now and stage.simulation.failure is None:
+                self._step(stage, now)
+                ran += 1
+        if now >= self._check_at:
+            self._check_at = now + _CHECK_SECONDS
+            self._check(now)
+        return ran
+
+    def _step(self, stage: Stage, now: float) -> None:
+        tick = stage.next_tick
+        stage.now = now
+        if stage.joining:
+            self._seat(stage, tick)
+        joins, stage.joins = stage.joins, []
+        leaves, stage.leaves = stage.leaves, []
+        if stage.reporting:
+            self._put_reports_away(stage)
+        commands: list[tuple[int, Iterable[Entry]]] = []
+        for guest in stage.guests:
+            given = guest.inbox.take(tick)
+            if given:
+                commands.append((guest.player_id, given))
+            if tick >= guest.report_at:
+                self._report(stage, guest, tick)
+        stage.simulation.step(joins, leaves, cast("list[tuple[int, list[Entry]]]", commands))
+        stage.next_tick = tick + 1
+        stage.next_at += stage.dt
+        stage.phase = stage.next_tick - stage.next_at * stage.tick_rate
+        if stage.arriving and tick % stage.every == 0:
+            self._welcome(stage)
+
+    def _seat(self, stage: Stage, tick: int) -> None:
+        """Let in those whose join is part of the tick that begins."""
+        for guest in stage.joining:
+            guest.state = _State.JOINED
+            # Not everybody in the same tick.
+            guest.report_at = tick + 1 + guest.player_id % stage.report_ticks
+            stage.guests.append(guest)
+            stage.arriving.append(guest)
+            self._stats.joined += 1
+            logger.info("%s joined as player %d", guest, guest.player_id)
+        stage.joining.clear()
+
+    def _welcome(self, stage: Stage) -> None:
+        """Tell newcomers who they are; from the next update on they are told of the world."""
+        simulation, replicator = stage.simulation, stage.replicator
+        for guest in stage.arriving:
+            player = simulation.player_entity.get(guest.player_id)
+            net = None if player is None else replicator.network_id(player)
+            welcome = Welcome(
+                simulation.epoch,
+                net or 0,
+                guest.player_id,
+                stage.tick_rate,
+                stage.tick_rate / stage.every,
+                simulation.tick & 0xFFFF_FFFF,
+            )
+            guest.session.queue(encode(welcome))
+            # An entity that is none: a game may have deleted its player on the spot.
+            guest.viewer = replicator.add_viewer(
+                -guest.player_id if player is None else player,
+                guest.session,
+                self._deliverer(guest),
+                self._bandwidth,
+            )
+        stage.arriving.clear()
+
+    def _report(self, stage: Stage, guest: Guest, tick: int) -> None:
+        """Put into the next update how the guest's commands arrive."""
+        guest.report_at = tick + stage.report_ticks
+        viewer = guest.viewer
+        if viewer is None:
+            return
+        slack = guest.meter.take()
+        if slack is None:
+            return
+        inbox = guest.inbox
+        viewer.report = (
+            round(slack * 16),
+            inbox.applied,
+            inbox.expired,
+            inbox.superseded,
+            inbox.rejected + stage.simulation.rejected[guest.player_id],
+        )
+        guest.reported_at = guest.session.packets_sent
+        stage.reporting.append(guest)
+
+    def _put_reports_away(self, stage: Stage) -> None:
+        """A report travels once. A lost one is made up for by the next."""
+        waiting = []
+        for guest in stage.reporting:
+            if guest.viewer is None:
+                continue
+            if guest.session.packets_sent == guest.reported_at:
+                waiting.append(guest)
+            else:
+                guest.viewer.report = None
+        stage.reporting = waiting
+
+    def _check(self, now: float) -> None:
+        """What need not happen each tick: time-outs, and sessions of those who are not in yet."""
+        for connection in self.listener.poll(now):
+            guest = self.guests.get(cast(Address, connection.address))
+            if guest is not None and guest.connection is connection:
+                self._forget(guest, Reason.TIMEOUT)
+        for guest in list(self.guests.values()):
+            if guest.viewer is not None:
+                continue
+            if now > guest.deadline and guest.state in (_State.GREETING, _State.OFFERED):
+                late = guest.state is _State.OFFERED
+                logger.info("%s did not get into the game in time", guest)
+                self.disconnect(guest, Reason.SCHEMA if late else Reason.TIMEOUT, now)
+                continue
+            session = guest.session
+            session.lost(now)
+            packets = session.stream(now, _OFFER_ALLOWANCE)
+            if session.due(now) or session.backlog:
+                packets.append(session.send(None, now))
+            for packet in packets:
+                self._deliver(guest.connection.seal(packet), guest.address)
+
+    # Goodbyes.
+
+    def disconnect(self, guest: Guest, reason: Reason, now: float) -> None:
+        """End a guest's connection and tell it why."""
+        for datagram in self.listener.disconnect(guest.connection, reason, now):
+            self._deliver(datagram, guest.address)
+        self._forget(guest, reason)
+
+    def close(self, reason: Reason, now: float) -> None:
+        """Tell everybody goodbye and end the simulations."""
+        if self.closed:
+            return
+        self.closed = True
+        self.listener.refusing = reason
+        for guest in list(self.guests.values()):
+            self.disconnect(guest, reason, now)
+        for stage in self.stages:
+            stage.simulation.close()
+
+    def _forget(self, guest: Guest, reason: Reason) -> None:
+        """A guest is gone, and so is its player at the next tick."""
+        if self.guests.get(guest.address) is guest:
+            del self.guests[guest.address]
+        if guest.state is _State.GONE:
+            return
+        state, guest.state = guest.state, _State.GONE
+        stage = guest.stage
+        if stage is None:
+            return
+        if state is _State.JOINING:
+            stage.joining.remove(guest)
+            stage.joins = [join for join in stage.joins if join.player_id != guest.player_id]
+        elif state is _State.JOINED:
+            logger.info("%s is gone: %s", guest, reason)
+            _add_commands(self._stats, stage, guest)
+            stage.guests.remove(guest)
+            if guest in stage.arriving:
+                stage.arriving.remove(guest)
+            if guest.viewer is not None:
+                stage.replicator.remove_viewer(guest.viewer)
+                guest.viewer = None
+            stage.leaves.append(guest.player_id)
+
+    # Sending.
+
+    def _session(self) -> Session:
+        return Session(
+            message_limit=MESSAGE_LIMIT,
+            packet_rate=PACKET_RATE,
+            byte_rate=BYTE_RATE,
+            message_rate=MESSAGE_RATE,
+        )
+
+    def _deliver(self, datagram: bytes, address: Address) -> None:
+        stats = self._stats
+        stats.datagrams_sent += 1
+        stats.bytes_sent += len(datagram)
+        self._send(datagram, address)
+
+    def _deliverer(self, guest: Guest) -> Callable[[bytes], None]:
+        """What sends a packet to a guest, with as few steps as can be: it runs for each one."""
+        seal, address, send, stats = guest.connection.seal, guest.address, self._send, self._stats
+
+        def deliver(packet: bytes) -> None:
+            datagram = seal(packet)
+            stats.datagrams_sent += 1
+            stats.bytes_sent += len(datagram)
+            send(datagram, address)
+
+        return deliver
+
+
+def _add_commands(stats: HostStats, stage: Stage, guest: Guest) -> None:
+    inbox = guest.inbox
+    stats.commands_applied += inbox.applied
+    stats.commands_expired += inbox.expired
+    stats.commands_superseded += inbox.superseded
+    stats.commands_rejected += inbox.rejected + stage.simulation.rejected[guest.player_id]

@@ -1,0 +1,188 @@
+"""Interest: which entities a client sees.
+
+Entities stand in *cells*, a client sees the cells of its *neighbourhood*, and all clients with
+the same neighbourhood share the bytes. "Everyone sees everything" is the case of one cell, a
+predicate per client the case of one cell per entity.
+
+What a player owns it sees in any case. A policy keeps no state: one object serves any number
+of simulations.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Hashable, Iterable
+from math import floor
+from typing import Protocol
+
+from ecsnet.errors import UsageError
+
+ANYWHERE: Hashable = None
+"""The cell of what has no position: everybody sees it."""
+
+
+class Located(Protocol):
+    """An entity as a policy sees it."""
+
+    net: int
+    """Its network id."""
+    esper: int
+    """Its id in the server's esper world."""
+    cell: Hashable
+    """The cell it stands in; `ANYWHERE` before it was placed."""
+    point: tuple[float, float] | None
+    """Where it is, when the policy asks for positions."""
+
+
+class Seer(Protocol):
+    """A client as a policy sees it."""
+
+    player: int
+    """The player entity in the server's esper world."""
+
+    @property
+    def centre(self) -> Located | None:
+        """The entity that it looks from: the player's, or the first it owns with a position."""
+
+    place: Hashable
+    """The neighbourhood it had in the tick before."""
+
+
+class Interest(ABC):
+    """A policy. Subclass one of the three below rather than this."""
+
+    position: type | None = None
+    """The replicated component that places an entity."""
+
+    @abstractmethod
+    def cell(self, entity: Located) -> Hashable:
+        """The cell for an entity that appeared or moved; ``entity.cell`` is the one it had."""
+
+    @abstractmethod
+    def place(self, seer: Seer, entities: Iterable[Located], tick: int) -> Hashable:
+        """The neighbourhood of a client, by a key; clients with equal keys share bytes."""
+
+    @abstractmethod
+    def cells(self, place: Hashable) -> Iterable[Hashable]:
+        """The cells of a neighbourhood."""
+
+    def point(self, position: object) -> tuple[float, float] | None:
+        """Where a position component says that its entity is."""
+        return None
+
+
+class Everyone(Interest):
+    """Everybody sees everything (the default)."""
+
+    def cell(self, entity: Located) -> Hashable:
+        return ANYWHERE
+
+    def place(self, seer: Seer, entities: Iterable[Located], tick: int) -> Hashable:
+        return ANYWHERE
+
+    def cells(self, place: Hashable) -> Iterable[Hashable]:
+        return (ANYWHERE,)
+
+
+class Grid(Interest):
+    """A uniform grid over a position component.
+
+    A client sees the cells up to ``radius`` around the entity that it looks from. Entities
+    without the component are seen by all. A viewer whose entity died stays where it was.
+
+    Args:
+        position: the replicated component that holds the coordinates.
+        size: the side of a cell, in the component's units.
+        radius: how many cells around the viewer's own are seen; 1 is a block of 3 x 3.
+        fields: the names of the two coordinates in ``position``.
+        hysteresis: how far, in cells, an entity must be past a border before it changes cell.
+    """
+
+    def __init__(
+        self,
+        position: type,
+        size: float,
+        radius: int = 1,
+        *,
+        fields: tuple[str, str] = ("x", "y"),
+        hysteresis: float = 0.1,
+    ) -> None:
+        if not size > 0:
+            raise UsageError(f"Grid(size={size!r}): the side of a cell must be greater than 0")
+        if radius < 0:
+            raise UsageError(f"Grid(radius={radius!r}): give 0 or more cells around the viewer")
+        if not 0 <= hysteresis < 1:
+            raise UsageError(f"Grid(hysteresis={hysteresis!r}): give a part of a cell, 0 to 1")
+        missing = [
+            name for name in fields if name not in getattr(position, "__struct_fields__", ())
+        ]
+        if missing:
+            raise UsageError(
+                f"Grid({position.__name__}): it has no field {missing[0]!r}; name its two"
+                " coordinates with fields=(…, …), and put @net.replicated above it"
+            )
+        self.position = position
+        self.size = size
+        self.radius = radius
+        self.hysteresis = hysteresis
+        self._x, self._y = fields
+        around = range(-radius, radius + 1)
+        self._block = [(dx, dy) for dx in around for dy in around]
+
+    def point(self, position: object) -> tuple[float, float] | None:
+        x, y = getattr(position, self._x), getattr(position, self._y)
+        # Not a number and infinity stand in no cell; the entity stays in the one it had.
+        return (x, y) if abs(x) < 1e300 and abs(y) < 1e300 else None
+
+    def cell(self, entity: Located) -> Hashable:
+        point = entity.point
+        if point is None:
+            return entity.cell
+        x, y = point[0] / self.size, point[1] / self.size
+        old = entity.cell
+        if isinstance(old, tuple):
+            low, high = -self.hysteresis, 1 + self.hysteresis
+            if low <= x - old[0] < high and low <= y - old[1] < high:
+                return old
+        return floor(x), floor(y)
+
+    def place(self, seer: Seer, entities: Iterable[Located], tick: int) -> Hashable:
+        centre = seer.centre
+        if centre is None or centre.cell is ANYWHERE:
+            return seer.place
+        return centre.cell
+
+    def cells(self, place: Hashable) -> Iterable[Hashable]:
+        yield ANYWHERE
+        if isinstance(place, tuple):
+            x, y = place
+            for dx, dy in self._block:
+                yield x + dx, y + dy
+
+
+class Visible(Interest):
+    """A predicate decides for each client and entity.
+
+    Args:
+        predicate: called as ``predicate(player, entity)`` with ids of the server's esper world,
+            which is current during the call; True lets the player's client see the entity.
+        every: ask again every so many ticks.
+    """
+
+    def __init__(self, predicate: Callable[[int, int], bool], *, every: int = 1) -> None:
+        if every < 1:
+            raise UsageError(f"Visible(every={every!r}): give 1 or more ticks")
+        self.predicate = predicate
+        self.every = every
+
+    def cell(self, entity: Located) -> Hashable:
+        return entity.net
+
+    def place(self, seer: Seer, entities: Iterable[Located], tick: int) -> Hashable:
+        if isinstance(seer.place, frozenset) and tick % self.every:
+            return seer.place
+        predicate, player = self.predicate, seer.player
+        return frozenset(e.net for e in entities if predicate(player, e.esper))
+
+    def cells(self, place: Hashable) -> Iterable[Hashable]:
+        return place if isinstance(place, frozenset) else ()

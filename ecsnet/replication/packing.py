@@ -1,0 +1,121 @@
+"""From changed entities to runs, and from runs to what fits a datagram.
+
+A run is encoded once and shared by every client that sees its cell; it is also what the record
+of a packet in flight lists, so a lost packet names what it carried.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+import msgspec
+
+from ecsnet.replication.wire import SHEET_BYTES, encode_run
+
+Wires = Callable[[int, Sequence[int]], list[object]]
+"""The wire values of a component id for network ids: what the shadows hold."""
+
+
+class Run:
+    """Whole entities with the same component types, encoded.
+
+    ``cids`` are the component types that it carries. A run of owned entities that also carries
+    owner-only components has two forms: its own for everybody, and ``owners`` for the owner.
+    """
+
+    __slots__ = ("cids", "data", "nets", "owner", "owners")
+
+    def __init__(
+        self,
+        nets: Sequence[int],
+        cids: Sequence[int],
+        data: bytes,
+        owner: int | None = None,
+        owners: Run | None = None,
+    ) -> None:
+        self.nets = nets
+        self.cids = cids
+        self.data = data
+        self.owner = owner
+        self.owners = owners
+
+    @property
+    def size(self) -> int:
+        """Bytes of the larger form."""
+        return len(self.data if self.owners is None else self.owners.data)
+
+
+class Flight:
+    """The record of a packet in flight: of which tick it is, and the runs that it carries."""
+
+    __slots__ = ("runs", "tick")
+
+    def __init__(self, tick: int, runs: Sequence[Run]) -> None:
+        self.tick = tick
+        self.runs = runs
+
+
+class Sheet:
+    """Runs that fill one datagram, ready to go into any number of packets."""
+
+    __slots__ = ("flight", "raw", "size")
+
+    def __init__(self, tick: int, runs: Sequence[Run]) -> None:
+        body = b"".join([array_header(len(runs)), *[run.data for run in runs]])
+        self.raw = msgspec.Raw(body)
+        self.size = len(body)
+        self.flight = Flight(tick, runs)
+
+
+def array_header(count: int) -> bytes:
+    """The head of a MessagePack array of up to 65,535 elements."""
+    return bytes((0x90 | count,)) if count < 16 else b"\xdc" + count.to_bytes(2, "big")
+
+
+def make_runs(nets: Sequence[int], cids: Sequence[int], wires: Wires) -> Iterator[Run]:
+    """Encode sorted entities into runs that each fit a datagram.
+
+    An entity that does not fit one by itself comes as a run larger than `SHEET_BYTES`.
+    """
+    data = encode_run(nets, [(cid, wires(cid, nets)) for cid in cids])
+    if len(data) <= SHEET_BYTES or len(nets) == 1:
+        yield Run(nets, cids, data)
+        return
+    parts = min(len(nets), len(data) // SHEET_BYTES + 1)
+    step = -(-len(nets) // parts)
+    for start in range(0, len(nets), step):
+        yield from make_runs(nets[start : start + step], cids, wires)
+
+
+def make_owned_runs(
+    nets: Sequence[int],
+    public: Sequence[int],
+    private: Sequence[int],
+    owner: int,
+    wires: Wires,
+) -> Iterator[Run]:
+    """Like `make_runs`, for entities of one owner of which owner-only components changed too.
+
+    ``data`` is empty where nothing changed that the others may see.
+    """
+    for full in make_runs(nets, [*public, *private], wires):
+        columns = [(cid, wires(cid, full.nets)) for cid in public]
+        data = encode_run(full.nets, columns) if columns else b""
+        yield Run(full.nets, public, data, owner, full)
+
+
+def sheets(tick: int, runs: Iterable[Run]) -> list[Sheet]:
+    """Fill datagrams with runs, in order."""
+    result: list[Sheet] = []
+    batch: list[Run] = []
+    size = 3
+    for run in runs:
+        length = len(run.data)
+        if batch and size + length > SHEET_BYTES + 3:
+            result.append(Sheet(tick, batch))
+            batch, size = [], 3
+        batch.append(run)
+        size += length
+    if batch:
+        result.append(Sheet(tick, batch))
+    return result

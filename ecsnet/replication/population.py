@@ -1,0 +1,283 @@
+"""Who is there: the replicated entities of a world, and what changed about them in a tick.
+
+Network ids are given here and never reused while the server runs, whatever esper does with its
+own (they restart after ``esper.clear_database``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterator, Sequence
+
+from ecsnet.errors import UsageError
+from ecsnet.replication.interest import ANYWHERE, Interest
+from ecsnet.replication.scan import Scan, scan_for
+from ecsnet.schema import Schema
+from ecsnet.world import World
+
+
+class Entity:
+    """A replicated entity. ``public`` and ``private`` are bit sets of component ids: what
+    everybody who sees it gets, and what only its owner gets.
+    """
+
+    __slots__ = ("cell", "esper", "net", "owner", "point", "private", "public")
+
+    def __init__(self, net: int, esper: int) -> None:
+        self.net = net
+        self.esper = esper
+        self.public = 0
+        self.private = 0
+        self.cell: Hashable = ANYWHERE
+        self.point: tuple[float, float] | None = None
+        self.owner: int | None = None
+
+
+Touched = dict[Entity, tuple[int, int]]
+"""Entities to look at once more, with the public and private bits they had before."""
+
+
+class Delta:
+    """What changed in one tick."""
+
+    __slots__ = ("cells", "changed", "inserted", "owners", "removed", "tick")
+
+    def __init__(self, tick: int) -> None:
+        self.tick = tick
+        self.changed: dict[Entity, int] = {}
+        """New values: entity to component bits."""
+        self.inserted: dict[Entity, int] = {}
+        """Components that appeared on entities that were there before."""
+        self.removed: dict[Entity, int] = {}
+        """Components that went from entities that are there still."""
+        self.cells: set[Hashable] = set()
+        """Cells that entities came to or went from."""
+        self.owners: set[int] = set()
+        """Players (esper entities) whose belongings changed in number or in structure."""
+
+
+class Population:
+    """The replicated entities of one world.
+
+    Args:
+        schema: the component types that cross the wire.
+        world: the server's world; it must be current while methods run.
+        interest: places entities in cells.
+        owner: the component type whose ``player`` field names an entity's owner.
+    """
+
+    def __init__(
+        self, schema: Schema, world: World, interest: Interest, owner: type | None = None
+    ) -> None:
+        self.by_net: dict[int, Entity] = {}
+        self.by_esper: dict[int, Entity] = {}
+        self.cells: dict[Hashable, set[int]] = {}
+        """The network ids of the public entities in each cell."""
+        self.owned: dict[int, set[Entity]] = {}
+        self.scans: list[Scan[object]] = [
+            scan_for(component, cid, self.network_id)
+            for cid, component in enumerate(schema.components)
+        ]
+        self.private_bits = sum(scan.bit for scan in self.scans if scan.private)
+
+        self._world = world
+        self._interest = interest
+        self._owner_type = owner
+        self._players: set[int] = set()
+        self._next_net = 1
+        self._identity = world.identity()
+        self._limbo: set[Entity] = set()  # known, with no component that could be sent
+        self._cids: dict[int, tuple[int, ...]] = {}
+        cid_of = schema.cid_of
+        self._owner_bit = 1 << cid_of[owner] if owner in cid_of else 0
+        position = interest.position
+        if position is not None and position not in cid_of:
+            raise UsageError(
+                f"{type(interest).__name__}({position.__name__}): clients never get this component;"
+                " interest needs one that is replicated, and not visible_to='server'"
+            )
+        self._position_bit = 1 << cid_of[position] if position is not None else 0
+
+    def network_id(self, entity: int | None) -> int | None:
+        """The network id of an esper entity; None when it has none."""
+        known = None if entity is None else self.by_esper.get(entity)
+        return None if known is None else known.net
+
+    def cids(self, bits: int) -> tuple[int, ...]:
+        """The component ids in a bit set, ascending."""
+        cids = self._cids.get(bits)
+        if cids is None:
+            cids = tuple(cid for cid in range(bits.bit_length()) if bits >> cid & 1)
+            self._cids[bits] = cids
+        return cids
+
+    def wires(self, cid: int, nets: Sequence[int]) -> list[object]:
+        """The shadows of one component type, as wire values for network ids."""
+        wire, by_net = self.scans[cid].wire, self.by_net
+        return [wire(by_net[net].esper) for net in nets]
+
+    def set_player(self, entity: int, present: bool) -> None:
+        """A player entity owns itself while its client is there."""
+        if present:
+            self._players.add(entity)
+        else:
+            self._players.discard(entity)
+        known = self.by_esper.get(entity)
+        if known is not None:
+            self._settle_owner(known, None)
+
+    def capture(self, tick: int) -> Delta:
+        """Compare the world with the shadows: what changed since the last call."""
+        delta = Delta(tick)
+        touched: Touched = {}
+        self._structure(delta, touched)
+        self._values(delta, touched)
+        self._settle(delta, touched)
+        return delta
+
+    def _structure(self, delta: Delta, touched: Touched) -> None:
+        """Components that came and went. ``touched`` keeps the bits that an entity had before."""
+        world = self._world
+        if world.identity() is not self._identity:
+            self._identity = world.identity()
+            for scan in self.scans:
+                for esper in scan.clear():
+                    self._drop(scan, self.by_esper[esper], delta, touched)
+            self._limbo.update(self.by_esper.values())
+            self.by_esper.clear()
+            self._players.clear()
+        sources: list[tuple[Scan[object], list[tuple[int, object]]]] = [
+            (scan, world.structure(scan.component.cls)) for scan in self.scans
+        ]
+        stale = [(scan, source) for scan, source in sources if scan.stale(source)]
+        if not stale:
+            return
+        arrived = {esper for _, source in stale for esper, _ in source} - self.by_esper.keys()
+        for esper in sorted(arrived):
+            entity = Entity(self._next_net, esper)
+            self._next_net += 1
+            self.by_esper[esper] = self.by_net[entity.net] = entity
+            self._limbo.add(entity)
+        for scan, source in stale:
+            appeared, gone = scan.sync(source)
+            for esper in gone:
+                self._drop(scan, self.by_esper[esper], delta, touched)
+            for esper in appeared:
+                self._raise(scan, self.by_esper[esper], delta, touched)
+
+    def _values(self, delta: Delta, touched: Touched) -> None:
+        changed, by_esper = delta.changed, self.by_esper
+        for scan in self.scans:
+            if not scan.due(delta.tick):
+                continue
+            new, first = scan.changed()
+            for esper in first:
+                self._raise(scan, by_esper[esper], delta, touched)
+            if not new:
+                continue
+            bit, changed_at, tick = scan.bit, scan.changed_at, delta.tick
+            for esper in new:
+                entity = by_esper[esper]
+                changed[entity] = changed.get(entity, 0) | bit
+                changed_at[entity.net] = tick
+            if bit & (self._position_bit | self._owner_bit):
+                for esper in new:
+                    entity = by_esper[esper]
+                    touched.setdefault(entity, (entity.public, entity.private))
+
+    def _raise(self, scan: Scan[object], entity: Entity, delta: Delta, touched: Touched) -> None:
+        touched.setdefault(entity, (entity.public, entity.private))
+        delta.inserted[entity] = delta.inserted.get(entity, 0) | scan.bit
+        scan.changed_at[entity.net] = delta.tick
+        if scan.private:
+            entity.private |= scan.bit
+        else:
+            entity.public |= scan.bit
+
+    def _drop(self, scan: Scan[object], entity: Entity, delta: Delta, touched: Touched) -> None:
+        touched.setdefault(entity, (entity.public, entity.private))
+        delta.removed[entity] = delta.removed.get(entity, 0) | scan.bit
+        scan.changed_at.pop(entity.net, None)
+        if scan.private:
+            entity.private &= ~scan.bit
+        else:
+            entity.public &= ~scan.bit
+
+    def _settle(self, delta: Delta, touched: Touched) -> None:
+        """Cells, owners and burials of the entities that were touched."""
+        for entity, (public, private) in touched.items():
+            structural = entity in delta.inserted or entity in delta.removed
+            if structural and entity.owner is not None:
+                delta.owners.add(entity.owner)
+            there = entity.public or entity.private
+            if not ((public or private) and there):
+                # It came or went as a whole: nobody is told of its parts.
+                delta.inserted.pop(entity, None)
+                delta.removed.pop(entity, None)
+            if there:
+                self._limbo.discard(entity)
+            else:
+                self._limbo.add(entity)
+            self._place(entity, public, delta)
+            self._settle_owner(entity, delta)
+        if not self._limbo:
+            return
+        for entity in [e for e in self._limbo if not self._is_there(e)]:
+            self._limbo.discard(entity)
+            del self.by_net[entity.net]
+            if self.by_esper.get(entity.esper) is entity:
+                del self.by_esper[entity.esper]
+
+    def _is_there(self, entity: Entity) -> bool:
+        return self.by_esper.get(entity.esper) is entity and self._world.alive(entity.esper)
+
+    def _place(self, entity: Entity, before: int, delta: Delta) -> None:
+        old = entity.cell
+        cell = self._cell(entity) if entity.public else old
+        if before and entity.public and cell == old:
+            return
+        if before:
+            members = self.cells[old]
+            members.discard(entity.net)
+            if not members:
+                del self.cells[old]
+            delta.cells.add(old)
+        entity.cell = cell
+        if entity.public:
+            self.cells.setdefault(cell, set()).add(entity.net)
+            delta.cells.add(cell)
+
+    def _cell(self, entity: Entity) -> Hashable:
+        position = self._interest.position
+        if position is not None:
+            component = self._world.components(entity.esper).get(position)
+            if component is None or not (entity.public | entity.private) & self._position_bit:
+                entity.point = None
+                return ANYWHERE
+            entity.point = self._interest.point(component) or entity.point
+        return self._interest.cell(entity)
+
+    def _settle_owner(self, entity: Entity, delta: Delta | None) -> None:
+        new: int | None = None
+        if entity.public or entity.private:
+            if entity.esper in self._players:
+                new = entity.esper
+            if self._owner_type is not None and entity.public & self._owner_bit:
+                component = self._world.components(entity.esper).get(self._owner_type)
+                new = getattr(component, "player", new)
+        old = entity.owner
+        if new == old:
+            return
+        entity.owner = new
+        if old is not None:
+            self.owned[old].discard(entity)
+            if not self.owned[old]:
+                del self.owned[old]
+        if new is not None:
+            self.owned.setdefault(new, set()).add(entity)
+        if delta is not None:
+            delta.owners.update(player for player in (old, new) if player is not None)
+
+    def belongings(self, player: int | None) -> Iterator[Entity]:
+        """What a player (an esper entity) owns, itself included."""
+        if player is not None:
+            yield from self.owned.get(player, ())

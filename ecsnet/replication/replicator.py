@@ -1,0 +1,530 @@
+"""The server's half of replication: one simulation's world, sent to any number of clients.
+
+Once a tick `Replicator.replicate` finds what changed, tells each client what came and went
+(reliably, in order) and what has a new value (unreliably, always the latest). Each value is
+encoded once, in a run of its cell; clients with the same neighbourhood share the bytes; a
+client's own state is what it knows, what it is owed and its packets in flight.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from typing import cast
+
+import msgspec
+
+from ecsnet.replication.interest import Everyone, Interest
+from ecsnet.replication.packing import (
+    Flight,
+    Run,
+    Sheet,
+    make_owned_runs,
+    make_runs,
+    sheets,
+)
+from ecsnet.replication.population import Delta, Entity, Population
+from ecsnet.replication.viewer import Hood, Session, Viewer, mine
+from ecsnet.replication.wire import (
+    PIECE_BYTES,
+    SHEET_BYTES,
+    U32,
+    encode_run,
+    encode_structure,
+)
+from ecsnet.schema import Schema
+from ecsnet.world import World
+
+BANDWIDTH = 256 * 1024
+"""Bytes per second that a client is sent at most, unless the game says otherwise."""
+
+_WINDOW = 2 * PIECE_BYTES
+_HEAD_BYTES = 48  # of an update, at most
+_NOTHING = msgspec.Raw(b"\x90")
+
+Gone = dict[int, list[int]]
+"""Component id to the network ids that lost it."""
+
+
+class Replicator:
+    """Replicates one world.
+
+    Args:
+        schema: the component types that cross the wire.
+        world: the server's world.
+        epoch: names the simulation and the boot it runs in (u32); in every update.
+        interest: decides who sees what.
+        owner: the component type whose ``player`` field names an entity's owner.
+        interval: ticks between two calls of `replicate`, times the tick's length, in seconds.
+    """
+
+    def __init__(
+        self,
+        schema: Schema,
+        world: World,
+        *,
+        epoch: int,
+        interest: Interest | None = None,
+        owner: type | None = None,
+        interval: float = 1 / 60,
+    ) -> None:
+        self.epoch = epoch
+        self.interest = interest or Everyone()
+        self.population = Population(schema, world, self.interest, owner)
+        self.viewers: list[Viewer] = []
+        self.tick = 0
+
+        self._world = world
+        self._interval = interval
+        self._hoods: dict[Hashable, Hood] = {}
+        self._delta = Delta(0)
+        self._groups: dict[Hashable, dict[tuple[int, int | None], list[int]]] = {}
+        self._runs: dict[Hashable, list[Run]] = {}
+        self._private: set[int] = set()
+
+    def add_viewer(
+        self,
+        player: int,
+        session: Session,
+        deliver: Callable[[bytes], None],
+        bandwidth: float = BANDWIDTH,
+    ) -> Viewer:
+        """A client that from now on is told of the world; ``player`` is its player entity."""
+        viewer = Viewer(player, session, deliver, bandwidth)
+        self.population.set_player(player, True)
+        self.viewers.append(viewer)
+        return viewer
+
+    def remove_viewer(self, viewer: Viewer) -> None:
+        """The client is gone."""
+        self.population.set_player(viewer.player, False)
+        self.viewers.remove(viewer)
+        self._leave_hood(viewer)
+
+    def network_id(self, entity: int) -> int | None:
+        """The network id of an esper entity; None when it is not replicated (yet)."""
+        return self.population.network_id(entity)
+
+    def entity(self, net: int) -> int | None:
+        """The esper entity behind a network id; None when it is gone or never was."""
+        known = self.population.by_net.get(net)
+        return None if known is None else known.esper
+
+    def can_see(self, viewer: Viewer, net: int) -> bool:
+        """Whether this client was told of the entity, and not told that it went."""
+        return net in viewer.known
+
+    def visible(self, viewer: Viewer) -> dict[int, int]:
+        """What a client may see now: network ids to component bits. For tests and inspection."""
+        shown = set(viewer.hood.visible) if viewer.hood else set()
+        owned = {entity.net for entity in self.population.belongings(viewer.player)}
+        by_net = self.population.by_net
+        result = {}
+        for net in shown | owned:
+            entity = by_net[net]
+            bits = entity.public | (entity.private if net in owned else 0)
+            if bits:
+                result[net] = bits
+        return result
+
+    def replicate(self, tick: int, now: float) -> None:
+        """Send what changed since the last call.
+
+        Args:
+            tick: the tick that has just run; goes up from call to call.
+            now: seconds on any monotonic clock.
+        """
+        self.tick = tick
+        with self._world:
+            self._delta = self.population.capture(tick)
+            self._seat()
+        self._group()
+        for hood in self._hoods.values():
+            self._refresh(hood)
+            runs = [run for cell in hood.cells if cell in self._groups for run in self._cell(cell)]
+            small = [run for run in runs if run.size <= SHEET_BYTES]
+            hood.sheets = sheets(tick, [run for run in small if run.data])
+            for viewer in hood.viewers:
+                self._tell(viewer, hood)
+                if len(small) != len(runs):
+                    self._owe_big(viewer, [run for run in runs if run.size > SHEET_BYTES])
+                self._send(viewer, hood, small, now)
+
+    # Who looks where.
+
+    def _seat(self) -> None:
+        """Put every viewer into the hood of the place it looks from."""
+        interest, entities = self.interest, self.population.by_esper.values()
+        dirty = self._delta.owners
+        for viewer in self.viewers:
+            if viewer.resettle or viewer.player in dirty:
+                viewer.resettle = True
+                viewer.centre = self._centre(viewer)
+            place = interest.place(viewer, entities, self.tick)
+            hood = viewer.hood
+            if hood is not None and (place is viewer.place or place == viewer.place):
+                continue
+            viewer.place = place
+            self._leave_hood(viewer)
+            hood = self._hoods.get(place)
+            if hood is None:
+                hood = Hood(place, interest.cells(place), self.population)
+                self._hoods[place] = hood
+            hood.viewers.append(viewer)
+            viewer.hood = hood
+            viewer.resettle = True
+
+    def _centre(self, viewer: Viewer) -> Entity | None:
+        """Where a player looks from: itself, or the first thing it owns that has a position."""
+        owned = [e for e in self.population.belongings(viewer.player) if e.point is not None]
+        if not owned:
+            return None
+        return min(owned, key=lambda e: (e.esper != viewer.player, e.net))
+
+    def _leave_hood(self, viewer: Viewer) -> None:
+        hood = viewer.hood
+        if hood is None:
+            return
+        viewer.hood = None
+        hood.viewers.remove(viewer)
+        if not hood.viewers:
+            del self._hoods[hood.place]
+
+    def _refresh(self, hood: Hood) -> None:
+        """Take over what came to the hood's cells and went from them, and say so once for all
+        of its settled viewers.
+        """
+        hood.message = None
+        delta, before = self._delta, hood.visible
+        hood.before = before
+        entering: set[int] = set()
+        leaving: set[int] = set()
+        if delta.cells and not delta.cells.isdisjoint(hood.cells):
+            now = hood.look(self.population)
+            if now != before:
+                entering, leaving = now - before, before - now
+                hood.visible = now
+        if not (entering or leaving or delta.inserted or delta.removed):
+            return
+        kept = before - leaving if leaving else before
+        removals = self._removals(kept)
+        sets = self._inserts(kept) + self._records(entering)
+        if leaving or removals or sets:
+            hood.message = self._message(leaving, removals, sets)
+
+    # Structure: what a client is told reliably.
+
+    def _tell(self, viewer: Viewer, hood: Hood) -> None:
+        """Queue the structural update that takes a viewer from what it knows to what it sees."""
+        if viewer.known is hood.before and not viewer.resettle:
+            message = hood.message
+            if message is None:
+                return
+            if not viewer.known_private and len(message) <= PIECE_BYTES:
+                viewer.session.queue(message)
+                viewer.known = hood.visible
+                return
+        self._tell_apart(viewer, hood)
+
+    def _tell_apart(self, viewer: Viewer, hood: Hood) -> None:
+        """The same, worked out for one viewer alone: while it enters, or has what others lack."""
+        population = self.population
+        owned = {entity.net: entity for entity in population.belongings(viewer.player)}
+        viewer.extra = owned.keys() - hood.visible if owned else set()
+        viewer.resettle = False
+        target = hood.visible | viewer.extra if viewer.extra else hood.visible
+        before = viewer.known
+        gone = before - target
+        kept = before - gone
+        arriving = self._next_piece(viewer, target - kept, owned)
+        known = kept | arriving
+
+        private = {
+            net: entity.private for net, entity in owned.items() if entity.private and net in known
+        }
+        removals = self._removals(kept)
+        sets = self._inserts(kept)
+        sets += self._records(arriving)
+        self._settle_private(viewer, private, known, removals, sets)
+
+        viewer.known = hood.visible if known == hood.visible else known
+        viewer.known_private = private
+        for net in gone:
+            viewer.big.pop(net, None)
+        last = None
+        for message in self._messages(gone, removals, sets):
+            last = (viewer.session.queue(message), len(message))
+            if arriving:
+                viewer.pieces.append(last)
+
+    def _settle_private(
+        self,
+        viewer: Viewer,
+        private: dict[int, int],
+        known: set[int],
+        removals: Gone,
+        sets: list[msgspec.Raw],
+    ) -> None:
+        """Add what this viewer alone gains and loses of owner-only components."""
+        delta, population = self._delta, self.population
+        gains: dict[int, list[int]] = {}
+        for net, bits in private.items():
+            had = viewer.known_private.get(net, 0)
+            entity = population.by_net[net]
+            # Removed and inserted within one tick: another value under the same bits.
+            again = delta.inserted.get(entity, 0) & delta.removed.get(entity, 0) & had
+            for cid in population.cids(again | (had & ~bits)):
+                removals.setdefault(cid, []).append(net)
+            gained = (bits & ~had) | (again & bits)
+            if gained:
+                gains.setdefault(gained, []).append(net)
+        for net in viewer.known_private.keys() - private.keys():
+            if net in known:
+                for cid in population.cids(viewer.known_private[net]):
+                    removals.setdefault(cid, []).append(net)
+        for bits, nets in gains.items():
+            sets.append(self._run(sorted(nets), bits))
+
+    def _next_piece(self, viewer: Viewer, pending: set[int], owned: dict[int, Entity]) -> set[int]:
+        """Which of the pending entities enter now: nearest first, at most a piece, and only
+        while few are on their way.
+        """
+        delivered = viewer.session.delivered
+        while viewer.pieces and viewer.pieces[0][0] <= delivered:
+            viewer.pieces.popleft()
+        if not pending or sum(size for _, size in viewer.pieces) >= _WINDOW:
+            return set()
+        by_net, centre = self.population.by_net, viewer.centre
+        point = centre.point if centre is not None else None
+
+        def nearness(net: int) -> tuple[bool, float, int]:
+            there = by_net[net].point
+            if point is None or there is None:
+                return net not in owned, 0.0, net
+            distance = (there[0] - point[0]) ** 2 + (there[1] - point[1]) ** 2
+            return net not in owned, distance, net
+
+        piece: set[int] = set()
+        size = 0
+        for net in sorted(pending, key=nearness):
+            entity = by_net[net]
+            bits = entity.public | (entity.private if net in owned else 0)
+            size += len(self._run((net,), bits))
+            if piece and size > PIECE_BYTES:
+                break
+            piece.add(net)
+        return piece
+
+    def _messages(
+        self, gone: Iterable[int], removals: Gone, sets: Sequence[msgspec.Raw]
+    ) -> Iterable[bytes]:
+        """Structural messages of at most about a piece each; nothing when nothing happened."""
+        if not (gone or removals or sets):
+            return
+        start = size = 0
+        for end, run in enumerate(sets):
+            length = len(memoryview(run))
+            if size and size + length > PIECE_BYTES:
+                yield self._message(gone, removals, sets[start:end])
+                gone, removals, start, size = (), {}, end, 0
+            size += length
+        yield self._message(gone, removals, sets[start:])
+
+    def _message(self, gone: Iterable[int], removals: Gone, sets: Sequence[msgspec.Raw]) -> bytes:
+        by_net = self.population.by_net
+        despawned: list[int] = []
+        hidden: list[int] = []
+        for net in sorted(gone):
+            entity = by_net.get(net)
+            (hidden if entity is not None and entity.public else despawned).append(net)
+        removed = [(cid, sorted(set(nets))) for cid, nets in sorted(removals.items())]
+        return encode_structure(self.epoch, self.tick, despawned, hidden, removed, sets)
+
+    def _records(self, nets: Iterable[int]) -> list[msgspec.Raw]:
+        """Whole entities, as everybody sees them, grouped by their components."""
+        by_net = self.population.by_net
+        groups: dict[int, list[int]] = {}
+        for net in sorted(nets):
+            bits = by_net[net].public
+            if bits:
+                groups.setdefault(bits, []).append(net)
+        return self._split(groups)
+
+    def _inserts(self, kept: set[int]) -> list[msgspec.Raw]:
+        """The components that appeared on entities that were seen before."""
+        groups: dict[int, list[int]] = {}
+        for entity, inserted in self._delta.inserted.items():
+            bits = inserted & entity.public
+            if bits and entity.net in kept:
+                groups.setdefault(bits, []).append(entity.net)
+        return self._split({bits: sorted(nets) for bits, nets in groups.items()})
+
+    def _removals(self, kept: set[int]) -> Gone:
+        gone: Gone = {}
+        private = self.population.private_bits
+        for entity, bits in self._delta.removed.items():
+            if entity.net in kept:
+                for cid in self.population.cids(bits & ~private):
+                    gone.setdefault(cid, []).append(entity.net)
+        return gone
+
+    def _split(self, groups: dict[int, list[int]]) -> list[msgspec.Raw]:
+        """Runs of at most a piece each, where entities allow it."""
+        runs = []
+        for bits, nets in groups.items():
+            pending = [nets]
+            while pending:
+                part = pending.pop()
+                run = self._run(part, bits)
+                if len(part) > 1 and len(memoryview(run)) > PIECE_BYTES:
+                    half = len(part) // 2
+                    pending += [part[half:], part[:half]]
+                else:
+                    runs.append(run)
+        return runs
+
+    def _run(self, nets: Sequence[int], bits: int) -> msgspec.Raw:
+        wires, cids = self.population.wires, self.population.cids(bits)
+        return msgspec.Raw(encode_run(nets, [(cid, wires(cid, nets)) for cid in cids]))
+
+    # Values: what a client is told of every tick.
+
+    def _group(self) -> None:
+        """Sort the changed entities by cell and by which components changed."""
+        groups: dict[Hashable, dict[tuple[int, int | None], list[int]]] = {}
+        self._groups = groups
+        self._runs = {}
+        self._private = set()
+        private_bits = self.population.private_bits
+        for entity, bits in self._delta.changed.items():
+            owner: int | None = None
+            if bits & private_bits:
+                owner = entity.owner
+                if owner is None:
+                    bits &= ~private_bits
+                else:
+                    self._private.add(owner)
+            if bits and entity.public:
+                cell = groups.setdefault(entity.cell, {})
+                cell.setdefault((bits, owner), []).append(entity.net)
+
+    def _cell(self, cell: Hashable) -> list[Run]:
+        """The runs of a cell in this tick, encoded when the first hood asks for them."""
+        runs = self._runs.get(cell)
+        if runs is None:
+            runs = self._runs[cell] = []
+            for (bits, owner), nets in self._groups[cell].items():
+                runs.extend(self._fresh_runs(sorted(nets), bits, owner))
+        return runs
+
+    def _fresh_runs(self, nets: Sequence[int], bits: int, owner: int | None) -> Iterable[Run]:
+        population = self.population
+        private = population.private_bits
+        if owner is None:
+            return make_runs(nets, population.cids(bits), population.wires)
+        public, secret = population.cids(bits & ~private), population.cids(bits & private)
+        return make_owned_runs(nets, public, secret, owner, population.wires)
+
+    def _owe_big(self, viewer: Viewer, runs: Iterable[Run]) -> None:
+        """What is larger than a datagram goes by the stream, through owed."""
+        for run in runs:
+            form = mine(run, viewer.player)
+            if form is not None:
+                known = [net for net in form.nets if net in viewer.known]
+                viewer.owe(known, form.cids, self.tick)
+
+    def _send(self, viewer: Viewer, hood: Hood, runs: list[Run], now: float) -> None:
+        """One viewer's datagrams of this tick."""
+        session = viewer.session
+        streaming = session.streaming
+        viewer.refill(self._interval, streaming=streaming)
+        for flight in session.lost(now):
+            viewer.lose(cast(Flight, flight), self.population)
+        ready = hood.sheets
+        if viewer.known is not hood.visible or viewer.owed or viewer.player in self._private:
+            ready = self._own_sheets(viewer, hood, runs)
+        if streaming:
+            for packet in session.stream(now, int(viewer.stream_allowance)):
+                viewer.stream_allowance -= len(packet)
+                viewer.deliver(packet)
+        whole = len(ready) == 1
+        sent = False
+        for sheet in ready:
+            if viewer.allowance <= 0:
+                for run in sheet.flight.runs:
+                    nets = [net for net in run.nets if net in viewer.known]
+                    viewer.owe(nets, run.cids, self.tick)
+                continue
+            if not sent and session.backlog and session.room() < sheet.size + _HEAD_BYTES:
+                self._emit(viewer, session.send(None, now))  # with what rides, by itself
+                sent = True
+            self._emit(
+                viewer,
+                session.send(
+                    (
+                        self.epoch,
+                        self.tick & U32,
+                        self.tick - viewer.solid(self.tick, whole),
+                        session.queued & U32,
+                        viewer.report,
+                        sheet.raw,
+                    ),
+                    now,
+                    sheet.flight,
+                    ride=not sent,
+                ),
+            )
+            sent = True
+        if not sent and viewer.allowance > 0 and session.due(now):
+            solid = self.tick - viewer.solid(self.tick, not viewer.owed)
+            head = (self.epoch, self.tick & U32, solid, session.queued & U32, viewer.report)
+            self._emit(viewer, session.send((*head, _NOTHING), now))
+
+    def _emit(self, viewer: Viewer, packet: bytes) -> None:
+        viewer.allowance -= len(packet)
+        viewer.deliver(packet)
+
+    def _own_sheets(self, viewer: Viewer, hood: Hood, runs: list[Run]) -> list[Sheet]:
+        """What one viewer gets that does not share: owed values first, then the fresh ones."""
+        settled = viewer.known is hood.visible
+        own = []
+        if viewer.owed:
+            own = self._owed_runs(viewer)
+        for run in runs:
+            form = mine(run, viewer.player)
+            if form is not None and (settled or not viewer.known.isdisjoint(form.nets)):
+                own.append(form)
+        own += self._extra_runs(viewer)
+        return sheets(self.tick, own)
+
+    def _extra_runs(self, viewer: Viewer) -> list[Run]:
+        """New values of what a viewer owns outside its neighbourhood."""
+        changed, by_net = self._delta.changed, self.population.by_net
+        groups: dict[int, list[int]] = {}
+        for net in viewer.extra & viewer.known:
+            bits = changed.get(by_net[net], 0)
+            if bits:
+                groups.setdefault(bits, []).append(net)
+        result = []
+        for bits, nets in groups.items():
+            cids = self.population.cids(bits)
+            for run in make_runs(sorted(nets), cids, self.population.wires):
+                if run.size > SHEET_BYTES:
+                    viewer.owe(run.nets, run.cids, self.tick)
+                else:
+                    result.append(run)
+        return result
+
+    def _owed_runs(self, viewer: Viewer) -> list[Run]:
+        groups: dict[int, list[int]] = {}
+        for net, bits in viewer.take_owed(self.population, int(viewer.allowance)):
+            groups.setdefault(bits, []).append(net)
+        result = []
+        for bits, nets in groups.items():
+            cids = self.population.cids(bits)
+            for run in make_runs(sorted(nets), cids, self.population.wires):
+                if run.size > SHEET_BYTES:
+                    message = self._message((), {}, [msgspec.Raw(run.data)])
+                    viewer.big[run.nets[0]] = viewer.session.queue(message)
+                else:
+                    result.append(run)
+        return result

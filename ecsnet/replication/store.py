@@ -1,0 +1,213 @@
+"""The client's half, first part: what the server last said.
+
+The store holds a wire value and its tick for each (entity, component) and takes packets in any
+order: the newest value wins, a value that depends on structure still on its way waits for it,
+and one for what the client does not know is dropped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import accumulate
+from typing import Literal
+
+from ecsnet.replication.wire import Column, Report, Run, Structure, Update, WireFormat
+from ecsnet.session.numbers import widen
+
+WAITING_BYTES = 1 << 20
+"""About how much may wait for structure before the client asks for everything again."""
+
+_KEY_BYTES = 100  # what one waiting value costs beside its content
+
+
+class Record:
+    """An entity as the server last described it, by component id."""
+
+    __slots__ = ("ticks", "values")
+
+    def __init__(self) -> None:
+        self.values: dict[int, object] = {}
+        self.ticks: dict[int, int] = {}
+
+
+class Store:
+    """Confirmed state of one connection.
+
+    Args:
+        wire: the gates and types of the schema.
+        epoch: the simulation that the server put us in; what names another is dropped.
+        tick: the server's tick when it did.
+        waiting_bytes: the bound for values that wait for structure.
+    """
+
+    def __init__(
+        self, wire: WireFormat, epoch: int, tick: int = 0, waiting_bytes: int = WAITING_BYTES
+    ) -> None:
+        self.wire = wire
+        self.epoch = epoch
+        self.tick = tick
+        """The newest tick that a packet was of."""
+        self.solid = 0
+        """The values of all ticks up to this one have arrived."""
+        self.structured = 0
+        """The last structural message that was applied."""
+        self.report: Report | None = None
+        self.entities: dict[int, Record] = {}
+        self.dirty: dict[int, set[int]] = {}
+        """What changed since the view was last brought up to date: component ids by entity."""
+        self.went: dict[int, Literal["despawned", "hidden"]] = {}
+        """Why entities went since then."""
+        self.resync = False
+        """Set when waiting values had to be dropped: the server must send everything again."""
+        self.dropped = 0
+        """Messages that named another simulation or did not make sense."""
+
+        self._waiting: dict[tuple[int, int], tuple[int, int, object, int]] = {}
+        self._waiting_bytes = 0
+        self._waiting_limit = waiting_bytes
+
+    def update(self, update: Update[object], size: int) -> bool:
+        """Apply a datagram's values; ``size`` is its length in bytes.
+
+        Returns:
+            Whether it made sense and was for this simulation.
+        """
+        runs = self._runs(update.runs) if update.epoch == self.epoch else None
+        if runs is None:
+            self.dropped += 1
+            return False
+        tick = widen(update.tick, 32, self.tick)
+        depends = widen(update.depends, 32, self.structured)
+        if tick >= self.tick:
+            self.tick = tick
+            if update.report is not None:
+                self.report = update.report
+        ready = depends <= self.structured
+        if ready:
+            self.solid = max(self.solid, tick - update.solid)
+        count = 0
+        for nets, columns in runs:
+            count += len(nets) * len(columns)
+            for cid, values in columns:
+                for net, value in zip(nets, values, strict=True):
+                    self._value(net, cid, tick, value)
+        if not ready and count:
+            self._wait(runs, tick, depends, size // count)
+        return True
+
+    def structure(self, number: int, message: Structure[object]) -> bool:
+        """Apply the structural message with this number in the reliable channel.
+
+        Returns:
+            Whether it made sense and was for this simulation.
+        """
+        self.structured = number
+        runs = self._runs(message.sets) if message.epoch == self.epoch else None
+        if runs is None:
+            self.dropped += 1
+            return False
+        tick = widen(message.tick, 32, self.tick)
+        for net in accumulate(message.despawned):
+            self._forget(net, "despawned")
+        for net in accumulate(message.hidden):
+            self._forget(net, "hidden")
+        for cid, ids in message.removed:
+            for net in accumulate(ids):
+                record = self.entities.get(net)
+                if record is not None and record.ticks.pop(cid, None) is not None:
+                    del record.values[cid]
+                    self._touch(net, cid)
+        for nets, columns in runs:
+            for net in nets:
+                if net not in self.entities:
+                    self.entities[net] = Record()
+                    self.dirty.setdefault(net, set())
+            for cid, values in columns:
+                for net, value in zip(nets, values, strict=True):
+                    self.entities[net].ticks.setdefault(cid, -1)
+                    self._value(net, cid, tick, value)
+        self._release()
+        return True
+
+    def passed(self, number: int) -> None:
+        """Note a message of the reliable channel that is not structural."""
+        self.structured = number
+        self._release()
+
+    def _runs(self, runs: Iterable[Run[object]]) -> list[tuple[list[int], list[Column]]] | None:
+        """Decoded runs as entities and columns; None when one contradicts itself."""
+        result = []
+        for run in runs:
+            columns = self.wire.columns(run)
+            if columns is None:
+                return None
+            result.append((run.entities(), columns))
+        return result
+
+    def _value(self, net: int, cid: int, tick: int, value: object) -> None:
+        """Take over a value when its key is known and it is newer."""
+        record = self.entities.get(net)
+        if record is None:
+            return
+        known = record.ticks.get(cid)
+        if known is None or tick <= known:
+            return
+        record.ticks[cid] = tick
+        record.values[cid] = value
+        self._touch(net, cid)
+
+    def _touch(self, net: int, cid: int) -> None:
+        dirty = self.dirty.get(net)
+        if dirty is None:
+            self.dirty[net] = {cid}
+        else:
+            dirty.add(cid)
+
+    def _forget(self, net: int, why: Literal["despawned", "hidden"]) -> None:
+        record = self.entities.pop(net, None)
+        if record is not None:
+            self.dirty.setdefault(net, set()).update(record.values)
+            self.went[net] = why
+
+    # Values that came before the structure they depend on. They are applied at once where
+    # their key is known, and again when the structure is there: it may take the key away and
+    # bring it back with an older value.
+
+    def _wait(
+        self,
+        runs: Iterable[tuple[list[int], list[Column]]],
+        tick: int,
+        depends: int,
+        cost: int,
+    ) -> None:
+        waiting = self._waiting
+        cost += _KEY_BYTES
+        for net, cid, value in _flat(runs):
+            key = (net, cid)
+            older = waiting.get(key)
+            if older is not None:
+                if older[1] >= tick:
+                    continue
+                self._waiting_bytes -= older[3]
+            waiting[key] = (depends, tick, value, cost)
+            self._waiting_bytes += cost
+        if self._waiting_bytes > self._waiting_limit:
+            self._waiting.clear()
+            self._waiting_bytes = 0
+            self.resync = True
+
+    def _release(self) -> None:
+        if not self._waiting:
+            return
+        ready = [key for key, (depends, *_) in self._waiting.items() if depends <= self.structured]
+        for key in ready:
+            _, tick, value, cost = self._waiting.pop(key)
+            self._waiting_bytes -= cost
+            self._value(*key, tick, value)
+
+
+def _flat(runs: Iterable[tuple[list[int], list[Column]]]) -> Iterator[tuple[int, int, object]]:
+    for nets, columns in runs:
+        for cid, values in columns:
+            for net, value in zip(nets, values, strict=True):
+                yield net, cid, value

@@ -1,0 +1,220 @@
+"""One client, as replication sees it: what it knows, what it is owed, what is on its way.
+
+The shared state of all clients with one neighbourhood is a `Hood`; a client that knows exactly
+what its neighbourhood shows is *settled* and costs next to nothing. All else is worked out as a
+set difference, known before against visible now, never from a list of events.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from typing import Protocol
+
+from ecsnet.replication.packing import Flight, Run, Sheet
+from ecsnet.replication.population import Entity, Population
+from ecsnet.session.connection import MAX_PACKET
+
+
+class Session(Protocol):
+    """What replication needs of a session; see `ecsnet.session.Session`."""
+
+    @property
+    def queued(self) -> int: ...
+    @property
+    def delivered(self) -> int: ...
+    @property
+    def backlog(self) -> int: ...
+    @property
+    def streaming(self) -> bool: ...
+    def room(self) -> int: ...
+    def queue(self, message: bytes) -> int: ...
+    def send(
+        self, payload: object, now: float, record: object = None, *, ride: bool = True
+    ) -> bytes: ...
+    def stream(self, now: float, allowance: int) -> list[bytes]: ...
+    def lost(self, now: float) -> Sequence[object]: ...
+    def oldest(self) -> object: ...
+    def due(self, now: float) -> bool: ...
+
+
+class Hood:
+    """A neighbourhood: cells, what stands in them, and the clients that see exactly these."""
+
+    __slots__ = ("before", "cells", "message", "place", "sheets", "viewers", "visible")
+
+    def __init__(self, place: Hashable, cells: Iterable[Hashable], population: Population) -> None:
+        self.place = place
+        self.cells = tuple(cells)
+        self.viewers: list[Viewer] = []
+        self.visible: set[int] = self.look(population)
+        """Network ids; another set object whenever its content changed, so that ``is`` tells
+        whether a client knows exactly this."""
+        self.before = self.visible
+        """What it showed in the tick before."""
+        self.message: bytes | None = None
+        """The structural update from the one to the other."""
+        self.sheets: list[Sheet] = []
+
+    def look(self, population: Population) -> set[int]:
+        """What stands in the cells now."""
+        empty: set[int] = set()
+        return empty.union(*[population.cells.get(cell, ()) for cell in self.cells])
+
+
+class Viewer:
+    """A client's part of replication.
+
+    Args:
+        player: the player entity in the server's world.
+        session: numbers, acknowledges and carries the packets.
+        deliver: sends one packet of the session to the client.
+        bandwidth: the most that it is sent, in bytes per second.
+    """
+
+    __slots__ = (
+        "allowance",
+        "bandwidth",
+        "big",
+        "burst",
+        "centre",
+        "deliver",
+        "extra",
+        "hood",
+        "known",
+        "known_private",
+        "owed",
+        "pieces",
+        "place",
+        "player",
+        "report",
+        "resettle",
+        "session",
+        "stream_allowance",
+    )
+
+    def __init__(
+        self, player: int, session: Session, deliver: Callable[[bytes], None], bandwidth: float
+    ) -> None:
+        self.player = player
+        self.session = session
+        self.deliver = deliver
+        self.bandwidth = bandwidth
+        self.burst = max(bandwidth * BURST_SECONDS, 2 * MAX_PACKET)
+        self.allowance = self.burst
+        """Bytes that may be sent now; a large packet may overdraw it once."""
+        self.stream_allowance = 0.0
+        """The part of it that is put by for the stream while that has something to send."""
+        self.report: tuple[int, ...] | None = None
+        """Goes into every update: what the server measured of this client's commands."""
+        self.centre: Entity | None = None
+        self.place: Hashable = None
+        self.hood: Hood | None = None
+        self.known: set[int] = set()
+        """Entities that this client was told of and not told that they went."""
+        self.known_private: dict[int, int] = {}
+        """Owner-only components that it was told of: network id to component bits."""
+        self.extra: set[int] = set()
+        """What it owns outside its neighbourhood."""
+        self.owed: dict[tuple[int, int], int] = {}
+        """(network id, component id) to the tick since which the client lacks it, oldest first."""
+        self.pieces: deque[tuple[int, int]] = deque()
+        """Messages of entering entities on their way: number, bytes."""
+        self.big: dict[int, int] = {}
+        """Entities larger than a datagram: the message that carries their latest version."""
+        self.resettle = True
+        """Whether what it owns must be looked through again."""
+
+    def refill(self, seconds: float, *, streaming: bool) -> None:
+        """Let the byte bucket run full for some time; half of it is for the stream, if there is
+        one, so that neither starves the other."""
+        gain = self.bandwidth * seconds
+        if streaming:
+            gain /= 2
+            self.stream_allowance = min(self.burst, self.stream_allowance + gain)
+        elif self.stream_allowance:
+            gain += self.stream_allowance
+            self.stream_allowance = 0.0
+        self.allowance = min(self.burst, self.allowance + gain)
+
+    def owe(self, nets: Iterable[int], cids: Iterable[int], tick: int) -> None:
+        """Values that were not sent."""
+        owed = self.owed
+        for net in nets:
+            for cid in cids:
+                owed.setdefault((net, cid), tick)
+
+    def lose(self, flight: Flight, population: Population) -> None:
+        """A packet was lost: what it carried is owed, unless a newer value is on its way."""
+        for run in flight.runs:
+            for cid in run.cids:
+                changed_at = population.scans[cid].changed_at
+                for net in run.nets:
+                    newest = changed_at.get(net)
+                    if newest is not None and newest <= flight.tick and net in self.known:
+                        self.owed.setdefault((net, cid), flight.tick)
+
+    def resync(self, tick: int, population: Population) -> None:
+        """The client lost values that it had acknowledged: owe it everything it knows."""
+        for net in sorted(self.known):
+            bits = self.sees(net, population)
+            self.owe((net,), population.cids(bits), tick)
+
+    def sees(self, net: int, population: Population) -> int:
+        """The component bits of a known entity that this client may see now."""
+        entity = population.by_net.get(net)
+        if entity is None or net not in self.known:
+            return 0
+        return entity.public | (entity.private & self.known_private.get(net, 0))
+
+    def solid(self, tick: int, whole: bool) -> int:
+        """The tick up to which nothing is owed or unacknowledged.
+
+        Args:
+            tick: the current tick.
+            whole: whether the packet that says so carries all values of ``tick``.
+        """
+        oldest = self.session.oldest()
+        solid = tick if whole else tick - 1
+        if isinstance(oldest, Flight):
+            solid = min(solid, oldest.tick - 1)
+        if self.owed:
+            solid = min(solid, min(self.owed.values()) - 1)
+        return solid
+
+    def take_owed(self, population: Population, room: int) -> list[tuple[int, int]]:
+        """Take the oldest owed values for about ``room`` bytes out of the set.
+
+        Returns entities with their component bits, oldest first. Keys that the client may not
+        see any more are dropped.
+        """
+        taken: dict[int, int] = {}
+        waiting = self.session.delivered
+        cost = 0
+        for net, cid in list(self.owed):
+            if net in taken or self.big.get(net, 0) > waiting:
+                continue
+            if cost >= room:
+                break
+            sees = self.sees(net, population)
+            bits = 0
+            for other in population.cids(sees):
+                if self.owed.pop((net, other), None) is not None:
+                    bits |= 1 << other
+            if not sees >> cid & 1:
+                self.owed.pop((net, cid), None)
+            if bits:
+                taken[net] = bits
+                cost += 4 + 12 * bits.bit_count()
+        return list(taken.items())
+
+
+BURST_SECONDS = 0.25
+"""Seconds of bandwidth that may be sent at once."""
+
+
+def mine(run: Run, player: int) -> Run | None:
+    """The form of a run that this player gets; None when nothing of it concerns it."""
+    if run.owners is not None and run.owner == player:
+        return run.owners
+    return run if run.data else None

@@ -1,0 +1,165 @@
+"""What replication puts on the wire: runs, updates and structural messages.
+
+A *run* is some entities and, for each component type that it carries, one value per entity.
+An *update* travels unreliably and holds runs of values; a *structural message* travels in the
+reliable-ordered channel and holds what came, what went, and the values it came with.
+Byte by byte this is described in ``docs/protocol.md``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from itertools import accumulate
+from operator import sub
+from typing import Annotated, Any, Generic, NamedTuple, TypeVar, Union
+
+import msgspec
+
+from ecsnet.schema import Gate, Schema, encode
+
+SHEET_BYTES = 1080
+"""The most that the runs of one datagram may take. With the update's and the packet's headers,
+the envelope, and room for netcode's, a datagram stays below 1,200 bytes."""
+
+PIECE_BYTES = 16 * 1024
+"""The most that one structural message of entering entities holds, split at entity boundaries."""
+
+STRUCTURE_TAG = 16
+"""The tag of structural messages in the reliable channel; smaller ones are control messages."""
+
+U32 = 0xFFFF_FFFF
+
+_U32 = Annotated[int, msgspec.Meta(ge=0, le=U32)]
+_I53 = Annotated[int, msgspec.Meta(ge=-(2**53), le=2**53)]
+
+ColumnT = TypeVar("ColumnT")
+
+
+class Report(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
+    """What the server tells a client about its commands; all counts are since it joined."""
+
+    slack: _I53
+    """Sixteenths of a tick by which the newest commands arrived early (negative: late)."""
+    applied: _I53 = 0
+    expired: _I53 = 0
+    superseded: _I53 = 0
+    rejected: _I53 = 0
+
+
+class Run(msgspec.Struct, Generic[ColumnT], array_like=True, forbid_unknown_fields=True):
+    """Whole entities that carry the same component types: network ids as differences
+    (the first one from 0), and a column of values for each type.
+    """
+
+    ids: list[_I53]
+    columns: list[ColumnT]
+
+    def entities(self) -> list[int]:
+        """The network ids, in the order of the values."""
+        return list(accumulate(self.ids))
+
+
+class Update(msgspec.Struct, Generic[ColumnT], array_like=True, forbid_unknown_fields=True):
+    """The payload of a datagram from the server."""
+
+    epoch: _U32
+    """Names the simulation and the boot of the server that it runs in."""
+    tick: _U32
+    solid: _I53
+    """How many ticks before ``tick`` the client was last owed nothing."""
+    depends: _U32
+    """The structural message after which these values make sense."""
+    report: Report | None
+    runs: list[Run[ColumnT]]
+
+
+class Structure(
+    msgspec.Struct,
+    Generic[ColumnT],
+    array_like=True,
+    forbid_unknown_fields=True,
+    tag=STRUCTURE_TAG,
+):
+    """A structural message; applied as a whole, in the order of its fields."""
+
+    epoch: _U32
+    tick: _U32
+    despawned: list[_I53]
+    """Differences of network ids, like a run's."""
+    hidden: list[_I53]
+    """Entities that went out of this client's sight."""
+    removed: list[tuple[_I53, list[_I53]]]
+    """Component id, and differences of network ids."""
+    sets: list[Run[ColumnT]]
+    """Entities and components that came, with their values of ``tick``."""
+
+
+class Resync(msgspec.Struct, array_like=True, forbid_unknown_fields=True, tag=17):
+    """Client to server: values were lost on my side, owe me everything again."""
+
+
+class Column(NamedTuple):
+    """A decoded column: which component type, and a wire value per entity."""
+
+    cid: int
+    values: list[object]
+
+
+def deltas(ids: Sequence[int]) -> list[int]:
+    """Network ids as differences: small numbers are short in MessagePack."""
+    return [*ids[:1], *map(sub, ids[1:], ids)]
+
+
+def encode_run(ids: Sequence[int], columns: Iterable[tuple[int, Sequence[object]]]) -> bytes:
+    """One run, from sorted network ids and ``(component id, wire values)`` columns."""
+    return encode((deltas(ids), list(columns)))
+
+
+def encode_structure(
+    epoch: int,
+    tick: int,
+    despawned: Sequence[int],
+    hidden: Sequence[int],
+    removed: Sequence[tuple[int, Sequence[int]]],
+    sets: Sequence[msgspec.Raw],
+) -> bytes:
+    """A structural message; ``sets`` are encoded runs."""
+    gone = [(cid, deltas(ids)) for cid, ids in removed]
+    head = (STRUCTURE_TAG, epoch, tick & U32, deltas(despawned), deltas(hidden), gone, sets)
+    return encode(head)
+
+
+class WireFormat:
+    """The gates and types of one schema.
+
+    A column's type differs with its component, so the types are made here from the schema:
+    one typed decode of a datagram then checks and builds every value in it.
+    """
+
+    def __init__(self, schema: Schema) -> None:
+        self.schema = schema
+        columns = tuple(
+            msgspec.defstruct(
+                f"Column{cid}",
+                [("values", list[component.wire_type])],  # type: ignore[name-defined]
+                tag=cid,
+                array_like=True,
+                forbid_unknown_fields=True,
+            )
+            for cid, component in enumerate(schema.components)
+        )
+        self._cid_of_column: dict[type, int] = {column: cid for cid, column in enumerate(columns)}
+        column: Any = Union[columns]  # noqa: UP007 - made at run time
+        self.update: Gate[Update[object]] = Gate(Update[column], 1_300)
+        self.structure: type[Structure[object]] = Structure[column]
+
+    def columns(self, run: Run[object]) -> list[Column] | None:
+        """The columns of a decoded run; None when one does not fit its entities."""
+        count = len(run.ids)
+        result = []
+        for column in run.columns:
+            values: list[object] = column.values  # type: ignore[attr-defined]
+            if len(values) != count:
+                return None
+            result.append(Column(self._cid_of_column[type(column)], values))
+        return result

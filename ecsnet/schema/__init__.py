@@ -1,0 +1,46 @@
+"""What crosses the wire: ``@replicated``, ``@command``, the registry, the decode gate.
+
+Everything that other parts of ecsnet use is here; the modules below are private to the package.
+"""
+
+from __future__ import annotations
+
+from ecsnet.schema.codegen import Ref
+from ecsnet.schema.declare import command, replicated
+from ecsnet.schema.description import DESCRIPTION_LIMIT, Schema
+from ecsnet.schema.fields import Between, EntityRef, MaxLen, Quantized
+from ecsnet.schema.gate import ENCODE_ERRORS, Gate, encode
+from ecsnet.schema.registry import Registry, current_registry, register_type, use_registry
+from ecsnet.schema.wiretype import (
+    CommandType,
+    ComponentType,
+    Field,
+    WireType,
+    command_type,
+    component_type,
+)
+
+__all__ = [
+    "DESCRIPTION_LIMIT",
+    "ENCODE_ERRORS",
+    "Between",
+    "CommandType",
+    "ComponentType",
+    "EntityRef",
+    "Field",
+    "Gate",
+    "MaxLen",
+    "Quantized",
+    "Ref",
+    "Registry",
+    "Schema",
+    "WireType",
+    "command",
+    "command_type",
+    "component_type",
+    "current_registry",
+    "encode",
+    "register_type",
+    "replicated",
+    "use_registry",
+]

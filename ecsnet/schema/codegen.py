@@ -1,0 +1,188 @@
+"""Straight-line functions for one class, made the way dataclasses makes ``__init__``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+import msgspec
+
+from ecsnet.errors import BadMessageError, BadValueError
+from ecsnet.schema.gate import encode
+
+__all__ = ["Code", "Codec", "Emitter", "Ref", "generate"]
+
+Ref = Callable[[int | None], int | None]
+"""Maps an entity id of one end to that of the other; None for None and for unknown ids."""
+
+
+class Emitter(Protocol):
+    """What a field's shape knows: source text that converts an expression."""
+
+    wire: object
+    native: bool
+    foreign: bool
+
+    def to_wire(self, code: Code, value: str) -> str:
+        """An expression for the wire form of ``value``."""
+        ...
+
+    def from_wire(self, code: Code, value: str) -> str:
+        """An expression for the component form of the wire value ``value``."""
+        ...
+
+    def clone(self, code: Code, value: str) -> str:
+        """An expression for a copy of ``value`` that shares nothing mutable with it."""
+        ...
+
+    def collect(self, code: Code, value: str) -> list[str]:
+        """Statements that ``add`` each network id in the wire value ``value``."""
+        ...
+
+
+class Code:
+    """The source and the namespace of functions in the making."""
+
+    def __init__(self) -> None:
+        self.namespace: dict[str, object] = {}
+        self._lines: list[str] = []
+        self._names = 0
+
+    def fresh(self) -> str:
+        """A name that is used nowhere else."""
+        self._names += 1
+        return f"_{self._names}"
+
+    def constant(self, value: object) -> str:
+        """A name under which the functions find ``value``."""
+        name = self.fresh()
+        self.namespace[name] = value
+        return name
+
+    def function(self, arguments: str, body: Sequence[str]) -> str:
+        """Add a function and return its name."""
+        name = self.fresh()
+        self._lines.append(f"def {name}({arguments}):")
+        self._lines.extend(f"    {line}" for line in body)
+        return name
+
+    def build(self, title: str) -> dict[str, object]:
+        """Run the source and return the namespace it filled."""
+        source = "\n".join(self._lines)
+        exec(compile(source, f"<ecsnet {title}>", "exec"), self.namespace)
+        return self.namespace
+
+
+class Codec:
+    """The generated functions of one class, see ``WireType``."""
+
+    __slots__ = ("assign", "checks", "clone", "from_wire", "refs", "to_wire")
+
+    def __init__(
+        self,
+        to_wire: Callable[[object, Ref], object],
+        from_wire: Callable[[object, Ref], object],
+        refs: Callable[[object], tuple[int, ...]],
+        assign: Callable[[object, object], None],
+        clone: Callable[[object], object],
+        checks: tuple[Callable[[object, Ref], None], ...],
+    ) -> None:
+        self.to_wire = to_wire
+        self.from_wire = from_wire
+        self.refs = refs
+        self.assign = assign
+        self.clone = clone
+        self.checks = checks
+
+
+def generate(
+    cls: type[object],
+    wire_type: type[object],
+    fields: Sequence[tuple[str, Emitter]],
+    flat: bool,
+) -> Codec:
+    """Make the functions of one class.
+
+    Args:
+        cls: The author's class.
+        wire_type: The Struct that crosses the wire; ``cls`` itself when the two are one.
+        fields: Names and shapes, in wire order.
+        flat: Whether a shallow copy is a copy.
+    """
+    code = Code()
+    title = cls.__qualname__
+    make, wire = code.constant(cls), code.constant(wire_type)
+
+    if wire_type is cls:
+        to_wire = from_wire = code.function("value, ref", ["return value"])
+    else:
+        encoded = ", ".join(shape.to_wire(code, f"value.{name}") for name, shape in fields)
+        bad_value = code.constant(_bad_value)
+        to_wire = code.function(
+            "value, ref",
+            [
+                "try:",
+                f"    return {wire}({encoded})",
+                "except Exception as error:",
+                f"    raise {bad_value}({title!r}, error) from error",
+            ],
+        )
+        decoded = ", ".join(shape.from_wire(code, f"wire.{name}") for name, shape in fields)
+        body = [f"return {make}({decoded})"]
+        if any(shape.foreign for _, shape in fields):
+            bad_message = code.constant(_bad_message)
+            body = [
+                "try:",
+                f"    {body[0]}",
+                "except Exception as error:",
+                f"    raise {bad_message}({title!r}, error) from error",
+            ]
+        from_wire = code.function("wire, ref", body)
+
+    body = [line for name, shape in fields for line in shape.collect(code, f"wire.{name}")]
+    if body:
+        body = ["found = []", "add = found.append", *body, "return tuple(found)"]
+    refs = code.function("wire", body or ["return ()"])
+
+    copies = [shape.clone(code, f"src.{name}") for name, shape in fields]
+    assign = code.function(
+        "dst, src",
+        [f"dst.{name} = {copy}" for (name, _), copy in zip(fields, copies, strict=True)]
+        or ["pass"],
+    )
+    clone = code.function("src", [f"return {make}({', '.join(copies)})"])
+
+    singles = [
+        code.function("value, ref", [f"return {shape.to_wire(code, 'value')}"])
+        for _, shape in fields
+    ]
+
+    made = code.build(title)
+    return Codec(
+        made[to_wire],  # type: ignore[arg-type]
+        made[from_wire],  # type: ignore[arg-type]
+        made[refs],  # type: ignore[arg-type]
+        made[assign],  # type: ignore[arg-type]
+        cls.__copy__ if flat else made[clone],  # type: ignore[arg-type, attr-defined]
+        tuple(
+            _check(made[single], shape.wire)  # type: ignore[arg-type]
+            for single, (_, shape) in zip(singles, fields, strict=True)
+        ),
+    )
+
+
+def _check(to_wire: Callable[[object, Ref], object], wire: object) -> Callable[[object, Ref], None]:
+    decode = msgspec.msgpack.Decoder(wire).decode
+
+    def check(value: object, ref: Ref) -> None:
+        decode(encode(to_wire(value, ref)))
+
+    return check
+
+
+def _bad_value(title: str, error: Exception) -> BadValueError:
+    return BadValueError(f"a {title} cannot be sent: {error}")
+
+
+def _bad_message(title: str, error: Exception) -> BadMessageError:
+    return BadMessageError(f"a received {title} cannot be read: {error}")

@@ -1,0 +1,157 @@
+"""A frozen view of what crosses the wire, and how it differs from another game's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from hashlib import blake2b
+from typing import Annotated
+
+import msgspec
+
+from ecsnet.errors import UsageError
+from ecsnet.schema.gate import Gate, encode
+from ecsnet.schema.wiretype import CommandType, ComponentType
+
+__all__ = ["DESCRIPTION_LIMIT", "Schema"]
+
+DESCRIPTION_LIMIT = 512 * 1024
+"""Bytes of an encoded description: the most that is sent, and that is read of a server's."""
+
+_DIFFERENCE_LIMIT = 400
+
+_Text = Annotated[str, msgspec.Meta(max_length=4096)]
+
+
+class _Described(msgspec.Struct, array_like=True, forbid_unknown_fields=True, frozen=True):
+    """One type: its kind, wire name, options and fields, as the other end is told."""
+
+    kind: _Text
+    name: _Text
+    options: tuple[tuple[_Text, _Text], ...]
+    fields: tuple[tuple[_Text, _Text], ...]
+
+
+class Schema:
+    """The types of a game that cross the wire; it never changes.
+
+    Args:
+        components: The replicated types. Those that are visible to the server only are left out.
+        commands: The command types.
+
+    Attributes:
+        components: By wire name; the index is the component's number (cid) on the wire.
+        commands: By wire name; the index is the command's number on the wire.
+        cid_of: The number of a component's class.
+        command_id_of: The number of a command's class.
+        fingerprint: 16 bytes; the same for games that declare the same, in whatever order.
+    """
+
+    __slots__ = ("_encoded", "cid_of", "command_id_of", "commands", "components", "fingerprint")
+
+    def __init__(
+        self, components: Iterable[ComponentType], commands: Iterable[CommandType]
+    ) -> None:
+        self.components: tuple[ComponentType, ...] = tuple(
+            sorted((c for c in components if c.visible_to != "server"), key=lambda c: c.name)
+        )
+        self.commands: tuple[CommandType, ...] = tuple(sorted(commands, key=lambda c: c.name))
+        self.cid_of: dict[type, int] = {c.cls: cid for cid, c in enumerate(self.components)}
+        self.command_id_of: dict[type, int] = {c.cls: n for n, c in enumerate(self.commands)}
+        self._encoded = encode(self.description())
+        if len(self._encoded) > DESCRIPTION_LIMIT:
+            raise UsageError(
+                f"this game's description takes {len(self._encoded)} bytes, and a client reads"
+                f" {DESCRIPTION_LIMIT}: declare fewer components and commands"
+            )
+        self.fingerprint: bytes = blake2b(self._encoded, digest_size=16).digest()
+
+    def description(self) -> list[object]:
+        """What two ends have to agree on.
+
+        Returns:
+            ``(kind, name, ((option, text), ...), ((field, text), ...))`` as a msgpack-able
+            array for each type: components, then commands, each by wire name.
+        """
+        return [msgspec.to_builtins(entry) for entry in self._described()]
+
+    def encode_description(self) -> bytes:
+        """The description as bytes for the other end, at most ``DESCRIPTION_LIMIT``."""
+        return self._encoded
+
+    def first_difference(self, server_description: bytes) -> str:
+        """Say where this game and a server's part.
+
+        Args:
+            server_description: What the server's ``encode_description`` gave. Not trusted.
+
+        Returns:
+            One line of at most 400 printable characters that names the first type, and the
+            first field or option of it, that differ; empty when none does.
+        """
+        gate: Gate[list[_Described]] = Gate(list[_Described], DESCRIPTION_LIMIT)
+        server = gate.decode(server_description)
+        if server is None:
+            return "the server describes its game in a way that this version cannot read"
+        found = _first_difference(server, self._described())
+        if not found:
+            return ""
+        line = f"this game differs from the server's: {found}"[:_DIFFERENCE_LIMIT]
+        return "".join(character if character.isprintable() else "?" for character in line)
+
+    def _described(self) -> list[_Described]:
+        return [
+            _Described(
+                "component",
+                c.name,
+                (("visible_to", c.visible_to), ("once", str(c.once)), ("rate", str(c.rate))),
+                tuple((field.name, field.text) for field in c.fields),
+            )
+            for c in self.components
+        ] + [
+            _Described(
+                "command",
+                c.name,
+                (("hold", str(c.hold)),),
+                tuple((field.name, field.text) for field in c.fields),
+            )
+            for c in self.commands
+        ]
+
+
+def _first_difference(server: Iterable[_Described], own: Iterable[_Described]) -> str:
+    servers = {(entry.kind, entry.name): entry for entry in server}
+    mine = {(entry.kind, entry.name): entry for entry in own}
+    # Components before commands: a field that both hold shows in the component first.
+    for kind, name in sorted(
+        servers.keys() | mine.keys(), key=lambda key: (key[0] == "command", key)
+    ):
+        theirs, ours = servers.get((kind, name)), mine.get((kind, name))
+        if ours is None:
+            return f"server has the {kind} {name}, you do not"
+        if theirs is None:
+            return f"you have the {kind} {name}, the server does not"
+        if theirs != ours:
+            return _difference(theirs, ours)
+    return ""
+
+
+def _difference(theirs: _Described, ours: _Described) -> str:
+    """What differs between two types of one kind and name: a field rather than an option."""
+    name = ours.name
+    server_fields, own_fields = dict(theirs.fields), dict(ours.fields)
+    for field, text in theirs.fields:
+        if field not in own_fields:
+            return f"server has {name}.{field}: {text}, you have no such field"
+        if own_fields[field] != text:
+            return f"server has {name}.{field}: {text}, you have {own_fields[field]}"
+    for field, text in ours.fields:
+        if field not in server_fields:
+            return f"you have {name}.{field}: {text}, the server has no such field"
+    if theirs.fields != ours.fields:
+        order = ", ".join(server_fields)
+        return f"server has the fields of {name} in another order: {order}"
+    own_options = dict(ours.options)
+    for option, text in theirs.options:
+        if own_options.get(option) != text:
+            return f"server has {name} with {option}={text}, you have {own_options.get(option)}"
+    return f"server has {name} with other options"

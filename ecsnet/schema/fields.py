@@ -1,0 +1,80 @@
+"""What an author writes inside ``Annotated[...]``, and the annotation for entity references."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Annotated, TypeAlias
+
+from ecsnet.errors import DeclarationError
+
+__all__ = ["Between", "EntityMark", "EntityRef", "MaxLen", "Quantized"]
+
+
+@dataclass(frozen=True, slots=True)
+class Quantized:
+    """A float that crosses the wire as a number of steps: ``Annotated[float, Quantized(1/16)]``.
+
+    The other end holds the nearest multiple of ``step``; a change that stays within the same
+    step is not sent.
+
+    Args:
+        step: The distance between two values, above 0.
+    """
+
+    step: float
+
+    def __post_init__(self) -> None:
+        if not (_is_number(self.step) and self.step > 0):
+            raise DeclarationError(f"Quantized({self.step!r}): the step is a number above 0")
+
+
+@dataclass(frozen=True, slots=True)
+class Between:
+    """Bounds of an int or a float, both included: ``Annotated[int, Between(-1, 1)]``.
+
+    A value outside is refused by the decode gate: a client's message is dropped, and
+    the server keeps such a value at home. Constructors do not check it.
+
+    Args:
+        lo: The smallest value.
+        hi: The largest value.
+    """
+
+    lo: float
+    hi: float
+
+    def __post_init__(self) -> None:
+        if not (_is_number(self.lo) and _is_number(self.hi) and self.lo <= self.hi):
+            raise DeclarationError(
+                f"Between({self.lo!r}, {self.hi!r}): the smaller number first, then the larger"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class MaxLen:
+    """The most that a str, bytes, list, dict or ``tuple[T, ...]`` may hold.
+
+    Args:
+        n: Characters of a str, bytes of a bytes, else items; at least 1.
+    """
+
+    n: int
+
+    def __post_init__(self) -> None:
+        if type(self.n) is not int or self.n < 1:
+            raise DeclarationError(f"MaxLen({self.n!r}): a whole number of at least 1")
+
+
+@dataclass(frozen=True, slots=True)
+class EntityMark:
+    """Tells an ``EntityRef`` from any other ``int | None``."""
+
+
+EntityRef: TypeAlias = Annotated[int | None, EntityMark()]
+"""An esper entity, or None. Each end holds its own esper id; on the wire it is the network id.
+On a client an entity that is out of sight reads as None until it comes into sight."""
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

@@ -1,0 +1,75 @@
+"""The decode gate: the one way in for bytes from a peer, and the one encoder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Generic, TypeVar, overload
+
+import msgspec
+
+from ecsnet.errors import BadValueError
+
+__all__ = ["ENCODE_ERRORS", "Gate", "encode"]
+
+T = TypeVar("T")
+
+encode: Callable[[object], bytes] = msgspec.msgpack.Encoder().encode
+"""Encode one object as msgpack. On a value that cannot be encoded it raises one of
+``ENCODE_ERRORS``: wrong types go through the encoder unnoticed, see ``WireType.fault``."""
+
+ENCODE_ERRORS: tuple[type[Exception], ...] = (
+    BadValueError,
+    msgspec.MsgspecError,
+    TypeError,
+    ValueError,
+    OverflowError,
+    RecursionError,
+)
+"""What ``encode`` and ``WireType.to_wire`` can raise for a value that game code spoiled."""
+
+# msgspec lets UnicodeDecodeError (a ValueError) and RecursionError through beside its own
+# errors. OverflowError and TypeError come out of conversions inside a decode.
+_DECODE_ERRORS = (
+    msgspec.MsgspecError,
+    ValueError,
+    RecursionError,
+    OverflowError,
+    TypeError,
+)
+
+
+class Gate(Generic[T]):
+    """Decodes messages of one type from a peer, and never raises.
+
+    Args:
+        type: What a message must be: a Struct, a union of tagged Structs, any type
+            that msgspec decodes. Wire Structs are ``array_like`` and
+            ``forbid_unknown_fields``, and bound what they hold.
+        limit_bytes: Longer messages are rejected unread.
+
+    Attributes:
+        rejected: How many messages were turned away.
+    """
+
+    __slots__ = ("_decode", "_limit", "rejected")
+
+    @overload
+    def __init__(self, type: type[T], limit_bytes: int) -> None: ...
+
+    @overload
+    def __init__(self, type: object, limit_bytes: int) -> None: ...
+
+    def __init__(self, type: object, limit_bytes: int) -> None:
+        self._decode: Callable[[bytes], T] = msgspec.msgpack.Decoder(type).decode
+        self._limit = limit_bytes
+        self.rejected = 0
+
+    def decode(self, data: bytes) -> T | None:
+        """Return the decoded message, or None for one that is not what it must be."""
+        if len(data) <= self._limit:
+            try:
+                return self._decode(data)
+            except _DECODE_ERRORS:
+                pass
+        self.rejected += 1
+        return None

@@ -1,0 +1,207 @@
+"""What is known about one declared class, and how to find it."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import reprlib
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from itertools import takewhile
+from typing import Any
+
+from ecsnet.errors import UsageError
+from ecsnet.schema.codegen import Ref
+
+__all__ = [
+    "CommandType",
+    "ComponentType",
+    "Field",
+    "WireType",
+    "command_type",
+    "component_type",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One field of a declared class."""
+
+    name: str
+    text: str
+    """What it holds, as the other end is told: ``"int between -1 and 1"``."""
+    default: str | None
+    """The repr of its default, ``"list()"`` for a factory, None when it must be given."""
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class WireType:
+    """What is known about one declared class. The functions are generated for the class.
+
+    A value and its wire form may share what is mutable, such as a list: encode the one at
+    once, ``clone`` the other before it is handed out.
+    """
+
+    cls: type
+    name: str
+    """The wire name: the qualified name without its module; ``ecsnet.X`` for stock types."""
+    file: str
+    line: int
+    fields: tuple[Field, ...]
+    flat: bool
+    """Every field is immutable: comparing structs finds every change, ``__copy__`` copies all."""
+    direct: bool
+    """The wire form is the struct itself: ``to_wire`` and ``from_wire`` have nothing to do."""
+    has_refs: bool
+    """There are entity references inside."""
+    wire_type: type
+    """What msgspec decodes: ``cls`` when direct."""
+    to_wire: Callable[[object, Ref], object]
+    """``to_wire(value, ref)``: the encodable wire form; ``ref`` maps a local entity id to its
+    network id. Raises BadValueError for a value that does not fit, as far as that shows."""
+    from_wire: Callable[[object, Ref], object]
+    """``from_wire(wire, ref)``: the value; ``ref`` maps a network id to the local entity id.
+    Raises BadMessageError when a foreign type's converter does not like what it got."""
+    refs: Callable[[object], tuple[int, ...]]
+    """``refs(wire)``: the network ids in a wire form, as often as they occur."""
+    assign: Callable[[object, object], None]
+    """``assign(dst, src)``: give every field of ``dst`` a copy of ``src``'s."""
+    clone: Callable[[object], object]
+    """``clone(value)``: a copy that shares nothing mutable."""
+    field_checks: tuple[Callable[[object, Ref], None], ...]
+    """For each field: encodes and decodes what it holds, and raises when that fails."""
+
+    @property
+    def place(self) -> str:
+        """Where the class stands: ``"game.py:9"``."""
+        return f"{os.path.basename(self.file)}:{self.line}"
+
+    def fault(self, value: object, ref: Ref) -> str | None:
+        """Say what keeps a value from crossing the wire; for errors, not for the hot path.
+
+        Args:
+            value: An instance of the class.
+            ref: As for ``to_wire``.
+
+        Returns:
+            ``"Tank.hp: 2.5 is not int"``, or None when nothing does.
+        """
+        for field, check in zip(self.fields, self.field_checks, strict=True):
+            found = getattr(value, field.name, None)
+            try:
+                check(found, ref)
+            except Exception:  # noqa: BLE001 - converters and references are not ours
+                return f"{self.cls.__name__}.{field.name}: {brief(found)} is not {field.text}"
+        return None
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.name} ({self.place})>"
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class ComponentType(WireType):
+    """A class under ``@replicated``."""
+
+    visible_to: str
+    """``"everyone"``, ``"owner"`` or ``"server"``."""
+    once: bool
+    """Sent when it is inserted, never again."""
+    rate: int
+    """Sent at most every so many ticks."""
+
+    @classmethod
+    def of(cls, common: WireType, visible_to: str, once: bool, rate: int) -> ComponentType:
+        """A component type from what all wire types have."""
+        return cls(**_attributes(common), visible_to=visible_to, once=once, rate=rate)
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class CommandType(WireType):
+    """A class under ``@command``."""
+
+    hold: bool
+    """A state that goes on, not an action that happens once."""
+
+    @classmethod
+    def of(cls, common: WireType, hold: bool) -> CommandType:
+        """A command type from what all wire types have."""
+        return cls(**_attributes(common), hold=hold)
+
+
+def component_type(cls: type[object], verb: str = "this") -> ComponentType:
+    """What is known about a replicated class.
+
+    Args:
+        cls: The class itself; a subclass counts only under a decorator of its own.
+        verb: What the caller does, for the message: ``"attach()"``.
+
+    Raises:
+        UsageError: The class is not replicated.
+    """
+    found = _known(cls)
+    if isinstance(found, ComponentType):
+        return found
+    raise UsageError(_refusal(cls, verb, found, "replicated", "@net.replicated"))
+
+
+def command_type(cls: type[object], verb: str = "this") -> CommandType:
+    """What is known about a command's class.
+
+    Args:
+        cls: The class itself; a subclass counts only under a decorator of its own.
+        verb: What the caller does, for the message: ``"send()"``.
+
+    Raises:
+        UsageError: The class is not a command.
+    """
+    found = _known(cls)
+    if isinstance(found, CommandType):
+        return found
+    raise UsageError(_refusal(cls, verb, found, "a command", "@net.command"))
+
+
+def brief(value: object) -> str:
+    """A repr that is short and never raises."""
+    try:
+        return _repr.repr(value)
+    except Exception:  # noqa: BLE001 - a repr is not ours
+        return f"a {type(value).__name__}"
+
+
+_repr = reprlib.Repr()
+_repr.maxother = _repr.maxstring = 60
+
+
+def _attributes(common: WireType) -> dict[str, Any]:
+    return {field.name: getattr(common, field.name) for field in fields(common)}
+
+
+def _known(cls: object) -> object:
+    # Not getattr: a subclass without a decorator is not declared.
+    return cls.__dict__.get("__ecsnet__") if isinstance(cls, type) else None
+
+
+def _refusal(cls: object, verb: str, found: object, wanted: str, decorator: str) -> str:
+    if not isinstance(cls, type):
+        return f"{verb} got {brief(cls)}: pass the class, {type(cls).__name__}"
+    if issubclass(cls, type):
+        return f"{verb} got a class: pass an instance of it"
+    name = cls.__qualname__
+    if isinstance(found, WireType):
+        is_now = "replicated" if isinstance(found, ComponentType) else "a command"
+        return f"{verb} got {name}, which is {is_now}, not {wanted} ({found.place})"
+    message = f"{verb} got {name}, which is not {wanted}"
+    if cls.__module__ == "builtins":
+        return message
+    return f"{message}: put {decorator} above class {name}{_place_of(cls)}"
+
+
+def _place_of(cls: type[object]) -> str:
+    """`` (game.py:9)`` for a class that was not declared; only found where its source is."""
+    try:
+        file = inspect.getsourcefile(cls)
+        lines, start = inspect.getsourcelines(cls)
+    except (OSError, TypeError):
+        return ""
+    skipped = sum(1 for _ in takewhile(lambda line: not line.lstrip().startswith("class "), lines))
+    return f" ({os.path.basename(str(file))}:{start + skipped})"

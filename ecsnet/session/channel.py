@@ -1,0 +1,373 @@
+"""The reliable channel: messages that arrive once each and in order, in pieces.
+
+``Outgoing`` cuts messages into pieces and says which go into the next packet; a session
+tells it what became of the packet. What is small and oldest rides: it is repeated in
+packet after packet until acked, so that one lost packet costs one tick and no round trip.
+The rest is streamed: sent once, again when its packet was lost, with as many bytes on
+their way as a window allows that grows with acks and shrinks with losses.
+
+``Incoming`` puts them together again, within bounds that the sender keeps to: messages at
+most ``MESSAGE_WINDOW`` numbers and ``SPAN`` bytes beyond what has been delivered.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from typing import Annotated, TypeAlias
+
+import msgspec
+
+from ecsnet.errors import UsageError
+from ecsnet.schema.gate import encode
+from ecsnet.session.connection import MAX_PACKET
+from ecsnet.session.numbers import widen
+
+__all__ = [
+    "FRAGMENT",
+    "MESSAGE_WINDOW",
+    "RIDE_BYTES",
+    "SPAN",
+    "Cargo",
+    "Incoming",
+    "Outgoing",
+    "Piece",
+]
+
+RIDE_BYTES = 400
+"""Encoded bytes of unacked messages that are repeated in each riding packet, at most."""
+
+FRAGMENT = 1024
+"""Bytes in every part of a message but its last."""
+
+MESSAGE_WINDOW = 256
+"""How far the number of a message on its way may be beyond the last one delivered."""
+
+SPAN = 128 * 1024
+"""Bytes of messages on their way at one time, from the oldest undelivered one on; a
+longer message travels alone."""
+
+# A piece around its bytes: array, number, length, part and parts at their longest.
+_PIECE = 13
+_RIDING_PIECE = 7
+_STREAM_BYTES = FRAGMENT + _PIECE + 40  # one whole fragment and a few crumbs
+
+_FIRST_WINDOW = 16 * 1024
+_MIN_WINDOW = 8 * 1024
+
+
+class Piece(msgspec.Struct, array_like=True, forbid_unknown_fields=True, gc=False):
+    """A message, or one part of it, as the wire has it."""
+
+    number: Annotated[int, msgspec.Meta(ge=0, le=0xFFFF)]
+    data: Annotated[bytes, msgspec.Meta(max_length=MAX_PACKET)]
+    part: Annotated[int, msgspec.Meta(ge=0, le=0xFFFF)] = 0
+    parts: Annotated[int, msgspec.Meta(ge=1, le=0xFFFF)] = 1
+
+
+class _Message:
+    """A message on its way out."""
+
+    __slots__ = ("data", "end", "number", "parts", "pending")
+
+    def __init__(self, number: int, data: bytes, end: int) -> None:
+        self.number = number
+        self.data = data
+        self.end = end  # bytes ever queued, this message included
+        self.parts = max(1, -(-len(data) // FRAGMENT))
+        self.pending = (1 << self.parts) - 1  # bit i: part i is not acked
+
+
+Cargo: TypeAlias = Sequence[tuple[_Message, int]]
+"""The parts of messages that one packet carries."""
+
+
+class Outgoing:
+    """The sending half.
+
+    Args:
+        limit: Bytes in the longest message.
+        first: The number before that of the first message.
+
+    Attributes:
+        queued: Number of the last message queued.
+        delivered: Every message up to this number has arrived.
+        unacked: By number, the messages that have not arrived.
+        backlog: Bytes in them.
+        window: Bytes that the stream may have on their way.
+        in_flight: Bytes that it has.
+    """
+
+    __slots__ = (
+        "_again",
+        "_cut_at",
+        "_fresh",
+        "_fresh_part",
+        "_limit",
+        "_queued_bytes",
+        "_ride",
+        "_ride_to",
+        "_riding",
+        "_stale",
+        "_steady",
+        "backlog",
+        "delivered",
+        "in_flight",
+        "queued",
+        "unacked",
+        "window",
+    )
+
+    def __init__(self, limit: int, first: int = 0) -> None:
+        self.queued = self.delivered = first
+        self.unacked: dict[int, _Message] = {}
+        self.backlog = 0
+        self.window = float(_FIRST_WINDOW)
+        self.in_flight = 0
+        self._limit = limit
+        self._queued_bytes = 0
+        self._fresh: deque[_Message] = deque()
+        self._fresh_part = 0
+        self._again: deque[tuple[_Message, int]] = deque()
+        self._stale = False
+        self._ride: msgspec.Raw | None = None
+        self._riding: Cargo = ()
+        self._ride_to = first
+        self._steady = False
+        self._cut_at = float("-inf")
+
+    def queue(self, message: bytes) -> int:
+        """Put a message into the line and return its number."""
+        if len(message) > self._limit:
+            raise UsageError(
+                f"a message of {len(message)} bytes is too long, the limit is {self._limit}"
+            )
+        self.queued += 1
+        self._queued_bytes += len(message)
+        self.backlog += len(message)
+        queued = _Message(self.queued, message, self._queued_bytes)
+        self.unacked[self.queued] = queued
+        self._fresh.append(queued)
+        self._stale = True
+        return self.queued
+
+    def riding(self) -> tuple[msgspec.Raw | None, Cargo]:
+        """Return the encoded pieces that ride in every packet now, and what they are."""
+        if self._stale:
+            self._stale = False
+            pieces, cargo = [], []
+            room = RIDE_BYTES
+            for number in range(
+                self.delivered + 1, min(self.queued, self.delivered + MESSAGE_WINDOW) + 1
+            ):
+                message = self.unacked.get(number)
+                if message is None:
+                    continue
+                room -= len(message.data) + _RIDING_PIECE
+                if room < 0 or not self._in_span(message):
+                    break
+                pieces.append((number & 0xFFFF, message.data))
+                cargo.append((message, 0))
+                self._ride_to = number
+            self._ride = msgspec.Raw(encode(pieces)) if pieces else None
+            self._riding = tuple(cargo)
+        return self._ride, self._riding
+
+    @property
+    def streaming(self) -> bool:
+        """Whether anything is left for the stream to send, now or when it may."""
+        self.riding()
+        return bool(self._again) or (bool(self._fresh) and self._fresh[-1].number > self._ride_to)
+
+    def fill(self, allowance: int) -> tuple[list[tuple[int, bytes, int, int]], Cargo, int] | None:
+        """Take pieces for one packet of the stream out of the line.
+
+        Args:
+            allowance: Bytes that the pieces may have on the wire.
+
+        Returns:
+            The pieces, what they are, and the bytes that they count; None when there is
+            nothing to send or no room for it.
+        """
+        self.riding()
+        room = min(allowance, _STREAM_BYTES)
+        # With nothing on its way no ack can open the window.
+        if self.in_flight:
+            room = min(room, int(self.window) - self.in_flight)
+        pieces: list[tuple[int, bytes, int, int]] = []
+        cargo: list[tuple[_Message, int]] = []
+        size = 0
+        while (following := self._next()) is not None:
+            message, part = following
+            start = part * FRAGMENT
+            data = message.data[start : start + FRAGMENT]
+            if size + len(data) + _PIECE > room:
+                break
+            size += len(data) + _PIECE
+            pieces.append((message.number & 0xFFFF, data, part, message.parts))
+            cargo.append(following)
+            self._step()
+        if not cargo:
+            return None
+        self.in_flight += size
+        return pieces, cargo, size
+
+    def arrived(self, cargo: Cargo, size: int) -> None:
+        """Note that a packet arrived; ``size`` is 0 for one that had been given up."""
+        self.in_flight -= size
+        # Slow start until the first loss, then one fragment more a window.
+        grown = size if not self._steady else size * FRAGMENT / self.window
+        self.window = min(float(SPAN), self.window + grown)
+        for message, part in cargo:
+            bit = 1 << part
+            if message.pending & bit:
+                message.pending ^= bit
+                if not message.pending:
+                    self._finished(message)
+
+    def lost(self, cargo: Cargo, size: int, sent_at: float, now: float) -> None:
+        """Note that a packet is given up: what it carried goes again, where it must."""
+        if not size:
+            return
+        self.in_flight -= size
+        # One cut for all losses of one window: those sent before the last cut are old news.
+        if sent_at > self._cut_at:
+            self._cut_at = now
+            self._steady = True
+            self.window = max(float(_MIN_WINDOW), self.window * 0.7)
+        self._again.extend(cargo)
+
+    def _finished(self, message: _Message) -> None:
+        del self.unacked[message.number]
+        self.backlog -= len(message.data)
+        while self.delivered < self.queued and self.delivered + 1 not in self.unacked:
+            self.delivered += 1
+        fresh = self._fresh
+        while fresh and not fresh[0].pending:
+            fresh.popleft()
+            self._fresh_part = 0
+        if not self.unacked:
+            self._again.clear()
+        self._stale = True
+
+    def _next(self) -> tuple[_Message, int] | None:
+        """Return the part that the stream sends next; what rides or arrived is skipped."""
+        again = self._again
+        while again:
+            message, part = again[0]
+            if message.pending >> part & 1 and message.number > self._ride_to:
+                return again[0]
+            again.popleft()
+        fresh = self._fresh
+        while fresh:
+            message = fresh[0]
+            if message.pending and message.number > self._ride_to:
+                break
+            fresh.popleft()
+            self._fresh_part = 0
+        if fresh and message.number <= self.delivered + MESSAGE_WINDOW and self._in_span(message):
+            return message, self._fresh_part
+        return None
+
+    def _in_span(self, message: _Message) -> bool:
+        """Return whether the peer has room for a message beside those before it."""
+        oldest = self.unacked[self.delivered + 1]
+        return message is oldest or message.end - oldest.end + len(oldest.data) <= SPAN
+
+    def _step(self) -> None:
+        """Take what ``_next`` returned out of the line."""
+        if self._again:
+            self._again.popleft()
+            return
+        self._fresh_part += 1
+        if self._fresh_part == self._fresh[0].parts:
+            self._fresh.popleft()
+            self._fresh_part = 0
+
+
+class _Parts:
+    """A message on its way in."""
+
+    __slots__ = ("data", "left")
+
+    def __init__(self, parts: int) -> None:
+        self.data: list[bytes | None] = [None] * parts
+        self.left = parts
+
+
+class Incoming:
+    """The receiving half.
+
+    Args:
+        limit: Bytes in the longest message.
+        first: The number before that of the first message.
+
+    Attributes:
+        received: Number of the last message handed out.
+        held: Bytes that wait for what comes before them.
+    """
+
+    __slots__ = ("_limit", "_max_parts", "_waiting", "held", "received")
+
+    def __init__(self, limit: int, first: int = 0) -> None:
+        self.received = first
+        self.held = 0
+        self._limit = limit
+        self._max_parts = max(1, -(-limit // FRAGMENT))
+        self._waiting: dict[int, _Parts] = {}
+
+    def admit(self, pieces: Sequence[Piece]) -> int | None:
+        """Look whether a packet's pieces can be taken, without taking them.
+
+        Returns:
+            How many messages begin with them; None when an honest peer would not have
+            sent them.
+        """
+        news: dict[int, int] = {}
+        held = self.held
+        for piece in pieces:
+            number = widen(piece.number, 16, self.received)
+            if number <= self.received:
+                continue
+            size = len(piece.data)
+            parts = piece.parts
+            before = self._waiting.get(number)
+            known = news.setdefault(number, parts) if before is None else len(before.data)
+            last = piece.part == parts - 1
+            if (
+                number > self.received + MESSAGE_WINDOW
+                or parts > self._max_parts
+                or parts != known
+                or piece.part >= parts
+                or size > FRAGMENT
+                or (parts > 1 and not size)
+                or (not last and size != FRAGMENT)
+                or (last and (parts - 1) * FRAGMENT + size > self._limit)
+            ):
+                return None
+            if before is None or before.data[piece.part] is None:
+                held += size
+        return len(news) if held <= max(SPAN, self._limit) else None
+
+    def take(self, pieces: Sequence[Piece]) -> list[tuple[int, bytes]]:
+        """Take admitted pieces; return the messages that are complete now, in order."""
+        waiting = self._waiting
+        for piece in pieces:
+            number = widen(piece.number, 16, self.received)
+            if number <= self.received:
+                continue
+            message = waiting.get(number)
+            if message is None:
+                message = waiting[number] = _Parts(piece.parts)
+            if message.data[piece.part] is None:
+                message.data[piece.part] = piece.data
+                message.left -= 1
+                self.held += len(piece.data)
+        ready: list[tuple[int, bytes]] = []
+        while (following := waiting.get(self.received + 1)) is not None and not following.left:
+            self.received += 1
+            del waiting[self.received]
+            data = b"".join(part for part in following.data if part is not None)
+            self.held -= len(data)
+            ready.append((self.received, data))
+        return ready

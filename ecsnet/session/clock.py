@@ -1,0 +1,234 @@
+"""The client's tick, steered so that commands arrive just before the server needs them.
+
+The server measures by how much each client's ticks come early (`SlackMeter`) and reports the least
+of it four times a second. From each report the client works out how early its commands would have
+been with an unsteered clock; that is the network's doing alone and does not change while the clock
+is being corrected, so there is no loop that could swing. The clock then slews, by a few per cent,
+to where the worst of the last reports would have been just in time.
+
+After a silence, however it came about, both ends drop time: the client begins no ticks while
+nothing is heard from the server, and starts again from the first tick that it hears.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from math import floor
+
+__all__ = ["SlackMeter", "TickClock"]
+
+SILENCE = 0.5
+"""Seconds without a word from the server after which no more ticks begin."""
+
+BURST_SECONDS = 0.125
+"""The most time whose ticks begin in one go; beyond it only the newest begins."""
+
+SLEW = 0.05
+"""How much faster or slower than the server's the clock runs at most, to correct itself..."""
+
+SLEW_LATE = 0.1
+"""... and how much faster while commands arrive late."""
+
+JUMP_AHEAD = 0.15
+"""Seconds of lateness from which the clock jumps: ticks are left out."""
+
+JUMP_BACK = 0.25
+"""Seconds of earliness from which it does: no tick begins until time has caught up."""
+
+REPORTS = 8
+"""How many reports are remembered: about two seconds."""
+
+LOSSY = 0.02
+"""From this share of lost packets on, no report is taken for a chance hit."""
+
+_NOTHING = range(0)
+
+
+class TickClock:
+    """Says which client ticks begin, in terms of the server's ticks.
+
+    A client tick carries the number of the server tick that its commands are for.
+
+    Args:
+        tick_rate: The server's ticks per second.
+
+    Attributes:
+        tick: The tick that began last; -1 before the first.
+        paused: Whether no ticks begin for now, because the server is silent or was never heard.
+        speed: How fast it runs now; 1 is the server's speed.
+        jumps: How often it left the slew and jumped.
+    """
+
+    def __init__(self, tick_rate: float) -> None:
+        self.tick = -1
+        self.paused = True
+        self.speed = 1.0
+        self.jumps = 0
+        self._rate = tick_rate
+        self._now = float("inf")
+        self._origin = 0.0  # so that the offset below does not eat the float's precision
+        self._position = 0.0  # now, in ticks and fractions
+        self._newest = -1  # server tick heard of
+        self._fresh = False  # it was heard since the last advance
+        self._heard_at = float("-inf")
+        self._lead = 0.0  # position less the newest server tick, as it mostly is
+        self._started = False
+        self._frame = 0.0  # seconds between calls of advance
+        self._wanted: float | None = None  # offset to slew to
+        self._reports: deque[float] = deque(maxlen=REPORTS)
+        self._offsets: deque[tuple[int, float]] = deque(maxlen=256)  # of ticks that began
+        self._settled = 0  # reports on ticks before this one come from before a jump
+
+    @property
+    def lead(self) -> float:
+        """How many ticks the client is ahead of the newest server tick that it heard of."""
+        return self._lead
+
+    def start(self, tick: int, now: float, rtt: float, jitter: float = 0.0) -> None:
+        """Start the clock, or start it again.
+
+        Args:
+            tick: The server's tick when it sent what has just arrived.
+            now: Seconds, on a clock that never runs backwards.
+            rtt: Round trip in seconds, as far as known.
+            jitter: Its mean deviation in seconds.
+        """
+        self._started = True
+        self._origin = self._now = self._heard_at = now
+        self._newest = tick
+        self._fresh = False
+        # Too early costs a few milliseconds for a while, too late costs commands.
+        self._lead = (1.25 * rtt + 4 * jitter + 2 * self._frame) * self._rate + 2
+        self.paused = False
+        self._forget(tick + self._lead)
+        self.jumps = 0
+
+    def heard(self, tick: int, now: float) -> None:
+        """Take note of the tick that the server put on a datagram; old ones do no harm."""
+        self._heard_at = now
+        if tick > self._newest:
+            self._newest = tick
+            self._fresh = True
+
+    def report(self, slack: float, tick: int, loss: float = 0.0) -> None:
+        """Steer by a report of the server's.
+
+        Args:
+            slack: Least time by which this client's ticks came early, in ticks; negative: late.
+            tick: The server's tick when it reported.
+            loss: Share of packets that get lost, 0 to 1.
+        """
+        # What arrived during the report's quarter of a second was for about these ticks.
+        window = self._rate / 4
+        middle = tick + slack - window / 2
+        if not self._offsets or middle - window / 2 < self._settled:
+            return
+        offset = self._offsets[0][1]
+        for began, then in reversed(self._offsets):
+            if began <= middle:
+                offset = then
+                break
+        reports = self._reports
+        reports.append(slack - offset)
+        recent = min(list(reports)[-3:])
+        if len(reports) > 3 and recent - min(reports) > JUMP_BACK / 2 * self._rate:
+            # The way became shorter, or the server dropped time: what was before is over.
+            while len(reports) > 3:
+                reports.popleft()
+        ordered = sorted(reports)
+        chance_hit = len(ordered) > 3 and loss < LOSSY
+        margin = self._rate * 0.001 + min(self._rate * self._frame / 2, 1.0)
+        self._wanted = margin - ordered[1 if chance_hit else 0]
+        error = self._wanted - self._offset()
+        ahead = JUMP_AHEAD * self._rate if len(reports) > 3 else 1.0
+        if not -JUMP_BACK * self._rate < error < ahead:
+            self._jump(self._position + error)
+
+    def advance(self, now: float) -> range:
+        """Move the clock; to be called once a poll, after what arrived was handed in.
+
+        Returns:
+            The client ticks that begin now. Some are left out after a stall; none comes twice.
+        """
+        elapsed = max(0.0, now - self._now)
+        self._now = now
+        frame = min(elapsed, BURST_SECONDS)
+        self._frame += (frame - self._frame) / 8 if self._frame else frame
+        if not self._started:
+            return _NOTHING
+        self._move(elapsed)
+        if now - self._heard_at > SILENCE:
+            self.paused = True
+            return _NOTHING
+        if self._fresh:
+            self._listen()
+        begun = floor(self._position)
+        if begun <= self.tick:
+            return _NOTHING
+        first = self.tick + 1
+        if begun - first >= max(2.0, BURST_SECONDS * self._rate):
+            first = begun
+        self.tick = begun
+        self._offsets.append((begun, self._offset()))
+        return range(first, begun + 1)
+
+    def _move(self, elapsed: float) -> None:
+        ahead = elapsed * self._rate
+        self._position += ahead
+        if self._wanted is None or ahead <= 0:
+            return
+        error = self._wanted - self._offset()
+        # Half of the error goes each second, all of it when commands are late.
+        change = error * min(1.0, elapsed * (1.0 if error > 0 else 0.5))
+        change = max(-SLEW * ahead, min(SLEW_LATE * ahead, change))
+        self._position += change
+        self.speed = 1 + change / ahead
+
+    def _listen(self) -> None:
+        self._fresh = False
+        if self.paused:
+            self.paused = False
+            self._forget(self._newest + self._lead)
+        elif self._position + JUMP_AHEAD * self._rate < self._newest:
+            # What has been received lies ahead: this machine slept, clock and all.
+            self._forget(self._newest + self._lead)
+        else:
+            self._lead += (self._position - self._newest - self._lead) / 16
+
+    def _forget(self, position: float) -> None:
+        """Jump where the reports so far mean nothing."""
+        self._reports.clear()
+        self._wanted = None
+        self._jump(position)
+
+    def _jump(self, position: float) -> None:
+        self.jumps += 1
+        self._position = position
+        self._settled = max(self.tick + 1, floor(position))
+
+    def _offset(self) -> float:
+        return self._position - (self._now - self._origin) * self._rate
+
+
+class SlackMeter:
+    """Measures, on the server, how early one client's ticks come.
+
+    Attributes:
+        low: The least so far since the last `take`, in ticks; None when nothing came.
+    """
+
+    __slots__ = ("low",)
+
+    def __init__(self) -> None:
+        self.low: float | None = None
+
+    def note(self, slack: float) -> None:
+        """Count a tick that came ``slack`` ticks before it is needed (negative: too late)."""
+        if self.low is None or slack < self.low:
+            self.low = slack
+
+    def take(self) -> float | None:
+        """The least slack since the last call; None when nothing came."""
+        low = self.low
+        self.low = None
+        return low

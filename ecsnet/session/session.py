@@ -1,0 +1,665 @@
+"""A session: numbered packets, their acks, and reliable messages over lossy datagrams.
+
+Both ends of a connection run the same class. It has no socket, no clock and no
+randomness: ``now`` (seconds, never backwards) and packets come in as arguments, packets
+and what arrived come out. Which envelope carries the packets is not its business, and its
+state outlives a change of connection.
+
+A packet is a msgpack array, ``[number16, ack16, missing64, payload]`` or, with more to
+say, ``[number16, ack16, missing64, payload, pieces, ping, pong]``:
+
+- ``ack16`` is a packet that has come, mostly the newest; bit i of ``missing64`` says that
+  packet ``ack - 1 - i`` has not. All well is 0, one byte.
+- ``payload`` is the caller's: unreliable; the record given with it is told acked or lost.
+- ``pieces`` are reliable messages, or parts of them: see ``channel.py``.
+- ``ping`` asks for a ``pong``: the same id, and the microseconds that it waited there.
+
+Three rules keep it honest. Acks are taken for every packet of the last seconds, in
+whatever order they come. Loss is decided by time alone, never by position. And what this
+end cannot take in (over a budget, beyond a window) is dropped unacked, so that the sender
+knows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated
+
+import msgspec
+
+from ecsnet.errors import UsageError
+from ecsnet.schema.gate import Gate, encode
+from ecsnet.session.budget import Bucket
+from ecsnet.session.channel import Cargo, Incoming, Outgoing, Piece
+from ecsnet.session.connection import MAX_PACKET
+from ecsnet.session.estimate import PathEstimate
+from ecsnet.session.numbers import widen
+
+__all__ = ["MAX_PAYLOAD", "Received", "Session"]
+
+# Array, number, ack, missing, pieces' header, ping and pong at their longest.
+_HEADER = 32
+
+MAX_PAYLOAD = MAX_PACKET - _HEADER
+"""Encoded bytes that fit into one packet beside the header, when no message rides."""
+
+_MASK64 = (1 << 64) - 1
+# Packets behind the newest that either end keeps track of: four seconds at 256 a second.
+_TRACK = 1024
+_TRACK_MASK = (1 << _TRACK) - 1
+_ACK_EVERY = 32
+# Seconds after its loss was decided for which a packet's ack still counts.
+_MEMORY = 2.0
+# Seconds of quiet after which something is sent while acks are awaited.
+_NUDGE = 0.05
+
+_URGENT = 128
+_PING_IDS = 127
+_STRIKES = 5
+_EXCESS_SECONDS = 5.0
+_BURST_SECONDS = 2.0
+
+_NIL = msgspec.Raw(b"\xc0")
+_NO_PIECES = msgspec.Raw(b"\x90")
+
+_U16 = Annotated[int, msgspec.Meta(ge=0, le=0xFFFF)]
+
+
+class _Packet(msgspec.Struct, array_like=True, forbid_unknown_fields=True, gc=False):
+    number: _U16
+    ack: _U16
+    missing: Annotated[int, msgspec.Meta(ge=0)]
+    payload: msgspec.Raw
+    pieces: Annotated[list[Piece], msgspec.Meta(max_length=256)] = []
+    ping: Annotated[int, msgspec.Meta(ge=0, le=255)] = 0
+    pong: (
+        tuple[
+            Annotated[int, msgspec.Meta(ge=0, le=_PING_IDS)],
+            Annotated[int, msgspec.Meta(ge=0, le=0xFFFFFFFF)],
+        ]
+        | None
+    ) = None
+
+
+_gate: Gate[_Packet] = Gate(_Packet, MAX_PACKET)
+
+# A packet in flight: when it was sent, the caller's record, the parts of messages in it,
+# and how many bytes of them count against the stream's window. One that is given up keeps
+# the place of the first for the time at which it is forgotten.
+_Sent = tuple[float, object, Cargo, int, float]
+
+
+class Received(msgspec.Struct, gc=False):
+    """What was in a packet.
+
+    Attributes:
+        payload: The peer's payload, still encoded; None when there was none.
+        messages: Reliable messages that are complete now, in order: (number, bytes).
+        acked: The records of packets that the peer now says it has.
+        late: Records that ``lost`` had given up and that have arrived after all.
+        reply: Whether something should be sent at once: a ping wants its answer, or so
+            many packets have come that the peer should hear of them.
+    """
+
+    payload: msgspec.Raw | None
+    messages: Sequence[tuple[int, bytes]]
+    acked: Sequence[object]
+    late: Sequence[object]
+    reply: bool
+
+
+class Session:
+    """One end of a conversation; see the module's docstring.
+
+    A caller does, once a tick: ``receive`` for each packet that came, ``lost``, ``send``
+    with what there is to say, ``stream`` while there is a byte allowance, and, when it
+    had nothing to say, ``send(None, now)`` if ``due``.
+
+    Args:
+        message_limit: Bytes in the longest message taken from the peer.
+        send_limit: Bytes in the longest message that ``queue`` takes.
+        packet_rate: Packets a second taken from the peer, with a burst of two seconds;
+            infinite unless given.
+        byte_rate: Bytes a second taken from the peer, likewise.
+        message_rate: Messages a second taken from the peer, likewise.
+        peer_interval: Seconds between the peer's packets at its usual pace: it cannot
+            ack more often.
+        keepalive: Seconds of quiet after which ``due`` says to send something.
+        ping_interval: Seconds between the pings that packets carry on their own.
+        first: The number before that of the first packet and the first message, the
+            same on both ends (tests start close to where the wire's numbers wrap).
+
+    Attributes:
+        path: Round trip, jitter, loss towards the peer, patience.
+        packets_sent: How many packets were made.
+        packets_received: How many came and were taken.
+        duplicates: Packets dropped because they had come before.
+        stale: Packets dropped because they were more than 1,024 behind the newest.
+        malformed: Packets dropped because they do not decode.
+        bad_acks: Packets dropped because they ack what was never sent.
+        bad_pieces: Packets dropped because of pieces that no honest peer sends.
+        excess: Packets dropped because they exceed a rate.
+        strikes: How often the peer did what no honest peer does.
+    """
+
+    __slots__ = (
+        "_ack_wanted",
+        "_byte_burst",
+        "_byte_level",
+        "_byte_rate",
+        "_carriers",
+        "_counted_packets",
+        "_counted_top",
+        "_excess_at",
+        "_excess_from",
+        "_flight",
+        "_gone",
+        "_heard",
+        "_holes",
+        "_in",
+        "_late_acks",
+        "_limited",
+        "_loss_in",
+        "_messages",
+        "_missing",
+        "_number",
+        "_out",
+        "_packet_burst",
+        "_packet_level",
+        "_packet_rate",
+        "_ping_at",
+        "_ping_id",
+        "_pings",
+        "_pong_at",
+        "_pong_id",
+        "_refilled_at",
+        "_sent_at",
+        "_top",
+        "bad_acks",
+        "bad_pieces",
+        "duplicates",
+        "excess",
+        "keepalive",
+        "malformed",
+        "packets_received",
+        "packets_sent",
+        "path",
+        "ping_interval",
+        "stale",
+        "strikes",
+    )
+
+    def __init__(
+        self,
+        *,
+        message_limit: int = 1 << 20,
+        send_limit: int = 1 << 20,
+        packet_rate: float = float("inf"),
+        byte_rate: float = float("inf"),
+        message_rate: float = float("inf"),
+        peer_interval: float = 0.05,
+        keepalive: float = 0.2,
+        ping_interval: float = 0.25,
+        first: int = 0,
+    ) -> None:
+        self.path = PathEstimate(peer_interval)
+        self.keepalive = keepalive
+        self.ping_interval = ping_interval
+        self.packets_sent = self.packets_received = 0
+        self.duplicates = self.stale = self.malformed = 0
+        self.bad_acks = self.bad_pieces = self.excess = 0
+        self.strikes = 0
+        self._out = Outgoing(send_limit, first)
+        self._in = Incoming(message_limit, first)
+
+        # What we sent. Packets with a record and those that only carry pieces lie apart,
+        # so that the oldest record is found without a search. Dicts keep the order.
+        self._number = first
+        self._flight: dict[int, _Sent] = {}
+        self._carriers: dict[int, _Sent] = {}
+        self._gone: dict[int, _Sent] = {}
+        self._heard = first  # the newest packet that the peer is known to have
+        self._holes = 0  # bit i: packet heard - i is not known to have arrived
+
+        # What we got. Bit i of missing: packet top - 1 - i has not come.
+        self._top = first
+        self._missing = 0
+        self._late_acks: list[int] = []
+        self._ack_wanted = 0
+        self._loss_in = 0.0
+        self._counted_top, self._counted_packets = first, 0
+
+        self._ping_at = float("-inf")
+        self._ping_id = 0
+        self._pings: dict[int, float] = {}
+        self._pong_id = 0
+        self._pong_at = 0.0
+        self._sent_at = float("-inf")
+
+        self._limited = min(packet_rate, byte_rate) != float("inf")
+        self._packet_rate, self._byte_rate = packet_rate, byte_rate
+        self._packet_burst = self._packet_level = packet_rate * _BURST_SECONDS
+        self._byte_burst = self._byte_level = byte_rate * _BURST_SECONDS
+        self._refilled_at = float("-inf")
+        self._messages: Bucket | None = None
+        if message_rate != float("inf"):
+            self._messages = Bucket(message_rate, message_rate * _BURST_SECONDS)
+        self._excess_at = self._excess_from = 0.0
+
+    # What a caller may ask.
+
+    @property
+    def rtt(self) -> float:
+        """The round trip, seconds, smoothed; 0.1 until the first pong."""
+        return self.path.rtt
+
+    @property
+    def jitter(self) -> float:
+        """The mean deviation of the round trip, seconds."""
+        return self.path.jitter
+
+    @property
+    def loss(self) -> float:
+        """The share of recent packets that got lost on the way to the peer, 0 to 1."""
+        return self.path.loss
+
+    @property
+    def loss_in(self) -> float:
+        """The share of the peer's recent packets that did not get here, 0 to 1."""
+        return self._loss_in
+
+    @property
+    def queued(self) -> int:
+        """The number of the last message queued."""
+        return self._out.queued
+
+    @property
+    def delivered(self) -> int:
+        """Every message up to this number has arrived at the peer."""
+        return self._out.delivered
+
+    @property
+    def received(self) -> int:
+        """The number of the last message that ``receive`` handed out."""
+        return self._in.received
+
+    @property
+    def backlog(self) -> int:
+        """Bytes of messages that the peer has not acked."""
+        return self._out.backlog
+
+    @property
+    def streaming(self) -> bool:
+        """Whether messages wait for ``stream`` to send them."""
+        return bool(self._out.unacked) and self._out.streaming
+
+    @property
+    def in_flight(self) -> int:
+        """Packets with a record or pieces whose fate is open."""
+        return len(self._flight) + len(self._carriers)
+
+    @property
+    def ack_due(self) -> bool:
+        """Whether so many packets wait for their ack that it should go out at once."""
+        return self._ack_wanted >= _ACK_EVERY
+
+    @property
+    def abusive(self) -> bool:
+        """Whether the peer should be dropped: bad input, or five seconds of excess."""
+        return self.strikes >= _STRIKES or self._excess_at - self._excess_from >= _EXCESS_SECONDS
+
+    def strike(self) -> None:
+        """Count bad input that the caller found in a payload or a message."""
+        self.strikes += 1
+
+    def oldest(self) -> object:
+        """Return the record of the oldest packet whose fate is open, None without one."""
+        for sent in self._flight.values():
+            return sent[1]
+        return None
+
+    def room(self) -> int:
+        """Return how many encoded bytes of payload fit into the next riding packet."""
+        if not self._out.unacked:
+            return MAX_PAYLOAD
+        raw, _ = self._out.riding()
+        return MAX_PAYLOAD if raw is None else MAX_PAYLOAD - len(raw)
+
+    def due(self, now: float) -> bool:
+        """Return whether something should be sent although there is nothing to say."""
+        if self._ack_wanted or self._pong_id or self._late_acks:
+            return True
+        if self._out.unacked and self._out.riding()[1]:
+            return True
+        quiet = now - self._sent_at
+        if quiet >= self.keepalive:
+            return True
+        return quiet >= _NUDGE and bool(self._flight or self._carriers)
+
+    # Sending.
+
+    def queue(self, message: bytes) -> int:
+        """Put a reliable message into the line; return its number, from 1 on.
+
+        Raises:
+            UsageError: It is longer than the limit.
+        """
+        return self._out.queue(message)
+
+    def send(
+        self, payload: object, now: float, record: object = None, *, ride: bool = True
+    ) -> bytes:
+        """Return the next packet.
+
+        Args:
+            payload: Anything that encodes as msgpack; None for nothing.
+            now: Seconds.
+            record: What ``acked``, ``late`` or ``lost`` will say about this packet; with
+                None nothing will be said.
+            ride: Whether the small unacked messages ride in it. They do in the first
+                packet of a tick.
+
+        Raises:
+            UsageError: The payload is longer than a packet, see ``room``.
+        """
+        out = self._out
+        pieces: msgspec.Raw | None = None
+        cargo: Cargo = ()
+        if ride and out.unacked:
+            pieces, cargo = out.riding()
+        packet = self._pack(payload, pieces, now, 0)
+        if len(packet) > MAX_PACKET:
+            if pieces is not None:
+                pieces, cargo = None, ()
+                packet = self._pack(payload, None, now, 0)
+            if len(packet) > MAX_PACKET:
+                raise UsageError(
+                    f"a packet of {len(packet)} bytes is too long, the limit is {MAX_PACKET}: "
+                    f"payloads have at most {MAX_PAYLOAD} bytes, Session.room() tells"
+                )
+        number = self._sent(now)
+        if record is not None:
+            self._flight[number] = (now, record, cargo, 0, now)
+        elif cargo:
+            self._carriers[number] = (now, None, cargo, 0, now)
+        return packet
+
+    def stream(self, now: float, allowance: int) -> list[bytes]:
+        """Return packets of waiting messages, as many as the window lets go.
+
+        Args:
+            now: Seconds.
+            allowance: Bytes that the packets may have in all. Less than a packet's worth
+                (1,175 bytes) may yield nothing.
+        """
+        packets: list[bytes] = []
+        out = self._out
+        while out.unacked and (filled := out.fill(allowance - _HEADER)) is not None:
+            wire, cargo, size = filled
+            packet = self._pack(None, msgspec.Raw(encode(wire)), now, 0)
+            self._carriers[self._sent(now)] = (now, None, cargo, size, now)
+            allowance -= len(packet)
+            packets.append(packet)
+        return packets
+
+    def ping(self, now: float) -> bytes:
+        """Return a packet whose answer is wanted at once, not with the next tick."""
+        packet = self._pack(None, None, now, _URGENT)
+        self._sent(now)
+        return packet
+
+    def _pack(self, payload: object, pieces: msgspec.Raw | None, now: float, urgent: int) -> bytes:
+        """Encode a packet with the next number; only pings and acks note that it was made."""
+        top = self._top
+        missing = self._missing
+        if self._late_acks:
+            top = self._late_acks[-1]
+            missing >>= self._top - top
+        if missing:
+            missing &= _MASK64
+        number = self._number + 1
+        ping = 0
+        if (
+            now >= self._ping_at
+            or urgent
+            # Nothing else in it that wants an ack, and acks are awaited.
+            or (payload is None and pieces is None and (self._flight or self._carriers))
+        ):
+            ping = self._next_ping(now) | urgent
+        elif pieces is None and not self._pong_id:
+            return encode((number & 0xFFFF, top & 0xFFFF, missing, payload))
+        pong: tuple[int, int] | None = None
+        if self._pong_id:
+            held = min(int((now - self._pong_at) * 1e6), 0xFFFFFFFF)
+            pong = (self._pong_id, held)
+        if pieces is None:
+            pieces = _NO_PIECES
+        return encode((number & 0xFFFF, top & 0xFFFF, missing, payload, pieces, ping, pong))
+
+    def _sent(self, now: float) -> int:
+        """Note that the packet just encoded goes out; return its number."""
+        self._number += 1
+        self.packets_sent += 1
+        self._sent_at = now
+        self._ack_wanted = 0
+        self._pong_id = 0
+        if self._late_acks:
+            self._late_acks.pop()
+        return self._number
+
+    def _next_ping(self, now: float) -> int:
+        self._ping_at = now + self.ping_interval
+        self._ping_id = self._ping_id % _PING_IDS + 1
+        self._pings[self._ping_id] = now
+        # A good moment to look how many of the peer's numbers have come.
+        numbers = self._top - self._counted_top
+        if numbers >= 8:
+            came = self.packets_received - self._counted_packets
+            self._loss_in += (max(0.0, 1 - came / numbers) - self._loss_in) / 4
+            self._counted_top, self._counted_packets = self._top, self.packets_received
+        return self._ping_id
+
+    # Receiving.
+
+    def receive(self, packet: bytes, now: float) -> Received | None:
+        """Take a packet; None when there is nothing in it for the caller.
+
+        It never raises on what a peer sends: what is bad, a duplicate or too much is
+        counted and dropped, without an ack.
+        """
+        if self._limited and not self._affordable(len(packet), now):
+            return None
+        came = _gate.decode(packet)
+        if came is None:
+            self.malformed += 1
+            self.strikes += 1
+            return None
+
+        top, missing = self._top, self._missing
+        number = top + 1
+        if came.number == number & 0xFFFF:
+            top = number
+            if missing:
+                missing = missing << 1 & _TRACK_MASK
+        else:
+            number = widen(came.number, 16, top)
+            behind = top - number
+            if behind < 0:
+                top = number
+                missing = (missing << -behind | (1 << -behind - 1) - 1) & _TRACK_MASK
+            elif behind > _TRACK:
+                self.stale += 1
+                return None
+            elif not behind or not missing >> behind - 1 & 1:
+                self.duplicates += 1
+                return None
+            else:
+                missing ^= 1 << behind - 1
+        ack = widen(came.ack, 16, self._number)
+        if ack > self._number:
+            self.bad_acks += 1
+            self.strikes += 1
+            return None
+        pieces = came.pieces
+        if pieces and not self._admits(pieces, now):
+            return None
+
+        # From here on the packet counts as received.
+        self._top, self._missing = top, missing
+        self.packets_received += 1
+        if top - number > 64:
+            # Too far behind for the mask of the newest: it gets an ack of its own.
+            self._late_acks = [*self._late_acks[-63:], number]
+        acked: Sequence[object] = ()
+        late: Sequence[object] = ()
+        if ack != self._heard or self._holes:
+            acked, late = self._take_acks(ack, came.missing, now)
+        reply = False
+        ping = came.ping & _PING_IDS
+        if ping:
+            self._pong_id, self._pong_at = ping, now
+            reply = came.ping >= _URGENT
+        if came.pong is not None:
+            asked = self._pings.pop(came.pong[0], None)
+            if asked is not None:
+                self.path.ponged(max(0.0, now - asked - came.pong[1] * 1e-6))
+        payload: msgspec.Raw | None = came.payload
+        if payload == _NIL:
+            payload = None
+        if payload is not None or pieces or ping:
+            self._ack_wanted += 1
+            reply = reply or self._ack_wanted >= _ACK_EVERY
+        messages = self._in.take(pieces) if pieces else ()
+        return Received(payload, messages, acked, late, reply)
+
+    def lost(self, now: float) -> Sequence[object]:
+        """Give up the packets that have had no ack for longer than the path takes.
+
+        Returns:
+            Their records, oldest first. Each record comes once in ``acked`` or here; one
+            that came here may come once more, in ``late``.
+        """
+        records: list[object] | None = None
+        cutoff = now - self.path.patience
+        for flight in (self._flight, self._carriers):
+            for sent in flight.values():
+                if sent[0] < cutoff:
+                    records = self._give_up(flight, cutoff, now, records)
+                break
+        gone = self._gone
+        if gone:
+            while (number := next(iter(gone), None)) is not None and gone[number][0] <= now:
+                del gone[number]
+        return records or ()
+
+    def _give_up(
+        self, flight: dict[int, _Sent], cutoff: float, now: float, records: list[object] | None
+    ) -> list[object]:
+        overdue = []
+        for number, sent in flight.items():
+            if sent[0] >= cutoff:
+                break
+            overdue.append(number)
+        found = records or []
+        for number in overdue:
+            sent_at, record, cargo, size, _ = flight.pop(number)
+            self._gone[number] = (now + _MEMORY, record, cargo, 0, sent_at)
+            self._out.lost(cargo, size, sent_at, now)
+            if record is not None:
+                found.append(record)
+        self.path.count(0, len(overdue))
+        return found
+
+    def _take_acks(
+        self, ack: int, missing: int, now: float
+    ) -> tuple[Sequence[object], Sequence[object]]:
+        """Settle every packet that is known to have arrived only now."""
+        ahead = ack - self._heard
+        if ahead > 0 and not missing and not self._holes and ahead <= 65:
+            news = (1 << ahead) - 1
+        else:
+            # Bit i: packet ack - i has arrived, as far as this ack can tell.
+            known = (~missing & _MASK64) << 1 | 1
+            holes = self._holes
+            if ahead >= 0:
+                holes = (holes << ahead | (1 << ahead) - 1) & _TRACK_MASK
+            elif ahead > -_TRACK:
+                known <<= -ahead
+            else:
+                return (), ()
+            news = holes & known
+            self._holes = holes ^ news
+        heard = self._heard = max(ack, self._heard)
+        acked: list[object] = []
+        late: list[object] = []
+        arrived = 0
+        newest_at: float | None = None
+        while news:
+            bit = news.bit_length() - 1
+            news ^= 1 << bit
+            number = heard - bit
+            sent = self._flight.pop(number, None) or self._carriers.pop(number, None)
+            if sent is not None:
+                arrived += 1
+                sent_at, record, cargo, size, _ = sent
+                if record is not None:
+                    acked.append(record)
+            else:
+                sent = self._gone.pop(number, None)
+                if sent is None:
+                    continue
+                _, record, cargo, size, sent_at = sent
+                self.path.count(1, -1)
+                if record is not None:
+                    late.append(record)
+            if cargo:
+                self._out.arrived(cargo, size)
+            if number == ack:
+                newest_at = sent_at
+        if newest_at is not None:
+            self.path.acked(now - newest_at, arrived)
+        elif arrived:
+            self.path.count(arrived, 0)
+        return acked, late
+
+    def _admits(self, pieces: Sequence[Piece], now: float) -> bool:
+        """Return whether the pieces of a packet can be taken in."""
+        begun = self._in.admit(pieces)
+        if begun is None:
+            self.bad_pieces += 1
+            self.strikes += 1
+            return False
+        if begun and self._messages is not None and not self._messages.take(begun, now):
+            self._exceeded(now)
+            return False
+        return True
+
+    def _affordable(self, size: int, now: float) -> bool:
+        """Take one packet out of the inbound budgets, or return that it exceeds them.
+
+        Written out instead of two Buckets: every packet of every client comes by here.
+        """
+        packets, octets = self._packet_level, self._byte_level
+        elapsed = now - self._refilled_at
+        if elapsed > 0:
+            self._refilled_at = now
+            packets += elapsed * self._packet_rate
+            if packets > self._packet_burst:
+                packets = self._packet_burst
+            octets += elapsed * self._byte_rate
+            if octets > self._byte_burst:
+                octets = self._byte_burst
+        enough = packets >= 1 and octets >= size
+        if enough:
+            packets -= 1
+            octets -= size
+        else:
+            self._exceeded(now)
+        self._packet_level, self._byte_level = packets, octets
+        return enough
+
+    def _exceeded(self, now: float) -> None:
+        if not self.excess or now - self._excess_at > 1.0:
+            self._excess_from = now
+        self._excess_at = now
+        self.excess += 1

@@ -1,0 +1,111 @@
+"""Socket addresses: which of them may be answered, and how a server's socket is bound."""
+
+from __future__ import annotations
+
+import errno
+import ipaddress
+import logging
+import socket
+from functools import lru_cache
+from typing import TypeAlias
+
+from ecsnet.errors import AddressInUseError, UsageError
+
+__all__ = ["Address", "answerable", "bind_udp"]
+
+Address: TypeAlias = tuple[str, int] | tuple[str, int, int, int]
+"""(host, port) for IPv4, (host, port, flow info, scope id) for IPv6."""
+
+RECEIVE_BUFFER = 4 << 20
+"""Bytes that a server's socket asks for: what a full server gets in one tick, and a stall."""
+
+SEND_BUFFER = 1 << 20
+
+# Below this, some hundred clients that speak at once overflow the socket.
+_SMALL_BUFFER = 1 << 20
+
+_log = logging.getLogger("ecsnet.server")
+
+
+def answerable(address: Address) -> bool:
+    """Return whether a datagram from there may be answered.
+
+    A forged source can be port 0, broadcast or multicast: answering those errs or floods.
+    """
+    if address[1] == 0:
+        return False
+    host = address[0]
+    # Only what starts like this can be a multicast or broadcast address.
+    return host[:1] not in ("2", "f", ":", "") or _unicast(host)
+
+
+@lru_cache(maxsize=1024)
+def _unicast(host: str) -> bool:
+    try:
+        address = ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        return False
+    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
+        address = address.ipv4_mapped
+    return not (
+        address.is_multicast
+        or address.is_unspecified
+        or address == ipaddress.IPv4Address("255.255.255.255")
+    )
+
+
+def bind_udp(host: str, port: int) -> socket.socket:
+    """Return a non-blocking UDP socket bound to an address of this machine.
+
+    Args:
+        host: A name or an address; ``"0.0.0.0"`` for every IPv4 address of the machine,
+            ``"::"`` for every address of both kinds.
+        port: The port, 0 for any free one.
+
+    Raises:
+        AddressInUseError: Another socket has the port.
+        UsageError: The address is not one of this machine's, or not allowed.
+    """
+    try:
+        found = socket.getaddrinfo(host or "0.0.0.0", port, type=socket.SOCK_DGRAM)
+    except (OSError, UnicodeError, OverflowError) as error:
+        raise UsageError(f"cannot serve on {host}:{port}: {_text(error)}") from error
+    # "localhost" is both ::1 and 127.0.0.1; people dial the latter.
+    family, _, _, _, address = min(found, key=lambda one: one[0] != socket.AF_INET)
+    bound = socket.socket(family, socket.SOCK_DGRAM)
+    try:
+        bound.setblocking(False)
+        if family == socket.AF_INET6:
+            bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, address[0] != "::")
+        _enlarge(bound)
+        # No SO_REUSEADDR: with it two servers could share a port and halve the players.
+        bound.bind(address)
+    except OSError as error:
+        bound.close()
+        if error.errno == errno.EADDRINUSE:
+            raise AddressInUseError(
+                f"port {port} on {host} is in use: is a server running already?"
+            ) from error
+        raise UsageError(f"cannot serve on {host}:{port}: {_text(error)}") from error
+    return bound
+
+
+def _enlarge(bound: socket.socket) -> None:
+    """Ask for large buffers and say so when the system gives small ones."""
+    for option, size in ((socket.SO_RCVBUF, RECEIVE_BUFFER), (socket.SO_SNDBUF, SEND_BUFFER)):
+        try:
+            bound.setsockopt(socket.SOL_SOCKET, option, size)
+        except OSError:  # macOS refuses what it caps elsewhere
+            continue
+    got = bound.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)
+    if got < _SMALL_BUFFER:
+        _log.warning(
+            "the socket's receive buffer has %d KiB of the %d KiB asked for; "
+            "a full server loses datagrams: raise net.core.rmem_max",
+            got >> 10,
+            RECEIVE_BUFFER >> 10,
+        )
+
+
+def _text(error: Exception) -> str:
+    return (error.strerror if isinstance(error, OSError) else None) or str(error)

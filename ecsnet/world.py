@@ -1,0 +1,304 @@
+"""One esper world, entered and left in one place.
+
+esper keeps the current world in module globals. This module switches it and reads esper's private
+tables; no other module does either. It also stands between the caller and what esper does not
+forgive: deleting an entity twice or one that never was, adding to one that is gone, a world that
+comes into being because somebody switched to a name that was deleted.
+"""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections.abc import Mapping
+from types import MappingProxyType, TracebackType
+from typing import TypeVar
+
+import esper
+
+from ecsnet.errors import WorldError, WrongThreadError
+
+_T = TypeVar("_T")
+
+_NOTHING: Mapping[type, object] = MappingProxyType({})
+_numbers = itertools.count(1)
+
+
+class World:
+    """A named esper world.
+
+    ``with world:`` makes it the current one and puts back the one that was current before. Blocks
+    nest, in any order, and entering the world that is current already costs next to nothing. The
+    methods work on this world whichever one is current. Never ``await`` inside a block: other
+    tasks would find the wrong world.
+
+    esper is one set of globals for the whole process, so the first thread to use any world is the
+    only one that may, for as long as it lives.
+
+    Args:
+        name: Name of the new esper world; made up when left out.
+
+    Raises:
+        WorldError: A world of that name exists.
+        WrongThreadError: Another thread uses esper.
+    """
+
+    __slots__ = ("_adopted", "_closed", "_previous", "name")
+
+    def __init__(self, name: str | None = None) -> None:
+        _check_thread()
+        if name is None:
+            name = next(n for n in map("ecsnet-{}".format, _numbers) if not _exists(n))
+        elif _exists(name):
+            raise WorldError(
+                f"there is an esper world {name!r} already: choose another name, "
+                "or World.current() while it is the current one"
+            )
+        self.name = name
+        self._previous: list[str] = []
+        self._adopted = False
+        self._closed = False
+        before = esper.current_world
+        esper.switch_world(name)
+        _switch(before)
+
+    @classmethod
+    def current(cls) -> World:
+        """Adopt the esper world that is current now; `close` will leave it in place.
+
+        Raises:
+            WrongThreadError: Another thread uses esper.
+        """
+        _check_thread()
+        world = cls.__new__(cls)
+        world.name = esper.current_world
+        world._previous = []
+        world._adopted = True
+        world._closed = False
+        return world
+
+    def __enter__(self) -> World:
+        if not _here.owns_esper:
+            _check_thread()
+        before = esper.current_world
+        if before != self.name or self._closed:
+            self._check_open()
+            _switch(self.name)
+        self._previous.append(before)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        before = self._previous.pop()
+        if esper.current_world == before:
+            return
+        if _exists(before):
+            _switch(before)
+            return
+        # Switching to a deleted name would give the caller an empty world under the old name.
+        _switch("default")
+        if error is None:
+            raise WorldError(
+                f"the esper world {before!r} was deleted while {self.name!r} was in use"
+            )
+
+    @property
+    def closed(self) -> bool:
+        """Whether `close` was called."""
+        return self._closed
+
+    def close(self) -> None:
+        """Delete the esper world with all that is in it; an adopted one is only let go.
+
+        Closing twice is fine. Using the world afterwards raises WorldError.
+
+        Raises:
+            WorldError: The world is in use: inside its ``with`` block, or current.
+            WrongThreadError: Another thread uses esper.
+        """
+        _check_thread()
+        if self._closed:
+            return
+        if self._previous:
+            raise WorldError(f"close() inside `with` of the world {self.name!r}: leave it first")
+        if not self._adopted and _exists(self.name):
+            if esper.current_world == self.name:
+                raise WorldError(
+                    f"close() of the world {self.name!r} while it is current: "
+                    "esper.switch_world to another first"
+                )
+            esper.delete_world(self.name)
+        self._closed = True
+
+    def alive(self, entity: int) -> bool:
+        """Whether the entity exists and nobody has deleted it."""
+        with self:
+            return entity in esper._entities and entity not in esper._dead_entities
+
+    def components(self, entity: int) -> Mapping[type, object]:
+        """The components of an entity by type, live and not to be changed; empty when unknown."""
+        with self:
+            return esper._entities.get(entity, _NOTHING)
+
+    def structure(self, component_type: type[_T]) -> list[tuple[int, _T]]:
+        """The list of (entity, component) that esper caches for a type; not to be changed.
+
+        The very same list comes back until an entity or component is created, added, replaced or
+        removed anywhere in the world, so ``structure(T) is last_list`` is an exact test for "no
+        structural change" as long as the last list is held on to.
+        """
+        with self:
+            try:
+                return esper.get_component(component_type)
+            except KeyError:
+                # Somebody added to an entity that is gone; every query for the type fails now.
+                self.repair()
+                return esper.get_component(component_type)
+
+    def identity(self) -> object:
+        """An object that is another one after ``esper.clear_database`` in this world.
+
+        Entity ids start again then, so nothing known about the old ones holds.
+        """
+        with self:
+            return esper._entity_count
+
+    def add(self, entity: int, component: object, type_alias: type | None = None) -> bool:
+        """Add or replace a component.
+
+        Args:
+            entity: The entity; one that is gone or was never there is left alone.
+            component: The component.
+            type_alias: Type to store it under, when not its own.
+
+        Returns:
+            Whether it was added.
+        """
+        with self:
+            if not self.alive(entity):
+                return False
+            esper.add_component(entity, component, type_alias)
+            return True
+
+    def remove(self, entity: int, component_type: type[_T]) -> _T | None:
+        """Remove a component and return it; None when there is no such entity or component."""
+        with self:
+            if component_type not in self.components(entity):
+                return None
+            return esper.remove_component(entity, component_type)
+
+    def delete(self, entity: int, *, immediate: bool = False) -> bool:
+        """Delete an entity.
+
+        Args:
+            entity: The entity; one that is gone or was never there is left alone.
+            immediate: Take it out of the tables now, not at the next `flush_dead` or
+                ``esper.process``. Not to be used while iterating over a query.
+
+        Returns:
+            Whether it was alive.
+        """
+        with self:
+            alive = self.alive(entity)
+            if immediate and entity in esper._entities:
+                esper.delete_entity(entity, immediate=True)
+                esper._dead_entities.discard(entity)
+            elif alive:
+                esper.delete_entity(entity)
+            return alive
+
+    def flush_dead(self) -> tuple[int, ...]:
+        """Finish the pending deletions and return the entities that went, in ascending order.
+
+        Pending deletions of entities that do not exist, at which ``esper.process`` would fail now
+        and for ever after, are dropped.
+        """
+        with self:
+            dead = esper._dead_entities
+            if not dead:
+                return ()
+            dead.difference_update([e for e in dead if e not in esper._entities])
+            gone = tuple(sorted(dead))
+            esper.clear_dead_entities()
+            return gone
+
+    def repair(self) -> int:
+        """Make the world's tables consistent after a system raised in the middle of something.
+
+        ``esper.add_component`` on an entity that is gone raises, but leaves an entry behind at
+        which every later query for the type fails.
+
+        Returns:
+            How many such entries and deletions of unknown entities were dropped.
+        """
+        with self:
+            known = esper._entities
+            unknown = [e for e in esper._dead_entities if e not in known]
+            esper._dead_entities.difference_update(unknown)
+            dropped = len(unknown)
+            for component_type, holders in list(esper._components.items()):
+                stray = [e for e in holders if component_type not in known.get(e, _NOTHING)]
+                holders.difference_update(stray)
+                dropped += len(stray)
+                if not holders:
+                    del esper._components[component_type]
+            if dropped:
+                esper.clear_cache()
+            return dropped
+
+    def __repr__(self) -> str:
+        return f"<World {self.name!r}{' closed' if self._closed else ''}>"
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise WorldError(f"the world {self.name!r} is closed")
+        if not _exists(self.name):
+            raise WorldError(f"the esper world {self.name!r} was deleted")
+
+
+def current_name() -> str:
+    """Name of the esper world that is current."""
+    return esper.current_world
+
+
+class _Here(threading.local):
+    owns_esper = False
+
+
+_here = _Here()
+_owner: threading.Thread | None = None
+
+
+def _check_thread() -> None:
+    """Let the first thread in, and another one only after that one has ended."""
+    global _owner
+    if _here.owns_esper:
+        return
+    thread = threading.current_thread()
+    if _owner is not None and _owner.is_alive():
+        raise WrongThreadError(
+            f"a world used from thread {thread.name!r}: esper's current world belongs to the "
+            f"whole process, and thread {_owner.name!r} is using it; stay on one thread, "
+            "or use a process each"
+        )
+    _owner = thread
+    _here.owns_esper = True
+
+
+def _exists(name: str) -> bool:
+    return name in esper._context_map
+
+
+def _switch(name: str) -> None:
+    esper.switch_world(name)
+    # A handler that died while another world was current is still in this one's registry, where
+    # the next dispatch_event would call None.
+    if esper.event_registry:
+        for event, handlers in list(esper.event_registry.items()):
+            handlers.difference_update([ref for ref in handlers if ref() is None])
+            if not handlers:
+                del esper.event_registry[event]

@@ -1,0 +1,214 @@
+"""Clients of ecsnet for the load: the protocol in full, and as little else as possible.
+
+A bot connects through the handshake, greets, acks every packet, answers pings, and sends one packet a turn that holds
+every command that the server has not acked. It uses the framework's own connection and session; it keeps no world and
+does not look at the values that it is sent, which would be the bulk of a real client's work.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from multiprocessing.connection import Connection as Pipe
+
+import msgspec
+
+from ecsnet.greeting import WIRE_VERSION, Hello, Welcome
+from ecsnet.schema import Gate, Schema, encode
+from ecsnet.session.connection import Connection, Dial
+from ecsnet.session.estimate import PathEstimate
+from ecsnet.session.numbers import widen
+from ecsnet.session.session import Session
+from perf.children import Ready
+from perf.load import count
+from perf.probes import Pinger
+from perf.swarm import Swarm
+
+U32 = 0xFFFF_FFFF
+LEAD_TICKS = 2
+OFF_TICKS = 3
+MOST_FRAMES = 60
+LOOK_SECONDS = 0.01
+NEVER = 1e9
+
+_welcome_gate: Gate[Welcome] = Gate(Welcome, 256)
+_head_gate: Gate[tuple[int, int, int, int, msgspec.Raw, msgspec.Raw]] = Gate(
+    tuple[int, int, int, int, msgspec.Raw, msgspec.Raw], 1300
+)
+
+
+class Crowd:
+    """What all bots of a process share: the game, the server's tick, and encoded commands.
+
+    Attributes:
+        welcomed: How many bots are in.
+    """
+
+    def __init__(self, schema: Schema, held: type, rate: float, *, pings: bool = True) -> None:
+        """The bots play the game of ``schema`` and hold the command ``held`` at its defaults.
+
+        Args:
+            schema: What the server declares too.
+            held: A held command whose first field takes -1 and 1.
+            rate: The server's ticks a second.
+            pings: Whether sessions ping on their own, as they do in a game.
+        """
+        self.fingerprint = schema.fingerprint
+        self.command = schema.command_id_of[held]
+        self.rate = rate
+        self.pings = pings
+        self.welcomed = 0
+        self._frames: dict[tuple[int, int], msgspec.Raw] = {}
+        self._tick = 0
+        self._at = 0.0
+        self._look_at = 0.0
+
+    def frames(self, count: int, value: int) -> msgspec.Raw:
+        """Returns ``count`` ticks of holding the command with ``value`` as its first field."""
+        key = (count, value)
+        frames = self._frames.get(key)
+        if frames is None:
+            encoded = encode([(0, count, [(self.command, 0, (value, 1))])])
+            frames = self._frames[key] = msgspec.Raw(encoded)
+        return frames
+
+    def tick(self, now: float) -> int:
+        """Returns the tick that a client's commands should be for now."""
+        return int(self._tick + (now - self._at) * self.rate) + LEAD_TICKS
+
+    def look(self, payload: msgspec.Raw, now: float) -> None:
+        """Sets the clock by an update, but not by each of them."""
+        if now < self._look_at:
+            return
+        head = _head_gate.decode(payload)
+        if head is not None:
+            self._look_at = now + LOOK_SECONDS
+            self._tick = widen(head[1], 32, self._tick)
+            self._at = now
+
+    def start(self, welcome: Welcome, now: float) -> None:
+        """Counts a bot that is in, and sets the clock by the first."""
+        self.welcomed += 1
+        if self.welcomed == 1:
+            self._tick, self._at = welcome.tick, now
+
+
+class CountedPath(PathEstimate):
+    """A path that counts the answers to its pings."""
+
+    __slots__ = ("pongs",)
+
+    def __init__(self, peer_interval: float) -> None:
+        super().__init__(peer_interval)
+        self.pongs = 0
+
+    def ponged(self, sample: float) -> None:
+        self.pongs += 1
+        super().ponged(sample)
+
+
+class PlayerBot(Pinger):
+    """One client: dials, says hello, then plays."""
+
+    def __init__(self, port: int, number: int, crowd: Crowd) -> None:
+        super().__init__(port)
+        self.crowd = crowd
+        self.number = number
+        self.dial = Dial(number.to_bytes(8, "little"), time.perf_counter(), timeout=60)
+        self.connection: Connection | None = None
+        self.path = CountedPath(1 / crowd.rate)
+        self.session = Session(
+            peer_interval=1 / crowd.rate, ping_interval=0.25 if crowd.pings else NEVER
+        )
+        self.session.path = self.path
+        self.epoch: int | None = None
+        self.value = 1 if number % 2 else -1
+        self.frame = 0
+        self.tick = 0
+        self.acked = 0
+
+    @property  # type: ignore[misc]
+    def pongs(self) -> int:  # type: ignore[override]
+        """Answers to pings so far."""
+        return self.path.pongs
+
+    def turn(self, now: float) -> Sequence[bytes]:
+        connection, session = self.connection, self.session
+        if connection is None:
+            return self.dial.poll(now)
+        session.lost(now)
+        if self.epoch is None:
+            return (connection.seal(session.send(None, now)),)
+        wanted = self.crowd.tick(now)
+        off = wanted - self.tick
+        if off > OFF_TICKS or off < -OFF_TICKS:
+            self.tick = wanted
+            self.acked = self.frame
+        if self.tick <= wanted:
+            self.tick += 1
+            self.frame += 1
+        unacked = self.frame - self.acked
+        if not unacked:
+            return (connection.seal(session.send(None, now)),)
+        if unacked > MOST_FRAMES:
+            self.acked = self.frame - MOST_FRAMES
+            unacked = MOST_FRAMES
+        payload = (
+            self.epoch,
+            self.acked & U32,
+            self.tick - unacked & U32,
+            self.crowd.frames(unacked, self.value),
+        )
+        return (connection.seal(session.send(payload, now, self.frame)),)
+
+    def take(self, datagram: bytes, now: float) -> Sequence[bytes]:
+        connection = self.connection
+        if connection is None:
+            return self._dialled(datagram, now)
+        packet = connection.open(datagram, now)
+        received = None if packet is None else self.session.receive(packet, now)
+        if received is None:
+            return ()
+        for through in received.acked:
+            if isinstance(through, int) and through > self.acked:
+                self.acked = through
+        if received.payload is not None:
+            self.crowd.look(received.payload, now)
+        if self.epoch is None:
+            self._welcomed(received.messages, now)
+        if received.reply:
+            return (connection.seal(self.session.send(None, now)),)
+        return ()
+
+    def ping(self, now: float) -> bytes:
+        assert self.connection is not None
+        return self.connection.seal(self.session.ping(now))
+
+    def _dialled(self, datagram: bytes, now: float) -> Sequence[bytes]:
+        self.dial.receive(datagram, now)
+        self.connection = self.dial.connection
+        if self.connection is None:
+            return self.dial.poll(now)
+        hello = Hello(WIRE_VERSION, self.crowd.fingerprint, f"bot {self.number}")
+        self.session.queue(encode(hello))
+        return (self.connection.seal(self.session.send(None, now)),)
+
+    def _welcomed(self, messages: Sequence[tuple[int, bytes]], now: float) -> None:
+        for _, message in messages:
+            welcome = _welcome_gate.decode(message)
+            if welcome is not None:
+                self.epoch = welcome.epoch
+                self.tick = welcome.tick
+                self.crowd.start(welcome, now)
+
+
+def players(pipe: Pipe, port: int, clients: int, rate: float) -> None:
+    """Child: ``clients`` players of the crowd game; says ``Ready`` when all of them are in."""
+    from perf.game import Steer, schema
+
+    crowd = Crowd(schema(), Steer, rate)
+    swarm = Swarm([PlayerBot(port, number, crowd) for number in range(clients)], rate)
+    while crowd.welcomed < clients:
+        swarm.step()
+    pipe.send(Ready())
+    count(pipe, swarm)

@@ -1,0 +1,155 @@
+"""The games that are measured, as child processes that run a server."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from typing import Annotated
+
+import esper
+
+import ecsnet as net
+from ecsnet.components import Position
+from ecsnet.schema import Schema, current_registry
+from perf.children import Meter, Ready
+
+WORLD = 4095.0
+CELL = 315.0
+SHARE = 10
+HURT_SHARE = 50
+SPEED = 30.0
+
+
+@net.replicated
+class Health:
+    """How much something can take."""
+
+    points: int = 100
+
+
+@net.replicated
+class Pressed:
+    """The number of a player's last press."""
+
+    number: int = 0
+
+
+@net.command(hold=True)
+class Steer:
+    """Where a player goes."""
+
+    dx: Annotated[int, net.Between(-1, 1)] = 0
+    dy: Annotated[int, net.Between(-1, 1)] = 0
+
+
+@net.command
+class Press:
+    """Asks for an effect that can be seen."""
+
+    number: int = 0
+
+
+@dataclass
+class Heading:
+    """Which way something goes; the server's own."""
+
+    dx: float
+    dy: float
+
+
+def schema() -> Schema:
+    """Returns what the games declare."""
+    return current_registry().schema()
+
+
+def serve_crowd(
+    connection: Connection,
+    port: int,
+    clients: int,
+    entities: int,
+    rate: float,
+    warmup: int,
+    ticks: int,
+) -> None:
+    """Child: the game of ``tick``: a crowd on a plain, of which a tenth moves each tick.
+
+    The players are among the ``entities``. A fifth of those that move also loses health. About 50 entities are in
+    sight of each player, about two of them cross into another cell each tick.
+    """
+    meter = Meter(connection, rate, warmup, ticks)
+    dice = random.Random(1)
+    interest = net.Grid(Position, CELL)
+    server = net.ServerWorld(tick_rate=rate, max_clients=clients, interest=interest)
+
+    def place(entity: int) -> None:
+        esper.add_component(entity, Position(dice.uniform(0, WORLD), dice.uniform(0, WORLD)))
+        esper.add_component(entity, Health())
+        esper.add_component(entity, Heading(dice.choice((-1, 1)), dice.choice((-1, 1))))
+
+    @server.on_start
+    def start() -> None:
+        for _ in range(entities - clients):
+            place(esper.create_entity())
+        connection.send(Ready())
+
+    @server.on_join
+    def join(player: int) -> None:
+        place(player)
+
+    @server.system(priority=100)
+    def measure(dt: float) -> None:
+        if len(esper.get_component(net.Player)) == clients:
+            meter.tick()
+
+    @server.system(priority=20)
+    def steer(dt: float) -> None:
+        for player, command in net.commands(Steer):
+            heading = esper.component_for_entity(player, Heading)
+            heading.dx, heading.dy = command.dx, command.dy
+
+    @server.system(priority=10)
+    def move(dt: float) -> None:
+        step = SPEED * dt * SHARE
+        turn = net.tick() % SHARE
+        for entity, (position, heading) in esper.get_components(Position, Heading):
+            if entity % SHARE == turn:
+                position.x = (position.x + heading.dx * step) % WORLD
+                position.y = (position.y + heading.dy * step) % WORLD
+
+    @server.system(priority=5)
+    def hurt(dt: float) -> None:
+        turn = net.tick() % HURT_SHARE
+        for entity, health in esper.get_component(Health):
+            if entity % HURT_SHARE == turn:
+                health.points = (health.points - 1) % 100
+
+    server.run("127.0.0.1", port)
+
+
+def serve_arena(connection: Connection, port: int, clients: int, rate: float) -> None:
+    """Child: the game of ``response``: everybody moves in every tick, and everybody sees it."""
+    server = net.ServerWorld(tick_rate=rate, max_clients=clients)
+
+    @server.on_start
+    def start() -> None:
+        connection.send(Ready())
+
+    @server.on_join
+    def join(player: int) -> None:
+        esper.add_component(player, Position())
+        esper.add_component(player, Pressed())
+
+    @server.system(priority=20)
+    def press(dt: float) -> None:
+        for player, command in net.commands(Press):
+            esper.component_for_entity(player, Pressed).number = command.number
+
+    @server.system(priority=10)
+    def move(dt: float) -> None:
+        for player, command in net.commands(Steer):
+            position = esper.component_for_entity(player, Position)
+            position.x = (position.x + command.dx * 200 * dt) % WORLD
+            position.y = (position.y + command.dy * 200 * dt) % WORLD
+
+    server.run("127.0.0.1", port)

@@ -1,0 +1,125 @@
+"""The load: many clients in one process, one UDP socket each, on one epoll."""
+
+from __future__ import annotations
+
+import select
+import socket
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+from perf.floors import Traffic
+
+LARGEST = 2048
+BUFFER_BYTES = 256 << 10
+
+
+class Bot(ABC):
+    """One client of the load: its socket, and what it has to say."""
+
+    def __init__(self, port: int) -> None:
+        """Makes a socket that speaks to ``port`` of the loopback."""
+        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, BUFFER_BYTES)
+        self.socket.connect(("127.0.0.1", port))
+        self.socket.setblocking(False)
+
+    def send(self, datagram: bytes) -> None:
+        """Sends one datagram; that there is no server, or no room, is its loss."""
+        try:
+            self.socket.send(datagram)
+        except OSError:
+            pass
+
+    @abstractmethod
+    def turn(self, now: float) -> Sequence[bytes]:
+        """Returns the datagrams to send: it is this client's moment of the period."""
+
+    @abstractmethod
+    def take(self, datagram: bytes, now: float) -> Sequence[bytes]:
+        """Takes a datagram from the server; returns those to send at once."""
+
+
+class Swarm:
+    """Gives each bot its turn once a period, spread evenly over it, and hands out what arrives.
+
+    Attributes:
+        skipped: Turns that were left out because the process could not keep up.
+    """
+
+    def __init__(self, bots: Sequence[Bot], rate: float) -> None:
+        """Each of ``bots`` gets ``rate`` turns a second."""
+        self.bots = bots
+        self.rate = rate * len(bots)
+        self.by_fd = {bot.socket.fileno(): bot for bot in bots}
+        self.epoll = select.epoll()
+        for fd in self.by_fd:
+            self.epoll.register(fd, select.EPOLLIN)
+        self.started = time.perf_counter()
+        self.turns = 0
+        self.skipped = 0
+        self.up = [0] * LARGEST
+        self.down = [0] * LARGEST
+
+    def step(self, wait: float = 0.001, most: int = 1 << 30) -> None:
+        """Gives the turns that are due and hands out what is there, at most ``most`` of each.
+
+        Sleeps for up to ``wait`` seconds when nothing is there.
+        """
+        bots, count, turns, up = self.bots, len(self.bots), self.turns, self.up
+        due = int((time.perf_counter() - self.started) * self.rate)
+        if due - turns > 2 * count:
+            self.skipped += due - turns - count
+            turns = due - count
+        last = min(due, turns + most)
+        for index in range(turns, last):
+            bot = bots[index % count]
+            for datagram in bot.turn(time.perf_counter()):
+                up[len(datagram)] += 1
+                bot.send(datagram)
+        self.turns = last
+        down = self.down
+        for fd, _ in self.epoll.poll(wait if last == due else 0, min(most, 512)):
+            bot = self.by_fd[fd]
+            try:
+                data = bot.socket.recv(LARGEST)
+            except OSError:
+                continue
+            down[len(data)] += 1
+            for datagram in bot.take(data, time.perf_counter()):
+                up[len(datagram)] += 1
+                bot.send(datagram)
+
+    def count_again(self) -> None:
+        """Starts counting datagrams from zero."""
+        self.up = [0] * LARGEST
+        self.down = [0] * LARGEST
+        self.skipped = 0
+
+    def traffic(self, ticks: int) -> Traffic:
+        """Returns what was counted, which happened during ``ticks`` ticks."""
+        up = {size: number for size, number in enumerate(self.up) if number}
+        down = {size: number for size, number in enumerate(self.down) if number}
+        return Traffic(len(self.bots), ticks, up, down)
+
+    def close(self) -> None:
+        """Closes all sockets."""
+        self.epoll.close()
+        for bot in self.bots:
+            bot.socket.close()
+
+
+class Blind(Bot):
+    """Sends datagrams of given sizes, one a turn, and reads nothing out of what it gets."""
+
+    def __init__(self, port: int, sizes: Sequence[int]) -> None:
+        super().__init__(port)
+        self.datagrams = [(bytes(size),) for size in sizes]
+        self.next = 0
+
+    def turn(self, now: float) -> Sequence[bytes]:
+        self.next = (self.next + 1) % len(self.datagrams)
+        return self.datagrams[self.next]
+
+    def take(self, datagram: bytes, now: float) -> Sequence[bytes]:
+        return ()

@@ -1,0 +1,11 @@
+"""Stock systems: esper processors that any game can add."""
+
+from __future__ import annotations
+
+if __name__ != "ecsnet.systems":  # a second name would make two of every class in here
+    raise ImportError("import ecsnet.systems, not systems")
+
+from ecsnet.systems.collision import CollisionSystem
+from ecsnet.systems.movement import MovementSystem
+
+__all__ = ["CollisionSystem", "MovementSystem"]

@@ -1,0 +1,3 @@
+from .tank import Drive, Fuel, Tank
+
+__all__ = ["Drive", "Fuel", "Tank"]

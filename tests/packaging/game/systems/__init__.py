@@ -1,0 +1,3 @@
+from .driving import DrivingSystem
+
+__all__ = ["DrivingSystem"]

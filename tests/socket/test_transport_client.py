@@ -1,0 +1,222 @@
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Callable
+
+import pytest
+
+from ecsnet.transport.address import Address
+from ecsnet.transport.client import Resolver, UdpClientSocket, _look_up
+from ecsnet.transport.udp import UdpServerSocket
+
+
+def until(condition: Callable[[], object]) -> None:
+    for _ in range(10_000):
+        if condition():
+            return
+        time.sleep(0.001)
+    raise AssertionError("it did not come to pass")
+
+
+def serve() -> UdpServerSocket:
+    return UdpServerSocket("127.0.0.1", 0)
+
+
+def closed_port() -> Address:
+    server = serve()
+    server.close()
+    return server.address
+
+
+def echo(server: UdpServerSocket) -> int:
+    count = 0
+    for data, source in server.receive():
+        server.sendto(b"echo " + data, source)
+        count += 1
+    return count
+
+
+def test_datagrams_go_to_the_server_and_come_from_it_only() -> None:
+    server = serve()
+    client = UdpClientSocket([server.address])
+    assert list(client.receive()) == []
+    client.send(b"hello")
+    until(lambda: echo(server))
+    got: list[bytes] = []
+    until(lambda: got.extend(client.receive()) or got)
+    assert got == [b"echo hello"]
+    assert client.address is None
+    client.pin()
+    assert client.address == server.address
+    client.pin()
+
+    here = client._sockets[socket.AF_INET].getsockname()
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
+        stranger.sendto(b"forged", ("127.0.0.1", here[1]))
+    client.send(b"again")
+    until(lambda: echo(server))
+    got.clear()
+    until(lambda: got.extend(client.receive()) or got)
+    assert got == [b"echo again"]
+    client.close()
+    client.send(b"x")
+    assert list(client.receive()) == []
+    server.close()
+
+
+def test_addresses_are_tried_in_turn_and_the_one_that_answers_is_kept() -> None:
+    server = serve()
+    candidates: list[Address] = [closed_port(), ("::1", server.address[1], 0, 0), server.address]
+    client = UdpClientSocket(candidates)
+    client.pin()  # nothing has come: nothing to stay with
+    assert client.address is None
+    answers: list[bytes] = []
+    for _ in range(6):
+        client.send(b"anybody?")
+    until(lambda: echo(server))
+    until(lambda: answers.extend(client.receive()) or answers)
+    assert set(answers) == {b"echo anybody?"}
+    client.pin()
+    assert client.address == server.address
+    assert set(client._sockets) == {socket.AF_INET}
+    for _ in range(3):
+        client.send(b"you")
+    served = 0
+
+    def all_served() -> bool:
+        nonlocal served
+        served += echo(server)
+        return served == 3
+
+    until(all_served)
+    client.close()
+    server.close()
+
+
+def test_nobody_there_is_silence_and_not_an_error() -> None:
+    client = UdpClientSocket([closed_port()])
+    for _ in range(20):
+        client.send(b"x")
+        assert list(client.receive()) == []
+    client.send(b"x" * 70_000)
+    assert client.send_errors == 1
+    client.close()
+    nowhere = UdpClientSocket([])
+    nowhere.send(b"x")
+    assert list(nowhere.receive()) == []
+    nowhere.close()
+
+
+def test_a_budget_bounds_one_poll() -> None:
+    server = serve()
+    client = UdpClientSocket([server.address])
+    client.send(b"x")
+    source = []
+    until(lambda: source.extend(server.receive()) or source)
+    for n in range(100):
+        server.sendto(b"%d" % n, source[0][1])
+    got: list[bytes] = []
+    until(lambda: got.extend(client.receive(7)) or len(got) >= 7)
+    assert len(got) == 7
+    until(lambda: got.extend(client.receive()) or len(got) == 100)
+    assert got == [b"%d" % n for n in range(100)]
+    client.close()
+    server.close()
+
+
+def test_resets_are_swallowed_and_families_that_are_missing_skipped(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Scripted(socket.socket):
+        script = [
+            ConnectionRefusedError(),
+            (b"stranger", ("127.0.0.9", 1)),
+            (b"data", ("127.0.0.1", 1)),
+            BlockingIOError(),
+        ]
+
+        def __init__(self, family: int = -1, *args: object) -> None:
+            if family == socket.AF_INET6:
+                raise OSError("no IPv6 here")
+            super().__init__(socket.AF_INET, socket.SOCK_DGRAM)
+
+        def recvfrom(self, *args: object) -> tuple[bytes, Address]:  # type: ignore[override]
+            step = self.script.pop(0)
+            if isinstance(step, OSError):
+                raise step
+            return step
+
+    monkeypatch.setattr(socket, "socket", Scripted)
+    client = UdpClientSocket([("127.0.0.1", 1), ("::1", 1, 0, 0)])
+    assert list(client.receive()) == [b"data"]
+    client.send(b"x")
+    client.send(b"x")  # the IPv6 address: no socket for it
+    client.close()
+
+
+# Names.
+
+
+@pytest.mark.parametrize(
+    ("host", "address"),
+    [
+        ("127.0.0.1", ("127.0.0.1", 7777)),
+        ("0.0.0.0", ("127.0.0.1", 7777)),
+        ("", ("127.0.0.1", 7777)),
+        ("::1", ("::1", 7777, 0, 0)),
+        ("::", ("::1", 7777, 0, 0)),
+    ],
+)
+def test_digits_need_no_thread(host: str, address: Address) -> None:
+    before = threading.active_count()
+    assert Resolver(host, 7777).poll() == [address]
+    assert threading.active_count() == before
+
+
+def test_a_name_is_looked_up_without_waiting() -> None:
+    gate = threading.Event()
+    addresses: list[Address] = [("192.0.2.1", 5), ("2001:db8::1", 5, 0, 0)]
+
+    def slow(host: str, port: int) -> list[Address]:
+        assert (host, port) == ("game.example", 5)
+        assert gate.wait(20)
+        return addresses
+
+    resolver = Resolver("game.example", 5, lookup=slow)
+    for _ in range(1000):
+        assert resolver.poll() is None
+    assert resolver.error is None
+    gate.set()
+    until(resolver.poll)
+    assert resolver.poll() == addresses
+
+
+@pytest.mark.parametrize(
+    ("failure", "text"),
+    [
+        (socket.gaierror(-2, "Name or service not known"), "cannot find game.example: Name or"),
+        (UnicodeError("label too long"), "cannot find game.example: label too long"),
+        (None, "cannot find game.example: it has no address"),
+    ],
+)
+def test_a_name_that_is_not_there_is_a_text(failure: Exception | None, text: str) -> None:
+    def failing(host: str, port: int) -> list[Address]:
+        if failure is not None:
+            raise failure
+        return []
+
+    resolver = Resolver("game.example", 5, lookup=failing)
+    until(lambda: resolver.error)
+    assert str(resolver.error).startswith(text)
+    assert resolver.poll() is None
+
+
+def test_localhost_is_found_ipv4_first() -> None:
+    resolver = Resolver("localhost", 7777)
+    until(resolver.poll)
+    found = resolver.poll()
+    assert found is not None
+    assert found[0][:2] == ("127.0.0.1", 7777)
+    assert len(found) == len(set(found)) == len(_look_up("localhost", 7777))

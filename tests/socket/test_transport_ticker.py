@@ -1,0 +1,172 @@
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import os
+import sys
+from collections.abc import Awaitable, Callable
+from time import perf_counter
+
+import pytest
+
+from ecsnet.transport import ticker as ticker_module
+from ecsnet.transport.ticker import Ticker
+
+Loop = Callable[[], asyncio.AbstractEventLoop]
+
+
+def _loops() -> list[object]:
+    loops: list[object] = [pytest.param(asyncio.SelectorEventLoop, id="asyncio")]
+    try:
+        import uvloop
+    except ImportError:
+        loops.append(pytest.param(None, id="uvloop", marks=pytest.mark.skip("no uvloop")))
+    else:
+        loops.append(pytest.param(uvloop.new_event_loop, id="uvloop"))
+    return loops
+
+
+loops = pytest.mark.parametrize("loop", _loops())
+ways = pytest.mark.parametrize("timerfd", [True, False], ids=["timerfd", "timer"])
+
+
+def run(loop: Loop, work: Callable[[], Awaitable[None]]) -> None:
+    async def bounded() -> None:
+        await asyncio.wait_for(work(), 20)
+
+    with asyncio.Runner(loop_factory=loop) as runner:
+        runner.run(bounded())
+
+
+async def until(condition: Callable[[], object]) -> None:
+    while not condition():
+        await asyncio.sleep(0.001)
+
+
+@loops
+@ways
+def test_ticks_come_and_stop(loop: Loop, timerfd: bool) -> None:
+    async def work() -> None:
+        seen: list[int] = []
+        ticker = Ticker(500, seen.append, timerfd=timerfd)
+        ticker.stop()
+        ticker.start()
+        assert (ticker._fd is not None) == (timerfd and sys.platform.startswith("linux"))
+        await until(lambda: len(seen) >= 20)
+        ticker.stop()
+        ticker.stop()
+        made = ticker.ticks
+        await asyncio.sleep(0.02)
+        assert ticker.ticks == made == len(seen)
+        assert ticker.missed == sum(seen)
+
+    run(loop, work)
+
+
+@loops
+@ways
+def test_the_grid_does_not_move(loop: Loop, timerfd: bool) -> None:
+    """Ticks made and skipped are the intervals that went by, however late each one was."""
+
+    async def work() -> None:
+        ticker = Ticker(400, lambda missed: None, timerfd=timerfd)
+        began = perf_counter()
+        ticker.start()
+        started = perf_counter()
+        await until(lambda: ticker.ticks + ticker.missed >= 80)
+        counted = ticker.ticks + ticker.missed
+        ended = perf_counter()
+        ticker.stop()
+        # No tick before its time, and no tick fewer than whole intervals seen at the last one.
+        assert counted <= (ended - began) * 400
+        assert counted >= 80
+        assert ended > started
+
+    run(loop, work)
+
+
+@loops
+@ways
+def test_ticks_that_could_not_be_kept_are_skipped_and_told(loop: Loop, timerfd: bool) -> None:
+    async def work() -> None:
+        seen: list[int] = []
+
+        def slow(missed: int) -> None:
+            seen.append(missed)
+            if len(seen) == 3:
+                until_then = perf_counter() + 0.1
+                while perf_counter() < until_then:
+                    pass
+
+        ticker = Ticker(200, slow, timerfd=timerfd)
+        ticker.start()
+        await until(lambda: len(seen) >= 5)
+        ticker.stop()
+        assert seen[3] >= 18  # a tenth of a second is twenty ticks
+        assert ticker.missed >= 18
+
+    run(loop, work)
+
+
+@loops
+@ways
+def test_it_may_be_stopped_from_within_and_survives_what_raises(loop: Loop, timerfd: bool) -> None:
+    async def work() -> None:
+        raised: list[object] = []
+        asyncio.get_running_loop().set_exception_handler(
+            lambda _, context: raised.append(context["exception"])
+        )
+        done = asyncio.Event()
+
+        def tick(missed: int) -> None:
+            if ticker.ticks < 3:
+                raise RuntimeError("bug")
+            ticker.stop()
+            done.set()
+
+        ticker = Ticker(500, tick, timerfd=timerfd)
+        ticker.start()
+        await done.wait()
+        await asyncio.sleep(0.02)
+        assert ticker.ticks == 3
+        assert len(raised) == 2
+
+    run(loop, work)
+
+
+def test_an_early_wake_up_is_no_tick() -> None:
+    async def work() -> None:
+        ticker = Ticker(1, lambda missed: None)
+        ticker.start()
+        ticker._expired()
+        assert ticker.ticks == 0
+        ticker.stop()
+        ticker._expired()
+        ticker._wait()
+        assert ticker.ticks == 0
+
+    run(asyncio.SelectorEventLoop, work)
+
+
+class _NoTimers:
+    def timerfd_create(self, *args: object) -> int:
+        return -1
+
+
+class _NoSetting:
+    def timerfd_create(self, *args: object) -> int:
+        return os.open(os.devnull, os.O_RDONLY)
+
+    def timerfd_settime(self, *args: object) -> int:
+        return -1
+
+
+@pytest.mark.parametrize("libc", [object, _NoTimers, _NoSetting])
+def test_without_timerfd_it_falls_back(
+    libc: Callable[[], object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.setattr(ctypes, "CDLL", lambda *_, **__: libc())
+    assert ticker_module._timerfd(0.1) is None
+    monkeypatch.setattr(sys, "platform", "darwin")
+    assert ticker_module._timerfd(0.1) is None

@@ -1,0 +1,322 @@
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+import struct
+import time
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from ecsnet.errors import AddressInUseError, UsageError
+from ecsnet.transport import address as address_module
+from ecsnet.transport.address import Address, bind_udp
+from ecsnet.transport.udp import UdpServer, UdpServerSocket
+
+Loop = Callable[[], asyncio.AbstractEventLoop]
+
+
+def _loops() -> list[object]:
+    loops: list[object] = [pytest.param(asyncio.SelectorEventLoop, id="asyncio")]
+    try:
+        import uvloop
+    except ImportError:
+        loops.append(pytest.param(None, id="uvloop", marks=pytest.mark.skip("no uvloop")))
+    else:
+        loops.append(pytest.param(uvloop.new_event_loop, id="uvloop"))
+    return loops
+
+
+loops = pytest.mark.parametrize("loop", _loops())
+
+
+def run(loop: Loop, work: Callable[[], Awaitable[None]]) -> None:
+    async def bounded() -> None:
+        await asyncio.wait_for(work(), 20)
+
+    with asyncio.Runner(loop_factory=loop) as runner:
+        runner.run(bounded())
+
+
+async def until(condition: Callable[[], object]) -> None:
+    while not condition():
+        await asyncio.sleep(0.001)
+
+
+def fetch(sock: socket.socket, wanted: int) -> list[bytes]:
+    """Read that many datagrams, or what came until nothing comes any more."""
+    sock.settimeout(5)
+    return [sock.recv(2048) for _ in range(wanted)]
+
+
+def plain() -> socket.socket:
+    sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    sock.bind(("127.0.0.1", 0))
+    return sock
+
+
+@loops
+def test_datagrams_come_and_go(loop: Loop) -> None:
+    async def work() -> None:
+        seen: list[tuple[bytes, Address]] = []
+        server = await UdpServer.start("127.0.0.1", 0, lambda *one: seen.append(one))
+        host, port = server.address[:2]
+        assert host == "127.0.0.1"
+        assert port > 0
+        with plain() as client:
+            for n in range(200):
+                client.sendto(b"%d" % n, server.address)
+            await until(lambda: len(seen) == 200)
+            assert {source for _, source in seen} == {client.getsockname()}
+            assert [data for data, _ in seen] == [b"%d" % n for n in range(200)]
+            for data, source in seen[:50]:
+                server.sendto(data, source)
+            assert fetch(client, 50) == [b"%d" % n for n in range(50)]
+        server.close()
+        await server.wait_closed()
+        assert server.errors == server.send_errors == server.dropped_sources == 0
+
+    run(loop, work)
+
+
+@loops
+def test_what_is_sent_before_closing_goes_out(loop: Loop) -> None:
+    async def work() -> None:
+        server = await UdpServer.start("127.0.0.1", 0, lambda *_: None)
+        with plain() as client:
+            for _ in range(5):
+                server.sendto(b"goodbye", client.getsockname())
+            server.close()
+            server.close()
+            server.sendto(b"too late", client.getsockname())
+            await server.wait_closed()
+            assert fetch(client, 5) == [b"goodbye"] * 5
+        again = UdpServerSocket("127.0.0.1", server.address[1])
+        again.close()
+
+    run(loop, work)
+
+
+@loops
+def test_a_datagram_from_port_0_harms_nobody(loop: Loop) -> None:
+    async def work() -> None:
+        seen: list[bytes] = []
+        server = await UdpServer.start("127.0.0.1", 0, lambda data, _: seen.append(data))
+        try:
+            raw = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_UDP)
+        except PermissionError:
+            server.close()
+            await server.wait_closed()
+            pytest.skip("raw sockets need privileges")
+        body = b"from nowhere"
+        with raw, plain() as client:
+            header = struct.pack("!HHHH", 0, server.address[1], 8 + len(body), 0)
+            for _ in range(3):
+                raw.sendto(header + body, ("127.0.0.1", 0))
+            await until(lambda: server.dropped_sources == 3)
+            # Even if it were answered, nothing ends.
+            server.sendto(b"to port 0", ("127.0.0.1", 0))
+            server.sendto(b"x" * 70_000, client.getsockname())
+            server.sendto(b"broadcast", ("255.255.255.255", 9))
+            client.sendto(b"still there?", server.address)
+            await until(lambda: seen)
+            server.sendto(b"yes", client.getsockname())
+            assert fetch(client, 1) == [b"yes"]
+        assert seen == [b"still there?"]
+        assert server.send_errors >= 1
+        server.close()
+        await server.wait_closed()
+
+    run(loop, work)
+
+
+@loops
+def test_a_handler_that_raises_is_logged_once(
+    loop: Loop, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def work() -> None:
+        def handle(data: bytes, source: Address) -> None:
+            raise RuntimeError("bug")
+
+        server = await UdpServer.start("127.0.0.1", 0, handle)
+        with plain() as client:
+            for _ in range(20):
+                client.sendto(b"x", server.address)
+            await until(lambda: server.errors == 20)
+        server.close()
+        await server.wait_closed()
+
+    with caplog.at_level(logging.ERROR):
+        run(loop, work)
+    assert len(caplog.records) == 1
+    assert caplog.records[0].name == "ecsnet.server"
+
+
+@loops
+def test_a_taken_port_is_one_clear_line(loop: Loop) -> None:
+    async def work() -> None:
+        server = await UdpServer.start("127.0.0.1", 0, lambda *_: None)
+        port = server.address[1]
+        with pytest.raises(AddressInUseError, match=f"port {port} on 127.0.0.1 is in use"):
+            await UdpServer.start("127.0.0.1", port, lambda *_: None)
+        with pytest.raises(AddressInUseError):
+            UdpServerSocket("127.0.0.1", port)
+        server.close()
+        await server.wait_closed()
+
+    run(loop, work)
+
+
+@loops
+def test_an_endpoint_that_ends_by_itself_comes_back(
+    loop: Loop, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def work() -> None:
+        seen: list[bytes] = []
+        server = await UdpServer.start("127.0.0.1", 0, lambda data, _: seen.append(data))
+        transport = server._transport
+        assert transport is not None
+        transport.abort()
+        await until(lambda: server._transport not in (None, transport))
+        with plain() as client:
+            client.sendto(b"hello again", server.address)
+            await until(lambda: seen)
+        server.close()
+        await server.wait_closed()
+        assert seen == [b"hello again"]
+
+    with caplog.at_level(logging.WARNING):
+        run(loop, work)
+    assert "opening it again" in caplog.text
+
+
+@loops
+def test_closing_while_it_cannot_come_back(loop: Loop, caplog: pytest.LogCaptureFixture) -> None:
+    async def work() -> None:
+        server = await UdpServer.start("127.0.0.1", 0, lambda *_: None)
+        transport = server._transport
+        assert transport is not None
+        transport.abort()
+        await until(lambda: server._transport is None)
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as thief:
+            thief.bind(server.address)
+            await until(lambda: "trying again" in caplog.text)
+            server.sendto(b"x", ("127.0.0.1", 9))
+            server.close()
+            await server.wait_closed()
+
+    with caplog.at_level(logging.WARNING):
+        run(loop, work)
+
+
+@pytest.mark.parametrize(
+    ("host", "port"),
+    [("192.0.2.1", 0), ("no-such-host.invalid", 0), ("127.0.0.1", 70_000), ("x" * 300, 1)],
+)
+def test_an_address_that_is_not_ours_is_one_clear_line(host: str, port: int) -> None:
+    with pytest.raises(UsageError, match="cannot serve on") as caught:
+        bind_udp(host, port)
+    assert not isinstance(caught.value, AddressInUseError)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_small_receive_buffer_is_said(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(address_module, "RECEIVE_BUFFER", 64 << 10)
+    with caplog.at_level(logging.WARNING):
+        bind_udp("127.0.0.1", 0).close()
+    assert "receive buffer has 128 KiB of the 64 KiB" in caplog.text
+
+
+def test_a_system_that_refuses_large_buffers_is_served_too(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(address_module, "RECEIVE_BUFFER", 1 << 40)
+
+    class Refusing(socket.socket):
+        def setsockopt(self, *args: object) -> None:
+            if args[0] == socket.SOL_SOCKET:
+                raise OSError("no")
+
+    monkeypatch.setattr(socket, "socket", Refusing)
+    bind_udp("127.0.0.1", 0).close()
+
+
+def has_ipv6() -> bool:
+    try:
+        with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as probe:
+            probe.bind(("::1", 0))
+    except OSError:
+        return False
+    return True
+
+
+@pytest.mark.skipif(not has_ipv6(), reason="no IPv6")
+def test_ipv6_and_both_kinds_at_once() -> None:
+    everywhere = UdpServerSocket("::", 0)
+    port = everywhere.address[1]
+    for family, host in ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")):
+        with socket.socket(family, socket.SOCK_DGRAM) as client:
+            client.sendto(b"x", (host, port))
+            data, source = wait_for(everywhere)
+            everywhere.sendto(data, source)
+            assert fetch(client, 1) == [b"x"]
+    everywhere.close()
+    only = UdpServerSocket("::1", 0)
+    assert only.address[0] == "::1"
+    only.close()
+
+
+def wait_for(server: UdpServerSocket) -> tuple[bytes, Address]:
+    for _ in range(5000):
+        for one in server.receive():
+            return one
+        time.sleep(0.001)
+    raise AssertionError("nothing came")
+
+
+def test_a_plain_socket_is_polled_and_never_blocks() -> None:
+    server = UdpServerSocket("localhost", 0)
+    assert server.address[0] == "127.0.0.1"
+    assert list(server.receive()) == []
+    with plain() as client:
+        for n in range(10):
+            client.sendto(b"%d" % n, server.address)
+        first = wait_for(server)
+        rest = []
+        while len(rest) < 9:
+            rest += list(server.receive(4))
+        assert [first[0], *(data for data, _ in rest)] == [b"%d" % n for n in range(10)]
+        server.sendto(b"back", first[1])
+        assert fetch(client, 1) == [b"back"]
+        server.sendto(b"x" * 70_000, first[1])
+        server.sendto(b"x", ("127.0.0.1", 0))
+        assert server.send_errors == 2
+    server.close()
+    assert list(server.receive()) == []
+    server.sendto(b"x", first[1])
+
+
+def test_a_plain_socket_drops_unanswerable_sources_and_survives_resets() -> None:
+    class Scripted:
+        def __init__(self) -> None:
+            self.script: list[object] = [
+                ConnectionResetError(),
+                (b"bad", ("127.0.0.1", 0)),
+                (b"good", ("127.0.0.1", 5)),
+                BlockingIOError(),
+            ]
+
+        def recvfrom(self, size: int) -> object:
+            step = self.script.pop(0)
+            if isinstance(step, Exception):
+                raise step
+            return step
+
+    server = UdpServerSocket("127.0.0.1", 0)
+    real, server._socket = server._socket, Scripted()  # type: ignore[assignment]
+    real.close()
+    assert list(server.receive()) == [(b"good", ("127.0.0.1", 5))]
+    assert server.dropped_sources == 1

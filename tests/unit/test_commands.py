@@ -1,0 +1,510 @@
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from typing import Annotated
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ecsnet.commands import (
+    ACTIONS_A_TICK,
+    BACKLOG,
+    COMMAND_BYTES,
+    HELD_BYTES,
+    HELD_STATES,
+    WAITING,
+    Entry,
+    Inbox,
+    Input,
+    Outbox,
+    Packed,
+    input_gate,
+)
+from ecsnet.errors import UsageError
+from ecsnet.schema import Between, MaxLen, Registry, command, encode, use_registry
+
+with use_registry(Registry()) as registry:
+
+    @command
+    class Shoot:
+        number: int = 0
+
+    @command
+    class Say:
+        text: Annotated[str, MaxLen(400)] = ""
+
+    @command(hold=True)
+    class Steer:
+        dx: Annotated[int, Between(-1000, 1000)] = 0
+
+    @command(hold=True)
+    class Aim:
+        x: float = 0.0
+
+
+SCHEMA = registry.schema()
+ID = {cls: SCHEMA.command_id_of[cls] for cls in (Shoot, Say, Steer, Aim)}
+GATE = input_gate(SCHEMA)
+EPOCH = 77
+
+
+def over_the_wire(packed: Packed) -> Input:
+    decoded = GATE.decode(encode((EPOCH, packed.number, packed.tick, packed.frames)))
+    assert decoded is not None
+    return decoded
+
+
+def hand_over(outbox: Outbox, inbox: Inbox, next_tick: int, limit: int = 700) -> int:
+    """One packet, received; returns what `Inbox.receive` does."""
+    packed = outbox.pack(limit)
+    assert packed is not None
+    whole = over_the_wire(packed)
+    fresh = inbox.receive(whole.number, whole.tick, whole.frames, next_tick)
+    outbox.acked(packed.through)
+    return fresh
+
+
+def values(entries: Sequence[Entry]) -> list[object]:
+    return [entry.value for entry in entries]
+
+
+def settled(outbox: Outbox, inbox: Inbox) -> bool:
+    return outbox.sent == inbox.applied + inbox.expired + inbox.superseded + outbox.expired
+
+
+def test_held_command_comes_once_in_each_tick() -> None:
+    outbox, inbox = Outbox(), Inbox(60)
+    outbox.hold(ID[Steer], 0, Steer(1))
+    outbox.stamp(range(10, 13))
+    assert hand_over(outbox, inbox, 10) == 10
+    for tick in (10, 11, 12):
+        (entry,) = inbox.take(tick)
+        assert entry.value == Steer(1)
+        assert entry.kind.cls is Steer
+        assert entry.target == 0
+    assert inbox.applied == outbox.sent == 3
+
+
+def test_unchanged_ticks_are_one_frame() -> None:
+    outbox = Outbox()
+    outbox.hold(ID[Steer], 0, Steer(1))
+    outbox.stamp(range(10, 12))
+    for tick in range(12, 70):
+        outbox.hold(ID[Steer], 0, Steer(1))
+        outbox.stamp(range(tick, tick + 1))
+    packed = outbox.pack(700)
+    assert packed is not None
+    assert [frame[:2] for frame in packed.frames] == [(0, 60)]
+    assert len(encode((EPOCH, packed.number, packed.tick, packed.frames))) < 24
+
+
+def test_held_gap_repeats_the_last_for_a_quarter_of_a_second() -> None:
+    outbox, inbox = Outbox(), Inbox(60)
+    outbox.hold(ID[Steer], 0, Steer(1))
+    outbox.stamp(range(100, 101))
+    hand_over(outbox, inbox, 100)
+    seen = [tick for tick in range(100, 160) if values(inbox.take(tick)) == [Steer(1)]]
+    assert seen == list(range(100, 116))
+    assert inbox.applied == 1
+
+
+def test_released_command_stops_at_once() -> None:
+    outbox, inbox = Outbox(), Inbox(60)
+    outbox.hold(ID[Steer], 0, Steer(1))
+    outbox.hold(ID[Aim], 5, Aim(2.0))
+    outbox.stamp(range(1, 3))
+    outbox.release(ID[Steer], 0)
+    outbox.stamp(range(3, 4))
+    outbox.release_all(5)
+    outbox.release_all(6)
+    outbox.stamp(range(4, 5))
+    hand_over(outbox, inbox, 1)
+    seen = [values(inbox.take(tick)) for tick in range(1, 8)]
+    both = [Steer(1), Aim(2.0)]
+    assert seen == [both, both, [Aim(2.0)], [], [], [], []]
+    assert settled(outbox, inbox)
+    assert inbox.applied == 5
+
+
+def test_late_held_commands_are_superseded_but_the_newest() -> None:
+    outbox, inbox = Outbox(), Inbox(60)
+    for tick in range(10, 15):
+        outbox.hold(ID[Steer], 0, Steer(tick))
+        outbox.stamp(range(tick, tick + 1))
+    hand_over(outbox, inbox, 20)
+    assert inbox.superseded == 4
+    assert values(inbox.take(20)) == [Steer(14)]
+    assert (inbox.applied, inbox.superseded) == (1, 4)
+    for tick in range(15, 18):
+        outbox.hold(ID[Steer], 0, Steer(tick))
+        outbox.stamp(range(tick, tick + 1))
+        hand_over(outbox, inbox, 21)
+    assert values(inbox.take(21)) == [Steer(17)]
+    assert settled(outbox, inbox)
+
+
+def test_tick_of_its_own_supersedes_a_late_one() -> None:
+    outbox, inbox = Outbox(), Inbox(60)
+    for tick in (19, 20):
+        outbox.hold(ID[Steer], 0, Steer(tick))
+        outbox.stamp(range(tick, tick + 1))
+    hand_over(outbox, inbox, 20)
+    assert values(inbox.take(20)) == [Steer(20)]
+    assert (inbox.applied, inbox.superseded) == (1, 1)
+
+
+def test_actions_go_with_the_first_tick_or_the_running_one() -> None:
+    outbox, inbox = Outbox(), Inbox(60)
+    outbox.act(ID[Shoot], 0, Shoot(1))
+    outbox.stamp(range(0))
+    assert not outbox.pending  # no tick has begun yet
+    outbox.stamp(range(10, 12))
+    outbox.act(ID[Shoot], 0, Shoot(2))
+    outbox.stamp(range(0))
+    outbox.stamp(range(12, 13))
+    hand_over(outbox, inbox, 10)
+    assert [values(inbox.take(tick)) for tick in (10, 11, 12)] == [[Shoot(1)], [Shoot(2)], []]
+    assert outbox.sent == inbox.applied == 2
+
+
+def test_action_alone_after_everything_was_acked() -> None:
+    outbox, inbox = Outbox(), Inbox(60)
+    outbox.hold(ID[Steer], 0, Steer(1))
+    outbox.stamp(range(10, 11))
+    hand_over(outbox, inbox, 10)
+    assert not outbox.pending
+    outbox.hold(ID[Steer], 0, Steer(2))
+    outbox.act(ID[Shoot], 3, Shoot(1))
+    outbox.stamp(range(0))
+    assert hand_over(outbox, inbox, 10) == -1
+    assert values(inbox.take(10)) == [Steer(1), Shoot(1)]
+    outbox.stamp(range(11, 12))
+    hand_over(outbox, inbox, 11)
+    assert values(inbox.take(11)) == [Steer(2)]
+    assert settled(outbox, inbox)
+
+
+def test_late_actions_come_at_the_next_tick_from_a_budget() -> None:
+    outbox, inbox = Outbox(), Inbox(60)
+    for tick in range(10, 15):
+        for number in range(ACTIONS_A_TICK):
+            outbox.act(ID[Shoot], 0, Shoot(tick * 10 + number))
+        outbox.stamp(range(tick, tick + 1))
+    hand_over(outbox, inbox, 100)
+    taken = [values(inbox.take(tick)) for tick in range(100, 106)]
+    assert [len(batch) for batch in taken] == [16, 8, 8, 8, 0, 0]
+    wanted = [Shoot(tick * 10 + number) for tick in range(10, 15) for number in range(8)]
+    assert [value for batch in taken for value in batch] == wanted
+
+
+def test_too_many_waiting_actions_expire_oldest_first() -> None:
+    outbox, inbox = Outbox(), Inbox(60)
+    count = 0
+    for tick in range(WAITING // 8 + 5):
+        for _ in range(ACTIONS_A_TICK):
+            outbox.act(ID[Shoot], 0, Shoot(count))
+            count += 1
+        outbox.stamp(range(tick, tick + 1))
+        hand_over(outbox, inbox, 500)
+    assert inbox.expired == 40
+    first = inbox.take(500)[0]
+    assert first.value == Shoot(40)
+    for tick in range(501, 600):
+        inbox.take(tick)
+    assert settled(outbox, inbox)
+    assert inbox.applied == count - 40
+
+
+def test_more_than_eight_actions_in_a_tick_raise() -> None:
+    outbox = Outbox()
+    outbox.stamp(range(1, 2))
+    for number in range(ACTIONS_A_TICK):
+        outbox.act(ID[Shoot], 0, Shoot(number))
+        outbox.stamp(range(0))
+    with pytest.raises(UsageError, match=r"more than 8 commands in one tick.*hold=True"):
+        outbox.act(ID[Shoot], 0, Shoot())
+    outbox.stamp(range(2, 3))
+    outbox.act(ID[Shoot], 0, Shoot())
+
+
+def test_a_silent_network_never_makes_act_raise() -> None:
+    outbox, inbox = Outbox(), Inbox(60)
+    for number in range(3 * BACKLOG):
+        outbox.act(ID[Shoot], 0, Shoot(number))
+        outbox.idle()
+        outbox.stamp(range(0))
+    assert outbox.sent == outbox.expired == 2 * BACKLOG
+    outbox.stamp(range(50, 70))
+    taken: list[object] = []
+    for tick in range(50, 70):
+        if outbox.pending:
+            hand_over(outbox, inbox, tick)
+        taken += values(inbox.take(tick))
+    assert taken == [Shoot(number) for number in range(2 * BACKLOG, 3 * BACKLOG)]
+    assert settled(outbox, inbox)
+
+
+def test_unacked_ticks_are_bounded() -> None:
+    outbox = Outbox()
+    for tick in range(1000):
+        outbox.act(ID[Shoot], 0, Shoot(tick))
+        outbox.stamp(range(tick, tick + 1))
+    assert outbox.sent == 512 + (1000 - 512 - BACKLOG)  # stamped, and expired here
+    assert outbox.expired == 1000 - 512 - BACKLOG
+
+
+def test_limits_on_what_is_held_and_sent() -> None:
+    outbox = Outbox()
+    for target in range(HELD_STATES):
+        outbox.hold(ID[Steer], target, Steer(1))
+    with pytest.raises(UsageError, match="held at a time"):
+        outbox.hold(ID[Steer], HELD_STATES, Steer(1))
+    outbox.hold(ID[Steer], 5, Steer(2))
+    outbox = Outbox()
+    for target in range(HELD_BYTES // 13):
+        outbox.hold(ID[Aim], target, Aim(0.1))
+    with pytest.raises(UsageError, match=rf"at most {HELD_BYTES} fit all together"):
+        outbox.hold(ID[Aim], HELD_STATES, Aim(0.1))
+    with pytest.raises(UsageError, match=f"at most {COMMAND_BYTES} fit"):
+        outbox.act(ID[Say], 0, Say("x" * 400))
+
+
+def test_large_actions_spread_over_ticks() -> None:
+    outbox, inbox = Outbox(), Inbox(60)
+    for number in range(4):
+        outbox.act(ID[Say], 0, Say(str(number) * 120))
+    for tick in range(4):
+        outbox.stamp(range(tick, tick + 1))
+    hand_over(outbox, inbox, 0)
+    assert [len(inbox.take(tick)) for tick in range(4)] == [2, 2, 0, 0]
+
+
+def test_oldest_ticks_are_merged_where_they_do_not_fit() -> None:
+    outbox, inbox = Outbox(), Inbox(60)
+    for tick in range(200):
+        outbox.hold(ID[Aim], 0, Aim(tick + 0.5))
+        outbox.hold(ID[Steer], 0, Steer(tick))
+        if tick == 150:
+            outbox.act(ID[Shoot], 0, Shoot(tick))
+        outbox.stamp(range(tick, tick + 1))
+    packed = outbox.pack(700)
+    assert packed is not None
+    assert len(encode(packed.frames)) <= 700
+    assert packed.through == 200
+    hand_over(outbox, inbox, 190)
+    assert values(inbox.take(190)) == [Aim(190.5), Steer(190), Shoot(150)]
+    for tick in range(191, 200):
+        assert values(inbox.take(tick)) == [Aim(tick + 0.5), Steer(tick)]
+    assert settled(outbox, inbox)
+    assert inbox.applied == 21
+    assert inbox.superseded == 2 * 190
+
+
+def test_ticks_that_were_left_out_make_a_gap() -> None:
+    outbox, inbox = Outbox(), Inbox(60)
+    outbox.hold(ID[Steer], 0, Steer(1))
+    outbox.stamp(range(10, 12))
+    outbox.stamp(range(40, 42))
+    packed = outbox.pack(700)
+    assert packed is not None
+    assert [frame[:2] for frame in packed.frames] == [(0, 2), (28, 2)]
+    hand_over(outbox, inbox, 10)
+    seen = [tick for tick in range(10, 45) if inbox.take(tick)]
+    assert seen == [*range(10, 27), *range(40, 45)]
+    assert inbox.applied == outbox.sent == 4
+
+
+def test_partial_ack_keeps_the_rest() -> None:
+    outbox, inbox = Outbox(), Inbox(60)
+    outbox.act(ID[Shoot], 0, Shoot(1))
+    outbox.hold(ID[Steer], 0, Steer(1))
+    outbox.stamp(range(10, 12))
+    first = outbox.pack(700)
+    outbox.stamp(range(12, 14))
+    assert first is not None
+    whole = over_the_wire(first)
+    inbox.receive(whole.number, whole.tick, whole.frames, 10)
+    outbox.acked(first.through)
+    rest = outbox.pack(700)
+    assert rest is not None
+    assert (rest.number, rest.tick, [frame[:2] for frame in rest.frames]) == (2, 12, [(0, 2)])
+    outbox.acked(first.through - 1)
+    whole = over_the_wire(rest)
+    inbox.receive(whole.number, whole.tick, whole.frames, 10)
+    outbox.acked(rest.through)
+    assert outbox.pack(700) is None
+    assert [len(inbox.take(tick)) for tick in range(10, 14)] == [2, 1, 1, 1]
+    assert settled(outbox, inbox)
+
+
+def test_numbers_and_ticks_wrap() -> None:
+    outbox, inbox = Outbox(), Inbox(60)
+    start = 2**32 - 30
+    outbox.hold(ID[Steer], 0, Steer(1))
+    inbox.take(start - 1)
+    for tick in range(start, start + 60):
+        outbox.stamp(range(tick, tick + 1))
+        hand_over(outbox, inbox, tick)
+        assert len(inbox.take(tick)) == 1
+    assert inbox.applied == outbox.sent == 60
+
+
+def raw_input(number: int, tick: int, frames: list[object]) -> Input:
+    decoded = GATE.decode(encode((EPOCH, number, tick, frames)))
+    assert decoded is not None
+    return decoded
+
+
+def feed(inbox: Inbox, next_tick: int, number: int, tick: int, frames: list[object]) -> None:
+    whole = raw_input(number, tick, frames)
+    inbox.receive(whole.number, whole.tick, whole.frames, next_tick)
+
+
+def test_far_future_is_bounded_and_counted() -> None:
+    inbox = Inbox(60)
+    steer, shoot = ID[Steer], ID[Shoot]
+    feed(inbox, 100, 0, 100, [[0, 0xFFFF, [[steer, 0, [1]]]]])
+    assert inbox.rejected == inbox.superseded == 0xFFFF - 60
+    feed(inbox, 100, 0xFFFF, 5000, [[0, 1, [[shoot, 0, [7]]]]])
+    assert inbox.rejected == 0xFFFF - 60 + 1
+    assert [7] not in [entry.value for entry in inbox.take(100)]
+    late = [tick for tick in range(101, 200) if Shoot(7) in values(inbox.take(tick))]
+    assert late == [160]
+
+
+def test_repeated_ticks_under_new_numbers_change_nothing() -> None:
+    inbox = Inbox(60)
+    for number in range(1000):
+        feed(inbox, 100, number, 130, [[0, 1, [[ID[Steer], 0, [number]]]]])
+    assert inbox.rejected == 999
+    assert [values(inbox.take(tick)) for tick in range(100, 131)][-1] == [Steer(0)]
+    assert inbox.applied + inbox.superseded == 1000
+
+
+def test_more_actions_or_states_than_allowed_are_cut() -> None:
+    inbox = Inbox(60)
+    feed(inbox, 1, 0, 1, [[0, 1, [[ID[Shoot], 0, [n]] for n in range(40)]]])
+    assert inbox.rejected == 32
+    assert values(inbox.take(1)) == [Shoot(n) for n in range(8)]
+    feed(inbox, 2, 1, 2, [[0, 1, [[ID[Steer], n, [0]] for n in range(40)]]])
+    assert inbox.rejected == 40
+    assert len(inbox.take(2)) == HELD_STATES
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        [EPOCH, 0, 0, [[0, 1, [["steer", 0, [1]]]]]],
+        [EPOCH, 0, 0, [[0, 1, [[ID[Steer], 0, [1001]]]]]],
+        [EPOCH, 0, 0, [[0, 1, [[ID[Steer], -1, [1]]]]]],
+        [EPOCH, 0, 0, [[0, 1, [[ID[Aim], 0, [float("nan")]]]]]],
+        [EPOCH, 0, 0, [[0, 1, [[ID[Shoot], 0, None]]]]],
+        [EPOCH, 0, 0, [[0, 0x10000, []]]],
+        [EPOCH, 0, 2**32, []],
+        [EPOCH, 0, 0, [[0, 1, [[ID[Steer], 0, [1]]] * 41]]],
+        [EPOCH, 0, 0, [], 1],
+        [EPOCH, 0, 0],
+    ],
+)
+def test_gate_turns_bad_input_away(data: object) -> None:
+    gate = input_gate(SCHEMA)
+    assert gate.decode(encode(data)) is None
+    assert gate.rejected == 1
+
+
+def test_gate_of_a_game_without_commands() -> None:
+    with use_registry(Registry()) as empty:
+        gate = input_gate(empty.schema())
+    assert gate.decode(encode((1, 2, 3, [[0, 5, []]]))) is not None
+    assert gate.decode(encode((1, 2, 3, [[0, 5, [[0, 0, [1]]]]]))) is None
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    seed=st.integers(0, 2**32),
+    loss=st.sampled_from([0.0, 0.2, 0.5]),
+    lead=st.integers(-3, 10),
+    limit=st.sampled_from([400, 700]),
+)
+def test_every_command_is_accounted_for(seed: int, loss: float, lead: int, limit: int) -> None:
+    """Loss, reordering and duplicates: actions once and in order, all of it counted."""
+    dice = random.Random(seed)
+    outbox, inbox = Outbox(), Inbox(60)
+    wire: list[tuple[int, Packed]] = []
+    acks: list[tuple[int, int]] = []
+    shots: list[object] = []
+    acted = lost = 0
+    per_tick = []
+    for tick in range(500):
+        if tick < 200:
+            for cls, highest in ((Steer, 3), (Aim, 5)):
+                if dice.random() < 0.3:
+                    outbox.hold(ID[cls], dice.randrange(2), cls(dice.randrange(highest)))
+                elif dice.random() < 0.1:
+                    outbox.release(ID[cls], dice.randrange(2))
+            outbox.idle()
+            for _ in range(dice.choice((0, 0, 0, 0, 0, 1, 2, 8))):
+                outbox.act(ID[Shoot], 0, Shoot(acted))
+                acted += 1
+            begun = dice.choice((0, 1, 1, 2))
+            outbox.stamp(
+                range(tick + lead + 3, tick + lead + 3 + begun) if begun == 1 else range(0)
+            )
+        elif tick == 200:
+            outbox.release_all()
+            outbox.stamp(range(tick + lead + 3, tick + lead + 4))
+        packed = outbox.pack(limit)
+        if packed is not None:
+            for _ in range(dice.choice((1, 1, 1, 2))):
+                if dice.random() < loss and tick < 300:
+                    lost += 1
+                else:
+                    wire.append((tick + dice.randrange(6), packed))
+        dice.shuffle(wire)
+        for due, arrived in list(wire):
+            if due <= tick:
+                wire.remove((due, arrived))
+                whole = over_the_wire(arrived)
+                inbox.receive(whole.number, whole.tick, whole.frames, tick)
+                if dice.random() >= loss or tick > 300:
+                    acks.append((tick + dice.randrange(6), arrived.through))
+        for due, through in list(acks):
+            if due <= tick:
+                acks.remove((due, through))
+                outbox.acked(through)
+        taken = inbox.take(tick)
+        held = [(type(e.value), e.target) for e in taken if e.hold]
+        assert len(held) == len(set(held))
+        fired = [e.value for e in taken if not e.hold]
+        per_tick.append(len(fired))
+        shots += fired
+    assert not outbox.pending
+    assert settled(outbox, inbox)
+    assert inbox.expired == outbox.expired == inbox.rejected == 0
+    assert shots == [Shoot(number) for number in range(acted)]
+    assert acted > 100
+    assert max(per_tick) <= 2 * ACTIONS_A_TICK
+    assert lost > 0 or loss == 0
+
+
+def test_says_nothing_of_ticks_before_the_first_command_and_long_after_the_last() -> None:
+    outbox, inbox = Outbox(), Inbox(60)
+    outbox.stamp(range(100))
+    assert not outbox.pending
+    outbox.hold(ID[Steer], 0, Steer(1))
+    outbox.stamp(range(100, 101))
+    outbox.release(ID[Steer], 0)
+    stamped = 0
+    for tick in range(101, 400):
+        outbox.stamp(range(tick, tick + 1))
+        if outbox.pending:
+            hand_over(outbox, inbox, tick)
+            stamped += 1
+    assert 100 < stamped < 150
+    outbox.act(ID[Shoot], 0, Shoot(1))
+    outbox.stamp(range(0))
+    hand_over(outbox, inbox, 399)
+    assert values(inbox.take(399)) == [Shoot(1)]
+    assert settled(outbox, inbox)

@@ -1,0 +1,525 @@
+"""The generated functions: to the wire, back, copies, references and faults."""
+
+from __future__ import annotations
+
+import enum
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Annotated, Any, Literal, Union
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ecsnet.errors import BadMessageError, BadValueError
+from ecsnet.schema import (
+    ENCODE_ERRORS,
+    Between,
+    EntityRef,
+    Gate,
+    MaxLen,
+    Quantized,
+    Registry,
+    WireType,
+    command,
+    command_type,
+    component_type,
+    encode,
+    register_type,
+    replicated,
+    use_registry,
+)
+
+
+@pytest.fixture(autouse=True)
+def registry() -> Iterator[Registry]:
+    with use_registry(Registry()) as registry:
+        yield registry
+
+
+def plain(entity: int | None) -> int | None:
+    return entity
+
+
+def outward(entity: int | None) -> int | None:
+    """Local ids are below 1000, network ids above; 13 is an entity that nobody knows."""
+    return None if entity is None or entity == 13 else entity + 1000
+
+
+def inward(entity: int | None) -> int | None:
+    return None if entity is None else entity - 1000
+
+
+class Point(msgspec.Struct):
+    x: int
+
+
+class Path(msgspec.Struct):
+    points: list[Point]
+
+
+class Color(enum.Enum):
+    RED = "red"
+    BLUE = "blue"
+
+
+def test_a_direct_type_is_its_own_wire_form() -> None:
+    @replicated
+    class Position:
+        x: float = 0.0
+        y: float = 0.0
+
+    declared = component_type(Position)
+    position = Position(1, 2)
+    assert declared.direct
+    assert declared.wire_type is Position
+    assert declared.to_wire(position, plain) is position
+    assert declared.from_wire(position, plain) is position
+    assert declared.refs(position) == ()
+    received = Gate(Position, 100).decode(encode(position))
+    assert received == position
+    assert type(received.x) is float
+
+
+def test_copies_of_flat_values() -> None:
+    @replicated
+    class Position:
+        x: float = 0.0
+        y: float = 0.0
+
+    declared = component_type(Position)
+    position = Position(1.0, 2.0)
+    twin = declared.clone(position)
+    assert twin == position
+    assert twin is not position
+    other = Position()
+    declared.assign(other, position)
+    assert other == position
+
+
+def test_a_class_without_fields() -> None:
+    @replicated
+    class Frozen:
+        pass
+
+    declared = component_type(Frozen)
+    assert encode(declared.to_wire(Frozen(), plain)) == b"\x90"
+    assert declared.clone(Frozen()) == Frozen()
+    declared.assign(Frozen(), Frozen())
+    assert declared.fault(Frozen(), plain) is None
+    assert declared.flat
+    assert declared.direct
+
+
+def test_references_cross_as_network_ids() -> None:
+    @replicated
+    class Squad:
+        leader: EntityRef = None
+        members: list[EntityRef] = []
+        pair: tuple[EntityRef, int] = (None, 0)
+        posts: dict[str, EntityRef] = {}
+        last: tuple[EntityRef, ...] | None = None
+
+    declared = component_type(Squad)
+    squad = Squad(1, [2, None, 13, 3], (4, 44), {"a": 5, "b": None}, (6, 6))
+    wire = declared.to_wire(squad, outward)
+    assert encode(wire) == encode(
+        [1001, [1002, None, None, 1003], [1004, 44], {"a": 1005, "b": None}, [1006, 1006]]
+    )
+    assert declared.refs(wire) == (1001, 1002, 1003, 1004, 1005, 1006, 1006)
+    received = Gate(declared.wire_type, 1000).decode(encode(wire))
+    assert received is not None
+    assert declared.refs(received) == declared.refs(wire)
+    assert declared.from_wire(received, inward) == Squad(
+        1, [2, None, None, 3], (4, 44), {"a": 5, "b": None}, (6, 6)
+    )
+    assert declared.refs(declared.to_wire(Squad(), outward)) == ()
+
+
+def test_references_inside_nested_structs_and_foreign_types() -> None:
+    @dataclass
+    class Link:
+        entity: int | None
+
+    register_type(Link, EntityRef, lambda link: link.entity, Link)
+
+    class Seat(msgspec.Struct):
+        passenger: EntityRef
+        row: int
+
+    @replicated
+    class Bus:
+        seats: list[Seat]
+        link: Link
+        driver: Seat | None = None
+
+    declared = component_type(Bus)
+    assert declared.has_refs
+    bus = Bus([Seat(1, 1), Seat(None, 2)], Link(2), Seat(3, 0))
+    wire = declared.to_wire(bus, outward)
+    assert encode(wire) == encode([[[1001, 1], [None, 2]], 1002, [1003, 0]])
+    assert declared.refs(wire) == (1001, 1002, 1003)
+    assert declared.from_wire(wire, inward) == bus
+
+
+def test_what_is_native_passes_through_a_conversion_as_it_is() -> None:
+    @replicated
+    class Corner:
+        x: int = 0
+
+    @replicated
+    class Wall:
+        owner: EntityRef
+        corner: Corner
+        corners: tuple[Corner, int]
+        names: list[str] | None
+
+    declared = component_type(Wall)
+    wall = Wall(1, Corner(2), (Corner(3), 4), ["a"])
+    wire: Any = declared.to_wire(wall, outward)
+    assert wire.corner is wall.corner
+    assert wire.corners is wall.corners
+    assert wire.names is wall.names
+    assert encode(wire) == encode([1001, [2], [[3], 4], ["a"]])
+    assert declared.from_wire(wire, inward) == wall
+    assert not declared.flat
+    twin: Any = declared.clone(wall)
+    assert twin == wall
+    assert twin.corner is not wall.corner
+
+
+def test_quantized_floats_cross_as_steps() -> None:
+    @replicated
+    class Position:
+        x: Annotated[float, Quantized(1 / 16)] = 0.0
+
+    declared = component_type(Position)
+
+    def crossed(x: float) -> float:
+        return declared.from_wire(declared.to_wire(Position(x), plain), plain).x  # type: ignore[attr-defined,no-any-return]
+
+    assert encode(declared.to_wire(Position(10.02), plain)) == encode([160])
+    assert [crossed(x) for x in (10.02, -0.04, 3, 4096.0)] == [10.0, -0.0625, 3.0, 4096.0]
+    assert str(crossed(-0.01)) == "0.0"
+
+
+def test_clones_share_nothing_mutable() -> None:
+    @replicated
+    class Everything:
+        names: list[str]
+        grid: list[list[int]]
+        point: Point
+        path: Path
+        by_name: dict[str, int]
+        lists: dict[str, list[int]]
+        pair: tuple[list[int], int]
+        maybe: list[int] | None
+        points: tuple[Point, ...]
+
+    declared = component_type(Everything)
+    value = Everything(
+        ["a"], [[1]], Point(1), Path([Point(2)]), {"a": 1}, {"a": [1]}, ([1], 2), [1], (Point(3),)
+    )
+    before = encode(value)
+    twin = declared.clone(value)
+    other = declared.clone(value)
+    declared.assign(other, value)
+    assert twin == other == value
+    for copy in (twin, other):
+        assert isinstance(copy, Everything)
+        copy.names.append("b")
+        copy.grid[0].append(2)
+        copy.point.x = 9
+        copy.path.points[0].x = 9
+        copy.by_name["b"] = 2
+        copy.lists["a"].append(2)
+        copy.pair[0].append(2)
+        assert copy.maybe is not None
+        copy.maybe.append(2)
+        copy.points[0].x = 9
+        assert copy != value
+    assert encode(value) == before
+
+
+@pytest.mark.parametrize(
+    ("annotation", "good", "bad", "message"),
+    [
+        (int, 3, 2.5, "Tank.value: 2.5 is not int"),
+        (int, 3, True, "Tank.value: True is not int"),
+        (int, 3, 2**70, "is not int"),
+        (Annotated[int, Between(0, 9)], 9, 10, "Tank.value: 10 is not int between 0 and 9"),
+        (float, 3, "x", "Tank.value: 'x' is not float"),
+        (str, "x", "\ud800", "Tank.value: '\\ud800' is not str"),
+        (Annotated[str, MaxLen(3)], "abc", "abcd", "'abcd' is not str up to 3"),
+        (Color, Color.RED, "green", "'green' is not Color(RED='red', BLUE='blue')"),
+        (list[int], [1], [None], "[None] is not list[int]"),
+        (tuple[int, int], (1, 2), (1, 2, 3), "(1, 2, 3) is not tuple[int, int]"),
+        (tuple[EntityRef, int], (1, 2), (1, 2, 3), "(1, 2, 3) is not tuple[EntityRef, int]"),
+        (tuple[EntityRef, int], (1, 2), (1,), "(1,) is not tuple[EntityRef, int]"),
+        (Annotated[float, Quantized(0.5)], 1, float("nan"), "nan is not float in steps of 0.5"),
+        (Annotated[float, Quantized(0.5)], 1, float("inf"), "inf is not float in steps of 0.5"),
+        (Annotated[float, Quantized(0.5)], 1, None, "None is not float in steps of 0.5"),
+        (EntityRef, 3, "Bob", "'Bob' is not EntityRef"),
+        (list[EntityRef], [3], 3, "3 is not list[EntityRef]"),
+    ],
+)
+def test_faults_name_the_field(annotation: object, good: object, bad: object, message: str) -> None:
+    cls: type = replicated(
+        type("Tank", (), {"__annotations__": {"first": int, "value": annotation}})
+    )
+    declared = component_type(cls)
+    assert declared.fault(cls(1, good), plain) is None
+    fault = declared.fault(cls(1, bad), plain)
+    assert fault is not None
+    assert fault.startswith("Tank.value: ")
+    assert message in fault
+
+
+def test_faults_survive_hostile_values() -> None:
+    class Nasty:
+        def __repr__(self) -> str:
+            raise RuntimeError
+
+    @replicated
+    class Tank:
+        value: int = 0
+
+    declared = component_type(Tank)
+    nasty = declared.fault(Tank(Nasty()), plain)  # type: ignore[arg-type]
+    assert nasty is not None
+    assert re.fullmatch(r"Tank\.value: <Nasty instance at 0x\w+> is not int", nasty)
+    disguised = type("list", (), {})()
+    assert declared.fault(Tank(disguised), plain) == "Tank.value: a list is not int"
+    long = declared.fault(Tank("x" * 10_000), plain)  # type: ignore[arg-type]
+    assert long is not None
+    assert len(long) < 100
+    deleted = Tank()
+    del deleted.value
+    assert declared.fault(deleted, plain) == "Tank.value: None is not int"
+
+
+def test_what_to_wire_cannot_convert_raises_one_error() -> None:
+    @replicated
+    class Tank:
+        x: Annotated[float, Quantized(0.5)] = 0.0
+
+    declared = component_type(Tank)
+    for bad in (float("nan"), float("inf"), "x", None):
+        with pytest.raises(BadValueError, match="Tank cannot be sent") as caught:
+            declared.to_wire(Tank(bad), plain)  # type: ignore[arg-type]
+        assert isinstance(caught.value, ENCODE_ERRORS)
+
+
+def test_a_foreign_converter_may_dislike_what_a_peer_sent() -> None:
+    register_type(Fraction, tuple[int, int], lambda f: f.as_integer_ratio(), lambda p: Fraction(*p))
+
+    @command
+    class Bet:
+        share: Fraction
+
+    declared = command_type(Bet)
+    gate: Gate[object] = Gate(declared.wire_type, 100)
+    good, bad = gate.decode(encode([[1, 2]])), gate.decode(encode([[1, 0]]))
+    assert good is not None
+    assert bad is not None
+    assert declared.from_wire(good, plain) == Bet(Fraction(1, 2))
+    with pytest.raises(BadMessageError, match=r"a received .*Bet cannot be read"):
+        declared.from_wire(bad, plain)
+    with pytest.raises(BadValueError):
+        declared.to_wire(Bet("half"), plain)  # type: ignore[arg-type]
+    assert declared.fault(Bet("half"), plain) == (  # type: ignore[arg-type]
+        "Bet.share: 'half' is not Fraction as tuple[int, int]"
+    )
+
+
+def test_a_foreign_wire_type_is_converted_in_turn() -> None:
+    class Degrees:
+        def __init__(self, value: float) -> None:
+            self.value = value
+
+        def __eq__(self, other: object) -> bool:
+            return isinstance(other, Degrees) and other.value == self.value
+
+    register_type(
+        Degrees,
+        Annotated[float, Quantized(0.5)],
+        lambda d: d.value,
+        Degrees,
+    )
+
+    @replicated
+    class Turret:
+        angle: Degrees
+
+    declared = component_type(Turret)
+    wire = declared.to_wire(Turret(Degrees(10.3)), plain)
+    assert encode(wire) == encode([21])
+    assert declared.from_wire(wire, plain) == Turret(Degrees(10.5))
+
+
+# Random fields: (annotation, values, whether it may be a dict's key).
+
+Draw = tuple[object, st.SearchStrategy[Any]]
+
+_STEP = 0.125
+
+KEYS: list[Draw] = [
+    (Annotated[int, Between(-9, 9)], st.integers(-9, 9)),
+    (Annotated[str, MaxLen(5)], st.text(max_size=5, alphabet="aäß€😀")),
+    (Color, st.sampled_from(Color)),
+    (Literal["a", "b"], st.sampled_from(["a", "b"])),
+]
+LEAVES: list[Draw] = [
+    *KEYS,
+    (int, st.integers(-(2**63), 2**63 - 1)),
+    (float, st.floats(allow_nan=False, allow_infinity=False)),
+    (bool, st.booleans()),
+    (None, st.none()),
+    (Annotated[bytes, MaxLen(5)], st.binary(max_size=5)),
+    (EntityRef, st.none() | st.integers(1, 999).filter(lambda entity: entity != 13)),
+    (Annotated[float, Quantized(_STEP)], st.integers(-99, 99).map(lambda n: n * _STEP)),
+    (Fraction, st.fractions(-9, 9, max_denominator=9)),
+]
+
+
+def _optional(inner: Draw) -> Draw:
+    return Union[inner[0], None], st.none() | inner[1]  # noqa: UP007
+
+
+def _list(inner: Draw) -> Draw:
+    return Annotated[list[inner[0]], MaxLen(4)], st.lists(inner[1], max_size=4)  # type: ignore[valid-type]
+
+
+def _tuple(inner: Draw) -> Draw:
+    annotation = Annotated[tuple[inner[0], ...], MaxLen(4)]  # type: ignore[valid-type]
+    return annotation, st.lists(inner[1], max_size=4).map(tuple)
+
+
+def _pair(inner: tuple[Draw, Draw]) -> Draw:
+    (first, firsts), (second, seconds) = inner
+    return tuple[first, second], st.tuples(firsts, seconds)  # type: ignore[valid-type]
+
+
+def _dict(inner: tuple[Draw, Draw]) -> Draw:
+    (key, keys), (item, items) = inner
+    annotation = Annotated[dict[key, item], MaxLen(3)]  # type: ignore[valid-type]
+    return annotation, st.dictionaries(keys, items, max_size=3)
+
+
+def _struct(inner: tuple[list[Draw], bool, bool]) -> Draw:
+    fields, frozen, array_like = inner
+    cls = msgspec.defstruct(
+        "Nested",
+        [(f"f{n}", annotation) for n, (annotation, _) in enumerate(fields)],
+        frozen=frozen,
+        array_like=array_like,
+        forbid_unknown_fields=array_like,
+    )
+    return cls, st.tuples(*(values for _, values in fields)).map(lambda items: cls(*items))
+
+
+DRAWS: st.SearchStrategy[Draw] = st.recursive(
+    st.sampled_from(LEAVES),
+    lambda inner: st.one_of(
+        inner.map(_optional),
+        inner.map(_list),
+        inner.map(_tuple),
+        st.tuples(inner, inner).map(_pair),
+        st.tuples(st.sampled_from(KEYS), inner).map(_dict),
+        st.tuples(st.lists(inner, max_size=3), st.booleans(), st.booleans()).map(_struct),
+    ),
+    max_leaves=5,
+)
+
+
+def _mutable_parts(value: object) -> Iterator[int]:
+    """The identities of everything inside that could change."""
+    if isinstance(value, list | tuple):
+        inside: list[object] = list(value)
+    elif isinstance(value, dict):
+        inside = list(value.values())
+    elif isinstance(value, msgspec.Struct):
+        inside = [getattr(value, name) for name in value.__struct_fields__]
+    else:
+        return
+    frozen = isinstance(value, msgspec.Struct) and value.__struct_config__.frozen
+    if not isinstance(value, tuple) and not frozen:
+        yield id(value)
+    for part in inside:
+        yield from _mutable_parts(part)
+
+
+def _declare(kind: str, fields: list[Draw]) -> WireType:
+    with use_registry(Registry()):
+        register_type(
+            Fraction, tuple[int, int], lambda f: f.as_integer_ratio(), lambda p: Fraction(*p)
+        )
+        body = {"__annotations__": {f"f{n}": a for n, (a, _) in enumerate(fields)}}
+        cls = type("Random", (), body)
+        return component_type(replicated(cls)) if kind == "r" else command_type(command(cls))
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.data(), st.sampled_from("rc"), st.lists(DRAWS, max_size=4))
+def test_any_value_of_any_type_crosses(data: st.DataObject, kind: str, fields: list[Draw]) -> None:
+    declared = _declare(kind, fields)
+    make: Callable[..., object] = declared.cls
+    value = make(*(data.draw(values) for _, values in fields))
+    referred: list[int] = []
+
+    def ref(entity: int | None) -> int | None:
+        network_id = outward(entity)
+        if network_id is not None:
+            referred.append(network_id)
+        return network_id
+
+    wire = declared.to_wire(value, ref)
+    sent = encode(wire)
+    received = Gate(declared.wire_type, 100_000).decode(sent)
+    assert received is not None
+    assert encode(received) == sent
+    assert list(declared.refs(received)) == list(declared.refs(wire)) == referred
+    assert declared.has_refs or not referred
+
+    back = declared.from_wire(received, inward)
+    assert back == value
+    assert encode(declared.to_wire(back, outward)) == sent
+
+    twin = declared.clone(value)
+    target = make(*(None for _ in fields))
+    declared.assign(target, value)
+    originals = set(_mutable_parts(value))
+    for copied in (twin, target):
+        assert type(copied) is declared.cls
+        assert copied == value
+        assert originals.isdisjoint(_mutable_parts(copied))
+    if declared.flat:
+        assert len(originals) == 1
+    assert declared.fault(value, outward) is None
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.sampled_from("rc"), st.lists(DRAWS, min_size=1, max_size=3), st.binary(max_size=40))
+def test_garbage_never_gets_through_whole(kind: str, fields: list[Draw], data: bytes) -> None:
+    declared = _declare(kind, fields)
+    received = Gate(declared.wire_type, 100).decode(data)
+    if received is not None:
+        try:
+            value = declared.from_wire(received, plain)
+        except BadMessageError:
+            return
+        assert type(value) is declared.cls
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.floats(2**-20, 2**20), st.floats(-(2.0**28), 2.0**28))
+def test_quantizing_twice_changes_nothing(step: float, value: float) -> None:
+    declared = _declare("r", [(Annotated[float, Quantized(step)], st.none())])
+    make: Callable[..., object] = declared.cls
+    wire = declared.to_wire(make(value), plain)
+    once = declared.from_wire(wire, plain)
+    assert abs(once.f0 - value) <= step * 0.5000001  # type: ignore[attr-defined]
+    assert declared.to_wire(once, plain) == wire

@@ -1,0 +1,327 @@
+from __future__ import annotations
+
+import random
+from collections import deque
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ecsnet.errors import UsageError
+from ecsnet.session.channel import (
+    FRAGMENT,
+    MESSAGE_WINDOW,
+    RIDE_BYTES,
+    SPAN,
+    Cargo,
+    Incoming,
+    Outgoing,
+    Piece,
+)
+
+_pieces = msgspec.msgpack.Decoder(list[Piece])
+
+
+def decode(wire: object) -> list[Piece]:
+    return _pieces.decode(msgspec.msgpack.encode(wire))
+
+
+def riding(out: Outgoing) -> list[bytes]:
+    raw, cargo = out.riding()
+    pieces = decode(raw) if raw is not None else []
+    assert len(pieces) == len(cargo)
+    return [piece.data for piece in pieces]
+
+
+def fill_all(out: Outgoing) -> list[tuple[list[Piece], Cargo, int]]:
+    packets = []
+    while (filled := out.fill(1175)) is not None:
+        wire, cargo, size = filled
+        assert len(msgspec.msgpack.encode(wire)) <= size + 3
+        packets.append((decode(wire), cargo, size))
+    return packets
+
+
+def test_small_messages_ride_oldest_first_until_acked() -> None:
+    out = Outgoing(1 << 20)
+    assert [out.queue(bytes([n]) * 100) for n in range(6)] == [1, 2, 3, 4, 5, 6]
+    assert out.backlog == 600
+    raw, cargo = out.riding()
+    assert raw is not None
+    assert len(raw) <= RIDE_BYTES
+    assert [data[0] for data in riding(out)] == [0, 1, 2]
+    assert out.streaming
+    out.arrived(cargo[:1], 0)
+    assert out.delivered == 1
+    assert [data[0] for data in riding(out)] == [1, 2, 3]
+    out.arrived(cargo[2:3], 0)  # the third before the second
+    assert out.delivered == 1
+    assert [data[0] for data in riding(out)] == [1, 3, 4]
+    out.arrived(cargo[1:2], 0)
+    assert out.delivered == 3
+    out.arrived(cargo, 0)  # twice is once
+    assert out.backlog == 300
+
+
+def test_what_rides_is_not_streamed_too() -> None:
+    out = Outgoing(1 << 20)
+    for _ in range(3):
+        out.queue(b"small")
+    assert not out.streaming
+    assert out.fill(1175) is None
+    out.queue(b"x" * 500)
+    assert out.streaming
+    ((pieces, _, _),) = fill_all(out)
+    assert [piece.number for piece in pieces] == [4]
+    assert not out.streaming
+
+
+def test_small_messages_behind_a_large_one_share_packets() -> None:
+    out = Outgoing(1 << 20)
+    out.queue(b"L" * 2500)
+    for _ in range(20):
+        out.queue(b"s" * 30)
+    assert riding(out) == []
+    packets = fill_all(out)
+    assert [len(pieces) for pieces, _, _ in packets][:2] == [1, 1]
+    assert sum(len(pieces) for pieces, _, _ in packets) == 23
+    assert len(packets) <= 5
+    assert all(sum(len(piece.data) for piece in pieces) <= 1175 for pieces, _, _ in packets)
+
+
+def test_the_window_bounds_what_is_on_its_way_and_follows_acks_and_losses() -> None:
+    out = Outgoing(1 << 20)
+    out.queue(b"x" * 500_000)
+    first = fill_all(out)
+    assert 14 * 1024 < out.in_flight <= 16 * 1024
+    for _, cargo, size in first:
+        out.arrived(cargo, size)
+    assert out.in_flight == 0
+    assert out.window == pytest.approx(32 * 1024, rel=0.05)
+    second = fill_all(out)
+    assert len(second) == pytest.approx(2 * len(first), abs=2)
+    before = out.window
+    for _, cargo, size in second:  # one cut for a whole window of losses
+        out.lost(cargo, size, 1.0, 2.0)
+    assert out.window == pytest.approx(before * 0.7)
+    again = fill_all(out)
+    lost_parts = [piece.part for pieces, _, _ in second for piece in pieces]
+    resent = [piece.part for pieces, _, _ in again for piece in pieces]
+    assert resent == lost_parts[: len(resent)]
+    assert resent
+    for step in range(50):
+        for _, cargo, size in again:
+            out.lost(cargo, size, 3.0 + step, 3.5 + step)
+        again = fill_all(out)
+    assert out.window == 8 * 1024
+    grown = out.window
+    for _, cargo, size in again:
+        out.arrived(cargo, size)
+    assert grown < out.window < grown + 2 * FRAGMENT  # steady now
+
+
+def test_a_lost_piece_that_arrived_late_is_not_sent_again() -> None:
+    out = Outgoing(1 << 20)
+    out.queue(b"x" * 1000)
+    ((_, cargo, size),) = fill_all(out)
+    out.lost(cargo, size, 0.0, 1.0)
+    assert out.streaming
+    out.arrived(cargo, 0)
+    assert out.delivered == 1
+    assert not out.unacked
+    assert fill_all(out) == []
+    out.lost(cargo, 0, 0.0, 2.0)
+    assert not out.streaming
+
+
+def test_an_allowance_below_a_piece_takes_nothing() -> None:
+    out = Outgoing(1 << 20)
+    out.queue(b"x" * 1000)
+    assert out.fill(900) is None
+    assert out.in_flight == 0
+    assert out.fill(1100) is not None
+
+
+def test_numbers_on_their_way_stay_within_the_peers_window() -> None:
+    out = Outgoing(1 << 20)
+    for _ in range(MESSAGE_WINDOW * 2):
+        out.queue(b"")
+    sent = {piece.number for pieces, _, _ in fill_all(out) for piece in pieces}
+    sent |= {piece.number for piece in decode(out.riding()[0])}
+    assert max(sent) == MESSAGE_WINDOW
+    assert len(sent) == MESSAGE_WINDOW
+
+
+def test_bytes_on_their_way_stay_within_the_peers_span() -> None:
+    out = Outgoing(1 << 20)
+    for _ in range(40):
+        out.queue(b"x" * 8192)
+    stuck = None
+    highest = 0
+    for _ in range(100):
+        for pieces, cargo, size in fill_all(out):
+            highest = max(highest, pieces[-1].number)
+            if stuck is None:
+                stuck = cargo, size
+            else:
+                out.arrived(cargo, size)
+    assert highest == SPAN // 8192
+    assert stuck is not None
+    out.arrived(*stuck)
+    assert fill_all(out)
+
+
+def test_riding_respects_the_span_too() -> None:
+    out = Outgoing(1 << 20)
+    out.queue(b"first")
+    first = out.riding()[1]
+    for size in (SPAN - 1000, 900, 90):
+        out.queue(b"x" * size)
+    for _ in range(200):
+        for _, cargo, size in fill_all(out):
+            out.arrived(cargo, size)
+    assert sorted(out.unacked) == [1]
+    out.queue(b"late" * 10)
+    assert riding(out)[0] == b"first"
+    assert b"late" * 10 not in riding(out)
+    out.arrived(first, 0)
+    assert b"late" * 10 in riding(out)
+
+
+def test_a_message_longer_than_the_limit_is_refused_here() -> None:
+    out = Outgoing(1000)
+    with pytest.raises(UsageError, match="1001 bytes is too long, the limit is 1000"):
+        out.queue(b"x" * 1001)
+    assert out.queued == 0
+    assert out.backlog == 0
+
+
+def test_pieces_come_together_in_any_order() -> None:
+    out, into = Outgoing(1 << 20), Incoming(1 << 20)
+    message = random.Random(1).randbytes(5000)
+    out.queue(message)
+    out.queue(b"next")
+    pieces = [piece for pieces, _, _ in fill_all(out) for piece in pieces]
+    assert len(pieces) == 6
+    pieces.reverse()
+    handed = []
+    for piece in pieces:
+        for _ in range(2):
+            assert into.admit([piece]) is not None
+            handed += into.take([piece])
+    assert handed == [(1, message), (2, b"next")]
+    assert into.received == 2
+    assert into.held == 0
+
+
+def piece(number: int, data: bytes = b"x", part: int = 0, parts: int = 1) -> Piece:
+    return Piece(number, data, part, parts)
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        piece(MESSAGE_WINDOW + 1),
+        piece(1, parts=9),  # longer than the limit allows
+        piece(1, b"x" * 1024, part=3, parts=3),
+        piece(1, b"x" * 1025),
+        piece(1, b"x", part=0, parts=2),  # only the last part may be short
+        piece(1, b"", part=1, parts=2),
+        piece(1, b"x" * 1025, part=1, parts=2),
+        piece(1, b"x" * 1000, part=7, parts=8),  # 8,168 bytes of 8,000
+    ],
+)
+def test_pieces_that_no_honest_peer_sends(bad: Piece) -> None:
+    into = Incoming(8000)
+    assert into.admit([bad]) is None
+    assert into.admit([piece(1), bad]) is None
+
+
+def test_parts_must_agree() -> None:
+    into = Incoming(8000)
+    full = b"x" * 1024
+    assert into.admit([piece(2, full, 0, 3), piece(2, full, 1, 4)]) is None
+    assert into.admit([piece(2, full, 0, 3)]) == 1
+    assert into.take([piece(2, full, 0, 3)]) == []
+    assert into.admit([piece(2, full, 1, 4)]) is None
+    assert into.admit([piece(2, full, 1, 3)]) == 0
+
+
+def test_what_waits_is_bounded() -> None:
+    into = Incoming(8192)
+    taken = 0
+    for number in range(2, MESSAGE_WINDOW + 2):
+        for part in range(8):
+            one = piece(number, b"x" * 1024, part, 8)
+            if into.admit([one]) is not None:
+                taken += 1
+                assert into.take([one]) == []
+    assert into.held == taken * 1024 == SPAN
+
+
+def test_old_messages_are_ignored() -> None:
+    into = Incoming(8192)
+    assert into.take([piece(1), piece(1, b"other")]) == [(1, b"x")]
+    assert into.admit([piece(1, b"y" * 9)]) == 0
+    assert into.take([piece(1, b"y" * 9)]) == []
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    seed=st.integers(0, 1 << 32),
+    sizes=st.lists(
+        st.one_of(st.integers(0, 120), st.integers(300, 1100), st.integers(2000, 60_000)),
+        min_size=1,
+        max_size=60,
+    ),
+    loss=st.floats(0, 0.7),
+    first=st.sampled_from([0, 0xFFF0, 0x1FFF0]),
+)
+def test_exactly_once_in_order_whatever_the_packets_suffer(
+    seed: int, sizes: list[int], loss: float, first: int
+) -> None:
+    dice = random.Random(seed)
+    out, into = Outgoing(60_000, first), Incoming(60_000, first)
+    messages = [dice.randbytes(size) for size in sizes]
+    waiting = deque(messages)
+    handed: list[tuple[int, bytes]] = []
+    way: list[tuple[list[Piece], Cargo, int, int]] = []
+    given_up: list[Cargo] = []
+    for tick in range(3000):
+        for _ in range(dice.randint(0, 3)):
+            if waiting:
+                out.queue(waiting.popleft())
+        raw, cargo = out.riding()
+        if raw is not None:
+            way.append((decode(raw), cargo, 0, tick))
+        way += [(*packet, tick) for packet in fill_all(out)]
+        dice.shuffle(way)
+        for _ in range(len(way)):
+            pieces, cargo, size, sent = way.pop()
+            fate = dice.random()
+            if fate < loss:
+                out.lost(cargo, size, sent, tick)
+                if dice.random() < 0.3:  # it did arrive, and its ack comes late
+                    assert into.admit(pieces) is not None
+                    handed += into.take(pieces)
+                    given_up.append(cargo)
+            elif fate < loss + 0.1:
+                way.insert(0, (pieces, cargo, size, sent))
+            else:
+                for _ in range(dice.choice((1, 1, 2))):
+                    assert into.admit(pieces) is not None
+                    handed += into.take(pieces)
+                out.arrived(cargo, size)
+        if given_up and dice.random() < 0.5:
+            out.arrived(given_up.pop(), 0)
+        assert into.held <= max(SPAN, 60_000)
+        assert out.in_flight >= 0
+        if not waiting and not out.unacked:
+            break
+    assert [data for _, data in handed] == messages
+    assert [number for number, _ in handed] == list(range(first + 1, first + 1 + len(messages)))
+    assert out.delivered == out.queued == first + len(messages)
+    assert out.backlog == 0
+    assert into.held == 0
+    assert not out.streaming
