@@ -1,7 +1,107 @@
-"""Real-time multiplayer over the esper entity component system."""
+"""ecsnet: real-time multiplayer for esper games.
+
+Declare components with `replicated` and what players do with `command`, write ordinary esper
+systems, run them with a `ServerWorld`, show them with a `ClientWorld`, or do both with `play`.
+"""
 
 from __future__ import annotations
 
+from ecsnet.client import ClientStats, ClientWorld
+from ecsnet.errors import (
+    AddressInUseError,
+    BadMessageError,
+    BadValueError,
+    DeclarationError,
+    DisconnectedError,
+    EcsnetError,
+    OutsideTickError,
+    PeerError,
+    ReadOnlyError,
+    RefusedError,
+    SchemaMismatchError,
+    UsageError,
+    WorldError,
+    WrongThreadError,
+)
+from ecsnet.events import (
+    Changed,
+    Connected,
+    Despawned,
+    Disconnected,
+    Event,
+    Inserted,
+    Refused,
+    Removed,
+    Spawned,
+)
+from ecsnet.play import play
+from ecsnet.replication.interest import Everyone, Grid, Interest, Visible
+from ecsnet.schema import (
+    Between,
+    EntityRef,
+    MaxLen,
+    Quantized,
+    command,
+    register_type,
+    replicated,
+)
+from ecsnet.server import ServerWorld
+from ecsnet.simulation import KEEP, commands, rng, tick
+from ecsnet.transport.link import Link
+from ecsnet.world import World
+
 __version__ = "0.1.0"
 
-__all__ = ["__version__"]
+__all__ = [
+    # Declaring
+    "Between",
+    "EntityRef",
+    "MaxLen",
+    "Quantized",
+    "command",
+    "register_type",
+    "replicated",
+    # The server's side
+    "KEEP",
+    "Everyone",
+    "Grid",
+    "Interest",
+    "ServerWorld",
+    "Visible",
+    "commands",
+    "rng",
+    "tick",
+    # The client's side
+    "ClientStats",
+    "ClientWorld",
+    "Link",
+    "World",
+    "play",
+    # What happened
+    "Changed",
+    "Connected",
+    "Despawned",
+    "Disconnected",
+    "Event",
+    "Inserted",
+    "Refused",
+    "Removed",
+    "Spawned",
+    # What went wrong
+    "AddressInUseError",
+    "BadMessageError",
+    "BadValueError",
+    "DeclarationError",
+    "DisconnectedError",
+    "EcsnetError",
+    "OutsideTickError",
+    "PeerError",
+    "ReadOnlyError",
+    "RefusedError",
+    "SchemaMismatchError",
+    "UsageError",
+    "WorldError",
+    "WrongThreadError",
+    # The version of the package
+    "__version__",
+]

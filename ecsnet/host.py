@@ -9,14 +9,14 @@ ticks that are long overdue never run.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import TypeAlias, TypeVar, cast
+from typing import TypeAlias, cast
 
 import msgspec
 
-from ecsnet.commands import Entry, Inbox, input_gate
+from ecsnet.commands import Entry, Inbox, Input, input_gate
 from ecsnet.components import Owner, Player
 from ecsnet.greeting import (
     WIRE_VERSION,
@@ -61,8 +61,6 @@ CATCH_UP_SECONDS = 0.1
 
 _CHECK_SECONDS = 0.1
 _OFFER_ALLOWANCE = 16 * 1024  # bytes streamed a tick to a client that is not in the game yet
-
-T = TypeVar("T")
 
 Send: TypeAlias = Callable[[bytes, Address], None]
 """Sends a datagram to an address."""
@@ -181,7 +179,7 @@ class Stage:
         self,
         simulation: Simulation,
         replicator: Replicator,
-        gate: Callable[[bytes], object],
+        gate: Gate[Input],
         tick_rate: float,
         every: int,
         now: float,
@@ -194,7 +192,7 @@ class Stage:
         self.dropped_ticks = 0
         self.tick_rate = tick_rate
         self.every = every
-        self.gate = gate
+        self.decode = gate.decode
 
         self.dt = 1 / tick_rate
         self.phase = 1 - now * tick_rate  # next_tick less next_at in ticks
@@ -303,7 +301,7 @@ class Host:
             interval=every / recipe.tick_rate,
         )
         gate = input_gate(self.schema)
-        stage = Stage(simulation, replicator, gate.decode, recipe.tick_rate, every, now)
+        stage = Stage(simulation, replicator, gate, recipe.tick_rate, every, now)
         simulation.resolve = replicator.entity
         simulation.add_system(stage.replicate, float("-inf"), "ReplicationSystem", always=True)
         self.stages.append(stage)
@@ -395,7 +393,7 @@ class Host:
         stage = guest.stage
         if guest.state is not _State.JOINED or stage is None:
             return
-        whole = stage.gate(payload)  # type: ignore[arg-type]  # a buffer of bytes
+        whole = stage.decode(payload)
         if whole is None:
             self._strike(guest, now)
             return
@@ -491,14 +489,14 @@ class Host:
         leaves, stage.leaves = stage.leaves, []
         if stage.reporting:
             self._put_reports_away(stage)
-        commands: list[tuple[int, Iterable[Entry]]] = []
+        commands: list[tuple[int, Sequence[Entry]]] = []
         for guest in stage.guests:
             given = guest.inbox.take(tick)
             if given:
                 commands.append((guest.player_id, given))
             if tick >= guest.report_at:
                 self._report(stage, guest, tick)
-        stage.simulation.step(joins, leaves, cast("list[tuple[int, list[Entry]]]", commands))
+        stage.simulation.step(joins, leaves, commands)
         stage.next_tick = tick + 1
         stage.next_at += stage.dt
         stage.phase = stage.next_tick - stage.next_at * stage.tick_rate

@@ -154,6 +154,8 @@ class Simulation:
         errors: How often each system or hook raised.
         failure: What a system or hook raised, where that stops the simulation.
         resolve: Maps network ids to entities, where there is replication.
+        still: Set it to run none of the game's systems for now, so that the world can be compared
+            with its copies. Joins, leaves and replication go on; commands do nothing.
     """
 
     def __init__(
@@ -175,6 +177,7 @@ class Simulation:
         self.rejected: Counter[int] = Counter()
         self.errors: Counter[str] = Counter()
         self.failure: Exception | None = None
+        self.still = False
         self.resolve: Callable[[int], int | None] = _resolve_nothing
 
         self._player = player
@@ -183,7 +186,7 @@ class Simulation:
         self._on_start = tuple(recipe.on_start)
         self._on_join = tuple(recipe.on_join)
         self._on_leave = tuple(recipe.on_leave)
-        self._systems: list[tuple[float, str, Callable[[float], object]]] = []
+        self._systems: list[tuple[float, str, Callable[[float], object], bool]] = []
         # Entity, entry and player number by type; then what systems were given of them.
         self._entries: dict[CommandType, list[tuple[int, Entry, int]]] = {}
         self._values: dict[CommandType, list[tuple[int, object]]] = {}
@@ -191,15 +194,23 @@ class Simulation:
             for priority, title, make in recipe.systems:
                 self.add_system(make(), priority, title)
 
-    def add_system(self, process: Callable[[float], object], priority: float, name: str) -> None:
+    def add_system(
+        self,
+        process: Callable[[float], object],
+        priority: float,
+        name: str,
+        *,
+        always: bool = False,
+    ) -> None:
         """Add a system to this simulation alone.
 
         Args:
             process: Called with ``dt`` each tick.
             priority: Higher ones run first; equal ones in the order in which they were added.
             name: For the log.
+            always: Whether it runs even while the simulation holds `still`.
         """
-        self._systems.append((priority, name, process))
+        self._systems.append((priority, name, process, always))
         self._systems.sort(key=lambda system: -system[0])
 
     def step(
@@ -237,10 +248,9 @@ class Simulation:
                     self._leave(player_id)
                 self._values.clear()
                 self._sort(commands)
-                for _, name, process in self._systems:
-                    if self.failure is not None:
-                        return
-                    self._call(name, process, self.dt)
+                for _, name, process, always in self._systems:
+                    if always or not self.still:
+                        self._call(name, process, self.dt)
         finally:
             _running = before
 

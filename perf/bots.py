@@ -20,6 +20,7 @@ from ecsnet.session.estimate import PathEstimate
 from ecsnet.session.numbers import widen
 from ecsnet.session.session import Session
 from perf.children import Ready
+from perf.game import Steer, schema
 from perf.load import count
 from perf.probes import Pinger
 from perf.swarm import Swarm
@@ -32,7 +33,7 @@ LOOK_SECONDS = 0.01
 NEVER = 1e9
 
 _welcome_gate: Gate[Welcome] = Gate(Welcome, 256)
-_head_gate: Gate[tuple[int, int, int, int, msgspec.Raw, msgspec.Raw]] = Gate(
+head_gate: Gate[tuple[int, int, int, int, msgspec.Raw, msgspec.Raw]] = Gate(
     tuple[int, int, int, int, msgspec.Raw, msgspec.Raw], 1300
 )
 
@@ -80,7 +81,7 @@ class Crowd:
         """Sets the clock by an update, but not by each of them."""
         if now < self._look_at:
             return
-        head = _head_gate.decode(payload)
+        head = head_gate.decode(payload)
         if head is not None:
             self._look_at = now + LOOK_SECONDS
             self._tick = widen(head[1], 32, self._tick)
@@ -110,11 +111,11 @@ class CountedPath(PathEstimate):
 class PlayerBot(Pinger):
     """One client: dials, says hello, then plays."""
 
-    def __init__(self, port: int, number: int, crowd: Crowd) -> None:
-        super().__init__(port)
+    def __init__(self, number: int, crowd: Crowd, now: float) -> None:
+        """The client is number ``number`` of ``crowd`` and starts to dial at ``now``."""
         self.crowd = crowd
         self.number = number
-        self.dial = Dial(number.to_bytes(8, "little"), time.perf_counter(), timeout=60)
+        self.dial = Dial(number.to_bytes(8, "little"), now, timeout=60)
         self.connection: Connection | None = None
         self.path = CountedPath(1 / crowd.rate)
         self.session = Session(
@@ -127,9 +128,7 @@ class PlayerBot(Pinger):
         self.tick = 0
         self.acked = 0
 
-    @property  # type: ignore[misc]
-    def pongs(self) -> int:  # type: ignore[override]
-        """Answers to pings so far."""
+    def answers(self) -> int:
         return self.path.pongs
 
     def turn(self, now: float) -> Sequence[bytes]:
@@ -202,13 +201,17 @@ class PlayerBot(Pinger):
                 self.crowd.start(welcome, now)
 
 
-def players(pipe: Pipe, port: int, clients: int, rate: float) -> None:
-    """Child: ``clients`` players of the crowd game; says ``Ready`` when all of them are in."""
-    from perf.game import Steer, schema
-
-    crowd = Crowd(schema(), Steer, rate)
-    swarm = Swarm([PlayerBot(port, number, crowd) for number in range(clients)], rate)
+def joined(port: int, clients: int, crowd: Crowd, rate: float) -> Swarm:
+    """Returns a swarm of ``clients`` bots that take ``rate`` turns a second, once all of them are in."""
+    now = time.perf_counter()
+    swarm = Swarm([PlayerBot(number, crowd, now) for number in range(clients)], rate, port)
     while crowd.welcomed < clients:
         swarm.step()
+    return swarm
+
+
+def players(pipe: Pipe, port: int, clients: int, rate: float) -> None:
+    """Child: ``clients`` players of the crowd game; says ``Ready`` when all of them are in."""
+    swarm = joined(port, clients, Crowd(schema(), Steer, rate), rate)
     pipe.send(Ready())
     count(pipe, swarm)

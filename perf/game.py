@@ -9,9 +9,11 @@ from typing import Annotated
 
 import esper
 
-import ecsnet as net
-from ecsnet.components import Position
-from ecsnet.schema import Schema, current_registry
+from ecsnet.components import Player, Position
+from ecsnet.replication.interest import Grid
+from ecsnet.schema import Between, Schema, command, current_registry, replicated
+from ecsnet.server import ServerWorld
+from ecsnet.simulation import commands, tick
 from perf.children import Meter, Ready
 
 WORLD = 4095.0
@@ -21,29 +23,29 @@ HURT_SHARE = 50
 SPEED = 30.0
 
 
-@net.replicated
+@replicated
 class Health:
     """How much something can take."""
 
     points: int = 100
 
 
-@net.replicated
+@replicated
 class Pressed:
     """The number of a player's last press."""
 
     number: int = 0
 
 
-@net.command(hold=True)
+@command(hold=True)
 class Steer:
     """Where a player goes."""
 
-    dx: Annotated[int, net.Between(-1, 1)] = 0
-    dy: Annotated[int, net.Between(-1, 1)] = 0
+    dx: Annotated[int, Between(-1, 1)] = 0
+    dy: Annotated[int, Between(-1, 1)] = 0
 
 
-@net.command
+@command
 class Press:
     """Asks for an effect that can be seen."""
 
@@ -79,8 +81,8 @@ def serve_crowd(
     """
     meter = Meter(connection, rate, warmup, ticks)
     dice = random.Random(1)
-    interest = net.Grid(Position, CELL)
-    server = net.ServerWorld(tick_rate=rate, max_clients=clients, interest=interest)
+    interest = Grid(Position, CELL)
+    server = ServerWorld(tick_rate=rate, max_clients=clients, interest=interest)
 
     def place(entity: int) -> None:
         esper.add_component(entity, Position(dice.uniform(0, WORLD), dice.uniform(0, WORLD)))
@@ -99,19 +101,19 @@ def serve_crowd(
 
     @server.system(priority=100)
     def measure(dt: float) -> None:
-        if len(esper.get_component(net.Player)) == clients:
+        if len(esper.get_component(Player)) == clients:
             meter.tick()
 
     @server.system(priority=20)
     def steer(dt: float) -> None:
-        for player, command in net.commands(Steer):
+        for player, given in commands(Steer):
             heading = esper.component_for_entity(player, Heading)
-            heading.dx, heading.dy = command.dx, command.dy
+            heading.dx, heading.dy = given.dx, given.dy
 
     @server.system(priority=10)
     def move(dt: float) -> None:
         step = SPEED * dt * SHARE
-        turn = net.tick() % SHARE
+        turn = tick() % SHARE
         for entity, (position, heading) in esper.get_components(Position, Heading):
             if entity % SHARE == turn:
                 position.x = (position.x + heading.dx * step) % WORLD
@@ -119,7 +121,7 @@ def serve_crowd(
 
     @server.system(priority=5)
     def hurt(dt: float) -> None:
-        turn = net.tick() % HURT_SHARE
+        turn = tick() % HURT_SHARE
         for entity, health in esper.get_component(Health):
             if entity % HURT_SHARE == turn:
                 health.points = (health.points - 1) % 100
@@ -129,7 +131,7 @@ def serve_crowd(
 
 def serve_arena(connection: Connection, port: int, clients: int, rate: float) -> None:
     """Child: the game of ``response``: everybody moves in every tick, and everybody sees it."""
-    server = net.ServerWorld(tick_rate=rate, max_clients=clients)
+    server = ServerWorld(tick_rate=rate, max_clients=clients)
 
     @server.on_start
     def start() -> None:
@@ -142,14 +144,14 @@ def serve_arena(connection: Connection, port: int, clients: int, rate: float) ->
 
     @server.system(priority=20)
     def press(dt: float) -> None:
-        for player, command in net.commands(Press):
-            esper.component_for_entity(player, Pressed).number = command.number
+        for player, given in commands(Press):
+            esper.component_for_entity(player, Pressed).number = given.number
 
     @server.system(priority=10)
     def move(dt: float) -> None:
-        for player, command in net.commands(Steer):
+        for player, given in commands(Steer):
             position = esper.component_for_entity(player, Position)
-            position.x = (position.x + command.dx * 200 * dt) % WORLD
-            position.y = (position.y + command.dy * 200 * dt) % WORLD
+            position.x = (position.x + given.dx * 200 * dt) % WORLD
+            position.y = (position.y + given.dy * 200 * dt) % WORLD
 
     server.run("127.0.0.1", port)

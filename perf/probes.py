@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import socket
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from perf.swarm import LARGEST, Bot, Swarm
+from perf.swarm import LARGEST, Bot, Swarm, connected, send
 
 PATIENCE_SECONDS = 0.5
 GOLDEN = 0.6180339887498949
@@ -30,9 +29,11 @@ class Times:
 
 
 class Pinger(Bot):
-    """A client that can ping; ``pongs`` counts the answers that it took."""
+    """A client that can ping."""
 
-    pongs = 0
+    @abstractmethod
+    def answers(self) -> int:
+        """Returns how many answers it has taken."""
 
     @abstractmethod
     def ping(self, now: float) -> bytes:
@@ -42,6 +43,11 @@ class Pinger(Bot):
 class EchoPinger(Pinger):
     """Pings a bare echo, and sends nothing else."""
 
+    echoed = 0
+
+    def answers(self) -> int:
+        return self.echoed
+
     def ping(self, now: float) -> bytes:
         return bytes(PROBE_BYTES)
 
@@ -49,18 +55,21 @@ class EchoPinger(Pinger):
         return ()
 
     def take(self, datagram: bytes, now: float) -> Sequence[bytes]:
-        self.pongs += 1
+        self.echoed += 1
         return ()
 
 
-def ping_times(
-    swarm: Swarm, pingers: Sequence[Pinger], rate: float, seconds: float
-) -> Times:
-    """Has each of ``pingers`` ping ``rate`` times a second, one after the other, and spins until each answer is there.
+def ping_times(swarm: Swarm, rate: float, seconds: float) -> Times:
+    """Has each pinger of the swarm ping ``rate`` times a second, one after the other, and spins until each answer is there.
 
     In between the swarm goes on; while a ping is under way nothing but its socket is looked at, so what is measured is
     the server and the kernel, not the queue of this process.
     """
+    pingers = [
+        (bot, sock)
+        for bot, sock in zip(swarm.bots, swarm.sockets, strict=True)
+        if isinstance(bot, Pinger)
+    ]
     times: list[float] = []
     unanswered = asked = 0
     began = time.perf_counter()
@@ -68,16 +77,16 @@ def ping_times(
         swarm.step(0, AT_ONCE)
         if asked > (now - began) * rate * len(pingers):
             continue
-        pinger = pingers[asked % len(pingers)]
+        pinger, sock = pingers[asked % len(pingers)]
         asked += 1
-        before = pinger.pongs
+        before = pinger.answers()
         question = pinger.ping(time.perf_counter())
         sent = time.perf_counter()
-        pinger.send(question)
-        while pinger.pongs == before:
+        send(sock, question)
+        while pinger.answers() == before:
             now = time.perf_counter()
             try:
-                answer = pinger.socket.recv(LARGEST)
+                answer = sock.recv(LARGEST)
             except OSError:
                 if now - sent > PATIENCE_SECONDS:
                     unanswered += 1
@@ -85,7 +94,7 @@ def ping_times(
                 continue
             now = time.perf_counter()
             for datagram in pinger.take(answer, now):
-                pinger.send(datagram)
+                send(sock, datagram)
         else:
             times.append(now - sent)
     return Times(times, unanswered)
@@ -108,9 +117,7 @@ class EchoProbe(Probe):
 
     def __init__(self, port: int) -> None:
         """Makes a socket that speaks to ``port`` of the loopback."""
-        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self.socket.connect(("127.0.0.1", port))
-        self.socket.setblocking(False)
+        self.socket = connected(port)
 
     def ask(self) -> None:
         self.socket.send(bytes(PROBE_BYTES))
@@ -122,7 +129,7 @@ class EchoProbe(Probe):
             return False
 
 
-def effect_times(probe: Probe, swarm: Swarm | None, tick: float, seconds: float) -> Times:
+def effect_times(probe: Probe, swarm: Swarm, tick: float, seconds: float) -> Times:
     """Has ``probe`` ask again and again, at moments that cover the tick evenly.
 
     Args:
@@ -140,16 +147,14 @@ def effect_times(probe: Probe, swarm: Swarm | None, tick: float, seconds: float)
         resume = time.perf_counter() + (1 + phase) * tick
         while time.perf_counter() < resume:
             probe.poll()
-            if swarm is not None:
-                swarm.step(0, AT_ONCE)
+            swarm.step(0, AT_ONCE)
         sent = time.perf_counter()
         probe.ask()
         while not probe.poll():
             if time.perf_counter() - sent > PATIENCE_SECONDS:
                 unanswered += 1
                 break
-            if swarm is not None:
-                swarm.step(0, AT_ONCE)
+            swarm.step(0, AT_ONCE)
         else:
             times.append(time.perf_counter() - sent)
     return Times(times, unanswered)

@@ -14,22 +14,25 @@ LARGEST = 2048
 BUFFER_BYTES = 256 << 10
 
 
+def connected(port: int) -> socket.socket:
+    """Returns a non-blocking UDP socket that speaks to ``port`` of the loopback."""
+    sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, BUFFER_BYTES)
+    sock.connect(("127.0.0.1", port))
+    sock.setblocking(False)
+    return sock
+
+
+def send(sock: socket.socket, datagram: bytes) -> None:
+    """Sends one datagram; that there is no server, or no room, is its loss."""
+    try:
+        sock.send(datagram)
+    except OSError:
+        pass
+
+
 class Bot(ABC):
-    """One client of the load: its socket, and what it has to say."""
-
-    def __init__(self, port: int) -> None:
-        """Makes a socket that speaks to ``port`` of the loopback."""
-        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, BUFFER_BYTES)
-        self.socket.connect(("127.0.0.1", port))
-        self.socket.setblocking(False)
-
-    def send(self, datagram: bytes) -> None:
-        """Sends one datagram; that there is no server, or no room, is its loss."""
-        try:
-            self.socket.send(datagram)
-        except OSError:
-            pass
+    """One client of the load: what it says and takes, without a socket."""
 
     @abstractmethod
     def turn(self, now: float) -> Sequence[bytes]:
@@ -44,14 +47,19 @@ class Swarm:
     """Gives each bot its turn once a period, spread evenly over it, and hands out what arrives.
 
     Attributes:
+        bots: The bots.
+        sockets: Their sockets, in the same order.
         skipped: Turns that were left out because the process could not keep up.
     """
 
-    def __init__(self, bots: Sequence[Bot], rate: float) -> None:
-        """Each of ``bots`` gets ``rate`` turns a second."""
+    def __init__(self, bots: Sequence[Bot], rate: float, port: int) -> None:
+        """Each of ``bots`` gets ``rate`` turns a second and speaks to ``port`` of the loopback."""
         self.bots = bots
         self.rate = rate * len(bots)
-        self.by_fd = {bot.socket.fileno(): bot for bot in bots}
+        self.sockets = [connected(port) for _ in bots]
+        self.by_fd = {
+            sock.fileno(): (bot, sock) for bot, sock in zip(bots, self.sockets, strict=True)
+        }
         self.epoll = select.epoll()
         for fd in self.by_fd:
             self.epoll.register(fd, select.EPOLLIN)
@@ -66,29 +74,30 @@ class Swarm:
 
         Sleeps for up to ``wait`` seconds when nothing is there.
         """
-        bots, count, turns, up = self.bots, len(self.bots), self.turns, self.up
+        bots, sockets, turns, up = self.bots, self.sockets, self.turns, self.up
+        count = len(bots)
         due = int((time.perf_counter() - self.started) * self.rate)
         if due - turns > 2 * count:
             self.skipped += due - turns - count
             turns = due - count
         last = min(due, turns + most)
         for index in range(turns, last):
-            bot = bots[index % count]
-            for datagram in bot.turn(time.perf_counter()):
+            which = index % count
+            for datagram in bots[which].turn(time.perf_counter()):
                 up[len(datagram)] += 1
-                bot.send(datagram)
+                send(sockets[which], datagram)
         self.turns = last
         down = self.down
         for fd, _ in self.epoll.poll(wait if last == due else 0, min(most, 512)):
-            bot = self.by_fd[fd]
+            bot, sock = self.by_fd[fd]
             try:
-                data = bot.socket.recv(LARGEST)
+                data = sock.recv(LARGEST)
             except OSError:
                 continue
             down[len(data)] += 1
             for datagram in bot.take(data, time.perf_counter()):
                 up[len(datagram)] += 1
-                bot.send(datagram)
+                send(sock, datagram)
 
     def count_again(self) -> None:
         """Starts counting datagrams from zero."""
@@ -105,15 +114,15 @@ class Swarm:
     def close(self) -> None:
         """Closes all sockets."""
         self.epoll.close()
-        for bot in self.bots:
-            bot.socket.close()
+        for sock in self.sockets:
+            sock.close()
 
 
 class Blind(Bot):
     """Sends datagrams of given sizes, one a turn, and reads nothing out of what it gets."""
 
-    def __init__(self, port: int, sizes: Sequence[int]) -> None:
-        super().__init__(port)
+    def __init__(self, sizes: Sequence[int]) -> None:
+        """Goes through ``sizes`` again and again."""
         self.datagrams = [(bytes(size),) for size in sizes]
         self.next = 0
 

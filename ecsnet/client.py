@@ -1,0 +1,725 @@
+"""`ClientWorld`: one connection to a server, and the esper world that shows what it says.
+
+There is no thread and no event loop in here. `ClientWorld.poll`, called once a frame, takes in
+what has arrived, brings the view up to date, runs what is due and sends; it never blocks. What
+the network does is an event that `poll` returns, never an exception.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import time
+from collections.abc import Callable, Iterable, Iterator
+from types import TracebackType
+from typing import Protocol, TypeVar, overload
+
+import esper
+import msgspec
+
+from ecsnet.commands import Outbox
+from ecsnet.components import Owner
+from ecsnet.debug import WriteGuard
+from ecsnet.errors import BadValueError, DisconnectedError, RefusedError, UsageError
+from ecsnet.events import Connected, Disconnected, Event, Refused
+from ecsnet.greeting import (
+    WIRE_VERSION,
+    Hello,
+    SchemaDiffers,
+    SchemaOffer,
+    ServerGreeting,
+    Welcome,
+    tidy_name,
+)
+from ecsnet.replication.store import Store
+from ecsnet.replication.view import Attachment, View
+from ecsnet.replication.wire import Resync, Structure, WireFormat
+from ecsnet.schema import (
+    CommandType,
+    Gate,
+    Registry,
+    Schema,
+    command_type,
+    component_type,
+    current_registry,
+    encode,
+)
+from ecsnet.session.clock import TickClock
+from ecsnet.session.connection import Connection, Dial, Reason
+from ecsnet.session.session import Session
+from ecsnet.transport.client import Resolver, UdpClientSocket
+from ecsnet.transport.link import Link
+from ecsnet.world import World
+
+__all__ = ["ClientStats", "ClientWorld"]
+
+logger = logging.getLogger("ecsnet.client")
+
+DEFAULT_PORT = 7777
+
+COMMAND_ROOM = 900
+"""Bytes of commands in one packet."""
+
+DATAGRAMS_A_POLL = 1000
+"""What one poll takes in at most, so that a flood cannot hold a frame up."""
+
+_QUIET = 1 / 30  # with commands unacked, something is sent at least this often
+_MESSAGE_LIMIT = 1 << 20
+
+T = TypeVar("T")
+
+_REFUSALS = {
+    Reason.FULL: "the server is full: try again later",
+    Reason.VERSION: "the server speaks another version of the protocol: both ends need the same"
+    " version of ecsnet",
+    Reason.SCHEMA: "this game differs from the server's: both ends need the same version of it",
+    Reason.NAME: "the server does not take this name: choose another",
+    Reason.SHUTDOWN: "the server is shutting down",
+    Reason.TIMEOUT: "the server did not let us in in time: try again",
+}
+
+
+class Wire(Protocol):
+    """What carries datagrams: `UdpClientSocket`, or a memory transport."""
+
+    def send(self, data: bytes) -> None: ...
+    def receive(self, budget: int = ...) -> Iterator[bytes]: ...
+    def pin(self) -> None: ...
+    def close(self) -> None: ...
+
+
+class ClientStats:
+    """Figures of one connection. ``str(stats)`` fits a window's title."""
+
+    def __init__(self) -> None:
+        self.rtt = 0.0
+        """Round trip, seconds."""
+        self.jitter = 0.0
+        """Its mean deviation, seconds."""
+        self.loss = 0.0
+        """Share of packets lost, the worse direction, 0 to 1."""
+        self.bytes_sent = 0
+        self.bytes_received = 0
+        self.datagrams_sent = 0
+        self.datagrams_received = 0
+        self.datagrams_rejected = 0
+        """Corrupt, foreign or senseless ones."""
+        self.rate = 0.0
+        """Bytes per second in both directions, over about the last second."""
+        self.tick = 0
+        """The server's newest tick that we heard of."""
+        self.solid = 0
+        """All values of ticks up to this one have arrived."""
+        self.commands_sent = 0
+        self.commands_applied = 0
+        self.commands_expired = 0
+        """Actions dropped because they came too late, here or on the server."""
+        self.commands_superseded = 0
+        """Held commands that came after their tick."""
+        self.commands_rejected = 0
+        """Commands for entities that were gone or not ours."""
+
+    def __str__(self) -> str:
+        return (
+            f"rtt {self.rtt * 1000:.0f} ms · loss {self.loss * 100:.0f} %"
+            f" · {self.rate / 1000:.0f} kB/s"
+        )
+
+
+class ClientWorld:
+    """A client. Make one with `connect`, call `poll` once a frame.
+
+    Attributes:
+        view: The world that shows what the server says. It is the esper world that was current
+            at `connect`, or one of its own; ``with client.view:`` makes it current.
+        link: Set it to a `Link` to try the game on a bad network; None for the real one.
+        closed: Whether it has come to its end, however that came about.
+    """
+
+    def __init__(
+        self,
+        *,
+        name: str = "player",
+        world: str | None = None,
+        link: Link | None = None,
+        debug: bool = False,
+        registry: Registry | None = None,
+        clock: Callable[[], float] = time.perf_counter,
+        random: Callable[[int], bytes] = os.urandom,
+    ) -> None:
+        self.link = link
+        self.closed = False
+        self.view = World.current() if world is None else World(world)
+        self._schema: Schema = (registry or current_registry()).schema()
+        self._format = WireFormat(self._schema)
+        self._name = tidy_name(name)
+        self._clock = clock
+        self._random = random
+        self._now = clock()
+        self._stats = ClientStats()
+        self._view = View(self._schema, self.view)
+        self._guard = WriteGuard(self._view, self.view) if debug else None
+
+        self._resolver: Resolver | None = None
+        self._wire: Wire | None = None
+        self._dial = Dial(random(8), self._now)
+        self._connection: Connection | None = None
+        self._session = Session(message_limit=_MESSAGE_LIMIT, peer_interval=0.05)
+        self._store: Store | None = None
+        self._player_net = 0
+        self._player: int | None = None
+        self._ticks: TickClock | None = None
+        self._outbox = Outbox()
+        self._acked_late: list[object] = []
+        self._greetings: Gate[Structure[object] | Welcome | SchemaOffer] = Gate(
+            self._format.structure | ServerGreeting, _MESSAGE_LIMIT
+        )
+        self._refusal: str | None = None
+        self._events: list[Event] = []
+        self._sent_at = 0.0
+        self._rated_at = self._now
+        self._rated_bytes = 0
+
+    @classmethod
+    def connect(
+        cls,
+        host: str,
+        port: int = DEFAULT_PORT,
+        *,
+        name: str = "player",
+        world: str | None = None,
+        link: Link | None = None,
+        debug: bool = False,
+        registry: Registry | None = None,
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> ClientWorld:
+        """Begin to connect; returns at once, the rest happens in `poll`.
+
+        Args:
+            host: Name or address of the server.
+            port: Its UDP port.
+            name: What the player is called: 1 to 24 printable characters.
+            world: Name for an esper world of its own; the current one when left out. A second
+                client in one process needs one.
+            link: A bad network to try.
+            debug: Check at each poll that nobody wrote replicated components.
+            registry: The game's types, where they are not in the usual registry.
+            clock: Seconds that never run backwards.
+
+        Raises:
+            UsageError: A port or a name that cannot be.
+        """
+        if not 0 < port < 65536:
+            raise UsageError(f"connect({host!r}, {port!r}): a port is a number from 1 to 65535")
+        if not host:
+            raise UsageError("connect(''): give the name or the address of the server")
+        client = cls(name=name, world=world, link=link, debug=debug, registry=registry, clock=clock)
+        client._resolver = Resolver(host, port)
+        return client
+
+    @classmethod
+    async def connect_async(
+        cls,
+        host: str,
+        port: int = DEFAULT_PORT,
+        *,
+        name: str = "player",
+        world: str | None = None,
+        interval: float = 0.01,
+    ) -> ClientWorld:
+        """Connect from an asyncio program and wait until the player is in the game.
+
+        Afterwards call `poll` as often as you like; nothing runs by itself.
+
+        Args:
+            host: As for `connect`; so are ``port``, ``name`` and ``world``.
+            port: As for `connect`.
+            name: As for `connect`.
+            world: As for `connect`.
+            interval: Seconds between polls while it waits.
+
+        Raises:
+            RefusedError: The server did not let us in, or was not there.
+            DisconnectedError: The connection ended before we were in.
+        """
+        client = cls.connect(host, port, name=name, world=world)
+        while client._player is None:
+            for event in client.poll():
+                if isinstance(event, Refused):
+                    raise RefusedError(event.reason, event.message)
+                if isinstance(event, Disconnected):
+                    raise DisconnectedError(event.reason)
+            if client._player is None:
+                await asyncio.sleep(interval)
+        return client
+
+    @classmethod
+    def over(
+        cls,
+        wire: Wire,
+        *,
+        name: str = "player",
+        world: str | None = None,
+        link: Link | None = None,
+        debug: bool = False,
+        registry: Registry | None = None,
+        clock: Callable[[], float] = time.perf_counter,
+        random: Callable[[int], bytes] = os.urandom,
+    ) -> ClientWorld:
+        """A client whose datagrams something else carries; for one process, and for tests."""
+        client = cls(
+            name=name,
+            world=world,
+            link=link,
+            debug=debug,
+            registry=registry,
+            clock=clock,
+            random=random,
+        )
+        client._wire = wire
+        return client
+
+    # What a game asks.
+
+    @property
+    def player(self) -> int | None:
+        """Our player entity in the view; None until `Connected`, and when it is gone."""
+        return self._view.local.get(self._player_net)
+
+    @property
+    def connected(self) -> bool:
+        """Whether we are in the game."""
+        return self._player is not None and not self.closed
+
+    @property
+    def stats(self) -> ClientStats:
+        """Figures of the connection, as of the last `poll`."""
+        return self._stats
+
+    @overload
+    def mine(self) -> list[int]: ...
+    @overload
+    def mine(self, __t1: type[T]) -> list[tuple[int, T]]: ...
+    @overload
+    def mine(
+        self, __t1: type, __t2: type, *types: type
+    ) -> list[tuple[int, tuple[object, ...]]]: ...
+    def mine(self, *types: type) -> object:
+        """What our player owns, the player entity included, in the view.
+
+        Args:
+            types: Only entities that have all of these components.
+
+        Returns:
+            Entities; with one type ``(entity, component)``, with more ``(entity, (…, …))``.
+        """
+        player = self.player
+        if player is None:
+            return []
+        with self.view:
+            owned = [
+                entity for entity, owner in esper.get_component(Owner) if owner.player == player
+            ]
+            entities = [player, *(entity for entity in sorted(owned) if entity != player)]
+            if not types:
+                return entities
+            found = [
+                (entity, tuple(esper.component_for_entity(entity, kind) for kind in types))
+                for entity in entities
+                if esper.has_components(entity, *types)
+            ]
+        return [(entity, parts[0]) for entity, parts in found] if len(types) == 1 else found
+
+    def attach(
+        self,
+        component: type[T],
+        make: Callable[[int, T], object],
+        *,
+        remove: Callable[..., object] | None = None,
+    ) -> None:
+        """Hang something, such as a sprite, on every entity that has a replicated component.
+
+        Args:
+            component: The replicated type.
+            make: Called with entity and component when the component appears, and at once for
+                those that are there. What it returns is added to the entity as a component of
+                its own; None adds nothing.
+            remove: Called with what ``make`` returned when the component or the entity goes.
+
+        Raises:
+            UsageError: The type is not replicated.
+        """
+        component_type(component, "attach()")
+
+        def made(entity: int, value: object) -> object:
+            return make(entity, value)  # type: ignore[arg-type]  # values of that type only
+
+        self._view.attach(Attachment(component, made, remove))
+
+    def watch(self, *components: type) -> None:
+        """Let `poll` return `Changed` for new values of these replicated types.
+
+        Raises:
+            UsageError: A type is not replicated.
+        """
+        for component in components:
+            component_type(component, "watch()")
+        self._view.watched.update(components)
+
+    def send(self, command: object, entity: int | None = None) -> None:
+        """Send a command.
+
+        A held one (``@command(hold=True)``) is a state: it goes on until the next `send` of its
+        type. An action happens once. Before `Connected` and after the end nothing is sent.
+
+        Args:
+            command: An instance of a class under ``@command``.
+            entity: An entity of the view that it is for; the player's own when left out.
+
+        Raises:
+            UsageError: It is not a command, a field has a wrong value, or there are more than
+                eight actions in one tick.
+        """
+        kind = command_type(type(command), "send()")
+        fault = kind.fault(command, self._net)
+        if fault is not None:
+            raise BadValueError(f"send() got {fault}")
+        target = self._addressed(kind, entity)
+        if target is None:
+            return
+        wire = kind.to_wire(command, self._net)
+        number = self._schema.command_id_of[kind.cls]
+        if kind.hold:
+            self._outbox.hold(number, target, wire)
+        else:
+            self._outbox.act(number, target, wire)
+
+    def release(self, command: type, entity: int | None = None) -> None:
+        """Hold a command no longer.
+
+        Args:
+            command: A class under ``@command(hold=True)``.
+            entity: The entity that it was sent for; the player's own when left out.
+
+        Raises:
+            UsageError: It is not a held command.
+        """
+        kind = command_type(command, "release()")
+        if not kind.hold:
+            raise UsageError(f"release() got {command.__name__}, which is an action, not held")
+        target = self._addressed(kind, entity)
+        if target is not None:
+            self._outbox.release(self._schema.command_id_of[kind.cls], target)
+
+    def _addressed(self, kind: CommandType, entity: int | None) -> int | None:
+        """The network id that a command is for, 0 for our own entity; None to send nothing."""
+        if kind.cls not in self._schema.command_id_of:
+            raise UsageError(
+                f"send() got {kind.cls.__name__}, which was declared after connect():"
+                " import it before"
+            )
+        if not self.connected:
+            return None
+        if entity is None or entity == self.player:
+            return 0
+        # What is out of sight cannot be meant any more: the server would only count it.
+        return self._view.remote.get(entity)
+
+    def _net(self, entity: int | None) -> int | None:
+        return None if entity is None else self._view.remote.get(entity)
+
+    # Once a frame.
+
+    def poll(self) -> list[Event]:
+        """Take in what has arrived, bring the view up to date, send what is due.
+
+        Returns:
+            What happened, in order. Nothing after `Refused` or `Disconnected`.
+
+        Raises:
+            ReadOnlyError: In debug mode: somebody wrote a replicated component.
+        """
+        if self.closed:
+            return []
+        now = self._now = self._clock()
+        if self._guard is not None and self._store is not None:
+            self._guard.check(self._store)
+        if self._wire is None and not self._resolve():
+            return self._take_events()
+        self._receive(now)
+        self._handshake(now)
+        if self._store is not None:
+            self._events += self._view.reconcile(self._store)
+            self._arrive()
+        if self._connection is not None and not self.closed:
+            self._step(now)
+        self._measure(now)
+        if self._guard is not None and not self.closed:
+            self._guard.watch()
+        return self._take_events()
+
+    def close(self) -> None:
+        """Leave: tells the server, and takes what is replicated out of the view.
+
+        Closing twice is fine; `poll` returns nothing afterwards and `send` does nothing.
+        """
+        if not self.closed and self._connection is not None:
+            for datagram in self._connection.disconnect(Reason.LEFT):
+                self._raw(datagram)
+        self._shut()
+        self._view.clear()
+
+    def __enter__(self) -> ClientWorld:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        state = "closed" if self.closed else "connected" if self.connected else "connecting"
+        return f"<ClientWorld {self._name!r} {state}>"
+
+    def _take_events(self) -> list[Event]:
+        events, self._events = self._events, []
+        return events
+
+    def _resolve(self) -> bool:
+        """Whether the server's address is known by now."""
+        resolver = self._resolver
+        if resolver is None:
+            return False
+        if resolver.error is not None:
+            self._end(Refused(Reason.UNREACHABLE, f"{resolver.error}: check the name"))
+            return False
+        addresses = resolver.poll()
+        if addresses is None:
+            return False
+        self._wire = UdpClientSocket(addresses)
+        self._dial = Dial(self._random(8), self._now)
+        return True
+
+    def _receive(self, now: float) -> None:
+        wire, link = self._wire, self.link
+        assert wire is not None
+        datagrams: Iterable[bytes] = wire.receive(DATAGRAMS_A_POLL)
+        if link is not None:
+            for datagram in datagrams:
+                link.put("in", datagram, now)
+            for datagram in link.take("out", now):
+                self._raw(datagram)
+            datagrams = link.take("in", now)
+        stats = self._stats
+        for datagram in datagrams:
+            stats.datagrams_received += 1
+            stats.bytes_received += len(datagram)
+            self._datagram(datagram, now)
+            if self.closed:
+                return
+
+    def _datagram(self, datagram: bytes, now: float) -> None:
+        connection = self._connection
+        if connection is None:
+            if not self._dial.receive(datagram, now):
+                self._stats.datagrams_rejected += 1
+            elif self._dial.connection is not None:
+                assert self._wire is not None
+                self._wire.pin()
+                self._connection = self._dial.connection
+                hello = Hello(WIRE_VERSION, self._schema.fingerprint, self._name)
+                self._session.queue(encode(hello))
+            return
+        packet = connection.open(datagram, now)
+        if packet is None:
+            if connection.reason is not None:
+                self._ended(connection.reason)
+            else:
+                self._stats.datagrams_rejected += 1
+            return
+        session = self._session
+        received = session.receive(packet, now)
+        if received is None:
+            return
+        for number, message in received.messages:
+            self._message(number, message)
+        for acked in (*received.acked, *received.late):
+            if isinstance(acked, int):
+                self._outbox.acked(acked)
+        if received.payload is not None and self._store is not None:
+            self._update(received.payload, now)
+        if received.reply:
+            self._transmit(session.send(None, now))
+
+    def _update(self, payload: msgspec.Raw, now: float) -> None:
+        store, ticks = self._store, self._ticks
+        assert store is not None
+        assert ticks is not None
+        update = self._format.update.decode(payload)
+        if update is None or not store.update(update, len(payload)):
+            self._stats.datagrams_rejected += 1
+            return
+        ticks.heard(store.tick, now)
+        report = update.report
+        if report is not None and store.report is report:
+            ticks.report(report.slack / 16, store.tick, self._session.loss)
+
+    def _message(self, number: int, data: bytes) -> None:
+        """A reliable message from the server."""
+        message = self._greetings.decode(data)
+        store = self._store
+        if store is not None:
+            if isinstance(message, Structure):
+                store.structure(number, message)
+                return
+            store.passed(number)
+        if isinstance(message, Welcome) and store is None:
+            self._welcome(number, message)
+        elif isinstance(message, SchemaOffer) and store is None:
+            difference = self._schema.first_difference(message.description)
+            self._refusal = difference or _REFUSALS[Reason.SCHEMA]
+            logger.error("%s", self._refusal)
+            self._session.queue(encode(SchemaDiffers(self._refusal[:400])))
+        else:
+            self._session.strike()
+            self._stats.datagrams_rejected += 1
+
+    def _welcome(self, number: int, welcome: Welcome) -> None:
+        self._store = Store(self._format, welcome.epoch, welcome.tick)
+        self._store.passed(number)
+        self._player_net = welcome.player
+        self._ticks = TickClock(welcome.tick_rate)
+        path = self._session.path
+        self._ticks.start(welcome.tick, self._now, path.rtt, path.jitter)
+
+    def _arrive(self) -> None:
+        """Say `Connected`, once our own player's entity is there."""
+        if self._player is not None:
+            return
+        player = self.player
+        if player is None and self._player_net:
+            return
+        self._player = player or 0
+        logger.info("connected as %s", self._name)
+        self._events.insert(0, Connected(self._player))
+
+    def _handshake(self, now: float) -> None:
+        if self.closed:
+            return
+        if self._connection is None:
+            for datagram in self._dial.poll(now):
+                self._raw_out(datagram, now)
+            refused = self._dial.refused
+            if refused is Reason.UNREACHABLE:
+                self._end(
+                    Refused(
+                        refused,
+                        "nobody answers there: is the server running, is its UDP port open?",
+                    )
+                )
+            elif refused is not None:
+                self._end(Refused(refused, _REFUSALS.get(refused, f"refused: {refused}")))
+        elif not self._connection.check(now):
+            self._ended(self._connection.reason or Reason.TIMEOUT)
+
+    def _step(self, now: float) -> None:
+        """Stamp commands, send what is due."""
+        session, outbox, store = self._session, self._outbox, self._store
+        session.lost(now)
+        packet: bytes | None = None
+        if store is not None:
+            if store.resync:
+                store.resync = False
+                session.queue(encode(Resync()))
+            packet = self._commands(store, now)
+        if packet is None and session.due(now):
+            packet = session.send(None, now)
+        if packet is not None:
+            self._sent_at = now
+            self._transmit(packet)
+        if session.streaming:
+            for piece in session.stream(now, 4096):
+                self._transmit(piece)
+        self._stats.commands_sent = outbox.sent
+
+    def _commands(self, store: Store, now: float) -> bytes | None:
+        """The packet with our commands, when there is something new in it or it is time."""
+        ticks, outbox, session = self._ticks, self._outbox, self._session
+        assert ticks is not None
+        begun = ticks.advance(now)
+        if ticks.paused:
+            outbox.idle()
+        before = outbox.sent
+        if self._player is not None:
+            outbox.stamp(begun)
+        packed = outbox.pack(COMMAND_ROOM)
+        if packed is None or (outbox.sent == before and now - self._sent_at < _QUIET):
+            return None
+        payload = (store.epoch, packed.number, packed.tick, packed.frames)
+        return session.send(payload, now, packed.through)
+
+    def _measure(self, now: float) -> None:
+        stats, session, store = self._stats, self._session, self._store
+        stats.rtt, stats.jitter = session.rtt, session.jitter
+        stats.loss = max(session.loss, session.loss_in)
+        elapsed = now - self._rated_at
+        if elapsed >= 1:
+            octets = stats.bytes_sent + stats.bytes_received
+            stats.rate = (octets - self._rated_bytes) / elapsed
+            self._rated_at, self._rated_bytes = now, octets
+        if store is not None:
+            stats.tick, stats.solid = store.tick, store.solid
+            report = store.report
+            if report is not None:
+                stats.commands_applied = report.applied
+                stats.commands_expired = report.expired + self._outbox.expired
+                stats.commands_superseded = report.superseded
+                stats.commands_rejected = report.rejected
+
+    # Sending and ending.
+
+    def _transmit(self, packet: bytes) -> None:
+        connection = self._connection
+        if connection is not None and connection.up:
+            self._raw_out(connection.seal(packet), self._now)
+
+    def _raw_out(self, datagram: bytes, now: float) -> None:
+        self._stats.datagrams_sent += 1
+        self._stats.bytes_sent += len(datagram)
+        if self.link is None:
+            self._raw(datagram)
+            return
+        self.link.put("out", datagram, now)
+        for due in self.link.take("out", now):
+            self._raw(due)
+
+    def _raw(self, datagram: bytes) -> None:
+        if self._wire is not None:
+            self._wire.send(datagram)
+
+    def _ended(self, reason: Reason) -> None:
+        """The server ended the connection, or fell silent."""
+        if self._player is None:
+            message = self._refusal or _REFUSALS.get(reason, f"the server said: {reason}")
+            if self._refusal is not None:
+                reason = Reason.SCHEMA
+            self._end(Refused(str(reason), message))
+        else:
+            self._end(Disconnected(str(reason)))
+
+    def _end(self, event: Refused | Disconnected) -> None:
+        if isinstance(event, Refused):
+            logger.info("refused: %s", event.message)
+        else:
+            logger.info("disconnected: %s", event.reason)
+        self._events.append(event)
+        self._shut()
+
+    def _shut(self) -> None:
+        self.closed = True
+        if self._wire is not None:
+            self._wire.close()

@@ -1,0 +1,175 @@
+"""`play`: host and play in one process and one thread, or join who hosts already."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Callable, Iterator
+
+from ecsnet.client import DEFAULT_PORT, ClientWorld
+from ecsnet.errors import AddressInUseError, UsageError
+from ecsnet.host import Host
+from ecsnet.server import ServerWorld
+from ecsnet.session.connection import Reason
+from ecsnet.transport.address import Address
+from ecsnet.transport.link import Link
+from ecsnet.transport.memory import memory_pair
+from ecsnet.transport.udp import UdpServerSocket
+
+__all__ = ["parse_address", "play"]
+
+logger = logging.getLogger("ecsnet.client")
+
+_OWN: Address = ("127.0.0.1", 0)  # our own client's address: no datagram comes from port 0
+
+_join_instead: str | None = None
+
+
+class HostedWire:
+    """The way from a client to a host in the same process: bytes in memory.
+
+    The host has no loop of its own: it runs when the client polls. Others reach it through a
+    plain socket.
+    """
+
+    def __init__(
+        self, server: ServerWorld, socket: UdpServerSocket | None, clock: Callable[[], float]
+    ) -> None:
+        self._clock = clock
+        self._socket = socket
+        self._end, self._far_end = memory_pair()
+        self._host: Host = server.make_host(self._answer, clock())
+
+    @property
+    def host(self) -> Host:
+        """The host."""
+        return self._host
+
+    def send(self, data: bytes) -> None:
+        """Give a datagram of our client to the host, when that runs next."""
+        self._end.send(data)
+
+    def receive(self, budget: int = 1000) -> Iterator[bytes]:
+        """Let the host run, then yield what it has for our client.
+
+        Raises:
+            Exception: What a system raised, with ``on_error="stop"``.
+        """
+        host = self._host
+        now = self._clock()
+        for data in self._far_end.receive(budget):
+            host.receive(data, _OWN, now)
+        if self._socket is not None:
+            for data, address in self._socket.receive(budget):
+                host.receive(data, address, now)
+        host.tick(self._clock())
+        if host.failure is not None:
+            raise host.failure
+        yield from self._end.receive(budget)
+
+    def pin(self) -> None:
+        """There is only one server."""
+
+    def close(self) -> None:
+        """End the game for everybody."""
+        now = self._clock()
+        for data in self._far_end.receive():
+            self._host.receive(data, _OWN, now)
+        self._host.close(Reason.SHUTDOWN, now)
+        if self._socket is not None:
+            self._socket.close()
+
+    def _answer(self, data: bytes, address: Address) -> None:
+        if address is _OWN:
+            self._far_end.send(data)
+        elif self._socket is not None:
+            self._socket.sendto(data, address)
+
+
+def play(
+    server: ServerWorld,
+    join: str | None = None,
+    *,
+    offline: bool = False,
+    name: str = "player",
+    host: str = "0.0.0.0",
+    port: int = DEFAULT_PORT,
+    link: Link | None = None,
+    debug: bool = False,
+) -> ClientWorld:
+    """Play a game: host it when the port is free, join the game that holds the port when not.
+
+    The game that is hosted runs inside `ClientWorld.poll`; it ends for everybody when this
+    client closes.
+
+    Args:
+        server: The game.
+        join: Where somebody else hosts it: ``"192.168.1.5"`` or ``"example.org:7778"``.
+        offline: Play alone, without a socket.
+        name: What the player is called.
+        host: The address to host on.
+        port: The UDP port to host or to join on.
+        link: A bad network to try.
+        debug: Check that only the server writes replicated components.
+
+    Raises:
+        UsageError: ``join`` together with ``offline``, or an address that cannot be.
+    """
+    if join is not None and offline:
+        raise UsageError("play(join=…, offline=True): either join a game or play alone")
+    join = _join_instead or join
+    if join is not None:
+        address = parse_address(join, port)
+        return ClientWorld.connect(*address, name=name, link=link, debug=debug)
+    clock = time.perf_counter
+    socket: UdpServerSocket | None = None
+    if not offline:
+        try:
+            socket = UdpServerSocket(host, port)
+        except AddressInUseError:
+            logger.info("port %d is taken: joining the game there", port)
+            return ClientWorld.connect(host, port, name=name, link=link, debug=debug)
+        logger.info("hosting on port %d", socket.address[1])
+    try:
+        wire = HostedWire(server, socket, clock)
+        return ClientWorld.over(
+            wire, name=name, link=link, debug=debug, clock=clock, random=os.urandom
+        )
+    except BaseException:
+        if socket is not None:
+            socket.close()
+        raise
+
+
+def join_instead(address: str | None) -> None:
+    """Let every `play` from now on join the game at an address, whatever it was told."""
+    global _join_instead
+    if address is not None:
+        parse_address(address, DEFAULT_PORT)
+    _join_instead = address
+
+
+def parse_address(text: str, port: int) -> tuple[str, int]:
+    """Take ``HOST``, ``HOST:PORT``, ``[IPV6]:PORT`` or ``IPV6`` apart.
+
+    Args:
+        text: What somebody typed.
+        port: The port where it names none.
+
+    Raises:
+        UsageError: It is none of these.
+    """
+    host, separator, digits = text.strip().rpartition(":")
+    if text.startswith("[") and "]" in text:
+        host, _, rest = text[1:].partition("]")
+        separator, digits = rest[:1], rest[1:]
+    elif not separator or ":" in host:
+        host, separator, digits = text.strip(), "", ""
+    if separator:
+        if not digits.isdigit() or not 0 < int(digits) < 65536:
+            raise UsageError(f"{text!r} is no address: write HOST or HOST:PORT, PORT to 65535")
+        port = int(digits)
+    if not host:
+        raise UsageError(f"{text!r} is no address: write HOST or HOST:PORT")
+    return host, port

@@ -1,0 +1,448 @@
+"""`ServerWorld`: the recipe of a game, and the ways to run it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import logging
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TypeVar, cast, overload
+
+from ecsnet.commands import Entry
+from ecsnet.components import Owner, Player
+from ecsnet.errors import UsageError
+from ecsnet.greeting import tidy_name
+from ecsnet.host import CATCH_UP_SECONDS, Host, Send
+from ecsnet.replication.interest import Interest
+from ecsnet.replication.replicator import BANDWIDTH
+from ecsnet.schema import CommandType, Registry, command_type, current_registry
+from ecsnet.session.connection import TIMEOUT, Reason
+from ecsnet.simulation import Join, OnError, Recipe, Simulation, System
+from ecsnet.transport.address import Address
+from ecsnet.transport.ticker import Ticker
+from ecsnet.transport.udp import UdpServer
+
+__all__ = ["ServerWorld"]
+
+logger = logging.getLogger("ecsnet.server")
+
+F = TypeVar("F", bound=Callable[..., object])
+SystemFunction = TypeVar("SystemFunction", bound=Callable[[float], object])
+
+_FREEZE_TICKS = 120
+
+
+class ServerWorld:
+    """The recipe of a game: rates, systems and hooks. Each run makes a fresh world from it.
+
+    ```python
+    server = net.ServerWorld(tick_rate=60)
+
+    @server.on_join
+    def join(player: int) -> None:
+        esper.add_component(player, Square())
+
+    @server.system(priority=10)
+    def move(dt: float) -> None:
+        for player, steer in net.commands(Steer):
+            esper.component_for_entity(player, Square).x += steer.dx * 200 * dt
+
+    server.run("0.0.0.0", 7777)
+    ```
+
+    Args:
+        tick_rate: Ticks of the simulation in a second.
+        update_rate: Updates to the clients in a second, at most one each tick; every tick when
+            left out. It is brought to a whole number of ticks from one to the next.
+        max_clients: How many can play at a time.
+        interest: Who sees what: `Everyone()` (when left out), `Grid(...)` or `Visible(...)`.
+        on_error: What happens when a system or hook raises: ``"stop"`` ends the server, and
+            `run` raises it; ``"skip"`` leaves that system out for the tick.
+        seed: Of the random numbers that systems get from `ecsnet.rng`; random when left out.
+        timeout: Seconds of silence after which a client is given up.
+        bandwidth: Bytes a second that one client is sent at most.
+
+    Raises:
+        UsageError: A rate or number makes no sense.
+    """
+
+    def __init__(
+        self,
+        tick_rate: float = 60.0,
+        *,
+        update_rate: float | None = None,
+        max_clients: int = 64,
+        interest: Interest | None = None,
+        on_error: OnError = "stop",
+        seed: int | None = None,
+        timeout: float = TIMEOUT,
+        bandwidth: float = BANDWIDTH,
+    ) -> None:
+        if not 1 <= tick_rate <= 1000:
+            raise UsageError(f"tick_rate={tick_rate!r}: between 1 and 1000 ticks a second")
+        if update_rate is not None and not 0.2 <= update_rate <= tick_rate:
+            raise UsageError(
+                f"update_rate={update_rate!r}: between 0.2 and tick_rate={tick_rate!r} a second"
+            )
+        if not 1 <= max_clients <= 65_535:
+            raise UsageError(f"max_clients={max_clients!r}: between 1 and 65535")
+        if on_error not in ("stop", "skip"):
+            raise UsageError(f"on_error={on_error!r}: it is 'stop' or 'skip'")
+        if timeout <= 0 or bandwidth <= 0:
+            raise UsageError(f"timeout={timeout!r}, bandwidth={bandwidth!r}: both are above 0")
+        self.update_rate = update_rate
+        self.max_clients = max_clients
+        self.interest = interest
+        self.seed = seed
+        self.timeout = timeout
+        self.bandwidth = bandwidth
+        self._recipe = Recipe(tick_rate=tick_rate, on_error=on_error)
+        self._registry: Registry = current_registry()
+        self._own: Simulation | None = None  # what step() runs
+        self._last_player = 0
+        self._stop: asyncio.Event | None = None
+        self._host: Host | None = None
+
+    @property
+    def tick_rate(self) -> float:
+        """Ticks of the simulation in a second; `ecsnet serve --tick-rate` sets it."""
+        return self._recipe.tick_rate
+
+    @tick_rate.setter
+    def tick_rate(self, rate: float) -> None:
+        if not 1 <= rate <= 1000:
+            raise UsageError(f"tick_rate={rate!r}: between 1 and 1000 ticks a second")
+        self._recipe.tick_rate = rate
+        if self.update_rate is not None:
+            self.update_rate = min(self.update_rate, rate)
+
+    @property
+    def recipe(self) -> Recipe:
+        """What a simulation is made from."""
+        return self._recipe
+
+    @property
+    def host(self) -> Host | None:
+        """What runs the game now, with its clients and simulation; None when nothing does."""
+        return self._host
+
+    # The recipe.
+
+    @overload
+    def system(self, function: SystemFunction, /) -> SystemFunction: ...
+
+    @overload
+    def system(self, /, *, priority: float = 0) -> Callable[[SystemFunction], SystemFunction]: ...
+
+    def system(
+        self, function: SystemFunction | None = None, /, *, priority: float = 0
+    ) -> SystemFunction | Callable[[SystemFunction], SystemFunction]:
+        """Make a function of ``dt`` (seconds) a system: ``@server.system(priority=10)``.
+
+        Args:
+            function: The function, when used without brackets.
+            priority: Systems with a higher one run first, equal ones in the order given.
+        """
+
+        def add(function: SystemFunction) -> SystemFunction:
+            if not _is_function(function):
+                raise UsageError(
+                    f"@server.system got {function!r}: it goes above a function of dt; "
+                    "classes go to server.add_system()"
+                )
+            self._recipe.add_function(function, priority)
+            return function
+
+        return add if function is None else add(function)
+
+    def add_system(
+        self, system: type[System] | Callable[[], System] | System, priority: float = 0
+    ) -> None:
+        """Add a class with a method ``process(dt)``, something that makes one, or an instance.
+
+        A class or maker is called for each simulation; an instance is shared by all of them.
+
+        Raises:
+            UsageError: It is none of these.
+        """
+        self._recipe.add_system(system, priority)
+
+    def on_start(self, hook: F) -> F:
+        """Call a function in the first tick, before the systems: ``@server.on_start``."""
+        self._recipe.on_start.append(_hook(hook, "on_start"))
+        return hook
+
+    def on_join(self, hook: F) -> F:
+        """Call a function with the player's entity when somebody joins: ``@server.on_join``."""
+        self._recipe.on_join.append(_hook(hook, "on_join"))
+        return hook
+
+    def on_leave(self, hook: F) -> F:
+        """Call a function with the player's entity when somebody leaves: ``@server.on_leave``.
+
+        Afterwards the entity is deleted, and what it owns then; unless the function returns
+        `ecsnet.KEEP`.
+        """
+        self._recipe.on_leave.append(_hook(hook, "on_leave"))
+        return hook
+
+    # Running it.
+
+    def run(self, host: str = "0.0.0.0", port: int = 7777) -> None:
+        """Serve the game until SIGINT or SIGTERM comes, or `stop` is called.
+
+        Clients are told goodbye. Runs on uvloop where that is installed.
+
+        Args:
+            host: A name or address of this machine; ``"0.0.0.0"`` or ``"::"`` for all of them.
+            port: UDP port; 0 for any free one, see the log.
+
+        Raises:
+            AddressInUseError: Another program has the port.
+            UsageError: The address is not one of this machine's.
+            Exception: What a system or hook raised, with ``on_error="stop"``.
+        """
+        with asyncio.Runner(loop_factory=_new_event_loop) as runner:
+            runner.run(self._run(host, port))
+
+    async def serve(
+        self,
+        host: str = "0.0.0.0",
+        port: int = 7777,
+        *,
+        ready: Callable[[Address], object] | None = None,
+    ) -> None:
+        """Serve the game on the running event loop until cancelled or `stop` is called.
+
+        Args:
+            host: A name or address of this machine.
+            port: UDP port; 0 for any free one.
+            ready: Called with the address once clients can connect.
+
+        Raises:
+            AddressInUseError: Another program has the port.
+            UsageError: The address is not one of this machine's, or it is being served already.
+            Exception: What a system or hook raised, with ``on_error="stop"``.
+        """
+        if self._stop is not None:
+            raise UsageError("serve() of a ServerWorld that is being served: make a second one")
+        stop = self._stop = asyncio.Event()
+        clock = time.perf_counter
+        outlet = _Outlet()
+        try:
+            game = self._host = self.make_host(outlet.send, clock())
+            socket = await UdpServer.start(
+                host, port, lambda data, address: game.receive(data, address, clock())
+            )
+            outlet.send = socket.sendto
+            broken: list[Exception] = []
+
+            def tick(_missed: int) -> None:
+                try:
+                    game.tick(clock(), early=0.5)
+                    if game.failure is not None:
+                        stop.set()
+                    elif game.stages[0].simulation.tick == _FREEZE_TICKS:
+                        # What is there by now stays: the collector need not look at it again.
+                        gc.collect()
+                        gc.freeze()
+                except Exception as error:  # noqa: BLE001 - ends the server, not the event loop
+                    broken.append(error)
+                    stop.set()
+
+            ticker = Ticker(self.tick_rate, tick)
+            ticker.start()
+            logger.info("serving on %s:%d", *socket.address[:2])
+            try:
+                if ready is not None:
+                    ready(socket.address)
+                await stop.wait()
+            finally:
+                ticker.stop()
+                gc.unfreeze()
+                failure = broken[0] if broken else game.failure
+                game.close(Reason.SHUTDOWN if failure is None else Reason.ERROR, clock())
+                socket.close()
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(asyncio.shield(socket.wait_closed()), 1.0)
+                logger.info("served %d ticks, bye", game.stats().ticks)
+            if failure is not None:
+                raise failure
+        finally:
+            self._stop = None
+            self._host = None
+
+    def stop(self) -> None:
+        """End `run` or `serve`; nothing happens when neither runs."""
+        if self._stop is not None:
+            self._stop.set()
+
+    def make_host(
+        self,
+        send: Send,
+        now: float,
+        *,
+        random: Callable[[int], bytes] = os.urandom,
+        catch_up: float = CATCH_UP_SECONDS,
+    ) -> Host:
+        """Make what runs the game without a socket: for `ecsnet.play` and for tests.
+
+        Args:
+            send: Sends a datagram to an address.
+            now: Seconds on the clock that the host's methods will be called with.
+            random: Returns that many random bytes.
+            catch_up: Seconds of overdue ticks that are made up for.
+        """
+        game = Host(
+            self._registry.schema(),
+            send,
+            random=random,
+            max_clients=self.max_clients,
+            timeout=self.timeout,
+            bandwidth=self.bandwidth,
+            catch_up=catch_up,
+        )
+        game.add_simulation(
+            self._recipe,
+            now,
+            update_rate=self.update_rate,
+            interest=self.interest,
+            seed=self.seed,
+        )
+        return game
+
+    def step(
+        self,
+        ticks: int = 1,
+        *,
+        joins: Iterable[str] = (),
+        leaves: Iterable[int] = (),
+        commands: Sequence[tuple[int, object]] = (),
+    ) -> Simulation:
+        """Run ticks without clients or a clock: for the tests of a game.
+
+        The first call makes a simulation, later ones go on with it. Its world is that of
+        ``with server.step().world:``.
+
+        Args:
+            ticks: How many.
+            joins: Names of players who join before the first of them; their numbers count up
+                from 1.
+            leaves: Numbers of players who leave before the first of them.
+            commands: Player numbers with their commands. Held ones come in each of the ticks,
+                actions in the first.
+
+        Returns:
+            The simulation: ``simulation.player_entity[1]``, ``simulation.tick``, ...
+
+        Raises:
+            UsageError: A command is none, or does not fit what its class declares.
+            Exception: What a system or hook raised, with ``on_error="stop"``.
+        """
+        simulation = self._own
+        if simulation is None:
+            simulation = self._own = Simulation(
+                self._recipe, seed=self.seed or 0, epoch=0, player=Player, owner=Owner
+            )
+        given = [(player, _Given.of(command)) for player, command in commands]
+        coming: list[Join] = []
+        for name in joins:
+            self._last_player += 1
+            coming.append(Join(self._last_player, tidy_name(name)))
+        going = tuple(leaves)
+        for index in range(ticks):
+            simulation.step(
+                coming if index == 0 else (),
+                going if index == 0 else (),
+                [
+                    (player, cast("list[Entry]", [entry]))
+                    for player, entry in given
+                    if index == 0 or entry.hold
+                ],
+            )
+            if simulation.failure is not None:
+                self._own = None
+                self._last_player = 0
+                simulation.close()
+                raise simulation.failure
+        return simulation
+
+    async def _run(self, host: str, port: int) -> None:
+        with _signals(self.stop):
+            await self.serve(host, port)
+
+
+class _Outlet:
+    """Where the host's datagrams go: nowhere before there is a socket."""
+
+    def __init__(self) -> None:
+        self.send: Send = lambda _data, _address: None
+
+
+class _Given:
+    """A command as `Simulation.step` takes it, for the player's own entity."""
+
+    target = 0
+
+    def __init__(self, kind: CommandType, value: object) -> None:
+        self.kind = kind
+        self.hold = kind.hold
+        self.value = value
+
+    @classmethod
+    def of(cls, command: object) -> _Given:
+        kind = command_type(type(command), "step()")
+        fault = kind.fault(command, _same)
+        if fault is not None:
+            raise UsageError(f"step() got a command that cannot be sent: {fault}")
+        return cls(kind, kind.to_wire(command, _same))
+
+
+def _same(entity: int | None) -> int | None:
+    return entity
+
+
+def _is_function(value: object) -> bool:
+    return callable(value) and not isinstance(value, type)
+
+
+def _hook(hook: F, name: str) -> F:
+    if not _is_function(hook):
+        raise UsageError(f"@server.{name} got {hook!r}: it goes above a function")
+    return hook
+
+
+def _new_event_loop() -> asyncio.AbstractEventLoop:
+    if sys.platform != "win32":
+        try:
+            import uvloop
+        except ImportError:
+            pass
+        else:
+            return uvloop.new_event_loop()
+    return asyncio.SelectorEventLoop()
+
+
+@contextlib.contextmanager
+def _signals(stop: Callable[[], None]) -> Iterator[None]:
+    """Call ``stop`` on SIGINT and SIGTERM, on the running event loop."""
+    loop = asyncio.get_running_loop()
+    numbers: list[signal.Signals] = []
+    try:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, stop)
+            numbers.append(number)
+    except (ValueError, RuntimeError):  # not the main thread: whoever runs that decides
+        pass
+    except NotImplementedError:  # Windows; asyncio.Runner turns SIGINT into a cancellation
+        signal.signal(signal.SIGTERM, lambda _number, _frame: loop.call_soon_threadsafe(stop))
+    try:
+        yield
+    finally:
+        for number in numbers:
+            loop.remove_signal_handler(number)

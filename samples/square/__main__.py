@@ -1,0 +1,34 @@
+from typing import Annotated
+import esper, pygame, ecsnet as net
+
+@net.replicated                                  # every client that can see the entity gets it
+class Square:
+    x: float = 320.0
+
+@net.command(hold=True)                          # client to server: the state of a stick
+class Steer:
+    dx: Annotated[int, net.Between(-1, 1)] = 0
+
+server = net.ServerWorld(tick_rate=60)
+
+@server.on_join
+def join(player: int) -> None:                   # a player is an entity
+    esper.add_component(player, Square())
+
+@server.system(priority=10)                      # or server.add_system(SomeProcessor)
+def move(dt: float) -> None:                     # dt: the fixed step, in seconds
+    for player, steer in net.commands(Steer):
+        esper.component_for_entity(player, Square).x += steer.dx * 200 * dt
+
+if __name__ == "__main__":
+    screen, clock = pygame.display.set_mode((640, 480)), pygame.time.Clock()
+    with net.play(server) as client:             # the first one hosts, the second joins
+        while pygame.QUIT not in [event.type for event in pygame.event.get()]:
+            keys = pygame.key.get_pressed()
+            client.send(Steer(keys[pygame.K_RIGHT] - keys[pygame.K_LEFT]))
+            client.poll()                        # never blocks
+            screen.fill("black")
+            for entity, square in esper.get_component(Square):
+                pygame.draw.rect(screen, "red", (square.x, 240, 20, 20))
+            pygame.display.flip()
+            clock.tick(60)

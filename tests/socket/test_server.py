@@ -1,0 +1,226 @@
+"""`ServerWorld` on real UDP over the loopback."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+
+import esper
+import pytest
+
+import ecsnet.simulation as net
+from ecsnet.components import Player
+from ecsnet.errors import AddressInUseError, UsageError
+from ecsnet.greeting import WIRE_VERSION, Hello, Welcome
+from ecsnet.schema import Gate, Registry, encode, use_registry
+from ecsnet.server import ServerWorld
+from ecsnet.session.connection import Dial, Reason
+from ecsnet.session.session import Session
+from ecsnet.transport.address import Address
+from ecsnet.transport.client import Resolver, UdpClientSocket
+from ecsnet.transport.udp import UdpServerSocket
+
+WELCOME: Gate[Welcome] = Gate(Welcome, 4096)
+REGISTRY = Registry()
+PATIENCE = 20.0
+
+
+class Visitor:
+    """Joins a server and listens to it."""
+
+    def __init__(self, address: Address, registry: Registry = REGISTRY) -> None:
+        found = Resolver(*address[:2]).poll()
+        assert found is not None
+        self.socket = UdpClientSocket(found)
+        self.dial = Dial(os.urandom(8), time.perf_counter())
+        self.session = Session()
+        self.fingerprint = registry.schema().fingerprint
+        self.welcome: Welcome | None = None
+        self.packets = 0
+
+    @property
+    def over(self) -> Reason | None:
+        return self.dial.connection.reason if self.dial.connection else self.dial.refused
+
+    def poll(self) -> None:
+        now = time.perf_counter()
+        for datagram in self.socket.receive():
+            connection = self.dial.connection
+            if connection is None:
+                self.dial.receive(datagram, now)
+                if self.dial.connection is not None:
+                    self.socket.pin()
+                    hello = Hello(WIRE_VERSION, self.fingerprint, "Ann")
+                    self.session.queue(encode(hello))
+            elif (packet := connection.open(datagram, now)) is not None:
+                self.packets += 1
+                received = self.session.receive(packet, now)
+                for _, message in received.messages if received else ():
+                    self.welcome = self.welcome or WELCOME.decode(message)
+        if self.dial.connection is None:
+            for datagram in self.dial.poll(now):
+                self.socket.send(datagram)
+        elif self.session.due(now) or self.session.backlog:
+            packet = self.session.send(None, now)
+            self.socket.send(self.dial.connection.seal(packet))
+
+    def until(self, condition: Callable[[], object]) -> None:
+        deadline = time.perf_counter() + PATIENCE
+        while not condition():
+            assert time.perf_counter() < deadline, "it did not happen"
+            self.poll()
+            time.sleep(0.001)
+
+    async def until_async(self, condition: Callable[[], object]) -> None:
+        deadline = time.perf_counter() + PATIENCE
+        while not condition():
+            assert time.perf_counter() < deadline, "it did not happen"
+            self.poll()
+            await asyncio.sleep(0.001)
+
+    def __enter__(self) -> Visitor:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.socket.close()
+
+
+@pytest.fixture
+def server() -> ServerWorld:
+    with use_registry(REGISTRY):
+        return ServerWorld(tick_rate=100)
+
+
+async def started(server: ServerWorld) -> tuple[asyncio.Task[None], Address]:
+    ready: asyncio.Future[Address] = asyncio.get_running_loop().create_future()
+    task = asyncio.create_task(server.serve("127.0.0.1", 0, ready=ready.set_result))
+    await asyncio.wait([task, ready], return_when=asyncio.FIRST_COMPLETED)
+    if task.done():
+        task.result()
+    return task, ready.result()
+
+
+def test_serves_until_it_is_stopped_and_says_goodbye(server: ServerWorld) -> None:
+    names: list[str] = []
+    server.on_join(lambda p: names.append(esper.component_for_entity(p, Player).name))
+
+    async def scenario() -> None:
+        task, address = await started(server)
+        with Visitor(address) as ann:
+            await ann.until_async(lambda: ann.welcome)
+            assert server.host is not None
+            assert server.host.stats().clients == 1
+            with pytest.raises(UsageError, match="being served"):
+                await server.serve("127.0.0.1", 0)
+            before = server.host.stats().ticks
+            await ann.until_async(lambda: server.host and server.host.stats().ticks > before + 20)
+            server.stop()
+            await ann.until_async(lambda: ann.over)
+            assert ann.over is Reason.SHUTDOWN
+            assert ann.packets > 1
+        await task
+        UdpServerSocket(*address[:2]).close()  # the port is free again
+        assert server.host is None
+
+    asyncio.run(scenario())
+    assert names == ["Ann"]
+
+
+def test_a_cancelled_server_says_goodbye_too(server: ServerWorld) -> None:
+    async def scenario() -> None:
+        task, address = await started(server)
+        with Visitor(address) as ann:
+            await ann.until_async(lambda: ann.welcome)
+            task.cancel()
+            await ann.until_async(lambda: ann.over)
+            assert ann.over is Reason.SHUTDOWN
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+    asyncio.run(scenario())
+
+
+def test_a_server_can_be_served_again(server: ServerWorld) -> None:
+    async def scenario() -> None:
+        for _ in range(2):
+            task, address = await started(server)
+            with Visitor(address) as ann:
+                await ann.until_async(lambda: ann.welcome)
+                assert ann.welcome is not None
+                assert ann.welcome.player_id == 1
+            server.stop()
+            await task
+
+    asyncio.run(scenario())
+
+
+def test_what_a_system_raises_ends_the_server(server: ServerWorld) -> None:
+    @server.system
+    def broken(dt: float) -> None:
+        if net.running("test").player_entity:
+            raise RuntimeError("boom")
+
+    async def scenario() -> None:
+        task, address = await started(server)
+        with Visitor(address) as ann:
+            await ann.until_async(lambda: ann.over)
+            assert ann.over is Reason.ERROR
+        with pytest.raises(RuntimeError, match="boom"):
+            await task
+
+    asyncio.run(scenario())
+
+
+def test_a_taken_port_is_one_clear_error(server: ServerWorld) -> None:
+    holder = UdpServerSocket("127.0.0.1", 0)
+    try:
+        with pytest.raises(AddressInUseError, match=f"port {holder.address[1]} .* in use"):
+            server.run("127.0.0.1", holder.address[1])
+    finally:
+        holder.close()
+
+
+GAME = """
+import logging, ecsnet.server
+logging.basicConfig(level=logging.INFO, format="%(message)s")
+server = ecsnet.server.ServerWorld(tick_rate=60)
+server.run("127.0.0.1", 0)
+print("came back", flush=True)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no POSIX signals")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_signals_shut_it_down_cleanly(number: signal.Signals) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-c", GAME],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert process.stderr is not None
+        line = process.stderr.readline()
+        while "serving on" not in line:
+            assert line, "the server ended before it served"
+            line = process.stderr.readline()
+        port = int(line.rsplit(":", 1)[1])
+        with Visitor(("127.0.0.1", port), Registry()) as ann:
+            ann.until(lambda: ann.welcome)
+            process.send_signal(number)
+            ann.until(lambda: ann.over)
+            assert ann.over is Reason.SHUTDOWN
+        out, err = process.communicate(timeout=PATIENCE)
+    finally:
+        process.kill()
+        process.communicate()
+    assert process.returncode == 0
+    assert "came back" in out
+    assert "Traceback" not in err
+    assert "bye" in err
