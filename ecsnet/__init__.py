@@ -52,7 +52,7 @@ from ecsnet.world import World
 
 __version__ = "0.1.0"
 
-__all__ = [
+__all__ = [  # noqa: RUF022 - by subject
     # Declaring
     "Between",
     "EntityRef",

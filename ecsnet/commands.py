@@ -472,6 +472,7 @@ class Inbox:
         "_repeat",
         "_spent_at",
         "_tokens",
+        "_usual",
         "_waiting",
         "applied",
         "expired",
@@ -486,6 +487,7 @@ class Inbox:
         self.rejected = 0
         self._repeat = max(1, round(REPEAT_SECONDS * tick_rate))
         self._horizon = max(8, round(HORIZON_SECONDS * tick_rate))
+        self._usual = range(self._horizon)
         self._number = 0  # of the next frame
         self._last = -1  # newest tick that came
         self._waiting: deque[tuple[int, tuple[Entry, ...]]] = deque()  # (tick, held)
@@ -533,10 +535,16 @@ class Inbox:
             if actions is not None and skip == 0:
                 self._act(tick if count else tick - 1, actions, next_tick)
             if count:
-                if fresh < 0:
-                    fresh = tick + skip
-                self._extend(tick + skip, tick + count, held, next_tick)
+                first = tick + skip
                 tick += count
+                if fresh < 0:
+                    fresh = first
+                # Mostly it is one tick that is neither late nor far ahead.
+                if first + 1 == tick and self._last < first and first - next_tick in self._usual:
+                    self._last = first
+                    self._waiting.append((first, held))
+                else:
+                    self._extend(first, tick, held, next_tick)
         return fresh
 
     def take(self, tick: int) -> Sequence[Entry]:

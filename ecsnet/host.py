@@ -14,8 +14,6 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TypeAlias, cast
 
-import msgspec
-
 from ecsnet.commands import Entry, Inbox, Input, input_gate
 from ecsnet.components import Owner, Player
 from ecsnet.greeting import (
@@ -85,10 +83,9 @@ class HostStats:
         dropped_ticks: Ticks that never ran because they were long overdue.
         clients: Players in the game now.
         joined: Players who ever joined.
-        datagrams_sent: Datagrams sent.
-        datagrams_received: Datagrams received, sound or not.
-        bytes_sent: Bytes in the former.
-        bytes_received: Bytes in the latter.
+        packets_sent: Packets sent: all datagrams but those of handshakes and goodbyes.
+        packets_received: Packets received, without those that were dropped.
+        bytes_sent: Bytes in all datagrams sent.
         commands_applied: Commands handed to ticks; see `ecsnet.commands.Inbox`, as for the rest.
         commands_expired: Actions that were dropped because too many waited.
         commands_superseded: Held commands that a newer one replaced before their tick.
@@ -99,10 +96,9 @@ class HostStats:
     dropped_ticks: int = 0
     clients: int = 0
     joined: int = 0
-    datagrams_sent: int = 0
-    datagrams_received: int = 0
+    packets_sent: int = 0
+    packets_received: int = 0
     bytes_sent: int = 0
-    bytes_received: int = 0
     commands_applied: int = 0
     commands_expired: int = 0
     commands_superseded: int = 0
@@ -182,6 +178,7 @@ class Stage:
         gate: Gate[Input],
         tick_rate: float,
         every: int,
+        catch_up: float,
         now: float,
     ) -> None:
         self.simulation = simulation
@@ -193,9 +190,11 @@ class Stage:
         self.tick_rate = tick_rate
         self.every = every
         self.decode = gate.decode
+        self.epoch = simulation.epoch
+        self.catch_up = catch_up
 
         self.dt = 1 / tick_rate
-        self.phase = 1 - now * tick_rate  # next_tick less next_at in ticks
+        self._plan(now)
         self.report_ticks = max(1, round(REPORT_SECONDS * tick_rate))
         self.last_player_id = 0
         self.joins: list[Join] = []
@@ -205,13 +204,22 @@ class Stage:
         self.reporting: list[Guest] = []
         self.now = now
 
-    def drop_time(self, now: float, catch_up: float) -> None:
-        """Skip ticks that are overdue by more than ``catch_up`` seconds."""
-        if now - self.next_at > catch_up + self.dt:
+    def drop_time(self, now: float) -> None:
+        """Skip the ticks that are overdue by more than what is caught up."""
+        if now > self.asleep_at:
             skipped = int((now - self.next_at) * self.tick_rate)
             self.dropped_ticks += skipped
-            self.next_at += skipped * self.dt
-            self.phase = self.next_tick - self.next_at * self.tick_rate
+            self._plan(self.next_at + skipped * self.dt)
+
+    def ticked(self) -> None:
+        """Plan the next tick; this one has run."""
+        self.next_tick += 1
+        self._plan(self.next_at + self.dt)
+
+    def _plan(self, next_at: float) -> None:
+        self.next_at = next_at
+        self.phase = self.next_tick - next_at * self.tick_rate  # to turn seconds into ticks
+        self.asleep_at = next_at + self.catch_up + self.dt
 
     def replicate(self, _dt: float) -> None:
         """The last system of a tick: sends the world to the guests, when an update is due."""
@@ -301,7 +309,7 @@ class Host:
             interval=every / recipe.tick_rate,
         )
         gate = input_gate(self.schema)
-        stage = Stage(simulation, replicator, gate, recipe.tick_rate, every, now)
+        stage = Stage(simulation, replicator, gate, recipe.tick_rate, every, self._catch_up, now)
         simulation.resolve = replicator.entity
         simulation.add_system(stage.replicate, float("-inf"), "ReplicationSystem", always=True)
         self.stages.append(stage)
@@ -327,18 +335,16 @@ class Host:
             dropped_ticks=sum(stage.dropped_ticks for stage in self.stages),
             clients=sum(len(stage.guests) for stage in self.stages),
             joined=self._stats.joined,
-            datagrams_sent=self._stats.datagrams_sent,
-            datagrams_received=self._stats.datagrams_received,
+            packets_sent=self._stats.packets_sent,
+            packets_received=self._stats.packets_received,
             bytes_sent=self._stats.bytes_sent,
-            bytes_received=self._stats.bytes_received,
             commands_applied=self._stats.commands_applied,
             commands_expired=self._stats.commands_expired,
             commands_superseded=self._stats.commands_superseded,
             commands_rejected=self._stats.commands_rejected,
         )
-        for stage in self.stages:
-            for guest in stage.guests:
-                _add_commands(stats, stage, guest)
+        for guest in self.guests.values():
+            _add(stats, guest)
         return stats
 
     # Datagrams.
@@ -351,9 +357,6 @@ class Host:
             address: Where it came from.
             now: Seconds on a clock that never runs backwards.
         """
-        stats = self._stats
-        stats.datagrams_received += 1
-        stats.bytes_received += len(data)
         guest = self.guests.get(address)
         if guest is not None:
             packet = guest.connection.open(data, now)
@@ -373,6 +376,7 @@ class Host:
             self._deliver(reply, address)
 
     def _packet(self, guest: Guest, packet: bytes, now: float) -> None:
+        """Every packet of every client comes by here."""
         session = guest.session
         received = session.receive(packet, now)
         if received is None:
@@ -381,30 +385,26 @@ class Host:
             return
         payload = received.payload
         if payload is not None:
-            self._input(guest, payload, now)
+            stage = guest.stage
+            if stage is not None and guest.state is _State.JOINED:
+                whole = stage.decode(payload)
+                if whole is None:
+                    self._strike(guest, now)
+                elif whole.epoch == stage.epoch:
+                    if now > stage.asleep_at:
+                        # The host slept. How early commands come is measured against the ticks
+                        # that will be.
+                        stage.drop_time(now)
+                    fresh = guest.inbox.receive(
+                        whole.number, whole.tick, whole.frames, stage.next_tick
+                    )
+                    if fresh >= 0:
+                        guest.meter.note(fresh - now * stage.tick_rate - stage.phase)
         if received.messages:
             for _, message in received.messages:
                 self._message(guest, message, now)
         if received.reply and guest.state is not _State.GONE:
             self._deliver(guest.connection.seal(session.send(None, now)), guest.address)
-
-    def _input(self, guest: Guest, payload: msgspec.Raw, now: float) -> None:
-        """The commands in a packet."""
-        stage = guest.stage
-        if guest.state is not _State.JOINED or stage is None:
-            return
-        whole = stage.decode(payload)
-        if whole is None:
-            self._strike(guest, now)
-            return
-        if whole.epoch != stage.simulation.epoch:
-            return
-        if now - stage.next_at > self._catch_up + stage.dt:
-            # The host has slept. How early commands are is measured against the ticks to come.
-            stage.drop_time(now, self._catch_up)
-        fresh = guest.inbox.receive(whole.number, whole.tick, whole.frames, stage.next_tick)
-        if fresh >= 0:
-            guest.meter.note(fresh - now * stage.tick_rate - stage.phase)
 
     def _message(self, guest: Guest, data: bytes, now: float) -> None:
         """A reliable message."""
@@ -471,7 +471,7 @@ class Host:
             return 0
         ran = 0
         for stage in self.stages:
-            stage.drop_time(now, self._catch_up)
+            stage.drop_time(now)
             while stage.next_at - early * stage.dt <= now and stage.simulation.failure is None:
                 self._step(stage, now)
                 ran += 1
@@ -497,9 +497,7 @@ class Host:
             if tick >= guest.report_at:
                 self._report(stage, guest, tick)
         stage.simulation.step(joins, leaves, commands)
-        stage.next_tick = tick + 1
-        stage.next_at += stage.dt
-        stage.phase = stage.next_tick - stage.next_at * stage.tick_rate
+        stage.ticked()
         if stage.arriving and tick % stage.every == 0:
             self._welcome(stage)
 
@@ -618,6 +616,7 @@ class Host:
             del self.guests[guest.address]
         if guest.state is _State.GONE:
             return
+        _add(self._stats, guest)
         state, guest.state = guest.state, _State.GONE
         stage = guest.stage
         if stage is None:
@@ -627,7 +626,6 @@ class Host:
             stage.joins = [join for join in stage.joins if join.player_id != guest.player_id]
         elif state is _State.JOINED:
             logger.info("%s is gone: %s", guest, reason)
-            _add_commands(self._stats, stage, guest)
             stage.guests.remove(guest)
             if guest in stage.arriving:
                 stage.arriving.remove(guest)
@@ -647,9 +645,7 @@ class Host:
         )
 
     def _deliver(self, datagram: bytes, address: Address) -> None:
-        stats = self._stats
-        stats.datagrams_sent += 1
-        stats.bytes_sent += len(datagram)
+        self._stats.bytes_sent += len(datagram)
         self._send(datagram, address)
 
     def _deliverer(self, guest: Guest) -> Callable[[bytes], None]:
@@ -658,16 +654,19 @@ class Host:
 
         def deliver(packet: bytes) -> None:
             datagram = seal(packet)
-            stats.datagrams_sent += 1
             stats.bytes_sent += len(datagram)
             send(datagram, address)
 
         return deliver
 
 
-def _add_commands(stats: HostStats, stage: Stage, guest: Guest) -> None:
-    inbox = guest.inbox
-    stats.commands_applied += inbox.applied
-    stats.commands_expired += inbox.expired
-    stats.commands_superseded += inbox.superseded
-    stats.commands_rejected += inbox.rejected + stage.simulation.rejected[guest.player_id]
+def _add(stats: HostStats, guest: Guest) -> None:
+    stats.packets_sent += guest.session.packets_sent
+    stats.packets_received += guest.session.packets_received
+    if guest.stage is not None:
+        inbox = guest.inbox
+        stats.commands_applied += inbox.applied
+        stats.commands_expired += inbox.expired
+        stats.commands_superseded += inbox.superseded
+        rejected = guest.stage.simulation.rejected
+        stats.commands_rejected += inbox.rejected + rejected[guest.player_id]

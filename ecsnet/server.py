@@ -233,46 +233,24 @@ class ServerWorld:
             raise UsageError("serve() of a ServerWorld that is being served: make a second one")
         stop = self._stop = asyncio.Event()
         clock = time.perf_counter
-        outlet = _Outlet()
+        game: Host | None = None
+
+        def receive(data: bytes, address: Address) -> None:
+            if game is not None:
+                game.receive(data, address, clock())
+
         try:
-            game = self._host = self.make_host(outlet.send, clock())
-            socket = await UdpServer.start(
-                host, port, lambda data, address: game.receive(data, address, clock())
-            )
-            outlet.send = socket.sendto
-            broken: list[Exception] = []
-
-            def tick(_missed: int) -> None:
-                try:
-                    game.tick(clock(), early=0.5)
-                    if game.failure is not None:
-                        stop.set()
-                    elif game.stages[0].simulation.tick == _FREEZE_TICKS:
-                        # What is there by now stays: the collector need not look at it again.
-                        gc.collect()
-                        gc.freeze()
-                except Exception as error:  # noqa: BLE001 - ends the server, not the event loop
-                    broken.append(error)
-                    stop.set()
-
-            ticker = Ticker(self.tick_rate, tick)
-            ticker.start()
-            logger.info("serving on %s:%d", *socket.address[:2])
+            socket = await UdpServer.start(host, port, receive)
             try:
+                game = self._host = self.make_host(socket.sendto, clock())
+                logger.info("serving on %s:%d", *socket.address[:2])
                 if ready is not None:
                     ready(socket.address)
-                await stop.wait()
+                await self._keep_ticking(game, stop)
             finally:
-                ticker.stop()
-                gc.unfreeze()
-                failure = broken[0] if broken else game.failure
-                game.close(Reason.SHUTDOWN if failure is None else Reason.ERROR, clock())
                 socket.close()
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(asyncio.shield(socket.wait_closed()), 1.0)
-                logger.info("served %d ticks, bye", game.stats().ticks)
-            if failure is not None:
-                raise failure
         finally:
             self._stop = None
             self._host = None
@@ -372,16 +350,40 @@ class ServerWorld:
                 raise simulation.failure
         return simulation
 
+    async def _keep_ticking(self, game: Host, stop: asyncio.Event) -> None:
+        """Tick until told to stop or something fails, then say goodbye to the clients."""
+        clock = time.perf_counter
+        broken: list[Exception] = []
+
+        def tick(_missed: int) -> None:
+            try:
+                game.tick(clock(), early=0.5)
+                if game.failure is not None:
+                    stop.set()
+                elif game.stages[0].simulation.tick == _FREEZE_TICKS:
+                    # What is there by now stays: the collector need not look at it again.
+                    gc.collect()
+                    gc.freeze()
+            except Exception as error:  # noqa: BLE001 - ends the server, not the event loop
+                broken.append(error)
+                stop.set()
+
+        ticker = Ticker(self.tick_rate, tick)
+        ticker.start()
+        try:
+            await stop.wait()
+        finally:
+            ticker.stop()
+            gc.unfreeze()
+            failure = broken[0] if broken else game.failure
+            game.close(Reason.SHUTDOWN if failure is None else Reason.ERROR, clock())
+            logger.info("served %d ticks, bye", game.stats().ticks)
+        if failure is not None:
+            raise failure
+
     async def _run(self, host: str, port: int) -> None:
         with _signals(self.stop):
             await self.serve(host, port)
-
-
-class _Outlet:
-    """Where the host's datagrams go: nowhere before there is a socket."""
-
-    def __init__(self) -> None:
-        self.send: Send = lambda _data, _address: None
 
 
 class _Given:

@@ -28,10 +28,12 @@ class Counted:
     Attributes:
         traffic: Datagrams and their sizes.
         skipped: Turns that the load could not keep up with.
+        busy: How much of its core the load took, 0 to 1.
     """
 
     traffic: Traffic
     skipped: int
+    busy: float
 
 
 def blind(connection: Connection, port: int, rate: float, traffic: Traffic) -> None:
@@ -49,7 +51,8 @@ def blind(connection: Connection, port: int, rate: float, traffic: Traffic) -> N
 
 def count(connection: Connection, swarm: Swarm) -> None:
     """Runs ``swarm`` for ever, counting between the parent's ``Begun`` and ``Stop``."""
-    listened = time.perf_counter()
+    listened = begun = time.perf_counter()
+    cpu = time.process_time()
     while True:
         swarm.step()
         now = time.perf_counter()
@@ -60,5 +63,7 @@ def count(connection: Connection, swarm: Swarm) -> None:
             message: object = connection.recv()
             if isinstance(message, Begun):
                 swarm.count_again()
+                begun, cpu = now, time.process_time()
             elif isinstance(message, Stop):
-                connection.send(Counted(swarm.traffic(message.ticks), swarm.skipped))
+                busy = (time.process_time() - cpu) / (now - begun)
+                connection.send(Counted(swarm.traffic(message.ticks), swarm.skipped, busy))

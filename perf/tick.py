@@ -15,7 +15,7 @@ from perf.bots import players
 from perf.children import Begun, Child, Measured, Ready, cores, free_port
 from perf.floors import Traffic, mean_size, same_traffic
 from perf.load import Counted, Stop, blind
-from perf.report import Report, Row, paired, single
+from perf.report import Report, Row, paired
 
 RATE = 60.0
 JOIN_SECONDS = 60.0
@@ -160,10 +160,17 @@ def _rows(clients: int, pairs: Sequence[Pair]) -> list[Row]:
             [pair.counted.skipped for pair in pairs],
             [pair.floor_counted.skipped for pair in pairs],
         ),
-        single(
-            f"times another program took the core, {clients} clients",
-            "a run",
-            [float(pair.ecsnet.displaced) for pair in pairs],
+        paired(
+            f"how busy the load was, {clients} clients",
+            "of a core",
+            [pair.counted.busy for pair in pairs],
+            [pair.floor_counted.busy for pair in pairs],
+        ),
+        paired(
+            f"times another program took the server's core, {clients} clients",
+            "a second",
+            [pair.ecsnet.displaced / pair.ecsnet.wall for pair in pairs],
+            [max(1, pair.floor.displaced) / pair.floor.wall for pair in pairs],
         ),
     ]
 

@@ -6,7 +6,7 @@ of a packet in flight lists, so a lost packet names what it carried.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import msgspec
 
@@ -23,7 +23,7 @@ class Run:
     owner-only components has two forms: its own for everybody, and ``owners`` for the owner.
     """
 
-    __slots__ = ("cids", "data", "nets", "owner", "owners")
+    __slots__ = ("cids", "data", "nets", "owner", "owners", "size")
 
     def __init__(
         self,
@@ -38,11 +38,8 @@ class Run:
         self.data = data
         self.owner = owner
         self.owners = owners
-
-    @property
-    def size(self) -> int:
+        self.size = len(data) if owners is None else len(owners.data)
         """Bytes of the larger form."""
-        return len(self.data if self.owners is None else self.owners.data)
 
 
 class Flight:
@@ -104,8 +101,12 @@ def make_owned_runs(
         yield Run(full.nets, public, data, owner, full)
 
 
-def sheets(tick: int, runs: Iterable[Run]) -> list[Sheet]:
+def sheets(tick: int, runs: Sequence[Run]) -> list[Sheet]:
     """Fill datagrams with runs, in order."""
+    if not runs:
+        return []
+    if sum([len(run.data) for run in runs]) <= SHEET_BYTES:
+        return [Sheet(tick, runs)]
     result: list[Sheet] = []
     batch: list[Run] = []
     size = 3

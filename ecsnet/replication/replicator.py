@@ -77,9 +77,7 @@ class Replicator:
         self._interval = interval
         self._hoods: dict[Hashable, Hood] = {}
         self._delta = Delta(0)
-        self._groups: dict[Hashable, dict[tuple[int, int | None], list[int]]] = {}
-        self._runs: dict[Hashable, list[Run]] = {}
-        self._private: set[int] = set()
+        self._watchers: dict[Hashable, list[Hood]] = {}  # by cell
 
     def add_viewer(
         self,
@@ -137,17 +135,23 @@ class Replicator:
         with self._world:
             self._delta = self.population.capture(tick)
             self._seat()
-        self._group()
+        private = self._spread()
+        changed = self._structural()
         for hood in self._hoods.values():
-            self._refresh(hood)
-            runs = [run for cell in hood.cells if cell in self._groups for run in self._cell(cell)]
-            small = [run for run in runs if run.size <= SHEET_BYTES]
-            hood.sheets = sheets(tick, [run for run in small if run.data])
+            hood.before = hood.visible
+            message = hood.message = self._refresh(hood) if hood in changed else None
+            runs, hood.runs = hood.runs, []
+            big = [run for run in runs if run.size > SHEET_BYTES]
+            if big:
+                runs = [run for run in runs if run.size <= SHEET_BYTES]
+            hood.sheets = sheets(tick, [run for run in runs if run.data] if private else runs)
             for viewer in hood.viewers:
-                self._tell(viewer, hood)
-                if len(small) != len(runs):
-                    self._owe_big(viewer, [run for run in runs if run.size > SHEET_BYTES])
-                self._send(viewer, hood, small, now)
+                if message is not None or viewer.known is not hood.visible or viewer.resettle:
+                    self._tell(viewer, hood)
+                if big:
+                    self._owe_big(viewer, big)
+                shared = viewer.known is hood.visible and viewer.player not in private
+                self._send(viewer, hood, shared, runs, now)
 
     # Who looks where.
 
@@ -169,6 +173,8 @@ class Replicator:
             if hood is None:
                 hood = Hood(place, interest.cells(place), self.population)
                 self._hoods[place] = hood
+                for cell in hood.cells:
+                    self._watchers.setdefault(cell, []).append(hood)
             hood.viewers.append(viewer)
             viewer.hood = hood
             viewer.resettle = True
@@ -186,30 +192,41 @@ class Replicator:
             return
         viewer.hood = None
         hood.viewers.remove(viewer)
-        if not hood.viewers:
-            del self._hoods[hood.place]
+        if hood.viewers:
+            return
+        del self._hoods[hood.place]
+        for cell in hood.cells:
+            watchers = self._watchers[cell]
+            watchers.remove(hood)
+            if not watchers:
+                del self._watchers[cell]
 
-    def _refresh(self, hood: Hood) -> None:
-        """Take over what came to the hood's cells and went from them, and say so once for all
-        of its settled viewers.
+    def _structural(self) -> set[Hood]:
+        """The hoods in whose cells somebody or something came or went."""
+        delta = self._delta
+        cells = set(delta.cells)
+        cells.update(entity.cell for entity in delta.inserted)
+        cells.update(entity.cell for entity in delta.removed)
+        return {hood for cell in cells for hood in self._watchers.get(cell, ())}
+
+    def _refresh(self, hood: Hood) -> bytes | None:
+        """Take over what came to the hood's cells and went from them.
+
+        Returns:
+            The structural update that says so, the same for all of its settled viewers.
         """
-        hood.message = None
-        delta, before = self._delta, hood.visible
-        hood.before = before
+        before, now = hood.before, hood.look(self.population)
         entering: set[int] = set()
         leaving: set[int] = set()
-        if delta.cells and not delta.cells.isdisjoint(hood.cells):
-            now = hood.look(self.population)
-            if now != before:
-                entering, leaving = now - before, before - now
-                hood.visible = now
-        if not (entering or leaving or delta.inserted or delta.removed):
-            return
+        if now != before:
+            entering, leaving = now - before, before - now
+            hood.visible = now
         kept = before - leaving if leaving else before
         removals = self._removals(kept)
         sets = self._inserts(kept) + self._records(entering)
         if leaving or removals or sets:
-            hood.message = self._message(leaving, removals, sets)
+            return self._message(leaving, removals, sets)
+        return None
 
     # Structure: what a client is told reliably.
 
@@ -388,33 +405,35 @@ class Replicator:
 
     # Values: what a client is told of every tick.
 
-    def _group(self) -> None:
-        """Sort the changed entities by cell and by which components changed."""
+    def _spread(self) -> set[int]:
+        """Encode what changed, cell by cell, and lay the runs before the hoods that see them.
+
+        Returns:
+            The players who get values of their own: owner-only components changed.
+        """
         groups: dict[Hashable, dict[tuple[int, int | None], list[int]]] = {}
-        self._groups = groups
-        self._runs = {}
-        self._private = set()
-        private_bits = self.population.private_bits
+        players: set[int] = set()
+        private = self.population.private_bits
         for entity, bits in self._delta.changed.items():
             owner: int | None = None
-            if bits & private_bits:
+            if bits & private:
                 owner = entity.owner
                 if owner is None:
-                    bits &= ~private_bits
+                    bits &= ~private
                 else:
-                    self._private.add(owner)
+                    players.add(owner)
             if bits and entity.public:
                 cell = groups.setdefault(entity.cell, {})
                 cell.setdefault((bits, owner), []).append(entity.net)
-
-    def _cell(self, cell: Hashable) -> list[Run]:
-        """The runs of a cell in this tick, encoded when the first hood asks for them."""
-        runs = self._runs.get(cell)
-        if runs is None:
-            runs = self._runs[cell] = []
-            for (bits, owner), nets in self._groups[cell].items():
-                runs.extend(self._fresh_runs(sorted(nets), bits, owner))
-        return runs
+        for place, changed in groups.items():
+            watchers = self._watchers.get(place)
+            if watchers is None:
+                continue
+            for (bits, owner), nets in changed.items():
+                runs = list(self._fresh_runs(sorted(nets), bits, owner))
+                for hood in watchers:
+                    hood.runs += runs
+        return players
 
     def _fresh_runs(self, nets: Sequence[int], bits: int, owner: int | None) -> Iterable[Run]:
         population = self.population
@@ -432,17 +451,28 @@ class Replicator:
                 known = [net for net in form.nets if net in viewer.known]
                 viewer.owe(known, form.cids, self.tick)
 
-    def _send(self, viewer: Viewer, hood: Hood, runs: list[Run], now: float) -> None:
-        """One viewer's datagrams of this tick."""
+    def _send(
+        self, viewer: Viewer, hood: Hood, shared: bool, runs: Sequence[Run], now: float
+    ) -> None:
+        """One viewer's datagrams of this tick.
+
+        Args:
+            viewer: the client.
+            hood: its neighbourhood.
+            shared: whether it gets the same fresh values as the rest of the hood.
+            runs: these values, before they were laid out for all.
+            now: seconds.
+        """
         session = viewer.session
-        streaming = session.streaming
-        viewer.refill(self._interval, streaming=streaming)
-        for flight in session.lost(now):
-            viewer.lose(cast(Flight, flight), self.population)
+        lost = session.lost(now)
+        if lost:
+            for flight in lost:
+                viewer.lose(cast(Flight, flight), self.population)
+        viewer.refill(self._interval)
         ready = hood.sheets
-        if viewer.known is not hood.visible or viewer.owed or viewer.player in self._private:
+        if viewer.owed or not shared:
             ready = self._own_sheets(viewer, hood, runs)
-        if streaming:
+        if session.backlog:
             for packet in session.stream(now, int(viewer.stream_allowance)):
                 viewer.stream_allowance -= len(packet)
                 viewer.deliver(packet)
@@ -457,33 +487,30 @@ class Replicator:
             if not sent and session.backlog and session.room() < sheet.size + _HEAD_BYTES:
                 self._emit(viewer, session.send(None, now))  # with what rides, by itself
                 sent = True
-            self._emit(
-                viewer,
-                session.send(
-                    (
-                        self.epoch,
-                        self.tick & U32,
-                        self.tick - viewer.solid(self.tick, whole),
-                        session.queued & U32,
-                        viewer.report,
-                        sheet.raw,
-                    ),
-                    now,
-                    sheet.flight,
-                    ride=not sent,
-                ),
-            )
+            update = self._update(viewer, whole, sheet.raw)
+            self._emit(viewer, session.send(update, now, sheet.flight, ride=not sent))
             sent = True
         if not sent and viewer.allowance > 0 and session.due(now):
-            solid = self.tick - viewer.solid(self.tick, not viewer.owed)
-            head = (self.epoch, self.tick & U32, solid, session.queued & U32, viewer.report)
-            self._emit(viewer, session.send((*head, _NOTHING), now))
+            update = self._update(viewer, not viewer.owed, _NOTHING)
+            self._emit(viewer, session.send(update, now))
+
+    def _update(self, viewer: Viewer, whole: bool, runs: msgspec.Raw) -> tuple[object, ...]:
+        """An `Update`, encodable."""
+        tick = self.tick
+        return (
+            self.epoch,
+            tick & U32,
+            tick - viewer.solid(tick, whole),
+            viewer.session.queued & U32,
+            viewer.report,
+            runs,
+        )
 
     def _emit(self, viewer: Viewer, packet: bytes) -> None:
         viewer.allowance -= len(packet)
         viewer.deliver(packet)
 
-    def _own_sheets(self, viewer: Viewer, hood: Hood, runs: list[Run]) -> list[Sheet]:
+    def _own_sheets(self, viewer: Viewer, hood: Hood, runs: Sequence[Run]) -> list[Sheet]:
         """What one viewer gets that does not share: owed values first, then the fresh ones."""
         settled = viewer.known is hood.visible
         own = []

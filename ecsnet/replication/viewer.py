@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Hashable, Iterable, Sequence
-from typing import Protocol
+from typing import Protocol, cast
 
 from ecsnet.replication.packing import Flight, Run, Sheet
 from ecsnet.replication.population import Entity, Population
@@ -41,7 +41,7 @@ class Session(Protocol):
 class Hood:
     """A neighbourhood: cells, what stands in them, and the clients that see exactly these."""
 
-    __slots__ = ("before", "cells", "message", "place", "sheets", "viewers", "visible")
+    __slots__ = ("before", "cells", "message", "place", "runs", "sheets", "viewers", "visible")
 
     def __init__(self, place: Hashable, cells: Iterable[Hashable], population: Population) -> None:
         self.place = place
@@ -50,6 +50,8 @@ class Hood:
         self.visible: set[int] = self.look(population)
         """Network ids; another set object whenever its content changed, so that ``is`` tells
         whether a client knows exactly this."""
+        self.runs: list[Run] = []
+        """The new values in its cells."""
         self.before = self.visible
         """What it showed in the tick before."""
         self.message: bytes | None = None
@@ -125,11 +127,12 @@ class Viewer:
         self.resettle = True
         """Whether what it owns must be looked through again."""
 
-    def refill(self, seconds: float, *, streaming: bool) -> None:
+    def refill(self, seconds: float) -> None:
         """Let the byte bucket run full for some time; half of it is for the stream, if there is
-        one, so that neither starves the other."""
+        one, so that neither starves the other.
+        """
         gain = self.bandwidth * seconds
-        if streaming:
+        if self.session.streaming:
             gain /= 2
             self.stream_allowance = min(self.burst, self.stream_allowance + gain)
         elif self.stream_allowance:
@@ -174,9 +177,9 @@ class Viewer:
             tick: the current tick.
             whole: whether the packet that says so carries all values of ``tick``.
         """
-        oldest = self.session.oldest()
         solid = tick if whole else tick - 1
-        if isinstance(oldest, Flight):
+        oldest = cast("Flight | None", self.session.oldest())
+        if oldest is not None:
             solid = min(solid, oldest.tick - 1)
         if self.owed:
             solid = min(solid, min(self.owed.values()) - 1)

@@ -96,6 +96,8 @@ class UdpServer:
 
     def close(self) -> None:
         """Stop. What was sent before still goes out."""
+        if self._closed:
+            return
         self._closed = True
         if self._reopening is not None:
             self._reopening.cancel()

@@ -28,7 +28,7 @@ from ecsnet.transport.udp import UdpServerSocket
 
 WELCOME: Gate[Welcome] = Gate(Welcome, 4096)
 REGISTRY = Registry()
-PATIENCE = 20.0
+PATIENCE = 10.0
 
 
 class Visitor:
