@@ -170,6 +170,7 @@ class ClientWorld:
         self._player_net = 0
         self._player: int | None = None
         self._ticks: TickClock | None = None
+        self._timed = False  # the clock runs; not before a round trip was measured
         self._outbox = Outbox()
         self._acked_late: list[object] = []
         self._greetings: Gate[Structure[object] | Welcome | SchemaOffer] = Gate(
@@ -324,7 +325,7 @@ class ClientWorld:
             entities = [player, *(entity for entity in sorted(owned) if entity != player)]
             if not types:
                 return entities
-            found = [
+            found: list[tuple[int, tuple[object, ...]]] = [
                 (entity, tuple(esper.component_for_entity(entity, kind) for kind in types))
                 for entity in entities
                 if esper.has_components(entity, *types)
@@ -456,7 +457,7 @@ class ClientWorld:
             self._step(now)
         self._measure(now)
         if self._guard is not None and not self.closed:
-            self._guard.watch()
+            self._guard.watch(self._store)
         return self._take_events()
 
     def close(self) -> None:
@@ -593,8 +594,6 @@ class ClientWorld:
         self._store.passed(number)
         self._player_net = welcome.player
         self._ticks = TickClock(welcome.tick_rate)
-        path = self._session.path
-        self._ticks.start(welcome.tick, self._now, path.rtt, path.jitter)
 
     def _arrive(self) -> None:
         """Say `Connected`, once our own player's entity is there."""
@@ -650,14 +649,19 @@ class ClientWorld:
         """The packet with our commands, when there is something new in it or it is time."""
         ticks, outbox, session = self._ticks, self._outbox, self._session
         assert ticks is not None
+        if not self._timed and session.path.measured:
+            self._timed = True
+            ticks.start(store.tick, now, session.rtt, session.jitter)
         begun = ticks.advance(now)
         if ticks.paused:
             outbox.idle()
         before = outbox.sent
         if self._player is not None:
             outbox.stamp(begun)
+        if outbox.sent == before and now - self._sent_at < _QUIET:
+            return None
         packed = outbox.pack(COMMAND_ROOM)
-        if packed is None or (outbox.sent == before and now - self._sent_at < _QUIET):
+        if packed is None:
             return None
         payload = (store.epoch, packed.number, packed.tick, packed.frames)
         return session.send(payload, now, packed.through)

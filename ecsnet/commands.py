@@ -73,6 +73,7 @@ UNACKED_FRAMES = 512
 """With so many frames unacked a client holds its breath: no new ticks until some are acked."""
 
 _U32 = 0xFFFF_FFFF
+_U31 = 0x7FFF_FFFF
 _FRAME_HEAD = 9  # the most that gap, count and the three array headers take
 _NONE: tuple[Entry, ...] = ()
 
@@ -510,8 +511,11 @@ class Inbox:
             The oldest tick that this packet brought first, for the `SlackMeter`; -1 when it
             brought none.
         """
-        number = widen(number, 32, self._number)
-        tick = widen(tick, 32, next_tick)
+        # Below half their range both are what they look like, and that is nearly always so.
+        if (number | self._number) > _U31:
+            number = widen(number, 32, self._number)
+        if (tick | next_tick) > _U31:
+            tick = widen(tick, 32, next_tick)
         fresh = -1
         held: tuple[Entry, ...] = _NONE
         for frame in frames:

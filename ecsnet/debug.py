@@ -31,7 +31,6 @@ class WriteGuard:
         Raises:
             ReadOnlyError: A replicated component was written. It is put right again.
         """
-        self._store = store
         written = self._view.written(store)
         if written is not None:
             entity, name = written
@@ -39,8 +38,9 @@ class WriteGuard:
                 f"{who} wrote {name} on entity {entity}; only the server may: send a command"
             )
 
-    def watch(self) -> None:
+    def watch(self, store: Store | None) -> None:
         """Check after each processor of the view's world, so that the message can name it."""
+        self._store = store
         with self._world:
             for processor in esper._processors:
                 process = processor.process

@@ -34,6 +34,7 @@ from ecsnet.session.clock import SlackMeter
 from ecsnet.session.connection import TIMEOUT, Connection, Listener, Reason
 from ecsnet.session.session import Session
 from ecsnet.simulation import Join, Recipe, Simulation
+from ecsnet.systems import ReplicationSystem
 from ecsnet.transport.address import Address
 
 __all__ = ["Guest", "Host", "HostStats", "Stage"]
@@ -202,7 +203,7 @@ class Stage:
         self.joining: list[Guest] = []  # come in with the next tick
         self.arriving: list[Guest] = []  # are in, and wait for an update to be welcomed
         self.reporting: list[Guest] = []
-        self.now = now
+        self.replication = ReplicationSystem(replicator, simulation.world, every)
 
     def drop_time(self, now: float) -> None:
         """Skip the ticks that are overdue by more than what is caught up."""
@@ -220,13 +221,6 @@ class Stage:
         self.next_at = next_at
         self.phase = self.next_tick - next_at * self.tick_rate  # to turn seconds into ticks
         self.asleep_at = next_at + self.catch_up + self.dt
-
-    def replicate(self, _dt: float) -> None:
-        """The last system of a tick: sends the world to the guests, when an update is due."""
-        simulation = self.simulation
-        simulation.world.flush_dead()
-        if simulation.tick % self.every == 0:
-            self.replicator.replicate(simulation.tick, self.now)
 
 
 class Host:
@@ -311,7 +305,9 @@ class Host:
         gate = input_gate(self.schema)
         stage = Stage(simulation, replicator, gate, recipe.tick_rate, every, self._catch_up, now)
         simulation.resolve = replicator.entity
-        simulation.add_system(stage.replicate, float("-inf"), "ReplicationSystem", always=True)
+        simulation.add_system(
+            stage.replication.process, float("-inf"), "ReplicationSystem", always=True
+        )
         self.stages.append(stage)
         return stage
 
@@ -482,7 +478,7 @@ class Host:
 
     def _step(self, stage: Stage, now: float) -> None:
         tick = stage.next_tick
-        stage.now = now
+        stage.replication.now = now
         if stage.joining:
             self._seat(stage, tick)
         joins, stage.joins = stage.joins, []

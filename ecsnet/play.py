@@ -23,6 +23,8 @@ logger = logging.getLogger("ecsnet.client")
 
 _OWN: Address = ("127.0.0.1", 0)  # our own client's address: no datagram comes from port 0
 
+_CATCH_UP = 0.25  # seconds: a window's frame may take long
+
 _join_instead: str | None = None
 
 
@@ -39,7 +41,7 @@ class HostedWire:
         self._clock = clock
         self._socket = socket
         self._end, self._far_end = memory_pair()
-        self._host: Host = server.make_host(self._answer, clock())
+        self._host: Host = server.make_host(self._answer, clock(), catch_up=_CATCH_UP)
 
     @property
     def host(self) -> Host:

@@ -6,7 +6,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from perf import size, tick
+from perf import response, size, tick
 from perf.report import PerfError, Report
 
 
@@ -29,9 +29,7 @@ def _report(options: argparse.Namespace, command: str) -> Report:
     if options.benchmark == "response":
         return response.run(command, options.clients, options.runs, options.seconds)
     ticks = max(1, round(options.seconds * tick.RATE))
-    return tick.run(
-        command, options.clients, options.runs, options.warmup, ticks, options.entities
-    )
+    return tick.run(command, options.clients, options.runs, options.warmup, ticks, options.entities)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -1,13 +1,13 @@
 """Clients of ecsnet for the load: the protocol in full, and as little else as possible.
 
-A bot connects through the handshake, greets, acks every packet, answers pings, and sends one packet a turn that holds
-every command that the server has not acked. It uses the framework's own connection and session; it keeps no world and
-does not look at the values that it is sent, which would be the bulk of a real client's work.
+A bot connects through the handshake, greets, acks every packet, answers pings, and sends one
+packet a turn that holds every command that the server has not acked. It uses the framework's own
+connection and session; it keeps no world and does not look at the values that it is sent, which
+would be the bulk of a real client's work.
 """
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from multiprocessing.connection import Connection as Pipe
 
@@ -23,6 +23,7 @@ from perf.children import Ready
 from perf.game import Steer, schema
 from perf.load import count
 from perf.probes import Pinger
+from perf.report import PerfError
 from perf.swarm import Swarm
 
 U32 = 0xFFFF_FFFF
@@ -31,6 +32,8 @@ OFF_TICKS = 3
 MOST_FRAMES = 60
 LOOK_SECONDS = 0.01
 NEVER = 1e9
+JOINING = 32
+DIAL_SECONDS = 30.0
 
 _welcome_gate: Gate[Welcome] = Gate(Welcome, 256)
 head_gate: Gate[tuple[int, int, int, int, msgspec.Raw, msgspec.Raw]] = Gate(
@@ -111,11 +114,11 @@ class CountedPath(PathEstimate):
 class PlayerBot(Pinger):
     """One client: dials, says hello, then plays."""
 
-    def __init__(self, number: int, crowd: Crowd, now: float) -> None:
-        """The client is number ``number`` of ``crowd`` and starts to dial at ``now``."""
+    def __init__(self, number: int, crowd: Crowd) -> None:
+        """The client is number ``number`` of ``crowd``, counted from 0."""
         self.crowd = crowd
         self.number = number
-        self.dial = Dial(number.to_bytes(8, "little"), now, timeout=60)
+        self.dial: Dial | None = None
         self.connection: Connection | None = None
         self.path = CountedPath(1 / crowd.rate)
         self.session = Session(
@@ -134,7 +137,7 @@ class PlayerBot(Pinger):
     def turn(self, now: float) -> Sequence[bytes]:
         connection, session = self.connection, self.session
         if connection is None:
-            return self.dial.poll(now)
+            return self._dial(now)
         session.lost(now)
         if self.epoch is None:
             return (connection.seal(session.send(None, now)),)
@@ -167,6 +170,8 @@ class PlayerBot(Pinger):
         packet = connection.open(datagram, now)
         received = None if packet is None else self.session.receive(packet, now)
         if received is None:
+            if connection.reason is not None:
+                raise PerfError(f"the server disconnected bot {self.number}: {connection.reason}")
             return ()
         for through in received.acked:
             if isinstance(through, int) and through > self.acked:
@@ -183,7 +188,19 @@ class PlayerBot(Pinger):
         assert self.connection is not None
         return self.connection.seal(self.session.ping(now))
 
+    def _dial(self, now: float) -> Sequence[bytes]:
+        if self.dial is None:
+            # Not all at once: a burst of joins is another benchmark.
+            if self.number >= self.crowd.welcomed + JOINING:
+                return ()
+            self.dial = Dial(self.number.to_bytes(8, "little"), now, timeout=DIAL_SECONDS)
+        if self.dial.refused is not None:
+            raise PerfError(f"the server refused bot {self.number}: {self.dial.refused}")
+        return self.dial.poll(now)
+
     def _dialled(self, datagram: bytes, now: float) -> Sequence[bytes]:
+        if self.dial is None:
+            return ()
         self.dial.receive(datagram, now)
         self.connection = self.dial.connection
         if self.connection is None:
@@ -202,9 +219,8 @@ class PlayerBot(Pinger):
 
 
 def joined(port: int, clients: int, crowd: Crowd, rate: float) -> Swarm:
-    """Returns a swarm of ``clients`` bots that take ``rate`` turns a second, once all of them are in."""
-    now = time.perf_counter()
-    swarm = Swarm([PlayerBot(number, crowd, now) for number in range(clients)], rate, port)
+    """Returns a swarm of ``clients`` bots with ``rate`` turns a second, once all are in."""
+    swarm = Swarm([PlayerBot(number, crowd) for number in range(clients)], rate, port)
     while crowd.welcomed < clients:
         swarm.step()
     return swarm

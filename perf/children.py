@@ -1,4 +1,4 @@
-"""Child processes: started fresh, pinned to a core, spoken to through a pipe of small dataclasses."""
+"""Child processes: started fresh, pinned to a core, spoken to through a pipe."""
 
 from __future__ import annotations
 
@@ -116,13 +116,14 @@ class Child:
 
 
 class Meter:
-    """Measures the process it lives in over whole ticks: call ``tick`` at the same place in each of them.
+    """Measures the process it lives in over whole ticks.
 
-    It tells the parent ``Begun`` after the warm-up and ``Measured`` at the end, then does nothing.
+    Call ``tick`` at the same place in each of them. It tells the parent ``Begun`` after the
+    warm-up and ``Measured`` at the end, then does nothing.
     """
 
     def __init__(self, connection: Connection, rate: float, warmup: int, ticks: int) -> None:
-        """``warmup`` ticks go by unmeasured, then ``ticks`` of them, at ``rate`` a second, are measured."""
+        """``warmup`` ticks go by, then ``ticks`` of them, at ``rate`` a second, are measured."""
         self.connection = connection
         self.rate = rate
         self.warmup = warmup
@@ -146,14 +147,12 @@ class Meter:
             cpu, wall = time.process_time() - self.cpu, now - self.wall
             displaced = resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw - self.displaced
             missed = max(0, round(wall * self.rate) - self.ticks)
-            self.connection.send(
-                Measured(cpu, wall, self.ticks, missed, self.longest, displaced)
-            )
+            self.connection.send(Measured(cpu, wall, self.ticks, missed, self.longest, displaced))
         self.count += 1
 
 
 def cores() -> tuple[int, int]:
-    """Returns the server's core and the load's; they are one and the same on a machine that has only one."""
+    """Returns the server's core and the load's: the same one where there is only one."""
     usable = sorted(os.sched_getaffinity(0))
     return usable[0], usable[-1]
 

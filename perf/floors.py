@@ -92,7 +92,7 @@ def every(loop: asyncio.AbstractEventLoop, period: float, tick: Callable[[], Non
 
 
 class SameTraffic(asyncio.DatagramProtocol):
-    """Receives what the clients send and sends each tick datagrams of the sizes that ecsnet sent."""
+    """Takes what the clients send, and sends each tick what ecsnet sent, by size."""
 
     PLANNED_TICKS = 64
 

@@ -9,11 +9,9 @@ from typing import Annotated
 
 import esper
 
+import ecsnet as net
 from ecsnet.components import Player, Position
-from ecsnet.replication.interest import Grid
-from ecsnet.schema import Between, Schema, command, current_registry, replicated
-from ecsnet.server import ServerWorld
-from ecsnet.simulation import commands, tick
+from ecsnet.schema import Schema, current_registry
 from perf.children import Meter, Ready
 
 WORLD = 4095.0
@@ -23,29 +21,29 @@ HURT_SHARE = 50
 SPEED = 30.0
 
 
-@replicated
+@net.replicated
 class Health:
     """How much something can take."""
 
     points: int = 100
 
 
-@replicated
+@net.replicated
 class Pressed:
     """The number of a player's last press."""
 
     number: int = 0
 
 
-@command(hold=True)
+@net.command(hold=True)
 class Steer:
     """Where a player goes."""
 
-    dx: Annotated[int, Between(-1, 1)] = 0
-    dy: Annotated[int, Between(-1, 1)] = 0
+    dx: Annotated[int, net.Between(-1, 1)] = 0
+    dy: Annotated[int, net.Between(-1, 1)] = 0
 
 
-@command
+@net.command
 class Press:
     """Asks for an effect that can be seen."""
 
@@ -76,13 +74,13 @@ def serve_crowd(
 ) -> None:
     """Child: the game of ``tick``: a crowd on a plain, of which a tenth moves each tick.
 
-    The players are among the ``entities``. A fifth of those that move also loses health. About 50 entities are in
-    sight of each player, about two of them cross into another cell each tick.
+    The players are among the ``entities``. A fifth of those that move also loses health. Each
+    player sees about 50 entities; about two of all cross into another cell each tick.
     """
     meter = Meter(connection, rate, warmup, ticks)
     dice = random.Random(1)
-    interest = Grid(Position, CELL)
-    server = ServerWorld(tick_rate=rate, max_clients=clients, interest=interest)
+    interest = net.Grid(Position, CELL)
+    server = net.ServerWorld(tick_rate=rate, max_clients=clients, interest=interest)
 
     def place(entity: int) -> None:
         esper.add_component(entity, Position(dice.uniform(0, WORLD), dice.uniform(0, WORLD)))
@@ -100,28 +98,28 @@ def serve_crowd(
         place(player)
 
     @server.system(priority=100)
-    def measure(dt: float) -> None:
+    def measure(_dt: float) -> None:
         if len(esper.get_component(Player)) == clients:
             meter.tick()
 
     @server.system(priority=20)
-    def steer(dt: float) -> None:
-        for player, given in commands(Steer):
+    def steer(_dt: float) -> None:
+        for player, command in net.commands(Steer):
             heading = esper.component_for_entity(player, Heading)
-            heading.dx, heading.dy = given.dx, given.dy
+            heading.dx, heading.dy = command.dx, command.dy
 
     @server.system(priority=10)
     def move(dt: float) -> None:
         step = SPEED * dt * SHARE
-        turn = tick() % SHARE
+        turn = net.tick() % SHARE
         for entity, (position, heading) in esper.get_components(Position, Heading):
             if entity % SHARE == turn:
                 position.x = (position.x + heading.dx * step) % WORLD
                 position.y = (position.y + heading.dy * step) % WORLD
 
     @server.system(priority=5)
-    def hurt(dt: float) -> None:
-        turn = tick() % HURT_SHARE
+    def hurt(_dt: float) -> None:
+        turn = net.tick() % HURT_SHARE
         for entity, health in esper.get_component(Health):
             if entity % HURT_SHARE == turn:
                 health.points = (health.points - 1) % 100
@@ -131,7 +129,7 @@ def serve_crowd(
 
 def serve_arena(connection: Connection, port: int, clients: int, rate: float) -> None:
     """Child: the game of ``response``: everybody moves in every tick, and everybody sees it."""
-    server = ServerWorld(tick_rate=rate, max_clients=clients)
+    server = net.ServerWorld(tick_rate=rate, max_clients=clients)
 
     @server.on_start
     def start() -> None:
@@ -143,15 +141,15 @@ def serve_arena(connection: Connection, port: int, clients: int, rate: float) ->
         esper.add_component(player, Pressed())
 
     @server.system(priority=20)
-    def press(dt: float) -> None:
-        for player, given in commands(Press):
-            esper.component_for_entity(player, Pressed).number = given.number
+    def press(_dt: float) -> None:
+        for player, command in net.commands(Press):
+            esper.component_for_entity(player, Pressed).number = command.number
 
     @server.system(priority=10)
     def move(dt: float) -> None:
-        for player, given in commands(Steer):
+        for player, command in net.commands(Steer):
             position = esper.component_for_entity(player, Position)
-            position.x = (position.x + given.dx * 200 * dt) % WORLD
-            position.y = (position.y + given.dy * 200 * dt) % WORLD
+            position.x = (position.x + command.dx * 200 * dt) % WORLD
+            position.y = (position.y + command.dy * 200 * dt) % WORLD
 
     server.run("127.0.0.1", port)

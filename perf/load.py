@@ -42,8 +42,7 @@ def blind(connection: Connection, port: int, rate: float, traffic: Traffic) -> N
     turns = sent / traffic.clients / traffic.ticks * rate
     sizes = spread(traffic.up, traffic.clients * PLANNED_TURNS, seed=2)
     bots = [
-        Blind(sizes[start : start + PLANNED_TURNS])
-        for start in range(0, len(sizes), PLANNED_TURNS)
+        Blind(sizes[start : start + PLANNED_TURNS]) for start in range(0, len(sizes), PLANNED_TURNS)
     ]
     connection.send(Ready())
     count(connection, Swarm(bots, turns, port))

@@ -60,10 +60,10 @@ class EchoPinger(Pinger):
 
 
 def ping_times(swarm: Swarm, rate: float, seconds: float) -> Times:
-    """Has each pinger of the swarm ping ``rate`` times a second, one after the other, and spins until each answer is there.
+    """Has each pinger of the swarm ping ``rate`` times a second, one after the other.
 
-    In between the swarm goes on; while a ping is under way nothing but its socket is looked at, so what is measured is
-    the server and the kernel, not the queue of this process.
+    In between the swarm goes on; while a ping is under way nothing but its socket is looked at,
+    without pause, so what is measured is the server and the kernel, not the queue of this process.
     """
     pingers = [
         (bot, sock)
@@ -109,7 +109,7 @@ class Probe(ABC):
 
     @abstractmethod
     def poll(self) -> bool:
-        """Does what a client does all the time; returns whether the last command's effect is to be seen."""
+        """Does what a client does all the time; returns whether the effect is to be seen."""
 
 
 class EchoProbe(Probe):

@@ -12,7 +12,7 @@ import msgspec
 
 
 class PerfError(Exception):
-    """A benchmark could not be run to its end: a child died, or something did not happen in time."""
+    """A benchmark could not be run to its end."""
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,7 @@ class Report:
 
 
 def describe_machine() -> dict[str, str]:
-    """Returns what an absolute figure depends on: interpreter, kernel, cores, and how busy they were."""
+    """Returns what an absolute figure depends on, with the load before the run."""
     return {
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.release()}",

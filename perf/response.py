@@ -1,10 +1,11 @@
 """``perf response``: how long an answer takes, beside uvloop servers that do nothing but answer.
 
-Two questions, asked with 2 to 128 clients of a game in which everybody moves and everybody sees it. *Ping* is the
-session's own ping, asked 64 times a second by each client, beside a bare echo that gets the same number of pings and
-nothing else. *Effect* is the time from ``client.send`` to the moment at which a client that polls without pause sees
-the component change, beside a server that answers everything at its next 60 Hz tick; that takes half a tick on
-average, and no server that simulates in ticks can take less.
+Two questions, asked with 2 to 128 clients of a game in which everybody moves and everybody sees
+it. *Ping* is the session's own ping, asked 64 times a second by each client, beside a bare echo
+that gets the same number of pings and nothing else. *Effect* is the time from ``client.send`` to
+the moment at which a client that polls without pause sees the component change, beside a server
+that answers everything at its next 60 Hz tick; that takes half a tick on average, and no server
+that simulates in ticks can take less.
 """
 
 from __future__ import annotations
@@ -88,7 +89,8 @@ def run(command: str, clients: Sequence[int], runs: int, seconds: float) -> Repo
             pings[count].append((_mean(session_pings, count, seconds), ping))
             effects[count].append((_mean(world_effects, count, seconds), effect))
             print(
-                f"run {index + 1} of {runs}, {count} clients: ping {_beside(pings[count][-1], 1e6)} us, "
+                f"run {index + 1} of {runs}, {count} clients: "
+                f"ping {_beside(pings[count][-1], 1e6)} us, "
                 f"effect {_beside(effects[count][-1], 1e3)} ms",
                 file=sys.stderr,
             )

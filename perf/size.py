@@ -1,8 +1,9 @@
 """``perf size``: what a moved entity takes on the wire, counted in the datagrams of a host.
 
-A world of 1,000 entities, of which 50 are somewhere else each tick, and a client that sees all of them and acks
-everything. The *body* is the runs of an update: ids, component numbers, values and the arrays around them. All else in
-a datagram is *headers*: the update's, the packet's and the envelope's.
+A world of 1,000 entities, of which 50 are somewhere else each tick, and a client that sees all of
+them and acks everything. The *body* is the runs of an update: ids, component numbers, values and
+the arrays around them. All else in a datagram is *headers*: the update's, the packet's and the
+envelope's.
 """
 
 from __future__ import annotations
@@ -105,7 +106,7 @@ def _counted(registry: Registry, point: Callable[[float, float], object], seed: 
     host = Host(schema, lambda data, _: sent.append(data), random=dice.randbytes)
     host.add_simulation(_recipe(point, dice), 0.0, seed=seed)
     crowd = Crowd(schema, Steer, RATE)
-    bot = PlayerBot(0, crowd, 0.0)
+    bot = PlayerBot(0, crowd)
     moved = body = headers = datagrams = 0
     for number in range(SETTLE_TICKS + TICKS):
         now = number / RATE
@@ -164,7 +165,9 @@ def _rows(name: str, sizes: Sequence[Size]) -> list[Row]:
     return [
         single(f"body, {name}", "bytes an entity", [size.body / size.moved for size in sizes]),
         single(
-            f"headers, {name}", "bytes a datagram", [size.headers / size.datagrams for size in sizes]
+            f"headers, {name}",
+            "bytes a datagram",
+            [size.headers / size.datagrams for size in sizes],
         ),
         single(
             f"datagrams, {name}",

@@ -1,7 +1,8 @@
-"""``perf tick``: the server's CPU per client and tick, beside a uvloop server that only moves the same datagrams.
+"""``perf tick``: the server's CPU per client and tick, beside one that only moves datagrams.
 
-The server has core one, the clients have core two. Each pair of runs is ecsnet first, then the floor with the datagram
-sizes and rates, both ways, that were counted during the measured ticks of the ecsnet run.
+The server has core one, the clients have core two. Each pair of runs is ecsnet first, then the
+floor with the datagram sizes and rates, both ways, that were counted during the measured ticks of
+the ecsnet run.
 """
 
 from __future__ import annotations
@@ -70,7 +71,9 @@ def one_pair(clients: int, warmup: int, ticks: int, entities: int) -> Pair:
     server_core, load_core = cores()
     port = free_port()
     with (
-        Child(game.serve_crowd, server_core, port, clients, entities, RATE, warmup, ticks) as server,
+        Child(
+            game.serve_crowd, server_core, port, clients, entities, RATE, warmup, ticks
+        ) as server,
         Child(players, load_core, port, clients, RATE) as load,
     ):
         server.expect(Ready, JOIN_SECONDS)

@@ -7,5 +7,6 @@ if __name__ != "ecsnet.systems":  # a second name would make two of every class 
 
 from ecsnet.systems.collision import CollisionSystem
 from ecsnet.systems.movement import MovementSystem
+from ecsnet.systems.replication import ReplicationSystem
 
-__all__ = ["CollisionSystem", "MovementSystem"]
+__all__ = ["CollisionSystem", "MovementSystem", "ReplicationSystem"]

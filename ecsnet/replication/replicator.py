@@ -87,7 +87,7 @@ class Replicator:
         bandwidth: float = BANDWIDTH,
     ) -> Viewer:
         """A client that from now on is told of the world; ``player`` is its player entity."""
-        viewer = Viewer(player, session, deliver, bandwidth)
+        viewer = Viewer(player, session, deliver, bandwidth, self._interval)
         self.population.set_player(player, True)
         self.viewers.append(viewer)
         return viewer
@@ -464,18 +464,24 @@ class Replicator:
             now: seconds.
         """
         session = viewer.session
-        lost = session.lost(now)
-        if lost:
-            for flight in lost:
-                viewer.lose(cast(Flight, flight), self.population)
-        viewer.refill(self._interval)
+        for flight in session.lost(now):
+            viewer.lose(cast(Flight, flight), self.population)
+        viewer.allowance += viewer.gain
+        if viewer.allowance > viewer.burst:
+            viewer.allowance = viewer.burst
         ready = hood.sheets
         if viewer.owed or not shared:
             ready = self._own_sheets(viewer, hood, runs)
-        if session.backlog:
-            for packet in session.stream(now, int(viewer.stream_allowance)):
-                viewer.stream_allowance -= len(packet)
-                viewer.deliver(packet)
+        backlog = session.backlog
+        if len(ready) == 1 and not backlog and viewer.allowance > 0:
+            # As it is for most viewers in most ticks.
+            sheet = ready[0]
+            packet = session.send(self._update(viewer, True, sheet.raw), now, sheet.flight)
+            viewer.allowance -= len(packet)
+            viewer.deliver(packet)
+            return
+        if backlog:
+            self._stream(viewer, now)
         whole = len(ready) == 1
         sent = False
         for sheet in ready:
@@ -484,7 +490,7 @@ class Replicator:
                     nets = [net for net in run.nets if net in viewer.known]
                     viewer.owe(nets, run.cids, self.tick)
                 continue
-            if not sent and session.backlog and session.room() < sheet.size + _HEAD_BYTES:
+            if not sent and backlog and session.room() < sheet.size + _HEAD_BYTES:
                 self._emit(viewer, session.send(None, now))  # with what rides, by itself
                 sent = True
             update = self._update(viewer, whole, sheet.raw)
@@ -494,13 +500,24 @@ class Replicator:
             update = self._update(viewer, not viewer.owed, _NOTHING)
             self._emit(viewer, session.send(update, now))
 
+    def _stream(self, viewer: Viewer, now: float) -> None:
+        """Send of what is too large to ride. Half of the bandwidth is for it while there is
+        some, so that neither starves the other.
+        """
+        session = viewer.session
+        if session.streaming:
+            viewer.allowance -= viewer.gain / 2
+            viewer.stream_allowance = min(viewer.burst, viewer.stream_allowance + viewer.gain / 2)
+            for packet in session.stream(now, int(viewer.stream_allowance)):
+                viewer.stream_allowance -= len(packet)
+                viewer.deliver(packet)
+
     def _update(self, viewer: Viewer, whole: bool, runs: msgspec.Raw) -> tuple[object, ...]:
-        """An `Update`, encodable."""
-        tick = self.tick
+        """An `Update`, encodable; ``whole`` as for `Viewer.unsolid`."""
         return (
             self.epoch,
-            tick & U32,
-            tick - viewer.solid(tick, whole),
+            self.tick & U32,
+            viewer.unsolid(self.tick, whole),
             viewer.session.queued & U32,
             viewer.report,
             runs,

@@ -72,16 +72,17 @@ class Viewer:
         session: numbers, acknowledges and carries the packets.
         deliver: sends one packet of the session to the client.
         bandwidth: the most that it is sent, in bytes per second.
+        interval: seconds from one update to the next.
     """
 
     __slots__ = (
         "allowance",
-        "bandwidth",
         "big",
         "burst",
         "centre",
         "deliver",
         "extra",
+        "gain",
         "hood",
         "known",
         "known_private",
@@ -96,12 +97,18 @@ class Viewer:
     )
 
     def __init__(
-        self, player: int, session: Session, deliver: Callable[[bytes], None], bandwidth: float
+        self,
+        player: int,
+        session: Session,
+        deliver: Callable[[bytes], None],
+        bandwidth: float,
+        interval: float,
     ) -> None:
         self.player = player
         self.session = session
         self.deliver = deliver
-        self.bandwidth = bandwidth
+        self.gain = bandwidth * interval
+        """Bytes by which the bucket below fills from one update to the next."""
         self.burst = max(bandwidth * BURST_SECONDS, 2 * MAX_PACKET)
         self.allowance = self.burst
         """Bytes that may be sent now; a large packet may overdraw it once."""
@@ -126,19 +133,6 @@ class Viewer:
         """Entities larger than a datagram: the message that carries their latest version."""
         self.resettle = True
         """Whether what it owns must be looked through again."""
-
-    def refill(self, seconds: float) -> None:
-        """Let the byte bucket run full for some time; half of it is for the stream, if there is
-        one, so that neither starves the other.
-        """
-        gain = self.bandwidth * seconds
-        if self.session.streaming:
-            gain /= 2
-            self.stream_allowance = min(self.burst, self.stream_allowance + gain)
-        elif self.stream_allowance:
-            gain += self.stream_allowance
-            self.stream_allowance = 0.0
-        self.allowance = min(self.burst, self.allowance + gain)
 
     def owe(self, nets: Iterable[int], cids: Iterable[int], tick: int) -> None:
         """Values that were not sent."""
@@ -170,20 +164,20 @@ class Viewer:
             return 0
         return entity.public | (entity.private & self.known_private.get(net, 0))
 
-    def solid(self, tick: int, whole: bool) -> int:
-        """The tick up to which nothing is owed or unacknowledged.
+    def unsolid(self, tick: int, whole: bool) -> int:
+        """How many ticks ago the client was last owed nothing, with nothing unacknowledged.
 
         Args:
             tick: the current tick.
             whole: whether the packet that says so carries all values of ``tick``.
         """
-        solid = tick if whole else tick - 1
+        lag = 0 if whole else 1
         oldest = cast("Flight | None", self.session.oldest())
-        if oldest is not None:
-            solid = min(solid, oldest.tick - 1)
+        if oldest is not None and oldest.tick <= tick - lag:
+            lag = tick - oldest.tick + 1
         if self.owed:
-            solid = min(solid, min(self.owed.values()) - 1)
-        return solid
+            lag = max(lag, tick - min(self.owed.values()) + 1)
+        return lag
 
     def take_owed(self, population: Population, room: int) -> list[tuple[int, int]]:
         """Take the oldest owed values for about ``room`` bytes out of the set.

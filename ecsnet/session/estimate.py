@@ -100,7 +100,8 @@ class PathEstimate:
             self._lost /= 2
 
     def _weigh(self, acks: float) -> float:
-        patience = self.rtt + 4 * self.jitter
+        # The first ping may be lost: until there is a pong the acks alone must do.
+        patience = self.rtt + 4 * self.jitter if self.measured else 0.0
         if acks > patience:
             patience = acks
         patience += self.peer_interval

@@ -164,6 +164,7 @@ class Session:
         "_missing",
         "_number",
         "_out",
+        "_overdue_at",
         "_packet_burst",
         "_packet_level",
         "_packet_rate",
@@ -218,6 +219,7 @@ class Session:
         self._flight: dict[int, _Sent] = {}
         self._carriers: dict[int, _Sent] = {}
         self._gone: dict[int, _Sent] = {}
+        self._overdue_at = 0.0  # nothing is given up before
         self._heard = first  # the newest packet that the peer is known to have
         self._holes = 0  # bit i: packet heard - i is not known to have arrived
 
@@ -539,17 +541,27 @@ class Session:
             Their records, oldest first. Each record comes once in ``acked`` or here; one
             that came here may come once more, in ``late``.
         """
+        if now < self._overdue_at:
+            return ()
         records: list[object] | None = None
-        cutoff = now - self.path.patience
+        patience = self.path.patience
+        # When to look again: soon, because patience may shrink; sooner for what is in flight.
+        overdue_at = now + min(patience, _NUDGE)
         for flight in (self._flight, self._carriers):
             for sent in flight.values():
-                if sent[0] < cutoff:
-                    records = self._give_up(flight, cutoff, now, records)
+                if sent[0] < now - patience:
+                    records = self._give_up(flight, now - patience, now, records)
+                break
+            for sent in flight.values():
+                overdue_at = min(overdue_at, sent[0] + patience)
                 break
         gone = self._gone
-        if gone:
-            while (number := next(iter(gone), None)) is not None and gone[number][0] <= now:
-                del gone[number]
+        while (number := next(iter(gone), None)) is not None:
+            if gone[number][0] > now:
+                overdue_at = min(overdue_at, gone[number][0])
+                break
+            del gone[number]
+        self._overdue_at = overdue_at
         return records or ()
 
     def _give_up(

@@ -11,7 +11,7 @@ from typing import TypeAlias
 
 from ecsnet.errors import AddressInUseError, UsageError
 
-__all__ = ["Address", "answerable", "bind_udp"]
+__all__ = ["Address", "answerable", "bind_udp", "check_port"]
 
 Address: TypeAlias = tuple[str, int] | tuple[str, int, int, int]
 """(host, port) for IPv4, (host, port, flow info, scope id) for IPv6."""
@@ -54,6 +54,12 @@ def _unicast(host: str) -> bool:
     )
 
 
+def check_port(port: int, *, lowest: int = 1) -> None:
+    """Raise ``UsageError`` for a number that is no port; the system would cut off its top."""
+    if not lowest <= port <= 65535:
+        raise UsageError(f"port {port} is not between {lowest} and 65535")
+
+
 def bind_udp(host: str, port: int) -> socket.socket:
     """Return a non-blocking UDP socket bound to an address of this machine.
 
@@ -64,8 +70,9 @@ def bind_udp(host: str, port: int) -> socket.socket:
 
     Raises:
         AddressInUseError: Another socket has the port.
-        UsageError: The address is not one of this machine's, or not allowed.
+        UsageError: There is no such port, or the address is not one of this machine's.
     """
+    check_port(port, lowest=0)
     try:
         found = socket.getaddrinfo(host or "0.0.0.0", port, type=socket.SOCK_DGRAM)
     except (OSError, UnicodeError, OverflowError) as error:

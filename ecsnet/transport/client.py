@@ -6,7 +6,7 @@ import socket
 import threading
 from collections.abc import Callable, Iterator, Sequence
 
-from ecsnet.transport.address import Address
+from ecsnet.transport.address import Address, check_port
 
 __all__ = ["Resolver", "UdpClientSocket"]
 
@@ -37,11 +37,15 @@ class Resolver:
         port: The port.
         lookup: What looks up; raises ``OSError`` when there is no such name.
 
+    Raises:
+        UsageError: There is no such port.
+
     Attributes:
         error: Why the name could not be looked up; None while it may still be.
     """
 
     def __init__(self, host: str, port: int, *, lookup: Lookup = _look_up) -> None:
+        check_port(port)
         self.error: str | None = None
         self._addresses: list[Address] | None = None
         self._host = host = _ANYWHERE.get(host, host)

@@ -31,7 +31,7 @@ class MemoryEnd:
         if len(peer._waiting) >= _CAPACITY:
             peer.overflowed += 1
         else:
-            peer._waiting.append(bytes(data))
+            peer._waiting.append(data)
 
     def receive(self, budget: int = 1000) -> Iterator[bytes]:
         """Yield the datagrams that wait, at most ``budget``."""

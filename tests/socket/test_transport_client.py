@@ -3,10 +3,12 @@ from __future__ import annotations
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from typing import TypeVar
 
 import pytest
 
+from ecsnet.errors import UsageError
 from ecsnet.transport.address import Address
 from ecsnet.transport.client import Resolver, UdpClientSocket, _look_up
 from ecsnet.transport.udp import UdpServerSocket
@@ -18,6 +20,14 @@ def until(condition: Callable[[], object]) -> None:
             return
         time.sleep(0.001)
     raise AssertionError("it did not come to pass")
+
+
+T = TypeVar("T")
+
+
+def more(into: list[T], come: Iterable[T]) -> bool:
+    into.extend(come)
+    return True
 
 
 def serve() -> UdpServerSocket:
@@ -45,7 +55,7 @@ def test_datagrams_go_to_the_server_and_come_from_it_only() -> None:
     client.send(b"hello")
     until(lambda: echo(server))
     got: list[bytes] = []
-    until(lambda: got.extend(client.receive()) or got)
+    until(lambda: more(got, client.receive()) and got)
     assert got == [b"echo hello"]
     assert client.address is None
     client.pin()
@@ -58,7 +68,7 @@ def test_datagrams_go_to_the_server_and_come_from_it_only() -> None:
     client.send(b"again")
     until(lambda: echo(server))
     got.clear()
-    until(lambda: got.extend(client.receive()) or got)
+    until(lambda: more(got, client.receive()) and got)
     assert got == [b"echo again"]
     client.close()
     client.send(b"x")
@@ -76,7 +86,7 @@ def test_addresses_are_tried_in_turn_and_the_one_that_answers_is_kept() -> None:
     for _ in range(6):
         client.send(b"anybody?")
     until(lambda: echo(server))
-    until(lambda: answers.extend(client.receive()) or answers)
+    until(lambda: more(answers, client.receive()) and answers)
     assert set(answers) == {b"echo anybody?"}
     client.pin()
     assert client.address == server.address
@@ -113,14 +123,14 @@ def test_a_budget_bounds_one_poll() -> None:
     server = serve()
     client = UdpClientSocket([server.address])
     client.send(b"x")
-    source = []
-    until(lambda: source.extend(server.receive()) or source)
+    source: list[tuple[bytes, Address]] = []
+    until(lambda: more(source, server.receive()) and source)
     for n in range(100):
         server.sendto(b"%d" % n, source[0][1])
     got: list[bytes] = []
-    until(lambda: got.extend(client.receive(7)) or len(got) >= 7)
+    until(lambda: more(got, client.receive(7)) and len(got) >= 7)
     assert len(got) == 7
-    until(lambda: got.extend(client.receive()) or len(got) == 100)
+    until(lambda: more(got, client.receive()) and len(got) == 100)
     assert got == [b"%d" % n for n in range(100)]
     client.close()
     server.close()
@@ -130,7 +140,7 @@ def test_resets_are_swallowed_and_families_that_are_missing_skipped(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     class Scripted(socket.socket):
-        script = [
+        script: list[OSError | tuple[bytes, Address]] = [
             ConnectionRefusedError(),
             (b"stranger", ("127.0.0.9", 1)),
             (b"data", ("127.0.0.1", 1)),
@@ -142,7 +152,7 @@ def test_resets_are_swallowed_and_families_that_are_missing_skipped(
                 raise OSError("no IPv6 here")
             super().__init__(socket.AF_INET, socket.SOCK_DGRAM)
 
-        def recvfrom(self, *args: object) -> tuple[bytes, Address]:  # type: ignore[override]
+        def recvfrom(self, *args: object) -> tuple[bytes, Address]:
             step = self.script.pop(0)
             if isinstance(step, OSError):
                 raise step
@@ -173,6 +183,12 @@ def test_digits_need_no_thread(host: str, address: Address) -> None:
     before = threading.active_count()
     assert Resolver(host, 7777).poll() == [address]
     assert threading.active_count() == before
+
+
+def test_a_port_that_is_none_is_misuse() -> None:
+    for port in (0, 65536, -1):
+        with pytest.raises(UsageError, match=f"port {port} is not between 1 and 65535"):
+            Resolver("127.0.0.1", port)
 
 
 def test_a_name_is_looked_up_without_waiting() -> None:

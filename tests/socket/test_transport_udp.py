@@ -11,6 +11,7 @@ import pytest
 
 from ecsnet.errors import AddressInUseError, UsageError
 from ecsnet.transport import address as address_module
+from ecsnet.transport import udp as udp_module
 from ecsnet.transport.address import Address, bind_udp
 from ecsnet.transport.udp import UdpServer, UdpServerSocket
 
@@ -132,9 +133,7 @@ def test_a_datagram_from_port_0_harms_nobody(loop: Loop) -> None:
 
 
 @loops
-def test_a_handler_that_raises_is_logged_once(
-    loop: Loop, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_handler_that_raises_is_logged_once(loop: Loop, caplog: pytest.LogCaptureFixture) -> None:
     async def work() -> None:
         def handle(data: bytes, source: Address) -> None:
             raise RuntimeError("bug")
@@ -192,19 +191,23 @@ def test_an_endpoint_that_ends_by_itself_comes_back(
 
 
 @loops
-def test_closing_while_it_cannot_come_back(loop: Loop, caplog: pytest.LogCaptureFixture) -> None:
+def test_closing_while_it_cannot_come_back(
+    loop: Loop, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async def work() -> None:
         server = await UdpServer.start("127.0.0.1", 0, lambda *_: None)
+
+        def taken(host: str, port: int) -> socket.socket:
+            raise AddressInUseError("taken")
+
+        monkeypatch.setattr(udp_module, "bind_udp", taken)
         transport = server._transport
         assert transport is not None
         transport.abort()
-        await until(lambda: server._transport is None)
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as thief:
-            thief.bind(server.address)
-            await until(lambda: "trying again" in caplog.text)
-            server.sendto(b"x", ("127.0.0.1", 9))
-            server.close()
-            await server.wait_closed()
+        await until(lambda: "trying again" in caplog.text)
+        server.sendto(b"x", ("127.0.0.1", 9))
+        server.close()
+        await server.wait_closed()
 
     with caplog.at_level(logging.WARNING):
         run(loop, work)
@@ -212,10 +215,10 @@ def test_closing_while_it_cannot_come_back(loop: Loop, caplog: pytest.LogCapture
 
 @pytest.mark.parametrize(
     ("host", "port"),
-    [("192.0.2.1", 0), ("no-such-host.invalid", 0), ("127.0.0.1", 70_000), ("x" * 300, 1)],
+    [("192.0.2.1", 0), ("no-such-host.invalid", 0), ("x" * 300, 1), ("127.0.0.1", 70_000)],
 )
 def test_an_address_that_is_not_ours_is_one_clear_line(host: str, port: int) -> None:
-    with pytest.raises(UsageError, match="cannot serve on") as caught:
+    with pytest.raises(UsageError, match=r"cannot serve on|port 70000 is not between 0") as caught:
         bind_udp(host, port)
     assert not isinstance(caught.value, AddressInUseError)
     assert "\n" not in str(caught.value)
@@ -285,7 +288,7 @@ def test_a_plain_socket_is_polled_and_never_blocks() -> None:
         for n in range(10):
             client.sendto(b"%d" % n, server.address)
         first = wait_for(server)
-        rest = []
+        rest: list[tuple[bytes, Address]] = []
         while len(rest) < 9:
             rest += list(server.receive(4))
         assert [first[0], *(data for data, _ in rest)] == [b"%d" % n for n in range(10)]

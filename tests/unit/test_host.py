@@ -134,14 +134,14 @@ class Network:
         self.host.tick(self.now)
         self.at(max(0.001, self.host.next_tick_at - self.now), self.tick)
 
-    def client(self, name: str = "Ann", *, port: int | None = None, **options: object) -> Client:
+    def client(self, name: str = "Ann", *, port: int = 0, **options: object) -> Client:
         address = ("10.0.0.1", port or 1000 + len(self.clients))
         client = Client(self, name, address, **options)  # type: ignore[arg-type]
         self.clients[address] = client
         return client
 
     def joined(self, count: int, **options: object) -> list[Client]:
-        clients = [self.client(f"Player {n}", **options) for n in range(count)]
+        clients = [self.client(f"Player {n}", **options) for n in range(count)]  # type: ignore[arg-type]
         self.until(lambda: all(client.welcome for client in clients))
         return clients
 
@@ -443,7 +443,7 @@ def test_who_cannot_come_in_is_told_why(
     options: dict[str, object], name: str, reason: Reason
 ) -> None:
     network = Network()
-    client = network.client(name, **options)
+    client = network.client(name, **options)  # type: ignore[arg-type]
     network.until(lambda: client.over)
     assert client.over is reason
     assert not network.host.guests

@@ -105,7 +105,7 @@ def test_rates_that_make_no_sense_are_refused(arguments: dict[str, object]) -> N
 
 def test_decorators_say_where_they_go(server: ServerWorld) -> None:
     with pytest.raises(UsageError, match=r"classes go to server\.add_system\(\)"):
-        server.system(Square)  # type: ignore[type-var]
+        server.system(Square)
     with pytest.raises(UsageError, match=r"@server\.on_join got 3"):
         server.on_join(3)  # type: ignore[type-var]
 

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ecsnet.session.budget import Bucket
@@ -37,6 +37,7 @@ def test_time_that_runs_backwards_adds_nothing() -> None:
     assert bucket.level(5.5) == 5
 
 
+@settings(deadline=None)
 @given(
     st.lists(
         st.tuples(st.floats(0, 3), st.floats(0, 200)),

@@ -153,6 +153,21 @@ def test_numbers_on_their_way_stay_within_the_peers_window() -> None:
     assert len(sent) == MESSAGE_WINDOW
 
 
+def test_what_rides_stays_within_the_peers_window_too() -> None:
+    out = Outgoing(1 << 20)
+    for _ in range(MESSAGE_WINDOW * 2):
+        out.queue(b"")
+    ridden: set[int] = set()
+    for _ in range(20):
+        raw, cargo = out.riding()
+        ridden |= {piece.number for piece in decode(raw)}
+        out.arrived(cargo[1:], 0)  # all but the first
+    assert ridden == set(range(1, MESSAGE_WINDOW + 1))
+    out.arrived(out.riding()[1], 0)
+    assert out.delivered == MESSAGE_WINDOW
+    assert len(riding(out)) > 10
+
+
 def test_bytes_on_their_way_stay_within_the_peers_span() -> None:
     out = Outgoing(1 << 20)
     for _ in range(40):

@@ -5,7 +5,7 @@ from collections.abc import Callable, Hashable
 from zlib import crc32
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ecsnet.session import connection as wire
@@ -448,6 +448,7 @@ def test_sound_but_senseless_datagrams_do_nothing() -> None:
     assert not dial.done
 
 
+@settings(deadline=None)
 @given(data=st.binary(max_size=1300), known=st.booleans())
 def test_noise_is_answered_with_nothing(data: bytes, known: bool) -> None:
     server = listener()

@@ -1,11 +1,12 @@
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ecsnet.session.numbers import widen
 
 
+@settings(deadline=None)
 @given(
     bits=st.sampled_from([8, 16, 32]),
     wide=st.integers(0, 1 << 40),
@@ -17,6 +18,7 @@ def test_a_counter_survives_the_wire(bits: int, wide: int, data: st.DataObject) 
     assert widen(wide & ((1 << bits) - 1), bits, near) == wide
 
 
+@settings(deadline=None)
 @given(bits=st.integers(1, 40), near=st.integers(0, 1 << 48), data=st.data())
 def test_the_nearest_congruent_number_that_is_not_negative(
     bits: int, near: int, data: st.DataObject

@@ -271,7 +271,7 @@ def test_malformed_packets_are_strikes(bad: bytes) -> None:
     assert take(one, packet(1)) is not None
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 @given(st.lists(st.binary(max_size=64), max_size=20), st.randoms(use_true_random=False))
 def test_noise_never_raises(noise: list[bytes], dice: random.Random) -> None:
     one, other = Session(message_limit=5000), Session()
@@ -310,6 +310,36 @@ def test_loss_is_decided_by_time_never_by_position() -> None:
     assert one.path.patience < 0.4
     assert list(one.lost(0.5)) == ["lost"]
     assert one.lost(0.6) == ()
+
+
+def test_patience_that_shrinks_counts_for_what_is_in_flight() -> None:
+    one, other = Session(), Session()
+    one.send("lost", 0.0, "lost")
+    assert one.lost(0.0) == ()
+    for n in range(1, 20):
+        now = n / 100
+        take(other, one.send(n, now, n), now)
+        take(one, other.send(n, now), now + 0.005)
+    assert one.path.patience < 0.1
+    assert list(one.lost(0.2)) == ["lost"]
+
+
+def test_a_loss_is_found_in_the_first_tick_after_its_time() -> None:
+    one, other = Session(), Session()
+    found: list[object] = []
+    for n in range(300):
+        now = n / 60
+        data = one.send(n, now, n)
+        if n % 10:
+            take(other, data, now)
+        take(one, other.send(n, now), now)
+        patience = one.path.patience
+        for record in one.lost(now):
+            assert isinstance(record, int)
+            found.append(record)
+            if n > 60:
+                assert patience < now - record / 60 < patience + 2 / 60
+    assert len(found) >= 28
 
 
 def test_records_in_flight_are_lost_oldest_first_and_carriers_quietly() -> None:

@@ -334,7 +334,12 @@ def test_commands_for_what_is_gone_or_not_ones_own_are_counted(recipe: Recipe) -
 
 def test_an_entity_that_dies_during_the_tick_gets_no_more_commands(recipe: Recipe) -> None:
     got: list[int] = []
-    recipe.add_function(lambda dt: [esper.delete_entity(e) for e, _ in net.commands(Steer)], 1)
+
+    def reap(dt: float) -> None:
+        for entity, _ in net.commands(Steer):
+            esper.delete_entity(entity)
+
+    recipe.add_function(reap, 1)
     recipe.add_function(lambda dt: got.extend(e for e, _ in net.commands(Steer)), 0)
     running = simulation(recipe)
     running.step(joins=[Join(1, "Ann")], commands=[(1, [given(Steer(1))])])

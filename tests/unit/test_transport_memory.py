@@ -15,14 +15,6 @@ def test_bytes_cross_in_order_both_ways() -> None:
     assert list(one.receive()) == [b"back"]
 
 
-def test_no_object_is_shared() -> None:
-    one, other = memory_pair()
-    data = bytearray(b"before")
-    one.send(data)
-    data[:] = b"after!"
-    assert list(other.receive()) == [b"before"]
-
-
 def test_what_comes_while_receiving_waits_for_the_next_time() -> None:
     one, other = memory_pair()
     other.send(b"first")

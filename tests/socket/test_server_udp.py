@@ -100,10 +100,8 @@ def server() -> ServerWorld:
 async def started(server: ServerWorld) -> tuple[asyncio.Task[None], Address]:
     ready: asyncio.Future[Address] = asyncio.get_running_loop().create_future()
     task = asyncio.create_task(server.serve("127.0.0.1", 0, ready=ready.set_result))
-    await asyncio.wait([task, ready], return_when=asyncio.FIRST_COMPLETED)
-    if task.done():
-        task.result()
-    return task, ready.result()
+    task.add_done_callback(lambda task: ready.done() or ready.cancel())
+    return task, await ready
 
 
 def test_serves_until_it_is_stopped_and_says_goodbye(server: ServerWorld) -> None:

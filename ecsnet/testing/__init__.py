@@ -1,0 +1,40 @@
+"""A test kit for games: server and clients in one process, a bad network, a clock of their own.
+
+::
+
+    from ecsnet.testing import FaultyLink, Harness
+
+    def test_alice_moves() -> None:
+        with Harness(server, seed=1) as game:
+            alice = game.connect("alice", FaultyLink(lag=0.05, jitter=0.03, loss=0.2, seed=1))
+            alice.send(Steer(1))
+            game.run(seconds=2)
+            result = game.settle()
+            assert result, result
+            assert result.compared > 0
+
+Time passes only in `Harness.step`, `Harness.run`, `Harness.until` and `Harness.settle`. A
+`FaultyLink` loses, delays, doubles, reorders and corrupts datagrams, always in the same way for the
+same seed. ``with use_registry(Registry()):`` around declarations keeps a test's types apart from
+other tests'.
+"""
+
+from __future__ import annotations
+
+from ecsnet.schema import Registry, use_registry
+from ecsnet.testing.clock import ManualClock
+from ecsnet.testing.compare import Comparison
+from ecsnet.testing.harness import Harness, Seat
+from ecsnet.testing.link import FaultStats, FaultyLink, LinkEnd
+
+__all__ = [
+    "Comparison",
+    "FaultStats",
+    "FaultyLink",
+    "Harness",
+    "LinkEnd",
+    "ManualClock",
+    "Registry",
+    "Seat",
+    "use_registry",
+]

@@ -1,0 +1,39 @@
+"""Time that only passes when a test says so."""
+
+from __future__ import annotations
+
+from ecsnet.errors import UsageError
+
+__all__ = ["ManualClock"]
+
+
+class ManualClock:
+    """A clock to hand to whatever takes one: calling it gives the seconds.
+
+    Args:
+        now: Seconds that it starts at.
+
+    Attributes:
+        now: The same seconds that a call gives.
+    """
+
+    def __init__(self, now: float = 100.0) -> None:
+        self.now = now
+
+    def __call__(self) -> float:
+        """The time, seconds."""
+        return self.now
+
+    def advance(self, seconds: float) -> float:
+        """Let time pass; returns the new time.
+
+        Raises:
+            UsageError: Time would run backwards.
+        """
+        if not seconds >= 0:
+            raise UsageError(f"advance({seconds!r}): time runs forwards only, give 0 or more")
+        self.now += seconds
+        return self.now
+
+    def __repr__(self) -> str:
+        return f"<ManualClock {self.now:.4f} s>"

@@ -1,0 +1,330 @@
+"""A server and its clients in one process, on a clock that the test moves.
+
+Nothing is simplified but the network: each client is a real `ClientWorld` and talks to a real
+`Host` through datagrams, with handshake, acks, loss and all.
+"""
+
+from __future__ import annotations
+
+import itertools
+import random
+from collections.abc import Callable, Iterator, Mapping
+from types import TracebackType
+
+from ecsnet.client import ClientWorld
+from ecsnet.errors import UsageError
+from ecsnet.events import Disconnected, Event, Refused
+from ecsnet.host import Guest, Host, Stage
+from ecsnet.schema import Registry
+from ecsnet.server import ServerWorld
+from ecsnet.session.connection import Reason
+from ecsnet.simulation import Simulation
+from ecsnet.testing.clock import ManualClock
+from ecsnet.testing.compare import Comparison, Inserts, Truth
+from ecsnet.testing.link import LinkEnd
+from ecsnet.transport.address import Address
+from ecsnet.transport.link import Link
+from ecsnet.world import World
+
+__all__ = ["Harness", "Seat"]
+
+_numbers = itertools.count(1)
+
+
+class Seat:
+    """A client of a `Harness`, with what belongs to it.
+
+    Attributes:
+        client: The client.
+        name: What its player is called.
+        link: The network between it and the server.
+        end: Its end of that network.
+        address: Where its datagrams come from.
+        events: All events that its polls returned.
+        every: It polls once in so many steps.
+        polling: Whether it still polls.
+        longest: Bytes in the longest datagram sent to it.
+    """
+
+    def __init__(
+        self,
+        client: ClientWorld,
+        name: str,
+        link: Link,
+        end: LinkEnd,
+        address: Address,
+        every: int,
+    ) -> None:
+        self.client = client
+        self.name = name
+        self.link = link
+        self.end = end
+        self.address = address
+        self.every = every
+        self.events: list[Event] = []
+        self.polling = True
+        self.longest = 0
+
+
+class Harness:
+    """Runs a game and its players on a manual clock.
+
+    ::
+
+        with Harness(server) as game:
+            alice = game.connect("alice", Link(lag=0.05, loss=0.1, seed=1))
+            alice.send(Steer(1))
+            game.run(seconds=2)
+            with alice.view:
+                ...                              # look at what she sees
+            assert game.settle(), game.compare()
+
+    The same seed and the same calls give the same bytes.
+
+    Args:
+        server: The game. It is only a recipe: a harness does not change it.
+        seed: Of keys, ids and everything else that is random here.
+        registry: The game's types, where they are not those of ``server``.
+        clock: The time; a new clock when left out.
+
+    Attributes:
+        clock: The time.
+        host: What runs the game.
+        stage: Its one simulation, with the guests in it.
+        simulation: The simulation: tick, world, players.
+        seats: The clients ever connected, by client.
+        watch_sent: Called with each datagram that the server sends, and its client's seat.
+    """
+
+    def __init__(
+        self,
+        server: ServerWorld,
+        *,
+        seed: int = 0,
+        registry: Registry | None = None,
+        clock: ManualClock | None = None,
+    ) -> None:
+        self.clock = ManualClock() if clock is None else clock
+        self.seats: dict[ClientWorld, Seat] = {}
+        self.watch_sent: Callable[[bytes, Seat], None] | None = None
+        self._registry = registry or server._registry
+        self._random = random.Random(seed).randbytes
+        self._by_address: dict[Address, Seat] = {}
+        self._steps = 0
+        self.host: Host = server.make_host(self._to_client, self.clock.now, random=self._random)
+        self.stage: Stage = self.host.stages[0]
+        self.simulation: Simulation = self.stage.simulation
+        replicator = self.stage.replicator
+        self._inserts = Inserts(self.host.schema, self.world, replicator)
+        self._truth = Truth(self.host.schema, self.world, replicator, self._inserts)
+        # After replication, which runs at the same priority and was added before.
+        self.simulation.add_system(self._note, float("-inf"), "Harness", always=True)
+
+    @property
+    def world(self) -> World:
+        """The server's world: ``with game.world: esper.create_entity(...)``."""
+        return self.simulation.world
+
+    @property
+    def clients(self) -> list[ClientWorld]:
+        """The clients that still poll, in the order in which they connected."""
+        return [seat.client for seat in self.seats.values() if seat.polling]
+
+    # Clients.
+
+    def connect(
+        self,
+        name: str = "player",
+        link: Link | None = None,
+        *,
+        every: int = 1,
+        wait: float | None = 5.0,
+        debug: bool = False,
+    ) -> ClientWorld:
+        """Let a client connect.
+
+        Args:
+            name: What the player is called.
+            link: The network between it and the server; a perfect one when left out.
+            every: It polls once in so many steps.
+            wait: Seconds to run until it is in the game; None returns at once.
+            debug: As for `ClientWorld.connect`.
+
+        Raises:
+            UsageError: It was not let in within that time.
+        """
+        number = next(_numbers)
+        place = len(self.seats) + 1
+        link = Link(seed=0) if link is None else link
+        end = LinkEnd(link, self.clock)
+        client = ClientWorld.over(
+            end,
+            name=name,
+            world=f"ecsnet-testing-{number}",
+            debug=debug,
+            registry=self._registry,
+            clock=self.clock,
+            random=self._random,
+        )
+        address: Address = (f"10.0.{place >> 8}.{place & 255}", 40_000)
+        seat = Seat(client, name, link, end, address, every)
+        self.seats[client] = self._by_address[address] = seat
+        if wait is not None:
+            deadline = self.clock.now + wait
+            while not client.connected:
+                if client.closed or self.clock.now >= deadline:
+                    raise UsageError(f"{name} did not get in: {seat.events[-1:]}")
+                self.step()
+        return client
+
+    def leave(self, client: ClientWorld) -> None:
+        """Close a client; the server hears of it through the network."""
+        seat = self.seats[client]
+        client.close()
+        seat.polling = False
+
+    def vanish(self, client: ClientWorld) -> None:
+        """Let a client stop without a word; the server will find out."""
+        seat = self.seats[client]
+        seat.polling = False
+        client.closed = True
+        client.close()
+
+    def events(self, client: ClientWorld) -> list[Event]:
+        """All events that a client's polls returned; clear the list to start anew."""
+        return self.seats[client].events
+
+    def guest(self, client: ClientWorld) -> Guest | None:
+        """A client as the server knows it; None when it is not, or no longer, connected."""
+        return self.host.guests.get(self.seats[client].address)
+
+    # Time.
+
+    def step(self, ticks: int = 1) -> None:
+        """Run ticks of the server, with a poll of each client after each.
+
+        Raises:
+            Exception: What a system or hook raised, with ``on_error="stop"``.
+        """
+        clock, host = self.clock, self.host
+        for _ in range(ticks):
+            self._steps += 1
+            now = clock.advance(self.stage.dt)
+            for seat in self._by_address.values():
+                for datagram in seat.link.take("out", now):
+                    host.receive(datagram, seat.address, now)
+            host.tick(now, early=0.5)
+            if host.failure is not None:
+                raise host.failure
+            for seat in list(self.seats.values()):
+                if seat.polling and self._steps % seat.every == 0:
+                    self._poll(seat)
+
+    def run(self, seconds: float) -> None:
+        """Run for some seconds of the virtual clock."""
+        self.step(max(1, round(seconds * self.stage.tick_rate)))
+
+    def until(self, condition: Callable[[], object], seconds: float = 5.0) -> None:
+        """Run until something is true.
+
+        Raises:
+            UsageError: It did not become true in this time.
+        """
+        deadline = self.clock.now + seconds
+        while not condition():
+            if self.clock.now >= deadline:
+                raise UsageError(f"until(): it did not happen within {seconds:g} s")
+            self.step()
+
+    # Equality.
+
+    def compare(
+        self,
+        client: ClientWorld | None = None,
+        *,
+        good: Mapping[tuple[int, type], bytes] | None = None,
+    ) -> Comparison:
+        """Compare what clients show with what the server says that they may see.
+
+        The comparison is exact once the world has held still, and the network has had the time
+        to deliver: see `settle`.
+
+        Args:
+            client: The client; all that poll when left out.
+            good: For components whose live value cannot be sent, by entity and type: the
+                encoded wire value that clients should keep. Without it, any will do.
+        """
+        result = Comparison()
+        for each in self.clients if client is None else [client]:
+            seat = self.seats[each]
+            guest = self.guest(each)
+            viewer = None if guest is None else guest.viewer
+            if viewer is None or each.closed:
+                result.differences.append(f"{seat.name}: not in the game")
+                continue
+            result += self._truth.compare(each, viewer, seat.name, good or {})
+        return result
+
+    def settle(self, seconds: float = 10.0) -> Comparison:
+        """Hold the game's systems still until all clients show the same as the server.
+
+        Args:
+            seconds: How long that may take.
+
+        Returns:
+            The last comparison; false when they still differed.
+        """
+        self.simulation.still = True
+        deadline = self.clock.now + seconds
+        try:
+            while True:
+                self.step(10)
+                result = self.compare()
+                if result or self.clock.now >= deadline:
+                    return result
+        finally:
+            self.simulation.still = False
+
+    # The end.
+
+    def close(self) -> None:
+        """End the game and the clients, and delete their worlds."""
+        for seat in self.seats.values():
+            seat.client.close()
+            seat.polling = False
+            seat.client.view.close()
+        self.host.close(Reason.SHUTDOWN, self.clock.now)
+
+    def __enter__(self) -> Harness:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __iter__(self) -> Iterator[ClientWorld]:
+        return iter(self.clients)
+
+    # Inside.
+
+    def _to_client(self, data: bytes, address: Address) -> None:
+        seat = self._by_address[address]
+        if len(data) > seat.longest:
+            seat.longest = len(data)
+        if self.watch_sent is not None:
+            self.watch_sent(data, seat)
+        seat.link.put("in", data, self.clock.now)
+
+    def _poll(self, seat: Seat) -> None:
+        for event in seat.client.poll():
+            seat.events.append(event)
+            if isinstance(event, Refused | Disconnected):
+                seat.polling = False
+
+    def _note(self, _dt: float) -> None:
+        if self.simulation.tick % self.stage.every == 0:
+            self._inserts.note()

@@ -1,0 +1,46 @@
+"""Pong in a window. The first one started hosts the game, the next one joins it."""
+
+import argparse
+import time
+
+import pygame
+
+import ecsnet as net
+
+from . import bot, window
+from .game import server
+from .table import SIZE
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="pong", description="W and S or the arrows move.")
+    parser.add_argument("--name", default="player", help="what you are called")
+    parser.add_argument("--bot", action="store_true", help="let the computer play for you")
+    parser.add_argument("--seconds", type=float, default=float("inf"), help="stop after so many")
+    parser.add_argument("--profile", action="store_true", help="print how long poll() took")
+    given = parser.parse_args()
+    pygame.font.init()
+    screen, clock = pygame.display.set_mode(SIZE), pygame.time.Clock()
+    took: list[float] = []
+    end = time.perf_counter() + given.seconds
+    with net.play(server, name=given.name) as client:
+        while time.perf_counter() < end and not client.closed and not pygame.event.get(pygame.QUIT):
+            (bot.play if given.bot else window.steer)(client)
+            before = time.perf_counter()
+            events = client.poll()
+            took.append((time.perf_counter() - before) * 1000)
+            for event in events:
+                if isinstance(event, net.Refused | net.Disconnected):
+                    print(f"pong: {event.reason}")
+            window.draw(screen, client)
+            pygame.display.flip()
+            pygame.display.set_caption(f"Pong · {given.name} · {client.stats}")
+            clock.tick(60)
+    if given.profile and took:
+        took.sort()
+        p50, p99 = took[len(took) // 2], took[len(took) * 99 // 100]
+        print(f"poll: p50 {p50:.3f} ms, p99 {p99:.3f} ms, max {took[-1]:.3f} ms, {len(took)} polls")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,27 @@
+import esper
+
+import ecsnet as net
+from ecsnet.components import Position
+
+from .commands import Serve, Steer
+from .components import Ball, Paddle
+from .table import BALL, HEIGHT, PADDLE, WIDTH
+
+
+def follow(paddle: int) -> int:
+    """Which way a paddle should go, -1, 0 or 1; in the current world, whichever end's it is."""
+    place = esper.component_for_entity(paddle, Position)
+    goal = HEIGHT / 2
+    for _, (ball, at) in esper.get_components(Ball, Position):
+        if abs(at.x - place.x) < WIDTH * 0.6:
+            goal = at.y + BALL / 2 + (ball.rally * 29 + int(place.x)) % 97 - 48  # misses at times
+    away = goal - place.y - PADDLE[1] / 2
+    return 0 if abs(away) < 8 else 1 if away > 0 else -1
+
+
+def play(client: net.ClientWorld) -> None:
+    for paddle, _ in client.mine(Paddle):
+        client.send(Steer(follow(paddle)))
+        for _, ball in esper.get_component(Ball):
+            if 0 < ball.serve_at < client.stats.tick + 20:
+                client.send(Serve())

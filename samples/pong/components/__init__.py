@@ -1,0 +1,4 @@
+from .ball import Ball
+from .paddle import Paddle
+
+__all__ = ["Ball", "Paddle"]

@@ -1,0 +1,4 @@
+from .ball import BallSystem
+from .steering import SteeringSystem
+
+__all__ = ["BallSystem", "SteeringSystem"]

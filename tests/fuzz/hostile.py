@@ -1,0 +1,1064 @@
+"""A live host and live clients in one process, and somebody who sends them what is bad.
+
+Everything honest runs undisturbed on a virtual clock, without loss: a *witness* plays on from
+beginning to end, and after each beat it must show what the server's world holds. Against that,
+the hostile datagrams come in two sorts.
+
+*Unsealed* ones do not have the session's checksum: noise, truncated, mutated, replayed, foreign
+and reflected datagrams, forged handshakes. They go to the host and to the witness and may change
+nothing at all, in no component.
+
+*Sealed* ones have it, as a malicious peer's would: spoiled envelopes, packets, payloads and
+reliable messages, so that every inner layer is reached. They go to the host as if from a player
+of their own, whose commands the game obeys in nothing, and to a *victim* client as if from its
+server. The host's world may not change by them; a victim's may only say what some sound message
+said, since a checksum is no signature and a sound message is as good as the server's.
+"""
+
+from __future__ import annotations
+
+import gc
+import random
+import sys
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from itertools import accumulate
+from typing import Any
+from zlib import crc32
+
+import game
+import msgspec
+from game import SCHEMA
+from mutations import (
+    Tree,
+    decode,
+    encode,
+    garbage,
+    junk,
+    mutated,
+    respin,
+    safely_encoded,
+    truncated,
+)
+
+from ecsnet.client import ClientWorld
+from ecsnet.greeting import WIRE_VERSION, Hello, SchemaDiffers, SchemaOffer, Welcome
+from ecsnet.host import Guest, Host
+from ecsnet.replication.wire import STRUCTURE_TAG, Resync
+from ecsnet.session.connection import MAX_PACKET, Connection, Dial, Listener
+from ecsnet.session.session import Session
+from ecsnet.transport.address import Address
+
+UNSEALED = ("garbage", "truncated", "mutated", "replayed", "foreign", "reflected", "handshake")
+SEALED = ("envelope", "packet", "payload", "message", "greeting")
+KINDS = tuple(
+    f"{kind} to {whom}" for whom in ("server", "client") for kind in (*UNSEALED, *SEALED)
+)
+"""What is counted of what was sent."""
+
+OUTCOMES = (
+    "server: datagram refused by the envelope",
+    "server: handshake refused",
+    "server: packet malformed",
+    "server: packet repeated",
+    "server: ack refused",
+    "server: pieces refused",
+    "server: packet over budget",
+    "server: payload refused by the gate",
+    "server: message refused by the gate",
+    "server: commands rejected",
+    "server: commands that reached a system",
+    "server: offenders dropped",
+    "client: datagram refused",
+    "client: packet malformed",
+    "client: packet repeated",
+    "client: ack refused",
+    "client: pieces refused",
+    "client: payload refused by the gate",
+    "client: message refused by the gate",
+    "client: update or structure that contradicts itself",
+    "client: sound forgery taken",
+    "client: connections ended",
+)
+"""What is counted of what became of it: each of them shows that a layer was reached."""
+
+TICK = 1 / 60
+_LIFE = 150  # datagrams that a victim gets at most
+_PAYLOAD, _DISCONNECT = 6, 7
+
+
+class Found(AssertionError):
+    """Something happened that must not."""
+
+
+class Wire:
+    """A client's way to the host, through memory."""
+
+    def __init__(self, arena: Arena | None, address: Address) -> None:
+        self.arena = arena
+        self.address = address
+        self.incoming: list[bytes] = []
+        self.sent: list[bytes] = []
+
+    def send(self, data: bytes) -> None:
+        if self.arena is None:
+            self.sent.append(data)
+        else:
+            self.arena.to_host.append((data, self.address))
+
+    def receive(self, budget: int = 1000) -> Iterator[bytes]:
+        incoming, self.incoming = self.incoming, []
+        yield from incoming
+
+    def pin(self) -> None: ...
+
+    def close(self) -> None: ...
+
+
+@dataclass
+class Tape:
+    """What went over one address lately."""
+
+    to_host: deque[bytes] = field(default_factory=lambda: deque(maxlen=300))
+    to_client: deque[bytes] = field(default_factory=lambda: deque(maxlen=300))
+
+
+class Player:
+    """An honest client at an address."""
+
+    def __init__(self, arena: Arena, name: str, address: Address) -> None:
+        self.address = address
+        self.wire = Wire(arena, address)
+        arena.wires[address] = self.wire
+        arena.tapes[address] = Tape()
+        self.client = ClientWorld.over(
+            self.wire,
+            name=name,
+            world=f"{name}-{arena.number()}",
+            registry=game.registry,
+            clock=lambda: arena.now,
+            random=arena.nonces.randbytes,
+        )
+        self.forged: list[bytes] = []
+
+    @property
+    def store(self) -> Any:
+        return self.client._store
+
+    def snapshot(self) -> bytes:
+        """What the client holds: values and ticks of its store."""
+        return snapshot_of(self.client)
+
+
+class Mallory:
+    """Somebody with a session of their own on the host, and no manners."""
+
+    def __init__(self, address: Address, connection: Connection, guest: Guest) -> None:
+        self.address = address
+        self.connection = connection
+        self.guest = guest
+        self.patient = True
+
+
+class Arena:
+    def __init__(self, seed: int) -> None:
+        self.dice = random.Random(seed)
+        self.nonces = random.Random(seed + 1)
+        self.now = 100.0
+        self.sent: Counter[str] = Counter()
+        self.outcomes: Counter[str] = Counter()
+        self.recent: deque[tuple[str, bytes]] = deque(maxlen=12)
+        self.to_host: list[tuple[bytes, Address]] = []
+        self.wires: dict[Address, Wire] = {}
+        self.tapes: dict[Address, Tape] = {}
+        self.past = Tape()  # of sessions that are over
+        self.asked: Counter[Address] = Counter()
+        self.answered: Counter[Address] = Counter()
+        self.updates: deque[Tree] = deque(maxlen=40)
+        self.structures: deque[Tree] = deque(maxlen=40)
+        self.watch = game.Watch()
+        self.host = Host(SCHEMA, self._answer, random=self.nonces.randbytes, max_clients=16)
+        self.stage = self.host.add_simulation(game.recipe(self.watch), self.now, seed=1)
+        self._number = 0
+        self._gates = {"payload": 0, "message": 0}
+        self.players: list[Player] = []
+        self.mallory: Mallory | None = None
+        self.victim: Player | None = None
+        self.witness = self.connect("witness")
+        entity = self.host.guests[self.witness.address]
+        self.watch.honest.add(self.stage.simulation.player_entity[entity.player_id])
+
+    def number(self) -> int:
+        self._number += 1
+        return self._number
+
+    # The honest part.
+
+    def _answer(self, data: bytes, address: Address) -> None:
+        if address not in self.host.guests:
+            self.answered[address] += len(data)
+        wire = self.wires.get(address)
+        if wire is not None:
+            self.tapes[address].to_client.append(data)
+            wire.incoming.append(data)
+
+    def beat(self) -> None:
+        """One honest tick: everybody's datagrams arrive, and nobody's else."""
+        self.now += TICK
+        to_host, self.to_host = self.to_host, []
+        for data, address in to_host:
+            self.tapes[address].to_host.append(data)
+            self._hand(data, address)
+        self.host.tick(self.now)
+        for player in self.players:
+            if player.client.connected:
+                player.client.send(game.Wink(self._number))
+                player.client.send(game.Wink(0), player.client.player)
+            player.client.poll()
+        self._check_server()
+
+    def connect(self, name: str) -> Player:
+        player = Player(self, name, ("10.0.0.1", 20_000 + self.number() % 40_000))
+        self.players.append(player)
+        for _ in range(60):
+            self.beat()
+            if player.client.connected and player.store.solid:
+                return player
+        raise Found(f"{name} could not connect")
+
+    def retire(self, player: Player) -> None:
+        self.players.remove(player)
+        player.client.close()
+        player.client.view.close()
+        self.beat()
+        self._part(player.address)
+
+    def _part(self, address: Address) -> None:
+        guest = self.host.guests.get(address)
+        if guest is not None:
+            self._hand(Connection_of(guest).seal_goodbye(), address)
+        self.wires.pop(address, None)
+        tape = self.tapes.pop(address)
+        self.past.to_host += [*tape.to_host][:30]
+        self.past.to_client += [*tape.to_client][:30]
+        self.to_host = [(data, to) for data, to in self.to_host if to != address]
+
+    def enlist(self) -> Mallory:
+        """Bring a hostile player into the game, by the book so far."""
+        address = ("10.6.6.6", 1024 + self.number() % 60_000)
+        connection, session = self._shake_hands(address)
+        session.queue(encode_struct(Hello(WIRE_VERSION, SCHEMA.fingerprint, "mallory")))
+        self._hand(connection.seal(session.send(None, self.now)), address)
+        for _ in range(4):
+            self.beat()
+        mallory = Mallory(address, connection, self.host.guests[address])
+        mallory.patient = self.dice.random() < 0.85
+        return mallory
+
+    def _shake_hands(self, address: Address) -> tuple[Connection, Session]:
+        self.wires[address] = Wire(self, address)
+        self.tapes[address] = Tape()
+        dial = Dial(self.nonces.randbytes(8), self.now)
+        while dial.connection is None:
+            for data in dial.poll(self.now):
+                self._hand(data, address)
+            for data in self.wires[address].receive():
+                dial.receive(data, self.now)
+        return dial.connection, Session()
+
+    def _hand(self, data: bytes, address: Address) -> None:
+        self.host.receive(data, address, self.now)
+
+    # What must hold.
+
+    def world(self) -> bytes:
+        """Every component of the server's world, and of which entity it is."""
+        replicator = self.stage.replicator
+        world = self.stage.simulation.world
+        found = []
+        with world:
+            for kind in SCHEMA.components:
+                for entity, value in world.structure(kind.cls):
+                    wire = kind.to_wire(value, replicator.network_id)
+                    found.append((entity, kind.name, encode_struct(wire)))
+        return encode_struct(sorted(found))
+
+    def _check_server(self) -> None:
+        host, stage = self.host, self.stage
+        if host.failure is not None:
+            raise Found("the simulation stopped") from host.failure
+        if self.watch.complaints:
+            raise Found(self.watch.complaints[0])
+        simulation = stage.simulation
+        world = simulation.world
+        with world:
+            places = world.structure(game.Place)
+            if len(places) != game.NPCS:
+                raise Found(f"{len(places)} places in the world")
+            for index, (entity, place) in enumerate(sorted(places)):
+                x, y, angle, hp = game.numbers(simulation.tick, index)
+                parts = world.components(entity)
+                heading, health = parts.get(game.Heading), parts.get(game.Health)
+                if (place.x, place.y) != (x, y) or parts[game.Kind] != game.Kind(index):
+                    raise Found(f"entity {entity} has {parts}")
+                if heading is not None and heading != game.Heading(angle):
+                    raise Found(f"entity {entity} has {heading}")
+                if health is not None and health != game.Health(hp):
+                    raise Found(f"entity {entity} has {health}")
+            players = set(simulation.player_entity.values())
+            if {entity for entity, _ in world.structure(game.Player)} != players:
+                raise Found("there are players that nobody is")
+
+    def check_witness(self) -> None:
+        """The witness shows what the server holds. What is on its way may take some beats."""
+        for _ in range(12):
+            difference = self._difference(self.witness.client)
+            if difference is None:
+                return
+            self.beat()
+        raise Found(f"the witness differs: {difference}")
+
+    def _difference(self, client: ClientWorld) -> str | None:
+        store, replicator = client._store, self.stage.replicator
+        if client.closed or store is None:
+            return "it is not connected"
+        guest = self.host.guests[self.witness.address]
+        assert guest.viewer is not None
+        visible = replicator.visible(guest.viewer)
+        if visible.keys() != store.entities.keys():
+            return f"it sees {store.entities.keys() ^ visible.keys()} differently"
+        world = self.stage.simulation.world
+        for net, bits in visible.items():
+            values = store.entities[net].values
+            cids = replicator.population.cids(bits)
+            if set(cids) != values.keys():
+                return f"entity {net} has {set(values)}, not {cids}"
+            entity = replicator.entity(net)
+            assert entity is not None
+            for cid in cids:
+                kind = SCHEMA.components[cid]
+                live = world.components(entity)[kind.cls]
+                if encode_struct(kind.to_wire(live, replicator.network_id)) != encode_struct(
+                    values[cid]
+                ):
+                    return f"{live} of {net} reads {values[cid]}"
+        for net, cid, shown, true in client._view.comparable(store):
+            if shown != true:
+                return f"view and store part at {net}: {shown} and {true}, {cid}"
+        return None
+
+    # Unsealed.
+
+    def unsealed_to_server(self, count: int) -> None:
+        guests, connections = len(self.host.guests), dict(self.host.listener.connections)
+        before = self.world()
+        for _ in range(count):
+            kind = self.dice.choice(UNSEALED)
+            data, address = self._unsealed_to_server(kind)
+            self._note(f"{kind} to server", data)
+            self.asked[address] += len(data)
+            self._hand(data, address)
+        if self.world() != before:
+            raise Found("the server's world changed")
+        if len(self.host.guests) != guests or self.host.listener.connections != connections:
+            raise Found("connections came or went")
+        for address, size in self.answered.items():
+            if address[0] == "10.9.9.9" and size > self.asked[address]:
+                raise Found(f"{size} bytes for {self.asked[address]} to {address}")
+
+    def _unsealed_to_server(self, kind: str) -> tuple[bytes, Address]:
+        dice = self.dice
+        tape = self.tapes[self.witness.address]
+        stranger = ("10.9.9.9", dice.randint(1024, 1032))
+        address = dice.choice((self.witness.address, stranger))
+        if kind == "garbage":
+            return garbage(dice), address
+        if kind == "truncated":
+            return truncated(dice, dice.choice(tape.to_host)), address
+        if kind == "mutated":
+            return mutated(dice, dice.choice(tape.to_host), tape.to_host), address
+        if kind == "replayed":
+            return dice.choice(tape.to_host), address
+        if kind == "foreign":
+            return dice.choice(self.past.to_host), address
+        if kind == "reflected":
+            return dice.choice(tape.to_client), address
+        return self._handshake_to_server(), address
+
+    def _handshake_to_server(self) -> bytes:
+        dice = self.dice
+        if dice.random() < 0.5:
+            dial = Dial(dice.randbytes(8), self.now)
+            asked = dial.poll(self.now)[0]
+            if dice.random() < 0.5:  # a cookie that was never given
+                asked = bytes((3,)) + asked[7:15] + dice.randbytes(20) + bytes(35)
+        else:
+            asked = bytes((dice.randrange(1, 8),)) + dice.randbytes(63)
+        if dice.random() < 0.4:
+            asked = mutated(dice, asked)
+        seed = crc32(asked[1:9] if asked[:1] == b"\x03" else asked[7:15], crc32(b"ECSN"))
+        return sealed(asked[:-4], seed)
+
+    def unsealed_to_client(self, count: int) -> None:
+        client = self.witness.client
+        before = self.witness.snapshot(), view_of(client)
+        incoming: list[bytes] = []
+        for _ in range(count):
+            kind = self.dice.choice(UNSEALED)
+            data = self._unsealed_to_client(kind)
+            self._note(f"{kind} to client", data)
+            incoming.append(data)
+        self.witness.wire.incoming += incoming
+        events = client.poll()
+        if (self.witness.snapshot(), view_of(client)) != before or events or client.closed:
+            raise Found(f"the witness changed: {events}")
+
+    def _unsealed_to_client(self, kind: str) -> bytes:
+        dice = self.dice
+        tape = self.tapes[self.witness.address]
+        if kind == "garbage":
+            return garbage(dice)
+        if kind == "truncated":
+            return truncated(dice, dice.choice(tape.to_client))
+        if kind == "mutated":
+            return mutated(dice, dice.choice(tape.to_client), tape.to_client)
+        if kind == "replayed":
+            return dice.choice(tape.to_client)
+        if kind == "foreign":
+            return dice.choice(self.past.to_client)
+        if kind == "reflected":
+            return dice.choice(tape.to_host)
+        return self._answer_to(self.witness.client._dial._nonce)
+
+    def _answer_to(self, nonce: bytes) -> bytes:
+        """An answer in a handshake, with a right checksum and a wrong content."""
+        dice = self.dice
+        kind, length = dice.choice(((2, 20), (4, 8), (5, 3), (dice.randrange(9), dice.randrange(64))))
+        body = bytes((kind,)) + nonce + dice.randbytes(length)
+        if dice.random() < 0.3:
+            body = mutated(dice, body)
+        return sealed(body, crc32(nonce, crc32(b"ECSN")))
+
+    # Sealed, to the server.
+
+    def sealed_to_server(self, count: int) -> None:
+        before = self.world()
+        for _ in range(count):
+            if self.mallory is None:
+                self.mallory = self.enlist()
+                before = self.world()
+            mallory, session = self.mallory, self.mallory.guest.session
+            kind = self.dice.choice(SEALED[:4])
+            data = self._sealed(kind, mallory.connection, session, self._input, self._report)
+            self._note(f"{kind} to server", data)
+            self._hand(data, mallory.address)
+            if self.host.guests.get(mallory.address) is not mallory.guest:
+                self.outcomes["server: offenders dropped"] += 1
+                self._tally_server(mallory.guest)
+                self._part(mallory.address)
+                self.mallory = None
+            elif mallory.patient:
+                session.strikes = 0
+        if self.world() != before:
+            raise Found("the server's world changed")
+
+    def _tally_server(self, guest: Guest) -> None:
+        session, outcomes = guest.session, self.outcomes
+        outcomes["server: datagram refused by the envelope"] += guest.connection.rejected
+        outcomes["server: packet malformed"] += session.malformed
+        outcomes["server: packet repeated"] += session.duplicates + session.stale
+        outcomes["server: ack refused"] += session.bad_acks
+        outcomes["server: pieces refused"] += session.bad_pieces
+        outcomes["server: packet over budget"] += session.excess
+        outcomes["server: commands rejected"] += guest.inbox.rejected
+
+    def _input(self, session: Session) -> Tree:
+        """Commands, near to what an honest client would send."""
+        dice, stage = self.dice, self.stage
+        inbox = self.mallory.guest.inbox if self.mallory else None
+        ids = SCHEMA.command_id_of
+        makers = (
+            lambda: [ids[game.Steer], 0, [dice.randint(-2, 2), dice.uniform(-4, 4)]],
+            lambda: [ids[game.Steer], 0, None],
+            lambda: [ids[game.Fire], dice.choice((0, 0, dice.randrange(40))), [dice.randrange(40), 1.5]],
+            lambda: [ids[game.Say], 0, ["x" * dice.choice((3, 40, 41)), [1] * dice.choice((0, 4, 5))]],
+            lambda: [ids[game.Wink], 0, [dice.choice((0, 2**63 - 1, 2**63))]],
+            lambda: [dice.randrange(6), dice.randrange(40), junk(dice)],
+        )
+        tick = stage.next_tick + dice.choice((0, 1, 2, 3, 10, 100, -5))
+        frames = [
+            [dice.choice((0, 0, 1)), dice.choice((1, 1, 0, 3, 60, 65535)), commands]
+            for commands in (
+                [dice.choice(makers)() for _ in range(dice.choice((0, 1, 2, 9)))]
+                for _ in range(dice.choice((1, 1, 2, 6)))
+            )
+        ]
+        number = inbox._number if inbox is not None and dice.random() < 0.8 else dice.randrange(2**32)
+        return [stage.simulation.epoch, number & 0xFFFFFFFF, max(0, tick), frames]
+
+    def _report(self, session: Session) -> Tree:
+        """Reliable messages that clients send."""
+        dice = self.dice
+        return plain(
+            dice.choice(
+                (
+                    Resync(),
+                    Hello(WIRE_VERSION, SCHEMA.fingerprint, "mallory"),
+                    Hello(dice.randrange(70_000), dice.randbytes(16), "\u202e\n%s"),
+                    SchemaDiffers("x" * dice.choice((4, 400, 401))),
+                )
+            )
+        )
+
+    # Sealed, to a client.
+
+    def sealed_to_client(self, count: int) -> None:
+        for _ in range(count):
+            if self.victim is None:
+                self.victim = self.connect("victim")
+            victim, client = self.victim, self.victim.client
+            session = client._session
+            assert client._connection is not None
+            server = Connection(None, client._connection.session_id, self.now, server=True)
+            kind = self.dice.choice(SEALED[:4])
+            before, shown = victim.snapshot(), store_of(client)
+            data = self._sealed(kind, server, session, self._update, self._structure)
+            self._note(f"{kind} to client", data)
+            victim.forged.append(data)
+            victim.wire.incoming.append(data)
+            client.poll()
+            changed = victim.snapshot() != before
+            if changed:
+                self._justify(victim, shown)
+                self.outcomes["client: sound forgery taken"] += 1
+            if client.closed:
+                self.outcomes["client: connections ended"] += 1
+            if changed or client.closed or len(victim.forged) >= _LIFE:
+                self._tally_client(victim)
+                self.retire(victim)
+                self.victim = None
+
+    def _tally_client(self, victim: Player) -> None:
+        client, outcomes = victim.client, self.outcomes
+        session = client._session
+        outcomes["client: datagram refused"] += client.stats.datagrams_rejected
+        outcomes["client: packet malformed"] += session.malformed
+        outcomes["client: packet repeated"] += session.duplicates + session.stale
+        outcomes["client: ack refused"] += session.bad_acks
+        outcomes["client: pieces refused"] += session.bad_pieces
+        outcomes["client: payload refused by the gate"] += client._format.update.rejected
+        outcomes["client: message refused by the gate"] += client._greetings.rejected
+        outcomes["client: update or structure that contradicts itself"] += victim.store.dropped
+
+    def _update(self, session: Session) -> Tree:
+        dice = self.dice
+        assert self.victim is not None
+        store = self.victim.store
+        tree = list(dice.choice(self.updates)) if self.updates else [0, 0, 0, 0, None, []]
+        runs = [run for update in (tree, dice.choice(self.updates)) for run in update[5]]
+        tick = store.tick + dice.choice((-3, 0, 1, 1, 2, 1000, 2**31))
+        depends = store.structured + dice.choice((0, 0, 0, 1, 5, 2**31))
+        report = dice.choice((None, None, [0, 1, 2, 3, 4], [-(2**53), 2**53, 0, 0, 0]))
+        epoch = store.epoch if dice.random() < 0.9 else dice.randrange(2**32)
+        if dice.random() < 0.3:
+            nets = sorted(dice.sample(range(40), dice.randrange(1, 6)))
+            runs.append([deltas(nets), [self._column(len(nets)) for _ in range(dice.randrange(3))]])
+        return [epoch, tick & 0xFFFFFFFF, tree[2], depends & 0xFFFFFFFF, report, runs]
+
+    def _column(self, count: int) -> Tree:
+        dice = self.dice
+        cid = dice.randrange(len(SCHEMA.components) + 1)
+        value = junk(dice)
+        if cid < len(SCHEMA.components) and dice.random() < 0.8:
+            kind = SCHEMA.components[cid]
+            value = plain(kind.to_wire(kind.cls(), lambda entity: entity))
+        return [cid, [value] * (count + dice.choice((0, 0, 0, 0, 1, -1)))]
+
+    def _structure(self, session: Session) -> Tree:
+        dice = self.dice
+        assert self.victim is not None
+        store = self.victim.store
+        if dice.random() < 0.15:
+            return plain(
+                dice.choice(
+                    (
+                        Welcome(dice.randrange(2**32), 1, 1, 60.0, 60.0, 5),
+                        SchemaOffer(dice.randbytes(40)),
+                        SchemaOffer(mutated(dice, SCHEMA.encode_description())),
+                    )
+                )
+            )
+        nets = sorted(dice.sample(range(60), dice.randrange(4)))
+        some = sorted(dice.sample(sorted(store.entities) or [1], min(len(store.entities), 2)))
+        sets = [[deltas(nets), [self._column(len(nets)) for _ in range(dice.randrange(4))]]]
+        if self.structures and dice.random() < 0.5:
+            sets += dice.choice(self.structures)[6]
+        removed = [[dice.randrange(12), deltas(some)]] if dice.random() < 0.4 else []
+        gone, hidden = dice.choice(((some, []), ([], some), ([], []), ([], [])))
+        tick = store.tick + dice.choice((0, 1, 1, 2, -4, 2**31))
+        epoch = store.epoch if dice.random() < 0.9 else dice.randrange(2**32)
+        head = [STRUCTURE_TAG, epoch, tick & 0xFFFFFFFF]
+        return [*head, deltas(gone), deltas(hidden), removed, sets]
+
+    # Sealed, either way.
+
+    def _sealed(
+        self, kind: str, connection: Connection, session: Session, payload: Any, message: Any
+    ) -> bytes:
+        """A datagram with the right checksum, spoiled at some layer."""
+        dice = self.dice
+        if kind == "envelope":
+            head = dice.choice((0, 1, 2, 3, 4, 5, _PAYLOAD, _PAYLOAD, 8, 255))
+            if dice.random() < 0.02:
+                head = _DISCONNECT
+                return sealed(bytes((head, dice.randrange(256))), connection._out)
+            return sealed(bytes((head,)) + garbage(dice)[:1170], connection._out)
+        changes = dice.choice((0, 0, 1, 1, 2, 3))
+        if kind == "payload":
+            body = safely_encoded(respin(dice, payload(session), changes))
+            if dice.random() < 0.3:
+                body = mutated(dice, body)
+            return connection.seal(self._packet(session, body))
+        if kind == "message":
+            body = safely_encoded(respin(dice, message(session), changes))
+            if dice.random() < 0.3:
+                body = mutated(dice, body)
+            return connection.seal(self._packet(session, b"\xc0", self._pieces(session, body)))
+        body = safely_encoded(payload(session))
+        pieces = self._pieces(session, safely_encoded(message(session)))
+        packet = self._packet(session, body, pieces if dice.random() < 0.5 else None)
+        if dice.random() < 0.5:
+            return connection.seal(mutated(dice, packet)[:MAX_PACKET])
+        try:
+            tree = decode(packet)
+        except (msgspec.MsgspecError, ValueError, RecursionError):
+            return connection.seal(mutated(dice, packet)[:MAX_PACKET])
+        return connection.seal(safely_encoded(respin(dice, tree, 1 + changes))[:MAX_PACKET])
+
+    def _packet(self, session: Session, payload: bytes, pieces: Tree = None) -> bytes:
+        """A packet with a head that will do, mostly."""
+        dice = self.dice
+        number, ack, missing = session._top + 1, session._number, 0
+        ping: Tree = dice.choice((0, 0, 0, 1, 127, 128 | 5))
+        pong: Tree = dice.choice((None, None, None, [3, 1000]))
+        if dice.random() < 0.15:
+            number += dice.choice((-1, -70, 3, 70, 2000, 40_000))
+        if dice.random() < 0.15:
+            ack += dice.choice((-1, -40, 1, 30_000))
+        if dice.random() < 0.15:
+            missing = dice.choice((1, 2**64 - 1, dice.randrange(2**64)))
+        head: list[Tree] = [number & 0xFFFF, ack & 0xFFFF, missing, msgspec.Raw(payload)]
+        if pieces is None and not ping and pong is None:
+            return encode(head)[:MAX_PACKET]
+        return encode([*head, pieces or [], ping, pong])[:MAX_PACKET]
+
+    def _pieces(self, session: Session, message: bytes) -> Tree:
+        dice = self.dice
+        number = session._in.received + dice.choice((1, 1, 1, 1, 1, 1, 2, 0, 200, 300))
+        number &= 0xFFFF
+        if len(message) <= 1000 and dice.random() < 0.9:
+            pieces: Tree = [[number, message]]
+        else:
+            parts = dice.choice((2, 3, 4, 5, 1500))
+            part = dice.randrange(min(parts, 6))
+            data = message[:1024] if dice.random() < 0.3 else bytes(1024)
+            pieces = [[number, data, part, parts]]
+        if dice.random() < 0.1:
+            pieces = respin(dice, pieces, 1)
+        return pieces
+
+    # Beginnings.
+
+    def greetings_to_server(self, count: int) -> None:
+        """Sealed nonsense from somebody who is not in the game yet."""
+        address = ("10.7.7.7", 1024 + self.number() % 60_000)
+        connection, _ = self._shake_hands(address)
+        guest = self.host.guests[address]
+        for _ in range(count):
+            hello = plain(Hello(WIRE_VERSION, SCHEMA.fingerprint, "eve"))
+            if self.dice.random() < 0.3:
+                hello = plain(Hello(WIRE_VERSION, self.dice.randbytes(16), "eve"))
+            body = safely_encoded(respin(self.dice, hello, self.dice.choice((0, 1, 1, 2))))
+            packet = self._packet(guest.session, b"\xc0", self._pieces(guest.session, body))
+            data = connection.seal(packet)
+            self._note("greeting to server", data)
+            before = self.world()
+            self._hand(data, address)
+            if self.world() != before:
+                raise Found("the server's world changed")
+        self._tally_server(guest)
+        self.beat()
+        self._part(address)
+
+    def greetings_to_client(self, count: int) -> None:
+        """A client whose server lies from the first datagram on."""
+        dice = self.dice
+        name = f"newcomer-{self.number()}"
+        wire = Wire(None, ("10.8.8.8", 1))
+        client = ClientWorld.over(
+            wire,
+            name="newcomer",
+            world=name,
+            registry=game.registry,
+            clock=lambda: self.now,
+            random=self.nonces.randbytes,
+        )
+        listener = Listener(bytes(32), self.nonces.randbytes, 4)
+        server = Session()
+        for _ in range(count):
+            self.now += TICK / 4
+            connection = next(iter(listener.connections.values()), None)
+            up = connection is not None and client._connection is not None
+            if up and connection is not None:
+                body = dice.choice(
+                    (
+                        Welcome(5, 1, 1, dice.choice((60.0, 1e-9, 1e300)), 60.0, 7),
+                        SchemaOffer(mutated(dice, SCHEMA.encode_description())),
+                        SchemaOffer(safely_encoded(self._description())),
+                    )
+                )
+                tree = respin(dice, plain(body), dice.choice((0, 0, 1, 2)))
+                pieces = self._pieces(client._session, safely_encoded(tree))
+                data = connection.seal(self._packet(client._session, b"\xc0", pieces))
+            else:
+                data = self._answer_to(client._dial._nonce)
+                if data[:1] == b"\x05" and dice.random() < 0.8:
+                    data = garbage(dice)  # not always the end
+            self._note("greeting to client", data)
+            wire.incoming.append(data)
+            client.poll()
+            for question in wire.sent:
+                inbound = listener.receive(question, wire.address, self.now)
+                if inbound is not None:
+                    wire.incoming += inbound.replies
+                    if inbound.packet is not None:
+                        server.receive(inbound.packet, self.now)
+            wire.sent.clear()
+            if client.closed:
+                break
+        if client._store is not None and client._store.entities:
+            raise Found("a newcomer sees things")
+        client.close()
+        client.view.close()
+
+    def _description(self) -> Tree:
+        return respin(self.dice, SCHEMA.description(), self.dice.choice((0, 1, 2)))
+
+    # What a victim may have changed.
+
+    def _justify(self, victim: Player, before: dict[tuple[int, int], bytes]) -> None:
+        """Some sound message must have said each thing that is new to a victim."""
+        values: dict[tuple[int, int], list[Tree]] = {}
+        gone: set[object] = set()
+        tape = self.tapes[victim.address]
+        parts: dict[int, dict[int, bytes]] = {}
+        for datagram in (*tape.to_client, *victim.forged):
+            if datagram[:1] != bytes((_PAYLOAD,)):
+                continue
+            tree = packet_of(datagram[1:-4])
+            if len(tree) > 3:
+                collect_runs(element(attempt(tree[3]), 5), values)
+            for number, data, part, many in pieces_of(tree):
+                parts.setdefault(number, {})[part] = data
+                messages = [data]
+                if many > 1:
+                    messages = [b"".join(d for _, d in sorted(parts[number].items()))]
+                for message in messages:
+                    collect_structure(message, values, gone)
+        after = store_of(victim.client)
+        for key, value in after.items():
+            if value == before.get(key):
+                continue
+            tree = msgspec.msgpack.decode(value)
+            if not any(matches(said, tree) for said in values.get(key, ())):
+                raise Found(f"nobody said that {key} is {tree}")
+            kind = SCHEMA.components[key[1]]
+            msgspec.msgpack.decode(value, type=kind.wire_type)
+        for net, cid in before.keys() - after.keys():
+            if net not in gone and (cid, net) not in gone:
+                raise Found(f"nobody said that {net} lost {cid}")
+        for net, cid, shown, true in victim.client._view.comparable(victim.store):
+            if repr(shown) != repr(true):
+                raise Found(f"view and store part at {net}: {shown} and {true}, {cid}")
+
+    # All together.
+
+    def rehearse(self) -> None:
+        """Collect what honest ends send, as raw material."""
+        self.retire(self.connect("passer-by"))
+        for _ in range(30):
+            self.beat()
+        for data in self.tapes[self.witness.address].to_client:
+            tree = packet_of(data[1:-4]) if data[:1] == bytes((_PAYLOAD,)) else []
+            if len(tree) > 3 and isinstance(update := attempt(tree[3]), list):
+                self.updates.append(update)
+            for _, data, _, _ in pieces_of(tree):
+                message = attempt(data)
+                if element(message, 0) == STRUCTURE_TAG:
+                    self.structures.append(message)
+
+    def attack(self, count: int) -> None:
+        """Send about ``count`` hostile datagrams, and go on living in between."""
+        goal = sum(self.sent.values()) + count
+        dice = self.dice
+        while sum(self.sent.values()) < goal:
+            lot = dice.random()
+            if lot < 0.24:
+                self.unsealed_to_server(16)
+            elif lot < 0.48:
+                self.unsealed_to_client(16)
+            elif lot < 0.71:
+                # Now and then more than a second's worth at once.
+                self.sealed_to_server(5 if dice.random() < 0.998 else 700)
+            elif lot < 0.94:
+                self.sealed_to_client(5)
+            elif lot < 0.97:
+                self.greetings_to_server(4)
+            else:
+                self.greetings_to_client(8)
+            self.beat()
+            if dice.random() < 0.05:
+                self.check_witness()
+
+    def settle(self) -> None:
+        """Let only the honest remain."""
+        if self.victim is not None:
+            self._tally_client(self.victim)
+            self.retire(self.victim)
+            self.victim = None
+        if self.mallory is not None:
+            self._tally_server(self.mallory.guest)
+            self._part(self.mallory.address)
+            self.mallory = None
+        for _ in range(10):
+            self.beat()
+        self.answered.clear()
+        self.asked.clear()
+        self.check_witness()
+        if list(self.host.guests) != [self.witness.address]:
+            raise Found(f"guests remain: {list(self.host.guests)}")
+
+    def finish(self) -> None:
+        self.settle()
+        outcomes = self.outcomes
+        listener = self.host.listener
+        outcomes["server: handshake refused"] = listener.dropped.total()
+        outcomes["server: message refused by the gate"] = self.host._messages.rejected
+        gate = self.stage.decode.__self__  # type: ignore[attr-defined]
+        outcomes["server: payload refused by the gate"] = gate.rejected
+        outcomes["server: commands that reached a system"] = self.watch.seen
+        outcomes["client: datagram refused"] += self.witness.client.stats.datagrams_rejected
+        self._tally_server(self.host.guests[self.witness.address])
+
+    def close(self) -> None:
+        self.witness.client.close()
+        self.witness.client.view.close()
+        self.stage.simulation.close()
+
+    def _note(self, kind: str, data: bytes) -> None:
+        self.sent[kind] += 1
+        self.recent.append((kind, data))
+
+
+class Connection_of:  # noqa: N801 - reads like a function
+    """The client's end of a guest's connection."""
+
+    def __init__(self, guest: Guest) -> None:
+        self._connection = Connection(None, guest.connection.session_id, 0.0, server=False)
+
+    def seal_goodbye(self) -> bytes:
+        return sealed(bytes((_DISCONNECT, 0)), self._connection._out)
+
+
+def sealed(body: bytes, seed: int) -> bytes:
+    return body + crc32(body, seed).to_bytes(4, "little")
+
+
+def deltas(ids: list[int]) -> list[int]:
+    return [b - a for a, b in zip([0, *ids], ids, strict=False)]
+
+
+encode_struct = msgspec.msgpack.Encoder().encode
+
+
+def plain(value: object) -> Tree:
+    """What a struct looks like on the wire, as a tree."""
+    return msgspec.msgpack.decode(encode_struct(value))
+
+
+def store_of(client: ClientWorld) -> dict[tuple[int, int], bytes]:
+    store = client._store
+    assert store is not None
+    return {
+        (net, cid): encode_struct(value)
+        for net, record in store.entities.items()
+        for cid, value in record.values.items()
+    }
+
+
+def snapshot_of(client: ClientWorld) -> bytes:
+    """Values, their ticks, and which entities there are."""
+    store = client._store
+    assert store is not None
+    return encode_struct(
+        [
+            (net, sorted(record.values), list(record.values.values()), list(record.ticks.items()))
+            for net, record in sorted(store.entities.items())
+        ]
+    )
+
+
+def view_of(client: ClientWorld) -> bytes:
+    """Every replicated component of a client's view."""
+    found = []
+    remote = client._view.remote
+    with client.view:
+        for kind in SCHEMA.components:
+            for entity, value in client.view.structure(kind.cls):
+                found.append((entity, kind.name, encode_struct(kind.to_wire(value, remote.get))))
+    return encode_struct(sorted(found))
+
+
+# Reading by hand, without the types that the code under test uses.
+
+
+def packet_of(packet: bytes) -> list[msgspec.Raw]:
+    try:
+        return msgspec.msgpack.decode(packet, type=list[msgspec.Raw])
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return []
+
+
+def attempt(raw: bytes | msgspec.Raw) -> Tree:
+    try:
+        return decode(raw)
+    except (msgspec.MsgspecError, ValueError, RecursionError, TypeError):
+        return []
+
+
+def pieces_of(packet: list[msgspec.Raw]) -> Iterator[tuple[int, bytes, int, int]]:
+    """Number, bytes, part and parts of the pieces in a packet."""
+    pieces = attempt(packet[4]) if len(packet) > 4 else ()
+    for piece in pieces if isinstance(pieces, list) else ():
+        match piece:
+            case [int(number), bytes(data)]:
+                yield number, data, 0, 1
+            case [int(number), bytes(data), int(part)]:
+                yield number, data, part, 1
+            case [int(number), bytes(data), int(part), int(parts)]:
+                yield number, data, part, parts
+
+
+def element(tree: Tree, index: int) -> Tree:
+    return tree[index] if isinstance(tree, list) and len(tree) > index else None
+
+
+def collect_runs(runs: Tree, values: dict[tuple[int, int], list[Tree]]) -> None:
+    for run in runs if isinstance(runs, list) else ():
+        try:
+            nets = list(accumulate(run[0]))
+            for cid, column in run[1]:
+                for net, value in zip(nets, column, strict=True):
+                    values.setdefault((net, cid), []).append(value)
+        except (TypeError, ValueError, IndexError, KeyError):
+            continue
+
+
+def collect_structure(
+    message: bytes, values: dict[tuple[int, int], list[Tree]], gone: set[object]
+) -> None:
+    tree = attempt(message) if isinstance(message, bytes) else None
+    if element(tree, 0) != STRUCTURE_TAG or len(tree) != 7:
+        return
+    collect_runs(tree[6], values)
+    try:
+        gone.update(accumulate(tree[3]))
+        gone.update(accumulate(tree[4]))
+        for cid, nets in tree[5]:
+            gone.update((cid, net) for net in accumulate(nets))
+    except (TypeError, ValueError):
+        pass
+
+
+def matches(said: Tree, held: Tree) -> bool:
+    """Whether a value is what somebody said, up to defaults left out and ints for floats."""
+    if isinstance(held, list) and isinstance(said, list):
+        return len(said) <= len(held) and all(map(matches, said, held))
+    if isinstance(held, float) and isinstance(said, int | float):
+        return float(said) == held or (held != held and said != said)
+    return type(said) is type(held) and said == held
+
+
+# Memory.
+
+
+def census(*roots: object) -> Counter[str]:
+    """How many elements all containers hold that can be reached, by where they hang."""
+    sizes: Counter[str] = Counter()
+    seen: set[int] = set()
+    waiting: list[tuple[str, object]] = [(type(root).__name__, root) for root in roots]
+    while waiting:
+        path, thing = waiting.pop()
+        if id(thing) in seen or isinstance(thing, type | str | bytes | int | float):
+            continue
+        seen.add(id(thing))
+        if isinstance(thing, dict):
+            sizes[path] += len(thing)
+            waiting += [(f"{path}[]", value) for value in thing.values()]
+        elif isinstance(thing, list | tuple | set | frozenset | deque):
+            sizes[path] += len(thing)
+            waiting += [(f"{path}[]", value) for value in thing]
+        elif type(thing).__module__.startswith("ecsnet"):
+            name = type(thing).__name__
+            waiting += [(f"{name}.{key}", value) for key, value in attributes(thing)]
+    return sizes
+
+
+def attributes(thing: object) -> Iterable[tuple[str, object]]:
+    yield from getattr(thing, "__dict__", {}).items()
+    for cls in type(thing).__mro__:
+        slots = cls.__dict__.get("__slots__", ())
+        for name in (slots,) if isinstance(slots, str) else slots:
+            if hasattr(thing, name):
+                yield name, getattr(thing, name)
+
+
+@dataclass
+class Memory:
+    """What a process holds at a quiet moment."""
+
+    datagrams: int
+    blocks: int
+    rss: int
+    elements: Counter[str]
+
+
+def memory(arena: Arena) -> Memory:
+    gc.collect()
+    blocks = sys.getallocatedblocks()
+    elements = census(arena.host, arena.witness.client)
+    return Memory(sum(arena.sent.values()), blocks, resident(), elements)
+
+
+def resident() -> int:
+    """Bytes of memory that this process has now; 0 where the system does not say."""
+    try:
+        with open("/proc/self/statm", "rb") as file:
+            return int(file.read().split()[1]) * 4096
+    except OSError:
+        return 0
+
+
+def growth(moments: list[Memory]) -> str | None:
+    """What grew from the first moment to the last beyond what may vary; None when memory is flat."""
+    first, last = moments[0], moments[-1]
+    if last.blocks > first.blocks * 1.03 + 3000:
+        return f"{first.blocks:,} blocks of memory became {last.blocks:,}"
+    if last.rss > first.rss * 1.10 + (8 << 20):
+        return f"{first.rss >> 20} MiB became {last.rss >> 20} MiB"
+    for path, size in last.elements.items():
+        # What an honest session keeps of its last seconds varies; what leaks does not stop there.
+        if size > 2 * first.elements[path] + 600:
+            return f"{path} grew from {first.elements[path]} elements to {size}"
+    return None

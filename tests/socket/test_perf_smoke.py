@@ -1,0 +1,80 @@
+"""The benchmarks run to their end and say what they promise. No figure is judged here."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+KEYS = {"name", "value", "unit", "floor", "ratio"}
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="epoll and timerfd")
+
+
+def perf(*arguments: str) -> dict[str, Any]:
+    done = subprocess.run(
+        [sys.executable, "-m", "perf", *arguments, "--runs", "1", "--json"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    report: dict[str, Any] = json.loads(done.stdout)
+    assert report["rows"]
+    assert all(row.keys() >= KEYS for row in report["rows"])
+    return report
+
+
+def rows(report: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    return {row["name"]: row for row in report["rows"]}
+
+
+def test_tick_moves_the_same_datagrams_in_both_runs() -> None:
+    report = rows(
+        perf("tick", "--clients", "3", "--entities", "40", "--seconds", "0.5", "--warmup", "30")
+    )
+    cpu = report["server CPU per client and tick, 3 clients"]
+    assert cpu["value"] > 0
+    assert cpu["floor"] > 0
+    assert cpu["ratio"] == pytest.approx(cpu["value"] / cpu["floor"])
+    for way in ("up", "down"):
+        size = report[f"size {way}, 3 clients"]
+        assert size["value"] > 20
+        assert 0.7 < size["ratio"] < 1.3
+        assert report[f"datagrams {way}, 3 clients"]["value"] > 0.3
+    assert "missed ticks, 3 clients" in report
+
+
+def test_response_answers_both_questions() -> None:
+    report = rows(perf("response", "--clients", "2", "--seconds", "0.5"))
+    for question in ("ping, 2 clients", "effect, 2 clients"):
+        assert report[question]["value"] > 0
+        assert report[question]["floor"] > 0
+
+
+def test_size_counts_what_a_host_sends() -> None:
+    report = rows(perf("size"))
+    plain, quantised = report["body, float64"], report["body, Quantized(1/16)"]
+    assert 18 < plain["value"] <= 22
+    assert 4 < quantised["value"] <= 9
+    assert report["headers, float64"]["value"] > 5
+
+
+def test_a_table_has_a_line_for_each_row() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "perf", "size", "--runs", "1"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
+    assert "body, Quantized(1/16)" in done.stdout
+    assert done.stdout.splitlines()[0] == "$ python -m perf size --runs 1"

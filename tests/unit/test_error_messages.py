@@ -1,0 +1,190 @@
+"""The messages that authors meet first, word for word, each produced by its mistake."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType
+
+import esper
+import pytest
+
+import ecsnet as net
+from ecsnet.components import Position
+from ecsnet.play import HostedWire
+from ecsnet.schema import Registry, use_registry
+
+STEP = 1 / 60
+
+Load = Callable[[str], ModuleType]
+
+
+@pytest.fixture(autouse=True)
+def registry() -> Iterator[Registry]:
+    with use_registry(Registry()) as registry:
+        yield registry
+
+
+@pytest.fixture(autouse=True)
+def world() -> Iterator[net.World]:
+    with net.World() as world:
+        yield world
+    world.close()
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Game:
+    """A host and a client in one process, on a clock that the test moves."""
+
+    def __init__(self, server: net.ServerWorld, registry: Registry, *, debug: bool = False) -> None:
+        self.clock = Clock()
+        self.wire = HostedWire(server, None, self.clock)
+        self.client = net.ClientWorld.over(
+            self.wire, registry=registry, debug=debug, clock=self.clock
+        )
+
+    def run(self, frames: int = 30) -> list[net.Event]:
+        events: list[net.Event] = []
+        for _ in range(frames):
+            self.clock.now += STEP
+            events += self.client.poll()
+        return events
+
+
+@pytest.fixture
+def load(tmp_path: Path) -> Iterator[Load]:
+    """Import text as the module ``game``, from a file of that name."""
+
+    def load(text: str) -> ModuleType:
+        path = tmp_path / "game.py"
+        path.write_text(text, encoding="utf-8")
+        spec = importlib.util.spec_from_file_location("game", path)
+        assert spec is not None
+        assert spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        sys.modules["game"] = module
+        spec.loader.exec_module(module)
+        return module
+
+    yield load
+    sys.modules.pop("game", None)
+
+
+GAME = '''"""A game whose author forgot a decorator."""
+
+from typing import Annotated
+
+import ecsnet as net
+
+server = net.ServerWorld()
+
+class Steer:
+    dx: Annotated[int, net.Between(-1, 1)] = 0
+'''
+
+TYPE = """import ecsnet as net
+
+@net.replicated
+class {name}:
+    {field}
+"""
+
+
+def test_sending_what_is_no_command(load: Load, registry: Registry) -> None:
+    game = load(GAME)
+    playing = Game(game.server, registry)
+    with pytest.raises(net.UsageError) as caught:
+        playing.client.send(game.Steer())
+    assert str(caught.value) == (
+        "send() got Steer, which is not a command: put @net.command above class Steer (game.py:9)"
+    )
+    playing.client.close()
+
+
+def test_commands_outside_a_tick() -> None:
+    @net.command
+    class Steer:
+        dx: int = 0
+
+    with pytest.raises(net.OutsideTickError) as caught:
+        net.commands(Steer)
+    assert str(caught.value) == (
+        "net.commands(Steer) outside a tick: call it in a system, on_start, on_join or on_leave"
+    )
+    for call, name in ((net.tick, "net.tick()"), (net.rng, "net.rng()")):
+        with pytest.raises(net.OutsideTickError) as caught:
+            call()
+        assert str(caught.value) == (
+            f"{name} outside a tick: call it in a system, on_start, on_join or on_leave"
+        )
+
+
+def test_a_type_that_cannot_cross_the_wire(load: Load) -> None:
+    pytest.importorskip("pygame")
+    with pytest.raises(net.DeclarationError) as caught:
+        load(f"import pygame\n{TYPE.format(name='Position', field='pos: pygame.Vector2')}")
+    assert str(caught.value) == (
+        "Position.pos: pygame.Vector2 cannot cross the wire:"
+        " use two floats, or net.register_type(...)"
+    )
+
+
+def test_writing_on_a_client(registry: Registry) -> None:
+    class Render(esper.Processor):
+        def process(self) -> None:
+            for _, position in esper.get_component(Position):
+                position.x += 1.0
+
+    server = net.ServerWorld()
+
+    @server.on_join
+    def join(player: int) -> None:
+        esper.add_component(player, Position(10.0, 10.0))
+
+    for _ in range(6):
+        esper.create_entity()
+    playing = Game(server, registry, debug=True)
+    esper.add_processor(Render())
+    events = playing.run()
+    assert net.Connected(7) in events
+    with pytest.raises(net.ReadOnlyError) as caught:
+        esper.process()
+    assert str(caught.value) == (
+        "Render wrote Position.x on entity 7; only the server may: send a command"
+    )
+    # It was put right, and the game goes on.
+    assert esper.component_for_entity(7, Position).x == 10.0
+    assert not [event for event in playing.run() if isinstance(event, net.Disconnected)]
+
+    esper.component_for_entity(7, Position).y = 0.0
+    with pytest.raises(
+        net.ReadOnlyError, match=r"outside esper's processors wrote Position\.y on"
+    ):
+        playing.run(1)
+    playing.client.close()
+
+
+def test_games_that_differ(load: Load, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "ecsnet")
+    with use_registry(Registry()):
+        load(TYPE.format(name="Tank", field="hp: int"))
+        server = net.ServerWorld()
+    with use_registry(Registry()) as mine:
+        load(TYPE.format(name="Tank", field="hp: float"))
+    playing = Game(server, mine)
+    message = "this game differs from the server's: server has Tank.hp: int, you have float"
+    assert playing.run() == [net.Refused("schema", message)]
+    assert playing.client.closed
+    # The server's log names it too.
+    (said,) = [record for record in caplog.records if "another game" in record.getMessage()]
+    assert said.name == "ecsnet.server"
+    assert said.getMessage().endswith(message)
