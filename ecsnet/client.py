@@ -633,6 +633,7 @@ class ClientWorld:
         if store is not None:
             if store.resync:
                 store.resync = False
+                store.asked += 1
                 session.queue(encode(Resync()))
             packet = self._commands(store, now)
         if packet is None and session.due(now):

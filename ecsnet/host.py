@@ -414,8 +414,7 @@ class Host:
             logger.info("%s plays another game and is refused: %s", guest, difference)
             self.disconnect(guest, Reason.SCHEMA, now)
         elif isinstance(message, Resync) and guest.viewer is not None and guest.stage is not None:
-            replicator = guest.stage.replicator
-            guest.viewer.resync(replicator.tick, replicator.population)
+            guest.stage.replicator.resync(guest.viewer)
         else:
             self._strike(guest, now)
 

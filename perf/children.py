@@ -77,7 +77,7 @@ class Child:
         """Returns the child's next message, which has to be a ``kind``.
 
         Raises:
-            PerfError: The child died, said something else, or said nothing for ``seconds``.
+            PerfError: The child gave up, died, or said something else or nothing in ``seconds``.
         """
         try:
             if not self.connection.poll(seconds):
@@ -85,6 +85,8 @@ class Child:
             message: object = self.connection.recv()
         except (EOFError, ConnectionError):
             raise PerfError(f"{self.name} died before it sent {kind.__name__}") from None
+        if isinstance(message, PerfError):
+            raise message
         if not isinstance(message, kind):
             raise PerfError(f"{self.name} sent {message!r}, not a {kind.__name__}")
         return message
@@ -173,5 +175,9 @@ def _run(
     kwargs: dict[str, object],
 ) -> None:
     os.sched_setaffinity(0, {core})
-    with contextlib.suppress(KeyboardInterrupt, BrokenPipeError):
+    try:
         target(connection, *args, **kwargs)
+    except PerfError as error:
+        connection.send(error)
+    except (KeyboardInterrupt, BrokenPipeError):
+        pass

@@ -131,8 +131,12 @@ class Grid(Interest):
 
     def point(self, position: object) -> tuple[float, float] | None:
         x, y = getattr(position, self._x), getattr(position, self._y)
-        # Not a number and infinity stand in no cell; the entity stays in the one it had.
-        return (x, y) if abs(x) < 1e300 and abs(y) < 1e300 else None
+        # Not a number, infinity and what is no number at all stand in no cell; the entity stays
+        # in the one it had.
+        try:
+            return (x, y) if abs(x) < 1e300 and abs(y) < 1e300 else None
+        except TypeError:
+            return None
 
     def cell(self, entity: Located) -> Hashable:
         point = entity.point

@@ -43,13 +43,18 @@ class Run:
 
 
 class Flight:
-    """The record of a packet in flight: of which tick it is, and the runs that it carries."""
+    """The record of a packet in flight: of which tick it is, and the runs that it carries.
 
-    __slots__ = ("runs", "tick")
+    ``since`` is the tick from which on the client lacks some of it: an earlier one where owed
+    values are sent again.
+    """
 
-    def __init__(self, tick: int, runs: Sequence[Run]) -> None:
+    __slots__ = ("runs", "since", "tick")
+
+    def __init__(self, tick: int, runs: Sequence[Run], since: int) -> None:
         self.tick = tick
         self.runs = runs
+        self.since = since
 
 
 class Sheet:
@@ -57,11 +62,11 @@ class Sheet:
 
     __slots__ = ("flight", "raw", "size")
 
-    def __init__(self, tick: int, runs: Sequence[Run]) -> None:
+    def __init__(self, tick: int, runs: Sequence[Run], since: int) -> None:
         body = b"".join([array_header(len(runs)), *[run.data for run in runs]])
         self.raw = msgspec.Raw(body)
         self.size = len(body)
-        self.flight = Flight(tick, runs)
+        self.flight = Flight(tick, runs, since)
 
 
 def array_header(count: int) -> bytes:
@@ -101,22 +106,24 @@ def make_owned_runs(
         yield Run(full.nets, public, data, owner, full)
 
 
-def sheets(tick: int, runs: Sequence[Run]) -> list[Sheet]:
-    """Fill datagrams with runs, in order."""
+def sheets(tick: int, runs: Sequence[Run], since: int | None = None) -> list[Sheet]:
+    """Fill datagrams with runs, in order; ``since`` as for `Flight`, the tick when left out."""
+    if since is None:
+        since = tick
     if not runs:
         return []
     if sum([len(run.data) for run in runs]) <= SHEET_BYTES:
-        return [Sheet(tick, runs)]
+        return [Sheet(tick, runs, since)]
     result: list[Sheet] = []
     batch: list[Run] = []
     size = 3
     for run in runs:
         length = len(run.data)
         if batch and size + length > SHEET_BYTES + 3:
-            result.append(Sheet(tick, batch))
+            result.append(Sheet(tick, batch, since))
             batch, size = [], 3
         batch.append(run)
         size += length
     if batch:
-        result.append(Sheet(tick, batch))
+        result.append(Sheet(tick, batch, since))
     return result

@@ -263,7 +263,9 @@ class Population:
                 new = entity.esper
             if self._owner_type is not None and entity.public & self._owner_bit:
                 component = self._world.components(entity.esper).get(self._owner_type)
-                new = getattr(component, "player", new)
+                named = getattr(component, "player", None)
+                # A player entity that is gone owns nothing: clients read None there, too.
+                new = named if type(named) is int and self._world.alive(named) else None
         old = entity.owner
         if new == old:
             return

@@ -107,6 +107,10 @@ class Replicator:
         known = self.population.by_net.get(net)
         return None if known is None else known.esper
 
+    def resync(self, viewer: Viewer) -> None:
+        """The client lost values that it had acknowledged: send it everything again."""
+        viewer.resync(self._message((), {}, ()), self.population)
+
     def can_see(self, viewer: Viewer, net: int) -> bool:
         """Whether this client was told of the entity, and not told that it went."""
         return net in viewer.known
@@ -135,14 +139,15 @@ class Replicator:
         with self._world:
             self._delta = self.population.capture(tick)
             self._seat()
-        private = self._spread()
+        private, bulky = self._spread()
         changed = self._structural()
         for hood in self._hoods.values():
             hood.before = hood.visible
             message = hood.message = self._refresh(hood) if hood in changed else None
             runs, hood.runs = hood.runs, []
-            big = [run for run in runs if run.size > SHEET_BYTES]
-            if big:
+            big: list[Run] = []
+            if bulky:
+                big = [run for run in runs if run.size > SHEET_BYTES]
                 runs = [run for run in runs if run.size <= SHEET_BYTES]
             hood.sheets = sheets(tick, [run for run in runs if run.data] if private else runs)
             for viewer in hood.viewers:
@@ -405,14 +410,16 @@ class Replicator:
 
     # Values: what a client is told of every tick.
 
-    def _spread(self) -> set[int]:
+    def _spread(self) -> tuple[set[int], bool]:
         """Encode what changed, cell by cell, and lay the runs before the hoods that see them.
 
         Returns:
-            The players who get values of their own: owner-only components changed.
+            The players who get values of their own, because owner-only components changed, and
+            whether an entity is larger than a datagram.
         """
         groups: dict[Hashable, dict[tuple[int, int | None], list[int]]] = {}
         players: set[int] = set()
+        bulky = False
         private = self.population.private_bits
         for entity, bits in self._delta.changed.items():
             owner: int | None = None
@@ -431,9 +438,10 @@ class Replicator:
                 continue
             for (bits, owner), nets in changed.items():
                 runs = list(self._fresh_runs(sorted(nets), bits, owner))
+                bulky = bulky or any(run.size > SHEET_BYTES for run in runs)
                 for hood in watchers:
                     hood.runs += runs
-        return players
+        return players, bulky
 
     def _fresh_runs(self, nets: Sequence[int], bits: int, owner: int | None) -> Iterable[Run]:
         population = self.population
@@ -473,32 +481,42 @@ class Replicator:
         if viewer.owed or not shared:
             ready = self._own_sheets(viewer, hood, runs)
         backlog = session.backlog
-        if len(ready) == 1 and not backlog and viewer.allowance > 0:
+        since = ready[0].flight.since if ready else self.tick
+        resends = since < self.tick or viewer.owed or viewer.resent
+        if len(ready) == 1 and not (backlog or resends) and viewer.allowance > 0:
             # As it is for most viewers in most ticks.
-            sheet = ready[0]
-            packet = session.send(self._update(viewer, True, sheet.raw), now, sheet.flight)
+            sheet, tick = ready[0], self.tick
+            oldest = cast("Flight | None", session.oldest())
+            unsolid = 0 if oldest is None else tick - oldest.tick + 1  # as Viewer.unsolid has it
+            depends, report = session.queued & U32, viewer.report
+            update = (self.epoch, tick & U32, unsolid, depends, report, sheet.raw)
+            packet = session.send(update, now, sheet.flight)
             viewer.allowance -= len(packet)
             viewer.deliver(packet)
             return
         if backlog:
             self._stream(viewer, now)
         whole = len(ready) == 1
+        if since < self.tick and not whole:
+            viewer.resent.append((self.tick, since))
         sent = False
         for sheet in ready:
             if viewer.allowance <= 0:
                 for run in sheet.flight.runs:
                     nets = [net for net in run.nets if net in viewer.known]
-                    viewer.owe(nets, run.cids, self.tick)
+                    viewer.owe(nets, run.cids, since)
                 continue
             if not sent and backlog and session.room() < sheet.size + _HEAD_BYTES:
                 self._emit(viewer, session.send(None, now))  # with what rides, by itself
                 sent = True
-            update = self._update(viewer, whole, sheet.raw)
-            self._emit(viewer, session.send(update, now, sheet.flight, ride=not sent))
+            payload = self._update(viewer, whole, sheet.raw)
+            self._emit(viewer, session.send(payload, now, sheet.flight, ride=not sent))
+            if since < self.tick and whole:
+                viewer.resent.append((self.tick, since))
             sent = True
         if not sent and viewer.allowance > 0 and session.due(now):
-            update = self._update(viewer, not viewer.owed, _NOTHING)
-            self._emit(viewer, session.send(update, now))
+            payload = self._update(viewer, not viewer.owed, _NOTHING)
+            self._emit(viewer, session.send(payload, now))
 
     def _stream(self, viewer: Viewer, now: float) -> None:
         """Send of what is too large to ride. Half of the bandwidth is for it while there is
@@ -531,14 +549,16 @@ class Replicator:
         """What one viewer gets that does not share: owed values first, then the fresh ones."""
         settled = viewer.known is hood.visible
         own = []
+        since = self.tick
         if viewer.owed:
+            since = min(since, *viewer.owed.values())
             own = self._owed_runs(viewer)
         for run in runs:
             form = mine(run, viewer.player)
             if form is not None and (settled or not viewer.known.isdisjoint(form.nets)):
                 own.append(form)
         own += self._extra_runs(viewer)
-        return sheets(self.tick, own)
+        return sheets(self.tick, own, since)
 
     def _extra_runs(self, viewer: Viewer) -> list[Run]:
         """New values of what a viewer owns outside its neighbourhood."""

@@ -59,9 +59,12 @@ class Store:
         """Why entities went since then."""
         self.resync = False
         """Set when waiting values had to be dropped: the server must send everything again."""
+        self.asked = 0
+        """Resyncs that the server was asked for and has not answered."""
         self.dropped = 0
         """Messages that named another simulation or did not make sense."""
 
+        self._trusted = 0  # updates that depend on less do not know of a resync
         self._waiting: dict[tuple[int, int], tuple[int, int, object, int]] = {}
         self._waiting_bytes = 0
         self._waiting_limit = waiting_bytes
@@ -83,7 +86,7 @@ class Store:
             if update.report is not None:
                 self.report = update.report
         ready = depends <= self.structured
-        if ready:
+        if ready and depends >= self._trusted and not (self.resync or self.asked):
             self.solid = max(self.solid, tick - update.solid)
         count = 0
         for nets, columns in runs:
@@ -106,6 +109,9 @@ class Store:
         if runs is None:
             self.dropped += 1
             return False
+        if not (message.despawned or message.hidden or message.removed or runs):
+            self.asked = max(0, self.asked - 1)
+            self._trusted = number
         tick = widen(message.tick, 32, self.tick)
         for net in accumulate(message.despawned):
             self._forget(net, "despawned")

@@ -91,6 +91,7 @@ class Viewer:
         "place",
         "player",
         "report",
+        "resent",
         "resettle",
         "session",
         "stream_allowance",
@@ -127,6 +128,9 @@ class Viewer:
         """What it owns outside its neighbourhood."""
         self.owed: dict[tuple[int, int], int] = {}
         """(network id, component id) to the tick since which the client lacks it, oldest first."""
+        self.resent: deque[tuple[int, int]] = deque()
+        """Ticks in which owed values were sent again, each with the tick since which the client
+        lacked the oldest of them."""
         self.pieces: deque[tuple[int, int]] = deque()
         """Messages of entering entities on their way: number, bytes."""
         self.big: dict[int, int] = {}
@@ -149,13 +153,21 @@ class Viewer:
                 for net in run.nets:
                     newest = changed_at.get(net)
                     if newest is not None and newest <= flight.tick and net in self.known:
-                        self.owed.setdefault((net, cid), flight.tick)
+                        self.owed.setdefault((net, cid), flight.since)
 
-    def resync(self, tick: int, population: Population) -> None:
-        """The client lost values that it had acknowledged: owe it everything it knows."""
+    def resync(self, answer: bytes, population: Population) -> None:
+        """The client lost values that it had acknowledged: owe it everything it knows.
+
+        Args:
+            answer: a structural message without content; it tells the client which updates
+                know of this, and can be trusted with what they say to be solid.
+            population: who is there.
+        """
+        self.session.queue(answer)
         for net in sorted(self.known):
             bits = self.sees(net, population)
-            self.owe((net,), population.cids(bits), tick)
+            for cid in population.cids(bits):
+                self.owed[net, cid] = 0  # nobody knows since when it lacks them
 
     def sees(self, net: int, population: Population) -> int:
         """The component bits of a known entity that this client may see now."""
@@ -177,6 +189,11 @@ class Viewer:
             lag = tick - oldest.tick + 1
         if self.owed:
             lag = max(lag, tick - min(self.owed.values()) + 1)
+        resent = self.resent
+        while resent and (oldest is None or resent[0][0] < oldest.tick):
+            resent.popleft()
+        for _, since in resent:
+            lag = max(lag, tick - since + 1)
         return lag
 
     def take_owed(self, population: Population, room: int) -> list[tuple[int, int]]:

@@ -23,7 +23,6 @@ class PathEstimate:
         ack_lag: Seconds from sending a packet until its ack is here: the round trip and
             the peer's leisure. 0 until the first.
         ack_deviation: Its mean deviation, seconds.
-        patience: Seconds after which a packet without an ack counts as lost.
         measured: Whether a ping has been answered.
     """
 
@@ -34,7 +33,6 @@ class PathEstimate:
         "ack_lag",
         "jitter",
         "measured",
-        "patience",
         "peer_interval",
         "rtt",
     )
@@ -46,9 +44,19 @@ class PathEstimate:
         self.ack_lag = 0.0
         self.ack_deviation = 0.0
         self.measured = False
-        self.patience = _FIRST_PATIENCE + peer_interval
         self._arrived = 0.0
         self._lost = 0.0
+
+    @property
+    def patience(self) -> float:
+        """Seconds after which a packet without an ack counts as lost."""
+        if not (self.measured or self.ack_lag):
+            return _FIRST_PATIENCE + self.peer_interval
+        patience = self.ack_lag + 4 * self.ack_deviation
+        # The first ping may be lost: until there is a pong the acks alone must do.
+        if self.measured:
+            patience = max(patience, self.rtt + 4 * self.jitter)
+        return min(max(patience + self.peer_interval, _MIN_PATIENCE), _MAX_PATIENCE)
 
     @property
     def loss(self) -> float:
@@ -65,7 +73,6 @@ class PathEstimate:
         else:
             self.measured = True
             self.rtt, self.jitter = sample, sample / 2
-        self.patience = self._weigh(self.ack_lag + 4 * self.ack_deviation)
 
     def acked(self, sample: float, arrived: int) -> None:
         """Take the time from sending a packet to the first ack that named it newest.
@@ -89,7 +96,6 @@ class PathEstimate:
         else:
             lag, deviation = sample, sample / 2
         self.ack_lag, self.ack_deviation = lag, deviation
-        self.patience = self._weigh(lag + 4 * deviation)
 
     def count(self, arrived: int, lost: int) -> None:
         """Count packets that arrived and that were given up; a late arrival is (1, -1)."""
@@ -98,13 +104,3 @@ class PathEstimate:
         if self._arrived + self._lost > 256:
             self._arrived /= 2
             self._lost /= 2
-
-    def _weigh(self, acks: float) -> float:
-        # The first ping may be lost: until there is a pong the acks alone must do.
-        patience = self.rtt + 4 * self.jitter if self.measured else 0.0
-        if acks > patience:
-            patience = acks
-        patience += self.peer_interval
-        if patience < _MIN_PATIENCE:
-            return _MIN_PATIENCE
-        return min(patience, _MAX_PATIENCE)

@@ -469,8 +469,13 @@ class Session:
         It never raises on what a peer sends: what is bad, a duplicate or too much is
         counted and dropped, without an ack.
         """
-        if self._limited and not self._affordable(len(packet), now):
-            return None
+        if self._limited:
+            # Refilled when they run out, and regularly by lost().
+            if self._packet_level >= 1 and self._byte_level >= len(packet):
+                self._packet_level -= 1
+                self._byte_level -= len(packet)
+            elif not self._affordable(len(packet), now):
+                return None
         came = _gate.decode(packet)
         if came is None:
             self.malformed += 1
@@ -497,8 +502,10 @@ class Session:
                 return None
             else:
                 missing ^= 1 << behind - 1
-        ack = widen(came.ack, 16, self._number)
-        if ack > self._number:
+        # As widen() would have it: one from the future looks half the numbers old.
+        behind = self._number - came.ack & 0xFFFF
+        ack = self._number - behind
+        if behind > 0x7FFF or ack < 0:
             self.bad_acks += 1
             self.strikes += 1
             return None
@@ -515,7 +522,18 @@ class Session:
         acked: Sequence[object] = ()
         late: Sequence[object] = ()
         if ack != self._heard or self._holes:
-            acked, late = self._take_acks(ack, came.missing, now)
+            sent = None
+            if ack - self._heard == 1 and not came.missing and not self._holes:
+                sent = self._flight.pop(ack, None)
+            if sent is not None:
+                # As it is mostly: the next packet, and all before it had arrived.
+                self._heard = ack
+                acked = (sent[1],)
+                if sent[2]:
+                    self._out.arrived(sent[2], sent[3])
+                self.path.acked(now - sent[0], 1)
+            else:
+                acked, late = self._take_acks(ack, came.missing, now)
         reply = False
         ping = came.ping & _PING_IDS
         if ping:
@@ -543,6 +561,8 @@ class Session:
         """
         if now < self._overdue_at:
             return ()
+        if self._limited:
+            self._refill(now)
         records: list[object] | None = None
         patience = self.path.patience
         # When to look again: soon, because patience may shrink; sooner for what is in flight.
@@ -647,28 +667,25 @@ class Session:
         return True
 
     def _affordable(self, size: int, now: float) -> bool:
-        """Take one packet out of the inbound budgets, or return that it exceeds them.
+        """Take one packet out of the refilled inbound budgets, or return that it exceeds them."""
+        self._refill(now)
+        if self._packet_level < 1 or self._byte_level < size:
+            self._exceeded(now)
+            return False
+        self._packet_level -= 1
+        self._byte_level -= size
+        return True
 
-        Written out instead of two Buckets: every packet of every client comes by here.
-        """
-        packets, octets = self._packet_level, self._byte_level
+    def _refill(self, now: float) -> None:
         elapsed = now - self._refilled_at
         if elapsed > 0:
             self._refilled_at = now
-            packets += elapsed * self._packet_rate
-            if packets > self._packet_burst:
-                packets = self._packet_burst
-            octets += elapsed * self._byte_rate
-            if octets > self._byte_burst:
-                octets = self._byte_burst
-        enough = packets >= 1 and octets >= size
-        if enough:
-            packets -= 1
-            octets -= size
-        else:
-            self._exceeded(now)
-        self._packet_level, self._byte_level = packets, octets
-        return enough
+            if elapsed == float("inf"):
+                return  # full from the start
+            packets = self._packet_level + elapsed * self._packet_rate
+            self._packet_level = min(packets, self._packet_burst)
+            octets = self._byte_level + elapsed * self._byte_rate
+            self._byte_level = min(octets, self._byte_burst)
 
     def _exceeded(self, now: float) -> None:
         if not self.excess or now - self._excess_at > 1.0:

@@ -80,7 +80,7 @@ class Inserts:
     def note(self) -> None:
         """Look for new ones; to be called after each update that the server sends."""
         for kind in self._kinds:
-            source = self._world.structure(kind.cls)
+            source: list[tuple[int, object]] = self._world.structure(kind.cls)
             before = self._known[kind.cls]
             if source is self._sources.get(kind.cls) and len(before) == len(source):
                 continue

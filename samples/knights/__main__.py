@@ -41,9 +41,11 @@ def main() -> None:
             time.sleep(1 / 30)
 
 
-def read(lines: "queue.SimpleQueue[str]") -> None:
-    for line in open(0, closefd=False):
-        lines.put(line)
+def read(lines: queue.SimpleQueue[str]) -> None:
+    """Runs in a thread of its own, which touches nothing but the queue."""
+    with open(0, closefd=False) as typed:
+        for line in typed:
+            lines.put(line)
     lines.put("quit")
 
 
@@ -68,16 +70,17 @@ def tell(event: net.Event, client: net.ClientWorld) -> None:
     if isinstance(event, net.Connected):
         print(f"Welcome. Commands: {HELP}")
     elif isinstance(event, net.Spawned):
-        kind = esper.try_component(event.entity, Barbarian) or esper.try_component(
-            event.entity, Knight
-        )
-        print(f"{describe(event.entity, kind)} comes")
+        for kind in (Barbarian, Knight):
+            if esper.has_component(event.entity, kind):
+                print(
+                    describe(event.entity, esper.component_for_entity(event.entity, kind)), "comes"
+                )
     elif isinstance(event, net.Changed):
         print(describe(event.entity, event.component))
     elif isinstance(event, net.Despawned):
-        for kind in event.components.values():
-            if isinstance(kind, Barbarian):
-                print(f"{kind.name} falls")
+        for part in event.components.values():
+            if isinstance(part, Barbarian):
+                print(f"{part.name} falls")
     elif isinstance(event, net.Refused | net.Disconnected):
         print(f"The game is over: {event.reason}")
 

@@ -54,5 +54,6 @@ def camp(dt: float) -> None:
     if net.tick() % 20 == 1:  # once a second knights rest, and another barbarian may come
         for _, knight in esper.get_component(Knight):
             knight.health = min(100, knight.health + 3)
-        if len(esper.get_component(Barbarian)) < 3:
-            esper.create_entity(Barbarian(net.rng().choice(NAMES)))
+        there = {barbarian.name for _, barbarian in esper.get_component(Barbarian)}
+        if len(there) < 3:
+            esper.create_entity(Barbarian(net.rng().choice([n for n in NAMES if n not in there])))

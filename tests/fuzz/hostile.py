@@ -442,14 +442,14 @@ class Arena:
 
     # Sealed, to the server.
 
-    def sealed_to_server(self, count: int) -> None:
+    def sealed_to_server(self, count: int, only: str | None = None) -> None:
         before = self.world()
         for _ in range(count):
             if self.mallory is None:
                 self.mallory = self.enlist()
                 before = self.world()
             mallory, session = self.mallory, self.mallory.guest.session
-            kind = self.dice.choice(SEALED[:4])
+            kind = only or self.dice.choice(SEALED[:4])
             data = self._sealed(kind, mallory.connection, session, self._input, self._report)
             self._note(f"{kind} to server", data)
             self._hand(data, mallory.address)
@@ -458,7 +458,7 @@ class Arena:
                 self._tally_server(mallory.guest)
                 self._part(mallory.address)
                 self.mallory = None
-            elif mallory.patient:
+            elif mallory.patient or only:
                 session.strikes = 0
         if self.world() != before:
             raise Found("the server's world changed")
@@ -808,9 +808,10 @@ class Arena:
                 self.unsealed_to_server(16)
             elif lot < 0.48:
                 self.unsealed_to_client(16)
+            elif lot < 0.7098:
+                self.sealed_to_server(5)
             elif lot < 0.71:
-                # Now and then more than a second's worth at once.
-                self.sealed_to_server(5 if dice.random() < 0.998 else 700)
+                self.sealed_to_server(700, "payload")  # more than one may send at once
             elif lot < 0.94:
                 self.sealed_to_client(5)
             elif lot < 0.97:

@@ -1,0 +1,351 @@
+"""The ``ecsnet`` command: serve a game, join one, or see the demo.
+
+What the caller got wrong is one line on stderr and exit status 2.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import importlib.util
+import json
+import logging
+import os
+import runpy
+import socket
+import sys
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import NoReturn
+
+import ecsnet
+from ecsnet.client import DEFAULT_PORT
+from ecsnet.demo import DemoError, Options, run, sample_names
+from ecsnet.errors import EcsnetError, UsageError
+from ecsnet.play import join_instead, parse_address
+from ecsnet.server import ServerWorld
+
+__all__ = ["main"]
+
+WRONG = 2
+"""Exit status when the caller got something wrong."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command.
+
+    Args:
+        arguments: What was typed behind ``ecsnet``; of this process when left out.
+
+    Returns:
+        The exit status: 0, 1 when what was started failed, 2 when the caller got something wrong.
+    """
+    given = _parser().parse_args(arguments)
+    command: Callable[[argparse.Namespace], int] = given.command
+    try:
+        return command(given)
+    except EcsnetError as error:
+        return _wrong(given.verb, str(error))
+    except KeyboardInterrupt:
+        return 130
+
+
+# ecsnet serve
+
+
+def _serve(given: argparse.Namespace) -> int:
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    server = _find_server(given.game)
+    if given.tick_rate is not None:
+        server.tick_rate = given.tick_rate
+    if given.host in ("0.0.0.0", "::"):
+        address = _own_address()
+        if address is not None:
+            _note(f"others on this network join with: {address}:{given.port} (UDP)")
+    server.run(given.host, given.port)
+    return 0
+
+
+def _find_server(text: str) -> ServerWorld:
+    """The server that ``MODULE:ATTR`` or ``FILE.py:ATTR`` names.
+
+    Raises:
+        UsageError: There is none.
+    """
+    name, separator, attribute = text.rpartition(":")
+    if not separator or not name or not attribute:
+        raise UsageError(f"{text!r} names no server: write MODULE:ATTR, such as game:server")
+    module = _import(name)
+    found: object = module
+    for part in attribute.split("."):
+        found = getattr(found, part, None)
+    if isinstance(found, ServerWorld):
+        return found
+    servers = [key for key, value in vars(module).items() if isinstance(value, ServerWorld)]
+    hint = f"it has {name}:{servers[0]}" if servers else "it has none: server = net.ServerWorld()"
+    if found is None:
+        raise UsageError(f"there is no {attribute!r} in {name}; {hint}")
+    raise UsageError(f"{text} is a {type(found).__name__}, not a ServerWorld; {hint}")
+
+
+def _import(name: str) -> ModuleType:
+    """Import a module by its name, or by its file's; the current folder is importable.
+
+    Raises:
+        UsageError: There is none of that name, or it cannot be imported.
+    """
+    if name.endswith(".py"):
+        path = Path(name)
+        if not path.is_file():
+            raise UsageError(f"there is no file {name}")
+        folder, name = str(path.absolute().parent), path.stem
+    else:
+        folder = os.getcwd()
+    if folder not in sys.path:
+        sys.path.insert(0, folder)
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name is not None and f"{name}.".startswith(f"{error.name}."):
+            raise UsageError(
+                f"there is no module {error.name!r} in {folder} or installed"
+            ) from error
+        raise UsageError(f"{name} cannot be imported: {error}{_line_of(error)}") from error
+    except (ImportError, SyntaxError, TypeError, ValueError) as error:
+        raise UsageError(f"{name} cannot be imported: {error}{_line_of(error)}") from error
+
+
+def _line_of(error: Exception) -> str:
+    """Where an import went wrong, as `` (game.py:3)``."""
+    if isinstance(error, SyntaxError):
+        return ""
+    frames = [
+        frame
+        for frame in traceback.extract_tb(error.__traceback__)
+        if "importlib" not in frame.filename and frame.filename != __file__
+    ]
+    return f" ({os.path.basename(frames[-1].filename)}:{frames[-1].lineno})" if frames else ""
+
+
+def _own_address() -> str | None:
+    """This machine's address in its network; nothing is sent to find out."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))
+            address = str(probe.getsockname()[0])
+        except OSError:
+            return None
+    return None if address.startswith("127.") else address
+
+
+# ecsnet join
+
+
+def _join(given: argparse.Namespace) -> int:
+    join_instead(given.address)
+    game: str = given.game
+    if game.endswith(".py"):
+        if not Path(game).is_file():
+            raise UsageError(f"there is no file {game}")
+        sys.argv = [game, *given.rest]
+        sys.path.insert(0, str(Path(game).absolute().parent))
+        runpy.run_path(game, run_name="__main__")
+        return 0
+    sys.argv = [game, *given.rest]
+    runpy.run_module(_runnable(game), run_name="__main__", alter_sys=True)
+    return 0
+
+
+def _runnable(name: str) -> str:
+    """The module that a game's name stands for: of the current folder, or a sample.
+
+    Raises:
+        UsageError: It is neither.
+    """
+    folder = Path.cwd()
+    if (folder / name / "__main__.py").is_file() or (folder / f"{name}.py").is_file():
+        sys.path.insert(0, str(folder))
+        return name
+    if name in sample_names():
+        return f"ecsnet.samples.{name}"
+    samples = ", ".join(sample_names())
+    raise UsageError(f"there is no game {name!r}: give a FILE.py or one of {samples}")
+
+
+# ecsnet demo
+
+
+def _demo(given: argparse.Namespace) -> int:
+    headless: bool = given.headless
+    progress = _Progress()
+    if not headless and not _has_display():
+        progress("there is no display: playing headless")
+        headless = True
+    seconds: float | None = given.seconds
+    if seconds is None and headless:
+        seconds = 10.0
+    options = Options(
+        sample=given.name,
+        clients=given.clients,
+        seconds=seconds,
+        windows=not headless,
+        lag=given.lag / 1000,
+        jitter=given.jitter / 1000,
+        loss=given.loss / 100,
+        screenshot=given.screenshot,
+    )
+    try:
+        outcome = run(options, progress)
+    except DemoError as error:
+        progress.end()
+        _note(f"ecsnet demo: {error}")
+        return 1
+    finally:
+        progress.end()
+    if given.json:
+        print(json.dumps(outcome.as_dict()))
+    else:
+        print(outcome.summary())
+        if given.screenshot is not None:
+            print(f"  {'picture':<10} {given.screenshot}")
+    return 0 if outcome.good else 1
+
+
+def _has_display() -> bool:
+    if not sys.platform.startswith("linux"):
+        return True
+    names = ("DISPLAY", "WAYLAND_DISPLAY", "SDL_VIDEODRIVER")
+    return any(os.environ.get(name) for name in names)
+
+
+class _Progress:
+    """Says on stderr what is going on: on one line of a terminal, or now and then."""
+
+    def __init__(self) -> None:
+        self._terminal = sys.stderr.isatty()
+        self._width = 0
+        self._kind = ""
+        self._at = float("-inf")
+
+    def __call__(self, text: str) -> None:
+        if self._terminal:
+            sys.stderr.write(f"\r{text:<{self._width}}")
+            sys.stderr.flush()
+            self._width = len(text)
+            return
+        kind, now = text.partition(",")[0], time.monotonic()
+        if kind != self._kind or now >= self._at + 5:
+            self._kind, self._at = kind, now
+            _note(text)
+
+    def end(self) -> None:
+        """Leave the line."""
+        if self._width:
+            sys.stderr.write(f"\r{'':<{self._width}}\r")
+            sys.stderr.flush()
+            self._width = 0
+
+
+# What was typed.
+
+
+class _Parser(argparse.ArgumentParser):
+    """One line on stderr for what is wrong, rather than the usage and a line."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(WRONG, f"{self.prog}: {message}; see {self.prog} --help\n")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="ecsnet", description="Real-time multiplayer for esper games.")
+    parser.add_argument("--version", action="version", version=f"ecsnet {ecsnet.__version__}")
+    verbs = parser.add_subparsers(dest="verb", metavar="COMMAND", required=True)
+
+    serve = verbs.add_parser(
+        "serve", help="run a game's server", description="Run a game's server."
+    )
+    serve.set_defaults(command=_serve)
+    serve.add_argument(
+        "game", metavar="MODULE:ATTR", help="the ServerWorld; FILE.py:ATTR works too"
+    )
+    serve.add_argument("--host", default="0.0.0.0", help="address to listen on (%(default)s: all)")
+    serve.add_argument("--port", type=_port, default=DEFAULT_PORT, help="UDP port (%(default)s)")
+    serve.add_argument("--tick-rate", type=float, metavar="N", help="ticks a second")
+
+    join = verbs.add_parser(
+        "join",
+        help="play in somebody's game",
+        description="Run a game so that net.play() joins a server, whatever it was told.",
+    )
+    join.set_defaults(command=_join)
+    join.add_argument("game", metavar="NAME|FILE.py", help=f"of {', '.join(sample_names())}")
+    join.add_argument("address", metavar="HOST:PORT", type=_address, help="where the server is")
+    join.add_argument("rest", nargs=argparse.REMAINDER, metavar="...", help="for the game")
+
+    demo = verbs.add_parser(
+        "demo",
+        help="watch a sample: a server and its players, over real UDP",
+        description="Run a sample's server and players as processes of their own, over real UDP, "
+        "and compare all worlds at the end.",
+    )
+    demo.set_defaults(command=_demo)
+    add = demo.add_argument
+    add("name", metavar="NAME", nargs="?", default="pong", help="the sample (%(default)s)")
+    add("--headless", action="store_true", help="bots without windows")
+    add("--seconds", type=_positive, metavar="S", help="how long; until a window is closed")
+    add("--clients", type=_clients, default=2, metavar="N", help="players (%(default)s)")
+    add("--json", action="store_true", help="print one JSON object")
+    add("--lag", type=_from(0, 5000), default=0.0, metavar="MS", help="each direction's delay")
+    add("--jitter", type=_from(0, 5000), default=0.0, metavar="MS", help="by which it varies")
+    add("--loss", type=_from(0, 90), default=0.0, metavar="PCT", help="datagrams lost, in percent")
+    add("--screenshot", type=Path, metavar="FILE", help="save a picture of all windows")
+    return parser
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or int(text) > 65535:
+        raise argparse.ArgumentTypeError(f"{text!r} is no port: a number to 65535, 0 for any")
+    return int(text)
+
+
+def _address(text: str) -> str:
+    try:
+        parse_address(text, DEFAULT_PORT)
+    except UsageError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+    return text
+
+
+def _clients(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= 64:
+        raise argparse.ArgumentTypeError(f"{text!r}: from 1 to 64")
+    return int(text)
+
+
+def _from(least: float, most: float) -> Callable[[str], float]:
+    def number(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            value = float("nan")
+        if not least <= value <= most:
+            raise argparse.ArgumentTypeError(f"{text!r}: from {least:g} to {most:g}")
+        return value
+
+    return number
+
+
+def _positive(text: str) -> float:
+    return _from(0.1, 1e6)(text)
+
+
+def _note(text: str) -> None:
+    print(text, file=sys.stderr)
+
+
+def _wrong(verb: str, message: str) -> int:
+    _note(f"ecsnet {verb}: {' '.join(message.split())}")
+    return WRONG

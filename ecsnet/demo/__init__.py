@@ -1,0 +1,13 @@
+"""The demo: a sample's server and its players, each a process of its own, and what came of it.
+
+`run` starts them on the loopback, lets them play through a network as bad as asked for, brings
+everything to rest and compares every player's world with the server's.
+"""
+
+from __future__ import annotations
+
+from ecsnet.demo.report import Outcome
+from ecsnet.demo.runner import DemoError, Options, run
+from ecsnet.demo.samples import sample_names
+
+__all__ = ["DemoError", "Options", "Outcome", "run", "sample_names"]

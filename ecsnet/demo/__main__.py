@@ -1,0 +1,18 @@
+"""A child of the demo's: its server or one of its players, as the settings say."""
+
+from __future__ import annotations
+
+import signal
+import sys
+
+import msgspec
+
+from ecsnet.demo.control import Settings, claim_stdout
+from ecsnet.demo.player import play
+from ecsnet.demo.server import serve
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends us
+    claim_stdout()
+    settings = msgspec.json.decode(sys.argv[1], type=Settings)
+    (play if settings.name else serve)(settings)

@@ -1,0 +1,277 @@
+"""What the demo's processes tell each other: JSON lines over a child's stdin and stdout.
+
+A child that loses its parent finds its stdin closed, which means `Bye`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import queue
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from typing import TypeAlias
+
+import msgspec
+
+__all__ = [
+    "Ask",
+    "Bye",
+    "Child",
+    "Closed",
+    "Gone",
+    "Inbox",
+    "Joined",
+    "Order",
+    "Picture",
+    "Pictured",
+    "PlayerReport",
+    "Ready",
+    "Said",
+    "ServerReport",
+    "Settings",
+    "Still",
+    "Stop",
+    "claim_stdout",
+    "listen",
+    "say",
+]
+
+_PATIENCE = 5.0  # seconds that a child has to end once its parent is gone
+
+
+class Settings(msgspec.Struct, frozen=True):
+    """What a child is started with."""
+
+    sample: str
+    name: str = ""
+    """Of the player; empty for the server."""
+    port: int = 0
+    lag: float = 0.0
+    jitter: float = 0.0
+    loss: float = 0.0
+    number: int = 0
+    """Which player it is, from 0."""
+    window: bool = False
+
+
+# From the parent.
+
+
+class Stop(msgspec.Struct, tag="stop"):
+    """Player: send no more commands."""
+
+
+class Still(msgspec.Struct, tag="still"):
+    """Server: run no more of the game's systems."""
+
+
+class Ask(msgspec.Struct, tag="ask"):
+    """Send a report."""
+
+
+class Picture(msgspec.Struct, tag="picture"):
+    """Player: save what is to be seen."""
+
+    path: str
+
+
+class Bye(msgspec.Struct, tag="bye"):
+    """End."""
+
+
+Order: TypeAlias = Stop | Still | Ask | Picture | Bye
+
+
+# From the children.
+
+
+class Ready(msgspec.Struct, tag="ready"):
+    """The server can be joined."""
+
+    port: int
+
+
+class Joined(msgspec.Struct, tag="joined"):
+    """The player is in the game."""
+
+
+class Gone(msgspec.Struct, tag="gone"):
+    """The player's connection ended, or never came about."""
+
+    reason: str
+
+
+class Closed(msgspec.Struct, tag="closed"):
+    """Somebody closed the player's window."""
+
+
+class Pictured(msgspec.Struct, tag="pictured"):
+    """The picture is saved."""
+
+    title: str
+    """Of the window."""
+
+
+class ServerReport(msgspec.Struct, tag="server"):
+    """How the server does."""
+
+    ticks: int
+    ticks_dropped: int
+    late_ms: tuple[float, float, float]
+    """How much too late ticks began: median, 99th percentile, most."""
+    still_at: int
+    """The last tick in which the game's systems ran; 0 while they do."""
+    entities: int
+    applied: int
+    expired: int
+    superseded: int
+    rejected: int
+    datagrams_sent: int
+    bytes_sent: int
+    worlds: dict[str, dict[str, str]]
+    """By player: what it may see, as digests."""
+
+
+class PlayerReport(msgspec.Struct, tag="player"):
+    """How a player does."""
+
+    name: str
+    sent: int
+    expired: int
+    """Of the commands sent, those that expired before they left."""
+    polls: int
+    poll_ms: tuple[float, float, float]
+    """How long polls took: median, 99th percentile, most."""
+    rtt_ms: float
+    jitter_ms: float
+    loss: float
+    datagrams_sent: int
+    datagrams_dropped: int
+    """By the simulated network, both directions."""
+    bytes_sent: int
+    solid: int
+    """The tick up to which it has everything."""
+    world: dict[str, str]
+    """What it sees, as digests."""
+
+
+Said: TypeAlias = Ready | Joined | Gone | Closed | Pictured | ServerReport | PlayerReport
+
+
+# A child's end.
+
+
+def listen(take: Callable[[Order], object]) -> None:
+    """Call ``take``, in a thread of its own, with each order that comes; at last with `Bye`."""
+    orders = msgspec.json.Decoder[Order](Order)
+
+    def read() -> None:
+        rest = b""
+        # Not sys.stdin: a thread that waits in there would keep the process from ending.
+        with contextlib.suppress(RuntimeError):  # the event loop that takes them is closed
+            while data := os.read(0, 65536):
+                *lines, rest = (rest + data).split(b"\n")
+                for line in lines:
+                    take(orders.decode(line))
+            take(Bye())
+        time.sleep(_PATIENCE)
+        os._exit(1)
+
+    threading.Thread(target=read, name="orders", daemon=True).start()
+
+
+def claim_stdout() -> None:
+    """Keep stdout for `say`: what the game prints goes to stderr from now on."""
+    global _out
+    _out = os.dup(1)
+    os.dup2(2, 1)
+
+
+def say(message: Said) -> None:
+    """Tell the parent something."""
+    data = msgspec.json.encode(message) + b"\n"
+    with contextlib.suppress(BrokenPipeError):
+        while data:
+            data = data[os.write(_out, data) :]
+
+
+_out = 1
+
+
+# The parent's end.
+
+Inbox: TypeAlias = "queue.SimpleQueue[tuple[Child, Said | None]]"
+"""What children say, in order; None once one has ended."""
+
+
+class Child:
+    """A process of the demo's.
+
+    Args:
+        settings: What it is to do.
+        inbox: Where to put what it says.
+    """
+
+    def __init__(self, settings: Settings, inbox: Inbox) -> None:
+        self.name = settings.name
+        environment = {
+            **os.environ,
+            # The same packages as here, whatever made them importable.
+            "PYTHONPATH": os.pathsep.join(os.path.abspath(entry) for entry in sys.path),
+            "PYGAME_HIDE_SUPPORT_PROMPT": "1",
+        }
+        self._process = subprocess.Popen(
+            [sys.executable, "-P", "-m", "ecsnet.demo", msgspec.json.encode(settings).decode()],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env=environment,
+        )
+        self._inbox = inbox
+        threading.Thread(target=self._read, daemon=True).start()
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._process.pid
+
+    def __str__(self) -> str:
+        return self.name or "the server"
+
+    def tell(self, order: Order) -> None:
+        """Give an order; one that has ended hears nothing."""
+        stdin = self._process.stdin
+        assert stdin is not None
+        with contextlib.suppress(OSError, ValueError):
+            stdin.write(msgspec.json.encode(order) + b"\n")
+            stdin.flush()
+
+    def end(self, seconds: float) -> int:
+        """Let it end, within so many seconds or by force.
+
+        Returns:
+            Its exit status.
+        """
+        process = self._process
+        self.tell(Bye())
+        with contextlib.suppress(OSError):
+            assert process.stdin is not None
+            process.stdin.close()
+        for stop in (process.terminate, process.kill):
+            try:
+                return process.wait(seconds)
+            except subprocess.TimeoutExpired:
+                stop()
+        return process.wait()
+
+    def _read(self) -> None:
+        said = msgspec.json.Decoder[Said](Said)
+        stdout = self._process.stdout
+        assert stdout is not None
+        with stdout:
+            for line in stdout:
+                self._inbox.put((self, said.decode(line)))
+        self._inbox.put((self, None))

@@ -1,0 +1,93 @@
+"""Worlds as digests: one for each component of each entity, the same at both ends when equal.
+
+Equal means the server's value through encode and decode. References to what a player cannot see
+read None, and zeros have no sign.
+"""
+
+from __future__ import annotations
+
+from hashlib import blake2b
+
+import msgspec
+
+from ecsnet.client import ClientWorld
+from ecsnet.host import Stage
+from ecsnet.schema import ENCODE_ERRORS, ComponentType, Ref, encode
+
+__all__ = ["shown_to", "visible_to"]
+
+
+def shown_to(client: ClientWorld) -> dict[str, str]:
+    """What a client's view shows: digests by network id and component name."""
+    view, schema = client._view, client._schema
+    shown = {}
+
+    def reference(entity: int | None) -> int | None:
+        return None if entity is None else view.remote.get(entity)
+
+    for net, entity in view.local.items():
+        for cls, component in view.world.components(entity).items():
+            cid = schema.cid_of.get(cls)
+            if cid is not None:
+                kind = schema.components[cid]
+                shown[f"{net} {kind.name}"] = _digest(kind, component, reference)
+    return shown
+
+
+def visible_to(stage: Stage) -> dict[str, dict[str, str]]:
+    """What each guest, by name, may see of a simulation: digests as in `shown_to`."""
+    worlds = {}
+    for guest in stage.guests:
+        if guest.viewer is not None:
+            visible = stage.replicator.visible(guest.viewer)
+            worlds[guest.name] = _visible(stage, visible)
+    return worlds
+
+
+def _visible(stage: Stage, visible: dict[int, int]) -> dict[str, str]:
+    population, world = stage.replicator.population, stage.simulation.world
+    digests = {}
+
+    def seen(net: int | None) -> int | None:
+        return net if net in visible else None
+
+    def reference(entity: int | None) -> int | None:
+        return seen(population.network_id(entity))
+
+    for net, bits in visible.items():
+        entity = population.by_net[net].esper
+        for cid in population.cids(bits):
+            scan = population.scans[cid]
+            kind = scan.component
+            key = f"{net} {kind.name}"
+            if not kind.once:
+                try:
+                    digests[key] = _digest(kind, world.components(entity)[kind.cls], reference)
+                    continue
+                except ENCODE_ERRORS:
+                    pass  # a value that no client could read stays at home
+            sent = kind.from_wire(scan.wire(entity), _same)
+            digests[key] = _digest(kind, sent, seen)
+    return digests
+
+
+def _digest(kind: ComponentType, value: object, reference: Ref) -> str:
+    data = encode(kind.to_wire(value, reference))
+    decoded: object = msgspec.msgpack.decode(data, type=kind.wire_type)
+    plain = _unsigned(msgspec.to_builtins(decoded, order="deterministic"))
+    return blake2b(encode(plain), digest_size=8).hexdigest()
+
+
+def _unsigned(value: object) -> object:
+    """The value with 0.0 for -0.0."""
+    if isinstance(value, float):
+        return value + 0.0
+    if isinstance(value, list | tuple):
+        return [_unsigned(part) for part in value]
+    if isinstance(value, dict):
+        return {_unsigned(key): _unsigned(part) for key, part in value.items()}
+    return value
+
+
+def _same(net: int | None) -> int | None:
+    return net

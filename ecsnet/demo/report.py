@@ -1,0 +1,152 @@
+"""What came of a demo: one object of figures, and a few lines for a person to read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+
+from ecsnet.demo.control import PlayerReport, ServerReport
+
+__all__ = ["Outcome", "compare", "outcome"]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The figures of a demo. Times are in milliseconds, shares between 0 and 1."""
+
+    sample: str
+    seconds: float
+    """That were played."""
+    clients: int
+    ticks: int
+    ticks_dropped: int
+    tick_late_ms: dict[str, float]
+    """How much too late ticks began."""
+    entities: int
+    commands_sent: int
+    commands_applied: int
+    commands_expired: int
+    """Actions that came too late to be of use."""
+    commands_superseded: int
+    """Held commands that a newer one replaced before their tick."""
+    commands_rejected: int
+    """Of the applied ones, those that were not allowed."""
+    datagrams_sent: int
+    """By all processes."""
+    datagrams_dropped: int
+    """By the simulated network."""
+    bytes_sent: int
+    rtt_ms: float
+    """Mean of the clients'."""
+    loss: float
+    """Mean of what the clients measured."""
+    poll_ms: dict[str, float]
+    """How long a client's `poll` took; of each figure the worst client's."""
+    polls: int
+    settled_ms: float
+    """How long the world held still until all clients had everything."""
+    compared: int
+    """Components of entities that clients may see, each client's counted by itself."""
+    diverged: int
+    """How many of them a client shows differently, does not show, or shows without reason."""
+
+    @property
+    def good(self) -> bool:
+        """Whether every client saw the server's world and every command is accounted for."""
+        dealt_with = self.commands_applied + self.commands_expired + self.commands_superseded
+        return self.compared > 0 and self.diverged == 0 and self.commands_sent == dealt_with
+
+    def as_dict(self) -> dict[str, object]:
+        """The figures by name, for JSON."""
+        return asdict(self)
+
+    def summary(self) -> str:
+        """A few lines for a person to read."""
+        equal = self.compared - self.diverged
+        late, polls = self.tick_late_ms, self.poll_ms
+        dealt_with = f"{self.commands_applied} applied"
+        for count, fate in (
+            (self.commands_superseded, "superseded"),
+            (self.commands_expired, "expired"),
+        ):
+            dealt_with += f" + {count} {fate}"
+        rows = (
+            ("played", f"{self.seconds:.1f} s, {self.ticks} ticks, {self.clients} clients,"
+             f" {self.entities} entities"),
+            ("commands", f"{self.commands_sent} sent = {dealt_with}"),
+            ("datagrams", f"{self.datagrams_sent} sent, {self.datagrams_dropped} dropped by the"
+             f" simulated network, {self.bytes_sent / 1000:.0f} kB"),
+            ("network", f"rtt {self.rtt_ms:.0f} ms, loss {self.loss * 100:.0f} %"),
+            ("ticks", f"p99 {late['p99']:.2f} ms late, {self.ticks_dropped} dropped"),
+            ("poll", f"p99 {polls['p99']:.2f} ms, {self.polls} polls"),
+            ("worlds", f"{equal} of {self.compared} components equal"
+             f" after {self.settled_ms:.0f} ms"),
+        )  # fmt: skip
+        return "\n".join([self.sample, *(f"  {name:<10} {text}" for name, text in rows)])
+
+
+def outcome(
+    sample: str,
+    seconds: float,
+    settled: float,
+    server: ServerReport,
+    players: Sequence[PlayerReport],
+) -> Outcome:
+    """Put the last reports together.
+
+    Args:
+        sample: Name of the sample.
+        seconds: How long was played.
+        settled: How many seconds it took until all was the same.
+        server: The server's report.
+        players: The players'.
+    """
+    compared, diverged = compare(server.worlds, {each.name: each.world for each in players})
+    count = max(1, len(players))
+    return Outcome(
+        sample=sample,
+        seconds=round(seconds, 2),
+        clients=len(players),
+        ticks=server.ticks,
+        ticks_dropped=server.ticks_dropped,
+        tick_late_ms=_named(server.late_ms),
+        entities=server.entities,
+        commands_sent=sum(each.sent for each in players),
+        commands_applied=server.applied,
+        commands_expired=server.expired + sum(each.expired for each in players),
+        commands_superseded=server.superseded,
+        commands_rejected=server.rejected,
+        datagrams_sent=server.datagrams_sent + sum(each.datagrams_sent for each in players),
+        datagrams_dropped=sum(each.datagrams_dropped for each in players),
+        bytes_sent=server.bytes_sent + sum(each.bytes_sent for each in players),
+        rtt_ms=round(sum(each.rtt_ms for each in players) / count, 2),
+        loss=round(sum(each.loss for each in players) / count, 4),
+        poll_ms=_named(
+            tuple(max(part) for part in zip(*(p.poll_ms for p in players), strict=True))
+        ),
+        polls=sum(each.polls for each in players),
+        settled_ms=round(settled * 1000, 1),
+        compared=compared,
+        diverged=diverged,
+    )
+
+
+def compare(
+    server: Mapping[str, Mapping[str, str]], players: Mapping[str, Mapping[str, str]]
+) -> tuple[int, int]:
+    """Compare digests by player.
+
+    Returns:
+        How many there are at either end, and how many of them are not the same at both.
+    """
+    compared = diverged = 0
+    for name in server.keys() | players.keys():
+        said, shown = server.get(name, {}), players.get(name, {})
+        keys = said.keys() | shown.keys()
+        compared += len(keys)
+        diverged += sum(said.get(key) != shown.get(key) for key in keys)
+    return compared, diverged
+
+
+def _named(figures: Sequence[float]) -> dict[str, float]:
+    return dict(zip(("p50", "p99", "max"), figures, strict=False))

@@ -1,0 +1,283 @@
+"""The demo's parent: starts the processes, lets them play, brings them to rest and compares."""
+
+from __future__ import annotations
+
+import importlib.util
+import itertools
+import math
+import os
+import queue
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from ecsnet.demo.control import (
+    Ask,
+    Child,
+    Closed,
+    Gone,
+    Inbox,
+    Joined,
+    Order,
+    Picture,
+    Pictured,
+    PlayerReport,
+    Ready,
+    Said,
+    ServerReport,
+    Settings,
+    Still,
+    Stop,
+)
+from ecsnet.demo.report import Outcome, compare, outcome
+from ecsnet.demo.samples import has_window
+from ecsnet.errors import UsageError
+
+__all__ = ["DemoError", "Options", "run"]
+
+NAMES = ("Ann", "Bob", "Cleo", "Dan", "Eve", "Finn", "Gus", "Hal")
+
+START_SECONDS = 30.0
+"""How long processes may take to start, and players to get into the game."""
+
+DRAIN_SECONDS = 10.0
+"""How long the last commands may take to get through."""
+
+STILL_SECONDS = 5.0
+"""How long the world holds still at most until it is compared."""
+
+END_SECONDS = 3.0
+"""How long a process may take to end by itself."""
+
+_ASK_EVERY = 0.1
+
+T = TypeVar("T", bound=Said)
+
+
+class DemoError(Exception):
+    """A process of the demo ended or did not do as it was told."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What to run.
+
+    Attributes:
+        sample: Name of the sample.
+        clients: How many players.
+        seconds: How long to play; None until somebody closes a window.
+        windows: Whether players have windows.
+        lag: Seconds that each datagram takes, in each direction.
+        jitter: Seconds by which that varies.
+        loss: Share of datagrams that get lost, 0 to 1.
+        screenshot: Where to save a picture of all windows, drawn where there are none.
+    """
+
+    sample: str = "pong"
+    clients: int = 2
+    seconds: float | None = 10.0
+    windows: bool = False
+    lag: float = 0.0
+    jitter: float = 0.0
+    loss: float = 0.0
+    screenshot: Path | None = None
+
+
+def run(options: Options, tell: Callable[[str], object] = lambda _: None) -> Outcome:
+    """Run a demo from start to end.
+
+    Args:
+        options: What to run.
+        tell: Called with what is going on, a short line at a time.
+
+    Raises:
+        UsageError: There is no such sample, or it has nothing to show, or pygame is missing.
+        DemoError: A process failed; it said why on stderr.
+    """
+    _check(options)
+    demo = _Demo(options, tell)
+    try:
+        return demo.run()
+    finally:
+        demo.end()
+
+
+def _check(options: Options) -> None:
+    visible = has_window(options.sample)
+    if not (options.windows or options.screenshot):
+        return
+    if not visible:
+        raise UsageError(f"{options.sample} has no window to show: add --headless, no --screenshot")
+    if importlib.util.find_spec("pygame") is None:
+        raise UsageError("windows and pictures need pygame-ce: pip install 'ecsnet[pygame]'")
+    if options.screenshot is not None and not options.screenshot.absolute().parent.is_dir():
+        raise UsageError(f"there is no folder for {options.screenshot}: make it")
+
+
+class _Demo:
+    def __init__(self, options: Options, tell: Callable[[str], object]) -> None:
+        self._options = options
+        self._tell = tell
+        self._inbox: Inbox = queue.SimpleQueue()
+        self._server: Child | None = None
+        self._players: list[Child] = []
+        self._said: dict[tuple[Child, type[Said]], Said] = {}  # not asked for yet
+        self._closed = False  # a window
+
+    def run(self) -> Outcome:
+        options = self._options
+        self._start()
+        begun = time.monotonic()
+        self._play(begun)
+        seconds = time.monotonic() - begun
+        if options.screenshot is not None:
+            self._picture(options.screenshot)
+        self._tell("waiting for the last commands to get through")
+        self._order(self._players, Stop())
+        self._drain()
+        self._tell("holding still to compare all worlds")
+        return self._settle(seconds)
+
+    def end(self) -> None:
+        """End all processes, players first."""
+        for child in (*self._players, self._server):
+            if child is not None:
+                child.end(END_SECONDS)
+
+    def _start(self) -> None:
+        options = self._options
+        self._tell("starting the server")
+        self._server = server = Child(Settings(options.sample), self._inbox)
+        port = self._expect([server], Ready, START_SECONDS)[server].port
+        self._tell(f"the server listens on 127.0.0.1:{port}, starting {options.clients} clients")
+        for number in range(options.clients):
+            settings = Settings(
+                options.sample,
+                name=NAMES[number] if number < len(NAMES) else f"Player {number + 1}",
+                port=port,
+                lag=options.lag,
+                jitter=options.jitter,
+                loss=options.loss,
+                number=number,
+                window=options.windows,
+            )
+            self._players.append(Child(settings, self._inbox))
+        self._expect(self._players, Joined, START_SECONDS)
+
+    def _play(self, begun: float) -> None:
+        limit = self._options.seconds
+        for second in _seconds(limit):
+            if limit is None:
+                self._tell("playing until a window is closed")
+                due = begun + second + 1
+            else:
+                self._tell(f"playing, {second} of {limit:g} s")
+                due = begun + min(second + 1, limit)
+            while not self._closed and (left := due - time.monotonic()) > 0:
+                self._hear(left)
+            if self._closed:
+                return
+
+    def _picture(self, path: Path) -> None:
+        from ecsnet.demo.screen import side_by_side
+
+        with tempfile.TemporaryDirectory() as folder:
+            files = [os.path.join(folder, f"{n}.png") for n in range(len(self._players))]
+            for child, file in zip(self._players, files, strict=True):
+                child.tell(Picture(file))
+            said = self._expect(self._players, Pictured, START_SECONDS)
+            titles = [said[child].title for child in self._players]
+            try:
+                side_by_side(list(zip(titles, files, strict=True)), os.fspath(path))
+            except Exception as error:  # pygame's are plain RuntimeErrors, OSErrors and its own
+                raise DemoError(f"cannot save {path}: {error}") from error
+
+    def _drain(self) -> None:
+        """Wait until the server has dealt with all that was sent."""
+        give_up = time.monotonic() + DRAIN_SECONDS
+        while time.monotonic() < give_up:
+            server, players = self._reports()
+            sent = sum(player.sent - player.expired for player in players)
+            if server.applied + server.expired + server.superseded == sent:
+                return
+            self._rest(_ASK_EVERY)
+
+    def _settle(self, seconds: float) -> Outcome:
+        """Hold the world still, wait until everybody has everything, and compare.
+
+        What was under way by then may still arrive, and must not undo anything: the last look
+        comes after that.
+        """
+        options = self._options
+        assert self._server is not None
+        self._server.tell(Still())
+        begun = time.monotonic()
+        echo = 0.3 + 2 * (options.lag + options.jitter)
+        settled: float | None = None
+        while True:
+            server, players = self._reports()
+            now = time.monotonic() - begun
+            worlds = {player.name: player.world for player in players}
+            solid = server.still_at and all(each.solid >= server.still_at for each in players)
+            if settled is None and solid and compare(server.worlds, worlds)[1] == 0:
+                settled = now
+            if now >= STILL_SECONDS or (settled is not None and now >= settled + echo):
+                taken = now if settled is None else settled
+                return outcome(options.sample, seconds, taken, server, players)
+            self._rest(_ASK_EVERY)
+
+    def _reports(self) -> tuple[ServerReport, list[PlayerReport]]:
+        server = self._server
+        assert server is not None
+        self._order([*self._players, server], Ask())
+        players = self._expect(self._players, PlayerReport, START_SECONDS)
+        mine = self._expect([server], ServerReport, START_SECONDS)
+        return mine[server], [players[child] for child in self._players]
+
+    # Messages.
+
+    def _order(self, children: Iterable[Child], order: Order) -> None:
+        for child in children:
+            child.tell(order)
+
+    def _expect(self, children: Iterable[Child], kind: type[T], seconds: float) -> dict[Child, T]:
+        """Wait for a message of one kind from each child."""
+        give_up = time.monotonic() + seconds
+        found: dict[Child, T] = {}
+        for child in children:
+            while (message := self._said.pop((child, kind), None)) is None:
+                left = give_up - time.monotonic()
+                if left <= 0:
+                    raise DemoError(f"{child} did not answer within {seconds:g} s")
+                self._hear(left)
+            assert isinstance(message, kind)
+            found[child] = message
+        return found
+
+    def _rest(self, seconds: float) -> None:
+        due = time.monotonic() + seconds
+        while (left := due - time.monotonic()) > 0:
+            self._hear(left)
+
+    def _hear(self, seconds: float) -> None:
+        """Take in one message, if one comes within so many seconds."""
+        try:
+            child, message = self._inbox.get(timeout=seconds)
+        except queue.Empty:
+            return
+        if message is None:
+            status = child.end(END_SECONDS)
+            raise DemoError(f"{child} ended with status {status}")
+        if isinstance(message, Gone):
+            raise DemoError(f"{child} is out of the game: {message.reason}")
+        if isinstance(message, Closed):
+            self._closed = True
+        self._said[child, type(message)] = message
+
+
+def _seconds(limit: float | None) -> Iterable[int]:
+    return itertools.count() if limit is None else range(math.ceil(limit))

@@ -1,0 +1,89 @@
+"""The demo's server process."""
+
+from __future__ import annotations
+
+import asyncio
+from array import array
+from time import perf_counter
+
+from ecsnet.demo.control import Ask, Bye, Order, Ready, ServerReport, Settings, Still, listen, say
+from ecsnet.demo.digest import visible_to
+from ecsnet.demo.figures import spread
+from ecsnet.demo.samples import load
+from ecsnet.host import Stage
+from ecsnet.server import ServerWorld, _new_event_loop
+from ecsnet.transport.address import Address
+
+__all__ = ["serve"]
+
+
+def serve(settings: Settings) -> None:
+    """Serve a sample on a free port of the loopback until told to end."""
+    server = load(settings.sample).server
+    with asyncio.Runner(loop_factory=_new_event_loop) as runner:
+        runner.run(_Process(server).run())
+
+
+class _Process:
+    def __init__(self, server: ServerWorld) -> None:
+        self._server = server
+        self._still_at = 0
+        self._began = array("d")  # of each tick: when it began, and its number less dropped ones
+        self._numbers = array("q")
+
+    async def run(self) -> None:
+        loop = asyncio.get_running_loop()
+
+        def ready(address: Address) -> None:
+            self._stage.simulation.add_system(self._note, float("inf"), "Pace", always=True)
+            listen(lambda order: loop.call_soon_threadsafe(self._obey, order))
+            say(Ready(address[1]))
+
+        await self._server.serve("127.0.0.1", 0, ready=ready)
+
+    @property
+    def _stage(self) -> Stage:
+        assert self._server.host is not None
+        return self._server.host.stages[0]
+
+    def _note(self, _dt: float) -> None:
+        stage = self._stage
+        self._began.append(perf_counter())
+        self._numbers.append(stage.simulation.tick + stage.dropped_ticks)
+
+    def _obey(self, order: Order) -> None:
+        if self._server.host is None:
+            return
+        if isinstance(order, Still):
+            self._stage.simulation.still = True
+            self._still_at = self._stage.simulation.tick
+        elif isinstance(order, Ask):
+            say(self._report())
+        elif isinstance(order, Bye):
+            self._server.stop()
+
+    def _report(self) -> ServerReport:
+        stage = self._stage
+        assert self._server.host is not None
+        stats = self._server.host.stats()
+        return ServerReport(
+            ticks=stats.ticks,
+            ticks_dropped=stats.dropped_ticks,
+            late_ms=spread(self._lateness()),
+            still_at=self._still_at,
+            entities=len(stage.replicator.population.by_net),
+            applied=stats.commands_applied,
+            expired=stats.commands_expired,
+            superseded=stats.commands_superseded,
+            rejected=stats.commands_rejected,
+            datagrams_sent=stats.datagrams_sent,
+            bytes_sent=stats.bytes_sent,
+            worlds=visible_to(stage),
+        )
+
+    def _lateness(self) -> list[float]:
+        """By how many seconds each tick began later than the earliest would have it."""
+        dt = self._stage.dt
+        late = [at - n * dt for at, n in zip(self._began, self._numbers, strict=True)]
+        best = min(late, default=0.0)
+        return [each - best for each in late]

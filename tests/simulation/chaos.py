@@ -1,0 +1,1249 @@
+"""A game that does everything at once, on a network that does its worst, and checks of both.
+
+`run(plan)` plays one seed: chaos for some ticks, then the network stops losing (but goes on
+reordering), the game holds still, and every client is compared with the server. It returns a
+`Report`; nothing in it depends on the hash seed or on the wall clock.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import traceback
+import zlib
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from random import Random
+from typing import Annotated
+
+import esper
+
+import ecsnet as net
+from ecsnet.commands import QUIET_TICKS, UNACKED_FRAMES
+from ecsnet.components import Owner, Player
+from ecsnet.replication.store import WAITING_BYTES, Store
+from ecsnet.replication.viewer import Viewer
+from ecsnet.replication.wire import PIECE_BYTES, Structure, Update
+from ecsnet.schema import encode
+from ecsnet.session.connection import MAX_DATAGRAM, Reason
+from ecsnet.testing import FaultyLink, Harness, Registry, Seat, use_registry
+
+logging.getLogger("ecsnet").setLevel(logging.CRITICAL)
+
+REGISTRY = Registry()
+with use_registry(REGISTRY):
+
+    @net.replicated
+    class Place:
+        x: float = 0.0
+        y: float = 0.0
+
+    @net.replicated
+    class Left:
+        """Always written together with Right; its tag tells whose bytes are in a datagram."""
+
+        stamp: int = 0
+        tag: str = ""
+
+    @net.replicated
+    class Right:
+        stamp: int = 0
+
+    @net.replicated
+    class Angle:
+        degrees: Annotated[float, net.Quantized(0.5)] = 0.0
+
+    @net.replicated
+    class Health:
+        hp: int = 100
+
+    @net.replicated
+    class Bag:
+        items: list[int] = []  # noqa: RUF012 - each instance gets its own
+
+    @net.replicated
+    class Blob:
+        data: bytes = b""
+
+    @net.replicated
+    class Target:
+        entity: net.EntityRef = None
+
+    @net.replicated(once=True)
+    class Kind:
+        number: int = 0
+
+    @net.replicated(rate=5)
+    class Slow:
+        number: int = 0
+
+    @net.replicated(rate=3)
+    class Log:
+        lines: list[str] = []  # noqa: RUF012
+
+    @net.replicated(visible_to="owner")
+    class Secret:
+        tag: str = ""
+        number: int = 0
+
+    @net.replicated(visible_to="owner", once=True)
+    class Deed:
+        number: int = 0
+
+    @net.replicated(visible_to="owner", rate=4)
+    class Purse:
+        coins: dict[str, int] = {}  # noqa: RUF012
+
+    @net.replicated(visible_to="server")
+    class Ledger:
+        tag: str = ""
+
+    @net.command(hold=True)
+    class Steer:
+        dx: Annotated[int, net.Between(-1, 1)] = 0
+        dy: Annotated[int, net.Between(-1, 1)] = 0
+
+    @net.command
+    class Poke:
+        number: int = 0
+        target: net.EntityRef = None
+
+
+SCHEMA = REGISTRY.schema()
+CID = {kind.cls: cid for cid, kind in enumerate(SCHEMA.components)}
+PRIVATE = (Secret, Deed, Purse)
+OPTIONAL = (Angle, Health, Bag, Blob, Target, Kind, Slow, Log, Secret, Deed, Purse, Ledger)
+SPOILABLE = (Health, Bag, Angle, Target)
+
+POLICIES = ("everyone", "grid", "predicate")
+
+MARK = re.compile(rb"@([psh])(\d+)\.(\d+);")
+
+EVENTS = (
+    # What the network did.
+    "dropped", "duplicated", "reordered", "corrupted", "stalled", "burst", "cut",
+    # What the game did.
+    "spawns", "despawns", "respawns in one tick", "inserts", "removes",
+    "insert+remove in one tick", "replaced in one tick", "stripped bare", "writes",
+    "writes in place", "owner changes", "cell moves", "interest changes", "rate writes",
+    "once writes", "owner-only writes", "quantised writes", "writes below a step",
+    "references written", "larger than a datagram", "clear_database", "bad values",
+    "bad values healed", "player entities killed", "tick without update",
+    # What the clients did.
+    "joins", "leaves", "vanishes", "timeouts", "held commands", "actions", "actions on owned",
+    "commands rejected", "commands applied", "spawned", "despawned", "hidden", "inserted",
+    "removed", "changed", "view damaged",
+    # What replication did.
+    "packets lost", "late acks", "owed", "over budget", "resyncs", "waited for structure",
+    "sent by stream", "solid checked", "atomic checked", "promptness checked",
+    "markers checked", "policy everyone", "policy grid", "policy predicate", "kept last good",
+    "values compared", "clients compared",
+)  # fmt: skip
+"""Everything that must happen in a soak."""
+
+
+class Mismatch(AssertionError):
+    """A check failed."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What one seed does. `Plan.of` rolls the dice; tests replace single fields."""
+
+    seed: int
+    ticks: int
+    policy: str = "everyone"
+    tick_rate: int = 60
+    every: int = 1
+    clients: int = 3
+    entities: int = 100
+    loss: float = 0.0
+    duplicate: float = 0.0
+    corrupt: float = 0.0
+    burst: float = 0.0
+    lag: float = 0.02
+    jitter: float = 0.01
+    stalls: float = 0.0
+    cuts: float = 0.0
+    bandwidth: float = 256 * 1024
+    waiting_bytes: int = WAITING_BYTES
+    busy: float = 0.12
+    operations: float = 2.0
+    blobs: float = 0.02
+    spoils: float = 0.02
+    clears: float = 0.0
+    comings: float = 0.004
+    ask_every: int = 1
+    damage: float = 0.002
+
+    @property
+    def lossless(self) -> bool:
+        """Whether nothing gets lost, so that what changed together must be seen together."""
+        return not (self.loss or self.corrupt or self.burst or self.cuts)
+
+    @property
+    def calm(self) -> bool:
+        """Whether small structural updates must arrive promptly."""
+        return (
+            self.loss <= 0.12
+            and not (self.burst or self.cuts or self.stalls or self.comings or self.blobs)
+            and not self.clears
+            and self.policy == "everyone"
+        )
+
+    @classmethod
+    def of(cls, seed: int, ticks: int) -> Plan:
+        """The plan of a seed."""
+        dice = Random(f"plan {seed}")
+        pick = dice.choice
+        kind = seed % 8
+        plan = cls(
+            seed,
+            ticks,
+            policy=POLICIES[seed % 3],
+            tick_rate=pick([60, 60, 60, 64, 30, 20]),
+            every=pick([1, 1, 2, 3]),
+            clients=pick([2, 2, 2, 3, 3, 3, 4, 4, 5, 6]),
+            entities=round(dice.triangular(50, 300, 60)),
+            loss=pick([0.01, 0.05, 0.1, 0.2, 0.3, 0.5]),
+            duplicate=pick([0.0, 0.02, 0.1]),
+            corrupt=pick([0.0, 0.01, 0.05]),
+            burst=pick([0.0, 0.0, 0.002]),
+            lag=pick([0.0, 0.01, 0.05, 0.15]),
+            jitter=pick([0.0, 0.005, 0.03, 0.1]),
+            stalls=pick([0.0, 0.0, 0.003]),
+            cuts=pick([0.0, 0.0, 0.002]),
+            bandwidth=pick([24_000, 48_000, 96_000, 256 * 1024]),
+            waiting_bytes=pick([WAITING_BYTES, WAITING_BYTES, 3_000]),
+            busy=pick([0.02, 0.05, 0.1, 0.2]),
+            operations=pick([0.5, 1.0, 2.0, 4.0]),
+            blobs=pick([0.0, 0.002, 0.01]),
+            spoils=pick([0.0, 0.02, 0.05]),
+            clears=pick([0.0, 0.0, 0.001]),
+            ask_every=pick([1, 1, 3]),
+        )
+        if kind == 5:
+            plan = replace(plan, loss=0.0, corrupt=0.0, burst=0.0, cuts=0.0)
+        if kind == 6:
+            plan = replace(
+                plan, policy="everyone", loss=0.08, burst=0.0, cuts=0.0, stalls=0.0, comings=0.0,
+                blobs=0.0, clears=0.0, bandwidth=256 * 1024, jitter=0.005, entities=60, every=1,
+                operations=1.0, tick_rate=60,
+            )  # fmt: skip
+        return plan
+
+
+@dataclass
+class Report:
+    """What became of one seed."""
+
+    seed: int
+    ticks: int
+    counts: Counter[str] = field(default_factory=Counter)
+    failure: str | None = None
+    digest: int = 0
+    settled: float = 0.0
+    """Seconds of virtual time from the last lost datagram to equality."""
+
+    def __str__(self) -> str:
+        state = "ok" if self.failure is None else "FAILED"
+        return (
+            f"seed {self.seed} {state}: {self.counts['values compared']} values compared,"
+            f" equal after {self.settled:.1f} s, digest {self.digest:08x}"
+        )
+
+
+def run(plan: Plan) -> Report:
+    """Play a plan to its end."""
+    report = Report(plan.seed, plan.ticks)
+    chaos = Chaos(plan, report)
+    try:
+        chaos.play()
+    except Mismatch as error:
+        report.failure = str(error)
+    except Exception:
+        report.failure = traceback.format_exc()
+    try:
+        chaos.close()
+    except Exception:
+        report.failure = report.failure or traceback.format_exc()
+    return report
+
+
+class Game:
+    """The server's side: a system that does random things to random entities."""
+
+    def __init__(self, plan: Plan, counts: Counter[str]) -> None:
+        self.plan = plan
+        self.counts = counts
+        self.still = False
+        self.tick = 0
+        self.things: list[int] = []
+        self.uid_of: dict[int, int] = {}
+        self.entity_of: dict[int, int] = {}
+        self.group: dict[int, int] = {}
+        self.mask: dict[int, int] = {}
+        self.players: list[int] = []  # esper entities of those in the game since the last clear
+        self.ids: dict[int, int] = {}  # player number to esper entity, likewise
+        self.good: dict[tuple[int, type], bytes] = {}
+        self.spoiled: dict[tuple[int, type], object] = {}
+        self.pokes: dict[int, list[int]] = {}
+        self.reference: Callable[[int | None], int | None] = lambda entity: None
+        self._uid = 0
+        self._stamp = 0
+        self.server = self._recipe()
+
+    def _recipe(self) -> net.ServerWorld:
+        plan = self.plan
+        with use_registry(REGISTRY):
+            server = net.ServerWorld(
+                plan.tick_rate,
+                update_rate=plan.tick_rate / plan.every,
+                max_clients=12,
+                interest=self._interest(),
+                seed=plan.seed,
+                timeout=4.0,
+                bandwidth=plan.bandwidth,
+            )
+        server.on_start(self._start)
+        server.on_join(self._join)
+        server.on_leave(self._leave)
+        server.add_system(self, priority=0)
+        return server
+
+    def _interest(self) -> net.Interest:
+        if self.plan.policy == "grid":
+            return net.Grid(Place, 200.0)
+        if self.plan.policy == "predicate":
+            return net.Visible(self.sees, every=self.plan.ask_every)
+        return net.Everyone()
+
+    def sees(self, player: int, entity: int) -> bool:
+        return bool(self.mask.get(player, 1) & self.group.get(entity, 1))
+
+    # Hooks.
+
+    def _start(self) -> None:
+        for _ in range(self.plan.entities):
+            self.spawn(net.rng())
+
+    def _join(self, player: int) -> None:
+        dice = net.rng()
+        number = esper.component_for_entity(player, Player).id
+        self.ids[number] = player
+        self.players.append(player)
+        self.mask[player] = 3
+        self.name(player)
+        self._add(player, Place(dice.uniform(0, 1000), dice.uniform(0, 1000)))
+        self._twins(player)
+        if dice.random() < 0.7:
+            self._add(player, self.make(Secret, player, dice))
+
+    def _leave(self, player: int) -> object:
+        number = next((n for n, e in self.ids.items() if e == player), None)
+        if number is not None:
+            del self.ids[number]
+            self.players.remove(player)
+        return net.KEEP if net.rng().random() < 0.3 else None
+
+    # Entities.
+
+    def name(self, entity: int) -> None:
+        self._uid += 1
+        self.uid_of[entity] = self._uid
+        self.entity_of[self._uid] = entity
+
+    def mark(self, letter: str, entity: int) -> str:
+        self._stamp += 1
+        return f"@{letter}{self.uid_of[entity]}.{self._stamp};"
+
+    def make(self, cls: type, entity: int, dice: Random) -> object:
+        if cls is Secret:
+            return Secret(self.mark("s", entity))
+        if cls is Ledger:
+            return Ledger(self.mark("h", entity))
+        if cls is Kind:
+            return Kind(dice.randrange(1000))
+        if cls is Deed:
+            return Deed(dice.randrange(1000))
+        if cls is Purse:
+            return Purse({"gold": dice.randrange(9)})
+        if cls is Target:
+            return Target(dice.choice(self.things) if self.things else None)
+        if cls is Angle:
+            return Angle(dice.uniform(0, 360))
+        if cls is Owner:
+            return Owner(dice.choice(self.players) if self.players else None)
+        return cls()
+
+    def spawn(self, dice: Random) -> int:
+        entity = esper.create_entity()
+        self.name(entity)
+        self.things.append(entity)
+        if dice.random() < 0.92:
+            self._add(entity, Place(dice.uniform(0, 1000), dice.uniform(0, 1000)))
+        for cls in OPTIONAL:
+            if dice.random() < 0.2:
+                self._add(entity, self.make(cls, entity, dice))
+        if dice.random() < 0.3:
+            self._add(entity, self.make(Owner, entity, dice))
+        if self.plan.policy == "predicate":
+            self.group[entity] = dice.choice([1, 2, 3, 0])
+        self._twins(entity)
+        self.counts["spawns"] += 1
+        return entity
+
+    def despawn(self, entity: int, dice: Random) -> None:
+        # Straight out of esper's tables, or left to be flushed: games do both.
+        esper.delete_entity(entity, immediate=dice.random() < 0.5)
+        self.forget(entity)
+        self.counts["despawns"] += 1
+
+    def forget(self, entity: int) -> None:
+        uid = self.uid_of.pop(entity, None)
+        if uid is not None:
+            del self.entity_of[uid]
+        self.group.pop(entity, None)
+        for key in [key for key in self.spoiled if key[0] == entity]:
+            self._unspoil(*key)
+
+    def _add(self, entity: int, component: object) -> None:
+        self._unspoil(entity, type(component))
+        esper.add_component(entity, component)
+
+    def _remove(self, entity: int, cls: type) -> None:
+        self._unspoil(entity, cls)
+        esper.remove_component(entity, cls)
+
+    def _unspoil(self, entity: int, cls: type) -> None:
+        self.spoiled.pop((entity, cls), None)
+        self.good.pop((entity, cls), None)
+
+    def _twins(self, entity: int) -> None:
+        self._stamp += 1
+        stamp, tag = self._stamp, self.mark("p", entity)
+        left = esper.try_component(entity, Left)
+        if left is None:
+            esper.add_component(entity, Left(stamp, tag))
+            esper.add_component(entity, Right(stamp))
+            return
+        left.stamp, left.tag = stamp, tag
+        esper.component_for_entity(entity, Right).stamp = stamp
+        self.counts["writes"] += 2
+
+    # The system.
+
+    def process(self, dt: float) -> None:
+        self.tick = net.tick()
+        self._commands(dt)
+        if self.still:
+            return
+        dice, plan, counts = net.rng(), self.plan, self.counts
+        if self.tick % plan.every:
+            counts["tick without update"] += 1
+        if dice.random() < plan.clears:
+            self._clear(dice)
+        alive = esper.entity_exists
+        self.things = [e for e in self.things if alive(e)]
+        # First of all, and only in ticks after an update: what is spoiled was sent just before.
+        if plan.spoils and (self.tick - 1) % plan.every == 0 and dice.random() < plan.spoils:
+            self._spoil(dice)
+        operations = int(plan.operations + dice.random() * plan.operations)
+        for _ in range(operations):
+            self._operate(dice)
+        self._write(dice)
+
+    def _clear(self, dice: Random) -> None:
+        self.counts["clear_database"] += 1
+        esper.clear_database()
+        for table in (self.uid_of, self.entity_of, self.group, self.mask, self.good, self.spoiled):
+            table.clear()
+        self.things.clear()
+        self.players.clear()
+        self.ids.clear()
+        for _ in range(self.plan.entities // 2):
+            self.spawn(dice)
+
+    def _operate(self, dice: Random) -> None:
+        counts, things = self.counts, self.things
+        roll = dice.random()
+        if len(things) < self.plan.entities * 0.6 or roll < 0.1:
+            if len(things) < min(300, self.plan.entities * 1.3):
+                self.spawn(dice)
+            return
+        if roll < 0.2:
+            self.despawn(things.pop(dice.randrange(len(things))), dice)
+            return
+        if roll < 0.25:
+            self.despawn(things.pop(dice.randrange(len(things))), dice)
+            self.spawn(dice)
+            counts["respawns in one tick"] += 1
+            return
+        if roll < 0.255 and self.players:
+            player = dice.choice(self.players)
+            if esper.entity_exists(player):
+                self.despawn(player, dice)
+                counts["player entities killed"] += 1
+            return
+        entity = dice.choice(things)
+        if roll < 0.33:
+            self._change_owner(entity, dice)
+        elif roll < 0.36:
+            self._strip(entity, dice)
+        elif roll < 0.42:
+            self._teleport(entity, dice)
+        elif roll < 0.46:
+            self._change_interest(entity, dice)
+        else:
+            self._change_component(entity, dice.choice(OPTIONAL), roll, dice)
+
+    def _change_component(self, entity: int, cls: type, roll: float, dice: Random) -> None:
+        counts = self.counts
+        present = esper.has_component(entity, cls)
+        if roll < 0.6:
+            if present:
+                self._remove(entity, cls)
+                counts["removes"] += 1
+            else:
+                self._add(entity, self.make(cls, entity, dice))
+                counts["inserts"] += 1
+        elif present and roll < 0.8:
+            self._remove(entity, cls)
+            self._add(entity, self.make(cls, entity, dice))
+            counts["insert+remove in one tick"] += 1
+        elif present:
+            self._add(entity, self.make(cls, entity, dice))
+            counts["replaced in one tick"] += 1
+        else:
+            self._add(entity, self.make(cls, entity, dice))
+            self._remove(entity, cls)
+            counts["insert+remove in one tick"] += 1
+
+    def _change_owner(self, entity: int, dice: Random) -> None:
+        self.counts["owner changes"] += 1
+        owner = esper.try_component(entity, Owner)
+        if owner is None:
+            self._add(entity, self.make(Owner, entity, dice))
+        elif dice.random() < 0.3:
+            self._remove(entity, Owner)
+        else:
+            owner.player = dice.choice([None, *self.players])
+
+    def _strip(self, entity: int, dice: Random) -> None:
+        """Take everything off an entity, and perhaps dress it again at once."""
+        for component in esper.components_for_entity(entity):
+            self._remove(entity, type(component))
+        self.counts["stripped bare"] += 1
+        if dice.random() < 0.5:
+            self._twins(entity)
+            self._add(entity, Place(dice.uniform(0, 1000), dice.uniform(0, 1000)))
+
+    def _teleport(self, entity: int, dice: Random) -> None:
+        if self.players and dice.random() < 0.3:
+            entity = dice.choice(self.players)
+            self.counts["interest changes"] += 1
+        place = esper.try_component(entity, Place) if esper.entity_exists(entity) else None
+        if place is not None:
+            place.x, place.y = dice.uniform(0, 1000), dice.uniform(0, 1000)
+            self.counts["cell moves"] += 1
+
+    def _change_interest(self, entity: int, dice: Random) -> None:
+        if self.plan.policy != "predicate":
+            self._teleport(entity, dice)
+            return
+        self.counts["interest changes"] += 1
+        if self.players and dice.random() < 0.3:
+            self.mask[dice.choice(self.players)] = dice.choice([0, 1, 2, 3])
+        else:
+            self.group[entity] = dice.choice([0, 1, 2, 3])
+
+    def _write(self, dice: Random) -> None:
+        """Ordinary writes: a share of all entities changes in each tick."""
+        things, counts = self.things, self.counts
+        if not things:
+            return
+        components = esper.components_for_entity
+        for _ in range(max(1, int(len(things) * self.plan.busy))):
+            entity = things[int(dice.random() * len(things))]
+            twins = False
+            for component in components(entity):
+                roll = dice.random()
+                cls = type(component)
+                if cls is Left:
+                    twins = roll < 0.6
+                elif cls is Place:
+                    if roll < 0.7:
+                        component.x += dice.uniform(-20, 20)
+                        component.y += dice.uniform(-20, 20)
+                        counts["writes"] += 1
+                elif roll < 0.4 and cls not in (Right, Player):
+                    self._write_one(entity, cls, component, dice)
+            if twins:
+                self._twins(entity)
+        if self.players and dice.random() < 0.2:
+            player = dice.choice(self.players)
+            if esper.entity_exists(player):
+                self._twins(player)
+                secret = esper.try_component(player, Secret)
+                if secret is not None:
+                    self._write_one(player, Secret, secret, dice)
+
+    def _write_one(self, entity: int, cls: type, component: object, dice: Random) -> None:
+        counts = self.counts
+        key = (entity, cls)
+        if key in self.spoiled:
+            if dice.random() < 0.3:
+                self._heal(key, component, dice)
+            return
+        counts["writes"] += 1
+        if cls is Angle:
+            small = dice.random() < 0.5
+            component.degrees += dice.uniform(-0.1, 0.1) if small else dice.uniform(-9, 9)
+            counts["quantised writes"] += 1
+            counts["writes below a step"] += small
+        elif cls is Health:
+            component.hp = dice.randrange(100)
+        elif cls is Bag:
+            component.items.append(dice.randrange(1 << dice.randrange(1, 40)))
+            del component.items[:-6]
+            counts["writes in place"] += 1
+        elif cls is Blob:
+            if dice.random() < self.plan.blobs * 5:
+                size = dice.choice([5, 300, 1200, 3000])
+                component.data = dice.randbytes(4) * (size // 4)
+                counts["larger than a datagram"] += size > 1180
+        elif cls is Target:
+            component.entity = dice.choice([None, *self.players, *dice.sample(self.things, 1)])
+            counts["references written"] += 1
+        elif cls is Kind or cls is Deed:
+            component.number = dice.randrange(1000)
+            counts["once writes"] += 1
+        elif cls is Slow:
+            component.number = dice.randrange(5)
+            counts["rate writes"] += 1
+        elif cls is Log:
+            component.lines.append(dice.choice("abcdefgh") * 3)
+            del component.lines[:-4]
+            counts["rate writes"] += 1
+            counts["writes in place"] += 1
+        elif cls is Secret:
+            component.tag = self.mark("s", entity)
+            component.number += 1
+            counts["owner-only writes"] += 1
+        elif cls is Purse:
+            component.coins[dice.choice(["gold", "silver"])] = dice.randrange(9)
+            counts["owner-only writes"] += 1
+        elif cls is Ledger:
+            component.tag = self.mark("h", entity)
+        elif cls is Owner:
+            if dice.random() < 0.1:
+                component.player = dice.choice([None, *self.players])
+                counts["owner changes"] += 1
+
+    # Rule 5.
+
+    def _spoil(self, dice: Random) -> None:
+        entity = dice.choice(self.things)
+        for cls in SPOILABLE:
+            component = esper.try_component(entity, cls)
+            key = (entity, cls)
+            if component is None or key in self.spoiled:
+                continue
+            kind = cls.__ecsnet__
+            if self.reference(entity) is not None:
+                self.good[key] = encode(kind.to_wire(component, self.reference))
+            self.spoiled[key] = component
+            self.counts["bad values"] += 1
+            if cls is Health:
+                component.hp = dice.choice([0.5, "dead", 1 << 70, None])
+            elif cls is Bag:
+                component.items.append(dice.choice(["x", 1.5, None, [1]]))
+            elif cls is Angle:
+                component.degrees = dice.choice(["north", None, (1,)])
+            else:
+                component.entity = dice.choice(["nobody", 2.5])
+            return
+
+    def _heal(self, key: tuple[int, type], component: object, dice: Random) -> None:
+        self._unspoil(*key)
+        self.counts["bad values healed"] += 1
+        if key[1] is Health:
+            component.hp = 7
+        elif key[1] is Bag:
+            component.items = [dice.randrange(9)]
+        elif key[1] is Angle:
+            component.degrees = 45.0
+        else:
+            component.entity = None
+
+    # What players do.
+
+    def _commands(self, dt: float) -> None:
+        for player, steer in net.commands(Steer):
+            place = esper.try_component(player, Place)
+            if place is not None and not self.still:
+                place.x = (place.x + steer.dx * 300 * dt) % 1000
+                place.y = (place.y + steer.dy * 300 * dt) % 1000
+        for _, poke in net.commands(Poke):
+            # Which player it was is in the number: the entity may be any that it owns.
+            self.pokes.setdefault(poke.number >> 32, []).append(poke.number & 0xFFFF_FFFF)
+
+
+class Watcher:
+    """Looks over the shoulder of one client."""
+
+    def __init__(self, chaos: Chaos, seat: Seat, serial: int) -> None:
+        self.chaos = chaos
+        self.seat = seat
+        self.client = seat.client
+        self.serial = serial
+        self.counts = chaos.counts
+        self.poked = 0
+        self.joined_at: float | None = None
+        self.store: Store | None = None
+        self.entitled: set[bytes] = set()
+        self.seen_message = 0
+        self.seen_events = 0
+        self.prompt = self.late = 0
+
+    def poll(self, dice: Random) -> None:
+        """Once a step: hook up, count events, send commands, check what is seen."""
+        client = self.client
+        store = client._store
+        if store is not None and self.store is None:
+            self.store = store
+            store._waiting_limit = max(self.chaos.plan.waiting_bytes, store._waiting_bytes)
+            self._listen(store)
+        events = self.seat.events
+        if len(events) > self.seen_events:
+            for event in events[self.seen_events :]:
+                name = type(event).__name__.lower()
+                why = getattr(event, "why", None)
+                self.counts["hidden" if why == "hidden" else name] += 1
+            self.seen_events = len(events)
+        if not client.connected:
+            return
+        if self.joined_at is None:
+            self.joined_at = self.chaos.now
+            client.watch(Health)
+        if not self.chaos.game.still:
+            self._act(dice)
+        if self.chaos.plan.lossless:
+            self._check_twins()
+
+    def _act(self, dice: Random) -> None:
+        client = self.client
+        roll = dice.random()
+        if roll < 0.05:
+            client.send(Steer(dice.randint(-1, 1), dice.randint(-1, 1)))
+            self.counts["held commands"] += 1
+        elif roll < 0.06:
+            client.release(Steer)
+        elif roll < 0.12:
+            view = client._view
+            entities = list(view.remote)
+            target = dice.choice(entities) if entities else None
+            entity = None
+            if entities and dice.random() < 0.3:
+                mine = client.mine()
+                entity = dice.choice(mine if mine and dice.random() < 0.7 else entities)
+                self.counts["actions on owned"] += entity in mine
+            if entity is None or entity in view.remote:
+                self.poked += 1
+                client.send(Poke(self.serial << 32 | self.poked, target), entity)
+                self.counts["actions"] += 1
+        elif roll < 0.12 + self.chaos.plan.damage:
+            self._damage(dice)
+
+    def _damage(self, dice: Random) -> None:
+        """What a careless game does to its view."""
+        client = self.client
+        self.counts["view damaged"] += 1
+        with client.view:
+            entities = list(client._view.remote)
+            roll = dice.random()
+            if roll < 0.2:
+                esper.clear_database()
+            elif roll < 0.6 and entities:
+                client.view.delete(dice.choice(entities), immediate=dice.random() < 0.5)
+            elif entities:
+                client.view.remove(dice.choice(entities), dice.choice([Left, Place, Bag]))
+
+    def _check_twins(self) -> None:
+        with self.client.view:
+            for entity, (left, right) in esper.get_components(Left, Right):
+                if left.stamp != right.stamp:
+                    raise Mismatch(
+                        f"{self.seat.name}: entity {entity} is seen apart in tick"
+                        f" {self.chaos.game.tick}: {left} {right}"
+                    )
+                self.counts["atomic checked"] += 1
+
+    def _listen(self, store: Store) -> None:
+        update, structure, wait = store.update, store.structure, store._wait
+        counts, chaos = self.counts, self.chaos
+
+        def watched_wait(runs: object, tick: int, depends: int, cost: int) -> None:
+            counts["waited for structure"] += 1
+            wait(runs, tick, depends, cost)  # type: ignore[arg-type]
+            counts["resyncs"] += store.resync
+
+        def watched_structure(number: int, message: Structure[object]) -> bool:
+            size = sum(len(run.ids) for run in message.sets) + len(message.removed)
+            if chaos.plan.calm and size <= 3 and self.settled(2.0):
+                counts["promptness checked"] += 1
+                age = chaos.game.tick - message.tick
+                allowed = (chaos.plan.lag + chaos.plan.jitter) * chaos.plan.tick_rate + 4
+                self.prompt += 1
+                self.late += age > allowed
+            return structure(number, message)
+
+        def watched_update(message: Update[object], size: int) -> bool:
+            if chaos.checks_redundancy:
+                self._check_redundancy(store, message)
+            return update(message, size)
+
+        store._wait = watched_wait  # type: ignore[method-assign]
+        store.structure = watched_structure  # type: ignore[method-assign]
+        store.update = watched_update  # type: ignore[method-assign]
+
+    def settled(self, seconds: float) -> bool:
+        """Whether the client has been in the game for some time."""
+        return self.joined_at is not None and self.chaos.now - self.joined_at > seconds
+
+    def _check_redundancy(self, store: Store, message: Update[object]) -> None:
+        """Without loss and with bandwidth to spare, a value that comes is a new one."""
+        for nets, columns in store._runs(message.runs) or ():
+            for cid, values in columns:
+                if cid != CID[Angle]:
+                    continue
+                for number, value in zip(nets, values, strict=True):
+                    record = store.entities.get(number)
+                    if record is None or record.ticks.get(cid, message.tick) >= message.tick:
+                        continue
+                    if record.values[cid] == value:
+                        raise Mismatch(
+                            f"{self.seat.name}: entity {number} Angle is sent again, unchanged"
+                        )
+
+
+class Chaos:
+    """One run: the game, the clients, and the checks."""
+
+    def __init__(self, plan: Plan, report: Report) -> None:
+        self.plan = plan
+        self.report = report
+        self.counts = report.counts
+        self.dice = Random(f"run {plan.seed}")
+        self.game = Game(plan, self.counts)
+        self.harness = Harness(self.game.server, seed=plan.seed, registry=REGISTRY)
+        replicator = self.harness.stage.replicator
+        self.replicator = replicator
+        self.game.reference = replicator.population.network_id
+        self.watchers: list[Watcher] = []
+        self.digest = 0
+        self.sent_now: list[tuple[Seat, bytes]] = []
+        self.checks_redundancy = (
+            plan.lossless and not plan.jitter and not plan.stalls and plan.bandwidth > 200_000
+        )
+        self.harness.watch_sent = self._sent
+        self._serial = 0
+        self._places: dict[Viewer, object] = {}
+        self.counts[f"policy {plan.policy}"] += 1
+
+    @property
+    def now(self) -> float:
+        return self.harness.clock.now
+
+    # The run.
+
+    def play(self) -> None:
+        plan, dice = self.plan, self.dice
+        for _ in range(plan.clients):
+            self._come()
+        for _ in range(plan.ticks):
+            self._step()
+            if dice.random() < plan.comings:
+                self._come_or_go()
+            for watcher in self.watchers:
+                if dice.random() < plan.stalls:
+                    watcher.seat.link.stall(dice.uniform(0.1, 1.0), self.now)
+                if dice.random() < plan.cuts:
+                    watcher.seat.link.cut(dice.uniform(0.1, 1.0), self.now)
+        self._finish()
+
+    def close(self) -> None:
+        self.report.digest = self.digest
+        for watcher in self.watchers:
+            self._count_link(watcher)
+        self.harness.watch_sent = None
+        self.harness.close()
+
+    def _step(self) -> None:
+        self.harness.step()
+        self._check_sent()
+        for watcher in self.watchers:
+            watcher.poll(self.dice)
+        self._replace_the_lost()
+        tick = self.game.tick
+        if tick % 25 == 0:
+            self._check_bounds()
+            self._check_solid()
+
+    def _finish(self) -> None:
+        """No more loss: all must come right, and then fall quiet."""
+        harness, game = self.harness, self.game
+        for watcher in self.watchers:
+            watcher.seat.link.heal()
+        game.still = True
+        for watcher in self.watchers:
+            if watcher.client.connected:
+                watcher.client.release(Steer)
+        began = self.now
+        limit = began + 30 + 400_000 / self.plan.bandwidth
+        while True:
+            for _ in range(10):
+                self._step()
+            result = harness.compare(good=game.good)
+            if result:
+                break
+            if self.now > limit:
+                raise Mismatch(f"not equal {self.now - began:.0f} s after the last loss: {result}")
+        self.report.settled = self.now - began
+        for _ in range(QUIET_TICKS + 2 * self.plan.tick_rate):
+            self._step()
+        result = harness.compare(good=game.good)
+        if not result:
+            raise Mismatch(f"they were equal, and differ again: {result}")
+        self.counts["values compared"] += result.compared
+        self.counts["kept last good"] += result.kept
+        self.counts["clients compared"] += len(harness.clients)
+        self._check_quiet()
+        self._check_visible()
+        self._check_commands()
+        self._check_promptness()
+        self._check_bounds()
+
+    # Clients.
+
+    def _come(self) -> None:
+        plan = self.plan
+        self._serial += 1
+        link = FaultyLink(
+            plan.lag, plan.jitter, plan.loss, duplicate=plan.duplicate, corrupt=plan.corrupt,
+            burst=plan.burst, seed=plan.seed * 100 + self._serial,
+        )  # fmt: skip
+        if self.game.still:
+            link.heal()
+        client = self.harness.connect(
+            f"client{self._serial}", link, every=self.dice.choice([1, 1, 2]), wait=None
+        )
+        self.watchers.append(Watcher(self, self.harness.seats[client], self._serial))
+        self.counts["joins"] += 1
+
+    def _come_or_go(self) -> None:
+        dice = self.dice
+        if len(self.watchers) < 8 and (len(self.watchers) < 3 or dice.random() < 0.5):
+            self._come()
+            return
+        watcher = self.watchers.pop(dice.randrange(len(self.watchers)))
+        self._count_link(watcher)
+        if dice.random() < 0.6:
+            self.harness.leave(watcher.client)
+            self.counts["leaves"] += 1
+        else:
+            self.harness.vanish(watcher.client)
+            self.counts["vanishes"] += 1
+
+    def _replace_the_lost(self) -> None:
+        """With half of all datagrams lost, a connection may not come about or time out."""
+        for watcher in list(self.watchers):
+            if not watcher.client.closed:
+                continue
+            event = watcher.seat.events[-1]
+            if getattr(event, "reason", "") not in (Reason.UNREACHABLE, Reason.TIMEOUT):
+                raise Mismatch(f"{watcher.seat.name}: {event}")
+            if not self.plan.loss and not self.plan.cuts and not self.plan.burst:
+                raise Mismatch(f"{watcher.seat.name}: {event} without any loss")
+            self.watchers.remove(watcher)
+            self._count_link(watcher)
+            self._come()
+
+    def _count_link(self, watcher: Watcher) -> None:
+        stats = watcher.seat.link.stats
+        for name in ("dropped", "duplicated", "reordered", "corrupted", "stalled", "burst", "cut"):
+            self.counts[name] += getattr(stats, name)
+
+    # Checks.
+
+    def _sent(self, data: bytes, seat: Seat) -> None:
+        self.digest = zlib.crc32(data, self.digest)
+        if len(data) > MAX_DATAGRAM:
+            raise Mismatch(f"a datagram of {len(data)} bytes to {seat.name}")
+        self.sent_now.append((seat, data))
+
+    def _check_sent(self) -> None:
+        """No bytes of what a client may not see."""
+        visible: dict[Viewer, Mapping[int, int]] = {}
+        for watcher in self.watchers:
+            self._check_messages(watcher, visible)
+        by_seat = {watcher.seat: watcher for watcher in self.watchers}
+        for seat, data in self.sent_now:
+            watcher = by_seat.get(seat)
+            if watcher is None:
+                continue
+            for found in MARK.finditer(data):
+                if found[0] not in watcher.entitled:
+                    self._check_mark(watcher, found, visible)
+        self.sent_now.clear()
+
+    def _check_messages(self, watcher: Watcher, visible: dict[Viewer, Mapping[int, int]]) -> None:
+        """What was queued for a client in this tick may be sent to it for as long as it takes."""
+        guest = self.harness.guest(watcher.client)
+        if guest is None or guest.viewer is None:
+            return
+        session = guest.session
+        for number in range(max(session.delivered, watcher.seen_message) + 1, session.queued + 1):
+            data = session._out.unacked[number].data
+            if len(data) > 2 * PIECE_BYTES + 4_000:
+                raise Mismatch(f"a structural message of {len(data)} bytes to {watcher.seat.name}")
+            for found in MARK.finditer(data):
+                self._check_mark(watcher, found, visible)
+        watcher.seen_message = session.queued
+        session_owed = len(guest.viewer.owed)
+        self.counts["owed"] += session_owed
+        self.counts["over budget"] += guest.viewer.allowance <= 0
+        self.counts["sent by stream"] += bool(guest.viewer.big)
+        if len(guest.viewer.big) > 1_000:
+            raise Mismatch(f"{watcher.seat.name}: {len(guest.viewer.big)} large entities noted")
+
+    def _check_mark(
+        self, watcher: Watcher, found: re.Match[bytes], visible: dict[Viewer, Mapping[int, int]]
+    ) -> None:
+        letter, uid = found[1], int(found[2])
+        guest = self.harness.guest(watcher.client)
+        self.counts["markers checked"] += 1
+        if guest is None or guest.viewer is None:
+            return
+        viewer = guest.viewer
+        if viewer not in visible:
+            visible[viewer] = self.replicator.visible(viewer)
+        entity = self.game.entity_of.get(uid)
+        number = None if entity is None else self.replicator.network_id(entity)
+        allowed = False
+        if number is not None:
+            bits = visible[viewer].get(number, 0)
+            if letter == b"p":
+                allowed = bool(bits >> CID[Left] & 1) and self.may_see(guest.player_id, entity)
+            elif letter == b"s":
+                allowed = bool(bits >> CID[Secret] & 1) and self.owns(guest.player_id, entity)
+        if not allowed:
+            raise Mismatch(
+                f"{watcher.seat.name} was sent {found[0]!r} of entity {number} in tick"
+                f" {self.game.tick}, which it may not see"
+            )
+        watcher.entitled.add(found[0])
+
+    # What may be seen, worked out without asking replication.
+
+    def owns(self, player_id: int, entity: int) -> bool:
+        player = self.game.ids.get(player_id)
+        if player is None:
+            return False
+        world = self.harness.world
+        owner = world.components(entity).get(Owner)
+        return owner.player == player if isinstance(owner, Owner) else entity == player
+
+    def may_see(self, player_id: int, entity: int) -> bool:
+        """Whether a client may see an entity; a grid answers roughly."""
+        if self.plan.policy == "everyone" or self.owns(player_id, entity):
+            return True
+        player = self.game.ids.get(player_id)
+        if self.plan.policy == "predicate":
+            # Asked now and then only; a viewer that lost its player asks as somebody unknown.
+            return self.plan.ask_every > 1 or player is None or self.game.sees(player, entity)
+        if player is None or not self.harness.world.alive(player):
+            return True
+        here = self.harness.world.components(player).get(Place)
+        there = self.harness.world.components(entity).get(Place)
+        if here is None or there is None:
+            return True
+        reach = 2 * 200 * (1 + 0.1) + 20
+        return abs(here.x - there.x) <= reach and abs(here.y - there.y) <= reach
+
+    def must_see(self, player_id: int, entity: int) -> bool:
+        """Whether a client must see an entity; a grid answers roughly."""
+        if self.plan.policy == "everyone" or self.owns(player_id, entity):
+            return True
+        player = self.game.ids.get(player_id)
+        if self.plan.policy == "predicate":
+            return player is not None and self.game.sees(player, entity)
+        there = self.harness.world.components(entity).get(Place)
+        if there is None:
+            return True
+        if player is None or not self.harness.world.alive(player):
+            return False
+        here = self.harness.world.components(player).get(Place)
+        if here is None:
+            return False
+        reach = 200 * (1 - 0.1) - 20
+        return abs(here.x - there.x) <= reach and abs(here.y - there.y) <= reach
+
+    def _check_visible(self) -> None:
+        """What replication calls visible, against what the game knows."""
+        world, population = self.harness.world, self.replicator.population
+        known: dict[int, int] = {}
+        for entity in [*self.game.uid_of]:
+            if not world.alive(entity):
+                continue
+            public = private = 0
+            for cls in world.components(entity):
+                cid = CID.get(cls)
+                if cid is None or (entity, cls) in self.game.spoiled:
+                    continue
+                if cls in PRIVATE:
+                    private |= 1 << cid
+                else:
+                    public |= 1 << cid
+            number = self.replicator.network_id(entity)
+            if not (public or private):
+                continue
+            if number is None:
+                raise Mismatch(f"entity {entity} has no network id")
+            known[number] = entity
+            spoiled = sum(1 << CID[cls] for e, cls in self.game.spoiled if e == entity)
+            for watcher in self.watchers:
+                guest = self.harness.guest(watcher.client)
+                assert guest is not None
+                assert guest.viewer is not None
+                own = self.owns(guest.player_id, entity)
+                bits = self.replicator.visible(guest.viewer).get(number, 0) & ~spoiled
+                want = public | (private if own else 0)
+                if bits and bits != want:
+                    raise Mismatch(f"{watcher.seat.name}: entity {number}: {bits:b}, not {want:b}")
+                if want and not bits and self.must_see(guest.player_id, entity):
+                    raise Mismatch(f"{watcher.seat.name} does not see entity {number}")
+                if bits and not self.may_see(guest.player_id, entity):
+                    raise Mismatch(f"{watcher.seat.name} sees entity {number}, and may not")
+        if len(population.by_net) > len(known) + 1_000:
+            raise Mismatch(f"{len(population.by_net)} entities remembered, {len(known)} there")
+
+    def _check_quiet(self) -> None:
+        for watcher in self.watchers:
+            guest = self.harness.guest(watcher.client)
+            assert guest is not None
+            assert guest.viewer is not None
+            session, store = guest.session, watcher.store
+            assert store is not None
+            left = {
+                "owed": len(guest.viewer.owed),
+                "in flight": session.in_flight,
+                "backlog": session.backlog,
+                "waiting": len(store._waiting),
+                "waiting bytes": store._waiting_bytes,
+                "commands": len(watcher.client._outbox._runs),
+            }
+            if any(left.values()):
+                raise Mismatch(f"{watcher.seat.name}: not quiet after all: {left}")
+            behind = self.game.tick - store.solid
+            allowed = (self.plan.lag + self.plan.jitter + 0.6) * self.plan.tick_rate + 5
+            if behind > allowed:
+                raise Mismatch(f"{watcher.seat.name}: solid is {behind} ticks behind at rest")
+
+    def _check_commands(self) -> None:
+        for watcher in self.watchers:
+            guest = self.harness.guest(watcher.client)
+            assert guest is not None
+            inbox, outbox = guest.inbox, watcher.client._outbox
+            done = inbox.applied + inbox.expired + inbox.superseded + outbox.expired
+            if outbox.sent != done:
+                raise Mismatch(
+                    f"{watcher.seat.name}: {outbox.sent} commands sent, but {inbox.applied} applied"
+                    f" + {inbox.expired} expired + {inbox.superseded} superseded"
+                    f" + {outbox.expired} expired at home"
+                )
+            rejected = self.harness.simulation.rejected[guest.player_id]
+            self.counts["commands rejected"] += rejected + inbox.rejected
+            self.counts["commands applied"] += inbox.applied
+            pokes = self.game.pokes.get(watcher.serial, [])
+            if sorted(set(pokes)) != pokes:
+                raise Mismatch(f"{watcher.seat.name}: actions twice or out of order: {pokes}")
+            missing = watcher.poked - len(pokes)
+            if missing > inbox.expired + outbox.expired + rejected:
+                raise Mismatch(f"{watcher.seat.name}: {missing} actions never came")
+
+    def _check_promptness(self) -> None:
+        """Structure rides along: a lost datagram delays it by a tick, not by a round trip."""
+        for watcher in self.watchers:
+            if watcher.prompt >= 100 and watcher.late > watcher.prompt * 0.03:
+                raise Mismatch(
+                    f"{watcher.seat.name}: {watcher.late} of {watcher.prompt} structural updates"
+                    " came late"
+                )
+
+    def _check_bounds(self) -> None:
+        """Nothing grows without end, and nobody was misunderstood."""
+        for watcher in self.watchers:
+            guest = self.harness.guest(watcher.client)
+            client, store = watcher.client, watcher.store
+            if guest is None or guest.viewer is None or store is None:
+                continue
+            viewer, session = guest.viewer, guest.session
+            path = session.path
+            self.counts["packets lost"] += int(path._lost)
+            place = viewer.place
+            if self._places.setdefault(viewer, place) != place:
+                self.counts["interest changes"] += 1
+                self._places[viewer] = place
+            bounds = {
+                "owed": (len(viewer.owed), 400 * len(SCHEMA.components)),
+                "known": (len(viewer.known), 600),
+                "waiting": (store._waiting_bytes, store._waiting_limit),
+                "in flight": (session.in_flight, 4_000),
+                "remembered packets": (len(session._gone), 8_000),
+                "backlog": (session.backlog, 4 << 20),
+                "pings": (len(session._pings), 128),
+                "pings of the client": (len(client._session._pings), 128),
+                "commands": (len(client._outbox._runs), UNACKED_FRAMES + 1),
+                "in flight of the client": (client._session.in_flight, 4_000),
+            }
+            for name, (found, limit) in bounds.items():
+                if found > limit:
+                    raise Mismatch(f"{watcher.seat.name}: {found} {name}, more than {limit}")
+            misread = {
+                "updates": client._format.update.rejected,
+                "messages": client._greetings.rejected,
+                "dropped": store.dropped,
+                "broken": client._view.broken,
+                "server session": session.malformed + session.bad_acks + session.bad_pieces,
+                "client session": client._session.malformed
+                + client._session.bad_acks
+                + client._session.bad_pieces,
+                "strikes": session.strikes + client._session.strikes,
+                "excess": session.excess,
+                "longest": max(watcher.seat.end.longest - MAX_DATAGRAM, 0),
+            }
+            if any(misread.values()):
+                raise Mismatch(f"{watcher.seat.name}: misunderstood: {misread}")
+
+    def _check_solid(self) -> None:
+        """Up to its solid tick a client has everything."""
+        world_scans = self.replicator.population.scans
+        for watcher in self.watchers:
+            store = watcher.store
+            guest = self.harness.guest(watcher.client)
+            if store is None or guest is None or guest.viewer is None:
+                continue
+            solid = store.solid
+            self.counts["solid checked"] += 1
+            for number, record in store.entities.items():
+                for cid, tick in record.ticks.items():
+                    changed = world_scans[cid].changed_at.get(number, -1)
+                    if tick < changed <= solid and number in guest.viewer.known:
+                        raise Mismatch(
+                            f"{watcher.seat.name}: solid up to tick {solid}, but entity {number}"
+                            f" {SCHEMA.components[cid].name} is of tick {tick}, not {changed}"
+                        )
+
+
