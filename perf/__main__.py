@@ -27,7 +27,7 @@ def _report(options: argparse.Namespace, command: str) -> Report:
     if options.benchmark == "size":
         return size.run(command, options.runs)
     if options.benchmark == "response":
-        return response.run(command, options.clients, options.runs, options.seconds)
+        return response.run(command, options.clients, options.runs, options.seconds, options.settle)
     ticks = max(1, round(options.seconds * tick.RATE))
     return tick.run(command, options.clients, options.runs, options.warmup, ticks, options.entities)
 
@@ -45,6 +45,9 @@ def _parser() -> argparse.ArgumentParser:
         "--clients", type=_count, nargs="+", default=list(response.CLIENTS), metavar="N"
     )
     two.add_argument("--seconds", type=float, default=2.0, help="measured in each run")
+    two.add_argument(
+        "--settle", type=float, default=5.0, metavar="SECONDS", help="before each of them"
+    )
     three = benchmarks.add_parser("size", help="bytes per moved entity")
     for benchmark in (one, two, three):
         benchmark.add_argument("--runs", type=_count, default=5, metavar="N")

@@ -14,6 +14,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from multiprocessing.connection import Connection
 
 import esper
@@ -39,7 +40,6 @@ CLIENTS = (2, 4, 8, 16, 32, 64, 128)
 TICK_RATE = 60.0
 SEND_RATE = 64.0
 PATIENCE_SECONDS = 30.0
-SETTLE_SECONDS = 5.0
 
 
 class WorldProbe(Probe):
@@ -68,7 +68,7 @@ class WorldProbe(Probe):
         return pressed is not None and pressed.number == self.number
 
 
-def run(command: str, clients: Sequence[int], runs: int, seconds: float) -> Report:
+def run(command: str, clients: Sequence[int], runs: int, seconds: float, settle: float) -> Report:
     """Asks both questions ``runs`` times with each number of ``clients``, taking turns.
 
     Args:
@@ -76,18 +76,21 @@ def run(command: str, clients: Sequence[int], runs: int, seconds: float) -> Repo
         clients: The numbers of clients.
         runs: How many pairs of each.
         seconds: How long each measured stretch is.
+        settle: Seconds before it, in which the clients find their pace.
 
     Returns:
         The report: two rows for each number of clients.
     """
     pings: dict[int, list[tuple[float, float]]] = {count: [] for count in clients}
     effects: dict[int, list[tuple[float, float]]] = {count: [] for count in clients}
+    pings_of = partial(session_pings, settle)
+    effects_of = partial(world_effects, settle)
     for index in range(runs):
         for count in clients:
             ping = _mean(echo_floor, count, seconds)
             effect = _mean(tick_floor, count, seconds)
-            pings[count].append((_mean(session_pings, count, seconds), ping))
-            effects[count].append((_mean(world_effects, count, seconds), effect))
+            pings[count].append((_mean(pings_of, count, seconds), ping))
+            effects[count].append((_mean(effects_of, count, seconds), effect))
             print(
                 f"run {index + 1} of {runs}, {count} clients: "
                 f"ping {_beside(pings[count][-1], 1e6)} us, "
@@ -122,24 +125,24 @@ def tick_floor(clients: int, seconds: float) -> Times:
             return load.expect(Times, PATIENCE_SECONDS + seconds)
 
 
-def session_pings(clients: int, seconds: float) -> Times:
+def session_pings(settle: float, clients: int, seconds: float) -> Times:
     """Returns what pings of sessions with a game server take."""
     server_core, load_core = cores()
     port = free_port()
     with Child(serve_arena, server_core, port, clients, TICK_RATE) as server:
         server.expect(Ready, PATIENCE_SECONDS)
-        with Child(ping_sessions, load_core, port, clients, seconds) as load:
-            return load.expect(Times, PATIENCE_SECONDS + seconds)
+        with Child(ping_sessions, load_core, port, clients, seconds, settle) as load:
+            return load.expect(Times, PATIENCE_SECONDS + settle + seconds)
 
 
-def world_effects(clients: int, seconds: float) -> Times:
+def world_effects(settle: float, clients: int, seconds: float) -> Times:
     """Returns what effects in a client world take."""
     server_core, load_core = cores()
     port = free_port()
     with Child(serve_arena, server_core, port, clients, TICK_RATE) as server:
         server.expect(Ready, PATIENCE_SECONDS)
-        with Child(ask_world, load_core, port, clients, seconds) as load:
-            return load.expect(Times, PATIENCE_SECONDS + seconds)
+        with Child(ask_world, load_core, port, clients, seconds, settle) as load:
+            return load.expect(Times, PATIENCE_SECONDS + settle + seconds)
 
 
 def ping_echo(connection: Connection, port: int, clients: int, seconds: float) -> None:
@@ -154,27 +157,31 @@ def ask_ticks(connection: Connection, port: int, clients: int, seconds: float) -
     connection.send(effect_times(EchoProbe(port), swarm, 1 / TICK_RATE, seconds))
 
 
-def ping_sessions(connection: Connection, port: int, clients: int, seconds: float) -> None:
+def ping_sessions(
+    connection: Connection, port: int, clients: int, seconds: float, settle: float
+) -> None:
     """Child: the clients of `session_pings`."""
     crowd = Crowd(schema(), Steer, TICK_RATE, pings=False)
     swarm = joined(port, clients, crowd, SEND_RATE)
-    _settle(swarm)
+    _settle(swarm, settle)
     connection.send(ping_times(swarm, SEND_RATE, seconds))
 
 
-def ask_world(connection: Connection, port: int, clients: int, seconds: float) -> None:
+def ask_world(
+    connection: Connection, port: int, clients: int, seconds: float, settle: float
+) -> None:
     """Child: the clients of `world_effects`."""
     swarm = joined(port, clients - 1, Crowd(schema(), Steer, TICK_RATE), SEND_RATE)
     probe = WorldProbe(port)
     while not probe.ready():
         swarm.step(0)
-    _settle(swarm, probe)
+    _settle(swarm, settle, probe)
     connection.send(effect_times(probe, swarm, 1 / TICK_RATE, seconds))
 
 
-def _settle(swarm: Swarm, probe: Probe | None = None) -> None:
+def _settle(swarm: Swarm, seconds: float, probe: Probe | None = None) -> None:
     """Lets everybody find its pace."""
-    end = time.perf_counter() + SETTLE_SECONDS
+    end = time.perf_counter() + seconds
     while time.perf_counter() < end:
         swarm.step(0)
         if probe is not None:
@@ -183,10 +190,9 @@ def _settle(swarm: Swarm, probe: Probe | None = None) -> None:
 
 def _mean(question: Callable[[int, float], Times], clients: int, seconds: float) -> float:
     times = question(clients, seconds)
-    if len(times.seconds) < 10 * max(1, times.unanswered):
+    if len(times.seconds) < 10 * times.unanswered or not times.seconds:
         raise PerfError(
-            f"{question.__name__}, {clients} clients: {len(times.seconds)} answers, "
-            f"{times.unanswered} never came"
+            f"{clients} clients: {len(times.seconds)} answers came, {times.unanswered} never"
         )
     return statistics.mean(times.seconds)
 

@@ -130,7 +130,8 @@ class ServerReport(msgspec.Struct, tag="server"):
     expired: int
     superseded: int
     rejected: int
-    datagrams_sent: int
+    packets_sent: int
+    """Datagrams without those of handshakes and goodbyes."""
     bytes_sent: int
     worlds: dict[str, dict[str, str]]
     """By player: what it may see, as digests."""

@@ -32,7 +32,7 @@ class Outcome:
     commands_rejected: int
     """Of the applied ones, those that were not allowed."""
     datagrams_sent: int
-    """By all processes."""
+    """By all processes; the server's handshakes are not counted."""
     datagrams_dropped: int
     """By the simulated network."""
     bytes_sent: int
@@ -64,25 +64,20 @@ class Outcome:
         """A few lines for a person to read."""
         equal = self.compared - self.diverged
         late, polls = self.tick_late_ms, self.poll_ms
-        dealt_with = f"{self.commands_applied} applied"
-        for count, fate in (
-            (self.commands_superseded, "superseded"),
-            (self.commands_expired, "expired"),
-        ):
-            dealt_with += f" + {count} {fate}"
-        rows = (
-            ("played", f"{self.seconds:.1f} s, {self.ticks} ticks, {self.clients} clients,"
-             f" {self.entities} entities"),
-            ("commands", f"{self.commands_sent} sent = {dealt_with}"),
-            ("datagrams", f"{self.datagrams_sent} sent, {self.datagrams_dropped} dropped by the"
-             f" simulated network, {self.bytes_sent / 1000:.0f} kB"),
-            ("network", f"rtt {self.rtt_ms:.0f} ms, loss {self.loss * 100:.0f} %"),
-            ("ticks", f"p99 {late['p99']:.2f} ms late, {self.ticks_dropped} dropped"),
-            ("poll", f"p99 {polls['p99']:.2f} ms, {self.polls} polls"),
-            ("worlds", f"{equal} of {self.compared} components equal"
-             f" after {self.settled_ms:.0f} ms"),
-        )  # fmt: skip
-        return "\n".join([self.sample, *(f"  {name:<10} {text}" for name, text in rows)])
+        rows = {
+            "played": f"{self.seconds:.1f} s, {self.ticks} ticks, {self.clients} clients, "
+            f"{self.entities} entities",
+            "commands": f"{self.commands_sent} sent = {self.commands_applied} applied"
+            f" + {self.commands_superseded} superseded + {self.commands_expired} expired",
+            "datagrams": f"{self.datagrams_sent} sent, {self.bytes_sent / 1000:.0f} kB; the "
+            f"simulated network dropped {self.datagrams_dropped}",
+            "network": f"rtt {self.rtt_ms:.0f} ms, loss {self.loss * 100:.0f} %",
+            "ticks": f"p99 {late['p99']:.2f} ms late, {self.ticks_dropped} dropped",
+            "poll": f"p99 {polls['p99']:.2f} ms, {self.polls} polls",
+            "worlds": f"{equal} of {self.compared} components equal, "
+            f"{self.settled_ms:.0f} ms after the last tick",
+        }
+        return "\n".join([self.sample, *(f"  {name:<10} {text}" for name, text in rows.items())])
 
 
 def outcome(
@@ -116,7 +111,7 @@ def outcome(
         commands_expired=server.expired + sum(each.expired for each in players),
         commands_superseded=server.superseded,
         commands_rejected=server.rejected,
-        datagrams_sent=server.datagrams_sent + sum(each.datagrams_sent for each in players),
+        datagrams_sent=server.packets_sent + sum(each.datagrams_sent for each in players),
         datagrams_dropped=sum(each.datagrams_dropped for each in players),
         bytes_sent=server.bytes_sent + sum(each.bytes_sent for each in players),
         rtt_ms=round(sum(each.rtt_ms for each in players) / count, 2),

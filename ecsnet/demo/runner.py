@@ -7,7 +7,6 @@ import itertools
 import math
 import os
 import queue
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable
@@ -125,7 +124,7 @@ class _Demo:
         self._inbox: Inbox = queue.SimpleQueue()
         self._server: Child | None = None
         self._players: list[Child] = []
-        self._said: dict[tuple[Child, type[Said]], Said] = {}  # not asked for yet
+        self._said: dict[tuple[Child, type], Said] = {}  # not asked for yet
         self._closed = False  # a window
 
     def run(self) -> Outcome:
@@ -183,6 +182,7 @@ class _Demo:
                 return
 
     def _picture(self, path: Path) -> None:
+        os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")  # stdout is for the outcome
         from ecsnet.demo.screen import side_by_side
 
         with tempfile.TemporaryDirectory() as folder:

@@ -74,7 +74,7 @@ def side_by_side(windows: Sequence[tuple[str, str]], path: str) -> None:
         path: Where to save it; the name's ending says how.
     """
     pygame.font.init()
-    font = pygame.font.Font(None, 22)
+    font = pygame.font.Font(None, 24)
     pictures = [pygame.image.load(file) for _, file in windows]
     width = sum(picture.get_width() + _GAP for picture in pictures) + _GAP
     height = max(picture.get_height() for picture in pictures) + _BAR + 2 * _GAP

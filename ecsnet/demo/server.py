@@ -16,6 +16,8 @@ from ecsnet.transport.address import Address
 
 __all__ = ["serve"]
 
+_FIRST = 30
+
 
 def serve(settings: Settings) -> None:
     """Serve a sample on a free port of the loopback until told to end."""
@@ -28,7 +30,7 @@ class _Process:
     def __init__(self, server: ServerWorld) -> None:
         self._server = server
         self._still_at = 0
-        self._began = array("d")  # of each tick: when it began, and its number less dropped ones
+        self._began = array("d")  # of each tick: when it began, and its number, dropped ones counted
         self._numbers = array("q")
 
     async def run(self) -> None:
@@ -76,14 +78,19 @@ class _Process:
             expired=stats.commands_expired,
             superseded=stats.commands_superseded,
             rejected=stats.commands_rejected,
-            datagrams_sent=stats.datagrams_sent,
+            packets_sent=stats.packets_sent,
             bytes_sent=stats.bytes_sent,
             worlds=visible_to(stage),
         )
 
     def _lateness(self) -> list[float]:
-        """By how many seconds each tick began later than the earliest would have it."""
+        """By how many seconds each tick began later than the beat that most of them keep.
+
+        Without the first ones, which make up for the time that starting took. What began before
+        its beat, as behind a late one, was not late.
+        """
         dt = self._stage.dt
-        late = [at - n * dt for at, n in zip(self._began, self._numbers, strict=True)]
-        best = min(late, default=0.0)
-        return [each - best for each in late]
+        timed = zip(self._began[_FIRST:], self._numbers[_FIRST:], strict=True)
+        late = [at - number * dt for at, number in timed]
+        beat = sorted(late)[len(late) // 10] if late else 0.0
+        return [max(0.0, each - beat) for each in late]

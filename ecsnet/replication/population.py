@@ -264,8 +264,11 @@ class Population:
             if self._owner_type is not None and entity.public & self._owner_bit:
                 component = self._world.components(entity.esper).get(self._owner_type)
                 named = getattr(component, "player", None)
-                # A player entity that is gone owns nothing: clients read None there, too.
-                new = named if type(named) is int and self._world.alive(named) else None
+                if named is None or type(named) is int:
+                    # A player entity that is gone owns nothing: clients read None there, too.
+                    new = named if named is not None and self._world.alive(named) else None
+                else:
+                    new = entity.owner  # a bad value stays at home
         old = entity.owner
         if new == old:
             return

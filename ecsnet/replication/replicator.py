@@ -472,8 +472,9 @@ class Replicator:
             now: seconds.
         """
         session = viewer.session
-        for flight in session.lost(now):
-            viewer.lose(cast(Flight, flight), self.population)
+        if now >= session.overdue_at:
+            for flight in session.lost(now):
+                viewer.lose(cast(Flight, flight), self.population)
         viewer.allowance += viewer.gain
         if viewer.allowance > viewer.burst:
             viewer.allowance = viewer.burst

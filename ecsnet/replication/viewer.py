@@ -19,6 +19,8 @@ from ecsnet.session.connection import MAX_PACKET
 class Session(Protocol):
     """What replication needs of a session; see `ecsnet.session.Session`."""
 
+    overdue_at: float
+
     @property
     def queued(self) -> int: ...
     @property
@@ -190,7 +192,8 @@ class Viewer:
         if self.owed:
             lag = max(lag, tick - min(self.owed.values()) + 1)
         resent = self.resent
-        while resent and (oldest is None or resent[0][0] < oldest.tick):
+        open_from = tick if oldest is None else oldest.tick
+        while resent and resent[0][0] < open_from:
             resent.popleft()
         for _, since in resent:
             lag = max(lag, tick - since + 1)

@@ -139,6 +139,7 @@ class Session:
         bad_acks: Packets dropped because they ack what was never sent.
         bad_pieces: Packets dropped because of pieces that no honest peer sends.
         excess: Packets dropped because they exceed a rate.
+        overdue_at: When ``lost`` has something to do next; before, it need not be called.
         strikes: How often the peer did what no honest peer does.
     """
 
@@ -164,7 +165,6 @@ class Session:
         "_missing",
         "_number",
         "_out",
-        "_overdue_at",
         "_packet_burst",
         "_packet_level",
         "_packet_rate",
@@ -182,6 +182,7 @@ class Session:
         "excess",
         "keepalive",
         "malformed",
+        "overdue_at",
         "packets_received",
         "packets_sent",
         "path",
@@ -219,7 +220,7 @@ class Session:
         self._flight: dict[int, _Sent] = {}
         self._carriers: dict[int, _Sent] = {}
         self._gone: dict[int, _Sent] = {}
-        self._overdue_at = 0.0  # nothing is given up before
+        self.overdue_at = 0.0  # nothing is given up before
         self._heard = first  # the newest packet that the peer is known to have
         self._holes = 0  # bit i: packet heard - i is not known to have arrived
 
@@ -242,7 +243,7 @@ class Session:
         self._packet_rate, self._byte_rate = packet_rate, byte_rate
         self._packet_burst = self._packet_level = packet_rate * _BURST_SECONDS
         self._byte_burst = self._byte_level = byte_rate * _BURST_SECONDS
-        self._refilled_at = float("-inf")
+        self._refilled_at = 0.0
         self._messages: Bucket | None = None
         if message_rate != float("inf"):
             self._messages = Bucket(message_rate, message_rate * _BURST_SECONDS)
@@ -471,6 +472,8 @@ class Session:
         """
         if self._limited:
             # Refilled when they run out, and regularly by lost().
+            if self._byte_level == self._byte_burst and self._packet_level == self._packet_burst:
+                self._refilled_at = now
             if self._packet_level >= 1 and self._byte_level >= len(packet):
                 self._packet_level -= 1
                 self._byte_level -= len(packet)
@@ -559,7 +562,7 @@ class Session:
             Their records, oldest first. Each record comes once in ``acked`` or here; one
             that came here may come once more, in ``late``.
         """
-        if now < self._overdue_at:
+        if now < self.overdue_at:
             return ()
         if self._limited:
             self._refill(now)
@@ -581,7 +584,7 @@ class Session:
                 overdue_at = min(overdue_at, gone[number][0])
                 break
             del gone[number]
-        self._overdue_at = overdue_at
+        self.overdue_at = overdue_at
         return records or ()
 
     def _give_up(
@@ -680,8 +683,6 @@ class Session:
         elapsed = now - self._refilled_at
         if elapsed > 0:
             self._refilled_at = now
-            if elapsed == float("inf"):
-                return  # full from the start
             packets = self._packet_level + elapsed * self._packet_rate
             self._packet_level = min(packets, self._packet_burst)
             octets = self._byte_level + elapsed * self._byte_rate

@@ -60,6 +60,7 @@ class UdpServer:
         self.receive_buffer = bound.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)
         self.dropped_sources = self.errors = self.send_errors = 0
         self._on_datagram = on_datagram
+        self._socket = bound
         self._transport: asyncio.DatagramTransport | None = None
         self._closed = False
         self._gone: asyncio.Event = asyncio.Event()
@@ -87,12 +88,11 @@ class UdpServer:
 
     def sendto(self, data: bytes, address: Address) -> None:
         """Send a datagram; what the system will not send is lost like any other."""
-        transport = self._transport
-        if transport is not None:
-            try:
-                transport.sendto(data, address)
-            except (OSError, ValueError, OverflowError):
-                self.send_errors += 1
+        try:
+            # Past the transport, which would only add its own cost: a datagram is gone or lost.
+            self._socket.sendto(data, address)
+        except (OSError, ValueError, OverflowError):
+            self.send_errors += 1
 
     def close(self) -> None:
         """Stop. What was sent before still goes out."""
@@ -113,6 +113,7 @@ class UdpServer:
 
     async def _open(self, bound: socket.socket) -> None:
         loop = asyncio.get_running_loop()
+        self._socket = bound
         self._transport, _ = await loop.create_datagram_endpoint(
             lambda: _Protocol(self), sock=bound
         )

@@ -9,7 +9,6 @@ import ecsnet as net
 
 from . import bot, window
 from .game import server
-from .table import SIZE
 
 
 def main() -> None:
@@ -20,7 +19,7 @@ def main() -> None:
     parser.add_argument("--profile", action="store_true", help="print how long poll() took")
     given = parser.parse_args()
     pygame.font.init()
-    screen, clock = pygame.display.set_mode(SIZE), pygame.time.Clock()
+    screen, clock = pygame.display.set_mode(window.SIZE), pygame.time.Clock()
     took: list[float] = []
     end = time.perf_counter() + given.seconds
     with net.play(server, name=given.name) as client:

@@ -8,7 +8,8 @@ from .commands import Serve, Steer
 from .components import Paddle
 from .table import HEIGHT, WIDTH
 
-TABLE, LINE, TEXT, PLAIN, MINE = "#10141c", "#2c3446", "#8a94a8", "#e8ecf4", "#ffc04c"
+SIZE = WIDTH, HEIGHT
+TABLE, LINE, TEXT, PLAIN, MINE = "#12161f", "#4a546a", "#98a2b6", "#eef1f6", "#ffc04c"
 
 
 def steer(client: net.ClientWorld) -> None:

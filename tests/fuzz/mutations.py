@@ -13,8 +13,8 @@ Tree: TypeAlias = Any  # whatever msgpack can say
 
 # Bytes that mean something to a msgpack decoder: headers that claim lengths, nil, ext, floats.
 _TELLING = bytes.fromhex(
-    "00 7f 80 8f 90 91 9f a0 bf c0 c1 c2 c3 c4 c5 c6 c7 c9 ca cb cc cf d0 d3 d4 d8 d9 db dc dd de df"
-    "e0 ff"
+    "00 7f 80 8f 90 91 9f a0 bf c0 c1 c2 c3 c4 c5 c6 c7 c9 ca cb cc cf d0 d3 d4 d8 d9 db dc dd de"
+    "df e0 ff"
 )
 _NUMBERS: tuple[Tree, ...] = (
     0,

@@ -113,21 +113,14 @@ def summary(reports: list[Report], seconds: float) -> int:
 def memory_lines(report: Report) -> list[tuple[str, str]]:
     if len(report.moments) < 3:
         return []
-    if os.environ.get("FUZZ_DEBUG"):
-        for m in report.moments:
-            print(m.datagrams, m.blocks, m.rss>>10, m.elements.total())
-        d = report.moments[-1].elements - report.moments[2].elements
-        print(d.most_common(20))
     first, last = report.moments[2], report.moments[-1]
+    sizes = (
+        f"{first.rss / 2**20:.1f} -> {last.rss / 2**20:.1f} MiB,"
+        f" {first.blocks:,} -> {last.blocks:,} blocks,"
+        f" {first.elements.total():,} -> {last.elements.total():,} elements in containers"
+    )
     span = f"from {first.datagrams:,} to {last.datagrams:,} datagrams"
-    return [
-        (
-            f"memory of worker {report.seed} {span}",
-            f"{first.rss / 2**20:.1f} -> {last.rss / 2**20:.1f} MiB,"
-            f" {first.blocks:,} -> {last.blocks:,} blocks,"
-            f" {first.elements.total():,} -> {last.elements.total():,} elements in containers",
-        )
-    ]
+    return [(f"memory of worker {report.seed} {span}", sizes)]
 
 
 if __name__ == "__main__":

@@ -114,7 +114,7 @@ SCHEMA = REGISTRY.schema()
 CID = {kind.cls: cid for cid, kind in enumerate(SCHEMA.components)}
 PRIVATE = (Secret, Deed, Purse)
 OPTIONAL = (Angle, Health, Bag, Blob, Target, Kind, Slow, Log, Secret, Deed, Purse, Ledger)
-SPOILABLE = (Health, Bag, Angle, Target)
+SPOILABLE = (Health, Bag, Angle, Target, Place, Owner)
 
 POLICIES = ("everyone", "grid", "predicate")
 
@@ -528,6 +528,7 @@ class Game:
         elif dice.random() < 0.3:
             self._remove(entity, Owner)
         else:
+            self._unspoil(entity, Owner)
             owner.player = dice.choice([None, *self.players])
 
     def _strip(self, entity: int, dice: Random) -> None:
@@ -545,6 +546,7 @@ class Game:
             self.counts["interest changes"] += 1
         place = esper.try_component(entity, Place) if esper.entity_exists(entity) else None
         if place is not None:
+            self._unspoil(entity, Place)
             place.x, place.y = dice.uniform(0, 1000), dice.uniform(0, 1000)
             self.counts["cell moves"] += 1
 
@@ -573,7 +575,9 @@ class Game:
                 if cls is Left:
                     twins = roll < 0.6
                 elif cls is Place:
-                    if roll < 0.7:
+                    if (entity, cls) in self.spoiled:
+                        self._write_one(entity, cls, component, dice)
+                    elif roll < 0.7:
                         component.x += dice.uniform(-20, 20)
                         component.y += dice.uniform(-20, 20)
                         counts["writes"] += 1
@@ -661,8 +665,12 @@ class Game:
                 component.items.append(dice.choice(["x", 1.5, None, [1]]))
             elif cls is Angle:
                 component.degrees = dice.choice(["north", None, (1,)])
+            elif cls is Target:
+                component.entity = [1]
+            elif cls is Place:
+                component.x = dice.choice(["here", None, [1]])
             else:
-                component.entity = dice.choice(["nobody", 2.5])
+                component.player = dice.choice(["me", [1]])
             return
 
     def _heal(self, key: tuple[int, type], component: object, dice: Random) -> None:
@@ -674,15 +682,19 @@ class Game:
             component.items = [dice.randrange(9)]
         elif key[1] is Angle:
             component.degrees = 45.0
-        else:
+        elif key[1] is Target:
             component.entity = None
+        elif key[1] is Place:
+            component.x = dice.uniform(0, 1000)
+        else:
+            component.player = None
 
     # What players do.
 
     def _commands(self, dt: float) -> None:
         for player, steer in net.commands(Steer):
             place = esper.try_component(player, Place)
-            if place is not None and not self.still:
+            if place is not None and not self.still and (player, Place) not in self.spoiled:
                 place.x = (place.x + steer.dx * 300 * dt) % 1000
                 place.y = (place.y + steer.dy * 300 * dt) % 1000
         for _, poke in net.commands(Poke):
@@ -1037,7 +1049,8 @@ class Chaos:
             if letter == b"p":
                 allowed = bool(bits >> CID[Left] & 1) and self.may_see(guest.player_id, entity)
             elif letter == b"s":
-                allowed = bool(bits >> CID[Secret] & 1) and self.owns(guest.player_id, entity)
+                own = self.owns(guest.player_id, entity, lately=True)
+                allowed = bool(bits >> CID[Secret] & 1) and own
         if not allowed:
             raise Mismatch(
                 f"{watcher.seat.name} was sent {found[0]!r} of entity {number} in tick"
@@ -1047,17 +1060,20 @@ class Chaos:
 
     # What may be seen, worked out without asking replication.
 
-    def owns(self, player_id: int, entity: int) -> bool:
+    def owns(self, player_id: int, entity: int, *, lately: bool = False) -> bool:
+        """Whether a client owns an entity; ``lately`` takes a player who has just died."""
         player = self.game.ids.get(player_id)
-        if player is None:
-            return False
         world = self.harness.world
+        if player is None or not (lately or world.alive(player)):
+            return False
         owner = world.components(entity).get(Owner)
+        if (entity, Owner) in self.game.spoiled:
+            return lately
         return owner.player == player if isinstance(owner, Owner) else entity == player
 
     def may_see(self, player_id: int, entity: int) -> bool:
         """Whether a client may see an entity; a grid answers roughly."""
-        if self.plan.policy == "everyone" or self.owns(player_id, entity):
+        if self.plan.policy == "everyone" or self.owns(player_id, entity, lately=True):
             return True
         player = self.game.ids.get(player_id)
         if self.plan.policy == "predicate":
@@ -1067,7 +1083,7 @@ class Chaos:
             return True
         here = self.harness.world.components(player).get(Place)
         there = self.harness.world.components(entity).get(Place)
-        if here is None or there is None:
+        if here is None or there is None or self._is_lost(player) or self._is_lost(entity):
             return True
         reach = 2 * 200 * (1 + 0.1) + 20
         return abs(here.x - there.x) <= reach and abs(here.y - there.y) <= reach
@@ -1085,17 +1101,20 @@ class Chaos:
         if player is None or not self.harness.world.alive(player):
             return False
         here = self.harness.world.components(player).get(Place)
-        if here is None:
+        if here is None or self._is_lost(player) or self._is_lost(entity):
             return False
         reach = 200 * (1 - 0.1) - 20
         return abs(here.x - there.x) <= reach and abs(here.y - there.y) <= reach
+
+    def _is_lost(self, entity: int) -> bool:
+        return (entity, Place) in self.game.spoiled
 
     def _check_visible(self) -> None:
         """What replication calls visible, against what the game knows."""
         world, population = self.harness.world, self.replicator.population
         known: dict[int, int] = {}
         for entity in [*self.game.uid_of]:
-            if not world.alive(entity):
+            if not world.alive(entity) or (entity, Owner) in self.game.spoiled:
                 continue
             public = private = 0
             for cls in world.components(entity):

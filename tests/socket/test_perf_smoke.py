@@ -53,7 +53,7 @@ def test_tick_moves_the_same_datagrams_in_both_runs() -> None:
 
 
 def test_response_answers_both_questions() -> None:
-    report = rows(perf("response", "--clients", "2", "--seconds", "0.5"))
+    report = rows(perf("response", "--clients", "2", "--seconds", "1", "--settle", "0.5"))
     for question in ("ping, 2 clients", "effect, 2 clients"):
         assert report[question]["value"] > 0
         assert report[question]["floor"] > 0

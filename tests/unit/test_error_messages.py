@@ -166,9 +166,7 @@ def test_writing_on_a_client(registry: Registry) -> None:
     assert not [event for event in playing.run() if isinstance(event, net.Disconnected)]
 
     esper.component_for_entity(7, Position).y = 0.0
-    with pytest.raises(
-        net.ReadOnlyError, match=r"outside esper's processors wrote Position\.y on"
-    ):
+    with pytest.raises(net.ReadOnlyError, match=r"outside esper's processors wrote Position\.y on"):
         playing.run(1)
     playing.client.close()
 

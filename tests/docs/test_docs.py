@@ -1,0 +1,424 @@
+"""Every program in README and guide runs, every shell line is one that exists, no link is dead.
+
+A Python block runs after the blocks above it under the same heading, with the imports that the
+guide begins with. A comment above the block that GitHub does not show says what else it needs::
+
+    <!-- run: program NAME -->  a whole program: runs for some frames without a screen
+    <!-- run: client -->        has a ``client``, connected to the ``server`` of this heading
+    <!-- run: raises ERROR -->  raises that
+    <!-- run: serve -->         runs a server, which is stopped after its first tick
+    <!-- run: connect -->       connects to where nobody is
+    <!-- run: async -->         defines ``main()``, which runs beside the ``server``
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import runpy
+import shlex
+import sys
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import esper
+import pytest
+
+import ecsnet as net
+from ecsnet.cli import _parser
+from ecsnet.schema import Registry, use_registry
+from ecsnet.testing import Harness, ManualClock
+
+pygame = pytest.importorskip("pygame")
+
+ROOT = Path(__file__).resolve().parents[2]
+DOCUMENTS = [
+    "README.md",
+    "CHANGELOG.md",
+    "CONTRIBUTING.md",
+    *sorted(str(path.relative_to(ROOT)) for path in (ROOT / "docs").glob("*.md")),
+]
+RUN = ["README.md", "docs/guide.md"]
+FRAMES = 40
+
+
+@dataclass
+class Block:
+    """A fenced block. ``hint`` is what the comment above it says, split at spaces."""
+
+    line: int
+    language: str
+    hint: list[str]
+    code: str
+
+
+@dataclass
+class Chapter:
+    """What stands under one heading of the second level."""
+
+    file: str
+    title: str
+    blocks: list[Block] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        return f"{self.file}: {self.title}"
+
+
+def chapters(file: str) -> list[Chapter]:
+    found = [Chapter(file, "opening")]
+    block: Block | None = None
+    hint: list[str] = []
+    lines: list[str] = []
+    for number, line in enumerate((ROOT / file).read_text(encoding="utf-8").splitlines(), 1):
+        if block is not None:
+            if line == "```":
+                block.code = "\n".join(lines) + "\n"
+                found[-1].blocks.append(block)
+                block = None
+            else:
+                lines.append(line)
+        elif line.startswith("```"):
+            block, lines = Block(number + 1, line[3:].strip(), hint, ""), []
+            hint = []
+        elif line.startswith("## "):
+            found.append(Chapter(file, line[3:]))
+        elif match := re.fullmatch(r"<!-- run: (.*) -->", line):
+            hint = match[1].split()
+    assert block is None, f"{file}: an open block"
+    assert not hint, f"{file}: a comment above no block"
+    return found
+
+
+CHAPTERS = [
+    chapter
+    for file in RUN
+    for chapter in chapters(file)
+    if any(block.language == "python" for block in chapter.blocks)
+]
+PRELUDE = chapters("docs/guide.md")[0].blocks[0].code
+
+
+class Screen:
+    """What stands in for a screen, a keyboard and the time of day."""
+
+    def __init__(self, frames: int) -> None:
+        self.clock = ManualClock()
+        self.frames = frames
+        self.frame = 0
+        self.shown = 0
+        self.worlds: list[dict[str, list[object]]] = []
+
+    # As modules and functions that a program uses.
+
+    def perf_counter(self) -> float:
+        return self.clock()
+
+    def get_pressed(self) -> dict[int, bool]:
+        return defaultdict(bool, {pygame.K_RIGHT: True})
+
+    def get_events(self) -> list[object]:
+        self.frame += 1
+        return [pygame.event.Event(pygame.QUIT)] if self.frame >= self.frames else []
+
+    def flip(self) -> None:
+        self.shown += 1
+
+    def tick(self, rate: float = 0) -> int:
+        """The end of a frame: time passes, and what the world holds is noted."""
+        self.clock.advance(1 / (rate or 60))
+        seen: dict[str, list[object]] = defaultdict(list)
+        for entity in list(esper._entities):
+            for component in esper.components_for_entity(entity):
+                seen[type(component).__name__].append(_copy(component))
+        self.worlds.append(seen)
+        return 16
+
+
+def _copy(component: object) -> object:
+    names = getattr(component, "__struct_fields__", ())
+    return {name: getattr(component, name) for name in names}
+
+
+@pytest.fixture
+def screen(monkeypatch: pytest.MonkeyPatch) -> Iterator[Screen]:
+    monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
+    monkeypatch.setenv("SDL_AUDIODRIVER", "dummy")
+    made = Screen(FRAMES)
+    monkeypatch.setattr(pygame.event, "get", made.get_events)
+    monkeypatch.setattr(pygame.key, "get_pressed", made.get_pressed)
+    monkeypatch.setattr(pygame.display, "flip", made.flip)
+    monkeypatch.setattr(pygame.time, "Clock", lambda: made)
+    monkeypatch.setattr(sys.modules["ecsnet.play"], "time", made)
+    play = net.play
+
+    def play_somewhere(*arguments: Any, **options: Any) -> net.ClientWorld:
+        """Like `net.play`, on whatever port is free."""
+        return play(*arguments, **{"host": "127.0.0.1", "port": 0, **options})
+
+    monkeypatch.setattr(net, "play", play_somewhere)
+    yield made
+    pygame.quit()
+
+
+@pytest.fixture(autouse=True)
+def world() -> Iterator[None]:
+    """A fresh esper world and a fresh registry for each test."""
+    with use_registry(Registry()), net.World() as world:
+        yield
+    world.close()
+
+
+class Reader:
+    """Runs the blocks of one chapter, as somebody would who types them in."""
+
+    def __init__(self, chapter: Chapter, folder: Path, screen: Screen) -> None:
+        self.chapter = chapter
+        self.folder = folder
+        self.screen = screen
+        self.ran = 0
+        self.game: Harness | None = None
+        self.client: net.ClientWorld | None = None
+        self.names: dict[str, Any] = {"__name__": "guide", "pytest": pytest, "asyncio": asyncio}
+        exec(PRELUDE, self.names)
+
+    def run(self) -> None:
+        for block in self.chapter.blocks:
+            if block.language != "python":
+                continue
+            way, *arguments = block.hint or ["plain"]
+            getattr(self, f"_{way}")(block, *arguments)
+            self.ran += 1
+        if self.game is not None:
+            self.game.close()
+
+    def _compiled(self, block: Block, code: str | None = None) -> Any:
+        """The block as code whose line numbers are the document's."""
+        text = "\n" * (block.line - 1) + (block.code if code is None else code)
+        return compile(text, str(ROOT / self.chapter.file), "exec")
+
+    def _plain(self, block: Block) -> None:
+        before = set(self.names)
+        exec(self._compiled(block), self.names)
+        for name in self.names.keys() - before:
+            if name.startswith("test_"):
+                self.names[name]()
+
+    def _raises(self, block: Block, error: str) -> None:
+        with pytest.raises(getattr(net, error)) as caught:
+            self._plain(block)
+        # A comment in the block quotes the message, with dots for what is left out.
+        for quote in re.findall(rf"# {error}: (.*)", block.code):
+            pattern = ".*".join(map(re.escape, quote.split("...")[:-1])) + ".*"
+            assert re.search(pattern, str(caught.value)), str(caught.value)
+
+    def _program(self, block: Block, name: str) -> None:
+        path = self.folder / name
+        path.write_text(block.code, encoding="utf-8")
+        with use_registry(Registry()), net.World() as world:
+            runpy.run_path(str(path), run_name="__main__")
+        world.close()
+        assert self.screen.frame == FRAMES
+        assert self.screen.shown == len(self.screen.worlds) == FRAMES - 1
+        # The player was in the game, and held the right arrow key.
+        played = [world for world in self.screen.worlds if world["Player"]]
+        assert len(played) > FRAMES / 2
+        assert played[0] != played[-1]
+
+    def _client(self, block: Block) -> None:
+        if self.client is None:
+            self.game = Harness(self._server())
+            self.client = self.names["client"] = self.game.connect("Ada")
+            self.game.run(seconds=0.5)
+        assert self.game is not None
+        with self.client.view:
+            self._plain(block)
+        self.game.run(seconds=0.5)
+        assert self.client.connected
+
+    def _server(self) -> net.ServerWorld:
+        return self.names.get("server") or net.ServerWorld()
+
+    def _serve(self, block: Block) -> None:
+        server = self._server()
+        ticks: list[float] = []
+
+        @server.system
+        def end(dt: float) -> None:
+            ticks.append(dt)
+            server.stop()
+
+        exec(self._compiled(block, _elsewhere(block.code)), self.names)
+        assert ticks
+
+    def _connect(self, block: Block) -> None:
+        exec(self._compiled(block, _elsewhere(block.code, 9)), self.names)
+        self.names["client"].close()
+
+    def _async(self, block: Block) -> None:
+        with use_registry(Registry()):
+            made = type("Steer", (), {"__annotations__": {"dx": int}, "dx": 0})
+            self.names["Steer"] = net.command(hold=True)(made)
+            server = net.ServerWorld()
+
+            async def both() -> None:
+                ready: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+                serving = asyncio.create_task(
+                    server.serve("127.0.0.1", 0, ready=lambda address: ready.set_result(address[1]))
+                )
+                exec(self._compiled(block, _elsewhere(block.code, await ready)), self.names)
+                await self.names["main"]()
+                assert server.host is not None
+                assert server.host.stats().joined == 1
+                server.stop()
+                await serving
+
+            asyncio.run(both())
+
+
+def _elsewhere(code: str, port: int = 0) -> str:
+    """The same code, with addresses that a test may use."""
+    for host in ("example.org", "0.0.0.0"):
+        code = code.replace(f'"{host}"', '"127.0.0.1"')
+    return code.replace("7777", str(port))
+
+
+@pytest.mark.parametrize("chapter", CHAPTERS, ids=str)
+def test_python(chapter: Chapter, tmp_path: Path, screen: Screen) -> None:
+    reader = Reader(chapter, tmp_path, screen)
+    reader.run()
+    assert reader.ran == sum(block.language == "python" for block in chapter.blocks)
+
+
+def _opening() -> Block:
+    return chapters("README.md")[0].blocks[0]
+
+
+def test_readme_opens_with_a_picture_and_the_smallest_game() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    picture = re.match(r"!\[[^]]+\]\((\S+)\)\n", text)
+    assert picture is not None
+    assert (ROOT / picture[1]).read_bytes().startswith(b"\x89PNG")
+    code = _opening().code
+    assert code.strip() == (ROOT / "samples/square/__main__.py").read_text(encoding="utf-8").strip()
+    assert len([line for line in code.splitlines() if line.strip()]) <= 30
+
+
+def test_two_play_the_game_of_the_readme(
+    tmp_path: Path, screen: Screen, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The program hosts on a real socket; a second player joins it and sees both squares move."""
+    ports: list[int] = []
+    udp = sys.modules["ecsnet.play"].UdpServerSocket
+
+    def bound(host: str, port: int) -> Any:
+        made = udp(host, port)
+        ports.append(made.address[1])
+        return made
+
+    monkeypatch.setattr(sys.modules["ecsnet.play"], "UdpServerSocket", bound)
+    path = tmp_path / "game.py"
+    path.write_text(_opening().code, encoding="utf-8")
+    screen.frames = 150
+    second: list[net.ClientWorld] = []
+    told: list[net.Event] = []
+    tick = screen.tick
+    registry = Registry()
+
+    def both(rate: float = 0) -> int:
+        if not second:
+            second.append(
+                net.ClientWorld.connect(
+                    "127.0.0.1", ports[0], world="second", registry=registry, clock=screen.clock
+                )
+            )
+        told.extend(second[0].poll())
+        return tick(rate)
+
+    monkeypatch.setattr(screen, "tick", both)
+    with use_registry(registry):
+        names = runpy.run_path(str(path), run_name="__main__")
+    told.extend(second[0].poll())
+    first = [world["Square"] for world in screen.worlds if world["Square"]]
+    assert len(first[-1]) == 2
+    assert first[-1][0]["x"] > first[0][0]["x"] + 200  # type: ignore[index]
+    assert [type(event) for event in told][:3] == [net.Connected, net.Spawned, net.Spawned]
+    assert told[-1] == net.Disconnected("shutdown")
+    with second[0].view:
+        squares = sorted(square.x for _, square in esper.get_component(names["Square"]))
+    assert squares[0] == 320.0
+    assert squares[1] > 520.0
+    second[0].close()
+    second[0].view.close()
+
+
+# Shell lines.
+
+
+def _shell_lines() -> list[tuple[str, list[str]]]:
+    typed = [
+        (file, shlex.split(line.replace("<your fork>", "fork"), comments=True))
+        for file in [*RUN, "CONTRIBUTING.md"]
+        for chapter in chapters(file)
+        for block in chapter.blocks
+        if block.language == "sh"
+        for line in block.code.splitlines()
+    ]
+    return [(file, words) for file, words in typed if words]
+
+
+def _known_targets() -> set[str]:
+    return set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+
+
+@pytest.mark.parametrize(("file", "words"), _shell_lines())
+def test_shell(file: str, words: list[str]) -> None:
+    program, *arguments = words
+    if program == "ecsnet":
+        _parser().parse_args(arguments)  # ends the program when it does not understand them
+    elif program == "make":
+        assert arguments[0] in _known_targets()
+    elif program == "pip":
+        assert arguments[:1] == ["install"]
+        extra = re.fullmatch(r"ecsnet\[(\w+)\]", arguments[1])
+        assert extra is not None
+        assert f"\n{extra[1]} = [" in (ROOT / "pyproject.toml").read_text()
+    elif program == "python":
+        text = (ROOT / file).read_text(encoding="utf-8")
+        assert f"<!-- run: program {arguments[0]} -->" in text
+    else:
+        assert program == "git"
+
+
+# Links.
+
+
+def _anchors(text: str) -> set[str]:
+    """The anchors that GitHub gives to headings."""
+    text = re.sub(r"^```.*?^```$", "", text, flags=re.MULTILINE | re.DOTALL)
+    titles = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+@pytest.mark.parametrize("file", DOCUMENTS)
+def test_links(file: str) -> None:
+    text = (ROOT / file).read_text(encoding="utf-8")
+    prose = re.sub(r"^```.*?^```$|`[^`\n]*`", "", text, flags=re.MULTILINE | re.DOTALL)
+    for target in re.findall(r"\]\(([^)\s]+)\)", prose):
+        if target.startswith("https://"):
+            continue
+        path, _, anchor = target.partition("#")
+        there = (ROOT / file).parent / path if path else ROOT / file
+        assert there.exists(), f"{file} links to {target}"
+        if anchor:
+            assert anchor in _anchors(there.read_text(encoding="utf-8")), f"{file}: {target}"
+
+
+def test_names_in_the_guide_exist() -> None:
+    """`net.X` in prose and code is public."""
+    for file in RUN:
+        text = (ROOT / file).read_text(encoding="utf-8")
+        for name in sorted(set(re.findall(r"\bnet\.(\w+)", text))):
+            assert name in net.__all__, f"{file}: net.{name}"

@@ -1,0 +1,147 @@
+"""The fuzzer in small, and proof that it bites.
+
+It runs in processes of its own: its game and its worlds are nobody else's business.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from textwrap import dedent
+from typing import NamedTuple
+
+import pytest
+
+import ecsnet
+
+HERE = Path(__file__).parent
+COUNT = 20_000
+
+
+def python(*arguments: str) -> subprocess.CompletedProcess[str]:
+    paths = [str(HERE), str(Path(ecsnet.__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
+    return subprocess.run(
+        [sys.executable, *arguments],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=110,
+        check=False,
+    )
+
+
+def test_bad_datagrams_raise_nothing_and_change_nothing() -> None:
+    result = python(str(HERE / "run.py"), "--count", str(COUNT), "--seed", "2", "--workers", "1")
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert "no exception escaped, no component changed" in result.stdout
+    lines = re.findall(r"^ *([\d,]+)  \w", result.stdout, re.MULTILINE)
+    counted = [int(line.replace(",", "")) for line in lines]
+    assert len(counted) == 24 + 22
+    assert min(counted) > 0
+    assert sum(counted[:24]) >= COUNT
+
+
+def test_the_same_seed_sends_the_same_datagrams() -> None:
+    script = (
+        "import run; r = run.work(5, 1500); print(sorted(r.sent.items()), r.outcomes, r.failure)"
+    )
+    one, other = python("-c", script), python("-c", script)
+    assert one.returncode == 0, one.stderr
+    assert one.stdout == other.stdout
+    assert one.stdout.endswith("None\n")
+
+
+class Fault(NamedTuple):
+    """What is taken out, and what the fuzzer then says."""
+
+    patch: str
+    says: str
+
+
+FAULTS = {
+    "the gate lets a bad string's exception out": Fault(
+        """
+        import msgspec
+        from ecsnet.schema import gate
+        gate._DECODE_ERRORS = (msgspec.MsgspecError, RecursionError)
+        """,
+        "UnicodeDecodeError",
+    ),
+    "the gate lets deep nesting's exception out": Fault(
+        """
+        import msgspec
+        from ecsnet.schema import gate
+        gate._DECODE_ERRORS = (msgspec.MsgspecError, ValueError)
+        """,
+        "RecursionError",
+    ),
+    "nobody looks at checksums": Fault(
+        """
+        from ecsnet.session import connection
+        def open(self, data, now):
+            return data[1:-4] if len(data) > 5 and self.reason is None else None
+        connection.Connection.open = open
+        """,
+        "WrongError",
+    ),
+    "old packets are taken again, and old values too": Fault(
+        """
+        from ecsnet.replication.store import Store
+        from ecsnet.session.session import Session
+        receive = Session.receive
+        def again(self, packet, now):
+            self._missing = (1 << 1024) - 1
+            return receive(self, packet, now)
+        def overwrite(self, net, cid, tick, value):
+            record = self.entities.get(net)
+            if record is not None and cid in record.ticks:
+                record.ticks[cid], record.values[cid] = tick, value
+                self._touch(net, cid)
+        Session.receive, Store._value = again, overwrite
+        """,
+        "WrongError: the witness changed",
+    ),
+    "runs with too few values are taken": Fault(
+        """
+        from ecsnet.replication.wire import Column, WireFormat
+        def columns(self, run):
+            return [Column(self._cid_of_column[type(c)], c.values) for c in run.columns]
+        WireFormat.columns = columns
+        """,
+        "ValueError",
+    ),
+    "commands reach what is somebody else's": Fault(
+        """
+        from ecsnet.simulation import Simulation
+        Simulation._owned = lambda self, net, player: self._resolve_alive(net)
+        """,
+        "which is nobody's",
+    ),
+    "each bad packet is remembered for ever": Fault(
+        """
+        import run
+        from ecsnet.schema import Gate
+        run._SAMPLE, decode, hoard = 0, Gate.decode, []
+        def hoarding(self, data):
+            result = decode(self, data)
+            if result is None:
+                hoard.append([bytes(data)] * 4)
+            return result
+        Gate.decode = hoarding
+        """,
+        "blocks of memory became",
+    ),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_the_fuzzer_notices_when(fault: str) -> None:
+    patch, says = FAULTS[fault]
+    script = f"{dedent(patch)}\nimport run\nprint(run.work(4, {COUNT // 2}).failure)"
+    result = python("-c", script)
+    assert result.returncode == 0, result.stderr
+    assert says in result.stdout
