@@ -659,7 +659,8 @@ class ClientWorld:
         before = outbox.sent
         if self._player is not None:
             outbox.stamp(begun)
-        if outbox.sent == before and now - self._sent_at < _QUIET:
+        # A tick that begins is always said: from it the server measures how early we are.
+        if not begun and outbox.sent == before and now - self._sent_at < _QUIET:
             return None
         packed = outbox.pack(COMMAND_ROOM)
         if packed is None:

@@ -75,7 +75,7 @@ def serve_crowd(
     """Child: the game of ``tick``: a crowd on a plain, of which a tenth moves each tick.
 
     The players are among the ``entities``. A fifth of those that move also loses health. Each
-    player sees about 50 entities; about two of all cross into another cell each tick.
+    player sees about 50 entities; about three of all cross into another cell each tick.
     """
     meter = Meter(connection, rate, warmup, ticks)
     dice = random.Random(1)

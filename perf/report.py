@@ -73,6 +73,15 @@ def single(name: str, unit: str, values: Sequence[float], note: str = "") -> Row
     )
 
 
+def _describe_machine() -> dict[str, str]:
+    return {
+        "python": platform.python_version(),
+        "system": f"{platform.system()} {platform.release()}",
+        "cores": str(len(os.sched_getaffinity(0))),
+        "load": f"{os.getloadavg()[0]:.1f}",
+    }
+
+
 @dataclass
 class Report:
     """Everything one benchmark found out.
@@ -86,8 +95,8 @@ class Report:
 
     benchmark: str
     command: str
-    rows: list[Row] = field(default_factory=list)
-    machine: dict[str, str] = field(default_factory=lambda: describe_machine())
+    rows: list[Row] = field(default_factory=list[Row])
+    machine: dict[str, str] = field(default_factory=_describe_machine)
 
     def json(self) -> str:
         """Returns the report as one JSON object."""
@@ -116,16 +125,6 @@ class Report:
             cells = [cell.rjust(width) for cell, width in zip(line, widths, strict=False)]
             text.append("  ".join([*cells, line[6]]).rstrip())
         return "\n".join(text)
-
-
-def describe_machine() -> dict[str, str]:
-    """Returns what an absolute figure depends on, with the load before the run."""
-    return {
-        "python": platform.python_version(),
-        "system": f"{platform.system()} {platform.release()}",
-        "cores": str(len(os.sched_getaffinity(0))),
-        "load": f"{os.getloadavg()[0]:.1f}",
-    }
 
 
 def _number(value: float | None) -> str:

@@ -126,7 +126,7 @@ def _rows(clients: int, pairs: Sequence[Pair]) -> list[Row]:
         )
 
     def traffic(name: str, ours: Sequence[Traffic], theirs: Sequence[Traffic]) -> list[Row]:
-        rows = []
+        rows: list[Row] = []
         for what, unit, figure in (
             ("datagrams", "a client and tick", _rate),
             ("size", "bytes, mean", _size),
