@@ -6,6 +6,7 @@ What the caller got wrong is one line on stderr and exit status 2.
 from __future__ import annotations
 
 import argparse
+import asyncio
 import importlib
 import importlib.util
 import json
@@ -23,10 +24,11 @@ from typing import NoReturn
 
 import ecsnet
 from ecsnet.client import DEFAULT_PORT
-from ecsnet.demo import DemoError, Options, run, sample_names
+from ecsnet.demo import DemoError, Options, has_window, run, sample_names
 from ecsnet.errors import EcsnetError, UsageError
 from ecsnet.play import join_instead, parse_address
-from ecsnet.server import ServerWorld
+from ecsnet.server import ServerWorld, _new_event_loop, _signals
+from ecsnet.transport.address import Address
 
 __all__ = ["main"]
 
@@ -61,12 +63,19 @@ def _serve(given: argparse.Namespace) -> int:
     server = _find_server(given.game)
     if given.tick_rate is not None:
         server.tick_rate = given.tick_rate
-    if given.host in ("0.0.0.0", "::"):
-        address = _own_address()
-        if address is not None:
-            _note(f"others on this network join with: {address}:{given.port} (UDP)")
-    server.run(given.host, given.port)
+    with asyncio.Runner(loop_factory=_new_event_loop) as runner:
+        runner.run(_run(server, given.host, given.port))
     return 0
+
+
+async def _run(server: ServerWorld, host: str, port: int) -> None:
+    def ready(address: Address) -> None:
+        own = _own_address() if host in ("0.0.0.0", "::") else None
+        if own is not None:
+            _note(f"others on this network can join at {own}:{address[1]}, UDP")
+
+    with _signals(server.stop):
+        await server.serve(host, port, ready=ready)
 
 
 def _find_server(text: str) -> ServerWorld:
@@ -181,6 +190,9 @@ def _runnable(name: str) -> str:
 def _demo(given: argparse.Namespace) -> int:
     headless: bool = given.headless
     progress = _Progress()
+    if not headless and not has_window(given.name):
+        progress(f"{given.name} shows no windows in the demo: playing headless")
+        headless = True
     if not headless and not _has_display():
         progress("there is no display: playing headless")
         headless = True

@@ -386,7 +386,7 @@ class ClientWorld:
         fault = kind.fault(command, self._net)
         if fault is not None:
             raise BadValueError(f"send() got {fault}")
-        target = self._addressed(kind, entity)
+        target = self._addressed(kind, entity, "send()")
         if target is None:
             return
         wire = kind.to_wire(command, self._net)
@@ -409,15 +409,15 @@ class ClientWorld:
         kind = command_type(command, "release()")
         if not kind.hold:
             raise UsageError(f"release() got {command.__name__}, which is an action, not held")
-        target = self._addressed(kind, entity)
+        target = self._addressed(kind, entity, "release()")
         if target is not None:
             self._outbox.release(self._schema.command_id_of[kind.cls], target)
 
-    def _addressed(self, kind: CommandType, entity: int | None) -> int | None:
+    def _addressed(self, kind: CommandType, entity: int | None, verb: str) -> int | None:
         """The network id that a command is for, 0 for our own entity; None to send nothing."""
         if kind.cls not in self._schema.command_id_of:
             raise UsageError(
-                f"send() got {kind.cls.__name__}, which was declared after connect():"
+                f"{verb} got {kind.cls.__name__}, which was declared after connect():"
                 " import it before"
             )
         if not self.connected:
@@ -440,6 +440,8 @@ class ClientWorld:
 
         Raises:
             ReadOnlyError: In debug mode: somebody wrote a replicated component.
+            Exception: Of a game that `ecsnet.play` hosts here: what a system or hook raised, with
+                ``on_error="stop"``.
         """
         if self.closed:
             return []
@@ -631,7 +633,7 @@ class ClientWorld:
         session.lost(now)
         packet: bytes | None = None
         if store is not None:
-            if store.resync:
+            if store.resync and not store.asked:
                 store.resync = False
                 store.asked += 1
                 session.queue(encode(Resync()))
@@ -654,7 +656,7 @@ class ClientWorld:
             self._timed = True
             ticks.start(store.tick, now, session.rtt, session.jitter)
         begun = ticks.advance(now)
-        if ticks.paused:
+        if ticks.paused or ticks.waiting:
             outbox.idle()
         before = outbox.sent
         if self._player is not None:

@@ -439,10 +439,10 @@ def _signals(stop: Callable[[], None]) -> Iterator[None]:
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, stop)
             numbers.append(number)
-    except (ValueError, RuntimeError):  # not the main thread: whoever runs that decides
-        pass
     except NotImplementedError:  # Windows; asyncio.Runner turns SIGINT into a cancellation
         signal.signal(signal.SIGTERM, lambda _number, _frame: loop.call_soon_threadsafe(stop))
+    except (ValueError, RuntimeError):  # not the main thread: whoever runs that decides
+        pass
     try:
         yield
     finally:

@@ -180,6 +180,7 @@ class Simulation:
         self.still = False
         self.resolve: Callable[[int], int | None] = _resolve_nothing
 
+        self._identity = self.world.identity()
         self._player = player
         self._owner = owner
         self._on_error = recipe.on_error
@@ -251,6 +252,11 @@ class Simulation:
                 for _, name, process, always in self._systems:
                     if always or not self.still:
                         self._call(name, process, self.dt)
+                if world.identity() is not self._identity:
+                    # The database was cleared: players are gone, and their ids of esper will
+                    # be somebody else's.
+                    self._identity = world.identity()
+                    self.player_entity.clear()
         finally:
             _running = before
 

@@ -8,6 +8,6 @@ from __future__ import annotations
 
 from ecsnet.demo.report import Outcome
 from ecsnet.demo.runner import DemoError, Options, run
-from ecsnet.demo.samples import sample_names
+from ecsnet.demo.samples import has_window, sample_names
 
-__all__ = ["DemoError", "Options", "Outcome", "run", "sample_names"]
+__all__ = ["DemoError", "Options", "Outcome", "has_window", "run", "sample_names"]

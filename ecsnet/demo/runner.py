@@ -110,7 +110,7 @@ def _check(options: Options) -> None:
     if not (options.windows or options.screenshot):
         return
     if not visible:
-        raise UsageError(f"{options.sample} has no window to show: add --headless, no --screenshot")
+        raise UsageError(f"{options.sample} has nothing to show: neither windows nor a picture")
     if importlib.util.find_spec("pygame") is None:
         raise UsageError("windows and pictures need pygame-ce: pip install 'ecsnet[pygame]'")
     if options.screenshot is not None and not options.screenshot.absolute().parent.is_dir():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Sequence
 
 import pygame
@@ -30,9 +31,14 @@ class Screen:
         width, height = self._window.SIZE
         x, y = 40 + (number % 2) * (width + _GAP), 60 + number // 2 * (height + 3 * _GAP)
         os.environ.setdefault("SDL_VIDEO_WINDOW_POS", f"{x},{y}")
-        pygame.display.init()
         pygame.font.init()
-        self._surface = pygame.display.set_mode(self._window.SIZE)
+        try:
+            self._surface = pygame.display.set_mode(self._window.SIZE)
+        except pygame.error as error:
+            sys.stderr.write(f"no window can be opened ({error}): playing without\n")
+            pygame.display.quit()
+            os.environ["SDL_VIDEODRIVER"] = "dummy"
+            self._surface = pygame.display.set_mode(self._window.SIZE)
         self.touched = False
         """Whether somebody is at the keyboard."""
 
@@ -74,7 +80,7 @@ def side_by_side(windows: Sequence[tuple[str, str]], path: str) -> None:
         path: Where to save it; the name's ending says how.
     """
     pygame.font.init()
-    font = pygame.font.Font(None, 24)
+    font = pygame.font.Font(None, 26)
     pictures = [pygame.image.load(file) for _, file in windows]
     width = sum(picture.get_width() + _GAP for picture in pictures) + _GAP
     height = max(picture.get_height() for picture in pictures) + _BAR + 2 * _GAP

@@ -30,7 +30,9 @@ class _Process:
     def __init__(self, server: ServerWorld) -> None:
         self._server = server
         self._still_at = 0
-        self._began = array("d")  # of each tick: when it began, and its number, dropped ones counted
+        self._began = array(
+            "d"
+        )  # of each tick: when it began, and its number, dropped ones counted
         self._numbers = array("q")
 
     async def run(self) -> None:

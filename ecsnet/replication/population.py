@@ -39,10 +39,12 @@ Touched = dict[Entity, tuple[int, int]]
 class Delta:
     """What changed in one tick."""
 
-    __slots__ = ("cells", "changed", "inserted", "owners", "removed", "tick")
+    __slots__ = ("cells", "changed", "cleared", "inserted", "owners", "removed", "tick")
 
     def __init__(self, tick: int) -> None:
         self.tick = tick
+        self.cleared = False
+        """Whether all that was there went: ``esper.clear_database``."""
         self.changed: dict[Entity, int] = {}
         """New values: entity to component bits."""
         self.inserted: dict[Entity, int] = {}
@@ -139,6 +141,7 @@ class Population:
         world = self._world
         if world.identity() is not self._identity:
             self._identity = world.identity()
+            delta.cleared = True
             for scan in self.scans:
                 for esper in scan.clear():
                     self._drop(scan, self.by_esper[esper], delta, touched)

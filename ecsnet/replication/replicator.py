@@ -37,6 +37,7 @@ from ecsnet.world import World
 BANDWIDTH = 256 * 1024
 """Bytes per second that a client is sent at most, unless the game says otherwise."""
 
+_NOBODY = -1
 _WINDOW = 2 * PIECE_BYTES
 _HEAD_BYTES = 48  # of an update, at most
 _NOTHING = msgspec.Raw(b"\x90")
@@ -138,6 +139,11 @@ class Replicator:
         self.tick = tick
         with self._world:
             self._delta = self.population.capture(tick)
+            if self._delta.cleared:
+                # Players are gone, too, and their ids of esper will be somebody else's.
+                for viewer in self.viewers:
+                    viewer.player = _NOBODY
+                    viewer.resettle = True
             self._seat()
         private, bulky = self._spread()
         changed = self._structural()

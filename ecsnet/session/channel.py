@@ -262,11 +262,11 @@ class Outgoing:
         while fresh:
             message = fresh[0]
             if message.pending and message.number > self._ride_to:
-                break
+                ahead = message.number - self.delivered
+                fits = ahead <= MESSAGE_WINDOW and self._in_span(message)
+                return (message, self._fresh_part) if fits else None
             fresh.popleft()
             self._fresh_part = 0
-        if fresh and message.number <= self.delivered + MESSAGE_WINDOW and self._in_span(message):
-            return message, self._fresh_part
         return None
 
     def _in_span(self, message: _Message) -> bool:

@@ -84,6 +84,11 @@ class TickClock:
         """How many ticks the client is ahead of the newest server tick that it heard of."""
         return self._lead
 
+    @property
+    def waiting(self) -> bool:
+        """Whether it jumped back, so that no tick begins until time has caught up."""
+        return self._position < self.tick
+
     def start(self, tick: int, now: float, rtt: float, jitter: float = 0.0) -> None:
         """Start the clock, or start it again.
 

@@ -16,7 +16,7 @@ def follow(paddle: int) -> int:
     goal = HEIGHT / 2
     for _, (ball, at) in esper.get_components(Ball, Position):
         if abs(at.x - place.x) < WIDTH * 0.6:
-            goal = at.y + BALL / 2 + (ball.rally * 29 + int(place.x)) % 97 - 48  # misses at times
+            goal = at.y + BALL / 2 + (ball.rally * 41 + int(place.x)) % 107 - 53  # misses at times
     away = goal - place.y - PADDLE[1] / 2
     return 0 if abs(away) < 8 else 1 if away > 0 else -1
 

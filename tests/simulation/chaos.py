@@ -12,7 +12,7 @@ import re
 import traceback
 import zlib
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from random import Random
 from typing import Annotated
@@ -27,6 +27,7 @@ from ecsnet.replication.viewer import Viewer
 from ecsnet.replication.wire import PIECE_BYTES, Structure, Update
 from ecsnet.schema import encode
 from ecsnet.session.connection import MAX_DATAGRAM, Reason
+from ecsnet.session.session import Received, Session
 from ecsnet.testing import FaultyLink, Harness, Registry, Seat, use_registry
 
 logging.getLogger("ecsnet").setLevel(logging.CRITICAL)
@@ -143,6 +144,32 @@ EVENTS = (
 """Everything that must happen in a soak."""
 
 
+_totals: Counter[str] = Counter()
+
+
+def _count_fates() -> None:
+    """Let sessions count what became of packets: nothing else sees each of them."""
+    lost, receive = Session.lost, Session.receive
+
+    def counted_lost(self: Session, now: float) -> Sequence[object]:
+        records = lost(self, now)
+        if records:
+            _totals["packets lost"] += len(records)
+        return records
+
+    def counted_receive(self: Session, packet: bytes, now: float) -> Received | None:
+        received = receive(self, packet, now)
+        if received is not None and received.late:
+            _totals["late acks"] += len(received.late)
+        return received
+
+    Session.lost = counted_lost  # type: ignore[method-assign]
+    Session.receive = counted_receive  # type: ignore[method-assign]
+
+
+_count_fates()
+
+
 class Mismatch(AssertionError):
     """A check failed."""
 
@@ -257,6 +284,7 @@ class Report:
 def run(plan: Plan) -> Report:
     """Play a plan to its end."""
     report = Report(plan.seed, plan.ticks)
+    _totals.clear()
     chaos = Chaos(plan, report)
     try:
         chaos.play()
@@ -268,6 +296,7 @@ def run(plan: Plan) -> Report:
         chaos.close()
     except Exception:
         report.failure = report.failure or traceback.format_exc()
+    report.counts += _totals
     return report
 
 
@@ -860,6 +889,7 @@ class Chaos:
             plan.lossless and not plan.jitter and not plan.stalls and plan.bandwidth > 200_000
         )
         self.harness.watch_sent = self._sent
+        self.vanished: list[Watcher] = []
         self._serial = 0
         self._places: dict[Viewer, object] = {}
         self.counts[f"policy {plan.policy}"] += 1
@@ -966,6 +996,7 @@ class Chaos:
             self.counts["leaves"] += 1
         else:
             self.harness.vanish(watcher.client)
+            self.vanished.append(watcher)
             self.counts["vanishes"] += 1
 
     def _replace_the_lost(self) -> None:
@@ -1203,14 +1234,16 @@ class Chaos:
 
     def _check_bounds(self) -> None:
         """Nothing grows without end, and nobody was misunderstood."""
+        for watcher in list(self.vanished):
+            if self.harness.guest(watcher.client) is None:
+                self.vanished.remove(watcher)
+                self.counts["timeouts"] += 1
         for watcher in self.watchers:
             guest = self.harness.guest(watcher.client)
             client, store = watcher.client, watcher.store
             if guest is None or guest.viewer is None or store is None:
                 continue
             viewer, session = guest.viewer, guest.session
-            path = session.path
-            self.counts["packets lost"] += int(path._lost)
             place = viewer.place
             if self._places.setdefault(viewer, place) != place:
                 self.counts["interest changes"] += 1
