@@ -110,7 +110,7 @@ class Replicator:
 
     def resync(self, viewer: Viewer) -> None:
         """The client lost values that it had acknowledged: send it everything again."""
-        viewer.resync(self._message((), {}, ()), self.population)
+        viewer.resync(self._message((), {}, ()))
 
     def can_see(self, viewer: Viewer, net: int) -> bool:
         """Whether this client was told of the entity, and not told that it went."""
@@ -484,12 +484,14 @@ class Replicator:
         viewer.allowance += viewer.gain
         if viewer.allowance > viewer.burst:
             viewer.allowance = viewer.burst
+        if viewer.resyncing and session.delivered >= viewer.resyncing:
+            viewer.owe_all(self.population)
         ready = hood.sheets
         if viewer.owed or not shared:
             ready = self._own_sheets(viewer, hood, runs)
         backlog = session.backlog
         since = ready[0].flight.since if ready else self.tick
-        resends = since < self.tick or viewer.owed or viewer.resent
+        resends = since < self.tick or viewer.owed or viewer.resent or viewer.resyncing
         if len(ready) == 1 and not (backlog or resends) and viewer.allowance > 0:
             # As it is for most viewers in most ticks.
             sheet, tick = ready[0], self.tick

@@ -47,6 +47,7 @@ class View:
 
         self._components = schema.components
         self._types = {component.cls for component in schema.components}
+        self._referring = [cid for cid, kind in enumerate(schema.components) if kind.has_refs]
         self._attachments: list[Attachment] = []
         self._attached: dict[tuple[int, Attachment], object] = {}
         self._refers: dict[int, set[tuple[int, int]]] = {}  # to a network id: who mentions it
@@ -127,7 +128,8 @@ class View:
                     if found is None or true is None or found == true:
                         continue
                     for field in kind.fields:
-                        if getattr(found, field.name) != getattr(true, field.name):
+                        shown, said = getattr(found, field.name), getattr(true, field.name)
+                        if shown != said and (shown == shown or said == said):  # noqa: PLR0124 - NaN
                             kind.assign(found, true)
                             return entity, f"{kind.cls.__name__}.{field.name}"
         return None
@@ -158,6 +160,8 @@ class View:
                 self._unhang(*key)
             self.local.clear()
             self.remote.clear()
+            self._mentions.clear()
+            self._refers.clear()
         elif all(
             world.structure(cls) is known
             for cls, known in zip(self._types, self._structure, strict=True)
@@ -165,18 +169,23 @@ class View:
             return set()
         damaged = set()
         for net, record in store.entities.items():
-            if net in store.dirty:
-                continue
             entity = self.local.get(net)
             if entity is not None and not world.alive(entity):
                 self._forget(net, entity)
                 entity = None
+            dirty = store.dirty.get(net)
             if entity is None:
-                damaged.add(net)
+                if dirty is None:
+                    damaged.add(net)
                 continue
             components = world.components(entity)
-            if any(self._components[cid].cls not in components for cid in record.values):
+            missing = [
+                cid for cid in record.values if self._components[cid].cls not in components
+            ]
+            if missing and dirty is None:
                 damaged.add(net)
+            elif dirty is not None:
+                dirty.update(missing)
         for net in store.dirty:
             entity = self.local.get(net)
             if entity is not None and not world.alive(entity):
@@ -206,6 +215,8 @@ class View:
 
     def _forget(self, net: int, entity: int) -> None:
         del self.local[net], self.remote[entity]
+        for cid in self._referring:
+            self._mention(net, cid, None)
         for attachment in self._attachments:
             self._unhang(entity, attachment)
 

@@ -95,6 +95,7 @@ class Viewer:
         "report",
         "resent",
         "resettle",
+        "resyncing",
         "session",
         "stream_allowance",
     )
@@ -137,6 +138,8 @@ class Viewer:
         """Messages of entering entities on their way: number, bytes."""
         self.big: dict[int, int] = {}
         """Entities larger than a datagram: the message that carries their latest version."""
+        self.resyncing = 0
+        """The structural message that answers a client which lost values, until it is there."""
         self.resettle = True
         """Whether what it owns must be looked through again."""
 
@@ -157,15 +160,20 @@ class Viewer:
                     if newest is not None and newest <= flight.tick and net in self.known:
                         self.owed.setdefault((net, cid), flight.since)
 
-    def resync(self, answer: bytes, population: Population) -> None:
-        """The client lost values that it had acknowledged: owe it everything it knows.
+    def resync(self, answer: bytes) -> None:
+        """The client lost values that it had acknowledged: soon it is owed everything.
 
         Args:
             answer: a structural message without content; it tells the client which updates
                 know of this, and can be trusted with what they say to be solid.
-            population: who is there.
         """
-        self.session.queue(answer)
+        self.resyncing = self.session.queue(answer)
+
+    def owe_all(self, population: Population) -> None:
+        """The answer to a resync has arrived: owe the client everything it knows. Not before,
+        or all of it might have to wait there for the answer, and overflow once more.
+        """
+        self.resyncing = 0
         for net in sorted(self.known):
             bits = self.sees(net, population)
             for cid in population.cids(bits):
@@ -185,6 +193,8 @@ class Viewer:
             tick: the current tick.
             whole: whether the packet that says so carries all values of ``tick``.
         """
+        if self.resyncing:
+            return tick + 1
         lag = 0 if whole else 1
         oldest = cast("Flight | None", self.session.oldest())
         if oldest is not None and oldest.tick <= tick - lag:

@@ -13,7 +13,10 @@ guide begins with. A comment above the block that GitHub does not show says what
 
 from __future__ import annotations
 
+import ast
 import asyncio
+import importlib
+import inspect
 import re
 import runpy
 import shlex
@@ -181,7 +184,7 @@ class Reader:
         self.ran = 0
         self.game: Harness | None = None
         self.client: net.ClientWorld | None = None
-        self.names: dict[str, Any] = {"__name__": "guide", "pytest": pytest, "asyncio": asyncio}
+        self.names: dict[str, Any] = {"__name__": "guide", "pytest": pytest}
         exec(PRELUDE, self.names)
 
     def run(self) -> None:
@@ -422,3 +425,25 @@ def test_names_in_the_guide_exist() -> None:
         text = (ROOT / file).read_text(encoding="utf-8")
         for name in sorted(set(re.findall(r"\bnet\.(\w+)", text))):
             assert name in net.__all__, f"{file}: net.{name}"
+
+
+def test_options_of_a_server_are_documented() -> None:
+    """The guide's table has every argument of ServerWorld, with its default."""
+    text = (ROOT / "docs/guide.md").read_text(encoding="utf-8")
+    table = text.partition("The options of a `ServerWorld`:")[2].partition("\n\n## ")[0]
+    written = dict(re.findall(r"^\| `(\w+)=([^`]+)` \|", table, re.MULTILINE))
+    arguments = inspect.signature(net.ServerWorld).parameters
+    assert written.keys() == arguments.keys()
+    for name, default in written.items():
+        assert ast.literal_eval(default) == arguments[name].default, name
+
+
+def test_everything_public_is_documented() -> None:
+    """Each public name stands in the README or the guide; of errors, those to be caught do."""
+    text = "".join((ROOT / file).read_text(encoding="utf-8") for file in RUN)
+    names = {name for name in net.__all__ if not name.endswith("Error")} - {"__version__"}
+    unsaid = {name for name in names if not re.search(rf"\b{name}\b", text)}
+    assert unsaid <= {"ClientStats", "Event", "Interest"}
+    for package in ("components", "systems"):
+        for name in importlib.import_module(f"ecsnet.{package}").__all__:
+            assert re.search(rf"\b{name}\b", text), name

@@ -250,12 +250,17 @@ class Plan:
             clears=pick([0.0, 0.0, 0.001]),
             ask_every=pick([1, 1, 3]),
         )
+        if plan.waiting_bytes < WAITING_BYTES:
+            # A resync is the whole world at once; with such a bound it must not have to wait for
+            # an entity that is streamed.
+            plan = replace(plan, blobs=0.0)
         if kind == 5:
             plan = replace(plan, loss=0.0, corrupt=0.0, burst=0.0, cuts=0.0)
         if kind == 6:
             plan = replace(
                 plan, policy="everyone", loss=0.08, burst=0.0, cuts=0.0, stalls=0.0, comings=0.0,
                 blobs=0.0, clears=0.0, bandwidth=256 * 1024, jitter=0.005, entities=60, every=1,
+                waiting_bytes=WAITING_BYTES,
                 operations=1.0, tick_rate=60,
             )  # fmt: skip
         return plan
@@ -827,8 +832,9 @@ class Watcher:
 
         def watched_wait(runs: object, tick: int, depends: int, cost: int) -> None:
             counts["waited for structure"] += 1
+            before = store.resync
             wait(runs, tick, depends, cost)  # type: ignore[arg-type]
-            counts["resyncs"] += store.resync
+            counts["resyncs"] += store.resync and not before
 
         def watched_structure(number: int, message: Structure[object]) -> bool:
             size = sum(len(run.ids) for run in message.sets) + len(message.removed)

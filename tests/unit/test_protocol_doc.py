@@ -15,11 +15,27 @@ import esper
 import msgspec
 import pytest
 
-from ecsnet.commands import Outbox, input_gate
+from ecsnet import host
+from ecsnet.commands import (
+    ACTIONS_A_TICK,
+    HELD_STATES,
+    HORIZON_SECONDS,
+    REPEAT_SECONDS,
+    WAITING,
+    Outbox,
+    input_gate,
+)
 from ecsnet.greeting import WIRE_VERSION, Hello, SchemaDiffers, SchemaOffer, Welcome
 from ecsnet.replication.packing import Run as SharedRun
 from ecsnet.replication.packing import sheets
-from ecsnet.replication.wire import Report, Resync, WireFormat, encode_run, encode_structure
+from ecsnet.replication.wire import (
+    PIECE_BYTES,
+    Report,
+    Resync,
+    WireFormat,
+    encode_run,
+    encode_structure,
+)
 from ecsnet.schema import (
     Between,
     EntityRef,
@@ -35,6 +51,7 @@ from ecsnet.schema import (
     use_registry,
 )
 from ecsnet.server import ServerWorld
+from ecsnet.session import channel, connection
 from ecsnet.session.channel import Incoming, Piece
 from ecsnet.session.connection import Connection, Dial, Listener, Reason
 from ecsnet.session.session import Session
@@ -443,3 +460,33 @@ def test_a_client_made_from_the_document_plays() -> None:
     assert player.values_taken > 20
     assert host.stats().commands_applied > 30
     host.close(Reason.SHUTDOWN, now)
+
+
+def test_limits_of_the_document() -> None:
+    """The table of limits and timers says what the code holds to."""
+    text = DOCUMENT.read_text(encoding="utf-8").partition("## 8.")[2].partition("## 9.")[0]
+    rows = dict(re.findall(r"^\| ([^|]+?) \| ([^|]+?) \|$", text, re.MULTILINE))
+    kib = 1024
+    expected = {
+        "datagram, at most": f"{connection.MAX_DATAGRAM:,} bytes",
+        "packet": f"{connection.MAX_PACKET:,} bytes",
+        "silence until a connection is given up": f"{connection.TIMEOUT:g} s",
+        "greeting": f"{host.GREETING_SECONDS:g} s",
+        "what a client may send in a second": (
+            f"{host.PACKET_RATE:g} packets, {host.BYTE_RATE / kib:g} KiB,"
+            f" {host.MESSAGE_RATE:g} messages"
+        ),
+        "reliable message to the server, to the client": f"{host.MESSAGE_LIMIT:,} bytes, 1 MiB",
+        "messages, bytes ahead of what was handed out": (
+            f"{channel.MESSAGE_WINDOW}, {channel.SPAN // kib} KiB"
+        ),
+        "part of a message": f"{channel.FRAGMENT:,} bytes",
+        "Structure, about": f"{PIECE_BYTES // kib} KiB",
+        "actions in one tick; waiting": f"{ACTIONS_A_TICK}; {WAITING}",
+        "held commands": f"{HELD_STATES}",
+        "horizon of command ticks": f"{HORIZON_SECONDS:g} s",
+        "repeated held commands": f"{REPEAT_SECONDS:g} s",
+        "report": f"every {host.REPORT_SECONDS:g} s",
+    }
+    for row, start in expected.items():
+        assert rows[row].startswith(start), row

@@ -122,5 +122,5 @@ def test_sheets_hold_all_runs_in_order_and_stay_below_their_bound(sizes: list[in
 def test_a_sheets_raw_form_is_an_array_of_its_runs() -> None:
     runs = list(make_runs([1, 2], [0], wires)) * 20
     (sheet,) = sheets(3, runs)
-    assert len(msgspec.msgpack.decode(sheet.raw)) == 40
+    assert len(msgspec.msgpack.decode(sheet.raw)) == 20
     assert sheet.flight.since == 3

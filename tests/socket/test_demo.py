@@ -1,0 +1,172 @@
+"""`ecsnet demo`: real processes on the loopback, with and without a bad network."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import ecsnet
+from ecsnet.demo import DemoError, Options, Outcome, runner
+from ecsnet.demo.control import Child
+
+HOME = str(Path(ecsnet.__file__).parents[1])
+PATIENCE = 30.0
+
+KEYS = {
+    "ticks", "clients", "commands_sent", "commands_applied", "commands_expired",
+    "commands_superseded", "datagrams_sent", "datagrams_dropped", "bytes_sent", "entities",
+    "rtt_ms", "loss", "compared", "diverged",
+}  # fmt: skip
+
+
+def played(**options: object) -> tuple[Outcome, list[str]]:
+    told: list[str] = []
+    outcome = runner.run(Options(**options), told.append)  # type: ignore[arg-type]
+    dealt_with = outcome.commands_applied + outcome.commands_expired + outcome.commands_superseded
+    assert outcome.commands_sent == dealt_with > 0
+    assert outcome.compared > 0
+    assert outcome.diverged == 0
+    assert outcome.good
+    assert outcome.ticks > 0
+    assert outcome.polls > 0
+    assert any(line.startswith("playing") for line in told)
+    return outcome, told
+
+
+def test_on_a_good_network_nothing_is_lost() -> None:
+    outcome, _ = played(seconds=3.0)
+    assert outcome.clients == 2
+    assert outcome.entities == 5
+    assert outcome.compared == 38
+    assert outcome.commands_expired == 0
+    assert outcome.commands_rejected == 0
+    assert outcome.datagrams_dropped == 0
+    assert outcome.commands_sent > 100
+    assert outcome.bytes_sent > outcome.datagrams_sent > 100
+
+
+def test_on_a_bad_network_the_worlds_are_equal_in_the_end() -> None:
+    outcome, _ = played(seconds=4.0, lag=0.1, jitter=0.03, loss=0.2)
+    assert outcome.datagrams_dropped > 0
+    assert outcome.commands_expired <= outcome.commands_sent * 0.01
+    assert outcome.commands_superseded <= outcome.commands_sent * 0.1
+    assert outcome.rtt_ms > 100
+    assert outcome.loss > 0
+
+
+def test_actions_and_spawns_on_a_bad_network() -> None:
+    outcome, _ = played(sample="knights", clients=3, seconds=3.0, lag=0.03, jitter=0.02, loss=0.3)
+    assert outcome.clients == 3
+    assert outcome.datagrams_dropped > 0
+    assert outcome.commands_expired == 0
+
+
+def test_json_is_one_object_and_the_picture_shows_both_windows(tmp_path: Path) -> None:
+    pygame = pytest.importorskip("pygame")
+    done = subprocess.run(
+        [sys.executable, "-m", "ecsnet", "demo", "pong", "--headless", "--seconds", "1", "--json",
+         "--screenshot", "both.png"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": HOME},
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE * 2,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    figures = json.loads(done.stdout)
+    assert figures.keys() >= KEYS
+    assert figures["diverged"] == 0
+    assert figures["compared"] > 0
+    assert "playing" in done.stderr
+    picture = pygame.image.load(tmp_path / "both.png")
+    width, height = picture.get_size()
+    assert width > 2 * 640
+    assert height > 400
+    # Each player's own paddle is the one that is marked.
+    mine = [x for x in range(0, width) if any(_marked(picture, x, y) for y in range(46, height))]
+    assert any(x < 60 for x in mine)
+    assert any(x > width - 60 for x in mine)
+
+
+def _marked(picture: object, x: int, y: int) -> bool:
+    return tuple(picture.get_at((x, y)))[:3] == (0xFF, 0xC0, 0x4C)  # type: ignore[attr-defined]
+
+
+def children_of(pid: int) -> list[int]:
+    return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def runs(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+    return state != "Z"
+
+
+def until(condition: Callable[[], object]) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen"
+        time.sleep(0.02)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks into /proc")
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_processes_end_with_their_parent(number: signal.Signals) -> None:
+    demo = subprocess.Popen(
+        [sys.executable, "-m", "ecsnet", "demo", "pong", "--headless", "--seconds", "600"],
+        cwd=HOME,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    children: list[int] = []
+    try:
+        assert demo.stderr is not None
+        until(lambda: demo.stderr is not None and "playing" in demo.stderr.readline())
+        children = children_of(demo.pid)
+        assert len(children) == 3
+        assert all(runs(child) for child in children)
+        demo.send_signal(number)
+        demo.communicate(timeout=PATIENCE)
+        until(lambda: not any(runs(child) for child in children))
+    finally:
+        demo.kill()
+        demo.communicate()
+    assert demo.returncode == (130 if number is signal.SIGINT else -number)
+
+
+def test_a_process_that_dies_ends_the_demo(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[Child] = []
+
+    class Noted(Child):
+        def __init__(self, *arguments: object) -> None:
+            super().__init__(*arguments)  # type: ignore[arg-type]
+            made.append(self)
+
+    def tell(text: str) -> None:
+        if text.startswith("playing"):
+            os.kill(made[0].pid, signal.SIGTERM)
+
+    monkeypatch.setattr(runner, "Child", Noted)
+    with pytest.raises(DemoError, match="the server ended with status"):
+        runner.run(Options(seconds=60.0), tell)
+    assert len(made) == 3
+    assert all(child._process.poll() is not None for child in made)
+
+
+def test_a_window_for_every_player_is_there_without_a_display(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pytest.importorskip("pygame")
+    monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
+    outcome, _ = played(seconds=1.0, windows=True)
+    assert outcome.clients == 2

@@ -1,0 +1,212 @@
+"""The command line, as far as it starts nothing."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+import ecsnet
+from ecsnet import cli
+from ecsnet.schema import Registry, use_registry
+from ecsnet.server import ServerWorld
+
+Run = Callable[..., tuple[int, str, str]]
+
+# `from ecsnet.play import ...` in the package hides the module behind the function.
+play_module = importlib.import_module("ecsnet.play")
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str]) -> Run:
+    def call(*arguments: object) -> tuple[int, str, str]:
+        try:
+            status = cli.main([str(argument) for argument in arguments])
+        except SystemExit as end:
+            status = int(end.code or 0)
+        captured = capsys.readouterr()
+        return status, captured.out, captured.err
+
+    return call
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The current folder, with nothing of it left imported afterwards."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", sys.path.copy())
+    monkeypatch.setattr(sys, "argv", sys.argv)
+    monkeypatch.setattr(play_module, "_join_instead", None)
+    before = set(sys.modules)
+    with use_registry(Registry()):
+        yield tmp_path
+    for name in set(sys.modules) - before:
+        if str(tmp_path) in str(getattr(sys.modules[name], "__file__", "")):
+            del sys.modules[name]
+
+
+@pytest.fixture
+def served(monkeypatch: pytest.MonkeyPatch) -> list[tuple[ServerWorld, str, int]]:
+    """Serve nothing; note what would have been."""
+    calls: list[tuple[ServerWorld, str, int]] = []
+
+    async def serve(self: ServerWorld, host: str, port: int, **_: object) -> None:
+        calls.append((self, host, port))
+
+    monkeypatch.setattr(ServerWorld, "serve", serve)
+    return calls
+
+
+def one_line(text: str) -> str:
+    assert text.endswith("\n")
+    assert text.count("\n") == 1, text
+    return text.strip()
+
+
+def test_version(run: Run) -> None:
+    status, out, err = run("--version")
+    assert (status, out.strip(), err) == (0, f"ecsnet {ecsnet.__version__}", "")
+
+
+def test_help_names_every_command(run: Run) -> None:
+    status, out, _ = run("--help")
+    assert status == 0
+    assert all(command in out for command in ("serve", "join", "demo"))
+    for command in ("serve", "join", "demo"):
+        assert run(command, "--help")[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("typed", "says"),
+    [
+        ("", "COMMAND"),
+        ("dance", "dance"),
+        ("serve", "MODULE:ATTR"),
+        ("serve game", "MODULE:ATTR"),
+        ("serve :server", "MODULE:ATTR"),
+        ("serve game:", "MODULE:ATTR"),
+        ("serve game:server --port 65536", "65536"),
+        ("serve game:server --port -1", "port"),
+        ("serve game:server --port ten", "ten"),
+        ("serve game:server --tick-rate fast", "fast"),
+        ("serve game:server --bogus", "--bogus"),
+        ("join", "NAME|FILE.py"),
+        ("join pong", "HOST:PORT"),
+        ("join pong host:port", "HOST:PORT"),
+        ("join nothing localhost", "nothing"),
+        ("join nothing.py localhost", "nothing.py"),
+        ("demo nothing --headless", "nothing"),
+        ("demo --clients 0", "--clients"),
+        ("demo --clients many", "--clients"),
+        ("demo --seconds 0", "--seconds"),
+        ("demo --seconds nan", "--seconds"),
+        ("demo --lag -1", "--lag"),
+        ("demo --loss 101", "--loss"),
+        ("demo --jitter much", "--jitter"),
+        ("demo knights --headless --screenshot x.png", "knights"),
+        ("demo --headless --screenshot nowhere/x.png", "nowhere"),
+    ],
+)
+def test_what_is_typed_wrong_is_one_line_and_status_2(
+    run: Run, folder: Path, typed: str, says: str
+) -> None:
+    status, out, err = run(*typed.split())
+    assert (status, out) == (2, "")
+    assert says in one_line(err)
+    assert err.startswith("ecsnet")
+
+
+# ecsnet serve
+
+
+@pytest.mark.parametrize("game", ["blank:server", "blank.py:server", "inner/blank.py:server"])
+def test_serves_what_the_current_folder_holds(
+    run: Run, folder: Path, served: list[tuple[ServerWorld, str, int]], game: str
+) -> None:
+    (folder / "inner").mkdir()
+    path = folder / game.partition(":")[0]
+    path.with_suffix(".py").write_text("import ecsnet\nserver = ecsnet.ServerWorld(tick_rate=50)\n")
+    status, out, err = run("serve", game, "--host", "127.0.0.1", "--port", 1234, "--tick-rate", 30)
+    assert (status, out, err) == (0, "", "")
+    [(server, host, port)] = served
+    assert (server.tick_rate, host, port) == (30, "127.0.0.1", 1234)
+
+
+def test_serves_samples(run: Run, folder: Path, served: list[tuple[ServerWorld, str, int]]) -> None:
+    assert run("serve", "ecsnet.samples.pong.game:server")[0] == 0
+    assert served[0][1:] == ("0.0.0.0", 7777)
+
+
+@pytest.mark.parametrize(
+    ("game", "says"),
+    [
+        ("there:sever", "there:server"),
+        ("there:number", "there:number is a int"),
+        ("none:server", "it has none"),
+        ("nowhere:server", "no module 'nowhere'"),
+        ("nowhere.deep:server", "no module 'nowhere'"),
+        ("nowhere.py:server", "no file nowhere.py"),
+        ("lacking:server", "No module named 'nowhere' (lacking.py:2)"),
+        ("misspelt:server", "(lacking.py"),
+        ("syntax:server", "syntax.py, line 1"),
+        ("fields:server", "A.x"),
+        ("json:loads", "json:loads is a function"),
+    ],
+)
+def test_a_server_that_is_not_there_is_one_line_and_status_2(
+    run: Run, folder: Path, game: str, says: str
+) -> None:
+    server = "import ecsnet as net\nserver = net.ServerWorld()\n"
+    for name, text in {
+        "there": f"{server}number = 1\n",
+        "none": "",
+        "lacking": "x = 1\nimport nowhere\n",
+        "misspelt": "from lacking import y\n",
+        "syntax": "x = (\n",
+        "fields": f"{server}@net.replicated\nclass A:\n    x: object\n",
+    }.items():
+        (folder / f"{name}.py").write_text(text)
+    status, out, err = run("serve", game)
+    assert (status, out) == (2, "")
+    assert says in one_line(err)
+
+
+def test_a_tick_rate_that_cannot_be_is_one_line_and_status_2(run: Run, folder: Path) -> None:
+    status, _, err = run("serve", "ecsnet.samples.pong.game:server", "--tick-rate", 0)
+    assert status == 2
+    assert "between 1 and 1000" in one_line(err)
+
+
+# ecsnet join
+
+GAME = """
+import sys
+from importlib import import_module
+print(__name__, sys.argv[1:], import_module("ecsnet.play")._join_instead, sys.path[0])
+"""
+
+
+def test_joins_with_a_file(run: Run, folder: Path) -> None:
+    (folder / "inner").mkdir()
+    (folder / "inner" / "game.py").write_text(GAME)
+    status, out, err = run("join", "inner/game.py", "example.org:99", "--name", "Ann")
+    assert (status, err) == (0, "")
+    assert out.strip() == f"__main__ ['--name', 'Ann'] example.org:99 {folder / 'inner'}"
+
+
+def test_joins_with_a_folder_that_was_copied(run: Run, folder: Path) -> None:
+    (folder / "mine").mkdir()
+    (folder / "mine" / "__init__.py").write_text("")
+    (folder / "mine" / "part.py").write_text("part = 'relative'\n")
+    (folder / "mine" / "__main__.py").write_text(f"from .part import part\nprint(part)\n{GAME}")
+    status, out, err = run("join", "mine", "[::1]:99")
+    assert (status, err) == (0, "")
+    assert out.split() == ["relative", "__main__", "[]", "[::1]:99", str(folder)]
+
+
+def test_names_of_samples_are_known(run: Run, folder: Path) -> None:
+    assert {"knights", "pong", "square"} <= set(cli.sample_names())
+    assert cli._runnable("pong") == "ecsnet.samples.pong"
