@@ -260,15 +260,18 @@ class Simulation:
         finally:
             _running = before
 
-    def commands(self, command: type[T]) -> list[tuple[int, T]]:
+    def commands(self, command: type[T], *having: type) -> list[tuple[int, T]]:
         """What `ecsnet.commands` gives while this simulation runs a tick."""
         kind = command_type(command, "net.commands()")
         values = self._values.get(kind)
         if values is None:
             values = self._values[kind] = self._made(kind)
         with self.world:
-            exists = esper.entity_exists
-            return cast("list[tuple[int, T]]", [pair for pair in values if exists(pair[0])])
+            exists, has = esper.entity_exists, esper.has_components
+            found = [pair for pair in values if exists(pair[0])]
+            if having:
+                found = [pair for pair in found if has(pair[0], *having)]
+            return cast("list[tuple[int, T]]", found)
 
     def close(self) -> None:
         """Delete the world."""
@@ -397,11 +400,15 @@ def running(what: str) -> Simulation:
     return _running
 
 
-def commands(command: type[T]) -> list[tuple[int, T]]:
+def commands(command: type[T], *having: type) -> list[tuple[int, T]]:
     """The commands of one type for this tick.
+
+    A client chooses which of its entities a command is for. A system that takes it for granted
+    that the entity has a component names it: ``net.commands(Steer, Position)``.
 
     Args:
         command: A class under ``@command``.
+        having: Only commands for entities with all of these components.
 
     Returns:
         ``(entity, command)`` for each; the entity is the player's own or one that it owns, and
@@ -414,7 +421,7 @@ def commands(command: type[T]) -> list[tuple[int, T]]:
     if _running is None:
         running(f"net.commands({getattr(command, '__name__', command)})")
     assert _running is not None
-    return _running.commands(command)
+    return _running.commands(command, *having)
 
 
 def tick() -> int:

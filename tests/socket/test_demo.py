@@ -91,7 +91,7 @@ def test_json_is_one_object_and_the_picture_shows_both_windows(tmp_path: Path) -
     assert width > 2 * 640
     assert height > 400
     # Each player's own paddle is the one that is marked.
-    mine = [x for x in range(0, width) if any(_marked(picture, x, y) for y in range(46, height))]
+    mine = [x for x in range(width) if any(_marked(picture, x, y) for y in range(46, height))]
     assert any(x < 60 for x in mine)
     assert any(x > width - 60 for x in mine)
 

@@ -158,7 +158,7 @@ def test_square_started_twice_is_two_windows_in_one_world(
     first = programs.start("-c", ELSEWHERE, port, file.name)
     second = None
     with net.ClientWorld.connect(
-        "127.0.0.1", port, registry=registry, world="watcher", name="Watcher"
+        "127.0.0.1", port, registry=registry, world=f"watcher {port}", name="Watcher"
     ) as client:
         watch(client, count_of(client, kind), first)
         second = programs.start("-c", ELSEWHERE, port, file.name)
@@ -173,7 +173,7 @@ def test_square_is_served_and_joined(
     wait_for(server, "serving")
     window = programs.ecsnet("join", file.name, f"127.0.0.1:{port}")
     with net.ClientWorld.connect(
-        "127.0.0.1", port, registry=registry, world="watcher", name="Watcher"
+        "127.0.0.1", port, registry=registry, world=f"watcher {port}", name="Watcher"
     ) as client:
         watch(client, lambda: count_of(client, kind)() == 2, server, window)
 
@@ -207,7 +207,7 @@ def test_pong_is_served_and_joined(programs: Programs, port: int) -> None:
     wait_for(server, "serving")
     players = [
         programs.ecsnet(
-            "join", "pong", f"127.0.0.1:{port}", "--name", name, "--profile", "--seconds", 2, *bot
+            "join", "pong", f"127.0.0.1:{port}", "--name", name, "--profile", "--seconds", 1.5, *bot
         )
         for name, bot in (("Ann", ["--bot"]), ("Bob", []))
     ]
@@ -224,7 +224,7 @@ def test_pong_copied_elsewhere_is_a_game(programs: Programs, port: int) -> None:
     shutil.copytree(SAMPLES / "pong", programs.folder / "mine")
     players = [
         programs.start("-c", ELSEWHERE, port, "mine", "--bot", "--profile", "--seconds", seconds)
-        for seconds in (4, 2)
+        for seconds in (3, 1.5)
     ]
     polls = [poll_line(finished(player)) for player in players]
     assert all(count > 10 for count in polls)
@@ -248,7 +248,7 @@ def test_windows_on_a_screen(programs: Programs) -> None:
         if not display:
             pytest.skip("Xvfb does not start")
         demo = programs.start(
-            "-m", "ecsnet", "demo", "pong", "--seconds", 2, "--screenshot", "both.png",
+            "-m", "ecsnet", "demo", "pong", "--seconds", 1, "--screenshot", "both.png",
             env={"DISPLAY": f":{display}", "SDL_VIDEODRIVER": "x11"},
         )  # fmt: skip
         out = finished(demo)

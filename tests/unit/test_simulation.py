@@ -347,6 +347,23 @@ def test_an_entity_that_dies_during_the_tick_gets_no_more_commands(recipe: Recip
     assert running.failure is None
 
 
+def test_commands_for_entities_that_lack_a_component_can_be_left_out(recipe: Recipe) -> None:
+    seen: list[list[int]] = []
+
+    def system(_dt: float) -> None:
+        seen.append([entity for entity, _ in net.commands(Steer, Square)])
+
+    recipe.add_function(system, 0)
+    simulation = Simulation(recipe, seed=1, epoch=1, player=Player, owner=Owner)
+    steering = [(number, [given(Steer(1))]) for number in (1, 2)]
+    simulation.step([Join(1, "with"), Join(2, "without")])
+    with simulation.world:
+        esper.add_component(simulation.player_entity[1], Square())
+    simulation.step(commands=steering)
+    assert simulation.failure is None
+    assert seen == [[], [simulation.player_entity[1]]]
+
+
 def test_references_in_commands_become_entities(recipe: Recipe) -> None:
     got: list[int | None] = []
     recipe.add_function(lambda dt: got.extend(a.victim for _, a in net.commands(Attack)), 0)
