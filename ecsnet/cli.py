@@ -307,7 +307,12 @@ def _parser() -> argparse.ArgumentParser:
     add = demo.add_argument
     add("name", metavar="NAME", nargs="?", default="pong", help="the sample (%(default)s)")
     add("--headless", action="store_true", help="bots without windows")
-    add("--seconds", type=_positive, metavar="S", help="how long; until a window is closed")
+    add(
+        "--seconds",
+        type=_positive,
+        metavar="S",
+        help="how long (headless 10, else until a window is closed)",
+    )
     add("--clients", type=_clients, default=2, metavar="N", help="players (%(default)s)")
     add("--json", action="store_true", help="print one JSON object")
     add("--lag", type=_from(0, 5000), default=0.0, metavar="MS", help="each direction's delay")

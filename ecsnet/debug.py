@@ -43,22 +43,26 @@ class WriteGuard:
         self._store = store
         with self._world:
             for processor in esper._processors:
-                process = processor.process
-                if not isinstance(process, _Checked):
-                    checked = _Checked(process, type(processor).__name__, self)
-                    vars(processor)["process"] = checked
+                process: Callable[..., object] = processor.process
+                if isinstance(process, _Checked):
+                    if process.guard is self:
+                        continue
+                    process = process.process  # the guard was that of an earlier connection
+                checked = _Checked(process, type(processor).__name__, self)
+                vars(processor)["process"] = checked
 
 
 class _Checked:
     """A processor's ``process``, with a check after it."""
 
     def __init__(self, process: Callable[..., object], name: str, guard: WriteGuard) -> None:
-        self._process = process
+        self.process = process
+        self.guard = guard
         self._name = name
-        self._guard = guard
 
     def __call__(self, *arguments: object, **named: object) -> object:
-        result = self._process(*arguments, **named)
-        if self._guard._store is not None:
-            self._guard.check(self._guard._store, self._name)
+        result = self.process(*arguments, **named)
+        store = self.guard._store
+        if store is not None:
+            self.guard.check(store, self._name)
         return result

@@ -133,13 +133,16 @@ def play(
             logger.info("port %d is taken: joining the game there", port)
             return ClientWorld.connect(host, port, name=name, link=link, debug=debug)
         logger.info("hosting on port %d", socket.address[1])
+    wire: HostedWire | None = None
     try:
         wire = HostedWire(server, socket, clock)
         return ClientWorld.over(
             wire, name=name, link=link, debug=debug, clock=clock, random=os.urandom
         )
     except BaseException:
-        if socket is not None:
+        if wire is not None:
+            wire.close()
+        elif socket is not None:
             socket.close()
         raise
 

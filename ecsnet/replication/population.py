@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Sequence
 
-from ecsnet.errors import UsageError
+from ecsnet.errors import BadValueError, UsageError
 from ecsnet.replication.interest import ANYWHERE, Interest
 from ecsnet.replication.scan import Scan, scan_for
 from ecsnet.schema import Schema
@@ -74,7 +74,8 @@ class Population:
         self.by_esper: dict[int, Entity] = {}
         self.cells: dict[Hashable, set[int]] = {}
         """The network ids of the public entities in each cell."""
-        self.owned: dict[int, set[Entity]] = {}
+        self.owned: dict[int, dict[Entity, None]] = {}
+        """What each player owns, in the order in which it came: a run can be had again."""
         self.scans: list[Scan[object]] = [
             scan_for(component, cid, self.network_id)
             for cid, component in enumerate(schema.components)
@@ -100,7 +101,13 @@ class Population:
         self._position_bit = 1 << cid_of[position] if position is not None else 0
 
     def network_id(self, entity: int | None) -> int | None:
-        """The network id of an esper entity; None when it has none."""
+        """The network id of an esper entity; None when it has none.
+
+        Raises:
+            BadValueError: What a component refers to cannot be an entity.
+        """
+        if entity is not None and type(entity) is not int:
+            raise BadValueError(f"{entity!r} is not an entity")
         known = None if entity is None else self.by_esper.get(entity)
         return None if known is None else known.net
 
@@ -277,11 +284,11 @@ class Population:
             return
         entity.owner = new
         if old is not None:
-            self.owned[old].discard(entity)
+            del self.owned[old][entity]
             if not self.owned[old]:
                 del self.owned[old]
         if new is not None:
-            self.owned.setdefault(new, set()).add(entity)
+            self.owned.setdefault(new, {})[entity] = None
         if delta is not None:
             delta.owners.update(player for player in (old, new) if player is not None)
 

@@ -511,9 +511,10 @@ class Replicator:
         sent = False
         for sheet in ready:
             if viewer.allowance <= 0:
+                lacking = viewer.lacking(self.tick, since)
                 for run in sheet.flight.runs:
                     nets = [net for net in run.nets if net in viewer.known]
-                    viewer.owe(nets, run.cids, since)
+                    viewer.owe(nets, run.cids, lacking)
                 continue
             if not sent and backlog and session.room() < sheet.size + _HEAD_BYTES:
                 self._emit(viewer, session.send(None, now))  # with what rides, by itself

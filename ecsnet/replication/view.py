@@ -129,7 +129,8 @@ class View:
                         continue
                     for field in kind.fields:
                         shown, said = getattr(found, field.name), getattr(true, field.name)
-                        if shown != said and (shown == shown or said == said):  # noqa: PLR0124 - NaN
+                        # What is not a number differs from itself.
+                        if shown != said and (shown == shown or said == said):
                             kind.assign(found, true)
                             return entity, f"{kind.cls.__name__}.{field.name}"
         return None
@@ -179,9 +180,7 @@ class View:
                     damaged.add(net)
                 continue
             components = world.components(entity)
-            missing = [
-                cid for cid in record.values if self._components[cid].cls not in components
-            ]
+            missing = [cid for cid in record.values if self._components[cid].cls not in components]
             if missing and dirty is None:
                 damaged.add(net)
             elif dirty is not None:

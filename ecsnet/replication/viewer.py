@@ -132,8 +132,8 @@ class Viewer:
         self.owed: dict[tuple[int, int], int] = {}
         """(network id, component id) to the tick since which the client lacks it, oldest first."""
         self.resent: deque[tuple[int, int]] = deque()
-        """Ticks in which owed values were sent again, each with the tick since which the client
-        lacked the oldest of them."""
+        """Ticks whose packets make up for something lost, each with the tick since which the client
+        lacks the oldest of it."""
         self.pieces: deque[tuple[int, int]] = deque()
         """Messages of entering entities on their way: number, bytes."""
         self.big: dict[int, int] = {}
@@ -152,13 +152,30 @@ class Viewer:
 
     def lose(self, flight: Flight, population: Population) -> None:
         """A packet was lost: what it carried is owed, unless a newer value is on its way."""
+        owed, since = self.owed, self.lacking(flight.tick, flight.since)
+        newer = 0
         for run in flight.runs:
             for cid in run.cids:
                 changed_at = population.scans[cid].changed_at
                 for net in run.nets:
                     newest = changed_at.get(net)
-                    if newest is not None and newest <= flight.tick and net in self.known:
-                        self.owed.setdefault((net, cid), flight.since)
+                    if newest is None or net not in self.known:
+                        continue
+                    key = net, cid
+                    if newest <= flight.tick or key in owed:
+                        owed[key] = min(since, owed.get(key, since))
+                    else:
+                        newer = max(newer, newest)
+        if newer:
+            # Until the newer value has arrived, the client lacks what the lost one would have told.
+            self.resent.append((newer, since))
+
+    def lacking(self, tick: int, since: int) -> int:
+        """Since when the client lacks what a packet of some tick carries, when that is lost."""
+        for sent, lacked in self.resent:
+            if sent == tick and lacked < since:
+                since = lacked
+        return since
 
     def resync(self, answer: bytes) -> None:
         """The client lost values that it had acknowledged: soon it is owed everything.

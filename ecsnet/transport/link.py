@@ -92,7 +92,7 @@ class Link:
             copies = 2
         for _ in range(copies):
             copy = data
-            if dice.random() < self.corrupt:
+            if dice.random() < self.corrupt and data:
                 stats.corrupted += 1
                 copy = self._flipped(data)
             lane = self._lanes[direction]

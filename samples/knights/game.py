@@ -32,12 +32,12 @@ def join(player: int) -> None:
 
 @server.system(priority=20)
 def fight(dt: float) -> None:
-    for player, attack in net.commands(Attack):
-        knight = esper.try_component(player, Knight)
+    for player, attack in net.commands(Attack, Knight):
+        knight = esper.component_for_entity(player, Knight)
         barbarian = None
         if attack.barbarian is not None:  # it is when somebody else was faster
             barbarian = esper.try_component(attack.barbarian, Barbarian)
-        if not knight or not barbarian or not knight.health or not barbarian.health:
+        if not barbarian or not barbarian.health or not knight.health:
             continue
         barbarian.health = max(0, barbarian.health - net.rng().randint(10, 25))
         if barbarian.health:

@@ -30,7 +30,7 @@ def main() -> None:
             took.append((time.perf_counter() - before) * 1000)
             for event in events:
                 if isinstance(event, net.Refused | net.Disconnected):
-                    print(f"pong: {event.reason}")
+                    print(f"pong: {event}")
             window.draw(screen, client)
             pygame.display.flip()
             pygame.display.set_caption(f"Pong · {given.name} · {client.stats}")

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 import msgspec
@@ -115,7 +116,7 @@ def test_sheets_hold_all_runs_in_order_and_stay_below_their_bound(sizes: list[in
         assert (sheet.flight.tick, sheet.flight.since) == (9, 4)
         assert sheet.size == len(bytes(memoryview(sheet.raw))) <= SHEET_BYTES + 3
     # Nothing is left for a second sheet that would have fitted into the first.
-    for one, other in zip(filled, filled[1:], strict=False):
+    for one, other in itertools.pairwise(filled):
         assert one.size + len(other.flight.runs[0].data) > SHEET_BYTES
 
 

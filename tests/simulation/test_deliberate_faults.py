@@ -1,0 +1,365 @@
+"""The simulation bites: with any of the rules taken out it fails, and says why.
+
+Each fault is patched into the framework and played with a plan that gives it a chance, for a few
+seeds at most. The very plan and seed that caught it then pass without the fault.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cache
+
+import msgspec
+import pytest
+from chaos import Plan, Report, run
+
+from ecsnet.replication import replicator
+from ecsnet.replication.packing import Flight, Run
+from ecsnet.replication.population import Delta, Entity, Population, Touched
+from ecsnet.replication.replicator import Replicator
+from ecsnet.replication.scan import BytesScan, LossyScan, OnceScan, Scan
+from ecsnet.replication.store import Record, Store
+from ecsnet.replication.view import View
+from ecsnet.replication.viewer import Hood, Viewer
+from ecsnet.replication.wire import Update
+from ecsnet.session.channel import Outgoing
+from ecsnet.session.session import Session
+
+SEEDS = 6
+"""How many seeds a fault may take to be noticed."""
+
+Wires = Callable[[int, Sequence[int]], list[object]]
+
+LOSSY = Plan(2, 300, loss=0.3, duplicate=0.1, lag=0.04, jitter=0.05, entities=60, operations=4)
+FAR = Plan(3, 200, loss=0.2, lag=0.2, jitter=0.02, entities=100, busy=0.4, bandwidth=1e6)
+CALM = Plan(4, 400, loss=0.08, jitter=0.005, entities=40, comings=0, blobs=0, operations=1)
+TIGHT = Plan(5, 200, loss=0.05, entities=100, busy=0.3, bandwidth=12_000, blobs=0)
+SPOILT = Plan(6, 150, loss=0.05, entities=60, spoils=0.4)
+WHOLE = Plan(7, 150, jitter=0.04, entities=200, busy=0.5, bandwidth=1e6, operations=1)
+GRID = Plan(9, 200, policy="grid", loss=0.1, jitter=0.05, entities=80, operations=8)
+PLAIN = Plan(10, 200, jitter=0, lag=0, entities=60, blobs=0, operations=1, spoils=0)
+CLEARED = Plan(11, 300, loss=0.1, jitter=0.05, entities=40, clears=0.02, comings=0.02)
+TAKEN = Plan(
+    18, 300, loss=0.1, jitter=0.05, entities=40, clears=0.01, comings=0.04, operations=1,
+    blobs=0, busy=0.3,
+)  # fmt: skip
+IDLE = Plan(12, 200, policy="predicate", entities=80, operations=8, busy=0.01, damage=0)
+BUSY = Plan(13, 150, loss=0.1, jitter=0.1, lag=0.1, entities=60, busy=0.7, bandwidth=1e6)
+SHY = Plan(
+    14, 200, policy="predicate", loss=0.2, jitter=0.05, entities=80, operations=16, busy=0.5,
+    bandwidth=10_000, blobs=0,
+)  # fmt: skip
+NARROW = dataclasses.replace(LOSSY, waiting_bytes=1_000, blobs=0)
+
+
+@dataclasses.dataclass(frozen=True)
+class Fault:
+    """Something that breaks a rule."""
+
+    rule: int
+    plan: Plan
+    says: tuple[str, ...]
+    patch: Callable[[pytest.MonkeyPatch], None]
+
+
+FAULTS: list[Fault] = []
+
+
+def fault(
+    rule: int, plan: Plan, *says: str
+) -> Callable[[Callable[[pytest.MonkeyPatch], None]], Callable[[pytest.MonkeyPatch], None]]:
+    """Note a fault: the rule that it breaks, where it shows, and one of these words with it."""
+
+    def add(patch: Callable[[pytest.MonkeyPatch], None]) -> Callable[[pytest.MonkeyPatch], None]:
+        FAULTS.append(Fault(rule, plan, says, patch))
+        return patch
+
+    return add
+
+
+@cache
+def without_fault(plan: Plan) -> Report:
+    return run(plan)
+
+
+def name(each: Fault) -> str:
+    return f"rule {each.rule}: {each.patch.__name__}"
+
+
+# What is sent is remembered until its fate is known, and nobody falls silent.
+
+
+@fault(1, FAR, "not equal", "solid up to")
+def packets_far_behind_are_forgotten(patch: pytest.MonkeyPatch) -> None:
+    sent = Session._sent
+
+    def forgetful(self: Session, now: float) -> int:
+        number = sent(self, now)
+        self._flight.pop(number - 8, None)
+        return number
+
+    patch.setattr(Session, "_sent", forgetful)
+
+
+@fault(1, LOSSY, "not equal", "not quiet")
+def silence_while_acks_are_awaited(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Session, "due", lambda self, now: False)
+
+
+@fault(2, CALM, "came late")
+def small_structure_is_streamed(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Outgoing, "riding", lambda self: (None, ()))
+
+
+@fault(3, TIGHT, "not equal", "solid up to")
+def what_does_not_fit_is_skipped(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Viewer, "owe", lambda self, nets, cids, tick: None)
+
+
+@fault(3, LOSSY, "not equal", "solid up to")
+def what_was_lost_is_not_owed(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Viewer, "lose", lambda self, flight, population: None)
+
+
+@fault(3, SHY, "may not see")
+def what_is_owed_is_sent_to_whoever_lost_sight_of_it(patch: pytest.MonkeyPatch) -> None:
+    def all_of_it(self: Viewer, net: int, population: Population) -> int:
+        entity = population.by_net.get(net)
+        return 0 if entity is None else entity.public | entity.private
+
+    patch.setattr(Viewer, "sees", all_of_it)
+
+
+@fault(4, BUSY, "not equal", "solid up to")
+def the_last_to_arrive_wins(patch: pytest.MonkeyPatch) -> None:
+    def take(self: Store, net: int, cid: int, tick: int, value: object) -> None:
+        record = self.entities.get(net)
+        if record is not None and cid in record.ticks:
+            record.ticks[cid] = tick
+            record.values[cid] = value
+            self._touch(net, cid)
+
+    patch.setattr(Store, "_value", take)
+
+
+@fault(5, SPOILT, "misunderstood", "not equal", "Error")
+def bad_values_are_sent(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Scan, "_good", lambda self, wires: True)
+
+
+@fault(6, WHOLE, "is seen apart")
+def each_component_travels_by_itself(patch: pytest.MonkeyPatch) -> None:
+    whole = replicator.make_runs
+
+    def apart(nets: Sequence[int], cids: Sequence[int], wires: Wires) -> Iterator[Run]:
+        for cid in cids:
+            yield from whole(nets, [cid], wires)
+
+    patch.setattr(replicator, "make_runs", apart)
+
+
+@fault(6, WHOLE, "too long")
+def runs_are_larger_than_a_datagram(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr("ecsnet.replication.packing.SHEET_BYTES", 1_500)
+    patch.setattr("ecsnet.replication.replicator.SHEET_BYTES", 1_500)
+
+
+@fault(7, LOSSY, "not equal", "solid up to")
+def values_that_come_before_their_structure_are_dropped(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Store, "_wait", lambda self, runs, tick, depends, cost: None)
+
+
+@fault(7, NARROW, "not equal", "solid up to")
+def waiting_values_overflow_in_silence(patch: pytest.MonkeyPatch) -> None:
+    wait = Store._wait
+
+    def quietly(self: Store, runs: Iterable[object], tick: int, depends: int, cost: int) -> None:
+        wait(self, runs, tick, depends, cost)  # type: ignore[arg-type]
+        self.resync = False
+
+    patch.setattr(Store, "_wait", quietly)
+
+
+@fault(8, LOSSY, "should not be there", "has wrong components", "should have")
+def values_of_unknown_entities_make_them(patch: pytest.MonkeyPatch) -> None:
+    value = Store._value
+
+    def trusting(self: Store, net: int, cid: int, tick: int, wire: object) -> None:
+        self.entities.setdefault(net, Record()).ticks.setdefault(cid, -1)
+        value(self, net, cid, tick, wire)
+
+    patch.setattr(Store, "_value", trusting)
+
+
+@fault(8, dataclasses.replace(WHOLE, entities=300, ticks=60), "a structural message of")
+def everything_enters_at_once(patch: pytest.MonkeyPatch) -> None:
+    def all_of_it(
+        self: Replicator, viewer: Viewer, pending: set[int], owned: dict[int, Entity]
+    ) -> set[int]:
+        return pending
+
+    patch.setattr(Replicator, "_next_piece", all_of_it)
+    patch.setattr("ecsnet.replication.replicator.PIECE_BYTES", 1 << 20)
+
+
+@fault(9, GRID, "should not be there")
+def what_died_while_a_viewer_moved_is_not_mentioned(patch: pytest.MonkeyPatch) -> None:
+    tell = Replicator._tell_apart
+
+    def forgetful(self: Replicator, viewer: Viewer, hood: Hood) -> None:
+        viewer.known = {net for net in viewer.known if net in self.population.by_net}
+        tell(self, viewer, hood)
+
+    patch.setattr(Replicator, "_tell_apart", forgetful)
+
+
+@fault(9, GRID, "is missing", "should not be there", "may not see", "solid up to")
+def who_moves_is_taken_to_know_the_new_place(patch: pytest.MonkeyPatch) -> None:
+    tell = Replicator._tell_apart
+
+    def trusting(self: Replicator, viewer: Viewer, hood: Hood) -> None:
+        moved = viewer.resettle and len(viewer.known) > 20
+        tell(self, viewer, hood)
+        if moved:
+            viewer.known = hood.visible
+
+    patch.setattr(Replicator, "_tell_apart", trusting)
+
+
+@fault(10, LOSSY, "Kind", "Deed", "Error", "misunderstood")
+def newcomers_get_the_live_value(patch: pytest.MonkeyPatch) -> None:
+    def live(self: Population, cid: int, nets: Sequence[int]) -> list[object]:
+        kind, world = self.scans[cid].component, self._world
+        with world:
+            found = [world.components(self.by_net[net].esper)[kind.cls] for net in nets]
+            return [kind.to_wire(component, self.network_id) for component in found]
+
+    patch.setattr(Population, "wires", live)
+
+
+@fault(10, PLAIN, "Kind", "Deed")
+def what_is_sent_once_is_sent_again(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(OnceScan, "_differing", BytesScan._differing)
+
+
+@fault(11, LOSSY, "solid up to")
+def solid_forgets_what_is_in_flight(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Viewer, "unsolid", lambda self, tick, whole: 0)
+
+
+@fault(11, LOSSY, "solid up to")
+def solid_forgets_since_when_a_value_is_owed(patch: pytest.MonkeyPatch) -> None:
+    init = Flight.__init__
+
+    def forgetful(self: Flight, tick: int, runs: Sequence[Run], since: int) -> None:
+        init(self, tick, runs, tick)
+
+    patch.setattr(Flight, "__init__", forgetful)
+
+
+@fault(12, LOSSY, "may not see")
+def everybody_gets_the_owners_form(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr("ecsnet.replication.replicator.mine", lambda run, player: run.owners or run)
+
+
+@fault(12, LOSSY, "should have")
+def what_was_owned_is_not_taken_away(patch: pytest.MonkeyPatch) -> None:
+    settle = Replicator._settle_private
+
+    def generous(
+        self: Replicator,
+        viewer: Viewer,
+        private: dict[int, int],
+        known: set[int],
+        removals: dict[int, list[int]],
+        sets: list[msgspec.Raw],
+    ) -> None:
+        settle(self, viewer, private, known, {}, sets)
+
+    patch.setattr(Replicator, "_settle_private", generous)
+
+
+@fault(13, PLAIN, "is sent again, unchanged")
+def changes_below_a_step_are_sent(patch: pytest.MonkeyPatch) -> None:
+    def all_of_them(self: LossyScan, indices: list[int]) -> list[int]:
+        taken = []
+        for i, wire in zip(*self._to_wires(indices), strict=True):
+            self._shadows[i] = self.component.clone(self._components[i])
+            self._wires[self._entities[i]] = wire
+            taken.append(self._entities[i])
+        return taken
+
+    patch.setattr(LossyScan, "_take", all_of_them)
+
+
+@fault(13, PLAIN, "Angle")
+def quantised_values_are_compared_by_whole_steps_only(patch: pytest.MonkeyPatch) -> None:
+    differing = LossyScan._differing
+
+    def coarse(self: LossyScan) -> list[int]:
+        return [
+            i
+            for i in differing(self)
+            if self._shadows[i] is None
+            or abs(self._components[i].degrees - self._shadows[i].degrees) > 1  # type: ignore[attr-defined]
+        ]
+
+    patch.setattr(LossyScan, "_differing", coarse)
+
+
+@fault(14, CLEARED, "not equal", "Error", "may not see", "differ again")
+def network_ids_start_again(patch: pytest.MonkeyPatch) -> None:
+    structure = Population._structure
+
+    def restarting(self: Population, delta: Delta, touched: Touched) -> None:
+        if self._world.identity() is not self._identity:
+            self._next_net = 1
+        structure(self, delta, touched)
+
+    patch.setattr(Population, "_structure", restarting)
+
+
+@fault(14, TAKEN, "may not see")
+def players_keep_ids_that_became_somebody_elses(patch: pytest.MonkeyPatch) -> None:
+    never = property(lambda self: False, lambda self, value: None)
+    patch.setattr(Delta, "cleared", never)
+
+
+@fault(14, IDLE, "Target")
+def references_do_not_heal(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(View, "_heal", lambda self, store, moved: None)
+
+
+@fault(14, PLAIN, "misunderstood", "not equal")
+def updates_name_another_simulation(patch: pytest.MonkeyPatch) -> None:
+    update = Store.update
+
+    def renamed(self: Store, message: Update[object], size: int) -> bool:
+        message.epoch ^= 1
+        return update(self, message, size)
+
+    patch.setattr(Store, "update", renamed)
+
+
+@pytest.mark.parametrize("each", FAULTS, ids=name)
+def test_a_fault_is_caught(each: Fault, monkeypatch: pytest.MonkeyPatch) -> None:
+    for seed in range(each.plan.seed, each.plan.seed + SEEDS):
+        plan = dataclasses.replace(each.plan, seed=seed)
+        with monkeypatch.context() as patch:
+            each.patch(patch)
+            failure = run(plan).failure
+        if failure is None:
+            continue
+        assert any(word in failure for word in each.says), failure
+        sound = without_fault(plan)
+        assert sound.failure is None, sound.failure
+        assert sound.counts["values compared"] > 100
+        assert sound.counts["clients compared"] >= 2
+        return
+    pytest.fail(f"nobody noticed: {name(each)}")
+
+
+def test_there_is_a_fault_against_every_rule() -> None:
+    assert {each.rule for each in FAULTS} == set(range(1, 15))
+    assert len(FAULTS) >= 14

@@ -1,0 +1,93 @@
+"""A few seeds of the soak, and what it promises about itself. `make soak` plays many."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from chaos import EVENTS, Plan, run
+from soak import FEW_SEEDS, main, table
+
+SOAK = Path(__file__).with_name("soak.py")
+
+
+@pytest.mark.parametrize("seed", range(16))
+def test_every_client_comes_to_show_what_the_server_says(seed: int) -> None:
+    report = run(Plan.of(seed, 400))
+    assert report.failure is None, report.failure
+    counts = report.counts
+    assert counts["values compared"] > 50
+    assert counts["clients compared"] >= 2
+    assert counts["spawns"] > 20
+    assert counts["writes"] > 500
+    assert counts["markers checked"] > 100
+    assert counts["solid checked"] > 10
+
+
+def test_without_loss_twins_are_watched_all_the_time() -> None:
+    report = run(Plan.of(5, 200))
+    assert report.failure is None, report.failure
+    assert report.counts["dropped"] == 0
+    assert report.counts["atomic checked"] > 10_000
+
+
+def test_half_of_all_datagrams_lost() -> None:
+    plan = Plan(
+        1001, 400, policy="grid", loss=0.5, duplicate=0.1, corrupt=0.05, lag=0.05, jitter=0.1
+    )
+    report = run(plan)
+    assert report.failure is None, report.failure
+    assert report.counts["dropped"] > 1_000
+    assert report.counts["corrupted"] > 50
+    assert report.counts["reordered"] > 1_000
+    assert report.counts["packets lost"] > 300
+
+
+@pytest.mark.parametrize("policy", ["everyone", "grid", "predicate"])
+def test_a_database_that_is_cleared_again_and_again(policy: str) -> None:
+    plan = Plan(77, 400, policy=policy, clears=0.02, comings=0.02, loss=0.1, jitter=0.05)
+    report = run(plan)
+    assert report.failure is None, report.failure
+    assert report.counts["clear_database"] >= 2
+    assert report.counts["joins"] > 4
+
+
+def test_a_seed_is_the_same_whatever_the_hash_seed() -> None:
+    digests = set()
+    for hash_seed in ("0", "1", "4711"):
+        done = subprocess.run(
+            [sys.executable, str(SOAK), "--seed", "11", "--ticks", "150"],
+            env={**os.environ, "PYTHONHASHSEED": hash_seed},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        digests.add(done.stdout.partition("digest ")[2][:8])
+    digests.add(f"{run(Plan.of(11, 150)).digest:08x}")
+    assert len(digests) == 1
+    assert digests != {""}
+
+
+def test_the_command_prints_every_count(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--seeds", "2", "--ticks", "40", "--processes", "1"]) == 0
+    out = capsys.readouterr().out
+    assert "ok: 2 seeds" in out
+    for name in EVENTS:
+        assert f"{name} " in out
+    assert FEW_SEEDS > 2
+    assert table(run(Plan.of(0, 20)).counts).count("\n") > 10
+
+
+def test_the_command_says_which_seed_failed(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from ecsnet.replication.viewer import Viewer
+
+    monkeypatch.setattr(Viewer, "lose", lambda self, flight, population: None)
+    assert main(["--seed", "1", "--ticks", "200"]) == 1
+    out = capsys.readouterr().out
+    assert "seed 1 FAILED" in out
+    assert "soak.py --seed 1 --ticks 200" in out
