@@ -36,10 +36,14 @@ Touched = dict[Entity, tuple[int, int]]
 """Entities to look at once more, with the public and private bits they had before."""
 
 
+NOWHERE: Hashable = "nowhere"
+"""In place of a cell: where an entity was that appears, or is that goes."""
+
+
 class Delta:
     """What changed in one tick."""
 
-    __slots__ = ("cells", "changed", "cleared", "inserted", "owners", "removed", "tick")
+    __slots__ = ("changed", "cleared", "inserted", "moves", "owners", "removed", "tick")
 
     def __init__(self, tick: int) -> None:
         self.tick = tick
@@ -51,10 +55,15 @@ class Delta:
         """Components that appeared on entities that were there before."""
         self.removed: dict[Entity, int] = {}
         """Components that went from entities that are there still."""
-        self.cells: set[Hashable] = set()
-        """Cells that entities came to or went from."""
+        self.moves: list[tuple[Hashable, Hashable]] = []
+        """From which cell to which entities went; `NOWHERE` for those that come or go."""
         self.owners: set[int] = set()
         """Players (esper entities) whose belongings changed in number or in structure."""
+
+    @property
+    def cells(self) -> set[Hashable]:
+        """The cells that entities came to or went from."""
+        return {cell for move in self.moves for cell in move} - {NOWHERE}
 
 
 class Population:
@@ -189,10 +198,17 @@ class Population:
                 entity = by_esper[esper]
                 changed[entity] = changed.get(entity, 0) | bit
                 changed_at[entity.net] = tick
-            if bit & (self._position_bit | self._owner_bit):
+            if bit & self._owner_bit:
                 for esper in new:
                     entity = by_esper[esper]
                     touched.setdefault(entity, (entity.public, entity.private))
+            if bit & self._position_bit:
+                for esper in new:
+                    entity = by_esper[esper]
+                    if entity.public and entity not in touched:
+                        self._move(
+                            entity, entity.cell, self._locate(entity, scan.live(esper)), delta
+                        )
 
     def _raise(self, scan: Scan[object], entity: Entity, delta: Delta, touched: Touched) -> None:
         touched.setdefault(entity, (entity.public, entity.private))
@@ -241,30 +257,38 @@ class Population:
         return self.by_esper.get(entity.esper) is entity and self._world.alive(entity.esper)
 
     def _place(self, entity: Entity, before: int, delta: Delta) -> None:
-        old = entity.cell
-        cell = self._cell(entity) if entity.public else old
-        if before and entity.public and cell == old:
+        """Put an entity that was touched where it belongs now."""
+        old = entity.cell if before else NOWHERE
+        if not entity.public:
+            self._move(entity, old, NOWHERE, delta)
             return
-        if before:
+        position = self._interest.position
+        component: object | None = None
+        if position is not None and (entity.public | entity.private) & self._position_bit:
+            component = self._world.components(entity.esper).get(position)
+        self._move(entity, old, self._locate(entity, component), delta)
+
+    def _locate(self, entity: Entity, position: object | None) -> Hashable:
+        """The cell for an entity, from its position where the policy asks for one."""
+        if self._interest.position is not None:
+            if position is None:
+                entity.point = None
+                return ANYWHERE
+            entity.point = self._interest.point(position) or entity.point
+        return self._interest.cell(entity)
+
+    def _move(self, entity: Entity, old: Hashable, new: Hashable, delta: Delta) -> None:
+        if new == old:
+            return
+        if old is not NOWHERE:
             members = self.cells[old]
             members.discard(entity.net)
             if not members:
                 del self.cells[old]
-            delta.cells.add(old)
-        entity.cell = cell
-        if entity.public:
-            self.cells.setdefault(cell, set()).add(entity.net)
-            delta.cells.add(cell)
-
-    def _cell(self, entity: Entity) -> Hashable:
-        position = self._interest.position
-        if position is not None:
-            component = self._world.components(entity.esper).get(position)
-            if component is None or not (entity.public | entity.private) & self._position_bit:
-                entity.point = None
-                return ANYWHERE
-            entity.point = self._interest.point(component) or entity.point
-        return self._interest.cell(entity)
+        if new is not NOWHERE:
+            entity.cell = new
+            self.cells.setdefault(new, set()).add(entity.net)
+        delta.moves.append((old, new))
 
     def _settle_owner(self, entity: Entity, delta: Delta | None) -> None:
         new: int | None = None

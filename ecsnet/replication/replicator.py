@@ -214,11 +214,14 @@ class Replicator:
 
     def _structural(self) -> set[Hood]:
         """The hoods in whose cells somebody or something came or went."""
-        delta = self._delta
-        cells = set(delta.cells)
-        cells.update(entity.cell for entity in delta.inserted)
-        cells.update(entity.cell for entity in delta.removed)
-        return {hood for cell in cells for hood in self._watchers.get(cell, ())}
+        delta, watchers = self._delta, self._watchers
+        hoods: set[Hood] = set()
+        for old, new in delta.moves:
+            # A hood that shows both cells shows the same as before.
+            hoods.update({*watchers.get(old, ())} ^ {*watchers.get(new, ())})
+        for entity in (*delta.inserted, *delta.removed):
+            hoods.update(watchers.get(entity.cell, ()))
+        return hoods
 
     def _refresh(self, hood: Hood) -> bytes | None:
         """Take over what came to the hood's cells and went from them.
@@ -490,9 +493,12 @@ class Replicator:
         if viewer.owed or not shared:
             ready = self._own_sheets(viewer, hood, runs)
         backlog = session.backlog
+        streaming = bool(backlog) and session.streaming
         since = ready[0].flight.since if ready else self.tick
-        resends = since < self.tick or viewer.owed or viewer.resent or viewer.resyncing
-        if len(ready) == 1 and not (backlog or resends) and viewer.allowance > 0:
+        lacks = viewer.owed or viewer.resent or viewer.gaps
+        resends = since < self.tick or lacks or viewer.resyncing
+        fits = not backlog or (bool(ready) and session.room() >= ready[0].size + _HEAD_BYTES)
+        if len(ready) == 1 and fits and not (streaming or resends) and viewer.allowance > 0:
             # As it is for most viewers in most ticks.
             sheet, tick = ready[0], self.tick
             oldest = cast("Flight | None", session.oldest())
@@ -503,7 +509,7 @@ class Replicator:
             viewer.allowance -= len(packet)
             viewer.deliver(packet)
             return
-        if backlog:
+        if streaming:
             self._stream(viewer, now)
         whole = len(ready) == 1
         if since < self.tick and not whole:
@@ -511,10 +517,9 @@ class Replicator:
         sent = False
         for sheet in ready:
             if viewer.allowance <= 0:
-                lacking = viewer.lacking(self.tick, since)
                 for run in sheet.flight.runs:
                     nets = [net for net in run.nets if net in viewer.known]
-                    viewer.owe(nets, run.cids, lacking)
+                    viewer.owe(nets, run.cids, since)
                 continue
             if not sent and backlog and session.room() < sheet.size + _HEAD_BYTES:
                 self._emit(viewer, session.send(None, now))  # with what rides, by itself
@@ -532,13 +537,11 @@ class Replicator:
         """Send of what is too large to ride. Half of the bandwidth is for it while there is
         some, so that neither starves the other.
         """
-        session = viewer.session
-        if session.streaming:
-            viewer.allowance -= viewer.gain / 2
-            viewer.stream_allowance = min(viewer.burst, viewer.stream_allowance + viewer.gain / 2)
-            for packet in session.stream(now, int(viewer.stream_allowance)):
-                viewer.stream_allowance -= len(packet)
-                viewer.deliver(packet)
+        viewer.allowance -= viewer.gain / 2
+        viewer.stream_allowance = min(viewer.burst, viewer.stream_allowance + viewer.gain / 2)
+        for packet in viewer.session.stream(now, int(viewer.stream_allowance)):
+            viewer.stream_allowance -= len(packet)
+            viewer.deliver(packet)
 
     def _update(self, viewer: Viewer, whole: bool, runs: msgspec.Raw) -> tuple[object, ...]:
         """An `Update`, encodable; ``whole`` as for `Viewer.unsolid`."""

@@ -110,8 +110,12 @@ class Scan(Generic[ShadowT]):
         """The shadow as an encodable wire value."""
         raise NotImplementedError
 
+    def live(self, entity: int) -> object:
+        """The component itself, as it was found by the last `sync`."""
+        return self._components[self._index[entity]]
+
     def shadow(self, entity: int) -> ShadowT | None:
-        """The shadow itself; None when there is none."""
+        """What clients were last told; None when that is nothing."""
         i = self._index.get(entity)
         return None if i is None else self._shadows[i]
 

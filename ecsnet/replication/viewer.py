@@ -85,6 +85,7 @@ class Viewer:
         "deliver",
         "extra",
         "gain",
+        "gaps",
         "hood",
         "known",
         "known_private",
@@ -132,8 +133,11 @@ class Viewer:
         self.owed: dict[tuple[int, int], int] = {}
         """(network id, component id) to the tick since which the client lacks it, oldest first."""
         self.resent: deque[tuple[int, int]] = deque()
-        """Ticks whose packets make up for something lost, each with the tick since which the client
-        lacks the oldest of it."""
+        """Ticks in which owed values were sent again, each with the tick since which the client
+        lacked the oldest of them."""
+        self.gaps: dict[tuple[int, int], tuple[int, int]] = {}
+        """Keys whose value was lost when a newer one was on its way: the tick whose packet carries
+        that, and the tick since which the client lacks the key until it arrives."""
         self.pieces: deque[tuple[int, int]] = deque()
         """Messages of entering entities on their way: number, bytes."""
         self.big: dict[int, int] = {}
@@ -145,15 +149,12 @@ class Viewer:
 
     def owe(self, nets: Iterable[int], cids: Iterable[int], tick: int) -> None:
         """Values that were not sent."""
-        owed = self.owed
         for net in nets:
             for cid in cids:
-                owed.setdefault((net, cid), tick)
+                self._owe((net, cid), self._lacking((net, cid), tick, tick))
 
     def lose(self, flight: Flight, population: Population) -> None:
         """A packet was lost: what it carried is owed, unless a newer value is on its way."""
-        owed, since = self.owed, self.lacking(flight.tick, flight.since)
-        newer = 0
         for run in flight.runs:
             for cid in run.cids:
                 changed_at = population.scans[cid].changed_at
@@ -162,20 +163,24 @@ class Viewer:
                     if newest is None or net not in self.known:
                         continue
                     key = net, cid
-                    if newest <= flight.tick or key in owed:
-                        owed[key] = min(since, owed.get(key, since))
+                    gap = self.gaps.get(key)
+                    since = self._lacking(key, flight.tick, flight.since)
+                    if newest <= flight.tick or key in self.owed:
+                        self._owe(key, since)
+                    elif gap is not None and gap[0] > flight.tick:
+                        self.gaps[key] = gap[0], since
                     else:
-                        newer = max(newer, newest)
-        if newer:
-            # Until the newer value has arrived, the client lacks what the lost one would have told.
-            self.resent.append((newer, since))
+                        self.gaps[key] = newest, since
 
-    def lacking(self, tick: int, since: int) -> int:
-        """Since when the client lacks what a packet of some tick carries, when that is lost."""
-        for sent, lacked in self.resent:
-            if sent == tick and lacked < since:
-                since = lacked
-        return since
+    def _owe(self, key: tuple[int, int], since: int) -> None:
+        self.gaps.pop(key, None)
+        self.owed[key] = min(since, self.owed.get(key, since))
+
+    def _lacking(self, key: tuple[int, int], tick: int, since: int) -> int:
+        """Since when the client lacks a key of which a packet of some tick does not arrive."""
+        sent, lacking = self.gaps.get(key, (-1, since))
+        # A gap that an earlier packet fills is filled: losses are found out in order.
+        return min(since, lacking) if sent >= tick else since
 
     def resync(self, answer: bytes) -> None:
         """The client lost values that it had acknowledged: soon it is owed everything.
@@ -218,11 +223,17 @@ class Viewer:
             lag = tick - oldest.tick + 1
         if self.owed:
             lag = max(lag, tick - min(self.owed.values()) + 1)
-        resent = self.resent
+        resent, gaps = self.resent, self.gaps
+        if not (resent or gaps):
+            return lag
         open_from = tick if oldest is None else oldest.tick
         while resent and resent[0][0] < open_from:
             resent.popleft()
         for _, since in resent:
+            lag = max(lag, tick - since + 1)
+        for key in [key for key, (sent, _) in gaps.items() if sent < open_from]:
+            del gaps[key]
+        for _, since in gaps.values():
             lag = max(lag, tick - since + 1)
         return lag
 

@@ -1,8 +1,8 @@
-"""A game that does everything at once, on a network that does its worst, and checks of both.
+"""One seed of a soak: the game, its clients, a network that does its worst, and checks of them all.
 
-`run(plan)` plays one seed: chaos for some ticks, then the network stops losing (but goes on
-reordering), the game holds still, and every client is compared with the server. It returns a
-`Report`; nothing in it depends on the hash seed or on the wall clock.
+`run(plan)` plays chaos for some ticks, then the network stops losing (but goes on reordering), the
+game holds still, and every client is compared with the server. It returns a `Report`; nothing in
+it depends on the hash seed or on the wall clock.
 """
 
 from __future__ import annotations
@@ -12,258 +12,47 @@ import re
 import traceback
 import zlib
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from random import Random
-from typing import Annotated
 
 import esper
+from chaos_game import (
+    CID,
+    EVENTS,
+    PRIVATE,
+    REGISTRY,
+    SCHEMA,
+    Angle,
+    Bag,
+    Game,
+    Health,
+    Left,
+    Place,
+    Plan,
+    Poke,
+    Right,
+    Secret,
+    Steer,
+)
 
-import ecsnet as net
 from ecsnet.commands import QUIET_TICKS, UNACKED_FRAMES
-from ecsnet.components import Owner, Player
-from ecsnet.replication.store import WAITING_BYTES, Store
+from ecsnet.components import Owner
+from ecsnet.replication.store import Store
 from ecsnet.replication.viewer import Viewer
 from ecsnet.replication.wire import PIECE_BYTES, Structure, Update
-from ecsnet.schema import encode
 from ecsnet.session.connection import MAX_DATAGRAM, Reason
 from ecsnet.session.session import Received, Session
-from ecsnet.testing import FaultyLink, Harness, Registry, Seat, use_registry
+from ecsnet.testing import FaultyLink, Harness, Seat
 
-logging.getLogger("ecsnet").setLevel(logging.CRITICAL)
-
-REGISTRY = Registry()
-with use_registry(REGISTRY):
-
-    @net.replicated
-    class Place:
-        x: float = 0.0
-        y: float = 0.0
-
-    @net.replicated
-    class Left:
-        """Always written together with Right; its tag tells whose bytes are in a datagram."""
-
-        stamp: int = 0
-        tag: str = ""
-
-    @net.replicated
-    class Right:
-        stamp: int = 0
-
-    @net.replicated
-    class Angle:
-        degrees: Annotated[float, net.Quantized(0.5)] = 0.0
-
-    @net.replicated
-    class Health:
-        hp: int = 100
-
-    @net.replicated
-    class Bag:
-        items: list[int] = []
-
-    @net.replicated
-    class Blob:
-        data: bytes = b""
-
-    @net.replicated
-    class Target:
-        entity: net.EntityRef = None
-
-    @net.replicated(once=True)
-    class Kind:
-        number: int = 0
-
-    @net.replicated(rate=5)
-    class Slow:
-        number: int = 0
-
-    @net.replicated(rate=3)
-    class Log:
-        lines: list[str] = []
-
-    @net.replicated(visible_to="owner")
-    class Secret:
-        tag: str = ""
-        number: int = 0
-
-    @net.replicated(visible_to="owner", once=True)
-    class Deed:
-        number: int = 0
-
-    @net.replicated(visible_to="owner", rate=4)
-    class Purse:
-        coins: dict[str, int] = {}
-
-    @net.replicated(visible_to="server")
-    class Ledger:
-        tag: str = ""
-
-    @net.command(hold=True)
-    class Steer:
-        dx: Annotated[int, net.Between(-1, 1)] = 0
-        dy: Annotated[int, net.Between(-1, 1)] = 0
-
-    @net.command
-    class Poke:
-        number: int = 0
-        target: net.EntityRef = None
-
-
-SCHEMA = REGISTRY.schema()
-CID = {kind.cls: cid for cid, kind in enumerate(SCHEMA.components)}
-PRIVATE = (Secret, Deed, Purse)
-OPTIONAL = (Angle, Health, Bag, Blob, Target, Kind, Slow, Log, Secret, Deed, Purse, Ledger)
-SPOILABLE = (Health, Bag, Angle, Target, Place, Owner)
-
-POLICIES = ("everyone", "grid", "predicate")
+__all__ = ["EVENTS", "MismatchError", "Plan", "Report", "run"]
 
 MARK = re.compile(rb"@([psh])(\d+)\.(\d+);")
-
-EVENTS = (
-    # What the network did.
-    "dropped", "duplicated", "reordered", "corrupted", "stalled", "burst", "cut",
-    # What the game did.
-    "spawns", "despawns", "respawns in one tick", "inserts", "removes",
-    "insert+remove in one tick", "replaced in one tick", "stripped bare", "writes",
-    "writes in place", "owner changes", "cell moves", "interest changes", "rate writes",
-    "once writes", "owner-only writes", "quantised writes", "writes below a step",
-    "references written", "larger than a datagram", "clear_database", "bad values",
-    "bad values healed", "player entities killed", "tick without update",
-    # What the clients did.
-    "joins", "leaves", "vanishes", "timeouts", "held commands", "actions", "actions on owned",
-    "commands rejected", "commands applied", "spawned", "despawned", "hidden", "inserted",
-    "removed", "changed", "view damaged",
-    # What replication did.
-    "packets lost", "late acks", "owed", "over budget", "resyncs", "waited for structure",
-    "sent by stream", "solid checked", "atomic checked", "promptness checked",
-    "markers checked", "policy everyone", "policy grid", "policy predicate", "kept last good",
-    "values compared", "clients compared",
-)  # fmt: skip
-"""Everything that must happen in a soak."""
-
-
-_totals: Counter[str] = Counter()
-
-
-def _count_fates() -> None:
-    """Let sessions count what became of packets: nothing else sees each of them."""
-    lost, receive = Session.lost, Session.receive
-
-    def counted_lost(self: Session, now: float) -> Sequence[object]:
-        records = lost(self, now)
-        if records:
-            _totals["packets lost"] += len(records)
-        return records
-
-    def counted_receive(self: Session, packet: bytes, now: float) -> Received | None:
-        received = receive(self, packet, now)
-        if received is not None and received.late:
-            _totals["late acks"] += len(received.late)
-        return received
-
-    Session.lost = counted_lost  # type: ignore[method-assign]
-    Session.receive = counted_receive  # type: ignore[method-assign]
-
-
-_count_fates()
 
 
 class MismatchError(AssertionError):
     """A check failed."""
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What one seed does. `Plan.of` rolls the dice; tests replace single fields."""
-
-    seed: int
-    ticks: int
-    policy: str = "everyone"
-    tick_rate: int = 60
-    every: int = 1
-    clients: int = 3
-    entities: int = 100
-    loss: float = 0.0
-    duplicate: float = 0.0
-    corrupt: float = 0.0
-    burst: float = 0.0
-    lag: float = 0.02
-    jitter: float = 0.01
-    stalls: float = 0.0
-    cuts: float = 0.0
-    bandwidth: float = 256 * 1024
-    waiting_bytes: int = WAITING_BYTES
-    busy: float = 0.12
-    operations: float = 2.0
-    blobs: float = 0.02
-    spoils: float = 0.02
-    clears: float = 0.0
-    comings: float = 0.004
-    ask_every: int = 1
-    damage: float = 0.002
-
-    @property
-    def lossless(self) -> bool:
-        """Whether nothing gets lost, so that what changed together must be seen together."""
-        return not (self.loss or self.corrupt or self.burst or self.cuts)
-
-    @property
-    def calm(self) -> bool:
-        """Whether small structural updates must arrive promptly."""
-        return (
-            self.loss <= 0.12
-            and not (self.burst or self.cuts or self.stalls or self.comings or self.blobs)
-            and not self.clears
-            and self.policy == "everyone"
-        )
-
-    @classmethod
-    def of(cls, seed: int, ticks: int) -> Plan:
-        """The plan of a seed."""
-        dice = Random(f"plan {seed}")
-        pick = dice.choice
-        kind = seed % 8
-        plan = cls(
-            seed,
-            ticks,
-            policy=POLICIES[seed % 3],
-            tick_rate=pick([60, 60, 60, 64, 30, 20]),
-            every=pick([1, 1, 2, 3]),
-            clients=pick([2, 2, 2, 3, 3, 3, 4, 4, 5, 6]),
-            entities=round(dice.triangular(50, 300, 60)),
-            loss=pick([0.01, 0.05, 0.1, 0.2, 0.3, 0.5]),
-            duplicate=pick([0.0, 0.02, 0.1]),
-            corrupt=pick([0.0, 0.01, 0.05]),
-            burst=pick([0.0, 0.0, 0.002]),
-            lag=pick([0.0, 0.01, 0.05, 0.15]),
-            jitter=pick([0.0, 0.005, 0.03, 0.1]),
-            stalls=pick([0.0, 0.0, 0.003]),
-            cuts=pick([0.0, 0.0, 0.002]),
-            bandwidth=pick([24_000, 48_000, 96_000, 256 * 1024]),
-            waiting_bytes=pick([WAITING_BYTES, WAITING_BYTES, 3_000]),
-            busy=pick([0.02, 0.05, 0.1, 0.2]),
-            operations=pick([0.5, 1.0, 2.0, 4.0]),
-            blobs=pick([0.0, 0.002, 0.01]),
-            spoils=pick([0.0, 0.02, 0.05]),
-            clears=pick([0.0, 0.0, 0.001]),
-            ask_every=pick([1, 1, 3]),
-        )
-        if plan.waiting_bytes < WAITING_BYTES:
-            # A resync is the whole world at once; with such a bound it must not have to wait for
-            # an entity that is streamed.
-            plan = replace(plan, blobs=0.0)
-        if kind == 5:
-            plan = replace(plan, loss=0.0, corrupt=0.0, burst=0.0, cuts=0.0)
-        if kind == 6:
-            plan = replace(
-                plan, policy="everyone", loss=0.08, burst=0.0, cuts=0.0, stalls=0.0, comings=0.0,
-                blobs=0.0, clears=0.0, bandwidth=256 * 1024, jitter=0.005, entities=60, every=1,
-                waiting_bytes=WAITING_BYTES,
-                operations=1.0, tick_rate=60,
-            )  # fmt: skip
-        return plan
 
 
 @dataclass
@@ -289,451 +78,57 @@ class Report:
 def run(plan: Plan) -> Report:
     """Play a plan to its end."""
     report = Report(plan.seed, plan.ticks)
-    _totals.clear()
-    chaos = Chaos(plan, report)
-    try:
-        chaos.play()
-    except MismatchError as error:
-        report.failure = str(error)
-    except Exception:
-        report.failure = traceback.format_exc()
-    try:
-        chaos.close()
-    except Exception:
-        report.failure = report.failure or traceback.format_exc()
-    report.counts += _totals
+    with _quiet(), _counted_fates(report.counts):
+        chaos = Chaos(plan, report)
+        try:
+            chaos.play()
+        except MismatchError as error:
+            report.failure = str(error)
+        except Exception:
+            report.failure = traceback.format_exc()
+        try:
+            chaos.close()
+        except Exception:
+            report.failure = report.failure or traceback.format_exc()
     return report
 
 
-class Game:
-    """The server's side: a system that does random things to random entities."""
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without the log lines of hundreds of joins and bad values."""
+    logger = logging.getLogger("ecsnet")
+    before = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
 
-    def __init__(self, plan: Plan, counts: Counter[str]) -> None:
-        self.plan = plan
-        self.counts = counts
-        self.still = False
-        self.tick = 0
-        self.things: list[int] = []
-        self.uid_of: dict[int, int] = {}
-        self.entity_of: dict[int, int] = {}
-        self.group: dict[int, int] = {}
-        self.mask: dict[int, int] = {}
-        self.players: list[int] = []  # esper entities of those in the game since the last clear
-        self.ids: dict[int, int] = {}  # player number to esper entity, likewise
-        self.good: dict[tuple[int, type], bytes] = {}
-        self.spoiled: dict[tuple[int, type], object] = {}
-        self.pokes: dict[int, list[int]] = {}
-        self.reference: Callable[[int | None], int | None] = lambda entity: None
-        self._uid = 0
-        self._stamp = 0
-        self.server = self._recipe()
 
-    def _recipe(self) -> net.ServerWorld:
-        plan = self.plan
-        with use_registry(REGISTRY):
-            server = net.ServerWorld(
-                plan.tick_rate,
-                update_rate=plan.tick_rate / plan.every,
-                max_clients=12,
-                interest=self._interest(),
-                seed=plan.seed,
-                timeout=4.0,
-                bandwidth=plan.bandwidth,
-            )
-        server.on_start(self._start)
-        server.on_join(self._join)
-        server.on_leave(self._leave)
-        server.add_system(self, priority=0)
-        return server
+@contextmanager
+def _counted_fates(counts: Counter[str]) -> Iterator[None]:
+    """Let sessions count what became of packets: nothing else sees each of them."""
+    lost, receive = Session.lost, Session.receive
 
-    def _interest(self) -> net.Interest:
-        if self.plan.policy == "grid":
-            return net.Grid(Place, 200.0)
-        if self.plan.policy == "predicate":
-            return net.Visible(self.sees, every=self.plan.ask_every)
-        return net.Everyone()
+    def counted_lost(self: Session, now: float) -> Sequence[object]:
+        records = lost(self, now)
+        if records:
+            counts["packets lost"] += len(records)
+        return records
 
-    def sees(self, player: int, entity: int) -> bool:
-        return bool(self.mask.get(player, 1) & self.group.get(entity, 1))
+    def counted_receive(self: Session, packet: bytes, now: float) -> Received | None:
+        received = receive(self, packet, now)
+        if received is not None and received.late:
+            counts["late acks"] += len(received.late)
+        return received
 
-    # Hooks.
-
-    def _start(self) -> None:
-        for _ in range(self.plan.entities):
-            self.spawn(net.rng())
-
-    def _join(self, player: int) -> None:
-        dice = net.rng()
-        number = esper.component_for_entity(player, Player).id
-        self.ids[number] = player
-        self.players.append(player)
-        self.mask[player] = 3
-        self.name(player)
-        self._add(player, Place(dice.uniform(0, 1000), dice.uniform(0, 1000)))
-        self._twins(player)
-        if dice.random() < 0.7:
-            self._add(player, self.make(Secret, player, dice))
-
-    def _leave(self, player: int) -> object:
-        number = next((n for n, e in self.ids.items() if e == player), None)
-        if number is not None:
-            del self.ids[number]
-            self.players.remove(player)
-        return net.KEEP if net.rng().random() < 0.3 else None
-
-    # Entities.
-
-    def name(self, entity: int) -> None:
-        self._uid += 1
-        self.uid_of[entity] = self._uid
-        self.entity_of[self._uid] = entity
-
-    def mark(self, letter: str, entity: int) -> str:
-        self._stamp += 1
-        return f"@{letter}{self.uid_of[entity]}.{self._stamp};"
-
-    def make(self, cls: type, entity: int, dice: Random) -> object:
-        if cls is Secret:
-            return Secret(self.mark("s", entity))
-        if cls is Ledger:
-            return Ledger(self.mark("h", entity))
-        if cls is Kind:
-            return Kind(dice.randrange(1000))
-        if cls is Deed:
-            return Deed(dice.randrange(1000))
-        if cls is Purse:
-            return Purse({"gold": dice.randrange(9)})
-        if cls is Target:
-            return Target(dice.choice(self.things) if self.things else None)
-        if cls is Angle:
-            return Angle(dice.uniform(0, 360))
-        if cls is Owner:
-            return Owner(dice.choice(self.players) if self.players else None)
-        return cls()
-
-    def spawn(self, dice: Random) -> int:
-        entity = esper.create_entity()
-        self.name(entity)
-        self.things.append(entity)
-        if dice.random() < 0.92:
-            self._add(entity, Place(dice.uniform(0, 1000), dice.uniform(0, 1000)))
-        for cls in OPTIONAL:
-            if dice.random() < 0.2:
-                self._add(entity, self.make(cls, entity, dice))
-        if dice.random() < 0.3:
-            self._add(entity, self.make(Owner, entity, dice))
-        if self.plan.policy == "predicate":
-            self.group[entity] = dice.choice([1, 2, 3, 0])
-        self._twins(entity)
-        self.counts["spawns"] += 1
-        return entity
-
-    def despawn(self, entity: int, dice: Random) -> None:
-        # Straight out of esper's tables, or left to be flushed: games do both.
-        esper.delete_entity(entity, immediate=dice.random() < 0.5)
-        self.forget(entity)
-        self.counts["despawns"] += 1
-
-    def forget(self, entity: int) -> None:
-        uid = self.uid_of.pop(entity, None)
-        if uid is not None:
-            del self.entity_of[uid]
-        self.group.pop(entity, None)
-        for key in [key for key in self.spoiled if key[0] == entity]:
-            self._unspoil(*key)
-
-    def _add(self, entity: int, component: object) -> None:
-        self._unspoil(entity, type(component))
-        esper.add_component(entity, component)
-
-    def _remove(self, entity: int, cls: type) -> None:
-        self._unspoil(entity, cls)
-        esper.remove_component(entity, cls)
-
-    def _unspoil(self, entity: int, cls: type) -> None:
-        self.spoiled.pop((entity, cls), None)
-        self.good.pop((entity, cls), None)
-
-    def _twins(self, entity: int) -> None:
-        self._stamp += 1
-        stamp, tag = self._stamp, self.mark("p", entity)
-        left = esper.try_component(entity, Left)
-        if left is None:
-            esper.add_component(entity, Left(stamp, tag))
-            esper.add_component(entity, Right(stamp))
-            return
-        left.stamp, left.tag = stamp, tag
-        esper.component_for_entity(entity, Right).stamp = stamp
-        self.counts["writes"] += 2
-
-    # The system.
-
-    def process(self, dt: float) -> None:
-        self.tick = net.tick()
-        self._commands(dt)
-        if self.still:
-            return
-        dice, plan, counts = net.rng(), self.plan, self.counts
-        if self.tick % plan.every:
-            counts["tick without update"] += 1
-        if dice.random() < plan.clears:
-            self._clear(dice)
-        alive = esper.entity_exists
-        self.things = [e for e in self.things if alive(e)]
-        # First of all, and only in ticks after an update: what is spoiled was sent just before.
-        if plan.spoils and (self.tick - 1) % plan.every == 0 and dice.random() < plan.spoils:
-            self._spoil(dice)
-        operations = int(plan.operations + dice.random() * plan.operations)
-        for _ in range(operations):
-            self._operate(dice)
-        self._write(dice)
-
-    def _clear(self, dice: Random) -> None:
-        self.counts["clear_database"] += 1
-        esper.clear_database()
-        for table in (self.uid_of, self.entity_of, self.group, self.mask, self.good, self.spoiled):
-            table.clear()
-        self.things.clear()
-        self.players.clear()
-        self.ids.clear()
-        # As many as at the start: esper's next ids are those that players had before.
-        for _ in range(self.plan.entities // dice.choice([1, 2])):
-            self.spawn(dice)
-
-    def _operate(self, dice: Random) -> None:
-        counts, things = self.counts, self.things
-        roll = dice.random()
-        if len(things) < self.plan.entities * 0.6 or roll < 0.1:
-            if len(things) < min(300, self.plan.entities * 1.3):
-                self.spawn(dice)
-            return
-        if roll < 0.2:
-            self.despawn(things.pop(dice.randrange(len(things))), dice)
-            return
-        if roll < 0.25:
-            self.despawn(things.pop(dice.randrange(len(things))), dice)
-            self.spawn(dice)
-            counts["respawns in one tick"] += 1
-            return
-        if roll < 0.255 and self.players:
-            player = dice.choice(self.players)
-            if esper.entity_exists(player):
-                self.despawn(player, dice)
-                counts["player entities killed"] += 1
-            return
-        entity = dice.choice(things)
-        if roll < 0.33:
-            self._change_owner(entity, dice)
-        elif roll < 0.36:
-            self._strip(entity, dice)
-        elif roll < 0.42:
-            self._teleport(entity, dice)
-        elif roll < 0.46:
-            self._change_interest(entity, dice)
-        else:
-            self._change_component(entity, dice.choice(OPTIONAL), roll, dice)
-
-    def _change_component(self, entity: int, cls: type, roll: float, dice: Random) -> None:
-        counts = self.counts
-        present = esper.has_component(entity, cls)
-        if roll < 0.6:
-            if present:
-                self._remove(entity, cls)
-                counts["removes"] += 1
-            else:
-                self._add(entity, self.make(cls, entity, dice))
-                counts["inserts"] += 1
-        elif present and roll < 0.8:
-            self._remove(entity, cls)
-            self._add(entity, self.make(cls, entity, dice))
-            counts["insert+remove in one tick"] += 1
-        elif present:
-            self._add(entity, self.make(cls, entity, dice))
-            counts["replaced in one tick"] += 1
-        else:
-            self._add(entity, self.make(cls, entity, dice))
-            self._remove(entity, cls)
-            counts["insert+remove in one tick"] += 1
-
-    def _change_owner(self, entity: int, dice: Random) -> None:
-        self.counts["owner changes"] += 1
-        owner = esper.try_component(entity, Owner)
-        if owner is None:
-            self._add(entity, self.make(Owner, entity, dice))
-        elif dice.random() < 0.3:
-            self._remove(entity, Owner)
-        else:
-            self._unspoil(entity, Owner)
-            owner.player = dice.choice([None, *self.players])
-
-    def _strip(self, entity: int, dice: Random) -> None:
-        """Take everything off an entity, and perhaps dress it again at once."""
-        for component in esper.components_for_entity(entity):
-            self._remove(entity, type(component))
-        self.counts["stripped bare"] += 1
-        if dice.random() < 0.5:
-            self._twins(entity)
-            self._add(entity, Place(dice.uniform(0, 1000), dice.uniform(0, 1000)))
-
-    def _teleport(self, entity: int, dice: Random) -> None:
-        if self.players and dice.random() < 0.3:
-            entity = dice.choice(self.players)
-            self.counts["interest changes"] += 1
-        place = esper.try_component(entity, Place) if esper.entity_exists(entity) else None
-        if place is not None:
-            self._unspoil(entity, Place)
-            place.x, place.y = dice.uniform(0, 1000), dice.uniform(0, 1000)
-            self.counts["cell moves"] += 1
-
-    def _change_interest(self, entity: int, dice: Random) -> None:
-        if self.plan.policy != "predicate":
-            self._teleport(entity, dice)
-            return
-        self.counts["interest changes"] += 1
-        if self.players and dice.random() < 0.3:
-            self.mask[dice.choice(self.players)] = dice.choice([0, 1, 2, 3])
-        else:
-            self.group[entity] = dice.choice([0, 1, 2, 3])
-
-    def _write(self, dice: Random) -> None:
-        """Ordinary writes: a share of all entities changes in each tick."""
-        things, counts = self.things, self.counts
-        if not things:
-            return
-        components = esper.components_for_entity
-        for _ in range(max(1, int(len(things) * self.plan.busy))):
-            entity = things[int(dice.random() * len(things))]
-            twins = False
-            for component in components(entity):
-                roll = dice.random()
-                cls = type(component)
-                if cls is Left:
-                    twins = roll < 0.6
-                elif cls is Place:
-                    if (entity, cls) in self.spoiled:
-                        self._write_one(entity, cls, component, dice)
-                    elif roll < 0.7:
-                        component.x += dice.uniform(-20, 20)
-                        component.y += dice.uniform(-20, 20)
-                        counts["writes"] += 1
-                elif roll < 0.4 and cls not in (Right, Player):
-                    self._write_one(entity, cls, component, dice)
-            if twins:
-                self._twins(entity)
-        if self.players and dice.random() < 0.2:
-            player = dice.choice(self.players)
-            if esper.entity_exists(player):
-                self._twins(player)
-                secret = esper.try_component(player, Secret)
-                if secret is not None:
-                    self._write_one(player, Secret, secret, dice)
-
-    def _write_one(self, entity: int, cls: type, component: object, dice: Random) -> None:
-        counts = self.counts
-        key = (entity, cls)
-        if key in self.spoiled:
-            if dice.random() < 0.3:
-                self._heal(key, component, dice)
-            return
-        counts["writes"] += 1
-        if cls is Angle:
-            small = dice.random() < 0.5
-            component.degrees += dice.uniform(-0.1, 0.1) if small else dice.uniform(-9, 9)
-            counts["quantised writes"] += 1
-            counts["writes below a step"] += small
-        elif cls is Health:
-            component.hp = dice.randrange(100)
-        elif cls is Bag:
-            component.items.append(dice.randrange(1 << dice.randrange(1, 40)))
-            del component.items[:-6]
-            counts["writes in place"] += 1
-        elif cls is Blob:
-            if dice.random() < self.plan.blobs * 5:
-                size = dice.choice([5, 300, 1200, 3000])
-                component.data = dice.randbytes(4) * (size // 4)
-                counts["larger than a datagram"] += size > 1180
-        elif cls is Target:
-            component.entity = dice.choice([None, *self.players, *dice.sample(self.things, 1)])
-            counts["references written"] += 1
-        elif cls is Kind or cls is Deed:
-            component.number = dice.randrange(1000)
-            counts["once writes"] += 1
-        elif cls is Slow:
-            component.number = dice.randrange(5)
-            counts["rate writes"] += 1
-        elif cls is Log:
-            component.lines.append(dice.choice("abcdefgh") * 3)
-            del component.lines[:-4]
-            counts["rate writes"] += 1
-            counts["writes in place"] += 1
-        elif cls is Secret:
-            component.tag = self.mark("s", entity)
-            component.number += 1
-            counts["owner-only writes"] += 1
-        elif cls is Purse:
-            component.coins[dice.choice(["gold", "silver"])] = dice.randrange(9)
-            counts["owner-only writes"] += 1
-        elif cls is Ledger:
-            component.tag = self.mark("h", entity)
-        elif cls is Owner and dice.random() < 0.1:
-            component.player = dice.choice([None, *self.players])
-            counts["owner changes"] += 1
-
-    # Rule 5.
-
-    def _spoil(self, dice: Random) -> None:
-        entity = dice.choice(self.things)
-        for cls in SPOILABLE:
-            component = esper.try_component(entity, cls)
-            key = (entity, cls)
-            if component is None or key in self.spoiled:
-                continue
-            kind = cls.__ecsnet__
-            if self.reference(entity) is not None:
-                self.good[key] = encode(kind.to_wire(component, self.reference))
-            self.spoiled[key] = component
-            self.counts["bad values"] += 1
-            if cls is Health:
-                component.hp = dice.choice([0.5, "dead", 1 << 70, None])
-            elif cls is Bag:
-                component.items.append(dice.choice(["x", 1.5, None, [1]]))
-            elif cls is Angle:
-                component.degrees = dice.choice(["north", None, (1,)])
-            elif cls is Target:
-                component.entity = dice.choice(["nobody", 2.5, [1]])
-            elif cls is Place:
-                component.x = dice.choice(["here", None, [1]])
-            else:
-                component.player = dice.choice(["me", [1]])
-            return
-
-    def _heal(self, key: tuple[int, type], component: object, dice: Random) -> None:
-        self._unspoil(*key)
-        self.counts["bad values healed"] += 1
-        if key[1] is Health:
-            component.hp = 7
-        elif key[1] is Bag:
-            component.items = [dice.randrange(9)]
-        elif key[1] is Angle:
-            component.degrees = 45.0
-        elif key[1] is Target:
-            component.entity = None
-        elif key[1] is Place:
-            component.x = dice.uniform(0, 1000)
-        else:
-            component.player = None
-
-    # What players do.
-
-    def _commands(self, dt: float) -> None:
-        for player, steer in net.commands(Steer):
-            place = esper.try_component(player, Place)
-            if place is not None and not self.still and (player, Place) not in self.spoiled:
-                place.x = (place.x + steer.dx * 300 * dt) % 1000
-                place.y = (place.y + steer.dy * 300 * dt) % 1000
-        for _, poke in net.commands(Poke):
-            # Which player it was is in the number: the entity may be any that it owns.
-            self.pokes.setdefault(poke.number >> 32, []).append(poke.number & 0xFFFF_FFFF)
+    Session.lost = counted_lost  # type: ignore[method-assign]
+    Session.receive = counted_receive  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        Session.lost = lost  # type: ignore[method-assign]
+        Session.receive = receive  # type: ignore[method-assign]
 
 
 class Watcher:

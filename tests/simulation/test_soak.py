@@ -56,11 +56,12 @@ def test_a_database_that_is_cleared_again_and_again(policy: str) -> None:
 
 
 def test_a_seed_is_the_same_whatever_the_hash_seed() -> None:
+    path = os.pathsep.join(filter(None, sys.path))
     digests = set()
     for hash_seed in ("0", "1", "4711"):
         done = subprocess.run(
             [sys.executable, str(SOAK), "--seed", "11", "--ticks", "150"],
-            env={**os.environ, "PYTHONHASHSEED": hash_seed},
+            env={**os.environ, "PYTHONHASHSEED": hash_seed, "PYTHONPATH": path},
             capture_output=True,
             text=True,
             check=True,

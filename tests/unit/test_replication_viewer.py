@@ -140,8 +140,31 @@ def test_what_has_a_newer_value_on_its_way_is_not_owed(subject: Subject) -> None
     subject.capture()
     subject.lose(1, run(1, 2))
     assert subject.viewer.owed == {(1, TANK): 1}
-    subject.lose(2, run(2))  # this was the newer one
-    assert subject.viewer.owed == {(1, TANK): 1, (2, TANK): 2}
+    # The newer one is lost, too: the client has lacked it since the first was.
+    subject.lose(2, run(2))
+    assert subject.viewer.owed == {(1, TANK): 1, (2, TANK): 1}
+
+
+def test_what_waits_for_a_newer_value_is_not_solid_meanwhile(subject: Subject) -> None:
+    viewer = subject.viewer
+    esper.component_for_entity(2, Tank).hp = 3
+    subject.capture()
+    subject.session.first = Flight(2, (), 2)
+    subject.lose(1, run(2))
+    assert viewer.unsolid(2, True) == 2  # solid up to 0: the value of 1 never came
+    assert viewer.unsolid(9, True) == 9
+    subject.session.first = Flight(3, (), 3)  # acked: that of 2 did
+    assert viewer.unsolid(9, True) == 7
+
+
+def test_a_newer_value_that_is_owed_itself_is_owed_since_the_older_was_lost(
+    subject: Subject,
+) -> None:
+    esper.component_for_entity(2, Tank).hp = 3
+    subject.capture()
+    subject.viewer.owe([2], [TANK], 2)
+    subject.lose(1, run(2))
+    assert subject.viewer.owed == {(2, TANK): 1}
 
 
 def test_what_is_gone_or_not_known_any_more_is_not_owed(subject: Subject) -> None:
@@ -156,7 +179,7 @@ def test_what_was_owed_first_stays_first_and_keeps_its_tick(subject: Subject) ->
     viewer = subject.viewer
     viewer.owe([3], [TANK], 4)
     viewer.owe([1, 3], [TANK], 9)
-    subject.lose(9, run(3), since=8)
+    subject.lose(9, run(1, 3), since=9)
     assert list(viewer.owed.items()) == [((3, TANK), 4), ((1, TANK), 9)]
     assert viewer.take_owed(subject.population, 10_000) == [(3, bits(TANK)), (1, bits(TANK))]
     assert not viewer.owed
