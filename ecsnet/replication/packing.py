@@ -43,18 +43,13 @@ class Run:
 
 
 class Flight:
-    """The record of a packet in flight: of which tick it is, and the runs that it carries.
+    """The record of a packet in flight: of which tick it is, and the runs that it carries."""
 
-    ``since`` is the tick from which on the client lacks some of it: an earlier one where owed
-    values are sent again.
-    """
+    __slots__ = ("runs", "tick")
 
-    __slots__ = ("runs", "since", "tick")
-
-    def __init__(self, tick: int, runs: Sequence[Run], since: int) -> None:
+    def __init__(self, tick: int, runs: Sequence[Run]) -> None:
         self.tick = tick
         self.runs = runs
-        self.since = since
 
 
 class Sheet:
@@ -62,11 +57,11 @@ class Sheet:
 
     __slots__ = ("flight", "raw", "size")
 
-    def __init__(self, tick: int, runs: Sequence[Run], since: int) -> None:
+    def __init__(self, tick: int, runs: Sequence[Run]) -> None:
         body = b"".join([array_header(len(runs)), *[run.data for run in runs]])
         self.raw = msgspec.Raw(body)
         self.size = len(body)
-        self.flight = Flight(tick, runs, since)
+        self.flight = Flight(tick, runs)
 
 
 def array_header(count: int) -> bytes:
@@ -106,24 +101,22 @@ def make_owned_runs(
         yield Run(full.nets, public, data, owner, full)
 
 
-def sheets(tick: int, runs: Sequence[Run], since: int | None = None) -> list[Sheet]:
-    """Fill datagrams with runs, in order; ``since`` as for `Flight`, the tick when left out."""
-    if since is None:
-        since = tick
+def sheets(tick: int, runs: Sequence[Run]) -> list[Sheet]:
+    """Fill datagrams with runs, in order."""
     if not runs:
         return []
     if sum([len(run.data) for run in runs]) <= SHEET_BYTES:
-        return [Sheet(tick, runs, since)]
+        return [Sheet(tick, runs)]
     result: list[Sheet] = []
     batch: list[Run] = []
     size = 3
     for run in runs:
         length = len(run.data)
         if batch and size + length > SHEET_BYTES + 3:
-            result.append(Sheet(tick, batch, since))
+            result.append(Sheet(tick, batch))
             batch, size = [], 3
         batch.append(run)
         size += length
     if batch:
-        result.append(Sheet(tick, batch, since))
+        result.append(Sheet(tick, batch))
     return result

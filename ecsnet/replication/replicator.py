@@ -494,9 +494,7 @@ class Replicator:
             ready = self._own_sheets(viewer, hood, runs)
         backlog = session.backlog
         streaming = bool(backlog) and session.streaming
-        since = ready[0].flight.since if ready else self.tick
-        lacks = viewer.owed or viewer.resent or viewer.gaps
-        resends = since < self.tick or lacks or viewer.resyncing
+        resends = viewer.owed or viewer.gaps or viewer.resyncing
         fits = not backlog or (bool(ready) and session.room() >= ready[0].size + _HEAD_BYTES)
         if len(ready) == 1 and fits and not (streaming or resends) and viewer.allowance > 0:
             # As it is for most viewers in most ticks.
@@ -512,22 +510,18 @@ class Replicator:
         if streaming:
             self._stream(viewer, now)
         whole = len(ready) == 1
-        if since < self.tick and not whole:
-            viewer.resent.append((self.tick, since))
         sent = False
         for sheet in ready:
             if viewer.allowance <= 0:
                 for run in sheet.flight.runs:
                     nets = [net for net in run.nets if net in viewer.known]
-                    viewer.owe(nets, run.cids, since)
+                    viewer.owe(nets, run.cids, self.tick)
                 continue
             if not sent and backlog and session.room() < sheet.size + _HEAD_BYTES:
                 self._emit(viewer, session.send(None, now))  # with what rides, by itself
                 sent = True
             payload = self._update(viewer, whole, sheet.raw)
             self._emit(viewer, session.send(payload, now, sheet.flight, ride=not sent))
-            if since < self.tick and whole:
-                viewer.resent.append((self.tick, since))
             sent = True
         if not sent and viewer.allowance > 0 and session.due(now):
             payload = self._update(viewer, not viewer.owed, _NOTHING)
@@ -562,16 +556,14 @@ class Replicator:
         """What one viewer gets that does not share: owed values first, then the fresh ones."""
         settled = viewer.known is hood.visible
         own = []
-        since = self.tick
         if viewer.owed:
-            since = min(since, *viewer.owed.values())
             own = self._owed_runs(viewer)
         for run in runs:
             form = mine(run, viewer.player)
             if form is not None and (settled or not viewer.known.isdisjoint(form.nets)):
                 own.append(form)
         own += self._extra_runs(viewer)
-        return sheets(self.tick, own, since)
+        return sheets(self.tick, own)
 
     def _extra_runs(self, viewer: Viewer) -> list[Run]:
         """New values of what a viewer owns outside its neighbourhood."""
@@ -593,7 +585,7 @@ class Replicator:
 
     def _owed_runs(self, viewer: Viewer) -> list[Run]:
         groups: dict[int, list[int]] = {}
-        for net, bits in viewer.take_owed(self.population, int(viewer.allowance)):
+        for net, bits in viewer.take_owed(self.population, int(viewer.allowance), self.tick):
             groups.setdefault(bits, []).append(net)
         result = []
         for bits, nets in groups.items():
@@ -601,6 +593,10 @@ class Replicator:
             for run in make_runs(sorted(nets), cids, self.population.wires):
                 if run.size > SHEET_BYTES:
                     message = self._message((), {}, [msgspec.Raw(run.data)])
+                    delivered = viewer.session.delivered
+                    viewer.big = {
+                        n: number for n, number in viewer.big.items() if number > delivered
+                    }
                     viewer.big[run.nets[0]] = viewer.session.queue(message)
                 else:
                     result.append(run)

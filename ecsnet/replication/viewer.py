@@ -94,7 +94,6 @@ class Viewer:
         "place",
         "player",
         "report",
-        "resent",
         "resettle",
         "resyncing",
         "session",
@@ -132,12 +131,9 @@ class Viewer:
         """What it owns outside its neighbourhood."""
         self.owed: dict[tuple[int, int], int] = {}
         """(network id, component id) to the tick since which the client lacks it, oldest first."""
-        self.resent: deque[tuple[int, int]] = deque()
-        """Ticks in which owed values were sent again, each with the tick since which the client
-        lacked the oldest of them."""
         self.gaps: dict[tuple[int, int], tuple[int, int]] = {}
-        """Keys whose value was lost when a newer one was on its way: the tick whose packet carries
-        that, and the tick since which the client lacks the key until it arrives."""
+        """Keys of which an older value was lost: the tick whose packet carries the one that makes
+        up for it, and the tick since which the client lacks the key until that arrives."""
         self.pieces: deque[tuple[int, int]] = deque()
         """Messages of entering entities on their way: number, bytes."""
         self.big: dict[int, int] = {}
@@ -148,10 +144,10 @@ class Viewer:
         """Whether what it owns must be looked through again."""
 
     def owe(self, nets: Iterable[int], cids: Iterable[int], tick: int) -> None:
-        """Values that were not sent."""
+        """Values of a tick that were not sent."""
         for net in nets:
             for cid in cids:
-                self._owe((net, cid), self._lacking((net, cid), tick, tick))
+                self._owe((net, cid), tick)
 
     def lose(self, flight: Flight, population: Population) -> None:
         """A packet was lost: what it carried is owed, unless a newer value is on its way."""
@@ -163,24 +159,24 @@ class Viewer:
                     if newest is None or net not in self.known:
                         continue
                     key = net, cid
-                    gap = self.gaps.get(key)
-                    since = self._lacking(key, flight.tick, flight.since)
                     if newest <= flight.tick or key in self.owed:
-                        self._owe(key, since)
-                    elif gap is not None and gap[0] > flight.tick:
-                        self.gaps[key] = gap[0], since
+                        self._owe(key, flight.tick)
                     else:
-                        self.gaps[key] = newest, since
+                        since = self.lacking(key, flight.tick)
+                        sent = self.gaps.get(key, (0, 0))[0]
+                        self.gaps[key] = (sent if sent > flight.tick else newest), since
 
-    def _owe(self, key: tuple[int, int], since: int) -> None:
-        self.gaps.pop(key, None)
+    def lacking(self, key: tuple[int, int], tick: int) -> int:
+        """Since when the client lacks a key of which the value of a tick does not arrive."""
+        sent, since = self.gaps.get(key, (-1, tick))
+        # A gap that an earlier packet fills has been filled: losses are found out in order.
+        return min(tick, since) if sent >= tick else tick
+
+    def _owe(self, key: tuple[int, int], tick: int) -> None:
+        since = self.lacking(key, tick)
         self.owed[key] = min(since, self.owed.get(key, since))
-
-    def _lacking(self, key: tuple[int, int], tick: int, since: int) -> int:
-        """Since when the client lacks a key of which a packet of some tick does not arrive."""
-        sent, lacking = self.gaps.get(key, (-1, since))
-        # A gap that an earlier packet fills is filled: losses are found out in order.
-        return min(since, lacking) if sent >= tick else since
+        if key in self.gaps and self.gaps[key][0] >= tick:
+            del self.gaps[key]
 
     def resync(self, answer: bytes) -> None:
         """The client lost values that it had acknowledged: soon it is owed everything.
@@ -223,28 +219,26 @@ class Viewer:
             lag = tick - oldest.tick + 1
         if self.owed:
             lag = max(lag, tick - min(self.owed.values()) + 1)
-        resent, gaps = self.resent, self.gaps
-        if not (resent or gaps):
-            return lag
-        open_from = tick if oldest is None else oldest.tick
-        while resent and resent[0][0] < open_from:
-            resent.popleft()
-        for _, since in resent:
-            lag = max(lag, tick - since + 1)
-        for key in [key for key, (sent, _) in gaps.items() if sent < open_from]:
-            del gaps[key]
-        for _, since in gaps.values():
-            lag = max(lag, tick - since + 1)
+        if self.gaps:
+            open_from = tick if oldest is None else oldest.tick
+            for key, (sent, since) in list(self.gaps.items()):
+                if sent < open_from:  # it has arrived
+                    del self.gaps[key]
+                elif not (whole and sent == tick):  # in the packet that says so
+                    lag = max(lag, tick - since + 1)
         return lag
 
-    def take_owed(self, population: Population, room: int) -> list[tuple[int, int]]:
-        """Take the oldest owed values for about ``room`` bytes out of the set.
+    def take_owed(self, population: Population, room: int, tick: int) -> list[tuple[int, int]]:
+        """Take the oldest owed values for about ``room`` bytes out of the set, to be sent in
+        packets of ``tick``.
 
         Returns entities with their component bits, oldest first. Keys that the client may not
         see any more are dropped.
         """
         taken: dict[int, int] = {}
         waiting = self.session.delivered
+        oldest = cast("Flight | None", self.session.oldest())
+        open_from = tick if oldest is None else oldest.tick
         cost = 0
         for net, cid in list(self.owed):
             if net in taken or self.big.get(net, 0) > waiting:
@@ -254,8 +248,11 @@ class Viewer:
             sees = self.sees(net, population)
             bits = 0
             for other in population.cids(sees):
-                if self.owed.pop((net, other), None) is not None:
+                since = self.owed.pop((net, other), None)
+                if since is not None:
                     bits |= 1 << other
+                    sent, lacked = self.gaps.get((net, other), (-1, since))
+                    self.gaps[net, other] = tick, min(since, lacked) if sent >= open_from else since
             if not sees >> cid & 1:
                 self.owed.pop((net, cid), None)
             if bits:

@@ -435,7 +435,11 @@ class Chaos:
         for watcher in self.watchers:
             self._check_messages(watcher, visible)
         by_seat = {watcher.seat: watcher for watcher in self.watchers}
+        before: Seat | None = None
         for seat, data in self.sent_now:
+            if self.plan.lossless and seat is before:
+                self.counts["several datagrams a tick"] += 1
+            before = seat
             watcher = by_seat.get(seat)
             if watcher is None:
                 continue

@@ -15,7 +15,7 @@ import pytest
 from chaos import Plan, Report, run
 
 from ecsnet.replication import replicator
-from ecsnet.replication.packing import Flight, Run
+from ecsnet.replication.packing import Run
 from ecsnet.replication.population import Delta, Entity, Population, Touched
 from ecsnet.replication.replicator import Replicator
 from ecsnet.replication.scan import BytesScan, LossyScan, OnceScan, Scan
@@ -250,12 +250,7 @@ def solid_forgets_what_is_in_flight(patch: pytest.MonkeyPatch) -> None:
 
 @fault(11, LOSSY, "solid up to")
 def solid_forgets_since_when_a_value_is_owed(patch: pytest.MonkeyPatch) -> None:
-    init = Flight.__init__
-
-    def forgetful(self: Flight, tick: int, runs: Sequence[Run], since: int) -> None:
-        init(self, tick, runs, tick)
-
-    patch.setattr(Flight, "__init__", forgetful)
+    patch.setattr(Viewer, "lacking", lambda self, key, tick: tick)
 
 
 @fault(12, LOSSY, "may not see")

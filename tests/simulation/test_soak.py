@@ -40,10 +40,10 @@ def test_half_of_all_datagrams_lost() -> None:
     )
     report = run(plan)
     assert report.failure is None, report.failure
-    assert report.counts["dropped"] > 1_000
-    assert report.counts["corrupted"] > 50
-    assert report.counts["reordered"] > 1_000
-    assert report.counts["packets lost"] > 300
+    assert report.counts["dropped"] > 500
+    assert report.counts["corrupted"] > 25
+    assert report.counts["reordered"] > 500
+    assert report.counts["packets lost"] > 200
 
 
 @pytest.mark.parametrize("policy", ["everyone", "grid", "predicate"])

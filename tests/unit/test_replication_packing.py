@@ -110,10 +110,10 @@ def test_no_runs_are_no_sheets() -> None:
 @given(st.lists(st.integers(1, SHEET_BYTES), max_size=60))
 def test_sheets_hold_all_runs_in_order_and_stay_below_their_bound(sizes: list[int]) -> None:
     runs = [Run([net], [0], b"\xc0" * size) for net, size in enumerate(sizes, 1)]
-    filled = sheets(9, runs, 4)
+    filled = sheets(9, runs)
     assert [run for sheet in filled for run in sheet.flight.runs] == runs
     for sheet in filled:
-        assert (sheet.flight.tick, sheet.flight.since) == (9, 4)
+        assert sheet.flight.tick == 9
         assert sheet.size == len(bytes(memoryview(sheet.raw))) <= SHEET_BYTES + 3
     # Nothing is left for a second sheet that would have fitted into the first.
     for one, other in itertools.pairwise(filled):
@@ -124,4 +124,3 @@ def test_a_sheets_raw_form_is_an_array_of_its_runs() -> None:
     runs = list(make_runs([1, 2], [0], wires)) * 20
     (sheet,) = sheets(3, runs)
     assert len(msgspec.msgpack.decode(sheet.raw)) == 20
-    assert sheet.flight.since == 3

@@ -1,0 +1,295 @@
+"""Hosting and playing in one process. The socket here is a list; the real ones are tested in
+tests/socket.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from types import SimpleNamespace
+
+import esper
+import pytest
+
+from ecsnet.client import ClientWorld
+from ecsnet.errors import AddressInUseError, UsageError
+from ecsnet.events import Connected, Despawned, Disconnected, Spawned
+from ecsnet.play import HostedWire, join_instead, parse_address, play
+from ecsnet.schema import Registry, command, replicated, use_registry
+from ecsnet.server import ServerWorld
+from ecsnet.session.connection import Reason
+from ecsnet.simulation import commands
+from ecsnet.testing import ManualClock
+from ecsnet.transport.address import Address
+from ecsnet.transport.link import Link
+
+with use_registry(Registry()) as registry:
+
+    @replicated
+    class Square:
+        x: float = 0.0
+
+    @command
+    class Push:
+        by: float = 0.0
+
+
+# The package's own `play` is the function.
+MODULE = sys.modules[play.__module__]
+
+
+class Socket:
+    """What a server's socket is asked for."""
+
+    taken = False
+    made: list[Socket] = []
+
+    def __init__(self, host: str, port: int) -> None:
+        if Socket.taken:
+            raise AddressInUseError(f"port {port} is in use")
+        self.address = (host, port)
+        self.incoming: list[tuple[bytes, Address]] = []
+        self.sent: list[tuple[bytes, Address]] = []
+        self.closed = False
+        Socket.made.append(self)
+
+    def receive(self, budget: int) -> Iterator[tuple[bytes, Address]]:
+        incoming, self.incoming = self.incoming, []
+        yield from incoming
+
+    def sendto(self, data: bytes, address: Address) -> None:
+        self.sent.append((data, address))
+
+    def close(self) -> None:
+        self.closed = True
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[ManualClock]:
+    made = ManualClock()
+    monkeypatch.setattr(MODULE, "UdpServerSocket", Socket)
+    monkeypatch.setattr(MODULE, "time", SimpleNamespace(perf_counter=made))
+    Socket.made, Socket.taken = [], False
+    yield made
+    for world in esper.list_worlds():
+        if world != "default":
+            esper.delete_world(world)
+    esper.clear_database()
+
+
+@pytest.fixture
+def game() -> ServerWorld:
+    with use_registry(registry):
+        server = ServerWorld(tick_rate=60, seed=1)
+
+    @server.on_join
+    def join(player: int) -> None:
+        esper.add_component(player, Square())
+
+    @server.system
+    def push(dt: float) -> None:
+        for player, by in commands(Push):
+            esper.component_for_entity(player, Square).x += by.by
+
+    return server
+
+
+def start(server: ServerWorld, **options: object) -> ClientWorld:
+    with use_registry(registry):
+        return play(server, **options)  # type: ignore[arg-type]
+
+
+def frames(client: ClientWorld, clock: ManualClock, count: int = 30) -> list[object]:
+    events: list[object] = []
+    for _ in range(count):
+        clock.advance(1 / 60)
+        events += client.poll()
+    return events
+
+
+def test_the_first_one_hosts_and_plays_through_bytes_in_memory(
+    clock: ManualClock, game: ServerWorld
+) -> None:
+    with start(game, port=7000, name="Ann") as client:
+        (socket,) = Socket.made
+        assert socket.address == ("0.0.0.0", 7000)
+        events = frames(client, clock)
+        assert events == [Connected(client.player or 0), Spawned(client.player or 0)]
+        client.send(Push(2.5))
+        frames(client, clock)
+        assert esper.get_components(Square) == [(client.player, [Square(2.5)])]
+        wire = client._wire
+        assert isinstance(wire, HostedWire)
+        # The host's world is another one, and shares no objects.
+        (stage,) = wire.host.stages
+        ((_, square),) = stage.simulation.world.structure(Square)
+        assert square == Square(2.5)
+        assert square is not esper.get_component(Square)[0][1]
+        assert socket.sent == []
+    assert socket.closed
+    assert wire.host.closed
+    assert esper.get_component(Square) == []
+
+
+def test_others_reach_the_host_through_its_socket(clock: ManualClock, game: ServerWorld) -> None:
+    host = start(game)
+    (socket,) = Socket.made
+
+    class Remote:
+        incoming: list[bytes] = []
+
+        def send(self, data: bytes) -> None:
+            socket.incoming.append((data, ("10.0.0.9", 5000)))
+
+        def receive(self, budget: int = 1000) -> Iterator[bytes]:
+            sent, socket.sent = socket.sent, []
+            yield from (data for data, address in sent if address == ("10.0.0.9", 5000))
+
+        def pin(self) -> None: ...
+
+        def close(self) -> None: ...
+
+    guest = ClientWorld.over(Remote(), name="Bob", world="bob", registry=registry, clock=clock)
+    events: list[object] = []
+    for _ in range(60):
+        frames(host, clock, 1)
+        events += guest.poll()
+    assert Connected(guest.player or 0) in events
+    assert len(esper.get_component(Square)) == 2
+    host.close()
+    events = list(guest.poll())
+    assert any(isinstance(event, Despawned) for event in events) or events
+    assert events[-1] == Disconnected("shutdown")
+    guest.close()
+
+
+def test_with_the_port_taken_it_joins_the_game_there(
+    clock: ManualClock, game: ServerWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    joined: list[tuple[object, ...]] = []
+
+    def connect(host: str, port: int, **options: object) -> str:
+        joined.append((host, port, options))
+        return "client"
+
+    monkeypatch.setattr(ClientWorld, "connect", connect)
+    Socket.taken = True
+    link = Link()
+    assert start(game, port=7001, name="Bob", link=link, debug=True) == "client"
+    options = {"name": "Bob", "link": link, "debug": True}
+    assert joined == [("0.0.0.0", 7001, options)]
+    # Somebody else's game, whether a port is free or not.
+    assert start(game, join="10.1.2.3:99", name="Bob", link=link, debug=True) == "client"
+    assert start(game, join="10.1.2.3", port=7002) == "client"
+    assert joined[1] == ("10.1.2.3", 99, options)
+    assert joined[2][:2] == ("10.1.2.3", 7002)
+    assert Socket.made == []
+    # `ecsnet join` says so for a program that knows nothing of it.
+    join_instead("example.org:5")
+    try:
+        start(game)
+        start(game, join="10.1.2.3")
+    finally:
+        join_instead(None)
+    assert [entry[:2] for entry in joined[3:]] == [("example.org", 5)] * 2
+    with pytest.raises(UsageError, match="no address"):
+        join_instead("host:port")
+
+
+def test_offline_needs_no_socket(clock: ManualClock, game: ServerWorld) -> None:
+    Socket.taken = True
+    with start(game, offline=True) as client:
+        assert any(isinstance(event, Connected) for event in frames(client, clock))
+        # A datagram for somebody else goes nowhere.
+        wire = client._wire
+        assert isinstance(wire, HostedWire)
+        wire._answer(b"x", ("10.0.0.9", 5000))
+        wire.pin()
+    with pytest.raises(UsageError, match="either join a game or play alone"):
+        start(game, join="there", offline=True)
+
+
+def test_the_hosts_own_link_may_be_bad(clock: ManualClock, game: ServerWorld) -> None:
+    link = Link(lag=0.05, loss=0.2, seed=3)
+    with start(game, offline=True, link=link) as client:
+        assert any(isinstance(event, Connected) for event in frames(client, clock, 120))
+    assert link.stats.dropped > 5
+
+
+def test_what_a_system_raises_comes_out_of_poll(clock: ManualClock, game: ServerWorld) -> None:
+    client = start(game, offline=True)
+    frames(client, clock)
+
+    def broken(dt: float) -> None:
+        raise ZeroDivisionError("of all things")
+
+    wire = client._wire
+    assert isinstance(wire, HostedWire)
+    wire.host.stages[0].simulation.add_system(broken, 0, "broken")
+    with pytest.raises(ZeroDivisionError, match="of all things"):
+        frames(client, clock)
+    client.close()
+
+
+@pytest.mark.parametrize("offline", [True, False])
+def test_a_client_that_cannot_be_leaves_nothing_behind(
+    clock: ManualClock, game: ServerWorld, offline: bool
+) -> None:
+    worlds = set(esper.list_worlds())
+    with pytest.raises(UsageError, match="name="):
+        start(game, offline=offline, name="  ")
+    assert set(esper.list_worlds()) == worlds
+    assert all(socket.closed for socket in Socket.made)
+
+
+def test_a_host_that_cannot_be_leaves_no_socket(
+    clock: ManualClock, game: ServerWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def make_host(*arguments: object, **options: object) -> None:
+        raise UsageError("not today")
+
+    monkeypatch.setattr(game, "make_host", make_host)
+    with pytest.raises(UsageError, match="not today"):
+        start(game)
+    assert Socket.made[0].closed
+    with pytest.raises(UsageError, match="not today"):
+        start(game, offline=True)
+
+
+def test_closing_tells_the_host_that_its_player_left(
+    clock: ManualClock, game: ServerWorld
+) -> None:
+    client = start(game, offline=True)
+    frames(client, clock)
+    wire = client._wire
+    assert isinstance(wire, HostedWire)
+    (guest,) = wire.host.guests.values()
+    client.close()
+    assert guest.connection.reason is Reason.LEFT
+    assert client.poll() == []
+    client.close()
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        ("192.168.1.5", ("192.168.1.5", 7777)),
+        ("192.168.1.5:80", ("192.168.1.5", 80)),
+        ("example.org", ("example.org", 7777)),
+        (" example.org:65535 ", ("example.org", 65535)),
+        ("::1", ("::1", 7777)),
+        ("fe80::1:2", ("fe80::1:2", 7777)),
+        ("[::1]", ("::1", 7777)),
+        ("[::1]:9", ("::1", 9)),
+    ],
+)
+def test_addresses_are_taken_apart(text: str, address: tuple[str, int]) -> None:
+    assert parse_address(text, 7777) == address
+
+
+@pytest.mark.parametrize(
+    "text", ["", ":80", "host:", "host:0", "host:65536", "host:-1", "host:x", "[::1]:", "[]:5"]
+)
+def test_what_is_no_address_is_refused(text: str) -> None:
+    with pytest.raises(UsageError, match="is no address: write HOST or HOST:PORT"):
+        parse_address(text, 7777)
