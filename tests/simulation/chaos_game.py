@@ -123,9 +123,9 @@ EVENTS = (
     "removed", "changed", "view damaged",
     # What replication did.
     "several datagrams a tick", "packets lost", "late acks", "owed", "over budget", "resyncs",
-    "waited for structure", "sent by stream", "solid checked", "atomic checked", "promptness checked",
-    "markers checked", "policy everyone", "policy grid", "policy predicate", "kept last good",
-    "values compared", "clients compared",
+    "waited for structure", "sent by stream", "solid checked", "atomic checked",
+    "promptness checked", "markers checked", "policy everyone", "policy grid", "policy predicate",
+    "kept last good", "values compared", "clients compared",
 )  # fmt: skip
 """Everything that must happen in a soak."""
 

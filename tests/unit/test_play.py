@@ -117,7 +117,7 @@ def test_the_first_one_hosts_and_plays_through_bytes_in_memory(
         assert events == [Connected(client.player or 0), Spawned(client.player or 0)]
         client.send(Push(2.5))
         frames(client, clock)
-        assert esper.get_components(Square) == [(client.player, [Square(2.5)])]
+        assert esper.get_component(Square) == [(client.player, Square(2.5))]
         wire = client._wire
         assert isinstance(wire, HostedWire)
         # The host's world is another one, and shares no objects.
@@ -256,9 +256,7 @@ def test_a_host_that_cannot_be_leaves_no_socket(
         start(game, offline=True)
 
 
-def test_closing_tells_the_host_that_its_player_left(
-    clock: ManualClock, game: ServerWorld
-) -> None:
+def test_closing_tells_the_host_that_its_player_left(clock: ManualClock, game: ServerWorld) -> None:
     client = start(game, offline=True)
     frames(client, clock)
     wire = client._wire

@@ -1,0 +1,791 @@
+"""Client worlds against a real host, on a virtual clock; datagrams by hand where it matters."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterator
+from typing import Annotated
+
+import esper
+import msgspec
+import pytest
+
+import ecsnet.client as module
+from ecsnet.client import ClientStats, ClientWorld
+from ecsnet.components import Owner, Player
+from ecsnet.errors import (
+    BadValueError,
+    DisconnectedError,
+    RefusedError,
+    UsageError,
+)
+from ecsnet.events import (
+    Changed,
+    Connected,
+    Despawned,
+    Disconnected,
+    Event,
+    Inserted,
+    Refused,
+    Removed,
+    Spawned,
+)
+from ecsnet.greeting import SchemaOffer, Welcome
+from ecsnet.replication.wire import encode_structure
+from ecsnet.schema import (
+    Between,
+    EntityRef,
+    Registry,
+    command,
+    encode,
+    replicated,
+    use_registry,
+)
+from ecsnet.server import ServerWorld
+from ecsnet.session.connection import Connection, Listener, Reason
+from ecsnet.session.session import Session
+from ecsnet.simulation import commands
+from ecsnet.testing import Harness, ManualClock
+from ecsnet.transport.link import Link
+
+with use_registry(Registry()) as registry:
+
+    @replicated
+    class Place:
+        x: float = 0.0
+
+    @replicated
+    class Tank:
+        hp: int = 10
+
+    @command(hold=True)
+    class Steer:
+        dx: Annotated[int, Between(-1, 1)] = 0
+
+    @command
+    class Fire:
+        at: EntityRef = None
+        power: float = 1.0
+
+    class NotACommand:
+        pass
+
+
+with use_registry(Registry()) as other_registry:
+
+    @replicated
+    class Ship:
+        hull: int = 3
+
+
+class World:
+    """What the server saw, and the server."""
+
+    def __init__(self, **options: object) -> None:
+        with use_registry(registry):
+            self.server = ServerWorld(seed=1, **options)  # type: ignore[arg-type]
+        self.fired: list[tuple[int, Fire]] = []
+        self.steered: list[tuple[int, int]] = []
+        self.server.on_join(self.join)
+        self.server.system(self.run)
+
+    def join(self, player: int) -> None:
+        esper.add_component(player, Place())
+
+    def run(self, dt: float) -> None:
+        self.fired += commands(Fire)
+        self.steered += [(entity, steer.dx) for entity, steer in commands(Steer)]
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+@pytest.fixture
+def game(world: World) -> Iterator[Harness]:
+    with Harness(world.server) as made:
+        yield made
+
+
+def own(game: Harness, client: ClientWorld) -> int:
+    """A client's player in the server's world."""
+    guest = game.guest(client)
+    assert guest is not None
+    return game.simulation.player_entity[guest.player_id]
+
+
+# Coming in.
+
+
+def test_it_is_connected_once_its_own_player_is_there(game: Harness) -> None:
+    client = game.connect("Ann", wait=None)
+    assert (client.connected, client.player, client.closed) == (False, None, False)
+    assert client.mine() == []
+    assert repr(client) == "<ClientWorld 'Ann' connecting>"
+    game.until(lambda: client.connected)
+    player = client.player
+    assert player is not None
+    assert game.events(client)[0] == Connected(player)
+    assert set(game.events(client)[1:]) == {Spawned(player)}
+    with client.view:
+        assert esper.component_for_entity(player, Player).name == "Ann"
+        assert esper.component_for_entity(player, Place) == Place()
+    assert repr(client) == "<ClientWorld 'Ann' connected>"
+    client.close()
+    assert repr(client) == "<ClientWorld 'Ann' closed>"
+
+
+def test_connected_comes_before_what_is_seen_already(game: Harness) -> None:
+    with game.world:
+        esper.create_entity(Tank())
+    first = game.connect("Ann")
+    second = game.connect("Bob")
+    for client in (first, second):
+        kinds = [type(event) for event in game.events(client)]
+        assert kinds.index(Connected) == 0
+        assert kinds.count(Connected) == 1
+    assert len(game.events(second)) == 4
+
+
+def test_a_player_without_an_entity_is_connected_all_the_same() -> None:
+    world = World()
+    world.server.on_join(lambda player: esper.delete_entity(player, immediate=True))
+    with Harness(world.server) as game:
+        client = game.connect("Ann")
+        assert game.events(client) == [Connected(0)]
+        assert client.player is None
+        assert client.mine() == []
+        assert client.connected
+
+
+def test_another_game_is_refused_with_what_differs(
+    game: Harness, caplog: pytest.LogCaptureFixture
+) -> None:
+    game._registry = other_registry
+    client = game.connect("Ann", wait=None)
+    game.until(lambda: client.closed)
+    (event,) = game.events(client)
+    assert isinstance(event, Refused)
+    assert event.reason == "schema"
+    assert event.message.startswith("this game differs from the server's: server has")
+    assert event.message in caplog.text
+    assert client.poll() == []
+
+
+def test_a_full_server_says_so() -> None:
+    with Harness(World(max_clients=1).server) as game:
+        game.connect("Ann")
+        client = game.connect("Bob", wait=None)
+        game.until(lambda: client.closed)
+        (event,) = game.events(client)
+        assert isinstance(event, Refused)
+        assert (event.reason, "full" in event.message) == ("full", True)
+
+
+def test_when_nobody_answers_it_gives_up() -> None:
+    clock = ManualClock()
+    wire = Wire()
+    client = ClientWorld.over(wire, world="alone", registry=registry, clock=clock)
+    events: list[Event] = []
+    for _ in range(600):
+        clock.advance(1 / 60)
+        events += client.poll()
+    (event,) = events
+    assert isinstance(event, Refused)
+    assert event.reason == "unreachable"
+    assert "nobody answers there" in event.message
+    assert len(wire.sent) > 20
+    assert wire.closed
+    client.view.close()
+
+
+def test_the_server_may_say_no_before_the_player_is_in(game: Harness) -> None:
+    client = game.connect("Ann", wait=None)
+    game.until(lambda: game.guest(client) is not None)
+    guest = game.guest(client)
+    assert guest is not None
+    game.host.disconnect(guest, Reason.NAME, game.clock.now)
+    game.until(lambda: client.closed)
+    (event,) = game.events(client)
+    assert event == Refused("name", "the server does not take this name: choose another")
+
+
+# What is seen.
+
+
+def test_events_say_what_happened(game: Harness) -> None:
+    client = game.connect("Ann")
+    client.watch(Tank)
+    game.events(client).clear()
+
+    def news() -> list[Event]:
+        game.events(client).clear()
+        game.step(2)
+        return game.events(client)
+
+    with game.world:
+        tank = esper.create_entity(Tank(5))
+    (event,) = news()
+    assert isinstance(event, Spawned)
+    entity = event.entity
+    with game.world:
+        esper.component_for_entity(tank, Tank).hp = 6
+    assert news() == [Changed(entity, Tank(6))]
+    with game.world:
+        esper.add_component(tank, Place(2))
+    assert news() == [Inserted(entity, Place(2))]
+    with game.world:
+        esper.component_for_entity(tank, Place).x = 3
+    assert news() == []  # nobody watches it
+    with game.world:
+        esper.remove_component(tank, Place)
+    assert news() == [Removed(entity, Place(3))]
+    game.world.delete(tank)
+    assert news() == [Despawned(entity, "despawned", {Tank: Tank(6)})]
+
+
+def test_mine_is_what_the_player_owns(game: Harness) -> None:
+    client, other = game.connect("Ann"), game.connect("Bob")
+    player = client.player
+    with game.world:
+        for hp in (7, 8):
+            esper.create_entity(Tank(hp), Owner(own(game, client)))
+        esper.create_entity(Tank(9), Owner(own(game, other)))
+        esper.create_entity(Tank(10))
+    game.step(2)
+    mine = client.mine()
+    assert mine[0] == player
+    assert len(mine) == 3
+    assert client.mine(Tank) == [(mine[1], Tank(7)), (mine[2], Tank(8))]
+    assert client.mine(Place) == [(player, Place())]
+    assert [entity for entity, _ in client.mine(Tank, Owner)] == mine[1:]
+    assert client.mine(Tank, Place) == []
+
+
+def test_attachments_are_made_and_removed(game: Harness) -> None:
+    client = game.connect("Ann")
+    made: list[tuple[int, object]] = []
+    gone: list[object] = []
+
+    class Sprite:
+        pass
+
+    def make(entity: int, place: Place) -> Sprite:
+        made.append((entity, place))
+        return Sprite()
+
+    client.attach(Place, make, remove=gone.append)
+    assert made == [(client.player, Place())]
+    with client.view:
+        sprite = esper.component_for_entity(client.player or 0, Sprite)
+    client.close()
+    assert gone == [sprite]
+
+
+def test_only_replicated_types_are_watched_and_attached_to(game: Harness) -> None:
+    client = game.connect("Ann")
+    with pytest.raises(UsageError, match=r"watch\(\) got NotACommand, which is not replicated"):
+        client.watch(NotACommand)
+    with pytest.raises(UsageError, match=r"attach\(\) got Fire, which is a command"):
+        client.attach(Fire, lambda entity, fire: None)
+
+
+# Commands.
+
+
+def test_commands_reach_their_entity(world: World, game: Harness) -> None:
+    client, other = game.connect("Ann"), game.connect("Bob")
+    player = own(game, client)
+    with game.world:
+        tank = esper.create_entity(Tank(), Owner(player))
+        theirs = esper.create_entity(Tank(), Owner(own(game, other)))
+    game.step(2)
+    shown = {value.hp: entity for entity, value in client.mine(Tank)}[10]
+    net = game.stage.replicator.network_id(theirs)
+    client.send(Fire(at=shown, power=2.0))
+    client.send(Fire(), shown)
+    client.send(Fire(power=3.0), client.player)
+    client.send(Fire(), 9999)  # nothing that is in sight: not sent at all
+    client.send(Fire(power=4.0), client._view.local[net or 0])  # not ours: counted
+    game.run(0.5)
+    assert world.fired == [(player, Fire(tank, 2.0)), (tank, Fire()), (player, Fire(None, 3.0))]
+    game.run(1.0)
+    stats = client.stats
+    assert (stats.commands_sent, stats.commands_applied, stats.commands_rejected) == (4, 4, 1)
+    assert (stats.commands_expired, stats.commands_superseded) == (0, 0)
+
+
+def test_a_held_command_goes_on_until_it_is_released(world: World, game: Harness) -> None:
+    client = game.connect("Ann")
+    player = own(game, client)
+    client.send(Steer(1))
+    game.run(0.5)
+    assert len(world.steered) > 15
+    client.send(Steer(-1))
+    game.run(0.5)
+    assert world.steered[-1] == (player, -1)
+    client.release(Steer)
+    client.release(Steer)
+    client.release(Steer, 9999)
+    game.run(0.2)
+    world.steered.clear()
+    game.run(0.5)
+    assert world.steered == []
+
+
+def test_misuse_of_send_says_what_is_wrong(game: Harness) -> None:
+    client = game.connect("Ann")
+    cases: list[tuple[Callable[[], object], str]] = [
+        (lambda: client.send(NotACommand()), r"send\(\) got NotACommand, which is not a command"),
+        (lambda: client.send(Place()), r"send\(\) got Place, which is replicated, not a command"),
+        (lambda: client.send(Steer), r"send\(\) got a class: pass an instance"),
+        (lambda: client.send(Fire(power=float("nan"))), r"send\(\) got Fire.power: nan"),
+        (lambda: client.send(Steer(5)), r"send\(\) got Steer.dx: 5"),
+        (lambda: client.release(Fire), r"release\(\) got Fire, which is an action, not held"),
+        (lambda: client.release(Place), r"release\(\) got Place, which is replicated"),
+    ]
+    for call, says in cases:
+        with pytest.raises(UsageError, match=says):
+            call()
+    with pytest.raises(BadValueError):
+        client.send(Steer("left"))  # type: ignore[arg-type]
+    for _ in range(8):
+        client.send(Fire())
+    with pytest.raises(UsageError, match="more than 8 commands in one tick"):
+        client.send(Fire())
+
+
+def test_a_command_declared_after_connect_is_refused(game: Harness) -> None:
+    client = game.connect("Ann")
+    with use_registry(Registry()):
+
+        @command
+        class Late:
+            n: int = 0
+
+    with pytest.raises(UsageError, match=r"Late, which was declared after connect\(\)"):
+        client.send(Late())
+
+
+def test_before_and_after_a_game_send_does_nothing(world: World, game: Harness) -> None:
+    client = game.connect("Ann", wait=None)
+    client.send(Fire())
+    client.send(Steer(1))
+    game.until(lambda: client.connected)
+    game.run(0.5)
+    assert (world.fired, world.steered) == ([], [])
+    client.close()
+    client.send(Fire())
+    client.release(Steer)
+    assert client.stats.commands_sent == 0
+
+
+# The end.
+
+
+def test_the_servers_end_is_the_last_event(game: Harness) -> None:
+    client = game.connect("Ann")
+    game.events(client).clear()
+    game.host.close(Reason.SHUTDOWN, game.clock.now)
+    game.clock.advance(0.1)
+    assert client.poll() == [Disconnected("shutdown")]
+    assert client.closed
+    assert not client.connected
+    assert client.poll() == []
+
+
+def test_a_server_that_fell_silent_is_given_up(game: Harness) -> None:
+    client = game.connect("Ann")
+    events: list[Event] = []
+    for _ in range(11 * 60):
+        game.clock.advance(1 / 60)
+        events += client.poll()
+    assert events == [Disconnected("timeout")]
+
+
+def test_close_tells_the_server_and_empties_the_view(game: Harness) -> None:
+    client, other = game.connect("Ann"), game.connect("Bob")
+    with client.view:
+        esper.create_entity("mine")
+    with client as same:
+        assert same is client
+    assert client.closed
+    with client.view:
+        assert esper.get_component(Place) == []
+        assert len(esper.get_component(str)) == 1
+    client.close()
+    assert client.poll() == []
+    game.step(3)
+    assert game.guest(client) is None
+    assert any(isinstance(event, Despawned) for event in game.events(other))
+
+
+# Figures.
+
+
+def test_stats_fit_a_window_title(game: Harness) -> None:
+    link = Link(lag=0.05, loss=0.1, seed=1)
+    client = game.connect("Ann", link)
+    client.send(Steer(1))
+    game.run(4)
+    stats = client.stats
+    assert stats.rtt == pytest.approx(0.1, abs=0.04)
+    assert 0.01 < stats.loss < 0.4
+    assert stats.rate > 100
+    assert stats.bytes_sent > stats.datagrams_sent > 100
+    assert stats.bytes_received > stats.datagrams_received > 50
+    assert stats.solid <= stats.tick <= game.simulation.tick
+    assert stats.tick > game.simulation.tick - 20
+    assert stats.commands_applied > 100
+    assert stats.datagrams_rejected == 0
+    figures = ClientStats()
+    figures.rtt, figures.loss, figures.rate = 0.048, 0.021, 4321.0
+    assert str(figures) == "rtt 48 ms · loss 2 % · 4 kB/s"
+
+
+def test_its_own_link_delays_both_directions(game: Harness) -> None:
+    client = game.connect("Ann")
+    client.link = Link(lag=0.1, seed=1)
+    game.run(8)
+    assert client.stats.rtt > 0.15
+    client.send(Steer(1))
+    client.link = None
+    game.run(1)
+    assert client.connected
+
+
+# Datagrams by hand.
+
+
+class Wire:
+    """A wire of which a test holds the other end."""
+
+    def __init__(self) -> None:
+        self.sent: list[bytes] = []
+        self.incoming: list[bytes] = []
+        self.pinned = 0
+        self.closed = False
+
+    def send(self, data: bytes) -> None:
+        self.sent.append(data)
+
+    def receive(self, budget: int = 1000) -> Iterator[bytes]:
+        incoming, self.incoming = self.incoming[:budget], self.incoming[budget:]
+        yield from incoming
+
+    def pin(self) -> None:
+        self.pinned += 1
+
+    def close(self) -> None:
+        self.closed = True
+
+
+class Peer:
+    """A server that says what it is told to."""
+
+    _number = 0
+
+    def __init__(self) -> None:
+        Peer._number += 1
+        self.clock = ManualClock()
+        self.wire = Wire()
+        self.client = ClientWorld.over(
+            self.wire, world=f"peer-{Peer._number}", registry=registry, clock=self.clock
+        )
+        self.listener = Listener(bytes(32), lambda n: bytes(n), 4)
+        self.session = Session()
+        self.connection: Connection | None = None
+        self.heard: list[bytes] = []
+
+    def poll(self) -> list[Event]:
+        self.clock.advance(1 / 60)
+        events = self.client.poll()
+        sent, self.wire.sent = self.wire.sent, []
+        for data in sent:
+            inbound = self.listener.receive(data, "here", self.clock.now)
+            if inbound is None:
+                continue
+            self.connection = inbound.connection or self.connection
+            self.wire.incoming += inbound.replies
+            if inbound.packet is not None:
+                received = self.session.receive(inbound.packet, self.clock.now)
+                if received is not None:
+                    self.heard += [message for _, message in received.messages]
+        return events
+
+    def connect(self) -> Peer:
+        while not self.heard:
+            self.poll()
+        return self
+
+    def welcome(self, player: int = 1) -> Peer:
+        self.connect()
+        self.say(encode(Welcome(7, player, 1, 60.0, 60.0, 100)))
+        self.tell(encode_structure(7, 100, [], [], [], [self.run(1)]))
+        return self
+
+    @staticmethod
+    def run(net: int) -> msgspec.Raw:
+        cid = registry.schema().cid_of[Tank]
+        return msgspec.Raw(encode(([net], [(cid, [[net]])])))
+
+    def say(self, message: bytes) -> list[Event]:
+        self.session.queue(message)
+        return self.send(None)
+
+    tell = say
+
+    def send(self, payload: object) -> list[Event]:
+        assert self.connection is not None
+        packet = self.session.send(payload, self.clock.now)
+        self.wire.incoming.append(self.connection.seal(packet))
+        return self.poll()
+
+    def close(self) -> None:
+        self.client.close()
+        self.client.view.close()
+
+
+@pytest.fixture
+def peer() -> Iterator[Peer]:
+    made = Peer()
+    yield made
+    made.close()
+
+
+def test_the_handshake_keeps_to_the_address_that_answered(peer: Peer) -> None:
+    peer.wire.incoming = [b"noise", bytes(40)]
+    peer.poll()
+    assert peer.client.stats.datagrams_rejected == 2
+    peer.connect()
+    assert peer.wire.pinned == 1
+    assert len(peer.heard) == 1  # its Hello
+
+
+def test_values_before_the_welcome_are_not_for_us_yet(peer: Peer) -> None:
+    peer.connect()
+    assert peer.send((7, 100, 0, 0, None, [])) == []
+    assert peer.client.stats.datagrams_rejected == 0
+
+
+def test_senseless_messages_are_counted_and_do_nothing(peer: Peer) -> None:
+    peer.welcome()
+    client = peer.client
+    store = client._store
+    assert store is not None
+    assert client.connected
+    before = client.stats.datagrams_rejected
+    assert peer.say(b"\xc1") == []
+    assert peer.say(encode(Welcome(9, 1, 1, 60.0, 60.0, 5))) == []  # it had one
+    assert peer.say(encode(SchemaOffer(b"x"))) == []
+    assert peer.send((8, 100, 0, 0, None, [])) == []  # another simulation's
+    assert peer.send([1, 2, 3]) == []
+    assert client.stats.datagrams_rejected == before + 5
+    assert store.epoch == 7
+    assert store.structured == peer.session.queued
+    assert peer.tell(encode_structure(7, 101, [], [], [], [peer.run(2)])) == [Spawned(2)]
+
+
+def test_a_game_that_describes_itself_like_ours_and_is_another_is_refused(
+    peer: Peer, caplog: pytest.LogCaptureFixture
+) -> None:
+    peer.connect()
+    with caplog.at_level(logging.CRITICAL, "ecsnet.client"):
+        peer.say(encode(SchemaOffer(registry.schema().encode_description())))
+    while len(peer.heard) < 2:  # it says what differs
+        peer.poll()
+    assert peer.connection is not None
+    peer.wire.incoming += peer.connection.disconnect(Reason.SCHEMA)
+    (event,) = peer.poll()
+    assert isinstance(event, Refused)
+    assert event.message.startswith("this game differs from the server's")
+
+
+def test_a_ping_is_answered_at_once(peer: Peer) -> None:
+    peer.welcome()
+    for _ in range(30):
+        peer.poll()
+    assert peer.connection is not None
+    peer.wire.incoming.append(peer.connection.seal(peer.session.ping(peer.clock.now)))
+    before = peer.session.packets_received
+    peer.poll()
+    assert peer.session.packets_received > before
+
+
+def test_what_overflowed_while_it_waited_is_asked_for_again(peer: Peer) -> None:
+    peer.welcome()
+    store = peer.client._store
+    assert store is not None
+    store.resync = True
+    heard = len(peer.heard)
+    for _ in range(3):
+        peer.poll()
+    assert len(peer.heard) == heard + 1
+    assert peer.heard[-1] == encode([17])
+    assert (store.resync, store.asked) == (False, 1)
+    peer.tell(encode_structure(7, 102, [], [], [], []))
+    assert store.asked == 0
+
+
+def test_long_messages_of_ours_go_in_pieces(peer: Peer) -> None:
+    peer.welcome()
+    peer.client._session.queue(bytes(20_000))
+    for _ in range(60):
+        peer.poll()
+        peer.send(None)
+        if len(peer.heard[-1]) == 20_000:
+            break
+    assert len(peer.heard[-1]) == 20_000
+
+
+def test_one_poll_takes_in_a_bounded_number_of_datagrams(peer: Peer) -> None:
+    peer.welcome()
+    peer.wire.incoming = [b"flood"] * 2500
+    peer.poll()
+    assert len(peer.wire.incoming) == 1500
+
+
+def test_nothing_is_read_after_the_end(peer: Peer) -> None:
+    peer.welcome()
+    assert peer.connection is not None
+    goodbye = peer.connection.disconnect(Reason.KICKED)
+    peer.wire.incoming = [*goodbye, b"more", b"still more"]
+    received = peer.client.stats.datagrams_received
+    assert peer.poll() == [Disconnected("kicked")]
+    assert peer.client.stats.datagrams_received == received + 1
+
+
+def test_a_player_who_is_not_there_yet_is_waited_for(peer: Peer) -> None:
+    peer.welcome(player=5)
+    assert peer.poll() == []
+    assert not peer.client.connected
+    events = peer.tell(encode_structure(7, 101, [], [], [], [peer.run(5)]))
+    assert events[0] == Connected(2)
+    assert peer.client.player == 2
+    # It goes: the client stays.
+    peer.tell(encode_structure(7, 102, [5], [], [], []))
+    assert peer.client.player is None
+    assert peer.client.connected
+
+
+# Names and addresses.
+
+
+class FakeResolver:
+    """A name that is looked up for some polls."""
+
+    made: list[FakeResolver] = []
+
+    def __init__(self, host: str, port: int) -> None:
+        self.asked = (host, port)
+        self.error: str | None = None
+        self.addresses: list[object] | None = None
+        FakeResolver.made.append(self)
+
+    def poll(self) -> list[object] | None:
+        return self.addresses
+
+
+@pytest.fixture
+def resolver(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    FakeResolver.made = []
+    monkeypatch.setattr(module, "Resolver", FakeResolver)
+    monkeypatch.setattr(module, "UdpClientSocket", lambda addresses: Wire())
+    yield
+    for name in ("named", "async"):
+        if name in esper.list_worlds():
+            esper.delete_world(name)
+
+
+def test_looking_a_name_up_does_not_hold_a_poll_up(resolver: None) -> None:
+    clock = ManualClock()
+    client = ClientWorld.connect("example.org", 7777, world="named", registry=registry, clock=clock)
+    (looking,) = FakeResolver.made
+    assert looking.asked == ("example.org", 7777)
+    clock.advance(30)
+    assert client.poll() == []
+    looking.addresses = ["an address"]
+    clock.advance(1)
+    assert client.poll() == []
+    wire = client._wire
+    assert isinstance(wire, Wire)
+    assert len(wire.sent) == 1  # the time for an answer starts now
+    client.close()
+
+
+def test_a_name_that_is_none_is_an_event(resolver: None) -> None:
+    client = ClientWorld.connect("nowhere.invalid", world="named", registry=registry)
+    FakeResolver.made[0].error = "no such name"
+    (event,) = client.poll()
+    assert event == Refused("unreachable", "no such name: check the name")
+    assert client.poll() == []
+
+
+@pytest.mark.parametrize(
+    ("host", "port", "name", "says"),
+    [
+        ("", 7777, "Ann", "give the name or the address"),
+        ("host", 0, "Ann", "a port is a number"),
+        ("host", 65536, "Ann", "a port is a number"),
+        ("host", 7777, "", "name="),
+        ("host", 7777, "x" * 25, "1 to 24 printable"),
+    ],
+)
+def test_what_cannot_be_is_refused_at_connect(
+    resolver: None, host: str, port: int, name: str, says: str
+) -> None:
+    with pytest.raises(UsageError, match=says):
+        ClientWorld.connect(host, port, name=name)
+
+
+def test_without_anything_to_connect_to_it_waits() -> None:
+    client = ClientWorld(world="nothing", registry=registry)
+    assert client.poll() == []
+    client.close()
+    client.view.close()
+
+
+@pytest.mark.parametrize(
+    ("event", "error"),
+    [
+        (Refused("full", "the server is full"), RefusedError),
+        (Disconnected("timeout"), DisconnectedError),
+    ],
+)
+def test_an_async_program_gets_exceptions(
+    resolver: None, monkeypatch: pytest.MonkeyPatch, event: Event, error: type[Exception]
+) -> None:
+    polls: list[list[Event]] = [[], [Spawned(1)], [event]]
+    monkeypatch.setattr(ClientWorld, "poll", lambda self: polls.pop(0))
+
+    async def main() -> None:
+        await ClientWorld.connect_async("host", world="async", interval=0)
+
+    with pytest.raises(error, match=event.reason):  # type: ignore[union-attr]
+        asyncio.run(main())
+    assert polls == []
+
+
+def test_an_async_program_gets_a_client_that_is_in(
+    resolver: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def poll(self: ClientWorld) -> list[Event]:
+        self._player = 3
+        return [Connected(3)]
+
+    monkeypatch.setattr(ClientWorld, "poll", poll)
+
+    async def main() -> ClientWorld:
+        return await ClientWorld.connect_async("host", world="async")
+
+    assert asyncio.run(main()).connected
+
+
+def test_the_view_is_the_world_that_was_current() -> None:
+    client = ClientWorld.over(Wire(), registry=registry)
+    assert client.view.name == esper.current_world
+    with pytest.raises(UsageError, match="there is an esper world"):
+        ClientWorld.over(Wire(), world=client.view.name, registry=registry)
+    client.close()
