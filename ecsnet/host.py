@@ -58,6 +58,10 @@ REPORT_SECONDS = 0.25
 CATCH_UP_SECONDS = 0.1
 """How much overdue time is caught up; what is beyond it is dropped."""
 
+BACKLOG_BYTES = 8 << 20
+BACKLOG_MESSAGES = 16_384
+"""What may wait for a client that acknowledges nothing, before it is given up as too slow."""
+
 _CHECK_SECONDS = 0.1
 _OFFER_ALLOWANCE = 16 * 1024  # bytes streamed a tick to a client that is not in the game yet
 
@@ -571,6 +575,12 @@ class Host:
             if guest is not None and guest.connection is connection:
                 self._forget(guest, Reason.TIMEOUT)
         for guest in list(self.guests.values()):
+            session = guest.session
+            waiting = session.queued - session.delivered
+            if waiting > BACKLOG_MESSAGES or session.backlog > BACKLOG_BYTES:
+                logger.info("%s takes in too little: %d messages wait", guest, waiting)
+                self.disconnect(guest, Reason.SLOW, now)
+                continue
             if guest.viewer is not None:
                 continue
             if now > guest.deadline and guest.state in (_State.GREETING, _State.OFFERED):
@@ -578,7 +588,6 @@ class Host:
                 logger.info("%s did not get into the game in time", guest)
                 self.disconnect(guest, Reason.SCHEMA if late else Reason.TIMEOUT, now)
                 continue
-            session = guest.session
             session.lost(now)
             packets = session.stream(now, _OFFER_ALLOWANCE)
             if session.due(now) or session.backlog:

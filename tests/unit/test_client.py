@@ -516,8 +516,9 @@ class Peer:
         return events
 
     def connect(self) -> Peer:
-        while not self.heard:
+        for _ in range(20):
             self.poll()
+        assert self.heard
         return self
 
     def welcome(self, player: int = 1) -> Peer:
@@ -533,6 +534,9 @@ class Peer:
 
     def say(self, message: bytes) -> list[Event]:
         self.session.queue(message)
+        assert self.connection is not None
+        for packet in self.session.stream(self.clock.now, 5000):
+            self.wire.incoming.append(self.connection.seal(packet))
         return self.send(None)
 
     tell = say
@@ -594,8 +598,9 @@ def test_a_game_that_describes_itself_like_ours_and_is_another_is_refused(
     peer.connect()
     with caplog.at_level(logging.CRITICAL, "ecsnet.client"):
         peer.say(encode(SchemaOffer(registry.schema().encode_description())))
-    while len(peer.heard) < 2:  # it says what differs
+    for _ in range(10):
         peer.poll()
+    assert len(peer.heard) == 2  # it says what differs
     assert peer.connection is not None
     peer.wire.incoming += peer.connection.disconnect(Reason.SCHEMA)
     (event,) = peer.poll()

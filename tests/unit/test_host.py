@@ -741,3 +741,27 @@ def test_unknown_peers_cost_nothing() -> None:
         network.host.receive(dice.randbytes(64), ("10.1.1.1", port + 1), network.now)
     assert not network.host.guests
     assert network.host.stats().packets_sent == 0
+
+
+@pytest.mark.parametrize("limit", ["BACKLOG_MESSAGES", "BACKLOG_BYTES"])
+def test_a_client_that_acknowledges_nothing_is_given_up(
+    monkeypatch: pytest.MonkeyPatch, limit: str
+) -> None:
+    monkeypatch.setattr(f"ecsnet.host.{limit}", 600)
+
+    def spawn(dt: float) -> None:
+        esper.create_entity(Square())
+
+    recipe = moving()
+    recipe.add_function(spawn, 0)
+    network = Network(recipe)
+    ann, bob = network.joined(2)
+    guest = ann.guest
+    network.until(lambda: guest.viewer is not None)
+    assert guest.viewer is not None
+    # Nothing gets through to Ann, who goes on sending: silent she is not.
+    guest.viewer.deliver = lambda packet: None
+    network.run(20)
+    assert guest.connection.reason is Reason.SLOW
+    assert list(network.host.guests.values()) == [bob.guest]
+    assert 20 < guest.session.queued < 1200
