@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from types import TracebackType
 from typing import Protocol, TypeVar, overload
+from weakref import WeakValueDictionary
 
 import esper
 import msgspec
@@ -68,6 +69,9 @@ _QUIET = 1 / 30  # with commands unacked, something is sent at least this often
 _MESSAGE_LIMIT = 1 << 20
 
 T = TypeVar("T")
+
+_shown: WeakValueDictionary[str, ClientWorld] = WeakValueDictionary()
+"""The last client of each esper world, by the world's name."""
 
 _REFUSALS = {
     Reason.FULL: "the server is full: try again later",
@@ -150,7 +154,14 @@ class ClientWorld:
     ) -> None:
         self.link = link
         self.closed = False
-        self.view = World.current() if world is None else World(world)
+        self.view = World.current() if world is None else World.named(world)
+        shown = _shown.get(self.view.name)
+        if shown is not None and not shown.closed:
+            raise UsageError(
+                f"the esper world {self.view.name!r} shows another client already: give this one a"
+                " world of its own, connect(…, world='second')"
+            )
+        _shown[self.view.name] = self
         self._schema: Schema = (registry or current_registry()).schema()
         self._format = WireFormat(self._schema)
         self._name = tidy_name(name)
@@ -201,8 +212,8 @@ class ClientWorld:
             host: Name or address of the server.
             port: Its UDP port.
             name: What the player is called: 1 to 24 printable characters.
-            world: Name for an esper world of its own; the current one when left out. A second
-                client in one process needs one.
+            world: Name of an esper world to show it in, made when there is none; the current one
+                when left out. A second client in one process needs one of its own.
             link: A bad network to try.
             debug: Check at each poll that nobody wrote replicated components.
             registry: The game's types, where they are not in the usual registry.
@@ -245,14 +256,18 @@ class ClientWorld:
             DisconnectedError: The connection ended before we were in.
         """
         client = cls.connect(host, port, name=name, world=world)
-        while client._player is None:
-            for event in client.poll():
-                if isinstance(event, Refused):
-                    raise RefusedError(event.reason, event.message)
-                if isinstance(event, Disconnected):
-                    raise DisconnectedError(event.reason)
-            if client._player is None:
-                await asyncio.sleep(interval)
+        try:
+            while client._player is None:
+                for event in client.poll():
+                    if isinstance(event, Refused):
+                        raise RefusedError(event.reason, event.message)
+                    if isinstance(event, Disconnected):
+                        raise DisconnectedError(event.reason)
+                if client._player is None:
+                    await asyncio.sleep(interval)
+        except BaseException:  # a cancellation too
+            client.close()
+            raise
         return client
 
     @classmethod

@@ -70,8 +70,20 @@ class World:
             WrongThreadError: Another thread uses esper.
         """
         _check_thread()
+        return cls.named(esper.current_world)
+
+    @classmethod
+    def named(cls, name: str) -> World:
+        """The world of that name: adopted where there is one, as by `current`, made where not.
+
+        Raises:
+            WrongThreadError: Another thread uses esper.
+        """
+        _check_thread()
+        if not _exists(name):
+            return cls(name)
         world = cls.__new__(cls)
-        world.name = esper.current_world
+        world.name = name
         world._previous = []
         world._adopted = True
         world._closed = False

@@ -93,8 +93,7 @@ class View:
                 if entity is None:
                     arrived.append(net)
                     entity = self._spawn(net, record)
-                    if net not in rebuilt:
-                        events.append(Spawned(entity))
+                    events.append(Spawned(entity))
                 else:
                     events += self._renew(net, entity, record, cids)
             self._heal(store, [*arrived, *went])

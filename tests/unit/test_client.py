@@ -785,12 +785,22 @@ def test_an_async_program_gets_a_client_that_is_in(
     async def main() -> ClientWorld:
         return await ClientWorld.connect_async("host", world="async")
 
-    assert asyncio.run(main()).connected
+    client = asyncio.run(main())
+    assert client.connected
+    client.close()
 
 
 def test_the_view_is_the_world_that_was_current() -> None:
     client = ClientWorld.over(Wire(), registry=registry)
     assert client.view.name == esper.current_world
-    with pytest.raises(UsageError, match="there is an esper world"):
+    with pytest.raises(UsageError, match="shows another client already"):
         ClientWorld.over(Wire(), world=client.view.name, registry=registry)
     client.close()
+
+
+def test_a_world_shows_one_client_at_a_time() -> None:
+    first = ClientWorld.connect("127.0.0.1", 9, world="one at a time")
+    with pytest.raises(UsageError, match="shows another client already"):
+        ClientWorld.connect("127.0.0.1", 9, world="one at a time")
+    first.close()
+    ClientWorld.connect("127.0.0.1", 9, world="one at a time").close()

@@ -236,7 +236,8 @@ def test_what_the_game_deletes_comes_back(subject: Subject) -> None:
     with subject.world:
         esper.delete_entity(1)
         esper.remove_component(2, Tank)
-    assert subject.poll() == [Inserted(2, Tank(2))]
+    # What was deleted comes back as another entity.
+    assert subject.poll() == [Spawned(3), Inserted(2, Tank(2))]
     assert subject.true()
     assert subject.of(1) == {Tank: Tank(1), Place: Place()}
     assert subject.of(2)[Likes] == Likes(subject.view.local[1])

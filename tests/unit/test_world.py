@@ -346,3 +346,15 @@ def test_a_handler_that_dies_in_another_world_does_no_harm(
     esper.dispatch_event("lone", 4)
     assert heard == [3]
     assert "lone" not in esper.event_registry
+
+
+def test_a_world_by_name_is_the_one_there_is_or_a_new_one() -> None:
+    made = World.named("by name")
+    again = World.named("by name")
+    with made:
+        entity = esper.create_entity()
+    assert again.alive(entity)
+    again.close()
+    assert made.alive(entity)
+    made.close()
+    assert "by name" not in esper.list_worlds()
