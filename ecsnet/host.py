@@ -216,6 +216,15 @@ class Stage:
             self.dropped_ticks += skipped
             self._plan(self.next_at + skipped * self.dt)
 
+    def fall_in(self, now: float) -> None:
+        """Let the plan follow a timer that keeps the beat and fires now.
+
+        Commands are to be in time for when ticks do run, not for when they once were planned.
+        """
+        error = now - self.next_at
+        if abs(error) < self.dt:
+            self._plan(self.next_at + error / 8)
+
     def ticked(self) -> None:
         """Plan the next tick; this one has run."""
         self.next_tick += 1
@@ -471,6 +480,8 @@ class Host:
         ran = 0
         for stage in self.stages:
             stage.drop_time(now)
+            if early:
+                stage.fall_in(now)
             while stage.next_at - early * stage.dt <= now and stage.simulation.failure is None:
                 self._step(stage, now)
                 ran += 1

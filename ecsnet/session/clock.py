@@ -183,8 +183,8 @@ class TickClock:
         if self._wanted is None or ahead <= 0:
             return
         error = self._wanted - self._offset()
-        # Half of the error goes each second, all of it when commands are late.
-        change = error * min(1.0, elapsed * (1.0 if error > 0 else 0.5))
+        # Most of the error goes within a second, sooner when commands are late.
+        change = error * min(1.0, elapsed * (1.0 if error > 0 else 0.85))
         change = max(-SLEW * ahead, min(SLEW_LATE * ahead, change))
         self._position += change
         self.speed = 1 + change / ahead
