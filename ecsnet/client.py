@@ -48,7 +48,7 @@ from ecsnet.schema import (
 )
 from ecsnet.session.clock import TickClock
 from ecsnet.session.connection import Connection, Dial, Reason
-from ecsnet.session.session import Session
+from ecsnet.session.session import RAW, Record, Session
 from ecsnet.transport.client import Resolver, UdpClientSocket
 from ecsnet.transport.link import Link
 from ecsnet.world import World
@@ -91,6 +91,16 @@ class Wire(Protocol):
     def receive(self, budget: int = ...) -> Iterator[bytes]: ...
     def pin(self) -> None: ...
     def close(self) -> None: ...
+
+
+class _Told(Record):
+    """A packet with commands up to a frame; see `Outbox.acked`."""
+
+    __slots__ = ("through",)
+
+    def __init__(self, sent_at: float, through: int) -> None:
+        super().__init__(sent_at)
+        self.through = through
 
 
 class ClientStats:
@@ -176,14 +186,13 @@ class ClientWorld:
         self._wire: Wire | None = None
         self._dial = Dial(random(8), self._now)
         self._connection: Connection | None = None
-        self._session = Session(message_limit=_MESSAGE_LIMIT, peer_interval=0.05)
+        self._session = Session(RAW, message_limit=_MESSAGE_LIMIT, peer_interval=0.05)
         self._store: Store | None = None
         self._player_net = 0
         self._player: int | None = None
         self._ticks: TickClock | None = None
         self._timed = False  # the clock runs; not before a round trip was measured
         self._outbox = Outbox()
-        self._acked_late: list[object] = []
         self._greetings: Gate[Structure[object] | Welcome | SchemaOffer] = Gate(
             self._format.structure | ServerGreeting, _MESSAGE_LIMIT
         )
@@ -566,8 +575,8 @@ class ClientWorld:
         for number, message in received.messages:
             self._message(number, message)
         for acked in (*received.acked, *received.late):
-            if isinstance(acked, int):
-                self._outbox.acked(acked)
+            if isinstance(acked, _Told):
+                self._outbox.acked(acked.through)
         if received.payload is not None and self._store is not None:
             self._update(received.payload, now)
         if received.reply:
@@ -683,7 +692,7 @@ class ClientWorld:
         if packed is None:
             return None
         payload = (store.epoch, packed.number, packed.tick, packed.frames)
-        return session.send(payload, now, packed.through)
+        return session.send(payload, now, _Told(now, packed.through))
 
     def _measure(self, now: float) -> None:
         stats, session, store = self._stats, self._session, self._store

@@ -21,13 +21,13 @@ gone or not the player's own are among the applied ones; they are counted again,
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Sequence
-from typing import Annotated, ClassVar, Protocol, Union
+from collections.abc import Sequence
+from typing import Annotated, ClassVar, Protocol, Union, cast
 
 import msgspec
 
 from ecsnet.errors import UsageError
-from ecsnet.schema import CommandType, Gate, Schema, encode
+from ecsnet.schema import CommandType, Schema, encode
 from ecsnet.session.numbers import widen
 
 __all__ = [
@@ -39,7 +39,7 @@ __all__ = [
     "Inbox",
     "Input",
     "Outbox",
-    "input_gate",
+    "input_type",
 ]
 
 ACTIONS_A_TICK = 8
@@ -96,7 +96,7 @@ class Frame(Protocol):
 
     gap: int
     count: int
-    commands: list[Entry]
+    commands: tuple[Entry, ...]
 
 
 class Input(Protocol):
@@ -111,8 +111,8 @@ class Input(Protocol):
     frames: list[Frame]
 
 
-def input_gate(schema: Schema) -> Gate[Input]:
-    """The gate for what clients send each tick, made from the commands in a schema."""
+def input_type(schema: Schema) -> type[Input]:
+    """The type of what clients send each tick, made from the commands in a schema."""
     u32 = Annotated[int, msgspec.Meta(ge=0, le=_U32)]
     u16 = Annotated[int, msgspec.Meta(ge=0, le=0xFFFF)]
     target = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
@@ -125,13 +125,14 @@ def input_gate(schema: Schema) -> Gate[Input]:
             array_like=True,
             tag=number,
             forbid_unknown_fields=True,
+            gc=False,  # what was decoded refers to nothing but its own parts
         )
         entry.kind = command  # type: ignore[attr-defined]
         entry.hold = command.hold  # type: ignore[attr-defined]
         entries.append(entry)
-    listed: object = list[None]
+    listed: object = tuple[None, ...]
     if entries:
-        listed = list[Union[tuple(entries)]]  # type: ignore[misc]  # noqa: UP007
+        listed = tuple[Union[tuple(entries)], ...]  # type: ignore[misc]  # noqa: UP007
     most = HELD_STATES + ACTIONS_A_TICK if entries else 0
     frame = msgspec.defstruct(
         "Frame",
@@ -142,14 +143,16 @@ def input_gate(schema: Schema) -> Gate[Input]:
         ],
         array_like=True,
         forbid_unknown_fields=True,
+        gc=False,
     )
     whole = msgspec.defstruct(
         "Input",
         [("epoch", u32), ("number", u32), ("tick", u32), ("frames", list[frame])],  # type: ignore[valid-type]
         array_like=True,
         forbid_unknown_fields=True,
+        gc=False,
     )
-    return Gate[Input](whole, 1200)
+    return cast("type[Input]", whole)
 
 
 class _Run:
@@ -473,7 +476,6 @@ class Inbox:
         "_repeat",
         "_spent_at",
         "_tokens",
-        "_usual",
         "_waiting",
         "applied",
         "expired",
@@ -488,7 +490,6 @@ class Inbox:
         self.rejected = 0
         self._repeat = max(1, round(REPEAT_SECONDS * tick_rate))
         self._horizon = max(8, round(HORIZON_SECONDS * tick_rate))
-        self._usual = range(self._horizon)
         self._number = 0  # of the next frame
         self._last = -1  # newest tick that came
         self._waiting: deque[tuple[int, tuple[Entry, ...]]] = deque()  # (tick, held)
@@ -498,7 +499,7 @@ class Inbox:
         self._tokens = 2 * ACTIONS_A_TICK
         self._spent_at = 0
 
-    def receive(self, number: int, tick: int, frames: Iterable[Frame], next_tick: int) -> int:
+    def receive(self, number: int, tick: int, frames: Sequence[Frame], next_tick: int) -> int:
         """Take the frames of a packet.
 
         Args:
@@ -508,26 +509,41 @@ class Inbox:
             next_tick: The tick that will be taken next.
 
         Returns:
-            The oldest tick that this packet brought first, for the `SlackMeter`; -1 when it
+            The oldest tick that this packet brought first, to see how early it came; -1 when it
             brought none.
         """
+        if len(frames) == 1:
+            # As it is mostly: one state is held, and one tick of it is news, neither late nor
+            # far ahead.
+            frame = frames[0]
+            held, count = frame.commands, frame.count
+            end = number + count
+            if end == self._number + 1 and end < _U31 and len(held) == 1:
+                newest = tick + frame.gap + count - 1
+                if (
+                    self._last < newest
+                    and next_tick <= newest < next_tick + self._horizon
+                    and held[0].hold
+                    and held[0].value is not None
+                ):
+                    self._number = end
+                    self._last = newest
+                    self._waiting.append((newest, held))
+                    return newest
         # Below half their range both are what they look like, and that is nearly always so.
         if (number | self._number) > _U31:
             number = widen(number, 32, self._number)
         if (tick | next_tick) > _U31:
             tick = widen(tick, 32, next_tick)
         fresh = -1
-        held: tuple[Entry, ...] = _NONE
+        held = _NONE
         for frame in frames:
             tick += frame.gap
             count = frame.count
             actions: list[Entry] | None = None
             commands = frame.commands
             if commands:
-                if len(commands) == 1 and not held and commands[0].hold:
-                    held = (commands[0],) if commands[0].value is not None else _NONE
-                else:
-                    held, actions = self._change(held, commands)
+                held, actions = self._change(held, commands)
             skip = self._number - number
             number += count or 1
             if skip >= (count or 1):
@@ -543,12 +559,7 @@ class Inbox:
                 tick += count
                 if fresh < 0:
                     fresh = first
-                # Mostly it is one tick that is neither late nor far ahead.
-                if first + 1 == tick and self._last < first and first - next_tick in self._usual:
-                    self._last = first
-                    self._waiting.append((first, held))
-                else:
-                    self._extend(first, tick, held, next_tick)
+                self._extend(first, tick, held, next_tick)
         return fresh
 
     def take(self, tick: int) -> Sequence[Entry]:
@@ -558,10 +569,10 @@ class Inbox:
         """
         waiting = self._waiting
         if waiting and waiting[0][0] <= tick:
-            held = waiting.popleft()[1]
-            while waiting and waiting[0][0] <= tick:
+            at, held = waiting.popleft()
+            while at < tick and waiting and waiting[0][0] <= tick:
                 self.superseded += len(held)
-                held = waiting.popleft()[1]
+                at, held = waiting.popleft()
             self._held = held
             self._held_at = tick
             self.applied += len(held)

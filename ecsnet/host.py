@@ -12,9 +12,10 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from math import inf
 from typing import TypeAlias, cast
 
-from ecsnet.commands import Entry, Inbox, Input, input_gate
+from ecsnet.commands import Entry, Inbox, Input, input_type
 from ecsnet.components import Owner, Player
 from ecsnet.greeting import (
     WIRE_VERSION,
@@ -30,12 +31,11 @@ from ecsnet.replication.replicator import BANDWIDTH, Replicator
 from ecsnet.replication.viewer import Viewer
 from ecsnet.replication.wire import Resync
 from ecsnet.schema import Gate, Schema, encode
-from ecsnet.session.clock import SlackMeter
 from ecsnet.session.connection import TIMEOUT, Connection, Listener, Reason
-from ecsnet.session.session import Session
+from ecsnet.session.session import Packets, Session
 from ecsnet.simulation import Join, Recipe, Simulation
 from ecsnet.systems import ReplicationSystem
-from ecsnet.transport.address import Address
+from ecsnet.transport.address import Address, answerable
 
 __all__ = ["Guest", "Host", "HostStats", "Stage"]
 
@@ -124,24 +124,35 @@ class Guest:
     """
 
     __slots__ = (
+        "_send",
+        "_stats",
         "address",
         "connection",
         "deadline",
         "inbox",
-        "meter",
         "name",
         "player_id",
+        "playing",
         "report_at",
         "reported_at",
         "session",
+        "slack",
         "stage",
         "state",
         "viewer",
     )
 
     def __init__(
-        self, connection: Connection, session: Session, address: Address, now: float
+        self,
+        connection: Connection,
+        session: Session[Input],
+        address: Address,
+        send: Send,
+        stats: HostStats,
+        now: float,
     ) -> None:
+        self._send = send
+        self._stats = stats
         self.connection = connection
         self.session = session
         self.address = address
@@ -153,7 +164,8 @@ class Guest:
         self.stage: Stage | None = None
         self.state = _State.GREETING
         self.deadline = now + GREETING_SECONDS
-        self.meter = SlackMeter()
+        self.playing: Stage | None = None  # the stage, from the tick it came in
+        self.slack = inf  # the least since the last report, in ticks
         self.report_at = 0  # tick
         self.reported_at = 0  # packets sent until then
 
@@ -161,6 +173,12 @@ class Guest:
         host, port = self.address[:2]
         who = f"{self.name} " if self.name else ""
         return f"{who}({host}:{port})"
+
+    def deliver(self, packet: bytes) -> None:
+        """Send a packet of the session to the client."""
+        datagram = self.connection.seal(packet)
+        self._stats.bytes_sent += len(datagram)
+        self._send(datagram, self.address)
 
 
 class Stage:
@@ -180,7 +198,6 @@ class Stage:
         self,
         simulation: Simulation,
         replicator: Replicator,
-        gate: Gate[Input],
         tick_rate: float,
         every: int,
         catch_up: float,
@@ -194,7 +211,6 @@ class Stage:
         self.dropped_ticks = 0
         self.tick_rate = tick_rate
         self.every = every
-        self.decode = gate.decode
         self.epoch = simulation.epoch
         self.catch_up = catch_up
 
@@ -278,6 +294,7 @@ class Host:
         self._random = random
         self._bandwidth = bandwidth
         self._catch_up = catch_up
+        self._packets = Packets(input_type(schema))
         self._messages: Gate[_FromClient] = Gate(_FromClient, MESSAGE_LIMIT)
         self._check_at = float("-inf")
         self._stats = HostStats()  # what is not counted anywhere else
@@ -315,8 +332,7 @@ class Host:
             owner=Owner,
             interval=every / recipe.tick_rate,
         )
-        gate = input_gate(self.schema)
-        stage = Stage(simulation, replicator, gate, recipe.tick_rate, every, self._catch_up, now)
+        stage = Stage(simulation, replicator, recipe.tick_rate, every, self._catch_up, now)
         simulation.resolve = replicator.entity
         simulation.add_system(
             stage.replication.process, float("-inf"), "ReplicationSystem", always=True
@@ -367,12 +383,10 @@ class Host:
             now: Seconds on a clock that never runs backwards.
         """
         guest = self.guests.get(address)
-        if guest is not None:
-            packet = guest.connection.open(data, now)
-            if packet is not None:
-                self._packet(guest, packet, now)
-                return
-        if self.closed:
+        if guest is not None and (packet := guest.connection.open(data, now)) is not None:
+            self._packet(guest, packet, now)
+            return
+        if self.closed or not answerable(address):
             return
         inbound = self.listener.receive(data, address, now)
         if inbound is None:
@@ -380,7 +394,9 @@ class Host:
         if inbound.closed is not None and guest is not None:
             self._forget(guest, inbound.closed.reason or Reason.LEFT)
         if inbound.opened and inbound.connection is not None:
-            self.guests[address] = Guest(inbound.connection, self._session(), address, now)
+            connection, session = inbound.connection, self._session()
+            guest = Guest(connection, session, address, self._send, self._stats, now)
+            self.guests[address] = guest
         for reply in inbound.replies:
             self._deliver(reply, address)
 
@@ -392,28 +408,23 @@ class Host:
             if session.abusive:
                 self.disconnect(guest, Reason.ABUSE, now)
             return
-        payload = received.payload
-        if payload is not None:
-            stage = guest.stage
-            if stage is not None and guest.state is _State.JOINED:
-                whole = stage.decode(payload)
-                if whole is None:
-                    self._strike(guest, now)
-                elif whole.epoch == stage.epoch:
-                    if now > stage.asleep_at:
-                        # The host slept. How early commands come is measured against the ticks
-                        # that will be.
-                        stage.drop_time(now)
-                    fresh = guest.inbox.receive(
-                        whole.number, whole.tick, whole.frames, stage.next_tick
-                    )
-                    if fresh >= 0:
-                        guest.meter.note(fresh - now * stage.tick_rate - stage.phase)
+        given, stage = received.payload, guest.playing
+        if given is not None and stage is not None and given.epoch == stage.epoch:
+            if now > stage.asleep_at:
+                # The host slept. How early commands come is measured against the ticks that
+                # will be.
+                stage.drop_time(now)
+            fresh = guest.inbox.receive(given.number, given.tick, given.frames, stage.next_tick)
+            if fresh >= 0:
+                # How early it came, in ticks; the least is reported.
+                slack = fresh - now * stage.tick_rate - stage.phase
+                if slack < guest.slack:
+                    guest.slack = slack
         if received.messages:
             for _, message in received.messages:
                 self._message(guest, message, now)
         if received.reply and guest.state is not _State.GONE:
-            self._deliver(guest.connection.seal(session.send(None, now)), guest.address)
+            guest.deliver(session.send(None, now))
 
     def _message(self, guest: Guest, data: bytes, now: float) -> None:
         """A reliable message."""
@@ -515,6 +526,7 @@ class Host:
         """Let in those whose join is part of the tick that begins."""
         for guest in stage.joining:
             guest.state = _State.JOINED
+            guest.playing = stage
             # Not everybody in the same tick.
             guest.report_at = tick + 1 + guest.player_id % stage.report_ticks
             stage.guests.append(guest)
@@ -542,7 +554,7 @@ class Host:
             guest.viewer = replicator.add_viewer(
                 -guest.player_id if player is None else player,
                 guest.session,
-                self._deliverer(guest),
+                guest.deliver,
                 self._bandwidth,
             )
         stage.arriving.clear()
@@ -553,8 +565,8 @@ class Host:
         viewer = guest.viewer
         if viewer is None:
             return
-        slack = guest.meter.take()
-        if slack is None:
+        slack, guest.slack = guest.slack, inf
+        if slack == inf:
             return
         inbox = guest.inbox
         viewer.report = (
@@ -604,7 +616,7 @@ class Host:
             if session.due(now) or session.backlog:
                 packets.append(session.send(None, now))
             for packet in packets:
-                self._deliver(guest.connection.seal(packet), guest.address)
+                guest.deliver(packet)
 
     # Goodbyes.
 
@@ -633,6 +645,7 @@ class Host:
             return
         _add(self._stats, guest)
         state, guest.state = guest.state, _State.GONE
+        guest.playing = None
         stage = guest.stage
         if stage is None:
             return
@@ -651,8 +664,9 @@ class Host:
 
     # Sending.
 
-    def _session(self) -> Session:
+    def _session(self) -> Session[Input]:
         return Session(
+            self._packets,
             message_limit=MESSAGE_LIMIT,
             packet_rate=PACKET_RATE,
             byte_rate=BYTE_RATE,
@@ -662,17 +676,6 @@ class Host:
     def _deliver(self, datagram: bytes, address: Address) -> None:
         self._stats.bytes_sent += len(datagram)
         self._send(datagram, address)
-
-    def _deliverer(self, guest: Guest) -> Callable[[bytes], None]:
-        """What sends a packet to a guest, with as few steps as can be: it runs for each one."""
-        seal, address, send, stats = guest.connection.seal, guest.address, self._send, self._stats
-
-        def deliver(packet: bytes) -> None:
-            datagram = seal(packet)
-            stats.bytes_sent += len(datagram)
-            send(datagram, address)
-
-        return deliver
 
 
 def _add(stats: HostStats, guest: Guest) -> None:

@@ -21,7 +21,7 @@ __all__ = ["parse_address", "play"]
 
 logger = logging.getLogger("ecsnet.client")
 
-_OWN: Address = ("127.0.0.1", 0)  # our own client's address: no datagram comes from port 0
+_OWN: Address = ("in process", 1)  # our own client's address: no socket has one like it
 
 _CATCH_UP = 0.25  # seconds: a window's frame may take long
 

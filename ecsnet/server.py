@@ -235,22 +235,20 @@ class ServerWorld:
         clock = time.perf_counter
         game: Host | None = None
 
-        def receive(data: bytes, address: Address) -> None:
+        def receive(data: bytes, address: Address, now: float) -> None:
             if game is not None:
-                game.receive(data, address, clock())
+                game.receive(data, address, now)
 
         try:
-            socket = await UdpServer.start(host, port, receive)
+            socket = UdpServer(host, port, receive)
             try:
                 game = self._host = self.make_host(socket.sendto, clock())
                 logger.info("serving on %s:%d", *socket.address[:2])
                 if ready is not None:
                     ready(socket.address)
-                await self._keep_ticking(game, stop)
+                await self._keep_ticking(game, socket, stop)
             finally:
                 socket.close()
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(asyncio.shield(socket.wait_closed()), 1.0)
         finally:
             self._stop = None
             self._host = None
@@ -350,13 +348,14 @@ class ServerWorld:
                 raise simulation.failure
         return simulation
 
-    async def _keep_ticking(self, game: Host, stop: asyncio.Event) -> None:
+    async def _keep_ticking(self, game: Host, socket: UdpServer, stop: asyncio.Event) -> None:
         """Tick until told to stop or something fails, then say goodbye to the clients."""
         clock = time.perf_counter
         broken: list[Exception] = []
 
         def tick(_missed: int) -> None:
             try:
+                socket.drain()  # what came in time is in time
                 game.tick(clock(), early=0.5)
                 if game.failure is not None:
                     stop.set()

@@ -266,10 +266,10 @@ class Simulation:
         values = self._values.get(kind)
         if values is None:
             values = self._values[kind] = self._made(kind)
-        with self.world:
-            exists, has = esper.entity_exists, esper.has_components
-            found = [pair for pair in values if exists(pair[0])]
+        with self.world as world:
+            found = world.living(values)
             if having:
+                has = esper.has_components
                 found = [pair for pair in found if has(pair[0], *having)]
             return cast("list[tuple[int, T]]", found)
 

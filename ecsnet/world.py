@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import itertools
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType, TracebackType
 from typing import TypeVar
 
@@ -150,6 +150,12 @@ class World:
         """Whether the entity exists and nobody has deleted it."""
         with self:
             return entity in esper._entities and entity not in esper._dead_entities
+
+    def living(self, pairs: Sequence[tuple[int, _T]]) -> list[tuple[int, _T]]:
+        """Those pairs whose entity, the first of each, is alive."""
+        with self:
+            known, dead = esper._entities, esper._dead_entities
+            return [pair for pair in pairs if pair[0] in known and pair[0] not in dead]
 
     def components(self, entity: int) -> Mapping[type, object]:
         """The components of an entity by type, live and not to be changed; empty when unknown."""

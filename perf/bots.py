@@ -18,7 +18,7 @@ from ecsnet.schema import Gate, Schema, encode
 from ecsnet.session.connection import Connection, Dial
 from ecsnet.session.estimate import PathEstimate
 from ecsnet.session.numbers import widen
-from ecsnet.session.session import Session
+from ecsnet.session.session import RAW, Record, Session
 from perf.children import Ready
 from perf.game import Steer, schema
 from perf.load import count
@@ -28,7 +28,8 @@ from perf.swarm import Swarm
 
 U32 = 0xFFFF_FFFF
 LEAD_TICKS = 2
-OFF_TICKS = 3
+BEHIND_TICKS = 1
+AHEAD_TICKS = 3
 MOST_FRAMES = 60
 LOOK_SECONDS = 0.01
 NEVER = 1e9
@@ -39,6 +40,16 @@ _welcome_gate: Gate[Welcome] = Gate(Welcome, 256)
 head_gate: Gate[tuple[int, int, int, int, msgspec.Raw, msgspec.Raw]] = Gate(
     tuple[int, int, int, int, msgspec.Raw, msgspec.Raw], 1300
 )
+
+
+class Told(Record):
+    """A packet with the commands up to a frame."""
+
+    __slots__ = ("frame",)
+
+    def __init__(self, sent_at: float, frame: int) -> None:
+        super().__init__(sent_at)
+        self.frame = frame
 
 
 class Crowd:
@@ -122,7 +133,7 @@ class PlayerBot(Pinger):
         self.connection: Connection | None = None
         self.path = CountedPath(1 / crowd.rate)
         self.session = Session(
-            peer_interval=1 / crowd.rate, ping_interval=0.25 if crowd.pings else NEVER
+            RAW, peer_interval=1 / crowd.rate, ping_interval=0.25 if crowd.pings else NEVER
         )
         self.session.path = self.path
         self.epoch: int | None = None
@@ -143,7 +154,7 @@ class PlayerBot(Pinger):
             return (connection.seal(session.send(None, now)),)
         wanted = self.crowd.tick(now)
         off = wanted - self.tick
-        if off > OFF_TICKS or off < -OFF_TICKS:
+        if off > BEHIND_TICKS or off < -AHEAD_TICKS:
             self.tick = wanted
             self.acked = self.frame
         if self.tick <= wanted:
@@ -161,7 +172,7 @@ class PlayerBot(Pinger):
             self.tick - unacked & U32,
             self.crowd.frames(unacked, self.value),
         )
-        return (connection.seal(session.send(payload, now, self.frame)),)
+        return (connection.seal(session.send(payload, now, Told(now, self.frame))),)
 
     def take(self, datagram: bytes, now: float) -> Sequence[bytes]:
         connection = self.connection
@@ -173,9 +184,9 @@ class PlayerBot(Pinger):
             if connection.reason is not None:
                 raise PerfError(f"the server disconnected bot {self.number}: {connection.reason}")
             return ()
-        for through in received.acked:
-            if isinstance(through, int) and through > self.acked:
-                self.acked = through
+        for told in received.acked:
+            if isinstance(told, Told) and told.frame > self.acked:
+                self.acked = told.frame
         if received.payload is not None:
             self.crowd.look(received.payload, now)
         if self.epoch is None:

@@ -89,8 +89,7 @@ def _travel(
     x, y = position.x, position.y
     dx, dy = velocity.dx * dt, velocity.dy * dt
     if bounds is not None:
-        x = max(min(x, bounds.right - width), bounds.left)
-        y = max(min(y, bounds.bottom - height), bounds.top)
+        x, y = _inside(x, y, width, height, bounds)
     for _ in range(_MOST_TURNS):
         box = (x, y, x + width, y + height)
         first = _first_blocker(entity, box, dx, dy, space)
@@ -111,10 +110,20 @@ def _travel(
             x, y = first.edge, y + dy * first.time
             dx, dy = -dx * rest if bounce else 0.0, dy * rest
             velocity.dx = -velocity.dx if bounce else velocity.dx
+    if bounds is not None:
+        # Rounding: what reaches an edge at the very end of its way is not beyond it.
+        x, y = _inside(x, y, width, height, bounds)
     if (x, y) != (position.x, position.y):
         position.x, position.y = x, y
         if space is not None:
             space.move(entity, (x, y, x + width, y + height))
+
+
+def _inside(x: float, y: float, width: float, height: float, bounds: Bounds) -> tuple[float, float]:
+    return (
+        max(min(x, bounds.right - width), bounds.left),
+        max(min(y, bounds.bottom - height), bounds.top),
+    )
 
 
 def _first_blocker(entity: int, box: Box, dx: float, dy: float, space: Space | None) -> Hit | None:

@@ -54,6 +54,9 @@ class Interest(ABC):
     position: type | None = None
     """The replicated component that places an entity."""
 
+    restless = True
+    """Whether `place` may answer anew while the cell that a client looks from stays the same."""
+
     @abstractmethod
     def cell(self, entity: Located) -> Hashable:
         """The cell for an entity that appeared or moved; ``entity.cell`` is the one it had."""
@@ -73,6 +76,8 @@ class Interest(ABC):
 
 class Everyone(Interest):
     """Everybody sees everything (the default)."""
+
+    restless = False
 
     def cell(self, entity: Located) -> Hashable:
         return ANYWHERE
@@ -97,6 +102,8 @@ class Grid(Interest):
         fields: the names of the two coordinates in ``position``.
         hysteresis: how far, in cells, an entity must be past a border before it changes cell.
     """
+
+    restless = False
 
     def __init__(
         self,

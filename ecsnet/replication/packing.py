@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 import msgspec
 
 from ecsnet.replication.wire import SHEET_BYTES, encode_run
+from ecsnet.session.session import Record
 
 Wires = Callable[[int, Sequence[int]], list[object]]
 """The wire values of a component id for network ids: what the shadows hold."""
@@ -42,12 +43,13 @@ class Run:
         """Bytes of the larger form."""
 
 
-class Flight:
+class Flight(Record):
     """The record of a packet in flight: of which tick it is, and the runs that it carries."""
 
     __slots__ = ("runs", "tick")
 
-    def __init__(self, tick: int, runs: Sequence[Run]) -> None:
+    def __init__(self, tick: int, runs: Sequence[Run], now: float) -> None:
+        super().__init__(now)
         self.tick = tick
         self.runs = runs
 
@@ -57,11 +59,11 @@ class Sheet:
 
     __slots__ = ("flight", "raw", "size")
 
-    def __init__(self, tick: int, runs: Sequence[Run]) -> None:
+    def __init__(self, tick: int, runs: Sequence[Run], now: float) -> None:
         body = b"".join([array_header(len(runs)), *[run.data for run in runs]])
         self.raw = msgspec.Raw(body)
         self.size = len(body)
-        self.flight = Flight(tick, runs)
+        self.flight = Flight(tick, runs, now)
 
 
 def array_header(count: int) -> bytes:
@@ -101,22 +103,22 @@ def make_owned_runs(
         yield Run(full.nets, public, data, owner, full)
 
 
-def sheets(tick: int, runs: Sequence[Run]) -> list[Sheet]:
+def sheets(tick: int, runs: Sequence[Run], now: float) -> list[Sheet]:
     """Fill datagrams with runs, in order."""
     if not runs:
         return []
     if sum([len(run.data) for run in runs]) <= SHEET_BYTES:
-        return [Sheet(tick, runs)]
+        return [Sheet(tick, runs, now)]
     result: list[Sheet] = []
     batch: list[Run] = []
     size = 3
     for run in runs:
         length = len(run.data)
         if batch and size + length > SHEET_BYTES + 3:
-            result.append(Sheet(tick, batch))
+            result.append(Sheet(tick, batch, now))
             batch, size = [], 3
         batch.append(run)
         size += length
     if batch:
-        result.append(Sheet(tick, batch))
+        result.append(Sheet(tick, batch, now))
     return result

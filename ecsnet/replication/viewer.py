@@ -14,11 +14,13 @@ from typing import Protocol, cast
 from ecsnet.replication.packing import Flight, Run, Sheet
 from ecsnet.replication.population import Entity, Population
 from ecsnet.session.connection import MAX_PACKET
+from ecsnet.session.session import Record
 
 
 class Session(Protocol):
     """What replication needs of a session; see `ecsnet.session.Session`."""
 
+    more: bool
     overdue_at: float
 
     @property
@@ -29,14 +31,16 @@ class Session(Protocol):
     def backlog(self) -> int: ...
     @property
     def streaming(self) -> bool: ...
+    @property
+    def patience(self) -> float: ...
     def room(self) -> int: ...
     def queue(self, message: bytes) -> int: ...
     def send(
-        self, payload: object, now: float, record: object = None, *, ride: bool = True
+        self, payload: object, now: float, record: Record | None = None, *, ride: bool = True
     ) -> bytes: ...
     def stream(self, now: float, allowance: int) -> list[bytes]: ...
-    def lost(self, now: float) -> Sequence[object]: ...
-    def oldest(self) -> object: ...
+    def lost(self, now: float) -> Sequence[Record]: ...
+    def oldest(self) -> Record | None: ...
     def due(self, now: float) -> bool: ...
 
 
@@ -66,7 +70,42 @@ class Hood:
         return empty.union(*[population.cells.get(cell, ()) for cell in self.cells])
 
 
-class Viewer:
+class Fill:
+    """What the packets of one tick make up for.
+
+    ``since`` is the earliest tick since which one of the keys was lacked when it was sent again.
+    """
+
+    __slots__ = ("keys", "since")
+
+    def __init__(self, since: int) -> None:
+        self.since = since
+        self.keys: list[tuple[int, int]] = []
+
+
+class _Hot:
+    """What is looked at for each client in each tick. Slots lie in memory by class, then by name:
+    with some hundred clients the wait for memory is half of the cost, so these lie together.
+    """
+
+    __slots__ = (
+        "allowance",
+        "centre",
+        "deliver",
+        "depends",
+        "known",
+        "patience",
+        "place",
+        "player",
+        "report",
+        "resettle",
+        "seat",
+        "session",
+        "sound",
+    )
+
+
+class Viewer(_Hot):
     """A client's part of replication.
 
     Args:
@@ -78,25 +117,18 @@ class Viewer:
     """
 
     __slots__ = (
-        "allowance",
         "big",
         "burst",
-        "centre",
-        "deliver",
         "extra",
+        "fills",
         "gain",
         "gaps",
         "hood",
-        "known",
         "known_private",
         "owed",
         "pieces",
-        "place",
-        "player",
-        "report",
-        "resettle",
+        "refilled",
         "resyncing",
-        "session",
         "stream_allowance",
     )
 
@@ -116,11 +148,22 @@ class Viewer:
         self.burst = max(bandwidth * BURST_SECONDS, 2 * MAX_PACKET)
         self.allowance = self.burst
         """Bytes that may be sent now; a large packet may overdraw it once."""
+        self.refilled = 0
+        """The update at which the bucket was filled up to here."""
+        self.sound = False
+        """Whether it is settled, owed nothing, and nothing sent again is on its way. Then, while
+        ``session.more`` is False, these two hold until the next look:"""
+        self.depends = 0
+        """The last structural message queued for it, as the wire has it."""
+        self.patience = 0
+        """How many ticks back packets may be in flight before they are looked at for loss."""
         self.stream_allowance = 0.0
         """The part of it that is put by for the stream while that has something to send."""
         self.report: tuple[int, ...] | None = None
         """Goes into every update: what the server measured of this client's commands."""
         self.centre: Entity | None = None
+        self.seat: Hashable = None
+        """The cell that it looked from when it was last given a place."""
         self.place: Hashable = None
         self.hood: Hood | None = None
         self.known: set[int] = set()
@@ -134,6 +177,8 @@ class Viewer:
         self.gaps: dict[tuple[int, int], tuple[int, int]] = {}
         """Keys of which an older value was lost: the tick whose packet carries the one that makes
         up for it, and the tick since which the client lacks the key until that arrives."""
+        self.fills: dict[int, Fill] = {}
+        """The same by the ticks of these packets."""
         self.pieces: deque[tuple[int, int]] = deque()
         """Messages of entering entities on their way: number, bytes."""
         self.big: dict[int, int] = {}
@@ -142,6 +187,11 @@ class Viewer:
         """The structural message that answers a client which lost values, until it is there."""
         self.resettle = True
         """Whether what it owns must be looked through again."""
+
+    def unsettle(self) -> None:
+        """See `resettle`."""
+        self.resettle = True
+        self.sound = False
 
     def owe(self, nets: Iterable[int], cids: Iterable[int], tick: int) -> None:
         """Values of a tick that were not sent."""
@@ -164,7 +214,7 @@ class Viewer:
                     else:
                         since = self.lacking(key, flight.tick)
                         sent = self.gaps.get(key, (0, 0))[0]
-                        self.gaps[key] = (sent if sent > flight.tick else newest), since
+                        self._fill(key, sent if sent > flight.tick else newest, since)
 
     def lacking(self, key: tuple[int, int], tick: int) -> int:
         """Since when the client lacks a key of which the value of a tick does not arrive."""
@@ -172,7 +222,25 @@ class Viewer:
         # A gap that an earlier packet fills has been filled: losses are found out in order.
         return min(tick, since) if sent >= tick else tick
 
+    def _fill(self, key: tuple[int, int], sent: int, since: int) -> None:
+        """Note that the packets of a tick make up for what is lacked since another."""
+        self.sound = False
+        self.gaps[key] = sent, since
+        fill = self.fills.get(sent)
+        if fill is None:
+            fill = self.fills[sent] = Fill(since)
+        fill.since = min(fill.since, since)
+        fill.keys.append(key)
+
+    def _filled(self, before: int) -> None:
+        """All packets of the ticks before this one have arrived, or were found to be lost."""
+        for sent in [sent for sent in self.fills if sent < before]:
+            for key in self.fills.pop(sent).keys:
+                if key in self.gaps and self.gaps[key][0] == sent:
+                    del self.gaps[key]
+
     def _owe(self, key: tuple[int, int], tick: int) -> None:
+        self.sound = False
         since = self.lacking(key, tick)
         self.owed[key] = min(since, self.owed.get(key, since))
         if key in self.gaps and self.gaps[key][0] >= tick:
@@ -186,6 +254,7 @@ class Viewer:
                 know of this, and can be trusted with what they say to be solid.
         """
         self.resyncing = self.session.queue(answer)
+        self.sound = False
 
     def owe_all(self, population: Population) -> None:
         """The answer to a resync has arrived: owe the client everything it knows. Not before,
@@ -219,13 +288,11 @@ class Viewer:
             lag = tick - oldest.tick + 1
         if self.owed:
             lag = max(lag, tick - min(self.owed.values()) + 1)
-        if self.gaps:
-            open_from = tick if oldest is None else oldest.tick
-            for key, (sent, since) in list(self.gaps.items()):
-                if sent < open_from:  # it has arrived
-                    del self.gaps[key]
-                elif not (whole and sent == tick):  # in the packet that says so
-                    lag = max(lag, tick - since + 1)
+        if self.fills:
+            self._filled(tick if oldest is None else oldest.tick)
+            for sent, fill in self.fills.items():
+                if not (whole and sent == tick):  # in the packet that says so
+                    lag = max(lag, tick - fill.since + 1)
         return lag
 
     def take_owed(self, population: Population, room: int, tick: int) -> list[tuple[int, int]]:
@@ -252,7 +319,9 @@ class Viewer:
                 if since is not None:
                     bits |= 1 << other
                     sent, lacked = self.gaps.get((net, other), (-1, since))
-                    self.gaps[net, other] = tick, min(since, lacked) if sent >= open_from else since
+                    if sent >= open_from:
+                        since = min(since, lacked)
+                    self._fill((net, other), tick, since)
             if not sees >> cid & 1:
                 self.owed.pop((net, cid), None)
             if bits:

@@ -1,6 +1,6 @@
 """The client's tick, steered so that commands arrive just before the server needs them.
 
-The server measures by how much each client's ticks come early (`SlackMeter`) and reports the least
+The server measures by how much each client's ticks come early and reports the least
 of it four times a second. From each report the client works out how early its commands would have
 been with an unsteered clock; that is the network's doing alone and does not change while the clock
 is being corrected, so there is no loop that could swing. The clock then slews, by a few per cent,
@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections import deque
 from math import floor
 
-__all__ = ["SlackMeter", "TickClock"]
+__all__ = ["TickClock"]
 
 SILENCE = 0.5
 """Seconds without a word from the server after which no more ticks begin."""
@@ -213,27 +213,3 @@ class TickClock:
 
     def _offset(self) -> float:
         return self._position - (self._now - self._origin) * self._rate
-
-
-class SlackMeter:
-    """Measures, on the server, how early one client's ticks come.
-
-    Attributes:
-        low: The least so far since the last `take`, in ticks; None when nothing came.
-    """
-
-    __slots__ = ("low",)
-
-    def __init__(self) -> None:
-        self.low: float | None = None
-
-    def note(self, slack: float) -> None:
-        """Count a tick that came ``slack`` ticks before it is needed (negative: too late)."""
-        if self.low is None or slack < self.low:
-            self.low = slack
-
-    def take(self) -> float | None:
-        """The least slack since the last call; None when nothing came."""
-        low = self.low
-        self.low = None
-        return low

@@ -192,20 +192,18 @@ class Connection:
             datagram ended it (``reason`` then says why).
         """
         if (
-            not OVERHEAD < len(datagram) <= MAX_DATAGRAM
-            or crc32(datagram, self._in) != _SOUND
-            or self.reason is not None
+            crc32(datagram, self._in) == _SOUND
+            and OVERHEAD < len(datagram) <= MAX_DATAGRAM
+            and self.reason is None
         ):
-            self.rejected += 1
-            return None
-        kind = datagram[0]
-        if kind == PAYLOAD:
-            self.heard = now
-            self.confirmed = True
-            return datagram[1:-4]
-        if kind == DISCONNECT and len(datagram) == _DISCONNECT_BYTES:
-            self.reason = _reason(datagram[1])
-            return None
+            kind = datagram[0]
+            if kind == PAYLOAD:
+                self.heard = now
+                self.confirmed = True
+                return datagram[1:-4]
+            if kind == DISCONNECT and len(datagram) == _DISCONNECT_BYTES:
+                self.reason = _reason(datagram[1])
+                return None
         self.rejected += 1
         return None
 

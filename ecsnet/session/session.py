@@ -23,7 +23,7 @@ knows.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Generic, TypeVar
 
 import msgspec
 
@@ -35,7 +35,7 @@ from ecsnet.session.connection import MAX_PACKET
 from ecsnet.session.estimate import PathEstimate
 from ecsnet.session.numbers import widen
 
-__all__ = ["MAX_PAYLOAD", "Received", "Session"]
+__all__ = ["MAX_PAYLOAD", "RAW", "Packets", "Received", "Record", "Session"]
 
 # Array, number, ack, missing, pieces' header, ping and pong at their longest.
 _HEADER = 32
@@ -48,6 +48,9 @@ _MASK64 = (1 << 64) - 1
 _TRACK = 1024
 _TRACK_MASK = (1 << _TRACK) - 1
 _ACK_EVERY = 32
+# While all is well, only packets with these bits 0 in their numbers are timed and may ping: each
+# eighth.
+_LOOK = 7
 # Seconds after its loss was decided for which a packet's ack still counts.
 _MEMORY = 2.0
 # Seconds of quiet after which something is sent while acks are awaited.
@@ -59,18 +62,28 @@ _STRIKES = 5
 _EXCESS_SECONDS = 5.0
 _BURST_SECONDS = 2.0
 
+_NO_CARGO: tuple[Cargo, int] = ((), 0)
+
+_SHORT = b"\x94"  # how msgpack begins an array of four
+
 _NIL = msgspec.Raw(b"\xc0")
 _NO_PIECES = msgspec.Raw(b"\x90")
 
 _U16 = Annotated[int, msgspec.Meta(ge=0, le=0xFFFF)]
+_Missing = Annotated[int, msgspec.Meta(ge=0)]
 
 
-class _Packet(msgspec.Struct, array_like=True, forbid_unknown_fields=True, gc=False):
+PayloadT = TypeVar("PayloadT")
+
+
+class _Packet(
+    msgspec.Struct, Generic[PayloadT], array_like=True, forbid_unknown_fields=True, gc=False
+):
     number: _U16
     ack: _U16
-    missing: Annotated[int, msgspec.Meta(ge=0)]
-    payload: msgspec.Raw
-    pieces: Annotated[list[Piece], msgspec.Meta(max_length=256)] = []
+    missing: _Missing
+    payload: PayloadT
+    pieces: Annotated[tuple[Piece, ...], msgspec.Meta(max_length=256)] = ()
     ping: Annotated[int, msgspec.Meta(ge=0, le=255)] = 0
     pong: (
         tuple[
@@ -81,19 +94,56 @@ class _Packet(msgspec.Struct, array_like=True, forbid_unknown_fields=True, gc=Fa
     ) = None
 
 
-_gate: Gate[_Packet] = Gate(_Packet, MAX_PACKET)
+class Packets(Generic[PayloadT]):
+    """The gates for packets whose payloads are of one type; any number of sessions share them.
 
-# A packet in flight: when it was sent, the caller's record, the parts of messages in it,
-# and how many bytes of them count against the stream's window. One that is given up keeps
-# the place of the first for the time at which it is forgotten.
-_Sent = tuple[float, object, Cargo, int, float]
+    Args:
+        payload: The type, which may be a Struct that was made at run time; ``msgspec.Raw``
+            where whoever receives payloads decodes them.
+
+    Attributes:
+        raw: Whether it is ``msgspec.Raw``.
+        short: For packets that hold acks and a payload.
+        full: For all packets.
+    """
+
+    def __init__(self, payload: type[PayloadT]) -> None:
+        self.raw = payload is msgspec.Raw
+        kind: object = payload if self.raw else payload | None
+        self.short: Gate[tuple[int, int, int, PayloadT | None]] = Gate(
+            tuple[_U16, _U16, _Missing, kind],  # type: ignore[valid-type]
+            MAX_PACKET,
+        )
+        self.full: Gate[_Packet[PayloadT | None]] = Gate(
+            _Packet[kind],  # type: ignore[valid-type]
+            MAX_PACKET,
+        )
 
 
-class Received(msgspec.Struct, gc=False):
+RAW = Packets(msgspec.Raw)
+"""For packets whose payloads are decoded by whoever receives them."""
+
+
+class Record:
+    """What the sender remembers of a packet in flight; callers subclass it.
+
+    One record may stand for packets of many sessions, when they carry the same.
+
+    Args:
+        sent_at: When it is sent, seconds: the ``now`` that goes to ``Session.send`` with it.
+    """
+
+    __slots__ = ("sent_at",)
+
+    def __init__(self, sent_at: float) -> None:
+        self.sent_at = sent_at
+
+
+class Received(msgspec.Struct, Generic[PayloadT], gc=False):
     """What was in a packet.
 
     Attributes:
-        payload: The peer's payload, still encoded; None when there was none.
+        payload: The peer's payload; None when there was none.
         messages: Reliable messages that are complete now, in order: (number, bytes).
         acked: The records of packets that the peer now says it has.
         late: Records that ``lost`` had given up and that have arrived after all.
@@ -101,14 +151,36 @@ class Received(msgspec.Struct, gc=False):
             many packets have come that the peer should hear of them.
     """
 
-    payload: msgspec.Raw | None
+    payload: PayloadT | None
     messages: Sequence[tuple[int, bytes]]
-    acked: Sequence[object]
-    late: Sequence[object]
+    acked: Sequence[Record]
+    late: Sequence[Record]
     reply: bool
 
 
-class Session:
+class _Hot:
+    """What a session touches for each packet. Slots lie in memory by class, then by name: with
+    some hundred sessions the wait for memory is half of the cost, so these lie together.
+    """
+
+    __slots__ = (
+        "_ack_wanted",
+        "_even",
+        "_flight",
+        "_heard",
+        "_holes",
+        "_level",
+        "_missing",
+        "_number",
+        "_packets",
+        "_sent_at",
+        "_top",
+        "more",
+        "packets_received",
+    )
+
+
+class Session(_Hot, Generic[PayloadT]):
     """One end of a conversation; see the module's docstring.
 
     A caller does, once a tick: ``receive`` for each packet that came, ``lost``, ``send``
@@ -116,11 +188,13 @@ class Session:
     had nothing to say, ``send(None, now)`` if ``due``.
 
     Args:
+        packets: The peer's packets: with payloads of some type, or ``RAW``.
         message_limit: Bytes in the longest message taken from the peer.
         send_limit: Bytes in the longest message that ``queue`` takes.
         packet_rate: Packets a second taken from the peer, with a burst of two seconds;
             infinite unless given.
-        byte_rate: Bytes a second taken from the peer, likewise.
+        byte_rate: Bytes a second taken from the peer, likewise. Who sends small packets at
+            that rate of packets may send as much as who sends large ones at this one.
         message_rate: Messages a second taken from the peer, likewise.
         peer_interval: Seconds between the peer's packets at its usual pace: it cannot
             ack more often.
@@ -131,7 +205,7 @@ class Session:
 
     Attributes:
         path: Round trip, jitter, loss towards the peer, patience.
-        packets_sent: How many packets were made.
+        more: Whether the next packet says more than its payload: messages, acks, answers.
         packets_received: How many came and were taken.
         duplicates: Packets dropped because they had come before.
         stale: Packets dropped because they were more than 1,024 behind the newest.
@@ -144,38 +218,29 @@ class Session:
     """
 
     __slots__ = (
-        "_ack_wanted",
-        "_byte_burst",
-        "_byte_level",
-        "_byte_rate",
+        "_begun",
+        "_burst",
+        "_cargo",
         "_carriers",
         "_counted_packets",
         "_counted_top",
         "_excess_at",
         "_excess_from",
-        "_flight",
         "_gone",
-        "_heard",
-        "_holes",
         "_in",
         "_late_acks",
-        "_limited",
+        "_least",
         "_loss_in",
         "_messages",
-        "_missing",
-        "_number",
         "_out",
-        "_packet_burst",
-        "_packet_level",
-        "_packet_rate",
         "_ping_at",
         "_ping_id",
         "_pings",
         "_pong_at",
         "_pong_id",
+        "_rate",
         "_refilled_at",
-        "_sent_at",
-        "_top",
+        "_settled",
         "bad_acks",
         "bad_pieces",
         "duplicates",
@@ -183,8 +248,6 @@ class Session:
         "keepalive",
         "malformed",
         "overdue_at",
-        "packets_received",
-        "packets_sent",
         "path",
         "ping_interval",
         "stale",
@@ -193,6 +256,7 @@ class Session:
 
     def __init__(
         self,
+        packets: Packets[PayloadT],
         *,
         message_limit: int = 1 << 20,
         send_limit: int = 1 << 20,
@@ -207,21 +271,31 @@ class Session:
         self.path = PathEstimate(peer_interval)
         self.keepalive = keepalive
         self.ping_interval = ping_interval
-        self.packets_sent = self.packets_received = 0
+        self.packets_received = 0
         self.duplicates = self.stale = self.malformed = 0
         self.bad_acks = self.bad_pieces = self.excess = 0
         self.strikes = 0
         self._out = Outgoing(send_limit, first)
         self._in = Incoming(message_limit, first)
 
+        self._packets = packets
+        self.more = True  # the first packet pings
+        # Whether all before the newest has come and was acked, here and there, and no packet in
+        # flight carries messages. When in doubt, it is False.
+        self._even = False
+
         # What we sent. Packets with a record and those that only carry pieces lie apart,
         # so that the oldest record is found without a search. Dicts keep the order.
-        self._number = first
-        self._flight: dict[int, _Sent] = {}
-        self._carriers: dict[int, _Sent] = {}
-        self._gone: dict[int, _Sent] = {}
+        self._number = self._begun = first
+        self._flight: dict[int, Record] = {}
+        self._carriers: dict[int, Record] = {}
+        # What of messages is in them, and the bytes of it that count against the window.
+        self._cargo: dict[int, tuple[Cargo, int]] = {}
+        # Those given up: when they are forgotten, what of messages was in them, and whether
+        # the caller knows of them.
+        self._gone: dict[int, tuple[float, Record, Cargo, bool]] = {}
         self.overdue_at = 0.0  # nothing is given up before
-        self._heard = first  # the newest packet that the peer is known to have
+        self._heard = self._settled = first  # the newest packet that the peer is known to have
         self._holes = 0  # bit i: packet heard - i is not known to have arrived
 
         # What we got. Bit i of missing: packet top - 1 - i has not come.
@@ -239,10 +313,13 @@ class Session:
         self._pong_at = 0.0
         self._sent_at = float("-inf")
 
-        self._limited = min(packet_rate, byte_rate) != float("inf")
-        self._packet_rate, self._byte_rate = packet_rate, byte_rate
-        self._packet_burst = self._packet_level = packet_rate * _BURST_SECONDS
-        self._byte_burst = self._byte_level = byte_rate * _BURST_SECONDS
+        # One bucket for both rates: in bytes, of which each packet takes at least so many that
+        # there cannot be more packets. Refilled when it is empty, and regularly by lost().
+        self._rate = min(byte_rate, packet_rate * MAX_PACKET)
+        self._least = 0
+        if self._rate != float("inf"):
+            self._least = max(1, int(self._rate / packet_rate))
+        self._burst = self._level = self._rate * _BURST_SECONDS
         self._refilled_at = 0.0
         self._messages: Bucket | None = None
         if message_rate != float("inf"):
@@ -250,6 +327,11 @@ class Session:
         self._excess_at = self._excess_from = 0.0
 
     # What a caller may ask.
+
+    @property
+    def packets_sent(self) -> int:
+        """How many packets were made."""
+        return self._number - self._begun
 
     @property
     def rtt(self) -> float:
@@ -260,6 +342,11 @@ class Session:
     def jitter(self) -> float:
         """The mean deviation of the round trip, seconds."""
         return self.path.jitter
+
+    @property
+    def patience(self) -> float:
+        """Seconds after which ``lost`` gives up a packet that has had no ack."""
+        return self.path.patience
 
     @property
     def loss(self) -> float:
@@ -315,11 +402,14 @@ class Session:
         """Count bad input that the caller found in a payload or a message."""
         self.strikes += 1
 
-    def oldest(self) -> object:
+    def oldest(self) -> Record | None:
         """Return the record of the oldest packet whose fate is open, None without one."""
-        for sent in self._flight.values():
-            return sent[1]
-        return None
+        # Mostly all before it was acked.
+        record = self._flight.get(self._heard + 1)
+        if record is None or self._holes:
+            for record in self._flight.values():
+                return record
+        return record
 
     def room(self) -> int:
         """Return how many encoded bytes of payload fit into the next riding packet."""
@@ -347,10 +437,11 @@ class Session:
         Raises:
             UsageError: It is longer than the limit.
         """
+        self.more = True
         return self._out.queue(message)
 
     def send(
-        self, payload: object, now: float, record: object = None, *, ride: bool = True
+        self, payload: object, now: float, record: Record | None = None, *, ride: bool = True
     ) -> bytes:
         """Return the next packet.
 
@@ -365,6 +456,17 @@ class Session:
         Raises:
             UsageError: The payload is longer than a packet, see ``room``.
         """
+        number = self._number + 1
+        if record is not None and not self.more and number & _LOOK:
+            # As it is for most packets of a server: there is only the payload to send.
+            head = number & 0xFFFF, self._top & 0xFFFF, self._missing & _MASK64, payload
+            packet = encode(head)
+            if len(packet) <= MAX_PACKET:
+                self._number = number
+                self._sent_at = now
+                self._ack_wanted = 0
+                self._flight[number] = record
+                return packet
         out = self._out
         pieces: msgspec.Raw | None = None
         cargo: Cargo = ()
@@ -380,11 +482,14 @@ class Session:
                     f"a packet of {len(packet)} bytes is too long, the limit is {MAX_PACKET}: "
                     f"payloads have at most {MAX_PAYLOAD} bytes, Session.room() tells"
                 )
-        number = self._sent(now)
+        self._sent(now)
+        if cargo:
+            self._cargo[number] = cargo, 0
+            self._even = False
         if record is not None:
-            self._flight[number] = (now, record, cargo, 0, now)
+            self._flight[number] = record
         elif cargo:
-            self._carriers[number] = (now, None, cargo, 0, now)
+            self._carriers[number] = Record(now)
         return packet
 
     def stream(self, now: float, allowance: int) -> list[bytes]:
@@ -400,7 +505,10 @@ class Session:
         while out.unacked and (filled := out.fill(allowance - _HEADER)) is not None:
             wire, cargo, size = filled
             packet = self._pack(None, msgspec.Raw(encode(wire)), now, 0)
-            self._carriers[self._sent(now)] = (now, None, cargo, size, now)
+            number = self._sent(now)
+            self._carriers[number] = Record(now)
+            self._cargo[number] = cargo, size
+            self._even = False
             allowance -= len(packet)
             packets.append(packet)
         return packets
@@ -418,8 +526,7 @@ class Session:
         if self._late_acks:
             top = self._late_acks[-1]
             missing >>= self._top - top
-        if missing:
-            missing &= _MASK64
+        missing &= _MASK64
         number = self._number + 1
         ping = 0
         if (
@@ -442,12 +549,12 @@ class Session:
     def _sent(self, now: float) -> int:
         """Note that the packet just encoded goes out; return its number."""
         self._number += 1
-        self.packets_sent += 1
         self._sent_at = now
         self._ack_wanted = 0
         self._pong_id = 0
         if self._late_acks:
             self._late_acks.pop()
+        self.more = bool(self._out.unacked or self._late_acks)
         return self._number
 
     def _next_ping(self, now: float) -> int:
@@ -464,22 +571,44 @@ class Session:
 
     # Receiving.
 
-    def receive(self, packet: bytes, now: float) -> Received | None:
+    def receive(self, packet: bytes, now: float) -> Received[PayloadT] | None:
         """Take a packet; None when there is nothing in it for the caller.
 
         It never raises on what a peer sends: what is bad, a duplicate or too much is
         counted and dropped, without an ack.
         """
-        if self._limited:
-            # Refilled when they run out, and regularly by lost().
-            if self._byte_level == self._byte_burst and self._packet_level == self._packet_burst:
-                self._refilled_at = now
-            if self._packet_level >= 1 and self._byte_level >= len(packet):
-                self._packet_level -= 1
-                self._byte_level -= len(packet)
-            elif not self._affordable(len(packet), now):
+        size = max(self._least, len(packet))
+        level = self._level - size
+        if level < 0:
+            self._refill(now)
+            level = self._level - size
+            if level < 0:
+                self._exceeded(now)
                 return None
-        came = _gate.decode(packet)
+        self._level = level
+        if packet[:1] == _SHORT:
+            # As it is mostly: the next packet, with a payload and the ack of the next of ours,
+            # and all before them had arrived.
+            short = self._packets.short.decode(packet)
+            if short is not None:
+                number16, ack16, lacking, payload = short
+                number, ack = self._top + 1, self._heard + 1
+                if (
+                    self._even
+                    and number16 == number & 0xFFFF
+                    and ack16 == ack & 0xFFFF
+                    and ack & _LOOK
+                    and not lacking
+                    and payload is not None
+                    and not (self._packets.raw and payload == _NIL)
+                    and (record := self._flight.pop(ack, None)) is not None
+                ):
+                    self._top, self._heard = number, ack
+                    self.packets_received += 1
+                    wanted = self._ack_wanted = self._ack_wanted + 1
+                    return Received(payload, (), (record,), (), wanted >= _ACK_EVERY)
+
+        came = self._packets.full.decode(packet)
         if came is None:
             self.malformed += 1
             self.strikes += 1
@@ -522,40 +651,32 @@ class Session:
         if top - number > 64:
             # Too far behind for the mask of the newest: it gets an ack of its own.
             self._late_acks = [*self._late_acks[-63:], number]
-        acked: Sequence[object] = ()
-        late: Sequence[object] = ()
+            self.more = True
+        acked: Sequence[Record] = ()
+        late: Sequence[Record] = ()
         if ack != self._heard or self._holes:
-            sent = None
-            if ack - self._heard == 1 and not came.missing and not self._holes:
-                sent = self._flight.pop(ack, None)
-            if sent is not None:
-                # As it is mostly: the next packet, and all before it had arrived.
-                self._heard = ack
-                acked = (sent[1],)
-                if sent[2]:
-                    self._out.arrived(sent[2], sent[3])
-                self.path.acked(now - sent[0], 1)
-            else:
-                acked, late = self._take_acks(ack, came.missing, now)
+            acked, late = self._take_acks(ack, came.missing, now)
         reply = False
         ping = came.ping & _PING_IDS
         if ping:
             self._pong_id, self._pong_at = ping, now
+            self.more = True
             reply = came.ping >= _URGENT
         if came.pong is not None:
             asked = self._pings.pop(came.pong[0], None)
             if asked is not None:
                 self.path.ponged(max(0.0, now - asked - came.pong[1] * 1e-6))
-        payload: msgspec.Raw | None = came.payload
-        if payload == _NIL:
+        payload = came.payload
+        if self._packets.raw and payload == _NIL:
             payload = None
         if payload is not None or pieces or ping:
             self._ack_wanted += 1
             reply = reply or self._ack_wanted >= _ACK_EVERY
         messages = self._in.take(pieces) if pieces else ()
+        self._even = not (self._missing or self._holes or self._cargo)
         return Received(payload, messages, acked, late, reply)
 
-    def lost(self, now: float) -> Sequence[object]:
+    def lost(self, now: float) -> Sequence[Record]:
         """Give up the packets that have had no ack for longer than the path takes.
 
         Returns:
@@ -564,50 +685,61 @@ class Session:
         """
         if now < self.overdue_at:
             return ()
-        if self._limited:
-            self._refill(now)
-        records: list[object] | None = None
+        self._refill(now)
+        records: list[Record] | None = None
         patience = self.path.patience
         # When to look again: soon, because patience may shrink; sooner for what is in flight.
         overdue_at = now + min(patience, _NUDGE)
         for flight in (self._flight, self._carriers):
-            for sent in flight.values():
-                if sent[0] < now - patience:
+            for record in flight.values():
+                if record.sent_at < now - patience:
                     records = self._give_up(flight, now - patience, now, records)
                 break
-            for sent in flight.values():
-                overdue_at = min(overdue_at, sent[0] + patience)
+            for record in flight.values():
+                overdue_at = min(overdue_at, record.sent_at + patience)
                 break
         gone = self._gone
         while (number := next(iter(gone), None)) is not None:
-            if gone[number][0] > now:
-                overdue_at = min(overdue_at, gone[number][0])
+            forgotten_at = gone[number][0]
+            if forgotten_at > now:
+                overdue_at = min(overdue_at, forgotten_at)
                 break
             del gone[number]
+        if self._holes and not gone and self._all_ahead():
+            self._holes = 0
         self.overdue_at = overdue_at
         return records or ()
 
+    def _all_ahead(self) -> bool:
+        """Return whether no packet from before the newest acked one is in flight."""
+        heard = self._heard
+        return all(
+            next(iter(flight), heard + 1) > heard for flight in (self._flight, self._carriers)
+        )
+
     def _give_up(
-        self, flight: dict[int, _Sent], cutoff: float, now: float, records: list[object] | None
-    ) -> list[object]:
+        self, flight: dict[int, Record], cutoff: float, now: float, records: list[Record] | None
+    ) -> list[Record]:
         overdue = []
-        for number, sent in flight.items():
-            if sent[0] >= cutoff:
+        for number, record in flight.items():
+            if record.sent_at >= cutoff:
                 break
             overdue.append(number)
         found = records or []
         for number in overdue:
-            sent_at, record, cargo, size, _ = flight.pop(number)
-            self._gone[number] = (now + _MEMORY, record, cargo, 0, sent_at)
-            self._out.lost(cargo, size, sent_at, now)
-            if record is not None:
+            record = flight.pop(number)
+            cargo, size = self._cargo.pop(number, _NO_CARGO)
+            self._gone[number] = now + _MEMORY, record, cargo, flight is self._flight
+            self._even = False
+            self._out.lost(cargo, size, record.sent_at, now)
+            if flight is self._flight:
                 found.append(record)
         self.path.count(0, len(overdue))
         return found
 
     def _take_acks(
         self, ack: int, missing: int, now: float
-    ) -> tuple[Sequence[object], Sequence[object]]:
+    ) -> tuple[Sequence[Record], Sequence[Record]]:
         """Settle every packet that is known to have arrived only now."""
         ahead = ack - self._heard
         if ahead > 0 and not missing and not self._holes and ahead <= 65:
@@ -624,33 +756,37 @@ class Session:
                 return (), ()
             news = holes & known
             self._holes = holes ^ news
-        heard = self._heard = max(ack, self._heard)
-        acked: list[object] = []
-        late: list[object] = []
-        arrived = 0
+        # Those that were acked one by one since the last time here; see receive().
+        arrived = self._heard - self._settled
+        heard = self._heard = self._settled = max(ack, self._heard)
+        acked: list[Record] = []
+        late: list[Record] = []
         newest_at: float | None = None
         while news:
             bit = news.bit_length() - 1
             news ^= 1 << bit
             number = heard - bit
-            sent = self._flight.pop(number, None) or self._carriers.pop(number, None)
-            if sent is not None:
-                arrived += 1
-                sent_at, record, cargo, size, _ = sent
-                if record is not None:
-                    acked.append(record)
+            record = self._flight.pop(number, None)
+            if record is not None:
+                acked.append(record)
             else:
-                sent = self._gone.pop(number, None)
-                if sent is None:
+                record = self._carriers.pop(number, None)
+            if record is not None:
+                arrived += 1
+                cargo, size = self._cargo.pop(number, _NO_CARGO)
+            else:
+                gone = self._gone.pop(number, None)
+                if gone is None:
                     continue
-                _, record, cargo, size, sent_at = sent
+                _, record, cargo, late_too = gone
+                size = 0  # its loss took it out of the window
                 self.path.count(1, -1)
-                if record is not None:
+                if late_too:
                     late.append(record)
             if cargo:
                 self._out.arrived(cargo, size)
             if number == ack:
-                newest_at = sent_at
+                newest_at = record.sent_at
         if newest_at is not None:
             self.path.acked(now - newest_at, arrived)
         elif arrived:
@@ -669,24 +805,12 @@ class Session:
             return False
         return True
 
-    def _affordable(self, size: int, now: float) -> bool:
-        """Take one packet out of the refilled inbound budgets, or return that it exceeds them."""
-        self._refill(now)
-        if self._packet_level < 1 or self._byte_level < size:
-            self._exceeded(now)
-            return False
-        self._packet_level -= 1
-        self._byte_level -= size
-        return True
-
     def _refill(self, now: float) -> None:
+        """Let into the inbound bucket what has come together since the last call."""
         elapsed = now - self._refilled_at
-        if elapsed > 0:
+        if elapsed > 0 and self._rate != float("inf"):
             self._refilled_at = now
-            packets = self._packet_level + elapsed * self._packet_rate
-            self._packet_level = min(packets, self._packet_burst)
-            octets = self._byte_level + elapsed * self._byte_rate
-            self._byte_level = min(octets, self._byte_burst)
+            self._level = min(self._burst, self._level + elapsed * self._rate)
 
     def _exceeded(self, now: float) -> None:
         if not self.excess or now - self._excess_at > 1.0:

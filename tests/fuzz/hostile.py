@@ -47,7 +47,7 @@ from ecsnet.greeting import WIRE_VERSION, Hello, SchemaDiffers, SchemaOffer, Wel
 from ecsnet.host import Guest, Host
 from ecsnet.replication.wire import STRUCTURE_TAG, Resync
 from ecsnet.session.connection import MAX_PACKET, Connection, Dial, Listener, Reason
-from ecsnet.session.session import Session
+from ecsnet.session.session import RAW, Session
 from ecsnet.transport.address import Address
 
 UNSEALED = ("garbage", "truncated", "mutated", "replayed", "foreign", "reflected", "handshake")
@@ -63,7 +63,6 @@ OUTCOMES = (
     "server: ack refused",
     "server: pieces refused",
     "server: packet over budget",
-    "server: payload refused by the gate",
     "server: message refused by the gate",
     "server: commands rejected",
     "server: commands that reached a system",
@@ -263,7 +262,7 @@ class Arena:
                 self._hand(data, address)
             for data in self.wires[address].receive():
                 dial.receive(data, self.now)
-        return dial.connection, Session()
+        return dial.connection, Session(RAW)
 
     def _hand(self, data: bytes, address: Address) -> None:
         self.host.receive(data, address, self.now)
@@ -708,7 +707,7 @@ class Arena:
             random=self.nonces.randbytes,
         )
         listener = Listener(bytes(32), self.nonces.randbytes, 4)
-        server = Session()
+        server = Session(RAW)
         for _ in range(count):
             self.now += TICK / 4
             connection = next(iter(listener.connections.values()), None)
@@ -849,8 +848,6 @@ class Arena:
         listener = self.host.listener
         outcomes["server: handshake refused"] = listener.dropped.total()
         outcomes["server: message refused by the gate"] = self.host._messages.rejected
-        gate = self.stage.decode.__self__  # type: ignore[attr-defined]
-        outcomes["server: payload refused by the gate"] = gate.rejected
         outcomes["server: commands that reached a system"] = self.watch.seen
         outcomes["client: datagram refused"] += self.witness.client.stats.datagrams_rejected
         self._tally_server(self.host.guests[self.witness.address])

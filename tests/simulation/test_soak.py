@@ -48,7 +48,7 @@ def test_half_of_all_datagrams_lost() -> None:
 
 @pytest.mark.parametrize("policy", ["everyone", "grid", "predicate"])
 def test_a_database_that_is_cleared_again_and_again(policy: str) -> None:
-    plan = Plan(77, 400, policy=policy, clears=0.02, comings=0.02, loss=0.1, jitter=0.05)
+    plan = Plan(77, 600, policy=policy, clears=0.02, comings=0.02, loss=0.1, jitter=0.05)
     report = run(plan)
     assert report.failure is None, report.failure
     assert report.counts["clear_database"] >= 2

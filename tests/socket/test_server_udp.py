@@ -21,7 +21,7 @@ from ecsnet.greeting import WIRE_VERSION, Hello, Welcome
 from ecsnet.schema import Gate, Registry, encode, use_registry
 from ecsnet.server import ServerWorld
 from ecsnet.session.connection import Dial, Reason
-from ecsnet.session.session import Session
+from ecsnet.session.session import RAW, Session
 from ecsnet.transport.address import Address
 from ecsnet.transport.client import Resolver, UdpClientSocket
 from ecsnet.transport.udp import UdpServerSocket
@@ -39,7 +39,7 @@ class Visitor:
         assert found is not None
         self.socket = UdpClientSocket(found)
         self.dial = Dial(os.urandom(8), time.perf_counter())
-        self.session = Session()
+        self.session = Session(RAW)
         self.fingerprint = registry.schema().fingerprint
         self.welcome: Welcome | None = None
         self.packets = 0

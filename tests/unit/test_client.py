@@ -44,7 +44,7 @@ from ecsnet.schema import (
 )
 from ecsnet.server import ServerWorld
 from ecsnet.session.connection import Connection, Listener, Reason
-from ecsnet.session.session import Session
+from ecsnet.session.session import RAW, Session
 from ecsnet.simulation import commands
 from ecsnet.testing import Harness, ManualClock
 from ecsnet.transport.link import Link
@@ -495,7 +495,7 @@ class Peer:
             self.wire, world=f"peer-{Peer._number}", registry=registry, clock=self.clock
         )
         self.listener = Listener(bytes(32), lambda n: bytes(n), 4)
-        self.session = Session()
+        self.session = Session(RAW)
         self.connection: Connection | None = None
         self.heard: list[bytes] = []
 

@@ -12,9 +12,9 @@ from collections.abc import Callable
 
 import pytest
 
-from ecsnet.commands import Inbox, Outbox, input_gate
-from ecsnet.schema import Registry, command, encode, use_registry
-from ecsnet.session.clock import SILENCE, SlackMeter, TickClock
+from ecsnet.commands import Inbox, Outbox, input_type
+from ecsnet.schema import Gate, Registry, command, encode, use_registry
+from ecsnet.session.clock import SILENCE, TickClock
 
 with use_registry(Registry()) as registry:
 
@@ -72,8 +72,8 @@ class Game:
         self.client_sleeps = (0.0, 0.0)
 
         self.inbox = Inbox(tick_rate)
-        self.meter = SlackMeter()
-        self.gate = input_gate(SCHEMA)
+        self.slacks: list[float] = []  # since the last report
+        self.gate = Gate(input_type(SCHEMA), 1200)
         self.next_tick = 500
         self.next_at = self.now
         self.received: list[int] = []
@@ -167,7 +167,7 @@ class Game:
         fresh = self.inbox.receive(whole.number, whole.tick, whole.frames, self.next_tick)
         if fresh >= 0:
             due_in = (self.next_at - self.now) * self.tick_rate
-            self.meter.note(fresh - self.next_tick + due_in)
+            self.slacks.append(fresh - self.next_tick + due_in)
 
     def drop_time(self) -> None:
         if self.now - self.next_at > 0.1:
@@ -191,7 +191,8 @@ class Game:
             return
         report = None
         if tick % max(1, round(self.tick_rate / 4)) < self.every:
-            report = self.meter.take()
+            report = min(self.slacks, default=None)
+            self.slacks.clear()
         acks = self.received[-200:]
         self.transmit(lambda: self.mail.append(lambda: self.hear(tick, acks, report)))
 
@@ -428,12 +429,3 @@ def test_a_single_bad_report_does_not_count_unless_packets_get_lost() -> None:
                 bad = 5.0 if step == 585 else 0.0
                 clock.report(clock.tick - server - 6.0 - bad, server, loss)
         assert clock.speed == pytest.approx(wanted, abs=0.03)
-
-
-def test_meter_takes_the_least() -> None:
-    meter = SlackMeter()
-    assert meter.take() is None
-    for slack in (2.0, -1.5, 3.0):
-        meter.note(slack)
-    assert meter.take() == -1.5
-    assert meter.take() is None

@@ -20,10 +20,10 @@ from ecsnet.commands import (
     Input,
     Outbox,
     Packed,
-    input_gate,
+    input_type,
 )
 from ecsnet.errors import UsageError
-from ecsnet.schema import Between, MaxLen, Registry, command, encode, use_registry
+from ecsnet.schema import Between, Gate, MaxLen, Registry, command, encode, use_registry
 
 with use_registry(Registry()) as registry:
 
@@ -46,7 +46,7 @@ with use_registry(Registry()) as registry:
 
 SCHEMA = registry.schema()
 ID = {cls: SCHEMA.command_id_of[cls] for cls in (Shoot, Say, Steer, Aim)}
-GATE = input_gate(SCHEMA)
+GATE = Gate(input_type(SCHEMA), 1200)
 EPOCH = 77
 
 
@@ -409,14 +409,14 @@ def test_more_actions_or_states_than_allowed_are_cut() -> None:
     ],
 )
 def test_gate_turns_bad_input_away(data: object) -> None:
-    gate = input_gate(SCHEMA)
+    gate = Gate(input_type(SCHEMA), 1200)
     assert gate.decode(encode(data)) is None
     assert gate.rejected == 1
 
 
 def test_gate_of_a_game_without_commands() -> None:
     with use_registry(Registry()) as empty:
-        gate = input_gate(empty.schema())
+        gate = Gate(input_type(empty.schema()), 1200)
     assert gate.decode(encode((1, 2, 3, [[0, 5, []]]))) is not None
     assert gate.decode(encode((1, 2, 3, [[0, 5, [[0, 0, [1]]]]]))) is None
 

@@ -20,9 +20,9 @@ from ecsnet.replication.wire import Report, Resync, WireFormat
 from ecsnet.schema import Gate, Registry, Schema, command, encode, replicated, use_registry
 from ecsnet.session.clock import TickClock
 from ecsnet.session.connection import Connection, Dial, Reason
-from ecsnet.session.session import Session
 from ecsnet.simulation import Recipe
 from ecsnet.transport.address import Address
+from tests.unit.noting import NotingSession as Session
 
 with use_registry(Registry()) as registry:
 

@@ -23,7 +23,7 @@ from ecsnet.commands import (
     REPEAT_SECONDS,
     WAITING,
     Outbox,
-    input_gate,
+    input_type,
 )
 from ecsnet.greeting import WIRE_VERSION, Hello, SchemaDiffers, SchemaOffer, Welcome
 from ecsnet.replication.packing import Run as SharedRun
@@ -39,6 +39,7 @@ from ecsnet.replication.wire import (
 from ecsnet.schema import (
     Between,
     EntityRef,
+    Gate,
     MaxLen,
     Quantized,
     Registry,
@@ -54,7 +55,7 @@ from ecsnet.server import ServerWorld
 from ecsnet.session import channel, connection
 from ecsnet.session.channel import Incoming, Piece
 from ecsnet.session.connection import Connection, Dial, Listener, Reason
-from ecsnet.session.session import Session
+from ecsnet.session.session import RAW, Session
 from ecsnet.simulation import commands
 
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "protocol.md"
@@ -160,7 +161,7 @@ def _handshake() -> Iterator[tuple[str, bytes]]:
 
 def _packets() -> Iterator[tuple[str, bytes]]:
     # Numbers 1 and 4 have come, 2 and 3 have not.
-    peer, session = Session(), Session()
+    peer, session = Session(RAW), Session(RAW)
     first = peer.send(None, 0.0)
     peer.send(None, 0.0)
     peer.send(None, 0.0)
@@ -170,7 +171,7 @@ def _packets() -> Iterator[tuple[str, bytes]]:
     session.queue(b"\xc3")
     # The first packet pings, and answers the ping in the peer's first after 250 ms.
     yield "packet", session.send("hi", 1.25)
-    plain = Session()
+    plain = Session(RAW)
     plain.send(None, 0.0)  # takes the ping that is due
     yield "packet-short", plain.send("hi", 0.01)
     yield "piece-part", encode((7, b"abc", 2, 3))
@@ -220,7 +221,7 @@ def _replication() -> Iterator[tuple[str, bytes]]:
     yield "value", encode(component_type(Tank).to_wire(full, local_to_network.get))
     run = encode_run([5, 7], [(cid_of[Spot], spots)])
     yield "run", run
-    (sheet,) = sheets(1000, [SharedRun([5, 7], [cid_of[Spot]], run)])
+    (sheet,) = sheets(1000, [SharedRun([5, 7], [cid_of[Spot]], run)], 0.0)
     report = Report(24, 10, 0, 1, 0)
     yield "update", encode((EPOCH, 1000, 1, 2, report, sheet.raw))
     yield "update-empty", encode((EPOCH, 1000, 0, 2, None, []))
@@ -279,7 +280,7 @@ def test_vectors_are_understood() -> None:
     assert list(structure.despawned) == [3, 1]
     assert list(structure.hidden) == [12]
 
-    given = input_gate(SCHEMA).decode(made["input"])
+    given = Gate(input_type(SCHEMA), 1200).decode(made["input"])
     assert given is not None
     assert (given.epoch, given.number, given.tick) == (EPOCH, 0, 1000)
     first, second = given.frames

@@ -103,14 +103,14 @@ def test_owned_runs_are_split_by_the_owners_form() -> None:
 
 
 def test_no_runs_are_no_sheets() -> None:
-    assert sheets(5, []) == []
+    assert sheets(5, [], 0.0) == []
 
 
 @settings(max_examples=60)
 @given(st.lists(st.integers(1, SHEET_BYTES), max_size=60))
 def test_sheets_hold_all_runs_in_order_and_stay_below_their_bound(sizes: list[int]) -> None:
     runs = [Run([net], [0], b"\xc0" * size) for net, size in enumerate(sizes, 1)]
-    filled = sheets(9, runs)
+    filled = sheets(9, runs, 0.0)
     assert [run for sheet in filled for run in sheet.flight.runs] == runs
     for sheet in filled:
         assert sheet.flight.tick == 9
@@ -122,5 +122,5 @@ def test_sheets_hold_all_runs_in_order_and_stay_below_their_bound(sizes: list[in
 
 def test_a_sheets_raw_form_is_an_array_of_its_runs() -> None:
     runs = list(make_runs([1, 2], [0], wires)) * 20
-    (sheet,) = sheets(3, runs)
+    (sheet,) = sheets(3, runs, 0.0)
     assert len(msgspec.msgpack.decode(sheet.raw)) == 20

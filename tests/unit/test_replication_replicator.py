@@ -34,7 +34,7 @@ from ecsnet.schema import (
     use_registry,
 )
 from ecsnet.session.connection import MAX_PACKET
-from ecsnet.session.session import Session
+from ecsnet.session.session import RAW, Session
 from ecsnet.world import World
 
 with use_registry(Registry()) as registry:
@@ -125,7 +125,7 @@ class Client:
     def __init__(self, field: Field, bandwidth: float, waiting_bytes: int, player: int) -> None:
         self.field = field
         self.player = player
-        self.server, self.session = Session(), Session()
+        self.server, self.session = Session(RAW), Session(RAW)
         self.viewer = field.replicator.add_viewer(player, self.server, self.sent, bandwidth)
         self.store = Store(WIRE, EPOCH, field.tick, waiting_bytes)
         self.view = View(SCHEMA, World())
@@ -378,7 +378,7 @@ def test_who_leaves_is_told_nothing_more(field: Field) -> None:
     field.replicator.remove_viewer(other.viewer)
     assert not field.replicator._hoods
     assert not field.replicator._watchers
-    unseated = field.replicator.add_viewer(one.player, Session(), lambda data: None)
+    unseated = field.replicator.add_viewer(one.player, Session(RAW), lambda data: None)
     assert set(field.replicator.visible(unseated)) == {field.net(one.player)}
     field.replicator.remove_viewer(unseated)
 

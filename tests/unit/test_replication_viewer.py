@@ -95,7 +95,7 @@ class Subject:
         self.population.capture(self.tick)
 
     def lose(self, tick: int, *runs: Run) -> None:
-        self.viewer.lose(Flight(tick, runs), self.population)
+        self.viewer.lose(Flight(tick, runs, 0.0), self.population)
 
     def take(self, room: int = 10_000, tick: int = 20) -> list[tuple[int, int]]:
         return self.viewer.take_owed(self.population, room, tick)
@@ -151,10 +151,10 @@ def test_what_waits_for_a_newer_value_is_not_solid_meanwhile(subject: Subject) -
     viewer = subject.viewer
     esper.component_for_entity(2, Tank).hp = 3
     subject.capture()
-    subject.session.first = Flight(2, ())
+    subject.session.first = Flight(2, (), 0.0)
     subject.lose(1, run(2))
     assert viewer.unsolid(9, True) == 9  # solid up to 0: the value of 1 never came
-    subject.session.first = Flight(3, ())  # acked: that of 2 did
+    subject.session.first = Flight(3, (), 0.0)  # acked: that of 2 did
     assert viewer.unsolid(9, True) == 7
     assert not viewer.gaps
 
@@ -216,7 +216,7 @@ def test_what_is_skipped_while_a_resend_is_in_flight_is_lacked_since_the_first_l
     viewer = subject.viewer
     subject.lose(6, run(1))
     subject.take(tick=9)
-    subject.session.first = Flight(9, ())
+    subject.session.first = Flight(9, (), 0.0)
     viewer.owe([1], [TANK], 10)  # the budget had no room for its next value
     assert (viewer.owed, viewer.gaps) == ({(1, TANK): 10}, {(1, TANK): (9, 6)})
     subject.take(tick=11)
@@ -224,7 +224,7 @@ def test_what_is_skipped_while_a_resend_is_in_flight_is_lacked_since_the_first_l
     subject.lose(9, run(1))
     assert viewer.owed == {(1, TANK): 6}
     subject.take(tick=12)
-    subject.session.first = Flight(13, ())  # 12 is acked
+    subject.session.first = Flight(13, (), 0.0)  # 12 is acked
     viewer.owe([1], [TANK], 14)
     subject.take(tick=15)
     assert viewer.gaps == {(1, TANK): (15, 14)}
@@ -306,9 +306,9 @@ def test_with_nothing_owed_and_all_acked_all_ticks_are_solid(subject: Subject) -
 
 
 def test_what_is_in_flight_is_not_solid(subject: Subject) -> None:
-    subject.session.first = Flight(47, ())
+    subject.session.first = Flight(47, (), 0.0)
     assert subject.viewer.unsolid(50, True) == 4
-    subject.session.first = Flight(50, ())
+    subject.session.first = Flight(50, (), 0.0)
     assert subject.viewer.unsolid(50, True) == 1
     assert subject.viewer.unsolid(50, False) == 1
 
@@ -317,10 +317,11 @@ def test_what_was_sent_again_counts_from_its_first_loss_until_it_is_acked(
     subject: Subject,
 ) -> None:
     viewer = subject.viewer
-    viewer.gaps |= {(1, TANK): (45, 30), (2, TANK): (48, 41)}
-    subject.session.first = Flight(44, ())
+    viewer._fill((1, TANK), 45, 30)
+    viewer._fill((2, TANK), 48, 41)
+    subject.session.first = Flight(44, (), 0.0)
     assert viewer.unsolid(50, True) == 21
-    subject.session.first = Flight(46, ())
+    subject.session.first = Flight(46, (), 0.0)
     assert viewer.unsolid(50, True) == 10
     subject.session.first = None
     assert viewer.unsolid(50, True) == 0
@@ -328,7 +329,7 @@ def test_what_was_sent_again_counts_from_its_first_loss_until_it_is_acked(
 
 
 def test_the_one_packet_of_a_tick_counts_what_it_makes_up_for_itself(subject: Subject) -> None:
-    subject.viewer.gaps[1, TANK] = (50, 41)
+    subject.viewer._fill((1, TANK), 50, 41)
     assert subject.viewer.unsolid(50, False) == 10
     assert subject.viewer.unsolid(50, True) == 0
     assert subject.viewer.unsolid(51, True) == 0  # nothing is in flight: it is there

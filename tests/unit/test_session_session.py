@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 from ecsnet.errors import UsageError
 from ecsnet.schema.gate import encode
 from ecsnet.session.connection import MAX_PACKET, Connection
-from ecsnet.session.session import MAX_PAYLOAD, Received, Session
+from ecsnet.session.session import MAX_PAYLOAD
+from tests.unit.noting import Noted as Received
+from tests.unit.noting import NotingSession as Session
 
 _fields = msgspec.msgpack.Decoder(list[object]).decode
 
@@ -42,7 +44,7 @@ def test_a_payload_crosses_and_its_record_comes_back() -> None:
     received = take(other, one.send([1, "two"], 0.0, "record"), 0.1)
     assert received.payload is not None
     assert msgspec.msgpack.decode(received.payload) == [1, "two"]
-    assert (received.acked, received.messages, received.reply) == ((), (), False)
+    assert (received.acked, received.messages, received.reply) == ([], [], False)
     assert one.oldest() == "record"
     assert one.in_flight == 1
     back = take(one, other.send(None, 0.1), 0.2)
@@ -50,7 +52,7 @@ def test_a_payload_crosses_and_its_record_comes_back() -> None:
     assert back.payload is None
     assert one.oldest() is None
     assert one.in_flight == 0
-    assert one.lost(100.0) == ()
+    assert one.lost(100.0) == []
 
 
 def test_an_ordinary_packet_has_seven_bytes_of_header_at_most() -> None:
@@ -89,7 +91,7 @@ def test_a_packet_too_long_is_refused_and_riders_make_room() -> None:
     assert one.room() < MAX_PAYLOAD - 300
     full = one.send(msgspec.Raw(encode(b"x" * (MAX_PAYLOAD - 3))), 0.0, "r")
     assert len(full) <= MAX_PACKET
-    assert take(other, full).messages == ()
+    assert take(other, full).messages == []
     assert take(other, one.send(b"x" * (one.room() - 3), 0.0)).messages == [(1, b"m" * 300)]
     with pytest.raises(UsageError, match="too long, the limit is 1175"):
         one.send(b"x" * 1200, 0.0, "r")
@@ -209,7 +211,7 @@ def test_packets_beyond_the_memory_are_dropped_unacked() -> None:
     for _ in range(600):
         one.send(None, 0.0)
     take(one, ahead)
-    assert take(one, packet(3, 5)).acked == ()
+    assert take(one, packet(3, 5)).acked == []
     assert one.receive(behind, 0.0) is not None
 
 
@@ -306,16 +308,16 @@ def test_loss_is_decided_by_time_never_by_position() -> None:
         take(other, one.send(n, now, n), now)
         take(one, other.send(None, now), now)
         if now < one.path.patience:
-            assert one.lost(now) == ()
+            assert one.lost(now) == []
     assert one.path.patience < 0.4
     assert list(one.lost(0.5)) == ["lost"]
-    assert one.lost(0.6) == ()
+    assert one.lost(0.6) == []
 
 
 def test_patience_that_shrinks_counts_for_what_is_in_flight() -> None:
     one, other = Session(), Session()
     one.send("lost", 0.0, "lost")
-    assert one.lost(0.0) == ()
+    assert one.lost(0.0) == []
     for n in range(1, 20):
         now = n / 100
         take(other, one.send(n, now, n), now)
@@ -513,7 +515,7 @@ def test_messages_ride_until_acked_and_come_once() -> None:
     assert not one.streaming
     first = one.send("p", 0.0, "r")
     assert take(other, one.send("q", 0.1), 0.1).messages == [(1, b"a"), (2, b"b")]
-    assert take(other, one.send("x", 0.1, ride=False), 0.1).messages == ()
+    assert take(other, one.send("x", 0.1, ride=False), 0.1).messages == []
     assert len(one.send(None, 0.2)) > len(one.send(None, 0.2, ride=False)) + 4
     assert take(other, first, 0.3).messages == []
     take(one, other.send(None, 0.3), 0.4)
@@ -540,7 +542,7 @@ def test_a_stream_packet_that_is_lost_goes_again() -> None:
     message = random.Random(2).randbytes(10_000)
     one.queue(message)
     assert one.stream(0.0, 1 << 20)
-    assert one.lost(1.0) == ()
+    assert one.lost(1.0) == []
     assert one.streaming
     handed: list[tuple[int, bytes]] = []
     for data in one.stream(1.0, 1 << 20):
