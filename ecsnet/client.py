@@ -678,7 +678,7 @@ class ClientWorld:
         assert ticks is not None
         if not self._timed and session.path.measured:
             self._timed = True
-            ticks.start(store.tick, now, session.rtt, session.jitter)
+            ticks.start(store.tick, now, session.rtt)
         begun = ticks.advance(now)
         if ticks.paused or ticks.waiting:
             outbox.idle()

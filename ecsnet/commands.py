@@ -220,7 +220,7 @@ class Outbox:
         self._runs: deque[_Run] = deque()
         self._number = 0
         self._tick = 0  # the tick after the last one that was stamped
-        self._quiet = QUIET_TICKS  # ticks since there was a command
+        self._quiet = 0  # ticks since there was a command; at first the clock wants its reports
 
     @property
     def pending(self) -> bool:

@@ -89,21 +89,21 @@ class TickClock:
         """Whether it jumped back, so that no tick begins until time has caught up."""
         return self._position < self.tick
 
-    def start(self, tick: int, now: float, rtt: float, jitter: float = 0.0) -> None:
+    def start(self, tick: int, now: float, rtt: float) -> None:
         """Start the clock, or start it again.
 
         Args:
             tick: The server's tick when it sent what has just arrived.
             now: Seconds, on a clock that never runs backwards.
             rtt: Round trip in seconds, as far as known.
-            jitter: Its mean deviation in seconds.
         """
         self._started = True
         self._origin = self._now = self._heard_at = now
         self._newest = tick
         self._fresh = False
-        # Too early costs a few milliseconds for a while, too late costs commands.
-        self._lead = (1.25 * rtt + 4 * jitter + 2 * self._frame) * self._rate + 2
+        # What is sent now arrives a round trip after what has just arrived was sent. How much it
+        # varies is not known yet: the first reports will say, and may move the clock at once.
+        self._lead = (rtt + self._frame) * self._rate + 1.5
         self.paused = False
         self._forget(tick + self._lead)
         self.jumps = 0
@@ -145,8 +145,9 @@ class TickClock:
         margin = self._rate * 0.001 + min(self._rate * self._frame / 2, 1.0)
         self._wanted = margin - ordered[1 if chance_hit else 0]
         error = self._wanted - self._offset()
-        ahead = JUMP_AHEAD * self._rate if len(reports) > 3 else 1.0
-        if not -JUMP_BACK * self._rate < error < ahead:
+        settled = len(reports) > 3
+        back, ahead = (JUMP_BACK * self._rate, JUMP_AHEAD * self._rate) if settled else (2.0, 1.0)
+        if not -back < error < ahead:
             self._jump(self._position + error)
 
     def advance(self, now: float) -> range:

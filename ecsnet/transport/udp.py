@@ -15,12 +15,7 @@ _log = logging.getLogger("ecsnet.server")
 
 _LONGEST = 2048
 _AT_ONCE = 4096
-
-# From so many datagrams a second on, the socket is looked at every few milliseconds instead of
-# being waited for; below half of that it is waited for again.
-_BUSY = 4000.0
 _LOOK_SECONDS = 0.004
-_WINDOW = 0.05
 
 
 class UdpServerSocket:
@@ -72,9 +67,9 @@ class UdpServerSocket:
 class UdpServer(UdpServerSocket):
     """A UDP endpoint on the running event loop, uvloop's or asyncio's.
 
-    A few clients' datagrams are handed on the moment they come. Under load that would be a turn of
-    the loop for each: then the socket is drained every 4 ms, as network drivers do, and whenever
-    the caller says `drain`. Loops that cannot watch a socket (Windows' default one) always do so.
+    Datagrams are handed on the moment they come. With many clients that is a turn of the loop for
+    each: then the socket had better be looked at every 4 ms, and whenever the caller says `drain`;
+    see `watch`. On loops that cannot watch a socket (Windows' default one) that is always so.
 
     Args:
         host: As for `UdpServerSocket`; ``port`` likewise.
@@ -83,7 +78,7 @@ class UdpServer(UdpServerSocket):
 
     Attributes:
         errors: Datagrams whose handler raised.
-        busy: Whether so much comes in that the socket is drained from time to time.
+        watched: Whether datagrams are handed on the moment they come.
     """
 
     def __init__(
@@ -91,24 +86,32 @@ class UdpServer(UdpServerSocket):
     ) -> None:
         super().__init__(host, port)
         self.errors = 0
-        self.busy = False
+        self.watched = False
         self._on_datagram = on_datagram
         self._loop = asyncio.get_running_loop()
         self._look: asyncio.TimerHandle | None = None
-        self._watched = True
-        self._came = 0
-        self._counted_at = self._loop.time()
-        try:
-            self._loop.add_reader(self._socket, self._readable)
-        except NotImplementedError:
-            self._watched = False
+        self._look_later()
+        self.watch(True)
+
+    def watch(self, wanted: bool) -> None:
+        """Hand datagrams on the moment they come, or every 4 ms."""
+        if wanted is self.watched or self._socket.fileno() < 0:
+            return
+        if not wanted:
+            self._loop.remove_reader(self._socket)
             self._look_later()
+        else:
+            try:
+                self._loop.add_reader(self._socket, self.drain)
+            except NotImplementedError:
+                return
+            self._stop_looking()
+        self.watched = wanted
 
     def drain(self) -> None:
         """Hand on everything that waits."""
         datagrams = self.receive(_AT_ONCE)
         now, handle = perf_counter(), self._on_datagram
-        self._came += len(datagrams)
         for data, address in datagrams:
             try:
                 handle(data, address, now)
@@ -119,41 +122,21 @@ class UdpServer(UdpServerSocket):
                     _log.exception("a datagram raised; further ones are counted and not logged")
 
     def close(self) -> None:
-        if self._look is not None:
-            self._look.cancel()
-        elif self._socket.fileno() >= 0:
+        if self.watched:
             self._loop.remove_reader(self._socket)
+            self.watched = False
+        self._stop_looking()
         super().close()
 
-    def _readable(self) -> None:
-        self.drain()
-        rate = self._rate()
-        if rate is not None and rate >= _BUSY and self._socket.fileno() >= 0:
-            self.busy = True
-            self._loop.remove_reader(self._socket)
-            self._look_later()
-
-    def _look_again(self) -> None:
-        self.drain()
-        if self._socket.fileno() < 0:
-            return
-        rate = self._rate()
-        if rate is not None and rate < _BUSY / 2 and self._watched:
-            self.busy = False
+    def _stop_looking(self) -> None:
+        if self._look is not None:
+            self._look.cancel()
             self._look = None
-            self._loop.add_reader(self._socket, self._readable)
-        else:
-            self._look_later()
 
     def _look_later(self) -> None:
         self._look = self._loop.call_later(_LOOK_SECONDS, self._look_again)
 
-    def _rate(self) -> float | None:
-        """Datagrams a second, once enough time has gone by to say."""
-        elapsed = self._loop.time() - self._counted_at
-        if elapsed < _WINDOW:
-            return None
-        rate = self._came / elapsed
-        self._came = 0
-        self._counted_at += elapsed
-        return rate
+    def _look_again(self) -> None:
+        self.drain()
+        if self._look is not None:
+            self._look_later()

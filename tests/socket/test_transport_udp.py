@@ -147,29 +147,23 @@ def test_a_handler_that_raises_is_logged_once(loop: Loop, caplog: pytest.LogCapt
 
 
 @loops
-def test_under_load_the_socket_is_drained_now_and_then(loop: Loop) -> None:
+def test_it_can_be_looked_at_now_and_then(loop: Loop) -> None:
     async def work() -> None:
         seen: list[bytes] = []
         server = UdpServer("127.0.0.1", 0, lambda data, *_: seen.append(data))
-        sent = 0
+        assert server.watched
         with plain() as client:
-
-            def busy(wanted: bool) -> bool:
-                nonlocal sent
-                for _ in range(200 if wanted else 1):
-                    client.sendto(b"%d" % sent, server.address)
-                    sent += 1
-                return server.busy is wanted
-
-            await until(lambda: busy(True))
+            for n, watched in enumerate((False, False, True, True, False)):
+                server.watch(watched)
+                assert server.watched is watched
+                client.sendto(b"%d" % n, server.address)
+                await until(lambda n=n: len(seen) == n + 1)
             client.sendto(b"at once", server.address)
             server.drain()
-            assert seen[-1] == b"at once"
-            seen.pop()
-            await until(lambda: busy(False))
-            await until(lambda: len(seen) == sent)
-            server.close()
-        assert seen == [b"%d" % n for n in range(sent)]
+            assert seen == [b"0", b"1", b"2", b"3", b"4", b"at once"]
+        server.close()
+        server.watch(True)
+        assert not server.watched
 
     run(loop, work)
 
@@ -185,6 +179,7 @@ def test_a_loop_that_cannot_watch_a_socket_drains_it_too() -> None:
         with plain() as client:
             client.sendto(b"x", server.address)
             await until(lambda: seen)
+        assert not server.watched
         server.close()
 
     run(Blind, work)

@@ -489,14 +489,31 @@ def test_every_command_is_accounted_for(seed: int, loss: float, lead: int, limit
     assert lost > 0 or loss == 0
 
 
-def test_says_nothing_of_ticks_before_the_first_command_and_long_after_the_last() -> None:
+def test_tells_its_ticks_at_first_and_while_there_are_commands() -> None:
     outbox, inbox = Outbox(), Inbox(60)
-    outbox.stamp(range(100))
-    assert not outbox.pending
+
+    def told(ticks: range) -> int:
+        stamped = 0
+        for tick in ticks:
+            outbox.stamp(range(tick, tick + 1))
+            if outbox.pending:
+                hand_over(outbox, inbox, tick)
+                stamped += 1
+        return stamped
+
+    assert 100 < told(range(10, 300)) < 150  # so that the clock is right when it is needed
     outbox.hold(ID[Steer], 0, Steer(1))
-    outbox.stamp(range(100, 101))
+    outbox.stamp(range(300, 301))
     outbox.release(ID[Steer], 0)
-    stamped = 0
+    assert 100 < told(range(301, 600)) < 150
+    outbox.act(ID[Shoot], 0, Shoot(1))
+    outbox.stamp(range(0))
+    hand_over(outbox, inbox, 599)
+    assert values(inbox.take(599)) == [Shoot(1)]
+    assert settled(outbox, inbox)
+
+
+def _unused() -> None:
     for tick in range(101, 400):
         outbox.stamp(range(tick, tick + 1))
         if outbox.pending:

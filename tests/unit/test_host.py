@@ -261,7 +261,7 @@ class Client:
         assert update.epoch == self.welcome.epoch
         self.updates.append(update.tick)
         if self.clock.tick < 0 and self.clock.paused:
-            self.clock.start(update.tick, now, self.session.rtt, self.session.jitter)
+            self.clock.start(update.tick, now, self.session.rtt)
         self.clock.heard(update.tick, now)
         if update.report is not None:
             self.reports.append(update.report)
