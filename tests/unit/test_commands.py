@@ -511,17 +511,3 @@ def test_tells_its_ticks_at_first_and_while_there_are_commands() -> None:
     hand_over(outbox, inbox, 599)
     assert values(inbox.take(599)) == [Shoot(1)]
     assert settled(outbox, inbox)
-
-
-def _unused() -> None:
-    for tick in range(101, 400):
-        outbox.stamp(range(tick, tick + 1))
-        if outbox.pending:
-            hand_over(outbox, inbox, tick)
-            stamped += 1
-    assert 100 < stamped < 150
-    outbox.act(ID[Shoot], 0, Shoot(1))
-    outbox.stamp(range(0))
-    hand_over(outbox, inbox, 399)
-    assert values(inbox.take(399)) == [Shoot(1)]
-    assert settled(outbox, inbox)
