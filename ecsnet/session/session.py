@@ -577,15 +577,11 @@ class Session(_Hot, Generic[PayloadT]):
         It never raises on what a peer sends: what is bad, a duplicate or too much is
         counted and dropped, without an ack.
         """
-        size = max(self._least, len(packet))
-        level = self._level - size
-        if level < 0:
-            self._refill(now)
-            level = self._level - size
-            if level < 0:
-                self._exceeded(now)
-                return None
-        self._level = level
+        level = self._level - self._least
+        if level >= 0 and len(packet) <= self._least:
+            self._level = level
+        elif not self._affordable(len(packet), now):
+            return None
         if packet[:1] == _SHORT:
             # As it is mostly: the next packet, with a payload and the ack of the next of ours,
             # and all before them had arrived.
@@ -803,6 +799,18 @@ class Session(_Hot, Generic[PayloadT]):
         if begun and self._messages is not None and not self._messages.take(begun, now):
             self._exceeded(now)
             return False
+        return True
+
+    def _affordable(self, size: int, now: float) -> bool:
+        """Take a packet out of the inbound bucket, or return that it exceeds the rates."""
+        level = self._level - max(size, self._least)
+        if level < 0:
+            self._refill(now)
+            level = self._level - max(size, self._least)
+            if level < 0:
+                self._exceeded(now)
+                return False
+        self._level = level
         return True
 
     def _refill(self, now: float) -> None:
