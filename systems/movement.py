@@ -62,8 +62,9 @@ class MovementSystem(esper.Processor):
         limit = esper.try_component(entity, MaxSpeed)
         most = self.max_speed if limit is None else limit.speed
         if most is not None and speed > most:
-            velocity.dx *= most / speed
-            velocity.dy *= most / speed
+            # In this order: most / speed may be too small for a float.
+            velocity.dx = velocity.dx / speed * most
+            velocity.dy = velocity.dy / speed * most
 
 
 def _blockers() -> Space:
