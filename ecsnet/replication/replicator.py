@@ -443,7 +443,7 @@ class Replicator:
             The players who get values of their own, because owner-only components changed, and
             whether an entity is larger than a datagram.
         """
-        groups: dict[Hashable, dict[tuple[int, int | None], list[int]]] = {}
+        groups: dict[tuple[Hashable, int, int | None], list[int]] = {}
         players: set[int] = set()
         bulky = False
         private = self.population.private_bits
@@ -456,17 +456,22 @@ class Replicator:
                 else:
                     players.add(owner)
             if bits and entity.public:
-                cell = groups.setdefault(entity.cell, {})
-                cell.setdefault((bits, owner), []).append(entity.net)
-        for place, changed in groups.items():
+                group = entity.cell, bits, owner
+                nets = groups.get(group)
+                if nets is None:
+                    groups[group] = [entity.net]
+                else:
+                    nets.append(entity.net)
+        for (place, bits, owner), nets in groups.items():
             watchers = self._watchers.get(place)
             if watchers is None:
                 continue
-            for (bits, owner), nets in changed.items():
-                runs = list(self._fresh_runs(sorted(nets), bits, owner))
-                bulky = bulky or any(run.size > SHEET_BYTES for run in runs)
+            nets.sort()
+            for run in self._fresh_runs(nets, bits, owner):
+                if run.size > SHEET_BYTES:
+                    bulky = True
                 for hood in watchers:
-                    hood.runs += runs
+                    hood.runs.append(run)
         return players, bulky
 
     def _fresh_runs(self, nets: Sequence[int], bits: int, owner: int | None) -> Iterable[Run]:

@@ -193,8 +193,8 @@ class Session(_Hot, Generic[PayloadT]):
         send_limit: Bytes in the longest message that ``queue`` takes.
         packet_rate: Packets a second taken from the peer, with a burst of two seconds;
             infinite unless given.
-        byte_rate: Bytes a second taken from the peer, likewise. Who sends small packets at
-            that rate of packets may send as much as who sends large ones at this one.
+        byte_rate: Bytes a second taken from the peer, likewise. There is one bucket for
+            both: a packet counts as at least ``byte_rate / packet_rate`` bytes.
         message_rate: Messages a second taken from the peer, likewise.
         peer_interval: Seconds between the peer's packets at its usual pace: it cannot
             ack more often.
