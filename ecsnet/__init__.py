@@ -6,7 +6,7 @@ systems, run them with a `ServerWorld`, show them with a `ClientWorld`, or do bo
 
 from __future__ import annotations
 
-from ecsnet.client import ClientStats, ClientWorld
+from ecsnet.client import ClientWorld
 from ecsnet.errors import (
     AddressInUseError,
     BadMessageError,
@@ -47,6 +47,7 @@ from ecsnet.schema import (
 )
 from ecsnet.server import ServerWorld
 from ecsnet.simulation import KEEP, commands, rng, tick
+from ecsnet.stats import ClientStats
 from ecsnet.transport.link import Link
 from ecsnet.world import World
 

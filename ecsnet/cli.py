@@ -23,7 +23,7 @@ from types import ModuleType
 from typing import NoReturn
 
 import ecsnet
-from ecsnet.client import DEFAULT_PORT
+from ecsnet.client import DEFAULT_PORT, _Past
 from ecsnet.demo import DemoError, Options, has_window, run, sample_names
 from ecsnet.errors import EcsnetError, UsageError
 from ecsnet.play import join_instead, parse_address
@@ -31,6 +31,9 @@ from ecsnet.server import ServerWorld, _new_event_loop, _signals
 from ecsnet.transport.address import Address
 
 __all__ = ["main"]
+
+FAILED = 1
+"""Exit status when what was started failed."""
 
 WRONG = 2
 """Exit status when the caller got something wrong."""
@@ -45,7 +48,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit status: 0, 1 when what was started failed, 2 when the caller got something wrong.
     """
-    given = _parser().parse_args(arguments)
+    parser = _parser()
+    given = parser.parse_args(arguments)
+    # Only now, so that an option that there is not is named first.
+    if given.verb is None:
+        parser.error("give a COMMAND: serve, join or demo")
     command: Callable[[argparse.Namespace], int] = given.command
     try:
         return command(given)
@@ -86,7 +93,10 @@ def _find_server(text: str) -> ServerWorld:
     """
     name, separator, attribute = text.rpartition(":")
     if not separator or not name or not attribute:
-        raise UsageError(f"{text!r} names no server: write MODULE:ATTR, such as game:server")
+        game = name or ("" if separator else text) or "game"
+        if Path(game).name == game:  # of the current folder: a module, too
+            game = game.removesuffix(".py")
+        raise UsageError(f"{text!r} names no server: write MODULE:ATTR, such as {game}:server")
     module = _import(name)
     found: object = module
     for part in attribute.split("."):
@@ -156,16 +166,34 @@ def _own_address() -> str | None:
 def _join(given: argparse.Namespace) -> int:
     join_instead(given.address)
     game: str = given.game
-    if game.endswith(".py"):
-        if not Path(game).is_file():
-            raise UsageError(f"there is no file {game}")
-        sys.argv = [game, *given.rest]
-        sys.path.insert(0, str(Path(game).absolute().parent))
-        runpy.run_path(game, run_name="__main__")
-        return 0
-    sys.argv = [game, *given.rest]
-    runpy.run_module(_runnable(game), run_name="__main__", alter_sys=True)
+    made, quits = _Past.made, False
+    try:
+        _run_game(game, given.rest)
+    except SystemExit as end:
+        if end.code:
+            raise
+        quits = True
+    if _Past.made > made:
+        return FAILED if _Past.refused else 0  # its log has said why
+    if not quits:  # what quits, such as --help, knows what it does
+        raise UsageError(f"{game} ended and never called net.play(): it joined nothing")
     return 0
+
+
+def _run_game(game: str, rest: Sequence[str]) -> None:
+    """Run a file, a module of the current folder or a sample as the program.
+
+    Raises:
+        UsageError: It is none of these.
+    """
+    sys.argv = [game, *rest]
+    if not game.endswith(".py"):
+        runpy.run_module(_runnable(game), run_name="__main__", alter_sys=True)
+        return
+    if not Path(game).is_file():
+        raise UsageError(f"there is no file {game}")
+    sys.path.insert(0, str(Path(game).absolute().parent))
+    runpy.run_path(game, run_name="__main__")
 
 
 def _runnable(name: str) -> str:
@@ -214,7 +242,7 @@ def _demo(given: argparse.Namespace) -> int:
     except DemoError as error:
         progress.end()
         _note(f"ecsnet demo: {error}")
-        return 1
+        return FAILED
     finally:
         progress.end()
     if given.json:
@@ -223,7 +251,7 @@ def _demo(given: argparse.Namespace) -> int:
         print(outcome.summary())
         if given.screenshot is not None:
             print(f"  {'picture':<10} {given.screenshot}")
-    return 0 if outcome.good else 1
+    return 0 if outcome.good else FAILED
 
 
 def _has_display() -> bool:
@@ -274,7 +302,7 @@ class _Parser(argparse.ArgumentParser):
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="ecsnet", description="Real-time multiplayer for esper games.")
     parser.add_argument("--version", action="version", version=f"ecsnet {ecsnet.__version__}")
-    verbs = parser.add_subparsers(dest="verb", metavar="COMMAND", required=True)
+    verbs = parser.add_subparsers(dest="verb", metavar="COMMAND")
 
     serve = verbs.add_parser(
         "serve", help="run a game's server", description="Run a game's server."
@@ -295,7 +323,8 @@ def _parser() -> argparse.ArgumentParser:
     join.set_defaults(command=_join)
     join.add_argument("game", metavar="NAME|FILE.py", help=f"of {', '.join(sample_names())}")
     join.add_argument("address", metavar="HOST:PORT", type=_address, help="where the server is")
-    join.add_argument("rest", nargs=argparse.REMAINDER, metavar="...", help="for the game")
+    rest = join.add_argument("rest", nargs=argparse.REMAINDER, metavar="...", help="for the game")
+    rest.required = False  # else the parser asks for it where a HOST:PORT is missing
 
     demo = verbs.add_parser(
         "demo",

@@ -13,7 +13,7 @@ import os
 import time
 from collections.abc import Callable, Iterable, Iterator
 from types import TracebackType
-from typing import Protocol, TypeVar, overload
+from typing import Protocol, TypeGuard, TypeVar, overload
 from weakref import WeakValueDictionary
 
 import esper
@@ -49,6 +49,7 @@ from ecsnet.schema import (
 from ecsnet.session.clock import TickClock
 from ecsnet.session.connection import Connection, Dial, Reason
 from ecsnet.session.session import RAW, Record, Session
+from ecsnet.stats import ClientStats
 from ecsnet.transport.client import Resolver, UdpClientSocket
 from ecsnet.transport.link import Link
 from ecsnet.world import World
@@ -69,9 +70,20 @@ _QUIET = 1 / 30  # with commands unacked, something is sent at least this often
 _MESSAGE_LIMIT = 1 << 20
 
 T = TypeVar("T")
+T2 = TypeVar("T2")
+T3 = TypeVar("T3")
+T4 = TypeVar("T4")
 
 _shown: WeakValueDictionary[str, ClientWorld] = WeakValueDictionary()
 """The last client of each esper world, by the world's name."""
+
+
+class _Past:
+    """What became of the clients of this process: `ecsnet join` ends with a status made of it."""
+
+    made = 0
+    refused = False  # the last one
+
 
 _REFUSALS = {
     Reason.FULL: "the server is full: try again later",
@@ -103,51 +115,12 @@ class _Told(Record):
         self.through = through
 
 
-class ClientStats:
-    """Figures of one connection. ``str(stats)`` fits a window's title."""
-
-    def __init__(self) -> None:
-        self.rtt = 0.0
-        """Round trip, seconds."""
-        self.jitter = 0.0
-        """Its mean deviation, seconds."""
-        self.loss = 0.0
-        """Share of packets lost, the worse direction, 0 to 1."""
-        self.bytes_sent = 0
-        self.bytes_received = 0
-        self.datagrams_sent = 0
-        self.datagrams_received = 0
-        self.datagrams_rejected = 0
-        """Corrupt, foreign or senseless ones."""
-        self.rate = 0.0
-        """Bytes per second in both directions, over about the last second."""
-        self.tick = 0
-        """The server's newest tick that we heard of."""
-        self.solid = 0
-        """All values of ticks up to this one have arrived."""
-        self.commands_sent = 0
-        self.commands_applied = 0
-        self.commands_expired = 0
-        """Actions dropped because they came too late, here or on the server."""
-        self.commands_superseded = 0
-        """Held commands that came after their tick."""
-        self.commands_rejected = 0
-        """Commands for entities that were gone or not ours."""
-
-    def __str__(self) -> str:
-        return (
-            f"rtt {self.rtt * 1000:.0f} ms · loss {self.loss * 100:.0f} %"
-            f" · {self.rate / 1000:.0f} kB/s"
-        )
-
-
 class ClientWorld:
     """A client. Make one with `connect`, call `poll` once a frame.
 
     Attributes:
         view: The world that shows what the server says. It is the esper world that was current
             at `connect`, or one of its own; ``with client.view:`` makes it current.
-        link: Set it to a `Link` to try the game on a bad network; None for the real one.
         closed: Whether it has come to its end, however that came about.
     """
 
@@ -164,6 +137,11 @@ class ClientWorld:
     ) -> None:
         self.link = link
         self.closed = False
+        self._name = tidy_name(name)
+        if not isinstance(world, str | None):
+            raise UsageError(
+                f"world={world!r:.60}: give the name of an esper world, such as world='second'"
+            )
         self.view = World.current() if world is None else World.named(world)
         shown = _shown.get(self.view.name)
         if shown is not None and not shown.closed:
@@ -172,9 +150,10 @@ class ClientWorld:
                 " world of its own, connect(…, world='second')"
             )
         _shown[self.view.name] = self
+        _Past.made += 1
+        _Past.refused = False
         self._schema: Schema = (registry or current_registry()).schema()
         self._format = WireFormat(self._schema)
-        self._name = tidy_name(name)
         self._clock = clock
         self._random = random
         self._now = clock()
@@ -193,10 +172,12 @@ class ClientWorld:
         self._ticks: TickClock | None = None
         self._timed = False  # the clock runs; not before a round trip was measured
         self._outbox = Outbox()
+        self._unsendable = 0  # commands for entities that are not in the view
         self._greetings: Gate[Structure[object] | Welcome | SchemaOffer] = Gate(
             self._format.structure | ServerGreeting, _MESSAGE_LIMIT
         )
         self._refusal: str | None = None
+        self._nobody = "nobody answers there: is the server running, is its UDP port open?"
         self._events: list[Event] = []
         self._sent_at = 0.0
         self._rated_at = self._now
@@ -229,12 +210,9 @@ class ClientWorld:
             clock: Seconds that never run backwards.
 
         Raises:
-            UsageError: A port or a name that cannot be.
+            UsageError: A port, a name or an address that cannot be.
         """
-        if not 0 < port < 65536:
-            raise UsageError(f"connect({host!r}, {port!r}): a port is a number from 1 to 65535")
-        if not host:
-            raise UsageError("connect(''): give the name or the address of the server")
+        _check_address(host, port)
         client = cls(name=name, world=world, link=link, debug=debug, registry=registry, clock=clock)
         client._resolver = Resolver(host, port)
         return client
@@ -263,7 +241,10 @@ class ClientWorld:
         Raises:
             RefusedError: The server did not let us in, or was not there.
             DisconnectedError: The connection ended before we were in.
+            UsageError: As for `connect`.
         """
+        if not (_is_number(interval) and interval >= 0):
+            raise UsageError(f"connect_async(interval={interval!r:.60}): give seconds, 0 or more")
         client = cls.connect(host, port, name=name, world=world)
         try:
             while client._player is None:
@@ -308,6 +289,21 @@ class ClientWorld:
     # What a game asks.
 
     @property
+    def link(self) -> Link | None:
+        """Set it to a `Link` to try the game on a bad network; None for the real one.
+
+        Raises:
+            UsageError: It was set to anything else.
+        """
+        return self._link
+
+    @link.setter
+    def link(self, link: Link | None) -> None:
+        if not isinstance(link, Link | None):
+            raise UsageError(f"link={link!r:.60}: give a Link, as in net.Link(lag=0.1), or None")
+        self._link = link
+
+    @property
     def player(self) -> int | None:
         """Our player entity in the view; None until `Connected`, and when it is gone."""
         return self._view.local.get(self._player_net)
@@ -327,18 +323,34 @@ class ClientWorld:
     @overload
     def mine(self, __t1: type[T]) -> list[tuple[int, T]]: ...
     @overload
+    def mine(self, __t1: type[T], __t2: type[T2]) -> list[tuple[int, tuple[T, T2]]]: ...
+    @overload
     def mine(
-        self, __t1: type, __t2: type, *types: type
+        self, __t1: type[T], __t2: type[T2], __t3: type[T3]
+    ) -> list[tuple[int, tuple[T, T2, T3]]]: ...
+    @overload
+    def mine(
+        self, __t1: type[T], __t2: type[T2], __t3: type[T3], __t4: type[T4]
+    ) -> list[tuple[int, tuple[T, T2, T3, T4]]]: ...
+    @overload
+    def mine(
+        self, __t1: type, __t2: type, __t3: type, __t4: type, __t5: type, *types: type
     ) -> list[tuple[int, tuple[object, ...]]]: ...
     def mine(self, *types: type) -> object:
         """What our player owns, the player entity included, in the view.
 
         Args:
-            types: Only entities that have all of these components.
+            types: Only entities that have all of these components: the first is a replicated
+                one, the others may be the client's own, such as sprites.
 
         Returns:
             Entities; with one type ``(entity, component)``, with more ``(entity, (…, …))``.
+
+        Raises:
+            UsageError: The first type is not replicated.
         """
+        if types:
+            component_type(types[0], "mine()")
         player = self.player
         if player is None:
             return []
@@ -373,9 +385,13 @@ class ClientWorld:
             remove: Called with what ``make`` returned when the component or the entity goes.
 
         Raises:
-            UsageError: The type is not replicated.
+            UsageError: The type is not replicated, or one of the others cannot be called.
         """
         component_type(component, "attach()")
+        if not callable(make):
+            raise UsageError(f"attach(make={make!r:.60}): give a function")
+        if not (remove is None or callable(remove)):
+            raise UsageError(f"attach(remove={remove!r:.60}): give a function, or leave it out")
 
         def made(entity: int, value: object) -> object:
             return make(entity, value)  # type: ignore[arg-type]  # values of that type only
@@ -400,11 +416,12 @@ class ClientWorld:
 
         Args:
             command: An instance of a class under ``@command``.
-            entity: An entity of the view that it is for; the player's own when left out.
+            entity: An entity of the view that it is for; the player's own when left out. For one
+                that is not there, or no longer, nothing is sent: that counts as rejected.
 
         Raises:
-            UsageError: It is not a command, a field has a wrong value, or there are more than
-                eight actions in one tick.
+            UsageError: It is not a command, a field has a wrong value, ``entity`` is no number,
+                or there are more than eight actions in one tick.
         """
         kind = command_type(type(command), "send()")
         fault = kind.fault(command, self._net)
@@ -412,6 +429,8 @@ class ClientWorld:
             raise BadValueError(f"send() got {fault}")
         target = self._addressed(kind, entity, "send()")
         if target is None:
+            if self.connected:
+                self._unsendable += 1
             return
         wire = kind.to_wire(command, self._net)
         number = self._schema.command_id_of[kind.cls]
@@ -428,7 +447,7 @@ class ClientWorld:
             entity: The entity that it was sent for; the player's own when left out.
 
         Raises:
-            UsageError: It is not a held command.
+            UsageError: It is not a held command, or ``entity`` is no number.
         """
         kind = command_type(command, "release()")
         if not kind.hold:
@@ -444,15 +463,24 @@ class ClientWorld:
                 f"{verb} got {kind.cls.__name__}, which was declared after connect():"
                 " import it before"
             )
+        if not _is_int(entity) and entity is not None:
+            raise UsageError(
+                f"{verb} got entity={entity!r:.60}: give the number of an entity in client.view,"
+                " as from client.mine(), or leave it out for the player's own"
+            )
         if not self.connected:
             return None
         if entity is None or entity == self.player:
             return 0
-        # What is out of sight cannot be meant any more: the server would only count it.
+        # What is out of sight cannot be meant any more: the server would only count it, too.
         return self._view.remote.get(entity)
 
-    def _net(self, entity: int | None) -> int | None:
-        return None if entity is None else self._view.remote.get(entity)
+    def _net(self, entity: object) -> int | None:
+        if entity is None:
+            return None
+        if not _is_int(entity):
+            raise TypeError  # the message is made from the field's name
+        return self._view.remote.get(entity)
 
     # Once a frame.
 
@@ -522,7 +550,7 @@ class ClientWorld:
         if resolver is None:
             return False
         if resolver.error is not None:
-            self._end(Refused(Reason.UNREACHABLE, f"{resolver.error}: check the name"))
+            self._refused(Reason.UNREACHABLE, f"{resolver.error}: check the name")
             return False
         addresses = resolver.poll()
         if addresses is None:
@@ -609,7 +637,6 @@ class ClientWorld:
         elif isinstance(message, SchemaOffer) and store is None:
             difference = self._schema.first_difference(message.description)
             self._refusal = difference or _REFUSALS[Reason.SCHEMA]
-            logger.error("%s", self._refusal)
             self._session.queue(encode(SchemaDiffers(self._refusal[:400])))
         else:
             self._session.strike()
@@ -640,14 +667,9 @@ class ClientWorld:
                 self._raw_out(datagram, now)
             refused = self._dial.refused
             if refused is Reason.UNREACHABLE:
-                self._end(
-                    Refused(
-                        refused,
-                        "nobody answers there: is the server running, is its UDP port open?",
-                    )
-                )
+                self._refused(refused, self._nobody)
             elif refused is not None:
-                self._end(Refused(refused, _REFUSALS.get(refused, f"refused: {refused}")))
+                self._refused(refused, _REFUSALS.get(refused, f"refused: {refused}"))
         elif not self._connection.check(now):
             self._ended(self._connection.reason or Reason.TIMEOUT)
 
@@ -696,8 +718,11 @@ class ClientWorld:
 
     def _measure(self, now: float) -> None:
         stats, session, store = self._stats, self._session, self._store
-        stats.rtt, stats.jitter = session.rtt, session.jitter
+        if session.path.measured:
+            stats.measured, stats.rtt, stats.jitter = True, session.rtt, session.jitter
         stats.loss = max(session.loss, session.loss_in)
+        if self._connection is not None:
+            stats.silence = now - self._connection.heard
         elapsed = now - self._rated_at
         if elapsed >= 1:
             octets = stats.bytes_sent + stats.bytes_received
@@ -710,7 +735,7 @@ class ClientWorld:
                 stats.commands_applied = report.applied
                 stats.commands_expired = report.expired + self._outbox.expired
                 stats.commands_superseded = report.superseded
-                stats.commands_rejected = report.rejected
+                stats.commands_rejected = report.rejected + self._unsendable
 
     # Sending and ending.
 
@@ -739,19 +764,47 @@ class ClientWorld:
             message = self._refusal or _REFUSALS.get(reason, f"the server said: {reason}")
             if self._refusal is not None:
                 reason = Reason.SCHEMA
-            self._end(Refused(str(reason), message))
+            self._refused(reason, message)
         else:
-            self._end(Disconnected(str(reason)))
+            logger.warning("disconnected: %s", reason)
+            self._events.append(Disconnected(reason.value))
+            self._shut()
 
-    def _end(self, event: Refused | Disconnected) -> None:
-        if isinstance(event, Refused):
-            logger.info("refused: %s", event.message)
-        else:
-            logger.info("disconnected: %s", event.reason)
-        self._events.append(event)
+    def _refused(self, reason: Reason, message: str) -> None:
+        # Warnings reach stderr in a game that configures no logging: it would end without a word.
+        logger.warning("refused: %s", message)
+        _Past.refused = True
+        self._events.append(Refused(reason.value, message))
         self._shut()
 
     def _shut(self) -> None:
         self.closed = True
         if self._wire is not None:
             self._wire.close()
+
+
+def _check_address(host: object, port: object) -> None:
+    """Refuse what can be no server's address, without a look at the network."""
+    if not _is_int(port) or not 0 < port < 65536:
+        raise UsageError(f"connect({host!r}, {port!r:.60}): a port is a number from 1 to 65535")
+    if not isinstance(host, str) or not host or not host.isprintable():
+        raise UsageError(f"connect({host!r:.60}): give the name or the address of the server")
+    if host.startswith("["):
+        name, _, rest = host[1:].partition("]")
+        digits = rest[1:]
+    elif host.count(":") == 1:  # an IPv6 address has more
+        name, _, digits = host.partition(":")
+    else:
+        return
+    own = digits if digits.isdecimal() else port
+    raise UsageError(
+        f"connect({host!r}): the port is a parameter of its own: connect({name!r}, {own})"
+    )
+
+
+def _is_number(value: object) -> TypeGuard[float]:
+    return isinstance(value, int | float)
+
+
+def _is_int(value: object) -> TypeGuard[int]:
+    return isinstance(value, int) and not isinstance(value, bool)

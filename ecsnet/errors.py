@@ -20,8 +20,8 @@ The tree::
 ``UsageError`` is raised at the line that is wrong. ``PeerError`` is not raised by
 ``poll``, ``send`` or a running server: there, what the network does is an event. It is
 raised where somebody waits for a result and by the functions that read what a peer sent.
-``OSError`` and msgspec's exceptions never leave ecsnet: they come as the ``__cause__`` of
-one of these.
+``OSError`` and msgspec's exceptions never leave ecsnet but as the ``__cause__`` of one of
+these, where they say more than it does.
 """
 
 from __future__ import annotations

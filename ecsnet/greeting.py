@@ -107,8 +107,10 @@ def tidy_name(name: str) -> str:
     """Bring what somebody typed into the form of a name.
 
     Raises:
-        UsageError: It is empty, too long or not printable.
+        UsageError: It is no text, empty, too long or not printable.
     """
+    if not isinstance(name, str):
+        raise UsageError(f"name={name!r}: a player's name is a str")
     tidy = unicodedata.normalize("NFC", name).strip()
     if not is_name(tidy):
         raise UsageError(

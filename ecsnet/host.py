@@ -26,6 +26,7 @@ from ecsnet.greeting import (
     is_name,
     printable,
 )
+from ecsnet.recipe import Recipe
 from ecsnet.replication.interest import Interest
 from ecsnet.replication.replicator import BANDWIDTH, Replicator
 from ecsnet.replication.viewer import Viewer
@@ -33,7 +34,7 @@ from ecsnet.replication.wire import Resync
 from ecsnet.schema import Gate, Schema, encode
 from ecsnet.session.connection import TIMEOUT, Connection, Listener, Reason
 from ecsnet.session.session import Packets, Session
-from ecsnet.simulation import Join, Recipe, Simulation
+from ecsnet.simulation import Join, Simulation
 from ecsnet.systems import ReplicationSystem
 from ecsnet.transport.address import Address, answerable
 
@@ -54,6 +55,9 @@ GREETING_SECONDS = 10.0
 
 REPORT_SECONDS = 0.25
 """How often a client is told how its commands arrived."""
+
+PING_SECONDS = 1.0
+"""How often a client is pinged. Clients ask more often, for their own sake; acks tell the rest."""
 
 CATCH_UP_SECONDS = 0.1
 """How much overdue time is caught up; what is beyond it is dropped."""
@@ -171,8 +175,9 @@ class Guest:
 
     def __str__(self) -> str:
         host, port = self.address[:2]
+        number = f"player {self.player_id}, " if self.player_id else ""
         who = f"{self.name} " if self.name else ""
-        return f"{who}({host}:{port})"
+        return f"{who}({number}{host}:{port})"
 
     def deliver(self, packet: bytes) -> None:
         """Send a packet of the session to the client."""
@@ -532,7 +537,7 @@ class Host:
             stage.guests.append(guest)
             stage.arriving.append(guest)
             self._stats.joined += 1
-            logger.info("%s joined as player %d", guest, guest.player_id)
+            logger.info("%s joined", guest)
         stage.joining.clear()
 
     def _welcome(self, stage: Stage) -> None:
@@ -627,7 +632,10 @@ class Host:
         self._forget(guest, reason)
 
     def close(self, reason: Reason, now: float) -> None:
-        """Tell everybody goodbye and end the simulations."""
+        """Tell everybody goodbye and end the simulations: everybody leaves, hooks run.
+
+        A hook that raises is the `failure` then.
+        """
         if self.closed:
             return
         self.closed = True
@@ -635,6 +643,7 @@ class Host:
         for guest in list(self.guests.values()):
             self.disconnect(guest, reason, now)
         for stage in self.stages:
+            stage.simulation.finish()
             stage.simulation.close()
 
     def _forget(self, guest: Guest, reason: Reason) -> None:
@@ -671,6 +680,7 @@ class Host:
             packet_rate=PACKET_RATE,
             byte_rate=BYTE_RATE,
             message_rate=MESSAGE_RATE,
+            ping_interval=PING_SECONDS,
         )
 
     def _deliver(self, datagram: bytes, address: Address) -> None:

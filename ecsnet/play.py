@@ -12,7 +12,7 @@ from ecsnet.errors import AddressInUseError, UsageError
 from ecsnet.host import Host
 from ecsnet.server import ServerWorld
 from ecsnet.session.connection import Reason
-from ecsnet.transport.address import Address
+from ecsnet.transport.address import Address, check_port
 from ecsnet.transport.link import Link
 from ecsnet.transport.memory import memory_pair
 from ecsnet.transport.udp import UdpServerSocket
@@ -41,7 +41,9 @@ class HostedWire:
         self._clock = clock
         self._socket = socket
         self._end, self._far_end = memory_pair()
+        self._server = server
         self._host: Host = server.make_host(self._answer, clock(), catch_up=_CATCH_UP)
+        server._host = self._host
 
     @property
     def host(self) -> Host:
@@ -74,13 +76,27 @@ class HostedWire:
         """There is only one server."""
 
     def close(self) -> None:
-        """End the game for everybody."""
+        """End the game for everybody.
+
+        Raises:
+            Exception: What an ``on_leave`` hook raised, with ``on_error="stop"``.
+        """
+        host = self._host
+        if host.closed:
+            return
         now = self._clock()
         for data in self._far_end.receive():
-            self._host.receive(data, _OWN, now)
-        self._host.close(Reason.SHUTDOWN, now)
-        if self._socket is not None:
-            self._socket.close()
+            host.receive(data, _OWN, now)
+        before = host.failure  # `receive` has raised that
+        try:
+            host.close(Reason.SHUTDOWN if before is None else Reason.ERROR, now)
+        finally:
+            if self._server._host is host:
+                self._server._host = None
+            if self._socket is not None:
+                self._socket.close()
+        if host.failure is not before and host.failure is not None:
+            raise host.failure
 
     def _answer(self, data: bytes, address: Address) -> None:
         if address is _OWN:
@@ -116,8 +132,11 @@ def play(
         debug: Check that only the server writes replicated components.
 
     Raises:
-        UsageError: ``join`` together with ``offline``, or an address that cannot be.
+        UsageError: ``server`` is no `ServerWorld`, ``join`` together with ``offline``, or an
+            address or a name that cannot be.
     """
+    _check_server(server)
+    check_port(port, lowest=0)
     if join is not None and offline:
         raise UsageError("play(join=…, offline=True): either join a game or play alone")
     join = _join_instead or join
@@ -131,7 +150,12 @@ def play(
             socket = UdpServerSocket(host, port)
         except AddressInUseError:
             logger.info("port %d is taken: joining the game there", port)
-            return ClientWorld.connect(host, port, name=name, link=link, debug=debug)
+            client = ClientWorld.connect(host, port, name=name, link=link, debug=debug)
+            client._nobody = (
+                f"port {port} is taken here, and what holds it does not answer as this game: use"
+                " another port, play(server, port=…)"
+            )
+            return client
         logger.info("hosting on port %d", socket.address[1])
     wire: HostedWire | None = None
     try:
@@ -145,6 +169,18 @@ def play(
         elif socket is not None:
             socket.close()
         raise
+
+
+def _check_server(server: object) -> None:
+    if isinstance(server, ServerWorld):
+        return
+    if isinstance(server, str):
+        what = f"to join the game there, play(server, join={server!r})"
+    elif isinstance(server, type) and issubclass(server, ServerWorld):
+        what = f"make one, server = {server.__name__}()"
+    else:
+        what = "server = net.ServerWorld()"
+    raise UsageError(f"play() got {server!r}: it takes the game, a ServerWorld: {what}")
 
 
 def join_instead(address: str | None) -> None:
@@ -165,6 +201,8 @@ def parse_address(text: str, port: int) -> tuple[str, int]:
     Raises:
         UsageError: It is none of these.
     """
+    if not isinstance(text, str):
+        raise UsageError(f"{text!r} is no address: write 'HOST' or 'HOST:PORT'")
     host, separator, digits = text.strip().rpartition(":")
     if text.startswith("[") and "]" in text:
         host, _, rest = text[1:].partition("]")

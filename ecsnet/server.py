@@ -18,11 +18,12 @@ from ecsnet.components import Owner, Player
 from ecsnet.errors import UsageError
 from ecsnet.greeting import tidy_name
 from ecsnet.host import CATCH_UP_SECONDS, Host, Send
+from ecsnet.recipe import OnError, Recipe, System, check_call, is_number
 from ecsnet.replication.interest import Interest
 from ecsnet.replication.replicator import BANDWIDTH
 from ecsnet.schema import CommandType, Registry, command_type, current_registry
 from ecsnet.session.connection import TIMEOUT, Reason
-from ecsnet.simulation import Join, OnError, Recipe, Simulation, System
+from ecsnet.simulation import Join, Simulation
 from ecsnet.transport.address import Address
 from ecsnet.transport.ticker import Ticker
 from ecsnet.transport.udp import UdpServer
@@ -86,18 +87,22 @@ class ServerWorld:
         timeout: float = TIMEOUT,
         bandwidth: float = BANDWIDTH,
     ) -> None:
-        if not 1 <= tick_rate <= 1000:
-            raise UsageError(f"tick_rate={tick_rate!r}: between 1 and 1000 ticks a second")
-        if update_rate is not None and not 0.2 <= update_rate <= tick_rate:
+        _check_tick_rate(tick_rate)
+        if update_rate is not None and not (
+            is_number(update_rate) and 0.2 <= update_rate <= tick_rate
+        ):
             raise UsageError(
-                f"update_rate={update_rate!r}: between 0.2 and tick_rate={tick_rate!r} a second"
+                f"update_rate={update_rate!r}: a number between 0.2 and tick_rate={tick_rate!r},"
+                " a second"
             )
-        if not 1 <= max_clients <= 65_535:
-            raise UsageError(f"max_clients={max_clients!r}: between 1 and 65535")
+        if type(max_clients) is not int or not 1 <= max_clients <= 65_535:
+            raise UsageError(f"max_clients={max_clients!r}: a whole number between 1 and 65535")
         if on_error not in ("stop", "skip"):
             raise UsageError(f"on_error={on_error!r}: it is 'stop' or 'skip'")
-        if timeout <= 0 or bandwidth <= 0:
-            raise UsageError(f"timeout={timeout!r}, bandwidth={bandwidth!r}: both are above 0")
+        if not all(is_number(value) and value > 0 for value in (timeout, bandwidth)):
+            raise UsageError(
+                f"timeout={timeout!r}, bandwidth={bandwidth!r}: both are numbers above 0"
+            )
         self.update_rate = update_rate
         self.max_clients = max_clients
         self.interest = interest
@@ -118,8 +123,7 @@ class ServerWorld:
 
     @tick_rate.setter
     def tick_rate(self, rate: float) -> None:
-        if not 1 <= rate <= 1000:
-            raise UsageError(f"tick_rate={rate!r}: between 1 and 1000 ticks a second")
+        _check_tick_rate(rate)
         self._recipe.tick_rate = rate
         if self.update_rate is not None:
             self.update_rate = min(self.update_rate, rate)
@@ -131,7 +135,10 @@ class ServerWorld:
 
     @property
     def host(self) -> Host | None:
-        """What runs the game now, with its clients and simulation; None when nothing does."""
+        """What runs the game now, with its clients and simulation; None when nothing does.
+
+        That is in `run` and `serve`, and while a client of `ecsnet.play` hosts the game.
+        """
         return self._host
 
     # The recipe.
@@ -150,6 +157,9 @@ class ServerWorld:
         Args:
             function: The function, when used without brackets.
             priority: Systems with a higher one run first, equal ones in the order given.
+
+        Raises:
+            UsageError: It is no function, does not take ``dt``, or the game runs already.
         """
 
         def add(function: SystemFunction) -> SystemFunction:
@@ -158,40 +168,46 @@ class ServerWorld:
                     f"@server.system got {function!r}: it goes above a function of dt; "
                     "classes go to server.add_system()"
                 )
+            self._check_open("@server.system")
             self._recipe.add_function(function, priority)
             return function
 
         return add if function is None else add(function)
 
     def add_system(
-        self, system: type[System] | Callable[[], System] | System, priority: float = 0
+        self,
+        system: type[System] | Callable[[], System] | Callable[[float], object] | System,
+        priority: float = 0,
     ) -> None:
         """Add a class with a method ``process(dt)``, something that makes one, or an instance.
 
-        A class or maker is called for each simulation; an instance is shared by all of them.
+        A class or maker is called for each simulation; an instance is shared by all of them. A
+        function of ``dt`` is added as by `system`.
 
         Raises:
-            UsageError: It is none of these.
+            UsageError: It is none of these, does not take ``dt``, or the game runs already.
         """
+        self._check_open("add_system()")
         self._recipe.add_system(system, priority)
 
     def on_start(self, hook: F) -> F:
         """Call a function in the first tick, before the systems: ``@server.on_start``."""
-        self._recipe.on_start.append(_hook(hook, "on_start"))
+        self._recipe.on_start.append(self._hook(hook, "on_start", ""))
         return hook
 
     def on_join(self, hook: F) -> F:
         """Call a function with the player's entity when somebody joins: ``@server.on_join``."""
-        self._recipe.on_join.append(_hook(hook, "on_join"))
+        self._recipe.on_join.append(self._hook(hook, "on_join", "player: int"))
         return hook
 
     def on_leave(self, hook: F) -> F:
         """Call a function with the player's entity when somebody leaves: ``@server.on_leave``.
 
-        Afterwards the entity is deleted, and what it owns then; unless the function returns
-        `ecsnet.KEEP`.
+        That is when they left, timed out, were disconnected, or the server ends without a
+        failure. It is not called for an entity that the game has deleted. Afterwards the entity
+        is deleted, and what it owns then; unless the function returns `ecsnet.KEEP`.
         """
-        self._recipe.on_leave.append(_hook(hook, "on_leave"))
+        self._recipe.on_leave.append(self._hook(hook, "on_leave", "player: int"))
         return hook
 
     # Running it.
@@ -199,7 +215,8 @@ class ServerWorld:
     def run(self, host: str = "0.0.0.0", port: int = 7777) -> None:
         """Serve the game until SIGINT or SIGTERM comes, or `stop` is called.
 
-        Clients are told goodbye. Runs on uvloop where that is installed.
+        Clients are told goodbye, and ``on_leave`` is called for each player. Runs on uvloop where
+        that is installed.
 
         Args:
             host: A name or address of this machine; ``"0.0.0.0"`` or ``"::"`` for all of them.
@@ -351,6 +368,21 @@ class ServerWorld:
                 raise simulation.failure
         return simulation
 
+    def _hook(self, hook: F, name: str, parameters: str) -> F:
+        where = f"@server.{name}"
+        if not _is_function(hook):
+            raise UsageError(f"{where} got {hook!r}: it goes above a function")
+        check_call(where, hook, getattr(hook, "__qualname__", name), parameters)
+        self._check_open(where)
+        return hook
+
+    def _check_open(self, where: str) -> None:
+        if self._own is not None or (self._host is not None and not self._host.closed):
+            raise UsageError(
+                f"{where} while the game runs, which was made without it: add all systems and"
+                " hooks before run(), play() or the first step()"
+            )
+
     async def _keep_ticking(self, game: Host, socket: UdpServer, stop: asyncio.Event) -> None:
         """Tick until told to stop or something fails, then say goodbye to the clients."""
         clock = time.perf_counter
@@ -380,6 +412,7 @@ class ServerWorld:
             gc.unfreeze()
             failure = broken[0] if broken else game.failure
             game.close(Reason.SHUTDOWN if failure is None else Reason.ERROR, clock())
+            failure = failure or game.failure  # an on_leave hook may have raised just now
             logger.info("served %d ticks, bye", game.stats().ticks)
         if failure is not None:
             raise failure
@@ -416,10 +449,9 @@ def _is_function(value: object) -> bool:
     return callable(value) and not isinstance(value, type)
 
 
-def _hook(hook: F, name: str) -> F:
-    if not _is_function(hook):
-        raise UsageError(f"@server.{name} got {hook!r}: it goes above a function")
-    return hook
+def _check_tick_rate(rate: float) -> None:
+    if not (is_number(rate) and 1 <= rate <= 1000):
+        raise UsageError(f"tick_rate={rate!r}: a number between 1 and 1000, ticks a second")
 
 
 def _new_event_loop() -> asyncio.AbstractEventLoop:

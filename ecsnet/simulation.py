@@ -6,19 +6,19 @@ between two ticks. The same recipe, seed and data make the same match again.
 
 from __future__ import annotations
 
-import inspect
 import logging
 import random
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum
-from typing import Literal, Protocol, TypeVar, cast
+from typing import TypeVar, cast
 
 import esper
 
 from ecsnet.commands import Entry
 from ecsnet.errors import OutsideTickError, PeerError, UsageError, WorldError
+from ecsnet.recipe import Recipe, name_of
 from ecsnet.schema import CommandType, command_type
 from ecsnet.world import World, current_name
 
@@ -26,10 +26,7 @@ __all__ = [
     "KEEP",
     "Join",
     "Keep",
-    "OnError",
-    "Recipe",
     "Simulation",
-    "System",
     "commands",
     "rng",
     "running",
@@ -40,9 +37,6 @@ T = TypeVar("T")
 
 logger = logging.getLogger("ecsnet.server")
 
-OnError = Literal["stop", "skip"]
-"""What happens when a system or hook raises: stop the simulation, or skip it for the tick."""
-
 
 class Keep(Enum):
     """The type of `KEEP`."""
@@ -52,13 +46,6 @@ class Keep(Enum):
 
 KEEP = Keep.KEEP
 """Returned by an ``on_leave`` hook: leave the player's entity, and what it owns, in the world."""
-
-
-class System(Protocol):
-    """What a system is: ``esper.Processor`` fits, and so does any object like it."""
-
-    def process(self, dt: float, /) -> object:
-        """Run for one tick of ``dt`` seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,65 +59,6 @@ class Join:
 
     player_id: int
     name: str
-
-
-@dataclass(slots=True)
-class Recipe:
-    """What a simulation is made from. Any number of them can be.
-
-    Attributes:
-        tick_rate: Ticks per second.
-        systems: What makes or is each system, with its priority and its name.
-        on_start: Called in the first tick.
-        on_join: Called with the player's entity when somebody joins.
-        on_leave: Called with the player's entity when somebody leaves; may return `KEEP`.
-        on_error: What to do when one of them raises.
-    """
-
-    tick_rate: float = 60.0
-    systems: list[tuple[float, str, Callable[[], Callable[[float], object]]]] = field(
-        default_factory=list
-    )
-    on_start: list[Callable[[], object]] = field(default_factory=list)
-    on_join: list[Callable[[int], object]] = field(default_factory=list)
-    on_leave: list[Callable[[int], object]] = field(default_factory=list)
-    on_error: OnError = "stop"
-
-    def add_function(self, function: Callable[[float], object], priority: float) -> None:
-        """Add a function of ``dt`` as a system."""
-        self.systems.append((priority, _name_of(function), lambda: function))
-
-    def add_system(
-        self, system: type[System] | Callable[[], System] | System, priority: float
-    ) -> None:
-        """Add a class, something that makes a system, or a system.
-
-        Raises:
-            UsageError: It is none of these.
-        """
-        process = getattr(system, "process", None)
-        if not isinstance(system, type) and callable(process):
-            instance = cast(System, system)
-            name = type(system).__qualname__
-            self.systems.append((priority, name, lambda: instance.process))
-            return
-        if isinstance(system, type) and not callable(process):
-            raise UsageError(
-                f"add_system() got {system.__qualname__}, which has no method process(dt): add one"
-            )
-        if not callable(system):
-            raise UsageError(
-                f"add_system() got {system!r}: it takes a class with a method process(dt), "
-                "an instance of one, or a function that makes one"
-            )
-        make = cast(Callable[[], System], system)
-        if _needs_arguments(make):
-            what = "put @server.system above it" if inspect.isroutine(make) else "add an instance"
-            raise UsageError(
-                f"add_system() got {_name_of(make)}, which cannot be called without arguments: "
-                f"{what}"
-            )
-        self.systems.append((priority, _name_of(make), lambda: _process_of(make)))
 
 
 class Simulation:
@@ -183,6 +111,10 @@ class Simulation:
         self._identity = self.world.identity()
         self._player = player
         self._owner = owner
+        self._names: dict[int, str] = {}  # of the players whose entity was there when last seen
+        self._owners: object = None  # esper's list of owners, when it was looked at last
+        self._named: set[int] = set()  # whom they named
+        self._nobodies: set[int] = set()  # who of them was no player, and was complained about
         self._on_error = recipe.on_error
         self._on_start = tuple(recipe.on_start)
         self._on_join = tuple(recipe.on_join)
@@ -242,7 +174,7 @@ class Simulation:
                 world.flush_dead()
                 if self.tick == 1:
                     for hook in self._on_start:
-                        self._call(_name_of(hook), hook)
+                        self._call(name_of(hook), hook)
                 for join in joins:
                     self._join(join)
                 for player_id in leaves:
@@ -252,11 +184,32 @@ class Simulation:
                 for _, name, process, always in self._systems:
                     if always or not self.still:
                         self._call(name, process, self.dt)
+                self._look_for_mistakes()
                 if world.identity() is not self._identity:
                     # The database was cleared: players are gone, and their ids of esper will
                     # be somebody else's.
                     self._identity = world.identity()
                     self.player_entity.clear()
+        finally:
+            _running = before
+
+    def finish(self) -> None:
+        """Let everybody leave: the game ends. Hooks run as in a tick, systems do not.
+
+        Nothing happens in a simulation that a failure has stopped: its world may be half done.
+        What a hook raises here is the `failure` afterwards, as in a tick.
+        """
+        global _running
+        if self.failure is not None or not self.player_entity:
+            return
+        before, _running = _running, self
+        self._entries.clear()
+        self._values.clear()
+        try:
+            with self.world as world:
+                world.flush_dead()
+                for player_id in list(self.player_entity):
+                    self._leave(player_id)
         finally:
             _running = before
 
@@ -280,44 +233,86 @@ class Simulation:
     def _join(self, join: Join) -> None:
         player = esper.create_entity(self._player(join.player_id, join.name))
         self.player_entity[join.player_id] = player
+        self._names[join.player_id] = join.name
         for hook in self._on_join:
-            self._call(_name_of(hook), hook, player)
+            self._call(name_of(hook), hook, player)
 
     def _leave(self, player_id: int) -> None:
         player = self.player_entity.pop(player_id, None)
         self.rejected.pop(player_id, None)
+        self._names.pop(player_id, None)
         if player is None:
             return
+        world = self.world
         keep = False
         for hook in self._on_leave:
-            keep |= self._call(_name_of(hook), hook, player) is KEEP
+            # The game may have deleted it, and so may the hook before.
+            if world.alive(player):
+                keep |= self._call(name_of(hook), hook, player) is KEEP
         if keep:
             return
-        world = self.world
         for entity, owner in list(world.structure(self._owner)):
             if getattr(owner, "player", None) == player:
                 world.delete(entity, immediate=True)
         world.delete(player, immediate=True)
+
+    def _look_for_mistakes(self) -> None:
+        """Warn of two that nothing else shows: the game deleted the entity of somebody who still
+        plays, and an `Owner` names no player.
+        """
+        owners = self.world.structure(self._owner)
+        if owners is self._owners:
+            return  # nothing came or went
+        self._owners = owners
+        alive = self.world.alive
+        cleared = self.world.identity() is not self._identity
+        entities = self.player_entity
+        for player_id in [n for n in self._names if cleared or not alive(entities[n])]:
+            logger.warning(
+                "the entity of player %d (%s), who is still in the game, is gone in tick %d: the"
+                " game deleted it, and the player only looks on from here; remove its components"
+                " instead, or give players avatars of their own, with Owner(player), to delete",
+                player_id,
+                self._names.pop(player_id),
+                self.tick,
+            )
+        named: set[int] = set()
+        players = set(entities.values())
+        for entity, owner in owners:
+            player = getattr(owner, "player", None)
+            if type(player) is not int:
+                continue
+            named.add(player)
+            # Who was a player when it was first named may have left since.
+            if player not in players and player not in self._named | self._nobodies:
+                self._nobodies.add(player)
+                logger.warning(
+                    "Owner(%d) on entity %d names no player's entity, in tick %d: nobody owns it;"
+                    " give the entity that on_join is called with, not Player.id",
+                    player,
+                    entity,
+                    self.tick,
+                )
+        self._named = named
 
     def _sort(self, commands: Iterable[tuple[int, Sequence[Entry]]]) -> None:
         """Sort commands by type, and leave out those for what is gone or somebody else's."""
         entries = self._entries
         for group in entries.values():
             group.clear()
-        exists = esper.entity_exists
+        players, exists = self.player_entity, esper.entity_exists
         for player_id, given in commands:
-            if not given:
-                continue
-            player = self.player_entity.get(player_id)
+            player = players.get(player_id)
             if player is None or not exists(player):
                 self.rejected[player_id] += len(given)
                 continue
             for entry in given:
-                entity = player if entry.target == 0 else self._owned(entry.target, player)
+                entity = self._owned(entry.target, player) if entry.target else player
+                same_kind = entries.get(entry.kind)
                 if entity is None:
                     self.rejected[player_id] += 1
-                elif entry.kind in entries:
-                    entries[entry.kind].append((entity, entry, player_id))
+                elif same_kind is not None:
+                    same_kind.append((entity, entry, player_id))
                 else:
                     entries[entry.kind] = [(entity, entry, player_id)]
 
@@ -335,9 +330,12 @@ class Simulation:
 
     def _made(self, kind: CommandType) -> list[tuple[int, object]]:
         """Commands as systems get them. A held one is handed out each tick, so each is a copy."""
-        made: list[tuple[int, object]] = []
         from_wire, clone, resolve, held = kind.from_wire, kind.clone, self._resolve_alive, kind.hold
-        for entity, entry, player_id in self._entries.get(kind, ()):
+        entries = self._entries.get(kind, ())
+        if kind.direct and held:
+            return [(entity, clone(entry.value)) for entity, entry, _ in entries]
+        made: list[tuple[int, object]] = []
+        for entity, entry, player_id in entries:
             try:
                 value = from_wire(entry.value, resolve)
             except PeerError:
@@ -440,31 +438,6 @@ def rng() -> random.Random:
         OutsideTickError: Called outside a tick.
     """
     return running("net.rng()").rng
-
-
-def _process_of(make: Callable[[], System]) -> Callable[[float], object]:
-    made = make()
-    process = getattr(made, "process", None)
-    if not callable(process):
-        raise UsageError(
-            f"{_name_of(make)} made {made!r}, which has no method process(dt): "
-            "a function that is a system itself goes under @server.system"
-        )
-    return cast("Callable[[float], object]", process)
-
-
-def _name_of(function: Callable[..., object]) -> str:
-    return getattr(function, "__qualname__", type(function).__qualname__)
-
-
-def _needs_arguments(make: Callable[..., object]) -> bool:
-    try:
-        inspect.signature(make).bind()
-    except TypeError:
-        return True
-    except ValueError:
-        return False
-    return False
 
 
 def _resolve_nothing(_: int) -> int | None:

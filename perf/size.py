@@ -17,9 +17,10 @@ import esper
 import msgspec
 
 from ecsnet.host import Host
+from ecsnet.recipe import Recipe
 from ecsnet.schema import Between, Gate, Quantized, Registry, command, replicated, use_registry
 from ecsnet.session.connection import PAYLOAD
-from ecsnet.simulation import Recipe, tick
+from ecsnet.simulation import tick
 from ecsnet.transport.address import Address
 from perf.bots import Crowd, PlayerBot, head_gate
 from perf.report import PerfError, Report, Row, single

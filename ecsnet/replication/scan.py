@@ -178,10 +178,13 @@ class Scan(Generic[ShadowT]):
         if entity in self._complained:
             return
         self._complained.add(entity)
+        never = self._shadows[i] is None
         log.error(
-            "%s on entity %d: it stays at home, clients keep the last good value",
+            "%s on entity %d: the whole %s stays at home, clients %s",
             self.component.fault(self._components[i], self._reference) or self.component.name,
             entity,
+            self.component.name,
+            "do not get it until it is good" if never else "keep the last good one",
         )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import enum
 import functools
 import inspect
 import linecache
@@ -58,6 +59,29 @@ _REFUSED = {
     "__copy__": "a copy has equal fields: name the method otherwise, such as copied()",
     "__slots__": "the fields are the slots: leave it out",
 }
+
+_PLAIN = (int, float, str, bytes, type(None), tuple, list, dict, enum.Enum)
+"""What a field may hold is one of these, a Struct, or of a registered type."""
+
+
+class _NoDataclass:
+    """Lets ``@dataclass`` above a declared class say so, where it would fail without a word."""
+
+    def __get__(self, instance: object, owner: type[object]) -> object:
+        # @dataclass asks each base of the class below it. Whoever asks the class itself, as
+        # is_dataclass() does, is to hear that it is none.
+        if owner is _Declared:
+            raise DeclarationError(
+                "@dataclass stands above a class that is, or inherits from, a component or a"
+                " command: @net.replicated and @net.command stand in place of @dataclass"
+            )
+        raise AttributeError("__dataclass_fields__")
+
+
+class _Declared(msgspec.Struct):
+    """The base of what the decorators make."""
+
+    __dataclass_fields__: ClassVar[_NoDataclass] = _NoDataclass()
 
 
 @overload
@@ -199,6 +223,7 @@ def _declare(cls: type[object], caller: FrameType, decorator: str, bounded: bool
     reader = Reader(bounded, current_registry().foreign, resolve, cls)
 
     slots = _slots(cls, resolve)
+    _refuse_values_without_type(cls, slots)
     shapes = {
         field: reader.read(f"{name}.{field}", slot.annotation) for field, slot in slots.items()
     }
@@ -388,10 +413,46 @@ def _check_default(
 ) -> None:
     try:
         check(default, lambda entity: entity)
-    except Exception as error:
+    except Exception:  # noqa: BLE001 - converters are not ours
         raise DeclarationError(
             f"{path}: the default {brief(default)} is not {shape.text}"
-        ) from error
+        ) from None
+
+
+def _refuse_values_without_type(cls: type[object], slots: Mapping[str, _Slot]) -> None:
+    """Refuse ``x = 3``, which looks like a field and would be none."""
+    annotated = inspect.get_annotations(cls)
+    for name, value in vars(cls).items():
+        if name in annotated or (name.startswith("__") and name.endswith("__")):
+            continue
+        if name not in slots and any(name in vars(base) for base in cls.__mro__[1:]):
+            continue  # another value for a class attribute of a base
+        text = _assigned(value)
+        if text is not None:
+            path, kind = f"{cls.__name__}.{name}", _type_text(value)
+            raise DeclarationError(
+                f"{path} = {text} has no type: write {name}: {kind} = {text},"
+                f" or {name}: ClassVar[{kind}] = {text} where all instances share it"
+            )
+
+
+def _assigned(value: object) -> str | None:
+    """The text behind the ``=`` of a value that a field may hold; None for anything else."""
+    if isinstance(value, dataclasses.Field):
+        return "field(...)"
+    if isinstance(value, enum.Enum):
+        return f"{type(value).__name__}.{value.name}"
+    holds = isinstance(value, (*_PLAIN, msgspec.Struct))
+    return brief(value) if holds or current_registry().foreign(type(value)) else None
+
+
+def _type_text(value: object) -> str:
+    if value is None:
+        return "... | None"
+    if isinstance(value, dataclasses.Field):
+        return "..."
+    name = type(value).__name__
+    return f"{name}[...]" if type(value) in (tuple, list, dict) else name
 
 
 def _refuse_required_after_optional(name: str, slots: Mapping[str, _Slot]) -> None:
@@ -429,7 +490,7 @@ def _struct(
             namespace[field] = slot.default
     bases = tuple(base for base in cls.__bases__ if base is not object)
     if not isinstance(cls, _StructMeta):
-        bases += (msgspec.Struct,)
+        bases += (_Declared,)
     has_dict = any("__dict__" in vars(base) for base in cls.__mro__[1:])
     scalar = all(shape.scalar for shape in shapes.values())
     try:

@@ -632,11 +632,11 @@ def _checked(path: str, shape: Shape) -> Shape:
     """Refuse what msgspec cannot decode, such as an Enum of floats."""
     try:
         msgspec.msgpack.Decoder(shape.wire)
-    except (TypeError, NotImplementedError) as error:
+    except (TypeError, NotImplementedError):
         raise DeclarationError(
             f"{path}: {shape.text} cannot cross the wire:"
             " its values must be all int or all str, and fit 64 bits"
-        ) from error
+        ) from None
     return shape
 
 

@@ -56,6 +56,8 @@ def _unicast(host: str) -> bool:
 
 def check_port(port: int, *, lowest: int = 1) -> None:
     """Raise ``UsageError`` for a number that is no port; the system would cut off its top."""
+    if type(port) is not int:
+        raise UsageError(f"port={port!r}: give a number from {lowest} to 65535")
     if not lowest <= port <= 65535:
         raise UsageError(f"port {port} is not between {lowest} and 65535")
 
@@ -73,10 +75,12 @@ def bind_udp(host: str, port: int) -> socket.socket:
         UsageError: There is no such port, or the address is not one of this machine's.
     """
     check_port(port, lowest=0)
+    if not isinstance(host, str):
+        raise UsageError(f"host={host!r}: give a name or an address, such as '0.0.0.0'")
     try:
         found = socket.getaddrinfo(host or "0.0.0.0", port, type=socket.SOCK_DGRAM)
     except (OSError, UnicodeError, OverflowError) as error:
-        raise UsageError(f"cannot serve on {host}:{port}: {_text(error)}") from error
+        raise UsageError(f"cannot serve on {host}:{port}: {_text(error)}") from None
     # "localhost" is both ::1 and 127.0.0.1; people dial the latter.
     family, _, _, _, address = min(found, key=lambda one: one[0] != socket.AF_INET)
     bound = socket.socket(family, socket.SOCK_DGRAM)
@@ -92,8 +96,8 @@ def bind_udp(host: str, port: int) -> socket.socket:
         if error.errno == errno.EADDRINUSE:
             raise AddressInUseError(
                 f"port {port} on {host} is in use: is a server running already?"
-            ) from error
-        raise UsageError(f"cannot serve on {host}:{port}: {_text(error)}") from error
+            ) from None
+        raise UsageError(f"cannot serve on {host}:{port}: {_text(error)}") from None
     return bound
 
 

@@ -11,6 +11,9 @@ from ecsnet.errors import UsageError
 
 __all__ = ["Link", "LinkStats"]
 
+LONGEST = 10.0
+"""Seconds; above that somebody meant milliseconds, and a client would give its server up."""
+
 Direction = Literal["in", "out"]
 
 
@@ -52,7 +55,8 @@ class Link:
         stats: What it did so far.
 
     Raises:
-        UsageError: A share is not between 0 and 1, or a time is negative.
+        UsageError: A share is not between 0 and 1, a time is not between 0 and 10 seconds, or
+            the seed is no number.
     """
 
     def __init__(
@@ -66,10 +70,13 @@ class Link:
         seed: int | None = None,
     ) -> None:
         for name, share in {"loss": loss, "duplicate": duplicate, "corrupt": corrupt}.items():
-            if not 0 <= share <= 1:
-                raise UsageError(f"Link({name}={share!r}): give a share between 0 and 1")
-        if lag < 0 or jitter < 0:
-            raise UsageError(f"Link(lag={lag!r}, jitter={jitter!r}): give seconds, 0 or more")
+            if not _between(0, share, 1):
+                raise UsageError(f"Link({name}={share!r:.60}): give a share between 0 and 1")
+        for name, seconds in {"lag": lag, "jitter": jitter}.items():
+            if not _between(0, seconds, LONGEST):
+                raise UsageError(f"Link({name}={seconds!r:.60}): {_advice(seconds)}")
+        if not isinstance(seed, int | None):
+            raise UsageError(f"Link(seed={seed!r:.60}): give a whole number, or None")
         self.lag = lag
         self.jitter = jitter
         self.loss = loss
@@ -124,3 +131,14 @@ class Link:
 
     def __repr__(self) -> str:
         return f"Link(lag={self.lag:g}, jitter={self.jitter:g}, loss={self.loss:g})"
+
+
+def _between(least: float, value: object, most: float) -> bool:
+    return isinstance(value, int | float) and least <= value <= most
+
+
+def _advice(seconds: float) -> str:
+    advice = f"give seconds, from 0 to {LONGEST:g}"
+    if _between(LONGEST, seconds, LONGEST * 1000):
+        advice += f"; did you mean {seconds / 1000:g}?"
+    return advice

@@ -23,7 +23,7 @@ def move(dt: float) -> None:                     # dt: the fixed step, in second
 if __name__ == "__main__":
     screen, clock = pygame.display.set_mode((640, 480)), pygame.time.Clock()
     with net.play(server) as client:             # the first one hosts, the second joins
-        while pygame.QUIT not in [event.type for event in pygame.event.get()]:
+        while not client.closed and pygame.QUIT not in [e.type for e in pygame.event.get()]:
             keys = pygame.key.get_pressed()
             client.send(Steer(keys[pygame.K_RIGHT] - keys[pygame.K_LEFT]))
             client.poll()                        # never blocks

@@ -4,6 +4,7 @@ A Python block runs after the blocks above it under the same heading, with the i
 guide begins with. A comment above the block that GitHub does not show says what else it needs::
 
     <!-- run: program NAME -->  a whole program: runs for some frames without a screen
+    <!-- run: file PATH -->     a module that the program below imports
     <!-- run: client -->        has a ``client``, connected to the ``server`` of this heading
     <!-- run: raises ERROR -->  raises that
     <!-- run: serve -->         runs a server, which is stopped after its first tick
@@ -15,6 +16,7 @@ from __future__ import annotations
 
 import ast
 import asyncio
+import contextlib
 import importlib
 import inspect
 import re
@@ -217,10 +219,17 @@ class Reader:
             pattern = ".*".join(map(re.escape, quote.split("...")[:-1])) + ".*"
             assert re.search(pattern, str(caught.value)), str(caught.value)
 
+    def _file(self, block: Block, path: str) -> None:
+        file = self.folder / path
+        file.parent.mkdir(exist_ok=True)
+        if file.parent != self.folder:
+            (file.parent / "__init__.py").touch()
+        file.write_text(block.code, encoding="utf-8")
+
     def _program(self, block: Block, name: str) -> None:
         path = self.folder / name
         path.write_text(block.code, encoding="utf-8")
-        with use_registry(Registry()), net.World() as world:
+        with use_registry(Registry()), net.World() as world, _importable(self.folder):
             runpy.run_path(str(path), run_name="__main__")
         world.close()
         assert self.screen.frame == FRAMES
@@ -279,6 +288,25 @@ class Reader:
                 await serving
 
             asyncio.run(both())
+
+
+@contextlib.contextmanager
+def _importable(folder: Path) -> Iterator[None]:
+    """A folder's modules as a program in it finds them, whatever else has their names."""
+    own = {path.stem for path in folder.iterdir()}
+    others = {name: sys.modules.pop(name) for name in list(sys.modules) if _top(name) in own}
+    sys.path.insert(0, str(folder))
+    try:
+        yield
+    finally:
+        sys.path.remove(str(folder))
+        for name in [name for name in sys.modules if _top(name) in own]:
+            del sys.modules[name]
+        sys.modules.update(others)
+
+
+def _top(name: str) -> str:
+    return name.partition(".")[0]
 
 
 def _elsewhere(code: str, port: int = 0) -> str:
@@ -355,6 +383,52 @@ def test_two_play_the_game_of_the_readme(
     assert squares[1] > 520.0
     second[0].close()
     second[0].view.close()
+
+
+class Silence:
+    """A network with nobody in it."""
+
+    def send(self, data: bytes) -> None: ...
+
+    def receive(self, budget: int = 1000) -> Iterator[bytes]:
+        yield from ()
+
+    def pin(self) -> None: ...
+
+    def close(self) -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("file", "block"),
+    [
+        (chapter.file, block)
+        for chapter in CHAPTERS
+        for block in chapter.blocks
+        if block.hint[:1] == ["program"] and "from game import" not in block.code
+    ],
+    ids=lambda value: value.hint[1] if isinstance(value, Block) else "",
+)
+def test_programs_end_and_say_why_when_there_is_no_game(
+    file: str,
+    block: Block,
+    tmp_path: Path,
+    screen: Screen,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def play(server: net.ServerWorld) -> net.ClientWorld:
+        return net.ClientWorld.over(Silence(), clock=screen.clock)
+
+    monkeypatch.setattr(net, "play", play)
+    screen.frames = 10_000
+    path = tmp_path / "game.py"
+    path.write_text(block.code, encoding="utf-8")
+    with use_registry(Registry()):
+        runpy.run_path(str(path), run_name="__main__")
+    assert 60 < screen.frame < 1000
+    (record,) = caplog.records
+    assert record.levelname == "WARNING"
+    assert record.getMessage().startswith("refused: nobody answers there")
 
 
 # Shell lines.

@@ -13,6 +13,7 @@ import esper
 
 import ecsnet.simulation as net
 from ecsnet.components import Owner, Player
+from ecsnet.recipe import Recipe
 from ecsnet.schema import (
     Between,
     EntityRef,
@@ -23,7 +24,6 @@ from ecsnet.schema import (
     replicated,
     use_registry,
 )
-from ecsnet.simulation import Recipe
 
 
 class Team(enum.Enum):

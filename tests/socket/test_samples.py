@@ -215,7 +215,7 @@ def test_pong_is_served_and_joined(programs: Programs, port: int) -> None:
         assert poll_line(finished(player)) > 10
     server.terminate()
     out = finished(server)
-    assert out.count("joined as player") == 2
+    assert out.count(") joined") == 2
     assert "Ann" in out
 
 

@@ -107,6 +107,7 @@ async def started(server: ServerWorld) -> tuple[asyncio.Task[None], Address]:
 def test_serves_until_it_is_stopped_and_says_goodbye(server: ServerWorld) -> None:
     names: list[str] = []
     server.on_join(lambda p: names.append(esper.component_for_entity(p, Player).name))
+    server.on_leave(lambda p: names.append(f"{esper.component_for_entity(p, Player).name} left"))
 
     async def scenario() -> None:
         task, address = await started(server)
@@ -127,7 +128,7 @@ def test_serves_until_it_is_stopped_and_says_goodbye(server: ServerWorld) -> Non
         assert server.host is None
 
     asyncio.run(scenario())
-    assert names == ["Ann"]
+    assert names == ["Ann", "Ann left"]
 
 
 def test_a_cancelled_server_says_goodbye_too(server: ServerWorld) -> None:

@@ -190,8 +190,11 @@ def test_a_taken_port_is_one_clear_line(loop: Loop) -> None:
     async def work() -> None:
         server = UdpServer("127.0.0.1", 0, lambda *_: None)
         port = server.address[1]
-        with pytest.raises(AddressInUseError, match=f"port {port} on 127.0.0.1 is in use"):
+        with pytest.raises(
+            AddressInUseError, match=f"port {port} on 127.0.0.1 is in use"
+        ) as caught:
             UdpServer("127.0.0.1", port, lambda *_: None)
+        assert caught.value.__suppress_context__  # it says all that the OSError did
         with pytest.raises(AddressInUseError):
             UdpServerSocket("127.0.0.1", port)
         server.close()
@@ -208,6 +211,7 @@ def test_an_address_that_is_not_ours_is_one_clear_line(host: str, port: int) -> 
         bind_udp(host, port)
     assert not isinstance(caught.value, AddressInUseError)
     assert "\n" not in str(caught.value)
+    assert caught.value.__context__ is None or caught.value.__suppress_context__
 
 
 def test_a_small_receive_buffer_is_said(

@@ -1,4 +1,4 @@
-"""What type checkers make of the decorators; it also runs.
+"""What type checkers make of the decorators and of what takes classes; it also runs.
 
 A line that must be refused carries an ignore, and the checkers report ignores that nothing needs:
 ``mypy --strict`` for ``type: ignore``, pyright with reportUnnecessaryTypeIgnoreComment for its own.
@@ -10,6 +10,7 @@ import dataclasses
 from collections.abc import Callable
 from typing import Annotated, assert_type
 
+from ecsnet.client import ClientWorld
 from ecsnet.schema import (
     Between,
     CommandType,
@@ -110,6 +111,19 @@ def accepted() -> None:
     assert_type(gate.decode(b""), Bare | None)
     union: Gate[Bare | None] = Gate(Bare | None, 100)
     assert_type(union.decode(b""), Bare | None)
+
+
+def asked(client: ClientWorld) -> None:
+    assert_type(client.mine(), list[int])
+    assert_type(client.mine(Bare), list[tuple[int, Bare]])
+    assert_type(client.mine(Bare, Tank), list[tuple[int, tuple[Bare, Tank]]])
+    assert_type(
+        client.mine(Bare, Tank, Called, Jump),
+        list[tuple[int, tuple[Bare, Tank, Called, Jump]]],
+    )
+    assert_type(client.mine(Bare, Tank, Called, Jump, Steer), list[tuple[int, tuple[object, ...]]])
+    for _, (bare, called, tank) in client.mine(Bare, Called, Tank):
+        assert_type((bare, called, tank), tuple[Bare, Called, Tank])
 
 
 def refused() -> None:

@@ -82,19 +82,22 @@ def test_help_names_every_command(run: Run) -> None:
 @pytest.mark.parametrize(
     ("typed", "says"),
     [
-        ("", "COMMAND"),
+        ("", "give a COMMAND: serve, join or demo"),
+        ("--bogus", "unrecognized arguments: --bogus;"),
         ("dance", "dance"),
         ("serve", "MODULE:ATTR"),
-        ("serve game", "MODULE:ATTR"),
+        ("serve coins", "'coins' names no server: write MODULE:ATTR, such as coins:server"),
+        ("serve coins.py", "such as coins:server"),
+        ("serve games/coins.py", "such as games/coins.py:server"),
         ("serve :server", "MODULE:ATTR"),
-        ("serve game:", "MODULE:ATTR"),
+        ("serve coins:", "such as coins:server"),
         ("serve game:server --port 65536", "65536"),
         ("serve game:server --port -1", "port"),
         ("serve game:server --port ten", "ten"),
         ("serve game:server --tick-rate fast", "fast"),
         ("serve game:server --bogus", "--bogus"),
-        ("join", "NAME|FILE.py"),
-        ("join pong", "HOST:PORT"),
+        ("join", "required: NAME|FILE.py, HOST:PORT;"),
+        ("join pong", "required: HOST:PORT;"),
         ("join pong host:port", "HOST:PORT"),
         ("join nothing localhost", "nothing"),
         ("join nothing.py localhost", "nothing.py"),
@@ -185,6 +188,8 @@ def test_a_tick_rate_that_cannot_be_is_one_line_and_status_2(run: Run, folder: P
 GAME = """
 import sys
 from importlib import import_module
+import ecsnet
+ecsnet.play(ecsnet.ServerWorld()).close()
 print(__name__, sys.argv[1:], import_module("ecsnet.play")._join_instead, sys.path[0])
 """
 
@@ -192,9 +197,9 @@ print(__name__, sys.argv[1:], import_module("ecsnet.play")._join_instead, sys.pa
 def test_joins_with_a_file(run: Run, folder: Path) -> None:
     (folder / "inner").mkdir()
     (folder / "inner" / "game.py").write_text(GAME)
-    status, out, err = run("join", "inner/game.py", "example.org:99", "--name", "Ann")
+    status, out, err = run("join", "inner/game.py", "127.0.0.1:99", "--name", "Ann")
     assert (status, err) == (0, "")
-    assert out.strip() == f"__main__ ['--name', 'Ann'] example.org:99 {folder / 'inner'}"
+    assert out.strip() == f"__main__ ['--name', 'Ann'] 127.0.0.1:99 {folder / 'inner'}"
 
 
 def test_joins_with_a_folder_that_was_copied(run: Run, folder: Path) -> None:
@@ -205,6 +210,50 @@ def test_joins_with_a_folder_that_was_copied(run: Run, folder: Path) -> None:
     status, out, err = run("join", "mine", "[::1]:99")
     assert (status, err) == (0, "")
     assert out.split() == ["relative", "__main__", "[]", "[::1]:99", str(folder)]
+
+
+REFUSED = """
+import sys
+import ecsnet
+from ecsnet.session.connection import Reason
+client = ecsnet.play(ecsnet.ServerWorld())
+client._refused(Reason.FULL, "the server is full: try again later")
+"""
+
+
+@pytest.mark.parametrize("end", ["", "sys.exit()", "sys.exit(0)"])
+def test_a_refusal_fails_with_its_reason_once(
+    run: Run, folder: Path, caplog: pytest.LogCaptureFixture, end: str
+) -> None:
+    (folder / "game.py").write_text(REFUSED + end)
+    assert run("join", "game.py", "127.0.0.1:99") == (1, "", "")
+    (record,) = caplog.records
+    # A warning is on stderr where the game configures no logging.
+    assert (record.levelname, record.getMessage()) == (
+        "WARNING",
+        "refused: the server is full: try again later",
+    )
+
+
+def test_a_later_client_that_is_let_in_makes_up_for_a_refusal(run: Run, folder: Path) -> None:
+    (folder / "game.py").write_text(f"{REFUSED}\n{GAME}")
+    assert run("join", "game.py", "127.0.0.1:99")[0] == 0
+
+
+def test_a_status_of_the_games_own_is_kept(run: Run, folder: Path) -> None:
+    (folder / "game.py").write_text(f"{REFUSED}sys.exit(7)")
+    assert run("join", "game.py", "127.0.0.1:99")[0] == 7
+
+
+def test_a_program_that_never_plays_joins_nothing(run: Run, folder: Path) -> None:
+    (folder / "game.py").write_text("print('done')")
+    status, out, err = run("join", "game.py", "127.0.0.1:99")
+    assert (status, out) == (2, "done\n")
+    assert one_line(err) == (
+        "ecsnet join: game.py ended and never called net.play(): it joined nothing"
+    )
+    (folder / "game.py").write_text("import sys\nsys.exit()")  # as after its --help
+    assert run("join", "game.py", "127.0.0.1:99") == (0, "", "")
 
 
 def test_names_of_samples_are_known(run: Run, folder: Path) -> None:

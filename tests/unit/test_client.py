@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 import ecsnet.client as module
-from ecsnet.client import ClientStats, ClientWorld
+from ecsnet.client import ClientWorld
 from ecsnet.components import Owner, Player
 from ecsnet.errors import (
     BadValueError,
@@ -46,6 +46,7 @@ from ecsnet.server import ServerWorld
 from ecsnet.session.connection import Connection, Listener, Reason
 from ecsnet.session.session import RAW, Session
 from ecsnet.simulation import commands
+from ecsnet.stats import ClientStats
 from ecsnet.testing import Harness, ManualClock
 from ecsnet.transport.link import Link
 
@@ -262,6 +263,17 @@ def test_mine_is_what_the_player_owns(game: Harness) -> None:
     assert client.mine(Place) == [(player, Place())]
     assert [entity for entity, _ in client.mine(Tank, Owner)] == mine[1:]
     assert client.mine(Tank, Place) == []
+    tank = client.mine(Tank, Owner)[0][1]
+    assert (type(tank[0]), type(tank[1])) == (Tank, Owner)
+
+
+def test_mine_refuses_what_is_not_replicated(game: Harness) -> None:
+    client = game.connect("Ann", wait=None)  # before it is in, too
+    with pytest.raises(UsageError, match=r"mine\(\) got NotACommand, which is not replicated"):
+        client.mine(NotACommand)
+    assert client.mine(Tank, NotACommand) == []  # a sprite, say
+    with pytest.raises(UsageError, match=r"mine\(\) got Fire, which is a command"):
+        client.mine(Fire)
 
 
 def test_attachments_are_made_and_removed(game: Harness) -> None:
@@ -290,6 +302,10 @@ def test_only_replicated_types_are_watched_and_attached_to(game: Harness) -> Non
         client.watch(NotACommand)
     with pytest.raises(UsageError, match=r"attach\(\) got Fire, which is a command"):
         client.attach(Fire, lambda entity, fire: None)
+    with pytest.raises(UsageError, match=r"attach\(make='sprite'\): give a function"):
+        client.attach(Place, "sprite")  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match=r"attach\(remove=3\): give a function, or leave it out"):
+        client.attach(Place, lambda entity, place: None, remove=3)  # type: ignore[arg-type]
 
 
 # Commands.
@@ -307,13 +323,13 @@ def test_commands_reach_their_entity(world: World, game: Harness) -> None:
     client.send(Fire(at=shown, power=2.0))
     client.send(Fire(), shown)
     client.send(Fire(power=3.0), client.player)
-    client.send(Fire(), 9999)  # nothing that is in sight: not sent at all
-    client.send(Fire(power=4.0), client._view.local[net or 0])  # not ours: counted
+    client.send(Fire(), 9999)  # nothing that is in sight: counted here
+    client.send(Fire(power=4.0), client._view.local[net or 0])  # not ours: counted there
     game.run(0.5)
     assert world.fired == [(player, Fire(tank, 2.0)), (tank, Fire()), (player, Fire(None, 3.0))]
     game.run(1.0)
     stats = client.stats
-    assert (stats.commands_sent, stats.commands_applied, stats.commands_rejected) == (4, 4, 1)
+    assert (stats.commands_sent, stats.commands_applied, stats.commands_rejected) == (4, 4, 2)
     assert (stats.commands_expired, stats.commands_superseded) == (0, 0)
 
 
@@ -351,6 +367,18 @@ def test_misuse_of_send_says_what_is_wrong(game: Harness) -> None:
             call()
     with pytest.raises(BadValueError):
         client.send(Steer("left"))  # type: ignore[arg-type]
+    for what in ("me", 1.0, True, Place()):
+        for call, verb in ((client.send, "send"), (client.release, "release")):
+            given = Steer(1) if verb == "send" else Steer
+            with pytest.raises(UsageError) as caught:
+                call(given, entity=what)  # type: ignore[operator]
+            assert str(caught.value) == (
+                f"{verb}() got entity={what!r}: give the number of an entity in client.view,"
+                " as from client.mine(), or leave it out for the player's own"
+            )
+        with pytest.raises(BadValueError) as caught:
+            client.send(Fire(at=what))  # type: ignore[arg-type]
+        assert str(caught.value) == f"send() got Fire.at: {what!r} is not EntityRef"
     for _ in range(8):
         client.send(Fire())
     with pytest.raises(UsageError, match="more than 8 commands in one tick"):
@@ -372,6 +400,7 @@ def test_a_command_declared_after_connect_is_refused(game: Harness) -> None:
 def test_before_and_after_a_game_send_does_nothing(world: World, game: Harness) -> None:
     client = game.connect("Ann", wait=None)
     client.send(Fire())
+    client.send(Fire(), 9999)
     client.send(Steer(1))
     game.until(lambda: client.connected)
     game.run(0.5)
@@ -380,6 +409,7 @@ def test_before_and_after_a_game_send_does_nothing(world: World, game: Harness) 
     client.send(Fire())
     client.release(Steer)
     assert client.stats.commands_sent == 0
+    assert client.stats.commands_rejected == 0
 
 
 # The end.
@@ -399,10 +429,16 @@ def test_the_servers_end_is_the_last_event(game: Harness) -> None:
 def test_a_server_that_fell_silent_is_given_up(game: Harness) -> None:
     client = game.connect("Ann")
     events: list[Event] = []
-    for _ in range(11 * 60):
+    game.run(2)
+    assert client.stats.silence < 0.5  # though nothing happens
+    before = client.stats.silence
+    for frame in range(1, 11 * 60):
         game.clock.advance(1 / 60)
         events += client.poll()
+        if frame == 60:
+            assert client.stats.silence == pytest.approx(before + 1)
     assert events == [Disconnected("timeout")]
+    assert client.stats.silence == pytest.approx(10, abs=0.1)
 
 
 def test_close_tells_the_server_and_empties_the_view(game: Harness) -> None:
@@ -440,9 +476,32 @@ def test_stats_fit_a_window_title(game: Harness) -> None:
     assert stats.tick > game.simulation.tick - 20
     assert stats.commands_applied > 100
     assert stats.datagrams_rejected == 0
-    figures = ClientStats()
-    figures.rtt, figures.loss, figures.rate = 0.048, 0.021, 4321.0
+    assert stats.silence < 0.2
+    figures = ClientStats(measured=True, rtt=0.048, loss=0.021, rate=4321.0)
     assert str(figures) == "rtt 48 ms · loss 2 % · 4 kB/s"
+    assert repr(figures).startswith("ClientStats(measured=True, rtt=0.048, jitter=0.0, loss=0.021,")
+
+
+def test_a_round_trip_is_unknown_until_it_is_measured(game: Harness) -> None:
+    client = game.connect("Ann", Link(lag=0.05), wait=None)
+    stats = client.stats
+    game.step(5)
+    seen = (str(stats), stats.measured, stats.rtt, stats.jitter)
+    assert seen == ("rtt ? · loss ? · 0 kB/s", False, 0.0, 0.0)
+    game.until(lambda: stats.measured)
+    assert str(stats).startswith("rtt 1")
+    assert stats.rtt == pytest.approx(0.1, abs=0.04)
+
+
+def test_there_is_no_silence_before_the_server_has_spoken() -> None:
+    clock = ManualClock()
+    client = ClientWorld.over(Wire(), world="silent", registry=registry, clock=clock)
+    for _ in range(60):
+        clock.advance(1 / 60)
+        client.poll()
+    assert client.stats.silence == 0
+    client.close()
+    client.view.close()
 
 
 def test_its_own_link_delays_both_directions(game: Harness) -> None:
@@ -729,20 +788,91 @@ def test_a_name_that_is_none_is_an_event(resolver: None) -> None:
 
 
 @pytest.mark.parametrize(
-    ("host", "port", "name", "says"),
+    ("host", "options", "says"),
     [
-        ("", 7777, "Ann", "give the name or the address"),
-        ("host", 0, "Ann", "a port is a number"),
-        ("host", 65536, "Ann", "a port is a number"),
-        ("host", 7777, "", "name="),
-        ("host", 7777, "x" * 25, "1 to 24 printable"),
+        ("", {}, "give the name or the address"),
+        (None, {}, "give the name or the address"),
+        (7777, {}, "give the name or the address"),
+        ("a\nb", {}, "give the name or the address"),
+        ("host", {"port": 0}, r"connect\('host', 0\): a port is a number from 1 to 65535"),
+        ("host", {"port": 65536}, "a port is a number"),
+        ("host", {"port": "7820"}, r"connect\('host', '7820'\): a port is a number"),
+        ("host", {"port": True}, "a port is a number"),
+        ("host", {"name": ""}, "name="),
+        ("host", {"name": "x" * 25}, "1 to 24 printable"),
+        ("host", {"name": None}, "name=None: a player's name is"),
+        ("host", {"world": 3}, "world=3: give the name of an esper world"),
+        ("host", {"link": 0.1}, r"link=0.1: give a Link, as in net.Link\(lag=0.1\), or None"),
     ],
 )
 def test_what_cannot_be_is_refused_at_connect(
-    resolver: None, host: str, port: int, name: str, says: str
+    resolver: None, host: str, options: dict[str, object], says: str
 ) -> None:
     with pytest.raises(UsageError, match=says):
-        ClientWorld.connect(host, port, name=name)
+        ClientWorld.connect(host, **options)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("host", "instead"),
+    [
+        ("127.0.0.1:7778", "'127.0.0.1', 7778"),
+        ("example.org:", "'example.org', 7777"),
+        ("example.org:http", "'example.org', 7777"),
+        ("[::1]:7778", "'::1', 7778"),
+        ("[::1]", "'::1', 7777"),
+    ],
+)
+def test_the_port_is_a_parameter_of_its_own(resolver: None, host: str, instead: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        ClientWorld.connect(host)
+    assert str(caught.value) == (
+        f"connect({host!r}): the port is a parameter of its own: connect({instead})"
+    )
+    assert FakeResolver.made == []
+
+
+@pytest.mark.parametrize("host", ["::1", "fe80::1%eth0", "2001:db8::5:1", "::ffff:10.0.0.1"])
+def test_an_address_of_ipv6_is_none_with_a_port(resolver: None, host: str) -> None:
+    ClientWorld.connect(host, world="named", registry=registry).close()
+    assert FakeResolver.made[0].asked == (host, 7777)
+
+
+def test_an_async_program_waits_a_time_that_can_be(resolver: None) -> None:
+    for interval in (-1, "soon", float("nan")):
+        with pytest.raises(UsageError, match=r"connect_async\(interval=.*\): give seconds"):
+            asyncio.run(ClientWorld.connect_async("host", interval=interval))  # type: ignore[arg-type]
+    assert FakeResolver.made == []
+
+
+def test_a_connect_that_failed_can_be_tried_again_at_once() -> None:
+    try:
+        ClientWorld.over(Wire(), world="again", name="", registry=registry)
+    except UsageError:
+        client = ClientWorld.over(Wire(), world="again", name="Ann", registry=registry)
+    client.close()
+    client.view.close()
+
+
+def test_a_link_is_one_or_none(game: Harness) -> None:
+    client = game.connect("Ann")
+    with pytest.raises(UsageError, match="link=150: give a Link"):
+        client.link = 150  # type: ignore[assignment]
+    assert client.link is None
+    client.link = link = Link()
+    assert client.link is link
+
+
+def test_the_reason_of_a_refusal_is_plain_text(resolver: None) -> None:
+    clock = ManualClock()
+    unknown = ClientWorld.connect("nowhere.invalid", world="named", registry=registry)
+    FakeResolver.made[0].error = "no such name"
+    silent = ClientWorld.over(Wire(), world="async", registry=registry, clock=clock)
+    events = unknown.poll()
+    for _ in range(600):
+        clock.advance(1 / 60)
+        events += silent.poll()
+    assert [type(event.reason) for event in events if isinstance(event, Refused)] == [str, str]
+    assert repr(events[0]).startswith("Refused(reason='unreachable', message=")
 
 
 def test_without_anything_to_connect_to_it_waits() -> None:

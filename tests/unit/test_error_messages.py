@@ -110,6 +110,14 @@ def test_sending_what_is_no_command(load: Load, registry: Registry) -> None:
     playing.client.close()
 
 
+def test_a_system_without_dt(load: Load) -> None:
+    with pytest.raises(net.UsageError) as caught:
+        load(f"{GAME}\n@server.system\ndef drive():\n    pass\n")
+    assert str(caught.value) == (
+        "@server.system got drive(), but calls it as drive(dt): write def drive(dt: float)"
+    )
+
+
 def test_commands_outside_a_tick() -> None:
     @net.command
     class Steer:

@@ -16,11 +16,11 @@ from ecsnet.commands import Outbox
 from ecsnet.components import Player
 from ecsnet.greeting import WIRE_VERSION, Hello, SchemaDiffers, SchemaOffer, Welcome
 from ecsnet.host import Guest, Host, Stage
+from ecsnet.recipe import Recipe
 from ecsnet.replication.wire import Report, Resync, WireFormat
 from ecsnet.schema import Gate, Registry, Schema, command, encode, replicated, use_registry
 from ecsnet.session.clock import TickClock
 from ecsnet.session.connection import Connection, Dial, Reason
-from ecsnet.simulation import Recipe
 from ecsnet.transport.address import Address
 from tests.unit.noting import NotingSession as Session
 
@@ -649,9 +649,24 @@ def test_two_simulations_in_one_host_know_nothing_of_each_other() -> None:
     assert bob.outbox.sent > 20
 
 
-def test_closing_tells_everybody_and_ends_the_worlds() -> None:
-    network = Network()
-    ann, bob = network.joined(2)
+def test_closing_tells_everybody_and_ends_the_worlds(caplog: pytest.LogCaptureFixture) -> None:
+    recipe = moving()
+    left: list[tuple[int, int]] = []
+    recipe.on_leave.append(lambda player: left.append((player, net.tick())))
+    network = Network(recipe)
+    with caplog.at_level(logging.INFO, "ecsnet.server"):
+        ann, bob = network.joined(2)
+        guests = [str(client.guest) for client in (ann, bob)]
+        tick = network.stage.simulation.tick
+        network.host.close(Reason.SHUTDOWN, network.now)
+    assert [tick for _, tick in left] == [tick, tick]
+    assert set(guests) == {
+        "Player 0 (player 2, 10.0.0.1:1000)",
+        "Player 1 (player 1, 10.0.0.1:1001)",
+    }
+    for who in guests:
+        assert f"{who} joined" in caplog.messages
+        assert f"{who} is gone: shutdown" in caplog.messages
     network.host.close(Reason.SHUTDOWN, network.now)
     network.host.close(Reason.SHUTDOWN, network.now)
     network.run(0.2)

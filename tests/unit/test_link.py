@@ -109,5 +109,32 @@ def test_a_share_is_between_nothing_and_all(name: str, share: float) -> None:
 
 @pytest.mark.parametrize("times", [{"lag": -0.1}, {"jitter": -1}])
 def test_a_time_is_not_negative(times: dict[str, float]) -> None:
-    with pytest.raises(UsageError, match="give seconds, 0 or more"):
+    with pytest.raises(UsageError, match=r"give seconds, from 0 to 10$"):
         Link(**times)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", ["lag", "jitter"])
+@pytest.mark.parametrize(
+    ("time", "says"),
+    [
+        (150, "150): give seconds, from 0 to 10; did you mean 0.15?"),
+        (10_000, "10000): give seconds, from 0 to 10; did you mean 10?"),
+        (10.5, "10.5): give seconds, from 0 to 10; did you mean 0.0105?"),
+        (1e9, "1000000000.0): give seconds, from 0 to 10"),
+        (float("nan"), "nan): give seconds, from 0 to 10"),
+        ("0.1", "'0.1'): give seconds, from 0 to 10"),
+        (None, "None): give seconds, from 0 to 10"),
+    ],
+)
+def test_a_time_in_milliseconds_is_refused(name: str, time: float, says: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        Link(**{name: time})  # type: ignore[arg-type]
+    assert str(caught.value) == f"Link({name}={says}"
+    assert Link(**{name: 10})  # type: ignore[arg-type]
+
+
+def test_what_is_no_number_is_refused() -> None:
+    with pytest.raises(UsageError, match=r"Link\(loss='5'\): give a share"):
+        Link(loss="5")  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match=r"Link\(seed=\[1\]\): give a whole number, or None"):
+        Link(seed=[1])  # type: ignore[arg-type]

@@ -13,12 +13,12 @@ import pytest
 
 from ecsnet.client import ClientWorld
 from ecsnet.errors import AddressInUseError, UsageError
-from ecsnet.events import Connected, Despawned, Disconnected, Spawned
+from ecsnet.events import Connected, Despawned, Disconnected, Refused, Spawned
 from ecsnet.play import HostedWire, join_instead, parse_address, play
 from ecsnet.schema import Registry, command, replicated, use_registry
 from ecsnet.server import ServerWorld
 from ecsnet.session.connection import Reason
-from ecsnet.simulation import commands
+from ecsnet.simulation import commands, tick
 from ecsnet.testing import ManualClock
 from ecsnet.transport.address import Address
 from ecsnet.transport.link import Link
@@ -131,7 +131,9 @@ def test_the_first_one_hosts_and_plays_through_bytes_in_memory(
     assert esper.get_component(Square) == []
 
 
-def test_others_reach_the_host_through_its_socket(clock: ManualClock, game: ServerWorld) -> None:
+def test_others_reach_the_host_through_its_socket(
+    clock: ManualClock, game: ServerWorld, caplog: pytest.LogCaptureFixture
+) -> None:
     host = start(game)
     (socket,) = Socket.made
 
@@ -160,6 +162,7 @@ def test_others_reach_the_host_through_its_socket(clock: ManualClock, game: Serv
     events = list(guest.poll())
     assert any(isinstance(event, Despawned) for event in events) or events
     assert events[-1] == Disconnected("shutdown")
+    assert caplog.messages == ["disconnected: shutdown"]  # a warning: it can be seen
     guest.close()
 
 
@@ -168,19 +171,21 @@ def test_with_the_port_taken_it_joins_the_game_there(
 ) -> None:
     joined: list[tuple[object, ...]] = []
 
-    def connect(host: str, port: int, **options: object) -> str:
+    client = SimpleNamespace()
+
+    def connect(host: str, port: int, **options: object) -> object:
         joined.append((host, port, options))
-        return "client"
+        return client
 
     monkeypatch.setattr(ClientWorld, "connect", connect)
     Socket.taken = True
     link = Link()
-    assert start(game, port=7001, name="Bob", link=link, debug=True) == "client"
+    assert start(game, port=7001, name="Bob", link=link, debug=True) is client
     options = {"name": "Bob", "link": link, "debug": True}
     assert joined == [("0.0.0.0", 7001, options)]
     # Somebody else's game, whether a port is free or not.
-    assert start(game, join="10.1.2.3:99", name="Bob", link=link, debug=True) == "client"
-    assert start(game, join="10.1.2.3", port=7002) == "client"
+    assert start(game, join="10.1.2.3:99", name="Bob", link=link, debug=True) is client
+    assert start(game, join="10.1.2.3", port=7002) is client
     assert joined[1] == ("10.1.2.3", 99, options)
     assert joined[2][:2] == ("10.1.2.3", 7002)
     assert Socket.made == []
@@ -207,6 +212,108 @@ def test_offline_needs_no_socket(clock: ManualClock, game: ServerWorld) -> None:
         wire.pin()
     with pytest.raises(UsageError, match="either join a game or play alone"):
         start(game, join="there", offline=True)
+
+
+def test_a_port_that_something_else_holds_is_said_to_be_taken(
+    clock: ManualClock, game: ServerWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Silence:
+        """What holds the port: no game of ours."""
+
+        def send(self, data: bytes) -> None: ...
+        def receive(self, budget: int = 1000) -> Iterator[bytes]:
+            yield from ()
+
+        def pin(self) -> None: ...
+        def close(self) -> None: ...
+
+    def connect(host: str, port: int, **options: object) -> ClientWorld:
+        return ClientWorld.over(Silence(), registry=registry, clock=clock)
+
+    monkeypatch.setattr(ClientWorld, "connect", connect)
+    Socket.taken = True
+    messages = []
+    for options in ({"port": 7842}, {"join": "10.1.2.3"}):
+        (event,) = frames(start(game, **options), clock, 600)
+        assert isinstance(event, Refused)
+        assert event.reason == "unreachable"
+        messages.append(event.message)
+    assert messages[0] == (
+        "port 7842 is taken here, and what holds it does not answer as this game: use another"
+        " port, play(server, port=…)"
+    )
+    assert messages[1].startswith("nobody answers there")
+
+
+def test_the_server_knows_its_host_while_it_is_played(
+    clock: ManualClock, game: ServerWorld
+) -> None:
+    assert game.host is None
+    with start(game, offline=True) as client:
+        frames(client, clock)
+        clock.advance(1.0)  # a window that was dragged
+        frames(client, clock)
+        assert game.host is not None
+        stats = game.host.stats()
+        assert stats.clients == 1
+        assert stats.dropped_ticks > 30
+        with pytest.raises(UsageError, match="while the game runs"):
+            game.system(lambda dt: None)
+    assert game.host is None
+    game.system(lambda dt: None)
+
+
+def test_everybody_leaves_when_the_host_closes(clock: ManualClock, game: ServerWorld) -> None:
+    left: list[object] = []
+
+    @game.on_leave
+    def leave(player: int) -> None:
+        left.append((tick(), esper.component_for_entity(player, Square)))
+
+    client = start(game, offline=True)
+    frames(client, clock)
+    assert game.host is not None
+    last = game.host.stats().ticks
+    client.close()
+    client.close()
+    assert left == [(last, Square(0.0))]
+
+
+def test_what_a_hook_raises_at_the_end_comes_out_of_close(
+    clock: ManualClock, game: ServerWorld
+) -> None:
+    @game.on_leave
+    def leave(player: int) -> None:
+        raise ZeroDivisionError("of all things")
+
+    client = start(game)
+    frames(client, clock)
+    with pytest.raises(ZeroDivisionError, match="of all things"):
+        client.close()
+    assert client.closed
+    assert Socket.made[0].closed
+    client.close()
+
+
+def test_play_says_what_it_takes(clock: ManualClock, game: ServerWorld) -> None:
+    for wrong, message in (
+        ("127.0.0.1", r"'127\.0\.0\.1': it takes .* play\(server, join='127\.0\.0\.1'\)"),
+        (ServerWorld, r"make one, server = ServerWorld\(\)"),
+        (None, r"play\(\) got None: .* server = net\.ServerWorld\(\)"),
+    ):
+        with pytest.raises(UsageError, match=message):
+            start(wrong)  # type: ignore[arg-type]
+    for options, message in (
+        ({"port": "7820"}, "port='7820': give a number"),
+        ({"port": "7820", "join": "here"}, "port='7820': give a number"),
+        ({"port": 70_000}, "port 70000 is not between"),
+        ({"join": 7820}, "7820 is no address"),
+        ({"name": None}, "name=None: a player's name is a str"),
+        ({"name": None, "offline": True}, "name=None: a player's name is a str"),
+    ):
+        with pytest.raises(UsageError, match=message):
+            start(game, **options)
+    assert all(socket.closed for socket in Socket.made)
 
 
 def test_the_hosts_own_link_may_be_bad(clock: ManualClock, game: ServerWorld) -> None:

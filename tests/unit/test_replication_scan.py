@@ -267,6 +267,7 @@ def test_a_bad_value_stays_at_home_and_is_named_once(
         assert subject.scan.changed() == ([], [])
     (line,) = caplog.messages
     assert line.startswith(f"Tank.hp: {bad!r} is not int on entity {two}")
+    assert line.endswith("the whole Tank stays at home, clients keep the last good one")
     assert subject.sent(two) == [2, 0.0]  # the last good value
     assert subject.sent(one) == [1, 0.0]
     tank.hp = 4
@@ -275,6 +276,20 @@ def test_a_bad_value_stays_at_home_and_is_named_once(
         tank.hp = bad  # type: ignore[assignment]
         subject.scan.changed()
     assert len(caplog.messages) == 2  # it was good in between
+
+
+@scanning(Tank)
+def test_a_component_that_was_never_good_is_said_to_be_missing(
+    subject: Subject, caplog: pytest.LogCaptureFixture
+) -> None:
+    (one,) = subject.add(Tank("x"))  # type: ignore[arg-type]
+    with caplog.at_level(logging.ERROR, "ecsnet.server"):
+        assert subject.sync() == ([], [])
+    (line,) = caplog.messages
+    assert line == (
+        f"Tank.hp: 'x' is not int on entity {one}: the whole Tank stays at home, clients do not"
+        " get it until it is good"
+    )
 
 
 @scanning(Bag)

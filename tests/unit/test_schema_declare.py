@@ -7,7 +7,9 @@ import dataclasses
 import enum
 import functools
 import gc
+import inspect
 import pickle
+import pprint
 import re
 import textwrap
 from abc import ABC
@@ -32,6 +34,7 @@ from ecsnet.schema import (
     command_type,
     component_type,
     encode,
+    register_type,
     replicated,
     use_registry,
 )
@@ -63,6 +66,10 @@ def game(tmp_path: Path) -> Callable[..., dict[str, Any]]:
         return namespace
 
     return run
+
+
+class Unwired:
+    """Nothing that a field may hold."""
 
 
 class Color(enum.Enum):
@@ -140,7 +147,12 @@ def test_methods_properties_and_class_attributes_are_kept() -> None:
     class Tank:
         hp: int = 100
         LIMIT: ClassVar[int] = 100
-        unannotated = "kept"
+        unannotated = Unwired()
+        __test__ = False
+        measure = len
+
+        class Part:
+            kept = True
 
         @property
         def alive(self) -> bool:
@@ -171,7 +183,10 @@ def test_methods_properties_and_class_attributes_are_kept() -> None:
     tank.alive = True
     assert tank.hp == Tank.LIMIT == 100
     assert tank.noise() == "boom"
-    assert tank.unannotated == "kept"
+    assert isinstance(tank.unannotated, Unwired)
+    assert tank.measure is len
+    assert Tank.Part.kept
+    assert Tank.__test__ is False
     assert [field.name for field in component_type(Tank).fields] == ["hp"]
 
 
@@ -603,6 +618,131 @@ def test_classes_that_cannot_be_rebuilt_are_refused() -> None:
         @replicated
         class Derived(Base):
             pass
+
+
+def test_dataclass_above_a_declared_class_is_refused() -> None:
+    message = "@net.replicated and @net.command stand in place of @dataclass"
+    for options in ({}, {"slots": True}, {"init": False}):
+        with use_registry(Registry()), refused(message):
+
+            @dataclasses.dataclass(**options)  # type: ignore[call-overload]
+            @replicated
+            class Data:
+                x: int = 0
+
+        with use_registry(Registry()), refused(message):
+
+            @dataclasses.dataclass(**options)  # type: ignore[call-overload]
+            @command
+            class Jump:
+                x: int = 0
+
+    with use_registry(Registry()):
+
+        @replicated
+        class Base:
+            x: int = 0
+
+    with refused(message):
+
+        @dataclasses.dataclass
+        class Derived(Base):
+            y: int = 0
+
+
+def test_who_asks_whether_it_is_a_dataclass_hears_that_it_is_none() -> None:
+    @replicated
+    class Tank:
+        x: int = 0
+
+    @replicated
+    class Big(Tank):
+        pass
+
+    for one in (Tank, Tank(), Big, Big()):
+        assert not dataclasses.is_dataclass(one)
+    assert pprint.pformat(Big(3)) == "Big(x=3)"
+    assert "x" in dict(inspect.getmembers(Big))
+
+
+class Level(enum.IntEnum):
+    LOW = 1
+
+
+class Pair(msgspec.Struct):
+    x: int = 0
+
+
+class Vector:
+    def __repr__(self) -> str:
+        return "Vector()"
+
+
+@pytest.mark.parametrize(
+    ("value", "kind", "text"),
+    [
+        (3, "int", "3"),
+        (0.5, "float", "0.5"),
+        (True, "bool", "True"),
+        ("a", "str", "'a'"),
+        (b"a", "bytes", "b'a'"),
+        (None, "... | None", "None"),
+        ([], "list[...]", "[]"),
+        ({1: 2}, "dict[...]", "{1: 2}"),
+        ((0, 0), "tuple[...]", "(0, 0)"),
+        (Color.RED, "Color", "Color.RED"),
+        (Level.LOW, "Level", "Level.LOW"),
+        (Pair(1), "Pair", "Pair(x=1)"),
+        (Vector(), "Vector", "Vector()"),
+        (dataclasses.field(default=1), "...", "field(...)"),
+    ],
+)
+@pytest.mark.parametrize("decorator", [replicated, command])
+def test_a_value_without_a_type_is_refused(
+    decorator: Callable[[type], type], value: object, kind: str, text: str
+) -> None:
+    register_type(Vector, int, lambda _: 1, lambda _: Vector())
+    with pytest.raises(DeclarationError) as caught:
+        decorator(type("A", (), {"y": 1, "x": value, "__annotations__": {"y": int}}))
+    assert str(caught.value) == (
+        f"A.x = {text} has no type: write x: {kind} = {text},"
+        f" or x: ClassVar[{kind}] = {text} where all instances share it"
+    )
+
+
+def test_a_subclass_may_give_class_attributes_other_values_and_not_fields() -> None:
+    class Loud:
+        noise = "brumm"
+
+    @replicated
+    class Vehicle(Loud):
+        WHEELS: ClassVar[int] = 4
+        noise = "honk"
+        x: int = 0
+
+    @replicated
+    class Bike(Vehicle):
+        WHEELS = 2
+        noise = "ring"
+
+    assert (Vehicle.WHEELS, Vehicle().noise) == (4, "honk")
+    assert (Bike.WHEELS, Bike().noise) == (2, "ring")
+    with refused("Far.x = 9 has no type: write x: int = 9"):
+
+        @replicated
+        class Far(Vehicle):
+            x = 9
+
+
+def test_a_bad_default_is_told_without_what_msgspec_said() -> None:
+    with refused("Tank.hp: the default 2.5 is not int") as caught:
+
+        @replicated
+        class Tank:
+            hp: int = 2.5  # type: ignore[assignment]
+
+    assert caught.value.__suppress_context__
+    assert caught.value.__cause__ is None
 
 
 def test_wrong_use_of_the_decorators_is_refused() -> None:

@@ -83,6 +83,8 @@ def test_step_refuses_what_is_no_command(server: ServerWorld) -> None:
         server.step(commands=[(1, Steer(dx="left"))])  # type: ignore[arg-type]
     with pytest.raises(UsageError, match="printable"):
         server.step(joins=[""])
+    with pytest.raises(UsageError, match="name=None: a player's name is a str"):
+        server.step(joins=[None])  # type: ignore[list-item]
 
 
 @pytest.mark.parametrize(
@@ -96,6 +98,12 @@ def test_step_refuses_what_is_no_command(server: ServerWorld) -> None:
         {"on_error": "ignore"},
         {"timeout": 0},
         {"bandwidth": -1},
+        {"tick_rate": "60"},
+        {"tick_rate": True},
+        {"update_rate": "20"},
+        {"max_clients": 2.5},
+        {"timeout": None},
+        {"bandwidth": float("nan")},
     ],
 )
 def test_rates_that_make_no_sense_are_refused(arguments: dict[str, object]) -> None:
@@ -110,6 +118,51 @@ def test_decorators_say_where_they_go(server: ServerWorld) -> None:
         server.on_join(3)  # type: ignore[type-var]
 
 
+def test_hooks_are_checked_when_they_are_added(server: ServerWorld) -> None:
+    def nothing() -> None: ...
+
+    def player(player: int) -> None: ...
+
+    async def later(player: int) -> None: ...
+
+    bare = r"player\(player\), but calls it as player\(\): write def player\(\)"
+    with pytest.raises(UsageError, match=rf"@server\.on_start got .*{bare}"):
+        server.on_start(player)
+    for add in (server.on_join, server.on_leave):
+        with pytest.raises(UsageError, match=r"calls it as nothing\(player\): write def nothing"):
+            add(nothing)
+        with pytest.raises(UsageError, match=r"later, which is async .* def later\(player: int\)"):
+            add(later)
+    seen: list[int] = []
+    server.on_join(seen.append)
+    server.step(joins=["Ann"])
+    assert seen == [1]
+
+
+def test_what_is_added_to_a_game_that_runs_is_refused(server: ServerWorld) -> None:
+    class Drive:
+        def process(self, dt: float) -> None: ...
+
+    server.step()
+    for add, what in (
+        (lambda: server.system(lambda dt: None), "@server.system"),
+        (lambda: server.add_system(Drive), r"add_system\(\)"),
+        (lambda: server.on_leave(lambda player: None), "@server.on_leave"),
+    ):
+        with pytest.raises(UsageError, match=f"^{what} while the game runs, .* add all systems"):
+            add()
+
+
+def test_ports_and_addresses_of_the_wrong_type_are_refused(server: ServerWorld) -> None:
+    for host, port, message in (
+        ("127.0.0.1", "7777", "port='7777': give a number from 0 to 65535"),
+        ("127.0.0.1", 7.5, "port=7.5: give a number"),
+        (7777, 7777, "host=7777: give a name or an address"),
+    ):
+        with pytest.raises(UsageError, match=message):
+            asyncio.run(server.serve(host, port))  # type: ignore[arg-type]
+
+
 def test_decorated_functions_stay_what_they_are(server: ServerWorld) -> None:
     def plain(dt: float) -> None: ...
 
@@ -118,8 +171,10 @@ def test_decorated_functions_stay_what_they_are(server: ServerWorld) -> None:
 
     def hook() -> None: ...
 
+    def leave(player: int) -> None: ...
+
     assert server.on_start(hook) is hook
-    assert server.on_leave(hook) is hook
+    assert server.on_leave(leave) is leave
 
 
 def test_the_tick_rate_can_be_set_before_a_run() -> None:

@@ -12,8 +12,9 @@ import ecsnet.simulation as net
 from ecsnet.commands import Entry
 from ecsnet.components import Owner, Player
 from ecsnet.errors import OutsideTickError, UsageError, WorldError
+from ecsnet.recipe import Recipe
 from ecsnet.schema import EntityRef, Registry, command, command_type, replicated, use_registry
-from ecsnet.simulation import KEEP, Join, Recipe, Simulation
+from ecsnet.simulation import KEEP, Join, Simulation
 from ecsnet.world import current_name
 
 with use_registry(Registry()):
@@ -182,19 +183,75 @@ def test_add_system_says_what_it_takes(recipe: Recipe) -> None:
 
         def process(self, dt: float) -> None: ...
 
-    def system(dt: float) -> None: ...
+    class Still:
+        def process(self) -> None: ...
 
+    class Later:
+        async def process(self, dt: float) -> None: ...
+
+    def nothing() -> None: ...
+
+    def much(dt: float, more: int) -> None: ...
+
+    def bit_by_bit(dt: float) -> Iterator[None]:
+        yield
+
+    add = recipe.add_system
+    bare = r"but calls it as process\(dt\): write def process\(self, dt: float\)"
+    plain = "which is async or has a yield: a call would run none of it; write a plain def"
     for wrong, message in (
         (Nothing, "Nothing, which has no method process"),
         (3, "got 3: it takes a class"),
         (Needy, "Needy, which cannot be called without arguments: add an instance"),
-        (system, "system, which cannot be called without arguments: put @server.system"),
+        (Still, rf"Still.process\(self\), {bare}"),
+        (Still(), rf"Still.process\(\), {bare}"),
+        (Later, rf"Later.process, {plain} process\(self, dt: float\)"),
+        (Later(), rf"Later.process, {plain} process\(self, dt: float\)"),
+        (much, r"much\(dt, more\), but calls it as much\(dt\): write def much\(dt: float\)"),
+        (bit_by_bit, rf"bit_by_bit, {plain} bit_by_bit\(dt: float\)"),
     ):
         with pytest.raises(UsageError, match=message):
-            recipe.add_system(wrong, 0)  # type: ignore[arg-type]
-    recipe.add_system(lambda: Nothing(), 0)  # type: ignore[arg-type,return-value]
-    with pytest.raises(UsageError, match="which has no method process"):
-        simulation(recipe)
+            add(wrong, 0)  # type: ignore[arg-type]
+    for function, message in (
+        (nothing, r"nothing\(\), but calls it as nothing\(dt\): write def nothing"),
+        (bit_by_bit, "bit_by_bit, which is async or has a yield"),
+    ):
+        with pytest.raises(UsageError, match=rf"@server\.system got .*{message}"):
+            recipe.add_function(function, 0)  # type: ignore[arg-type]
+    assert recipe.systems == []
+    for made, message in (
+        (Nothing, "made .*, which has no method process"),
+        (Still, "Still.process"),
+    ):
+        broken = Recipe()
+        broken.add_system(lambda made=made: made(), 0)  # type: ignore[misc]
+        with pytest.raises(UsageError, match=message):
+            simulation(broken)
+
+
+def test_a_priority_is_a_number(recipe: Recipe) -> None:
+    for wrong in ("high", None, float("nan"), True):
+        with pytest.raises(UsageError, match=f"priority={wrong!r} of .*: give a number"):
+            recipe.add_function(lambda dt: None, wrong)  # type: ignore[arg-type]
+        with pytest.raises(UsageError, match="give a number"):
+            recipe.add_system(esper.Processor, wrong)  # type: ignore[arg-type]
+
+
+def test_add_system_takes_a_function_of_dt_too(recipe: Recipe) -> None:
+    seen: list[object] = []
+
+    class Callable:
+        def __call__(self, dt: float) -> None:
+            seen.append("object")
+
+    def drive(dt: float) -> None:
+        seen.append(dt)
+
+    recipe.add_system(Callable(), 1)
+    recipe.add_system(drive, 2)
+    simulation(recipe).step()
+    assert seen == [0.02, "object"]
+    assert [name.rpartition(".")[2] for _, name, _ in recipe.systems] == ["Callable", "drive"]
 
 
 def test_outside_a_tick_there_are_no_commands_ticks_or_dice() -> None:
@@ -488,3 +545,162 @@ def test_a_tick_inside_its_own_tick_is_refused(recipe: Recipe) -> None:
     running = simulation(recipe)
     running.step()
     assert "step() inside a tick" in str(running.failure)
+
+
+def test_who_loses_its_entity_to_a_system_stays_and_is_warned_of_once(
+    recipe: Recipe, caplog: pytest.LogCaptureFixture
+) -> None:
+    left: list[int] = []
+    lost: list[int] = []
+
+    def join(player: int) -> None:
+        esper.create_entity(Owner(player), Square())
+
+    def reap(dt: float) -> None:
+        if net.tick() == 2:
+            lost.append(1)
+            esper.delete_entity(running.player_entity[1], immediate=True)
+
+    recipe.on_join.append(join)
+    recipe.on_leave.append(left.append)
+    recipe.add_function(reap, 0)
+    running = simulation(recipe)
+    with caplog.at_level(logging.WARNING, "ecsnet.server"):
+        running.step(joins=[Join(1, "Ann"), Join(2, "Bob")])
+        for _ in range(3):
+            running.step(commands=[(1, [given(Steer(1))])])
+    assert lost == [1]
+    (message,) = caplog.messages
+    assert message.startswith(
+        "the entity of player 1 (Ann), who is still in the game, is gone in tick 2: the game"
+    )
+    assert "Owner(player)" in message
+    assert running.failure is None
+    assert running.rejected[1] == 2
+    bob = running.player_entity[2]
+    running.step(leaves=[1, 2])
+    assert left == [bob]  # no hook is given an entity that is gone
+    assert not running.world.structure(Owner)  # and what she owned went all the same
+    assert len(caplog.messages) == 1
+
+
+def test_players_that_left_or_were_deleted_by_their_hook_are_not_missed(
+    recipe: Recipe, caplog: pytest.LogCaptureFixture
+) -> None:
+    called: list[str] = []
+
+    def leave(player: int) -> object:
+        called.append("first")
+        esper.delete_entity(player)
+        return KEEP
+
+    recipe.on_leave += [leave, lambda player: called.append("second")]
+    running = simulation(recipe)
+    with caplog.at_level(logging.WARNING, "ecsnet.server"):
+        running.step(joins=[Join(1, "Ann")])
+        running.step(leaves=[1])
+        running.step()
+    assert called == ["first"]
+    assert caplog.messages == []
+
+
+def test_a_cleared_database_is_told_of_too(
+    recipe: Recipe, caplog: pytest.LogCaptureFixture
+) -> None:
+    def clear(dt: float) -> None:
+        if net.tick() == 2:
+            esper.clear_database()
+            esper.create_entity()  # has the number that the player had
+
+    recipe.add_function(clear, 0)
+    running = simulation(recipe)
+    with caplog.at_level(logging.WARNING, "ecsnet.server"):
+        for tick in range(4):
+            running.step(joins=[Join(1, "Ann")] if not tick else [])
+    (message,) = caplog.messages
+    assert "player 1 (Ann)" in message
+    assert not running.player_entity
+
+
+def test_an_owner_that_names_no_player_is_warned_of_once(
+    recipe: Recipe, caplog: pytest.LogCaptureFixture
+) -> None:
+    recipe.on_start.append(lambda: esper.create_entity())
+
+    def join(player: int) -> None:
+        number = esper.component_for_entity(player, Player).id
+        for _ in range(3):
+            esper.create_entity(Owner(number))
+        esper.create_entity(Owner(player))
+        esper.create_entity(Owner(None))
+        esper.create_entity(Owner("Ann"))  # type: ignore[arg-type]  # replication says so
+
+    recipe.on_join.append(join)
+    recipe.on_leave.append(lambda player: KEEP)
+    recipe.add_function(lambda dt: net.tick() % 2 and esper.create_entity() and None, 0)
+    running = simulation(recipe)
+    with caplog.at_level(logging.WARNING, "ecsnet.server"):
+        running.step(joins=[Join(1, "Ann")])
+        for _ in range(4):
+            running.step()
+        # Who was a player may still own something when it is none any more.
+        running.step(leaves=[1])
+        for _ in range(3):
+            running.step()
+    (message,) = caplog.messages
+    assert message.startswith("Owner(1) on entity 3 names no player's entity, in tick 1:")
+    assert message.endswith("give the entity that on_join is called with, not Player.id")
+    assert len(running.world.structure(Owner)) == 6
+
+
+def test_when_it_finishes_everybody_leaves_and_no_system_runs(recipe: Recipe) -> None:
+    seen: list[object] = []
+
+    def leave(player: int) -> None:
+        name = esper.component_for_entity(player, Player).name
+        seen.append((name, net.tick(), net.commands(Steer), current_name()))
+
+    recipe.on_leave.append(leave)
+    recipe.add_function(lambda dt: seen.append(len(net.commands(Steer))), 0)
+    running = simulation(recipe)
+    running.finish()  # nobody is there
+    joins = [Join(1, "Ann"), Join(2, "Bob")]
+    running.step(joins=joins, commands=[(1, [given(Steer(1))])])
+    running.finish()
+    running.finish()
+    name = running.world.name
+    assert seen == [1, ("Ann", 1, [], name), ("Bob", 1, [], name)]
+    assert not running.player_entity
+    assert running.tick == 1
+    with pytest.raises(OutsideTickError):
+        net.tick()
+
+
+def test_nobody_leaves_a_world_that_a_failure_stopped(recipe: Recipe) -> None:
+    left: list[int] = []
+
+    def broken(dt: float) -> None:
+        raise RuntimeError("out of coffee")
+
+    recipe.on_leave.append(left.append)
+    recipe.add_function(broken, 0)
+    running = simulation(recipe)
+    running.step(joins=[Join(1, "Ann")])
+    assert running.failure is not None
+    running.finish()
+    assert left == []
+
+
+def test_a_hook_that_raises_while_it_finishes_is_the_failure(recipe: Recipe) -> None:
+    left: list[int] = []
+
+    def leave(player: int) -> None:
+        left.append(player)
+        raise RuntimeError("disk full")
+
+    recipe.on_leave.append(leave)
+    running = simulation(recipe)
+    running.step(joins=[Join(1, "Ann"), Join(2, "Bob")])
+    running.finish()
+    assert len(left) == 1
+    assert str(running.failure) == "disk full"

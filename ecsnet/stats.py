@@ -1,0 +1,54 @@
+"""What a client can say about its connection."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["ClientStats"]
+
+
+@dataclass(slots=True)
+class ClientStats:
+    """Figures of one connection. ``str(stats)`` fits a window's title."""
+
+    measured: bool = False
+    """Whether a round trip was measured yet; until then ``rtt`` and ``jitter`` are 0."""
+    rtt: float = 0.0
+    """Round trip, seconds."""
+    jitter: float = 0.0
+    """Its mean deviation, seconds."""
+    loss: float = 0.0
+    """Share of packets lost, the worse direction, 0 to 1."""
+    silence: float = 0.0
+    """Seconds since the last sound datagram from the server, 0 before the first. At 10 the
+    connection is given up."""
+    rate: float = 0.0
+    """Bytes per second in both directions, over about the last second."""
+    bytes_sent: int = 0
+    """Bytes in all datagrams sent."""
+    bytes_received: int = 0
+    """Bytes in all datagrams received."""
+    datagrams_sent: int = 0
+    """Datagrams sent."""
+    datagrams_received: int = 0
+    """Datagrams received, the rejected ones included."""
+    datagrams_rejected: int = 0
+    """Corrupt, foreign or senseless ones."""
+    tick: int = 0
+    """The server's newest tick that we heard of."""
+    solid: int = 0
+    """All values of ticks up to this one have arrived."""
+    commands_sent: int = 0
+    """Commands sent: an action once, a held one for each tick."""
+    commands_applied: int = 0
+    """Commands that the server took in at a tick."""
+    commands_expired: int = 0
+    """Actions dropped because they came too late, here or on the server."""
+    commands_superseded: int = 0
+    """Held commands that came after their tick."""
+    commands_rejected: int = 0
+    """Commands for entities that were gone or not ours, here or on the server."""
+
+    def __str__(self) -> str:
+        way = f"rtt {self.rtt * 1000:.0f} ms · loss {self.loss * 100:.0f} %"
+        return f"{way if self.measured else 'rtt ? · loss ?'} · {self.rate / 1000:.0f} kB/s"
