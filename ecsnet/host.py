@@ -56,9 +56,6 @@ GREETING_SECONDS = 10.0
 REPORT_SECONDS = 0.25
 """How often a client is told how its commands arrived."""
 
-PING_SECONDS = 1.0
-"""How often a client is pinged. Clients ask more often, for their own sake; acks tell the rest."""
-
 CATCH_UP_SECONDS = 0.1
 """How much overdue time is caught up; what is beyond it is dropped."""
 
@@ -680,7 +677,6 @@ class Host:
             packet_rate=PACKET_RATE,
             byte_rate=BYTE_RATE,
             message_rate=MESSAGE_RATE,
-            ping_interval=PING_SECONDS,
         )
 
     def _deliver(self, datagram: bytes, address: Address) -> None:
