@@ -19,7 +19,7 @@ from weakref import WeakValueDictionary
 import esper
 import msgspec
 
-from ecsnet.commands import Outbox
+from ecsnet.commands import Outbox, Told
 from ecsnet.components import Owner
 from ecsnet.debug import WriteGuard
 from ecsnet.errors import BadValueError, DisconnectedError, RefusedError, UsageError
@@ -48,7 +48,8 @@ from ecsnet.schema import (
 )
 from ecsnet.session.clock import TickClock
 from ecsnet.session.connection import Connection, Dial, Reason
-from ecsnet.session.session import RAW, Record, Session
+from ecsnet.session.packets import RAW
+from ecsnet.session.session import Session
 from ecsnet.stats import ClientStats
 from ecsnet.transport.client import Resolver, UdpClientSocket
 from ecsnet.transport.link import Link
@@ -103,16 +104,6 @@ class Wire(Protocol):
     def receive(self, budget: int = ...) -> Iterator[bytes]: ...
     def pin(self) -> None: ...
     def close(self) -> None: ...
-
-
-class _Told(Record):
-    """A packet with commands up to a frame; see `Outbox.acked`."""
-
-    __slots__ = ("through",)
-
-    def __init__(self, sent_at: float, through: int) -> None:
-        super().__init__(sent_at)
-        self.through = through
 
 
 class ClientWorld:
@@ -603,7 +594,7 @@ class ClientWorld:
         for number, message in received.messages:
             self._message(number, message)
         for acked in (*received.acked, *received.late):
-            if isinstance(acked, _Told):
+            if isinstance(acked, Told):
                 self._outbox.acked(acked.through)
         if received.payload is not None and self._store is not None:
             self._update(received.payload, now)
@@ -714,7 +705,7 @@ class ClientWorld:
         if packed is None:
             return None
         payload = (store.epoch, packed.number, packed.tick, packed.frames)
-        return session.send(payload, now, _Told(now, packed.through))
+        return session.send(payload, now, Told(now, packed.through))
 
     def _measure(self, now: float) -> None:
         stats, session, store = self._stats, self._session, self._store

@@ -22,31 +22,16 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
-from typing import Annotated, ClassVar, Protocol, Union, cast
 
 import msgspec
 
 from ecsnet.errors import UsageError
-from ecsnet.schema import CommandType, Schema, encode
+from ecsnet.frames import ACTIONS_A_TICK, HELD_STATES, Entry, Frame
+from ecsnet.schema import encode
 from ecsnet.session.numbers import widen
+from ecsnet.session.session import Record
 
-__all__ = [
-    "ACTIONS_A_TICK",
-    "COMMAND_BYTES",
-    "HELD_STATES",
-    "Entry",
-    "Frame",
-    "Inbox",
-    "Input",
-    "Outbox",
-    "input_type",
-]
-
-ACTIONS_A_TICK = 8
-"""More actions than this in one client tick raise at `send`."""
-
-HELD_STATES = 32
-"""How many states a client can hold at a time: one per command type and target."""
+__all__ = ["COMMAND_BYTES", "Inbox", "Outbox", "Told"]
 
 COMMAND_BYTES = 320
 """The largest encoded action; the actions that go out with one tick are bounded by it too."""
@@ -76,83 +61,6 @@ _U32 = 0xFFFF_FFFF
 _U31 = 0x7FFF_FFFF
 _FRAME_HEAD = 9  # the most that gap, count and the three array headers take
 _NONE: tuple[Entry, ...] = ()
-
-
-class Entry(Protocol):
-    """One command as it arrived. Each command type has its own class of entries."""
-
-    kind: ClassVar[CommandType]
-    """Which command type it is."""
-    hold: ClassVar[bool]
-    """Whether it is a state rather than an action."""
-    target: int
-    """Network id of the entity it is for; 0 means the player's own."""
-    value: object
-    """The command as a wire value; None when a held one was let go."""
-
-
-class Frame(Protocol):
-    """The commands of some ticks; see the top of this module."""
-
-    gap: int
-    count: int
-    commands: tuple[Entry, ...]
-
-
-class Input(Protocol):
-    """The payload of a datagram from a client."""
-
-    epoch: int
-    """The simulation that it is for, as the welcome named it."""
-    number: int
-    """Number of the first frame, low 32 bits."""
-    tick: int
-    """First tick of the first frame, low 32 bits; one that has no ticks belongs before it."""
-    frames: list[Frame]
-
-
-def input_type(schema: Schema) -> type[Input]:
-    """The type of what clients send each tick, made from the commands in a schema."""
-    u32 = Annotated[int, msgspec.Meta(ge=0, le=_U32)]
-    u16 = Annotated[int, msgspec.Meta(ge=0, le=0xFFFF)]
-    target = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
-    entries: list[type] = []
-    for number, command in enumerate(schema.commands):
-        value = command.wire_type | None if command.hold else command.wire_type
-        entry = msgspec.defstruct(
-            f"Entry{number}",
-            [("target", target), ("value", value)],
-            array_like=True,
-            tag=number,
-            forbid_unknown_fields=True,
-            gc=False,  # what was decoded refers to nothing but its own parts
-        )
-        entry.kind = command  # type: ignore[attr-defined]
-        entry.hold = command.hold  # type: ignore[attr-defined]
-        entries.append(entry)
-    listed: object = tuple[None, ...]
-    if entries:
-        listed = tuple[Union[tuple(entries)], ...]  # type: ignore[misc]  # noqa: UP007
-    most = HELD_STATES + ACTIONS_A_TICK if entries else 0
-    frame = msgspec.defstruct(
-        "Frame",
-        [
-            ("gap", u32),
-            ("count", u16),
-            ("commands", Annotated[listed, msgspec.Meta(max_length=most)]),
-        ],
-        array_like=True,
-        forbid_unknown_fields=True,
-        gc=False,
-    )
-    whole = msgspec.defstruct(
-        "Input",
-        [("epoch", u32), ("number", u32), ("tick", u32), ("frames", list[frame])],  # type: ignore[valid-type]
-        array_like=True,
-        forbid_unknown_fields=True,
-        gc=False,
-    )
-    return cast("type[Input]", whole)
 
 
 class _Run:
@@ -198,6 +106,16 @@ class Packed:
         self.number = number
         self.tick = tick
         self.frames = frames
+        self.through = through
+
+
+class Told(Record):
+    """The record of a packet with commands up to a frame; see `Outbox.acked`."""
+
+    __slots__ = ("through",)
+
+    def __init__(self, sent_at: float, through: int) -> None:
+        super().__init__(sent_at)
         self.through = through
 
 

@@ -15,8 +15,9 @@ from enum import Enum
 from math import inf
 from typing import TypeAlias, cast
 
-from ecsnet.commands import Entry, Inbox, Input, input_type
+from ecsnet.commands import Inbox
 from ecsnet.components import Owner, Player
+from ecsnet.frames import Entry, Input, input_type
 from ecsnet.greeting import (
     WIRE_VERSION,
     Hello,
@@ -33,7 +34,8 @@ from ecsnet.replication.viewer import Viewer
 from ecsnet.replication.wire import Resync
 from ecsnet.schema import Gate, Schema, encode
 from ecsnet.session.connection import TIMEOUT, Connection, Listener, Reason
-from ecsnet.session.session import Packets, Session
+from ecsnet.session.packets import Packets
+from ecsnet.session.session import Session
 from ecsnet.simulation import Join, Simulation
 from ecsnet.systems import ReplicationSystem
 from ecsnet.transport.address import Address, answerable

@@ -13,9 +13,9 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TypeVar, cast, overload
 
-from ecsnet.commands import Entry
 from ecsnet.components import Owner, Player
 from ecsnet.errors import UsageError
+from ecsnet.frames import Entry
 from ecsnet.greeting import tidy_name
 from ecsnet.host import CATCH_UP_SECONDS, Host, Send
 from ecsnet.recipe import OnError, Recipe, System, check_call, is_number

@@ -16,8 +16,8 @@ from typing import TypeVar, cast
 
 import esper
 
-from ecsnet.commands import Entry
 from ecsnet.errors import OutsideTickError, PeerError, UsageError, WorldError
+from ecsnet.frames import Entry
 from ecsnet.recipe import Recipe, name_of
 from ecsnet.schema import CommandType, command_type
 from ecsnet.world import World, current_name

@@ -18,7 +18,8 @@ from ecsnet.schema import Gate, Schema, encode
 from ecsnet.session.connection import Connection, Dial
 from ecsnet.session.estimate import PathEstimate
 from ecsnet.session.numbers import widen
-from ecsnet.session.session import RAW, Record, Session
+from ecsnet.session.packets import RAW
+from ecsnet.session.session import Record, Session
 from perf.children import Ready
 from perf.game import Steer, schema
 from perf.load import count

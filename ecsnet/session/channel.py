@@ -14,14 +14,14 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
-from typing import Annotated, TypeAlias
+from typing import TypeAlias
 
 import msgspec
 
 from ecsnet.errors import UsageError
 from ecsnet.schema.gate import encode
-from ecsnet.session.connection import MAX_PACKET
 from ecsnet.session.numbers import widen
+from ecsnet.session.packets import Piece
 
 __all__ = [
     "FRAGMENT",
@@ -31,7 +31,6 @@ __all__ = [
     "Cargo",
     "Incoming",
     "Outgoing",
-    "Piece",
 ]
 
 RIDE_BYTES = 400
@@ -54,15 +53,6 @@ _STREAM_BYTES = FRAGMENT + _PIECE + 40  # one whole fragment and a few crumbs
 
 _FIRST_WINDOW = 16 * 1024
 _MIN_WINDOW = 8 * 1024
-
-
-class Piece(msgspec.Struct, array_like=True, forbid_unknown_fields=True, gc=False):
-    """A message, or one part of it, as the wire has it."""
-
-    number: Annotated[int, msgspec.Meta(ge=0, le=0xFFFF)]
-    data: Annotated[bytes, msgspec.Meta(max_length=MAX_PACKET)]
-    part: Annotated[int, msgspec.Meta(ge=0, le=0xFFFF)] = 0
-    parts: Annotated[int, msgspec.Meta(ge=1, le=0xFFFF)] = 1
 
 
 class _Message:

@@ -22,12 +22,11 @@ forgers out, not somebody who reads the traffic.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
 from enum import StrEnum
 from hashlib import blake2b
 from zlib import crc32
-
-import msgspec
 
 from ecsnet.session.budget import Bucket
 from ecsnet.session.numbers import widen
@@ -232,7 +231,8 @@ class Connection:
         return [_finish(bytes((DISCONNECT, _CODES[reason])), self._out)] * _COPIES
 
 
-class Inbound(msgspec.Struct, gc=False):
+@dataclass(slots=True)
+class Inbound:
     """What one datagram meant to a Listener.
 
     Attributes:
@@ -246,7 +246,7 @@ class Inbound(msgspec.Struct, gc=False):
 
     connection: Connection | None = None
     packet: bytes | None = None
-    replies: list[bytes] = []
+    replies: Sequence[bytes] = ()
     opened: bool = False
     closed: Connection | None = None
 

@@ -23,19 +23,20 @@ knows.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Generic, TypeVar
+from typing import Generic
 
 import msgspec
 
 from ecsnet.errors import UsageError
-from ecsnet.schema.gate import Gate, encode
+from ecsnet.schema.gate import encode
 from ecsnet.session.budget import Bucket
-from ecsnet.session.channel import Cargo, Incoming, Outgoing, Piece
+from ecsnet.session.channel import Cargo, Incoming, Outgoing
 from ecsnet.session.connection import MAX_PACKET
 from ecsnet.session.estimate import PathEstimate
 from ecsnet.session.numbers import widen
+from ecsnet.session.packets import PING_IDS, Packets, PayloadT, Piece, Received
 
-__all__ = ["MAX_PAYLOAD", "RAW", "Packets", "Received", "Record", "Session"]
+__all__ = ["MAX_PAYLOAD", "Record", "Session"]
 
 # Array, number, ack, missing, pieces' header, ping and pong at their longest.
 _HEADER = 32
@@ -57,7 +58,6 @@ _MEMORY = 2.0
 _NUDGE = 0.05
 
 _URGENT = 128
-_PING_IDS = 127
 _STRIKES = 5
 _EXCESS_SECONDS = 5.0
 _BURST_SECONDS = 2.0
@@ -65,63 +65,8 @@ _BURST_SECONDS = 2.0
 _NO_CARGO: tuple[Cargo, int] = ((), 0)
 
 _SHORT = b"\x94"  # how msgpack begins an array of four
-
 _NIL = msgspec.Raw(b"\xc0")
 _NO_PIECES = msgspec.Raw(b"\x90")
-
-_U16 = Annotated[int, msgspec.Meta(ge=0, le=0xFFFF)]
-_Missing = Annotated[int, msgspec.Meta(ge=0)]
-
-
-PayloadT = TypeVar("PayloadT")
-
-
-class _Packet(
-    msgspec.Struct, Generic[PayloadT], array_like=True, forbid_unknown_fields=True, gc=False
-):
-    number: _U16
-    ack: _U16
-    missing: _Missing
-    payload: PayloadT
-    pieces: Annotated[tuple[Piece, ...], msgspec.Meta(max_length=256)] = ()
-    ping: Annotated[int, msgspec.Meta(ge=0, le=255)] = 0
-    pong: (
-        tuple[
-            Annotated[int, msgspec.Meta(ge=0, le=_PING_IDS)],
-            Annotated[int, msgspec.Meta(ge=0, le=0xFFFFFFFF)],
-        ]
-        | None
-    ) = None
-
-
-class Packets(Generic[PayloadT]):
-    """The gates for packets whose payloads are of one type; any number of sessions share them.
-
-    Args:
-        payload: The type, which may be a Struct that was made at run time; ``msgspec.Raw``
-            where whoever receives payloads decodes them.
-
-    Attributes:
-        raw: Whether it is ``msgspec.Raw``.
-        short: For packets that hold acks and a payload.
-        full: For all packets.
-    """
-
-    def __init__(self, payload: type[PayloadT]) -> None:
-        self.raw = payload is msgspec.Raw
-        kind: object = payload if self.raw else payload | None
-        self.short: Gate[tuple[int, int, int, PayloadT | None]] = Gate(
-            tuple[_U16, _U16, _Missing, kind],  # type: ignore[valid-type]
-            MAX_PACKET,
-        )
-        self.full: Gate[_Packet[PayloadT | None]] = Gate(
-            _Packet[kind],  # type: ignore[valid-type]
-            MAX_PACKET,
-        )
-
-
-RAW = Packets(msgspec.Raw)
-"""For packets whose payloads are decoded by whoever receives them."""
 
 
 class Record:
@@ -137,25 +82,6 @@ class Record:
 
     def __init__(self, sent_at: float) -> None:
         self.sent_at = sent_at
-
-
-class Received(msgspec.Struct, Generic[PayloadT], gc=False):
-    """What was in a packet.
-
-    Attributes:
-        payload: The peer's payload; None when there was none.
-        messages: Reliable messages that are complete now, in order: (number, bytes).
-        acked: The records of packets that the peer now says it has.
-        late: Records that ``lost`` had given up and that have arrived after all.
-        reply: Whether something should be sent at once: a ping wants its answer, or so
-            many packets have come that the peer should hear of them.
-    """
-
-    payload: PayloadT | None
-    messages: Sequence[tuple[int, bytes]]
-    acked: Sequence[Record]
-    late: Sequence[Record]
-    reply: bool
 
 
 class _Hot:
@@ -559,7 +485,7 @@ class Session(_Hot, Generic[PayloadT]):
 
     def _next_ping(self, now: float) -> int:
         self._ping_at = now + self.ping_interval
-        self._ping_id = self._ping_id % _PING_IDS + 1
+        self._ping_id = self._ping_id % PING_IDS + 1
         self._pings[self._ping_id] = now
         # A good moment to look how many of the peer's numbers have come.
         numbers = self._top - self._counted_top
@@ -653,7 +579,7 @@ class Session(_Hot, Generic[PayloadT]):
         if ack != self._heard or self._holes:
             acked, late = self._take_acks(ack, came.missing, now)
         reply = False
-        ping = came.ping & _PING_IDS
+        ping = came.ping & PING_IDS
         if ping:
             self._pong_id, self._pong_at = ping, now
             self.more = True

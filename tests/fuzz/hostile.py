@@ -47,7 +47,8 @@ from ecsnet.greeting import WIRE_VERSION, Hello, SchemaDiffers, SchemaOffer, Wel
 from ecsnet.host import Guest, Host
 from ecsnet.replication.wire import STRUCTURE_TAG, Resync
 from ecsnet.session.connection import MAX_PACKET, Connection, Dial, Listener, Reason
-from ecsnet.session.session import RAW, Session
+from ecsnet.session.packets import RAW
+from ecsnet.session.session import Session
 from ecsnet.transport.address import Address
 
 UNSEALED = ("garbage", "truncated", "mutated", "replayed", "foreign", "reflected", "handshake")

@@ -91,7 +91,8 @@ FAULTS = {
     "old packets are taken again, and old values too": Fault(
         """
         from ecsnet.replication.store import Store
-        from ecsnet.session.session import RAW, Session
+        from ecsnet.session.packets import RAW
+        from ecsnet.session.session import Session
         receive = Session.receive
         def again(self, packet, now):
             self._missing = (1 << 1024) - 1

@@ -21,7 +21,8 @@ from ecsnet.greeting import WIRE_VERSION, Hello, Welcome
 from ecsnet.schema import Gate, Registry, encode, use_registry
 from ecsnet.server import ServerWorld
 from ecsnet.session.connection import Dial, Reason
-from ecsnet.session.session import RAW, Session
+from ecsnet.session.packets import RAW
+from ecsnet.session.session import Session
 from ecsnet.transport.address import Address
 from ecsnet.transport.client import Resolver, UdpClientSocket
 from ecsnet.transport.udp import UdpServerSocket

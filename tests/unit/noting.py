@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from ecsnet.session.session import RAW, Received, Record, Session
+from ecsnet.session.packets import RAW, Received
+from ecsnet.session.session import Record, Session
 
 
 class Note(Record):

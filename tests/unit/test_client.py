@@ -44,7 +44,8 @@ from ecsnet.schema import (
 )
 from ecsnet.server import ServerWorld
 from ecsnet.session.connection import Connection, Listener, Reason
-from ecsnet.session.session import RAW, Session
+from ecsnet.session.packets import RAW
+from ecsnet.session.session import Session
 from ecsnet.simulation import commands
 from ecsnet.stats import ClientStats
 from ecsnet.testing import Harness, ManualClock

@@ -12,7 +12,8 @@ from collections.abc import Callable
 
 import pytest
 
-from ecsnet.commands import Inbox, Outbox, input_type
+from ecsnet.commands import Inbox, Outbox
+from ecsnet.frames import input_type
 from ecsnet.schema import Gate, Registry, command, encode, use_registry
 from ecsnet.session.clock import SILENCE, TickClock
 

@@ -8,21 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ecsnet.commands import (
-    ACTIONS_A_TICK,
-    BACKLOG,
-    COMMAND_BYTES,
-    HELD_BYTES,
-    HELD_STATES,
-    WAITING,
-    Entry,
-    Inbox,
-    Input,
-    Outbox,
-    Packed,
-    input_type,
-)
+from ecsnet.commands import BACKLOG, COMMAND_BYTES, HELD_BYTES, WAITING, Inbox, Outbox, Packed
 from ecsnet.errors import UsageError
+from ecsnet.frames import ACTIONS_A_TICK, HELD_STATES, Entry, Input, input_type
 from ecsnet.schema import Between, Gate, MaxLen, Registry, command, encode, use_registry
 
 with use_registry(Registry()) as registry:

@@ -16,15 +16,8 @@ import msgspec
 import pytest
 
 from ecsnet import host
-from ecsnet.commands import (
-    ACTIONS_A_TICK,
-    HELD_STATES,
-    HORIZON_SECONDS,
-    REPEAT_SECONDS,
-    WAITING,
-    Outbox,
-    input_type,
-)
+from ecsnet.commands import HORIZON_SECONDS, REPEAT_SECONDS, WAITING, Outbox
+from ecsnet.frames import ACTIONS_A_TICK, HELD_STATES, input_type
 from ecsnet.greeting import WIRE_VERSION, Hello, SchemaDiffers, SchemaOffer, Welcome
 from ecsnet.replication.packing import Run as SharedRun
 from ecsnet.replication.packing import sheets
@@ -53,9 +46,10 @@ from ecsnet.schema import (
 )
 from ecsnet.server import ServerWorld
 from ecsnet.session import channel, connection
-from ecsnet.session.channel import Incoming, Piece
+from ecsnet.session.channel import Incoming
 from ecsnet.session.connection import Connection, Dial, Listener, Reason
-from ecsnet.session.session import RAW, Session
+from ecsnet.session.packets import RAW, Piece
+from ecsnet.session.session import Session
 from ecsnet.simulation import commands
 
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "protocol.md"

@@ -34,7 +34,8 @@ from ecsnet.schema import (
     use_registry,
 )
 from ecsnet.session.connection import MAX_PACKET
-from ecsnet.session.session import RAW, Session
+from ecsnet.session.packets import RAW
+from ecsnet.session.session import Session
 from ecsnet.world import World
 
 with use_registry(Registry()) as registry:

@@ -17,8 +17,8 @@ from ecsnet.session.channel import (
     Cargo,
     Incoming,
     Outgoing,
-    Piece,
 )
+from ecsnet.session.packets import Piece
 
 _pieces = msgspec.msgpack.Decoder(list[Piece])
 

@@ -9,9 +9,9 @@ import esper
 import pytest
 
 import ecsnet.simulation as net
-from ecsnet.commands import Entry
 from ecsnet.components import Owner, Player
 from ecsnet.errors import OutsideTickError, UsageError, WorldError
+from ecsnet.frames import Entry
 from ecsnet.recipe import Recipe
 from ecsnet.schema import EntityRef, Registry, command, command_type, replicated, use_registry
 from ecsnet.simulation import KEEP, Join, Simulation

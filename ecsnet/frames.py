@@ -1,0 +1,99 @@
+"""The payload of a datagram from a client: the commands of some ticks, as the wire has them.
+
+What they mean, and who makes and takes them, is in `ecsnet.commands`.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar, Protocol, Union, cast
+
+import msgspec
+
+from ecsnet.schema import CommandType, Schema
+
+__all__ = ["ACTIONS_A_TICK", "HELD_STATES", "Entry", "Frame", "Input", "input_type"]
+
+ACTIONS_A_TICK = 8
+"""More actions than this in one client tick raise at `send`."""
+
+HELD_STATES = 32
+"""How many states a client can hold at a time: one per command type and target."""
+
+_U32 = 0xFFFF_FFFF
+
+
+class Entry(Protocol):
+    """One command as it arrived. Each command type has its own class of entries."""
+
+    kind: ClassVar[CommandType]
+    """Which command type it is."""
+    hold: ClassVar[bool]
+    """Whether it is a state rather than an action."""
+    target: int
+    """Network id of the entity it is for; 0 means the player's own."""
+    value: object
+    """The command as a wire value; None when a held one was let go."""
+
+
+class Frame(Protocol):
+    """The commands of some ticks; see the top of `ecsnet.commands`."""
+
+    gap: int
+    count: int
+    commands: tuple[Entry, ...]
+
+
+class Input(Protocol):
+    """The payload of a datagram from a client."""
+
+    epoch: int
+    """The simulation that it is for, as the welcome named it."""
+    number: int
+    """Number of the first frame, low 32 bits."""
+    tick: int
+    """First tick of the first frame, low 32 bits; one that has no ticks belongs before it."""
+    frames: list[Frame]
+
+
+def input_type(schema: Schema) -> type[Input]:
+    """The type of what clients send each tick, made from the commands in a schema."""
+    u32 = Annotated[int, msgspec.Meta(ge=0, le=_U32)]
+    u16 = Annotated[int, msgspec.Meta(ge=0, le=0xFFFF)]
+    target = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
+    entries: list[type] = []
+    for number, command in enumerate(schema.commands):
+        value = command.wire_type | None if command.hold else command.wire_type
+        entry = msgspec.defstruct(
+            f"Entry{number}",
+            [("target", target), ("value", value)],
+            array_like=True,
+            tag=number,
+            forbid_unknown_fields=True,
+            gc=False,  # what was decoded refers to nothing but its own parts
+        )
+        entry.kind = command  # type: ignore[attr-defined]
+        entry.hold = command.hold  # type: ignore[attr-defined]
+        entries.append(entry)
+    listed: object = tuple[None, ...]
+    if entries:
+        listed = tuple[Union[tuple(entries)], ...]  # type: ignore[misc]  # noqa: UP007
+    most = HELD_STATES + ACTIONS_A_TICK if entries else 0
+    frame = msgspec.defstruct(
+        "Frame",
+        [
+            ("gap", u32),
+            ("count", u16),
+            ("commands", Annotated[listed, msgspec.Meta(max_length=most)]),
+        ],
+        array_like=True,
+        forbid_unknown_fields=True,
+        gc=False,
+    )
+    whole = msgspec.defstruct(
+        "Input",
+        [("epoch", u32), ("number", u32), ("tick", u32), ("frames", list[frame])],  # type: ignore[valid-type]
+        array_like=True,
+        forbid_unknown_fields=True,
+        gc=False,
+    )
+    return cast("type[Input]", whole)

@@ -1,0 +1,103 @@
+"""What packets are made of on the wire, and the gates that they come in by."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Generic, TypeVar
+
+import msgspec
+
+from ecsnet.schema.gate import Gate
+from ecsnet.session.connection import MAX_PACKET
+
+if TYPE_CHECKING:
+    from ecsnet.session.session import Record
+
+__all__ = ["PING_IDS", "RAW", "Packet", "Packets", "Piece", "Received"]
+
+PING_IDS = 127
+"""Pings are numbered from 1 to this, over and over."""
+
+_U16 = Annotated[int, msgspec.Meta(ge=0, le=0xFFFF)]
+_Missing = Annotated[int, msgspec.Meta(ge=0)]
+
+
+PayloadT = TypeVar("PayloadT")
+
+
+class Piece(msgspec.Struct, array_like=True, forbid_unknown_fields=True, gc=False):
+    """A message, or one part of it, as the wire has it."""
+
+    number: Annotated[int, msgspec.Meta(ge=0, le=0xFFFF)]
+    data: Annotated[bytes, msgspec.Meta(max_length=MAX_PACKET)]
+    part: Annotated[int, msgspec.Meta(ge=0, le=0xFFFF)] = 0
+    parts: Annotated[int, msgspec.Meta(ge=1, le=0xFFFF)] = 1
+
+
+class Packet(
+    msgspec.Struct, Generic[PayloadT], array_like=True, forbid_unknown_fields=True, gc=False
+):
+    """A packet that may say all there is to say; see `Session`."""
+
+    number: _U16
+    ack: _U16
+    missing: _Missing
+    payload: PayloadT
+    pieces: Annotated[tuple[Piece, ...], msgspec.Meta(max_length=256)] = ()
+    ping: Annotated[int, msgspec.Meta(ge=0, le=255)] = 0
+    pong: (
+        tuple[
+            Annotated[int, msgspec.Meta(ge=0, le=PING_IDS)],
+            Annotated[int, msgspec.Meta(ge=0, le=0xFFFFFFFF)],
+        ]
+        | None
+    ) = None
+
+
+class Packets(Generic[PayloadT]):
+    """The gates for packets whose payloads are of one type; any number of sessions share them.
+
+    Args:
+        payload: The type, which may be a Struct that was made at run time; ``msgspec.Raw``
+            where whoever receives payloads decodes them.
+
+    Attributes:
+        raw: Whether it is ``msgspec.Raw``.
+        short: For packets that hold acks and a payload.
+        full: For all packets.
+    """
+
+    def __init__(self, payload: type[PayloadT]) -> None:
+        self.raw = payload is msgspec.Raw
+        kind: object = payload if self.raw else payload | None
+        self.short: Gate[tuple[int, int, int, PayloadT | None]] = Gate(
+            tuple[_U16, _U16, _Missing, kind],  # type: ignore[valid-type]
+            MAX_PACKET,
+        )
+        self.full: Gate[Packet[PayloadT | None]] = Gate(
+            Packet[kind],  # type: ignore[valid-type]
+            MAX_PACKET,
+        )
+
+
+RAW = Packets(msgspec.Raw)
+"""For packets whose payloads are decoded by whoever receives them."""
+
+
+class Received(msgspec.Struct, Generic[PayloadT], gc=False):
+    """What was in a packet.
+
+    Attributes:
+        payload: The peer's payload; None when there was none.
+        messages: Reliable messages that are complete now, in order: (number, bytes).
+        acked: The records of packets that the peer now says it has.
+        late: Records that ``lost`` had given up and that have arrived after all.
+        reply: Whether something should be sent at once: a ping wants its answer, or so
+            many packets have come that the peer should hear of them.
+    """
+
+    payload: PayloadT | None
+    messages: Sequence[tuple[int, bytes]]
+    acked: Sequence[Record]
+    late: Sequence[Record]
+    reply: bool
