@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from perf import response, size, tick
+from perf.build import compiled
 from perf.report import PerfError, Report
 
 
@@ -26,10 +27,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _report(options: argparse.Namespace, command: str) -> Report:
     if options.benchmark == "size":
         return size.run(command, options.runs)
+    build = None if options.interpreted else compiled()
+    runs, seconds = options.runs, options.seconds
     if options.benchmark == "response":
-        return response.run(command, options.clients, options.runs, options.seconds, options.settle)
-    ticks = max(1, round(options.seconds * tick.RATE))
-    return tick.run(command, options.clients, options.runs, options.warmup, ticks, options.entities)
+        report = response.run(command, options.clients, runs, seconds, options.settle, build)
+    else:
+        ticks = max(1, round(seconds * tick.RATE))
+        warmup, entities = options.warmup, options.entities
+        report = tick.run(command, options.clients, runs, warmup, ticks, entities, build)
+    report.machine["ecsnet"] = "interpreted" if build is None else "compiled"
+    return report
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -48,6 +55,10 @@ def _parser() -> argparse.ArgumentParser:
     two.add_argument(
         "--settle", type=float, default=5.0, metavar="SECONDS", help="before each of them"
     )
+    for benchmark in (one, two):
+        benchmark.add_argument(
+            "--interpreted", action="store_true", help="a server that is not compiled"
+        )
     three = benchmarks.add_parser("size", help="bytes per moved entity")
     for benchmark in (one, two, three):
         benchmark.add_argument("--runs", type=_count, default=5, metavar="N")

@@ -16,11 +16,13 @@ import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from multiprocessing.connection import Connection
+from pathlib import Path
 
 import esper
 
 import ecsnet as net
 from perf.bots import Crowd, joined
+from perf.build import first_on_path
 from perf.children import Child, Ready, cores, free_port
 from perf.floors import answer_at_tick, echo
 from perf.game import Press, Pressed, Steer, schema, serve_arena
@@ -68,7 +70,14 @@ class WorldProbe(Probe):
         return pressed is not None and pressed.number == self.number
 
 
-def run(command: str, clients: Sequence[int], runs: int, seconds: float, settle: float) -> Report:
+def run(
+    command: str,
+    clients: Sequence[int],
+    runs: int,
+    seconds: float,
+    settle: float,
+    build: Path | None = None,
+) -> Report:
     """Asks both questions ``runs`` times with each number of ``clients``, taking turns.
 
     Args:
@@ -77,14 +86,15 @@ def run(command: str, clients: Sequence[int], runs: int, seconds: float, settle:
         runs: How many pairs of each.
         seconds: How long each measured stretch is.
         settle: Seconds before it, in which the clients find their pace.
+        build: Where servers import ecsnet from; see `perf.build`. The working tree if None.
 
     Returns:
         The report: two rows for each number of clients.
     """
     pings: dict[int, list[tuple[float, float]]] = {count: [] for count in clients}
     effects: dict[int, list[tuple[float, float]]] = {count: [] for count in clients}
-    pings_of = partial(session_pings, settle)
-    effects_of = partial(world_effects, settle)
+    pings_of = partial(session_pings, build, settle)
+    effects_of = partial(world_effects, build, settle)
     for index in range(runs):
         for count in clients:
             ping = _mean(echo_floor, count, seconds)
@@ -125,21 +135,25 @@ def tick_floor(clients: int, seconds: float) -> Times:
             return load.expect(Times, PATIENCE_SECONDS + seconds)
 
 
-def session_pings(settle: float, clients: int, seconds: float) -> Times:
+def session_pings(build: Path | None, settle: float, clients: int, seconds: float) -> Times:
     """Returns what pings of sessions with a game server take."""
     server_core, load_core = cores()
     port = free_port()
-    with Child(serve_arena, server_core, port, clients, TICK_RATE) as server:
+    with first_on_path(build):
+        server = Child(serve_arena, server_core, port, clients, TICK_RATE)
+    with server:
         server.expect(Ready, PATIENCE_SECONDS)
         with Child(ping_sessions, load_core, port, clients, seconds, settle) as load:
             return load.expect(Times, PATIENCE_SECONDS + settle + seconds)
 
 
-def world_effects(settle: float, clients: int, seconds: float) -> Times:
+def world_effects(build: Path | None, settle: float, clients: int, seconds: float) -> Times:
     """Returns what effects in a client world take."""
     server_core, load_core = cores()
     port = free_port()
-    with Child(serve_arena, server_core, port, clients, TICK_RATE) as server:
+    with first_on_path(build):
+        server = Child(serve_arena, server_core, port, clients, TICK_RATE)
+    with server:
         server.expect(Ready, PATIENCE_SECONDS)
         with Child(ask_world, load_core, port, clients, seconds, settle) as load:
             return load.expect(Times, PATIENCE_SECONDS + settle + seconds)

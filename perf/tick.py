@@ -10,9 +10,11 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from perf import game
 from perf.bots import players
+from perf.build import first_on_path
 from perf.children import Begun, Child, Measured, Ready, cores, free_port
 from perf.floors import Traffic, mean_size, same_traffic
 from perf.load import Counted, Stop, blind
@@ -33,7 +35,13 @@ class Pair:
 
 
 def run(
-    command: str, clients: Sequence[int], runs: int, warmup: int, ticks: int, entities: int
+    command: str,
+    clients: Sequence[int],
+    runs: int,
+    warmup: int,
+    ticks: int,
+    entities: int,
+    build: Path | None = None,
 ) -> Report:
     """Runs ``runs`` pairs for each number in ``clients``, taking turns.
 
@@ -44,6 +52,7 @@ def run(
         warmup: Ticks between the last join and the first measured tick.
         ticks: How many ticks are measured in each run.
         entities: How many entities the world holds; a tenth of them moves each tick.
+        build: Where servers import ecsnet from; see `perf.build`. The working tree if None.
 
     Returns:
         The report: a few rows for each number of clients.
@@ -51,7 +60,7 @@ def run(
     pairs: dict[int, list[Pair]] = {count: [] for count in clients}
     for index in range(runs):
         for count in clients:
-            pair = one_pair(count, warmup, ticks, entities)
+            pair = one_pair(count, warmup, ticks, entities, build)
             pairs[count].append(pair)
             print(
                 f"run {index + 1} of {runs}, {count} clients: "
@@ -66,16 +75,15 @@ def run(
     return report
 
 
-def one_pair(clients: int, warmup: int, ticks: int, entities: int) -> Pair:
+def one_pair(
+    clients: int, warmup: int, ticks: int, entities: int, build: Path | None = None
+) -> Pair:
     """Makes one run of ecsnet and one of the floor with its traffic."""
     server_core, load_core = cores()
     port = free_port()
-    with (
-        Child(
-            game.serve_crowd, server_core, port, clients, entities, RATE, warmup, ticks
-        ) as server,
-        Child(players, load_core, port, clients, RATE) as load,
-    ):
+    with first_on_path(build):
+        server = Child(game.serve_crowd, server_core, port, clients, entities, RATE, warmup, ticks)
+    with server, Child(players, load_core, port, clients, RATE) as load:
         server.expect(Ready, JOIN_SECONDS)
         load.tell(Ready())
         measured, counted = _measured(server, load, warmup, ticks)
