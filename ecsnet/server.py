@@ -253,16 +253,11 @@ class ServerWorld:
             raise UsageError("serve() of a ServerWorld that is being served: make a second one")
         stop = self._stop = asyncio.Event()
         clock = time.perf_counter
-        game: Host | None = None
-
-        def receive(data: bytes, address: Address, now: float) -> None:
-            if game is not None:
-                game.receive(data, address, now)
-
         try:
-            socket = UdpServer(host, port, receive)
+            socket = UdpServer(host, port, _too_early)
             try:
                 game = self._host = self.make_host(socket.sendto, clock())
+                socket.on_datagram = game.receive
                 logger.info("serving on %s:%d", *socket.address[:2])
                 if ready is not None:
                     ready(socket.address)
@@ -439,6 +434,10 @@ class _Given:
         if fault is not None:
             raise UsageError(f"step() got a command that cannot be sent: {fault}")
         return cls(kind, kind.to_wire(command, _same))
+
+
+def _too_early(_data: bytes, _address: Address, _now: float) -> None:
+    """Drop what comes before the game is there; whoever sent it asks again."""
 
 
 def _same(entity: int | None) -> int | None:

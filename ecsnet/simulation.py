@@ -300,10 +300,11 @@ class Simulation:
         entries = self._entries
         for group in entries.values():
             group.clear()
-        players, exists = self.player_entity, esper.entity_exists
+        players = self.player_entity
+        alive = self.world.alive_among(players.values())
         for player_id, given in commands:
             player = players.get(player_id)
-            if player is None or not exists(player):
+            if player is None or player not in alive:
                 self.rejected[player_id] += len(given)
                 continue
             for entry in given:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import itertools
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType, TracebackType
 from typing import TypeVar
 
@@ -150,6 +150,11 @@ class World:
         """Whether the entity exists and nobody has deleted it."""
         with self:
             return entity in esper._entities and entity not in esper._dead_entities
+
+    def alive_among(self, entities: Iterable[int]) -> set[int]:
+        """Those entities that exist and that nobody has deleted."""
+        with self:
+            return (esper._entities.keys() & entities) - esper._dead_entities
 
     def living(self, pairs: Sequence[tuple[int, _T]]) -> list[tuple[int, _T]]:
         """Those pairs whose entity, the first of each, is alive."""

@@ -23,7 +23,7 @@ from ecsnet.replication.packing import (
     sheets,
 )
 from ecsnet.replication.population import Delta, Entity, Population
-from ecsnet.replication.viewer import Hood, Session, Viewer, mine
+from ecsnet.replication.viewer import Hood, Viewer, mine
 from ecsnet.replication.wire import (
     PIECE_BYTES,
     SHEET_BYTES,
@@ -32,6 +32,7 @@ from ecsnet.replication.wire import (
     encode_structure,
 )
 from ecsnet.schema import Schema
+from ecsnet.session.session import Session
 from ecsnet.world import World
 
 BANDWIDTH = 256 * 1024
@@ -85,7 +86,7 @@ class Replicator:
     def add_viewer(
         self,
         player: int,
-        session: Session,
+        session: Session[object],
         deliver: Callable[[bytes], None],
         bandwidth: float = BANDWIDTH,
     ) -> Viewer:

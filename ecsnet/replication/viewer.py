@@ -8,40 +8,13 @@ set difference, known before against visible now, never from a list of events.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Hashable, Iterable, Sequence
-from typing import Protocol, cast
+from collections.abc import Callable, Hashable, Iterable
+from typing import cast
 
 from ecsnet.replication.packing import Flight, Run, Sheet
 from ecsnet.replication.population import Entity, Population
 from ecsnet.session.connection import MAX_PACKET
-from ecsnet.session.session import Record
-
-
-class Session(Protocol):
-    """What replication needs of a session; see `ecsnet.session.Session`."""
-
-    more: bool
-    overdue_at: float
-
-    @property
-    def queued(self) -> int: ...
-    @property
-    def delivered(self) -> int: ...
-    @property
-    def backlog(self) -> int: ...
-    @property
-    def streaming(self) -> bool: ...
-    @property
-    def patience(self) -> float: ...
-    def room(self) -> int: ...
-    def queue(self, message: bytes) -> int: ...
-    def send(
-        self, payload: object, now: float, record: Record | None = None, *, ride: bool = True
-    ) -> bytes: ...
-    def stream(self, now: float, allowance: int) -> list[bytes]: ...
-    def lost(self, now: float) -> Sequence[Record]: ...
-    def oldest(self) -> Record | None: ...
-    def due(self, now: float) -> bool: ...
+from ecsnet.session.session import Session
 
 
 class Hood:
@@ -135,7 +108,7 @@ class Viewer(_Hot):
     def __init__(
         self,
         player: int,
-        session: Session,
+        session: Session[object],
         deliver: Callable[[bytes], None],
         bandwidth: float,
         interval: float,

@@ -9,7 +9,7 @@ import msgspec
 
 from ecsnet.errors import BadValueError
 
-__all__ = ["ENCODE_ERRORS", "Gate", "encode"]
+__all__ = ["DECODE_ERRORS", "ENCODE_ERRORS", "Gate", "encode"]
 
 T = TypeVar("T")
 
@@ -29,7 +29,7 @@ ENCODE_ERRORS: tuple[type[Exception], ...] = (
 
 # msgspec lets UnicodeDecodeError (a ValueError) and RecursionError through beside its own
 # errors. OverflowError and TypeError come out of conversions inside a decode.
-_DECODE_ERRORS = (
+DECODE_ERRORS = (
     msgspec.MsgspecError,
     ValueError,
     RecursionError,
@@ -49,9 +49,11 @@ class Gate(Generic[T]):
 
     Attributes:
         rejected: How many messages were turned away.
+        decode_or_raise: Decodes without counting and without a limit, for who does both; raises
+            one of ``DECODE_ERRORS``.
     """
 
-    __slots__ = ("_decode", "_limit", "rejected")
+    __slots__ = ("_limit", "decode_or_raise", "rejected")
 
     @overload
     def __init__(self, type: type[T], limit_bytes: int) -> None: ...
@@ -60,7 +62,7 @@ class Gate(Generic[T]):
     def __init__(self, type: object, limit_bytes: int) -> None: ...
 
     def __init__(self, type: object, limit_bytes: int) -> None:
-        self._decode: Callable[[bytes], T] = msgspec.msgpack.Decoder(type).decode
+        self.decode_or_raise: Callable[[bytes], T] = msgspec.msgpack.Decoder(type).decode
         self._limit = limit_bytes
         self.rejected = 0
 
@@ -68,8 +70,8 @@ class Gate(Generic[T]):
         """Return the decoded message, or None for one that is not what it must be."""
         if len(data) <= self._limit:
             try:
-                return self._decode(data)
-            except _DECODE_ERRORS:
+                return self.decode_or_raise(data)
+            except DECODE_ERRORS:
                 pass
         self.rejected += 1
         return None

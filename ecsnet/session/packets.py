@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, Generic, TypeVar
+from typing import Annotated, Generic, TypeVar
 
 import msgspec
 
 from ecsnet.schema.gate import Gate
 from ecsnet.session.connection import MAX_PACKET
 
-if TYPE_CHECKING:
-    from ecsnet.session.session import Record
-
-__all__ = ["PING_IDS", "RAW", "Packet", "Packets", "Piece", "Received"]
+__all__ = ["PING_IDS", "RAW", "Packet", "Packets", "Piece"]
 
 PING_IDS = 127
 """Pings are numbered from 1 to this, over and over."""
@@ -22,7 +18,7 @@ _U16 = Annotated[int, msgspec.Meta(ge=0, le=0xFFFF)]
 _Missing = Annotated[int, msgspec.Meta(ge=0)]
 
 
-PayloadT = TypeVar("PayloadT")
+PayloadT = TypeVar("PayloadT", covariant=True)
 
 
 class Piece(msgspec.Struct, array_like=True, forbid_unknown_fields=True, gc=False):
@@ -63,17 +59,18 @@ class Packets(Generic[PayloadT]):
 
     Attributes:
         raw: Whether it is ``msgspec.Raw``.
-        short: For packets that hold acks and a payload.
+        short: For packets that hold acks and a payload; it raises one of ``DECODE_ERRORS``.
         full: For all packets.
     """
 
     def __init__(self, payload: type[PayloadT]) -> None:
         self.raw = payload is msgspec.Raw
         kind: object = payload if self.raw else payload | None
-        self.short: Gate[tuple[int, int, int, PayloadT | None]] = Gate(
+        short: Gate[tuple[int, int, int, PayloadT | None]] = Gate(
             tuple[_U16, _U16, _Missing, kind],  # type: ignore[valid-type]
             MAX_PACKET,
         )
+        self.short = short.decode_or_raise
         self.full: Gate[Packet[PayloadT | None]] = Gate(
             Packet[kind],  # type: ignore[valid-type]
             MAX_PACKET,
@@ -82,22 +79,3 @@ class Packets(Generic[PayloadT]):
 
 RAW = Packets(msgspec.Raw)
 """For packets whose payloads are decoded by whoever receives them."""
-
-
-class Received(msgspec.Struct, Generic[PayloadT], gc=False):
-    """What was in a packet.
-
-    Attributes:
-        payload: The peer's payload; None when there was none.
-        messages: Reliable messages that are complete now, in order: (number, bytes).
-        acked: The records of packets that the peer now says it has.
-        late: Records that ``lost`` had given up and that have arrived after all.
-        reply: Whether something should be sent at once: a ping wants its answer, or so
-            many packets have come that the peer should hear of them.
-    """
-
-    payload: PayloadT | None
-    messages: Sequence[tuple[int, bytes]]
-    acked: Sequence[Record]
-    late: Sequence[Record]
-    reply: bool

@@ -28,15 +28,15 @@ from typing import Generic
 import msgspec
 
 from ecsnet.errors import UsageError
-from ecsnet.schema.gate import encode
+from ecsnet.schema.gate import DECODE_ERRORS, encode
 from ecsnet.session.budget import Bucket
 from ecsnet.session.channel import Cargo, Incoming, Outgoing
 from ecsnet.session.connection import MAX_PACKET
 from ecsnet.session.estimate import PathEstimate
 from ecsnet.session.numbers import widen
-from ecsnet.session.packets import PING_IDS, Packets, PayloadT, Piece, Received
+from ecsnet.session.packets import PING_IDS, Packets, PayloadT, Piece
 
-__all__ = ["MAX_PAYLOAD", "Record", "Session"]
+__all__ = ["MAX_PAYLOAD", "Received", "Record", "Session"]
 
 # Array, number, ack, missing, pieces' header, ping and pong at their longest.
 _HEADER = 32
@@ -84,6 +84,35 @@ class Record:
         self.sent_at = sent_at
 
 
+class Received(Generic[PayloadT]):
+    """What was in a packet.
+
+    Attributes:
+        payload: The peer's payload; None when there was none.
+        messages: Reliable messages that are complete now, in order: (number, bytes).
+        acked: The records of packets that the peer now says it has.
+        late: Records that ``lost`` had given up and that have arrived after all.
+        reply: Whether something should be sent at once: a ping wants its answer, or so
+            many packets have come that the peer should hear of them.
+    """
+
+    __slots__ = ("acked", "late", "messages", "payload", "reply")
+
+    def __init__(
+        self,
+        payload: PayloadT | None,
+        messages: Sequence[tuple[int, bytes]],
+        acked: Sequence[Record],
+        late: Sequence[Record],
+        reply: bool,
+    ) -> None:
+        self.payload = payload
+        self.messages = messages
+        self.acked = acked
+        self.late = late
+        self.reply = reply
+
+
 class _Hot:
     """What a session touches for each packet. Slots lie in memory by class, then by name: with
     some hundred sessions the wait for memory is half of the cost, so these lie together.
@@ -100,6 +129,7 @@ class _Hot:
         "_number",
         "_packets",
         "_sent_at",
+        "_short",
         "_top",
         "more",
         "packets_received",
@@ -205,6 +235,7 @@ class Session(_Hot, Generic[PayloadT]):
         self._in = Incoming(message_limit, first)
 
         self._packets = packets
+        self._short = packets.short
         self.more = True  # the first packet pings
         # Whether all before the newest has come and was acked, here and there, and no packet in
         # flight carries messages. When in doubt, it is False.
@@ -508,42 +539,48 @@ class Session(_Hot, Generic[PayloadT]):
             self._level = level
         elif not self._affordable(len(packet), now):
             return None
+        pieces: Sequence[Piece] = ()
+        came_ping = 0
+        pong: tuple[int, int] | None = None
         if packet[:1] == _SHORT:
-            # As it is mostly: the next packet, with a payload and the ack of the next of ours,
-            # and all before them had arrived.
-            short = self._packets.short.decode(packet)
-            if short is not None:
-                number16, ack16, lacking, payload = short
-                number, ack = self._top + 1, self._heard + 1
-                if (
-                    self._even
-                    and number16 == number & 0xFFFF
-                    and ack16 == ack & 0xFFFF
-                    and ack & _LOOK
-                    and not lacking
-                    and payload is not None
-                    and not (self._packets.raw and payload == _NIL)
-                    and (record := self._flight.pop(ack, None)) is not None
-                ):
-                    self._top, self._heard = number, ack
-                    self.packets_received += 1
-                    wanted = self._ack_wanted = self._ack_wanted + 1
-                    return Received(payload, (), (record,), (), wanted >= _ACK_EVERY)
-
-        came = self._packets.full.decode(packet)
-        if came is None:
-            self.malformed += 1
-            self.strikes += 1
-            return None
+            try:
+                number16, ack16, lacking, payload = self._short(packet)
+            except DECODE_ERRORS:
+                self._count_malformed()
+                return None
+            number, ack = self._top + 1, self._heard + 1
+            if (
+                # As it is mostly: the next packet, with a payload and the ack of the next of ours,
+                # and all before them had arrived.
+                self._even
+                and number16 == number & 0xFFFF
+                and ack16 == ack & 0xFFFF
+                and ack & _LOOK
+                and not lacking
+                and payload is not None
+                and not (self._packets.raw and payload == _NIL)
+                and (record := self._flight.pop(ack, None)) is not None
+            ):
+                self._top, self._heard = number, ack
+                self.packets_received += 1
+                wanted = self._ack_wanted = self._ack_wanted + 1
+                return Received(payload, (), (record,), (), wanted >= _ACK_EVERY)
+        else:
+            came = self._packets.full.decode(packet)
+            if came is None:
+                self._count_malformed()
+                return None
+            number16, ack16, lacking, payload = came.number, came.ack, came.missing, came.payload
+            pieces, came_ping, pong = came.pieces, came.ping, came.pong
 
         top, missing = self._top, self._missing
         number = top + 1
-        if came.number == number & 0xFFFF:
+        if number16 == number & 0xFFFF:
             top = number
             if missing:
                 missing = missing << 1 & _TRACK_MASK
         else:
-            number = widen(came.number, 16, top)
+            number = widen(number16, 16, top)
             behind = top - number
             if behind < 0:
                 top = number
@@ -557,13 +594,12 @@ class Session(_Hot, Generic[PayloadT]):
             else:
                 missing ^= 1 << behind - 1
         # As widen() would have it: one from the future looks half the numbers old.
-        behind = self._number - came.ack & 0xFFFF
+        behind = self._number - ack16 & 0xFFFF
         ack = self._number - behind
         if behind > 0x7FFF or ack < 0:
             self.bad_acks += 1
             self.strikes += 1
             return None
-        pieces = came.pieces
         if pieces and not self._admits(pieces, now):
             return None
 
@@ -577,18 +613,17 @@ class Session(_Hot, Generic[PayloadT]):
         acked: Sequence[Record] = ()
         late: Sequence[Record] = ()
         if ack != self._heard or self._holes:
-            acked, late = self._take_acks(ack, came.missing, now)
+            acked, late = self._take_acks(ack, lacking, now)
         reply = False
-        ping = came.ping & PING_IDS
+        ping = came_ping & PING_IDS
         if ping:
             self._pong_id, self._pong_at = ping, now
             self.more = True
-            reply = came.ping >= _URGENT
-        if came.pong is not None:
-            asked = self._pings.pop(came.pong[0], None)
+            reply = came_ping >= _URGENT
+        if pong is not None:
+            asked = self._pings.pop(pong[0], None)
             if asked is not None:
-                self.path.ponged(max(0.0, now - asked - came.pong[1] * 1e-6))
-        payload = came.payload
+                self.path.ponged(max(0.0, now - asked - pong[1] * 1e-6))
         if self._packets.raw and payload == _NIL:
             payload = None
         if payload is not None or pieces or ping:
@@ -597,6 +632,10 @@ class Session(_Hot, Generic[PayloadT]):
         messages = self._in.take(pieces) if pieces else ()
         self._even = not (self._missing or self._holes or self._cargo)
         return Received(payload, messages, acked, late, reply)
+
+    def _count_malformed(self) -> None:
+        self.malformed += 1
+        self.strikes += 1
 
     def lost(self, now: float) -> Sequence[Record]:
         """Give up the packets that have had no ack for longer than the path takes.

@@ -74,7 +74,7 @@ class UdpServer(UdpServerSocket):
     Args:
         host: As for `UdpServerSocket`; ``port`` likewise.
         on_datagram: Called with every datagram, where it came from, and when it was seen, in
-            seconds of ``time.perf_counter``.
+            seconds of ``time.perf_counter``. It may be replaced.
 
     Attributes:
         errors: Datagrams whose handler raised.
@@ -87,7 +87,7 @@ class UdpServer(UdpServerSocket):
         super().__init__(host, port)
         self.errors = 0
         self.watched = False
-        self._on_datagram = on_datagram
+        self.on_datagram = on_datagram
         self._loop = asyncio.get_running_loop()
         self._look: asyncio.TimerHandle | None = None
         self._look_later()
@@ -111,7 +111,7 @@ class UdpServer(UdpServerSocket):
     def drain(self) -> None:
         """Hand on everything that waits."""
         datagrams = self.receive(_AT_ONCE)
-        now, handle = perf_counter(), self._on_datagram
+        now, handle = perf_counter(), self.on_datagram
         for data, address in datagrams:
             try:
                 handle(data, address, now)

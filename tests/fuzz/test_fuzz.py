@@ -67,7 +67,8 @@ FAULTS = {
         """
         import msgspec
         from ecsnet.schema import gate
-        gate._DECODE_ERRORS = (msgspec.MsgspecError, RecursionError)
+        from ecsnet.session import session
+        gate.DECODE_ERRORS = session.DECODE_ERRORS = (msgspec.MsgspecError, RecursionError)
         """,
         "UnicodeDecodeError",
     ),
@@ -75,7 +76,8 @@ FAULTS = {
         """
         import msgspec
         from ecsnet.schema import gate
-        gate._DECODE_ERRORS = (msgspec.MsgspecError, ValueError)
+        from ecsnet.session import session
+        gate.DECODE_ERRORS = session.DECODE_ERRORS = (msgspec.MsgspecError, ValueError)
         """,
         "RecursionError",
     ),

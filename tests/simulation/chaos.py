@@ -43,8 +43,7 @@ from ecsnet.replication.store import Store
 from ecsnet.replication.viewer import Viewer
 from ecsnet.replication.wire import PIECE_BYTES, Structure, Update
 from ecsnet.session.connection import MAX_DATAGRAM, Reason
-from ecsnet.session.packets import Received
-from ecsnet.session.session import Session
+from ecsnet.session.session import Received, Session
 from ecsnet.testing import FaultyLink, Harness, Seat
 
 __all__ = ["EVENTS", "MismatchError", "Plan", "Report", "run"]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from ecsnet.session.packets import RAW, Received
-from ecsnet.session.session import Record, Session
+from ecsnet.session.packets import RAW
+from ecsnet.session.session import Received, Record, Session
 
 
 class Note(Record):
