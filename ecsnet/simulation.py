@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from operator import itemgetter
 from typing import TypeVar, cast
 
 import esper
@@ -220,7 +221,9 @@ class Simulation:
         if values is None:
             values = self._values[kind] = self._made(kind)
         with self.world as world:
-            found = world.living(values)
+            # Systems that ran before may have deleted some.
+            alive = world.alive_among(map(itemgetter(0), values))
+            found = [pair for pair in values if pair[0] in alive]
             if having:
                 has = esper.has_components
                 found = [pair for pair in found if has(pair[0], *having)]

@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterator, Sequence
 
 import msgspec
 
-from ecsnet.replication.wire import SHEET_BYTES, encode_run
+from ecsnet.replication.encoding import encode_run
+from ecsnet.replication.wire import SHEET_BYTES
 from ecsnet.session.session import Record
 
 Wires = Callable[[int, Sequence[int]], list[object]]

@@ -13,6 +13,7 @@ from typing import cast
 
 import msgspec
 
+from ecsnet.replication.encoding import encode_run, encode_structure
 from ecsnet.replication.interest import Everyone, Interest
 from ecsnet.replication.packing import (
     Flight,
@@ -24,13 +25,7 @@ from ecsnet.replication.packing import (
 )
 from ecsnet.replication.population import Delta, Entity, Population
 from ecsnet.replication.viewer import Hood, Viewer, mine
-from ecsnet.replication.wire import (
-    PIECE_BYTES,
-    SHEET_BYTES,
-    U32,
-    encode_run,
-    encode_structure,
-)
+from ecsnet.replication.wire import PIECE_BYTES, SHEET_BYTES, U32
 from ecsnet.schema import Schema
 from ecsnet.session.session import Session
 from ecsnet.world import World

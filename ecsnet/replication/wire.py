@@ -8,14 +8,12 @@ Byte by byte this is described in ``docs/protocol.md``.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
 from itertools import accumulate
-from operator import sub
 from typing import Annotated, Any, Generic, NamedTuple, TypeVar, Union
 
 import msgspec
 
-from ecsnet.schema import Gate, Schema, encode
+from ecsnet.schema import Gate, Schema
 
 SHEET_BYTES = 1080
 """The most that the runs of one datagram may take. With the update's and the packet's headers,
@@ -103,30 +101,6 @@ class Column(NamedTuple):
 
     cid: int
     values: list[object]
-
-
-def deltas(ids: Sequence[int]) -> list[int]:
-    """Network ids as differences: small numbers are short in MessagePack."""
-    return [*ids[:1], *map(sub, ids[1:], ids)]
-
-
-def encode_run(ids: Sequence[int], columns: Iterable[tuple[int, Sequence[object]]]) -> bytes:
-    """One run, from sorted network ids and ``(component id, wire values)`` columns."""
-    return encode((deltas(ids), list(columns)))
-
-
-def encode_structure(
-    epoch: int,
-    tick: int,
-    despawned: Sequence[int],
-    hidden: Sequence[int],
-    removed: Sequence[tuple[int, Sequence[int]]],
-    sets: Sequence[msgspec.Raw],
-) -> bytes:
-    """A structural message; ``sets`` are encoded runs."""
-    gone = [(cid, deltas(ids)) for cid, ids in removed]
-    head = (STRUCTURE_TAG, epoch, tick & U32, deltas(despawned), deltas(hidden), gone, sets)
-    return encode(head)
 
 
 class WireFormat:

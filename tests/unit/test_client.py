@@ -32,7 +32,7 @@ from ecsnet.events import (
     Spawned,
 )
 from ecsnet.greeting import SchemaOffer, Welcome
-from ecsnet.replication.wire import encode_structure
+from ecsnet.replication.encoding import encode_structure
 from ecsnet.schema import (
     Between,
     EntityRef,

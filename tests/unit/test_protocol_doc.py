@@ -19,16 +19,10 @@ from ecsnet import host
 from ecsnet.commands import HORIZON_SECONDS, REPEAT_SECONDS, WAITING, Outbox
 from ecsnet.frames import ACTIONS_A_TICK, HELD_STATES, input_type
 from ecsnet.greeting import WIRE_VERSION, Hello, SchemaDiffers, SchemaOffer, Welcome
+from ecsnet.replication.encoding import encode_run, encode_structure
 from ecsnet.replication.packing import Run as SharedRun
 from ecsnet.replication.packing import sheets
-from ecsnet.replication.wire import (
-    PIECE_BYTES,
-    Report,
-    Resync,
-    WireFormat,
-    encode_run,
-    encode_structure,
-)
+from ecsnet.replication.wire import PIECE_BYTES, Report, Resync, WireFormat
 from ecsnet.schema import (
     Between,
     EntityRef,

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ecsnet.replication.encoding import deltas, encode_run
 from ecsnet.replication.packing import (
     Run,
     array_header,
@@ -15,7 +16,7 @@ from ecsnet.replication.packing import (
     make_runs,
     sheets,
 )
-from ecsnet.replication.wire import SHEET_BYTES, deltas, encode_run
+from ecsnet.replication.wire import SHEET_BYTES
 
 
 def decode(data: bytes) -> tuple[list[int], list[tuple[int, list[object]]]]:

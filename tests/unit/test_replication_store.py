@@ -6,18 +6,9 @@ from collections.abc import Sequence
 import msgspec
 import pytest
 
+from ecsnet.replication.encoding import deltas, encode_run, encode_structure
 from ecsnet.replication.store import Store
-from ecsnet.replication.wire import (
-    STRUCTURE_TAG,
-    U32,
-    Report,
-    Structure,
-    Update,
-    WireFormat,
-    deltas,
-    encode_run,
-    encode_structure,
-)
+from ecsnet.replication.wire import STRUCTURE_TAG, U32, Report, Structure, Update, WireFormat
 from ecsnet.schema import EntityRef, Gate, Registry, encode, replicated, use_registry
 
 with use_registry(Registry()) as registry:

@@ -9,9 +9,10 @@ import msgspec
 import pytest
 
 from ecsnet.events import Changed, Despawned, Event, Inserted, Removed, Spawned
+from ecsnet.replication.encoding import encode_run, encode_structure
 from ecsnet.replication.store import Store
 from ecsnet.replication.view import Attachment, View
-from ecsnet.replication.wire import Structure, WireFormat, encode_run, encode_structure
+from ecsnet.replication.wire import Structure, WireFormat
 from ecsnet.schema import (
     EntityRef,
     Gate,
