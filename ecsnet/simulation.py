@@ -12,7 +12,6 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from operator import itemgetter
 from typing import TypeVar, cast
 
 import esper
@@ -221,9 +220,7 @@ class Simulation:
         if values is None:
             values = self._values[kind] = self._made(kind)
         with self.world as world:
-            # Systems that ran before may have deleted some.
-            alive = world.alive_among(map(itemgetter(0), values))
-            found = [pair for pair in values if pair[0] in alive]
+            found = world.living(values)
             if having:
                 has = esper.has_components
                 found = [pair for pair in found if has(pair[0], *having)]
@@ -303,11 +300,10 @@ class Simulation:
         entries = self._entries
         for group in entries.values():
             group.clear()
-        players = self.player_entity
-        alive = self.world.alive_among(players.values())
+        players, exists = self.player_entity, esper.entity_exists
         for player_id, given in commands:
             player = players.get(player_id)
-            if player is None or player not in alive:
+            if player is None or not exists(player):
                 self.rejected[player_id] += len(given)
                 continue
             for entry in given:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import itertools
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType, TracebackType
 from typing import TypeVar
 
@@ -151,10 +151,11 @@ class World:
         with self:
             return entity in esper._entities and entity not in esper._dead_entities
 
-    def alive_among(self, entities: Iterable[int]) -> set[int]:
-        """Those entities that exist and that nobody has deleted."""
+    def living(self, pairs: Sequence[tuple[int, _T]]) -> list[tuple[int, _T]]:
+        """Those pairs whose entity, the first of each, is alive."""
         with self:
-            return (esper._entities.keys() & entities) - esper._dead_entities
+            known, dead = esper._entities, esper._dead_entities
+            return [pair for pair in pairs if pair[0] in known and pair[0] not in dead]
 
     def components(self, entity: int) -> Mapping[type, object]:
         """The components of an entity by type, live and not to be changed; empty when unknown."""

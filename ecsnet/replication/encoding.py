@@ -15,7 +15,9 @@ __all__ = ["deltas", "encode_run", "encode_structure"]
 
 def deltas(ids: Sequence[int]) -> list[int]:
     """Network ids as differences: small numbers are short in MessagePack."""
-    return [*ids[:1], *map(sub, ids[1:], ids)]
+    if len(ids) < 2:
+        return list(ids)
+    return [ids[0], *map(sub, ids[1:], ids)]
 
 
 def encode_run(ids: Sequence[int], columns: Iterable[tuple[int, Sequence[object]]]) -> bytes:
