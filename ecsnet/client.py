@@ -67,6 +67,9 @@ COMMAND_ROOM = 900
 DATAGRAMS_A_POLL = 1000
 """What one poll takes in at most, so that a flood cannot hold a frame up."""
 
+EARLY_UPDATES = 1000
+"""How many updates are kept that come before the Welcome; with more, all is asked for again."""
+
 _QUIET = 1 / 30  # with commands unacked, something is sent at least this often
 _MESSAGE_LIMIT = 1 << 20
 
@@ -158,6 +161,7 @@ class ClientWorld:
         self._connection: Connection | None = None
         self._session = Session(RAW, message_limit=_MESSAGE_LIMIT, peer_interval=0.05)
         self._store: Store | None = None
+        self._early: list[tuple[msgspec.Raw, float]] = []  # updates before the Welcome, and when
         self._player_net = 0
         self._player: int | None = None
         self._ticks: TickClock | None = None
@@ -596,8 +600,12 @@ class ClientWorld:
         for acked in (*received.acked, *received.late):
             if isinstance(acked, Told):
                 self._outbox.acked(acked.through)
-        if received.payload is not None and self._store is not None:
-            self._update(received.payload, now)
+        if received.payload is not None:
+            if self._store is not None:
+                self._update(received.payload, now)
+            elif len(self._early) < EARLY_UPDATES:
+                # Its packet is acked: what it says is not said again.
+                self._early.append((received.payload, now))
         if received.reply:
             self._transmit(session.send(None, now))
 
@@ -638,6 +646,10 @@ class ClientWorld:
         self._store.passed(number)
         self._player_net = welcome.player
         self._ticks = TickClock(welcome.tick_rate)
+        early, self._early = self._early, []
+        self._store.resync = len(early) == EARLY_UPDATES
+        for payload, came_at in early:
+            self._update(payload, came_at)
 
     def _arrive(self) -> None:
         """Say `Connected`, once our own player's entity is there."""

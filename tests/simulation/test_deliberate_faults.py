@@ -14,6 +14,8 @@ import msgspec
 import pytest
 from chaos import Plan, Report, run
 
+from ecsnet.client import ClientWorld
+from ecsnet.greeting import Welcome
 from ecsnet.replication import replicator
 from ecsnet.replication.packing import Run
 from ecsnet.replication.population import Delta, Entity, Population, Touched
@@ -50,6 +52,7 @@ SHY = Plan(
     14, 200, policy="predicate", loss=0.2, jitter=0.05, entities=80, operations=16, busy=0.5,
     bandwidth=10_000, blobs=0,
 )  # fmt: skip
+JOINED = Plan(19, 200, jitter=0.05, entities=200, busy=0.3, operations=1, bandwidth=1e6)
 NARROW = dataclasses.replace(LOSSY, waiting_bytes=1_000, blobs=0)
 
 
@@ -168,6 +171,17 @@ def runs_are_larger_than_a_datagram(patch: pytest.MonkeyPatch) -> None:
 @fault(7, LOSSY, "not equal", "solid up to")
 def values_that_come_before_their_structure_are_dropped(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Store, "_wait", lambda self, runs, tick, depends, cost: None)
+
+
+@fault(7, JOINED, "not equal", "solid up to")
+def what_comes_before_the_welcome_is_dropped(patch: pytest.MonkeyPatch) -> None:
+    taken = ClientWorld._welcome
+
+    def forgetful(self: ClientWorld, number: int, welcome: Welcome) -> None:
+        self._early.clear()
+        taken(self, number, welcome)
+
+    patch.setattr(ClientWorld, "_welcome", forgetful)
 
 
 @fault(7, NARROW, "not equal", "solid up to")

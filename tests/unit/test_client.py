@@ -634,6 +634,42 @@ def test_values_before_the_welcome_are_not_for_us_yet(peer: Peer) -> None:
     assert peer.client.stats.datagrams_rejected == 0
 
 
+def test_values_that_overtook_the_welcome_are_taken_when_it_is_there(peer: Peer) -> None:
+    peer.connect()
+    cid = registry.schema().cid_of[Tank]
+    newer = msgspec.Raw(encode(([1], [(cid, [[50]])])))
+    assert peer.send((7, 102, 2, 2, None, [newer])) == []
+    peer.say(encode(Welcome(7, 1, 1, 60.0, 60.0, 100)))
+    client = peer.client
+    store = client._store
+    assert store is not None
+    assert (store.tick, store.solid) == (102, 0)
+    assert Spawned(1) in peer.tell(encode_structure(7, 100, [], [], [], [peer.run(1)]))
+    # The server has an ack for the packet, so it says that nothing is owed.
+    peer.send((7, 103, 0, 2, None, []))
+    assert store.solid == 103
+    assert store.entities[1].ticks == {cid: 102}
+    with client.view:
+        assert esper.component_for_entity(1, Tank) == Tank(50)
+    assert client.stats.datagrams_rejected == 0
+    assert client._early == []
+
+
+def test_with_too_many_before_the_welcome_all_is_asked_for_again(
+    peer: Peer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "EARLY_UPDATES", 2)
+    peer.connect()
+    for tick in (101, 102, 103):
+        peer.send((7, tick, 0, 2, None, []))
+    peer.say(encode(Welcome(7, 1, 1, 60.0, 60.0, 100)))
+    store = peer.client._store
+    assert store is not None
+    assert (store.tick, store.asked) == (102, 1)
+    peer.poll()
+    assert peer.heard[-1] == encode([17])
+
+
 def test_senseless_messages_are_counted_and_do_nothing(peer: Peer) -> None:
     peer.welcome()
     client = peer.client
