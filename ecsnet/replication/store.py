@@ -86,7 +86,10 @@ class Store:
             if update.report is not None:
                 self.report = update.report
         ready = depends <= self.structured
-        if ready and depends >= self._trusted and not (self.resync or self.asked):
+        # While something waits, a key may show an older value than one that came: of each key
+        # only the newest is kept, and that may depend on more.
+        missing = self._waiting or self.resync or self.asked
+        if ready and depends >= self._trusted and not missing:
             self.solid = max(self.solid, tick - update.solid)
         count = 0
         for nets, columns in runs:

@@ -241,6 +241,21 @@ def test_solid_is_what_the_server_says_once_its_structure_is_there(subject: Subj
     assert subject.store.solid == 31
 
 
+def test_while_values_wait_for_structure_no_more_is_solid(subject: Subject) -> None:
+    store = subject.store
+    subject.update(5, ([3], [tanks(35)]), depends=3)
+    subject.update(8, ([3], [tanks(38)]), depends=4)  # the one that is kept
+    subject.structure(2, hidden=[3])
+    subject.structure(4, ([3], [tanks(34)]))
+    # All of tick 5 has come, but for the moment what shows is older.
+    subject.update(6, solid=1, depends=3)
+    assert (subject.tank(3), store.solid) == (Tank(34), 0)
+    subject.structure(8)
+    assert subject.tank(3) == Tank(38)
+    subject.update(9, solid=1)
+    assert store.solid == 8
+
+
 def test_while_a_resync_is_open_nothing_is_solid(subject: Subject) -> None:
     store = subject.store
     store.resync = True
