@@ -609,6 +609,9 @@ class Game:
             key = (entity, cls)
             if component is None or key in self.spoiled:
                 continue
+            referred = component.entity if cls is Target else None
+            if referred is not None and not esper.entity_exists(referred):
+                continue  # what died in the last update's tick was named in it, and is None now
             kind = cls.__ecsnet__
             if self.reference(entity) is not None:
                 self.good[key] = encode(kind.to_wire(component, self.reference))
