@@ -33,6 +33,7 @@ from ecsnet.greeting import (
     Welcome,
     tidy_name,
 )
+from ecsnet.recipe import is_number
 from ecsnet.replication.store import Store
 from ecsnet.replication.view import Attachment, View
 from ecsnet.replication.wire import Resync, Structure, WireFormat
@@ -238,7 +239,7 @@ class ClientWorld:
             DisconnectedError: The connection ended before we were in.
             UsageError: As for `connect`.
         """
-        if not (_is_number(interval) and interval >= 0):
+        if not (is_number(interval) and interval >= 0):
             raise UsageError(f"connect_async(interval={interval!r:.60}): give seconds, 0 or more")
         client = cls.connect(host, port, name=name, world=world)
         try:
@@ -803,10 +804,6 @@ def _check_address(host: object, port: object) -> None:
     raise UsageError(
         f"connect({host!r}): the port is a parameter of its own: connect({name!r}, {own})"
     )
-
-
-def _is_number(value: object) -> TypeGuard[float]:
-    return isinstance(value, int | float)
 
 
 def _is_int(value: object) -> TypeGuard[int]:

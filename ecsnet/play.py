@@ -12,7 +12,7 @@ from ecsnet.errors import AddressInUseError, UsageError
 from ecsnet.host import Host
 from ecsnet.server import ServerWorld
 from ecsnet.session.connection import Reason
-from ecsnet.transport.address import Address, check_port
+from ecsnet.transport.address import Address, check_local
 from ecsnet.transport.link import Link
 from ecsnet.transport.memory import memory_pair
 from ecsnet.transport.udp import UdpServerSocket
@@ -136,7 +136,7 @@ def play(
             address or a name that cannot be.
     """
     _check_server(server)
-    check_port(port, lowest=0)
+    check_local(host, port)
     if join is not None and offline:
         raise UsageError("play(join=…, offline=True): either join a game or play alone")
     join = _join_instead or join

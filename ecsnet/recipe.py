@@ -8,7 +8,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Literal, Protocol, cast
+from typing import Literal, Protocol, TypeGuard, cast
 
 from ecsnet.errors import UsageError
 
@@ -166,7 +166,7 @@ def _parameters(function: Callable[..., object]) -> str:
     return str(signature.replace(parameters=bare, return_annotation=signature.empty))
 
 
-def is_number(value: object) -> bool:
+def is_number(value: object) -> TypeGuard[float]:
     """Whether it is an int or a float, and not the float that is no number."""
     return isinstance(value, int | float) and not isinstance(value, bool) and value == value
 

@@ -24,7 +24,7 @@ from ecsnet.replication.replicator import BANDWIDTH
 from ecsnet.schema import CommandType, Registry, command_type, current_registry
 from ecsnet.session.connection import TIMEOUT, Reason
 from ecsnet.simulation import Join, Simulation
-from ecsnet.transport.address import Address
+from ecsnet.transport.address import Address, check_local
 from ecsnet.transport.ticker import Ticker
 from ecsnet.transport.udp import UdpServer
 
@@ -251,6 +251,7 @@ class ServerWorld:
         """
         if self._stop is not None:
             raise UsageError("serve() of a ServerWorld that is being served: make a second one")
+        check_local(host, port)
         stop = self._stop = asyncio.Event()
         clock = time.perf_counter
         try:

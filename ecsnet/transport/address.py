@@ -11,7 +11,7 @@ from typing import TypeAlias
 
 from ecsnet.errors import AddressInUseError, UsageError
 
-__all__ = ["Address", "answerable", "bind_udp", "check_port"]
+__all__ = ["Address", "answerable", "bind_udp", "check_local", "check_port"]
 
 Address: TypeAlias = tuple[str, int] | tuple[str, int, int, int]
 """(host, port) for IPv4, (host, port, flow info, scope id) for IPv6."""
@@ -62,6 +62,13 @@ def check_port(port: int, *, lowest: int = 1) -> None:
         raise UsageError(f"port {port} is not between {lowest} and 65535")
 
 
+def check_local(host: str, port: int) -> None:
+    """Raise ``UsageError`` for what can be no address of a server."""
+    check_port(port, lowest=0)
+    if not isinstance(host, str):
+        raise UsageError(f"host={host!r}: give a name or an address, such as '0.0.0.0'")
+
+
 def bind_udp(host: str, port: int) -> socket.socket:
     """Return a non-blocking UDP socket bound to an address of this machine.
 
@@ -74,9 +81,7 @@ def bind_udp(host: str, port: int) -> socket.socket:
         AddressInUseError: Another socket has the port.
         UsageError: There is no such port, or the address is not one of this machine's.
     """
-    check_port(port, lowest=0)
-    if not isinstance(host, str):
-        raise UsageError(f"host={host!r}: give a name or an address, such as '0.0.0.0'")
+    check_local(host, port)
     try:
         found = socket.getaddrinfo(host or "0.0.0.0", port, type=socket.SOCK_DGRAM)
     except (OSError, UnicodeError, OverflowError) as error:
