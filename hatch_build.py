@@ -37,8 +37,8 @@ class CompileHook(BuildHookInterface[Any]):
     """Adds the compiled modules to a wheel; their sources stay in it beside them."""
 
     def dependencies(self) -> list[str]:
-        """What compiling needs besides a C compiler."""
-        return ["mypy>=1.15", "setuptools>=65"] if _wanted() else []
+        """What compiling needs besides a C compiler: mypy looks at the types of others, too."""
+        return ["mypy>=1.15", "setuptools>=65", "esper>=3.9,<4", "msgspec>=0.20"] * _wanted()
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         """Compile, unless this is an editable install or nobody asked for it."""

@@ -28,6 +28,7 @@ from ecsnet.demo import DemoError, Options, has_window, run, sample_names
 from ecsnet.errors import EcsnetError, UsageError
 from ecsnet.play import join_instead, parse_address
 from ecsnet.server import ServerWorld, _new_event_loop, _signals
+from ecsnet.session import session
 from ecsnet.transport.address import Address
 
 __all__ = ["main"]
@@ -299,9 +300,14 @@ class _Parser(argparse.ArgumentParser):
         self.exit(WRONG, f"{self.prog}: {message}; see {self.prog} --help\n")
 
 
+def _version() -> str:
+    interpreted = session.__file__.endswith(".py")
+    return f"ecsnet {ecsnet.__version__}{'' if interpreted else ', compiled'}"
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="ecsnet", description="Real-time multiplayer for esper games.")
-    parser.add_argument("--version", action="version", version=f"ecsnet {ecsnet.__version__}")
+    parser.add_argument("--version", action="version", version=_version())
     verbs = parser.add_subparsers(dest="verb", metavar="COMMAND")
 
     serve = verbs.add_parser(

@@ -55,6 +55,7 @@ def test_what_it_runs_is_compiled(compiled: Path, tmp_path: Path) -> None:
     files = run(compiled, "-c", code, cwd=tmp_path).split()
     assert all(Path(file).is_relative_to(compiled) for file in files), files
     assert not [file for file in files if file.endswith(".py")]
+    assert run(compiled, "-m", "ecsnet", "--version", cwd=tmp_path).endswith(", compiled\n")
 
 
 def test_the_same_unit_tests_pass(compiled: Path, root: Path) -> None:
