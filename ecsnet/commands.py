@@ -22,6 +22,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
+from typing import Final
 
 import msgspec
 
@@ -33,33 +34,33 @@ from ecsnet.session.session import Record
 
 __all__ = ["COMMAND_BYTES", "Inbox", "Outbox", "Told"]
 
-COMMAND_BYTES = 320
+COMMAND_BYTES: Final = 320
 """The largest encoded action; the actions that go out with one tick are bounded by it too."""
 
-HELD_BYTES = 256
+HELD_BYTES: Final = 256
 """What all states that are held at a time may take, encoded."""
 
-REPEAT_SECONDS = 0.25
+REPEAT_SECONDS: Final = 0.25
 """How long the server goes on with the last held commands when no newer ones come."""
 
-HORIZON_SECONDS = 1.0
+HORIZON_SECONDS: Final = 1.0
 """How far ahead of the server a command may be; honest clients stay far below."""
 
-WAITING = 256
+WAITING: Final = 256
 """How many actions of one player the server keeps; beyond it the oldest expire."""
 
-BACKLOG = 64
+BACKLOG: Final = 64
 """How many actions a client keeps while no tick begins; beyond it the oldest expire."""
 
-QUIET_TICKS = 128
+QUIET_TICKS: Final = 128
 """Ticks without a command after which a client stops telling the server of its ticks."""
 
-UNACKED_FRAMES = 512
+UNACKED_FRAMES: Final = 512
 """With so many frames unacked a client holds its breath: no new ticks until some are acked."""
 
-_U32 = 0xFFFF_FFFF
-_U31 = 0x7FFF_FFFF
-_FRAME_HEAD = 9  # the most that gap, count and the three array headers take
+_U32: Final = 0xFFFF_FFFF
+_U31: Final = 0x7FFF_FFFF
+_FRAME_HEAD: Final = 9  # the most that gap, count and the three array headers take
 _NONE: tuple[Entry, ...] = ()
 
 

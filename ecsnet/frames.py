@@ -5,7 +5,7 @@ What they mean, and who makes and takes them, is in `ecsnet.commands`.
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Protocol, Union, cast
+from typing import Annotated, ClassVar, Final, Protocol, Union, cast
 
 import msgspec
 
@@ -13,13 +13,13 @@ from ecsnet.schema import CommandType, Schema
 
 __all__ = ["ACTIONS_A_TICK", "HELD_STATES", "Entry", "Frame", "Input", "input_type"]
 
-ACTIONS_A_TICK = 8
+ACTIONS_A_TICK: Final = 8
 """More actions than this in one client tick raise at `send`."""
 
-HELD_STATES = 32
+HELD_STATES: Final = 32
 """How many states a client can hold at a time: one per command type and target."""
 
-_U32 = 0xFFFF_FFFF
+_U32: Final = 0xFFFF_FFFF
 
 
 class Entry(Protocol):

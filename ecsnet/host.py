@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from math import inf
-from typing import TypeAlias, cast
+from typing import Final, TypeAlias, cast
 
 from ecsnet.commands import Inbox
 from ecsnet.components import Owner, Player
@@ -44,29 +44,29 @@ __all__ = ["Guest", "Host", "HostStats", "Stage"]
 
 logger = logging.getLogger("ecsnet.server")
 
-MESSAGE_LIMIT = 4096
+MESSAGE_LIMIT: Final = 4096
 """Bytes in the longest reliable message taken from a client."""
 
-PACKET_RATE = 300.0
-BYTE_RATE = 128 * 1024.0
-MESSAGE_RATE = 30.0
+PACKET_RATE: Final = 300.0
+BYTE_RATE: Final = 128 * 1024.0
+MESSAGE_RATE: Final = 30.0
 """What a client may send in a second, with a burst of two seconds."""
 
-GREETING_SECONDS = 10.0
+GREETING_SECONDS: Final = 10.0
 """How long a client may take from its connection to its part in the game."""
 
-REPORT_SECONDS = 0.25
+REPORT_SECONDS: Final = 0.25
 """How often a client is told how its commands arrived."""
 
-CATCH_UP_SECONDS = 0.1
+CATCH_UP_SECONDS: Final = 0.1
 """How much overdue time is caught up; what is beyond it is dropped."""
 
-BACKLOG_BYTES = 8 << 20
-BACKLOG_MESSAGES = 16_384
+BACKLOG_BYTES: Final = 8 << 20
+BACKLOG_MESSAGES: Final = 16_384
 """What may wait for a client that acknowledges nothing, before it is given up as too slow."""
 
-_CHECK_SECONDS = 0.1
-_OFFER_ALLOWANCE = 16 * 1024  # bytes streamed a tick to a client that is not in the game yet
+_CHECK_SECONDS: Final = 0.1
+_OFFER_ALLOWANCE: Final = 16 * 1024  # bytes streamed a tick to a client that is not in the game yet
 
 Send: TypeAlias = Callable[[bytes, Address], None]
 """Sends a datagram to an address."""

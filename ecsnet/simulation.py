@@ -220,7 +220,8 @@ class Simulation:
         if values is None:
             values = self._values[kind] = self._made(kind)
         with self.world as world:
-            found = world.living(values)
+            there, dead = world.census()
+            found = [pair for pair in values if pair[0] in there and pair[0] not in dead]
             if having:
                 has = esper.has_components
                 found = [pair for pair in found if has(pair[0], *having)]
@@ -300,10 +301,11 @@ class Simulation:
         entries = self._entries
         for group in entries.values():
             group.clear()
-        players, exists = self.player_entity, esper.entity_exists
+        players = self.player_entity
+        there, dead = self.world.census()
         for player_id, given in commands:
             player = players.get(player_id)
-            if player is None or not exists(player):
+            if player is None or player not in there or player in dead:
                 self.rejected[player_id] += len(given)
                 continue
             for entry in given:

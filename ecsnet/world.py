@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import itertools
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping
 from types import MappingProxyType, TracebackType
 from typing import TypeVar
 
@@ -151,11 +151,10 @@ class World:
         with self:
             return entity in esper._entities and entity not in esper._dead_entities
 
-    def living(self, pairs: Sequence[tuple[int, _T]]) -> list[tuple[int, _T]]:
-        """Those pairs whose entity, the first of each, is alive."""
+    def census(self) -> tuple[Container[int], Container[int]]:
+        """The entities that exist, and those that somebody has deleted; live, not to be changed."""
         with self:
-            known, dead = esper._entities, esper._dead_entities
-            return [pair for pair in pairs if pair[0] in known and pair[0] not in dead]
+            return esper._entities, esper._dead_entities
 
     def components(self, entity: int) -> Mapping[type, object]:
         """The components of an entity by type, live and not to be changed; empty when unknown."""

@@ -9,7 +9,7 @@ client's own state is what it knows, what it is owed and its packets in flight.
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Sequence
-from typing import cast
+from typing import Final, cast
 
 import msgspec
 
@@ -30,13 +30,13 @@ from ecsnet.schema import Schema
 from ecsnet.session.session import Session
 from ecsnet.world import World
 
-BANDWIDTH = 256 * 1024
+BANDWIDTH: Final = 256 * 1024
 """Bytes per second that a client is sent at most, unless the game says otherwise."""
 
-_NOBODY = -1
-_WINDOW = 2 * PIECE_BYTES
-_HEAD_BYTES = 48  # of an update, at most
-_NOTHING = msgspec.Raw(b"\x90")
+_NOBODY: Final = -1
+_WINDOW: Final = 2 * PIECE_BYTES
+_HEAD_BYTES: Final = 48  # of an update, at most
+_NOTHING: Final = msgspec.Raw(b"\x90")
 
 Gone = dict[int, list[int]]
 """Component id to the network ids that lost it."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Hashable, Iterable
-from typing import cast
+from typing import Final, cast
 
 from ecsnet.replication.packing import Flight, Run, Sheet
 from ecsnet.replication.population import Entity, Population
@@ -303,7 +303,7 @@ class Viewer(_Hot):
         return list(taken.items())
 
 
-BURST_SECONDS = 0.25
+BURST_SECONDS: Final = 0.25
 """Seconds of bandwidth that may be sent at once."""
 
 

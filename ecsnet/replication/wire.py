@@ -9,23 +9,23 @@ Byte by byte this is described in ``docs/protocol.md``.
 from __future__ import annotations
 
 from itertools import accumulate
-from typing import Annotated, Any, Generic, NamedTuple, TypeVar, Union
+from typing import Annotated, Any, Final, Generic, NamedTuple, TypeVar, Union
 
 import msgspec
 
 from ecsnet.schema import Gate, Schema
 
-SHEET_BYTES = 1080
+SHEET_BYTES: Final = 1080
 """The most that the runs of one datagram may take. With the update's and the packet's headers,
 the envelope, and room for netcode's, a datagram stays below 1,200 bytes."""
 
-PIECE_BYTES = 16 * 1024
+PIECE_BYTES: Final = 16 * 1024
 """The most that one structural message of entering entities holds, split at entity boundaries."""
 
-STRUCTURE_TAG = 16
+STRUCTURE_TAG: Final = 16
 """The tag of structural messages in the reliable channel; smaller ones are control messages."""
 
-U32 = 0xFFFF_FFFF
+U32: Final = 0xFFFF_FFFF
 
 _U32 = Annotated[int, msgspec.Meta(ge=0, le=U32)]
 _I53 = Annotated[int, msgspec.Meta(ge=-(2**53), le=2**53)]

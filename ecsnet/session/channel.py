@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 import msgspec
 
@@ -33,26 +33,26 @@ __all__ = [
     "Outgoing",
 ]
 
-RIDE_BYTES = 400
+RIDE_BYTES: Final = 400
 """Encoded bytes of unacked messages that are repeated in each riding packet, at most."""
 
-FRAGMENT = 1024
+FRAGMENT: Final = 1024
 """Bytes in every part of a message but its last."""
 
-MESSAGE_WINDOW = 256
+MESSAGE_WINDOW: Final = 256
 """How far the number of a message on its way may be beyond the last one delivered."""
 
-SPAN = 128 * 1024
+SPAN: Final = 128 * 1024
 """Bytes of messages on their way at one time, from the oldest undelivered one on; a
 longer message travels alone."""
 
 # A piece around its bytes: array, number, length, part and parts at their longest.
-_PIECE = 13
-_RIDING_PIECE = 7
-_STREAM_BYTES = FRAGMENT + _PIECE + 40  # one whole fragment and a few crumbs
+_PIECE: Final = 13
+_RIDING_PIECE: Final = 7
+_STREAM_BYTES: Final = FRAGMENT + _PIECE + 40  # one whole fragment and a few crumbs
 
-_FIRST_WINDOW = 16 * 1024
-_MIN_WINDOW = 8 * 1024
+_FIRST_WINDOW: Final = 16 * 1024
+_MIN_WINDOW: Final = 8 * 1024
 
 
 class _Message:

@@ -26,6 +26,7 @@ from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from hashlib import blake2b
+from typing import Final
 from zlib import crc32
 
 from ecsnet.session.budget import Bucket
@@ -44,44 +45,50 @@ __all__ = [
     "Reason",
 ]
 
-CONNECTION_VERSION = 1
-MAGIC = b"ECSN"
+CONNECTION_VERSION: Final = 1
+MAGIC: Final = b"ECSN"
 
-OVERHEAD = 5
+OVERHEAD: Final = 5
 """Bytes that the envelope adds to a packet: one for the kind, four for the checksum."""
 
-MAX_PACKET = 1175
+MAX_PACKET: Final = 1175
 """Bytes in the longest packet. With netcode's 25 bytes round it, 1,200 on the wire."""
 
-MAX_DATAGRAM = MAX_PACKET + OVERHEAD
+MAX_DATAGRAM: Final = MAX_PACKET + OVERHEAD
 
-TIMEOUT = 10.0
+TIMEOUT: Final = 10.0
 """Seconds without a sound datagram after which a connection is given up."""
 
-REQUEST, CHALLENGE, RESPONSE, ACCEPT, REFUSE, PAYLOAD, DISCONNECT = range(1, 8)
+REQUEST: Final = 1
+CHALLENGE: Final = 2
+RESPONSE: Final = 3
+ACCEPT: Final = 4
+REFUSE: Final = 5
+PAYLOAD: Final = 6
+DISCONNECT: Final = 7
 
-_NONCE = 8
-_SESSION_ID = 8
-_COOKIE = 16
-_ASK_BYTES = 64  # REQUEST and RESPONSE: padded to more than any answer
-_CHALLENGE_BYTES = 1 + _NONCE + 4 + _COOKIE + 4
-_ACCEPT_BYTES = 1 + _NONCE + _SESSION_ID + 4
-_REFUSE_BYTES = 1 + _NONCE + 1 + 2 + 4
-_DISCONNECT_BYTES = 1 + 1 + 4
+_NONCE: Final = 8
+_SESSION_ID: Final = 8
+_COOKIE: Final = 16
+_ASK_BYTES: Final = 64  # REQUEST and RESPONSE: padded to more than any answer
+_CHALLENGE_BYTES: Final = 1 + _NONCE + 4 + _COOKIE + 4
+_ACCEPT_BYTES: Final = 1 + _NONCE + _SESSION_ID + 4
+_REFUSE_BYTES: Final = 1 + _NONCE + 1 + 2 + 4
+_DISCONNECT_BYTES: Final = 1 + 1 + 4
 
 # The CRC of anything followed by its own CRC is this number, whatever the seed: checking
 # needs neither a slice nor the stored sum.
-_SOUND = 0x2144DF1C
+_SOUND: Final = 0x2144DF1C
 
-_PAYLOAD_KIND = bytes([PAYLOAD])
-_COOKIE_LIFE_MS = 10_000
-_UNCONFIRMED_TIMEOUT = 3.0
-_RETRY = 0.2
-_COPIES = 5
+_PAYLOAD_KIND: Final = bytes([PAYLOAD])
+_COOKIE_LIFE_MS: Final = 10_000
+_UNCONFIRMED_TIMEOUT: Final = 3.0
+_RETRY: Final = 0.2
+_COPIES: Final = 5
 # One poll gap longer than this is a stall of this end, for which peers are not blamed.
-_STALL = 0.25
+_STALL: Final = 0.25
 # Questions from addresses without a connection that are answered in a second.
-_HANDSHAKE_RATE = 5000.0
+_HANDSHAKE_RATE: Final = 5000.0
 
 
 class Reason(StrEnum):
@@ -102,8 +109,8 @@ class Reason(StrEnum):
     UNREACHABLE = "unreachable"
 
 
-_REASONS = tuple(Reason)
-_CODES = {reason: code for code, reason in enumerate(_REASONS)}
+_REASONS: Final = tuple(Reason)
+_CODES: Final = {reason: code for code, reason in enumerate(_REASONS)}
 
 
 def _reason(code: int) -> Reason:

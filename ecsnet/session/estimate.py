@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 __all__ = ["PathEstimate"]
 
-_MIN_PATIENCE = 0.05
-_MAX_PATIENCE = 2.0
-_FIRST_PATIENCE = 0.5
+_MIN_PATIENCE: Final = 0.05
+_MAX_PATIENCE: Final = 2.0
+_FIRST_PATIENCE: Final = 0.5
 # After a stall of either end a sample says more about the stall than about the path.
-_MAX_SAMPLE = 2.0
+_MAX_SAMPLE: Final = 2.0
 
 
 class PathEstimate:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Generic, TypeVar
+from typing import Annotated, Final, Generic, TypeVar
 
 import msgspec
 
@@ -11,7 +11,7 @@ from ecsnet.session.connection import MAX_PACKET
 
 __all__ = ["PING_IDS", "RAW", "Packet", "Packets", "Piece"]
 
-PING_IDS = 127
+PING_IDS: Final = 127
 """Pings are numbered from 1 to this, over and over."""
 
 _U16 = Annotated[int, msgspec.Meta(ge=0, le=0xFFFF)]

@@ -23,7 +23,7 @@ knows.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Generic
+from typing import Final, Generic
 
 import msgspec
 
@@ -39,34 +39,34 @@ from ecsnet.session.packets import PING_IDS, Packets, PayloadT, Piece
 __all__ = ["MAX_PAYLOAD", "Received", "Record", "Session"]
 
 # Array, number, ack, missing, pieces' header, ping and pong at their longest.
-_HEADER = 32
+_HEADER: Final = 32
 
-MAX_PAYLOAD = MAX_PACKET - _HEADER
+MAX_PAYLOAD: Final = MAX_PACKET - _HEADER
 """Encoded bytes that fit into one packet beside the header, when no message rides."""
 
-_MASK64 = (1 << 64) - 1
+_MASK64: Final = (1 << 64) - 1
 # Packets behind the newest that either end keeps track of: four seconds at 256 a second.
-_TRACK = 1024
-_TRACK_MASK = (1 << _TRACK) - 1
-_ACK_EVERY = 32
+_TRACK: Final = 1024
+_TRACK_MASK: Final = (1 << _TRACK) - 1
+_ACK_EVERY: Final = 32
 # While all is well, only packets with these bits 0 in their numbers are timed and may ping: each
 # eighth.
-_LOOK = 7
+_LOOK: Final = 7
 # Seconds after its loss was decided for which a packet's ack still counts.
-_MEMORY = 2.0
+_MEMORY: Final = 2.0
 # Seconds of quiet after which something is sent while acks are awaited.
-_NUDGE = 0.05
+_NUDGE: Final = 0.05
 
-_URGENT = 128
-_STRIKES = 5
-_EXCESS_SECONDS = 5.0
-_BURST_SECONDS = 2.0
+_URGENT: Final = 128
+_STRIKES: Final = 5
+_EXCESS_SECONDS: Final = 5.0
+_BURST_SECONDS: Final = 2.0
 
 _NO_CARGO: tuple[Cargo, int] = ((), 0)
 
-_SHORT = b"\x94"  # how msgpack begins an array of four
-_NIL = msgspec.Raw(b"\xc0")
-_NO_PIECES = msgspec.Raw(b"\x90")
+_SHORT: Final = b"\x94"  # how msgpack begins an array of four
+_NIL: Final = msgspec.Raw(b"\xc0")
+_NO_PIECES: Final = msgspec.Raw(b"\x90")
 
 
 class Record:

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 from time import perf_counter
+from typing import Final
 
 from ecsnet.transport.address import Address, bind_udp
 
@@ -13,9 +14,9 @@ __all__ = ["UdpServer", "UdpServerSocket"]
 
 _log = logging.getLogger("ecsnet.server")
 
-_LONGEST = 2048
-_AT_ONCE = 4096
-_LOOK_SECONDS = 0.004
+_LONGEST: Final = 2048
+_AT_ONCE: Final = 4096
+_LOOK_SECONDS: Final = 0.004
 
 
 class UdpServerSocket:

@@ -457,6 +457,9 @@ def test_shell(file: str, words: list[str]) -> None:
         _parser().parse_args(arguments)  # ends the program when it does not understand them
     elif program == "make":
         assert arguments[0] in _known_targets()
+    elif program == "ECSNET_COMPILE=1":
+        assert "ECSNET_COMPILE" in (ROOT / "hatch_build.py").read_text()
+        assert arguments == ["pip", "install", "--no-binary", "ecsnet", "ecsnet"]
     elif program == "pip":
         assert arguments[:1] == ["install"]
         extra = re.fullmatch(r"ecsnet\[(\w+)\]", arguments[1])
