@@ -37,6 +37,9 @@ SystemFunction = TypeVar("SystemFunction", bound=Callable[[float], object])
 
 _FREEZE_TICKS = 120
 
+# What the collector lets pile up before it looks: by default it would look several times a tick.
+_GARBAGE = 20_000
+
 # From so many clients on, the socket is drained every 4 ms instead of being watched.
 _MANY = 150
 
@@ -399,6 +402,8 @@ class ServerWorld:
                 broken.append(error)
                 stop.set()
 
+        thresholds = gc.get_threshold()
+        gc.set_threshold(_GARBAGE, *thresholds[1:])
         ticker = Ticker(self.tick_rate, tick)
         ticker.start()
         try:
@@ -406,6 +411,7 @@ class ServerWorld:
         finally:
             ticker.stop()
             gc.unfreeze()
+            gc.set_threshold(*thresholds)
             failure = broken[0] if broken else game.failure
             game.close(Reason.SHUTDOWN if failure is None else Reason.ERROR, clock())
             failure = failure or game.failure  # an on_leave hook may have raised just now

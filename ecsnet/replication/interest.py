@@ -21,6 +21,9 @@ ANYWHERE: Hashable = None
 """The cell of what has no position: everybody sees it."""
 
 
+_FAR = 1e300
+
+
 class Located(Protocol):
     """An entity as a policy sees it."""
 
@@ -132,6 +135,7 @@ class Grid(Interest):
         self.size = size
         self.radius = radius
         self.hysteresis = hysteresis
+        self._reach = -hysteresis, 1 + hysteresis
         self._x, self._y = fields
         around = range(-radius, radius + 1)
         self._block = [(dx, dy) for dx in around for dy in around]
@@ -141,7 +145,7 @@ class Grid(Interest):
         # Not a number, infinity and what is no number at all stand in no cell; the entity stays
         # in the one it had.
         try:
-            return (x, y) if abs(x) < 1e300 and abs(y) < 1e300 else None
+            return (x, y) if -_FAR < x < _FAR and -_FAR < y < _FAR else None
         except TypeError:
             return None
 
@@ -152,7 +156,7 @@ class Grid(Interest):
         x, y = point[0] / self.size, point[1] / self.size
         old = entity.cell
         if isinstance(old, tuple):
-            low, high = -self.hysteresis, 1 + self.hysteresis
+            low, high = self._reach
             if low <= x - old[0] < high and low <= y - old[1] < high:
                 return old
         return floor(x), floor(y)

@@ -237,8 +237,8 @@ class Session(_Hot, Generic[PayloadT]):
         self._packets = packets
         self._short = packets.short
         self.more = True  # the first packet pings
-        # Whether all before the newest has come and was acked, here and there, and no packet in
-        # flight carries messages. When in doubt, it is False.
+        # Whether all before the newest has come and was acked, here and there. When in doubt, it
+        # is False.
         self._even = False
 
         # What we sent. Packets with a record and those that only carry pieces lie apart,
@@ -442,7 +442,6 @@ class Session(_Hot, Generic[PayloadT]):
         self._sent(now)
         if cargo:
             self._cargo[number] = cargo, 0
-            self._even = False
         if record is not None:
             self._flight[number] = record
         elif cargo:
@@ -465,7 +464,6 @@ class Session(_Hot, Generic[PayloadT]):
             number = self._sent(now)
             self._carriers[number] = Record(now)
             self._cargo[number] = cargo, size
-            self._even = False
             allowance -= len(packet)
             packets.append(packet)
         return packets
@@ -563,6 +561,10 @@ class Session(_Hot, Generic[PayloadT]):
             ):
                 self._top, self._heard = number, ack
                 self.packets_received += 1
+                if self._cargo:
+                    cargo, size = self._cargo.pop(ack, _NO_CARGO)
+                    if cargo:
+                        self._out.arrived(cargo, size)
                 wanted = self._ack_wanted = self._ack_wanted + 1
                 return Received(payload, (), (record,), (), wanted >= _ACK_EVERY)
         else:
@@ -630,7 +632,7 @@ class Session(_Hot, Generic[PayloadT]):
             self._ack_wanted += 1
             reply = reply or self._ack_wanted >= _ACK_EVERY
         messages = self._in.take(pieces) if pieces else ()
-        self._even = not (self._missing or self._holes or self._cargo)
+        self._even = not (self._missing or self._holes)
         return Received(payload, messages, acked, late, reply)
 
     def _count_malformed(self) -> None:
