@@ -88,6 +88,7 @@ class UdpServer(UdpServerSocket):
         super().__init__(host, port)
         self.errors = 0
         self.watched = False
+        self._unwatchable = False  # by this loop
         self.on_datagram = on_datagram
         self._loop = asyncio.get_running_loop()
         self._look: asyncio.TimerHandle | None = None
@@ -96,7 +97,7 @@ class UdpServer(UdpServerSocket):
 
     def watch(self, wanted: bool) -> None:
         """Hand datagrams on the moment they come, or every 4 ms."""
-        if wanted is self.watched or self._socket.fileno() < 0:
+        if wanted is self.watched or self._unwatchable or self._socket.fileno() < 0:
             return
         if not wanted:
             self._loop.remove_reader(self._socket)
@@ -105,6 +106,7 @@ class UdpServer(UdpServerSocket):
             try:
                 self._loop.add_reader(self._socket, self.drain)
             except NotImplementedError:
+                self._unwatchable = True
                 return
             self._stop_looking()
         self.watched = wanted
