@@ -83,10 +83,11 @@ def one_pair(
     port = free_port()
     with first_on_path(build):
         server = Child(game.serve_crowd, server_core, port, clients, entities, RATE, warmup, ticks)
-    with server, Child(players, load_core, port, clients, RATE) as load:
-        server.expect(Ready, JOIN_SECONDS)
-        load.tell(Ready())
-        measured, counted = _measured(server, load, warmup, ticks)
+    with server:
+        server.expect(Ready, JOIN_SECONDS)  # or one of the clients' sockets might get its port
+        with Child(players, load_core, port, clients, RATE) as load:
+            load.tell(Ready())
+            measured, counted = _measured(server, load, warmup, ticks)
     port = free_port()
     traffic = counted.traffic
     with Child(same_traffic, server_core, port, traffic, RATE, warmup, ticks) as server:
