@@ -66,6 +66,7 @@ BACKLOG_MESSAGES: Final = 16_384
 """What may wait for a client that acknowledges nothing, before it is given up as too slow."""
 
 _CHECK_SECONDS: Final = 0.1
+_COMPLAINT_SECONDS: Final = 10.0  # from one warning of dropped ticks to the next
 _OFFER_ALLOWANCE: Final = 16 * 1024  # bytes streamed a tick to a client that is not in the game yet
 
 Send: TypeAlias = Callable[[bytes, Address], None]
@@ -301,6 +302,8 @@ class Host:
         self._packets = Packets(input_type(schema))
         self._messages: Gate[_FromClient] = Gate(_FromClient, MESSAGE_LIMIT)
         self._check_at = float("-inf")
+        self._complained_at = float("-inf")
+        self._complained_of = 0  # dropped ticks
         self._stats = HostStats()  # what is not counted anywhere else
 
     # Simulations.
@@ -597,6 +600,14 @@ class Host:
 
     def _check(self, now: float) -> None:
         """What need not happen each tick: time-outs, and sessions of those who are not in yet."""
+        dropped = sum(stage.dropped_ticks for stage in self.stages)
+        if dropped > self._complained_of and now >= self._complained_at + _COMPLAINT_SECONDS:
+            logger.warning(
+                "%d ticks dropped: the server stood still, or its systems take longer than a tick,"
+                " and time goes by more slowly in the game",
+                dropped - self._complained_of,
+            )
+            self._complained_at, self._complained_of = now, dropped
         for connection in self.listener.poll(now):
             guest = self.guests.get(cast(Address, connection.address))
             if guest is not None and guest.connection is connection:

@@ -415,7 +415,8 @@ class ServerWorld:
             failure = broken[0] if broken else game.failure
             game.close(Reason.SHUTDOWN if failure is None else Reason.ERROR, clock())
             failure = failure or game.failure  # an on_leave hook may have raised just now
-            logger.info("served %d ticks, bye", game.stats().ticks)
+            stats = game.stats()
+            logger.info("served %d ticks, dropped %d, bye", stats.ticks, stats.dropped_ticks)
         if failure is not None:
             raise failure
 

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 __all__ = ["ClientStats"]
 
+_SILENT = 2.0  # seconds, from which on there is nothing better to say
+
 
 @dataclass(slots=True)
 class ClientStats:
@@ -50,5 +52,7 @@ class ClientStats:
     """Commands for entities that were gone or not ours, here or on the server."""
 
     def __str__(self) -> str:
+        if self.silence >= _SILENT:
+            return f"nothing from the server for {self.silence:.0f} s"
         way = f"rtt {self.rtt * 1000:.0f} ms · loss {self.loss * 100:.0f} %"
         return f"{way if self.measured else 'rtt ? · loss ?'} · {self.rate / 1000:.0f} kB/s"

@@ -183,6 +183,8 @@ def _known(cls: object) -> object:
 
 def _refusal(cls: object, verb: str, found: object, wanted: str, decorator: str) -> str:
     if not isinstance(cls, type):
+        if _known(type(cls)) is None:
+            return f"{verb} got {brief(cls)}: pass a class that is {wanted}"
         return f"{verb} got {brief(cls)}: pass the class, {type(cls).__name__}"
     if issubclass(cls, type):
         return f"{verb} got a class: pass an instance of it"

@@ -480,6 +480,9 @@ def test_stats_fit_a_window_title(game: Harness) -> None:
     assert stats.silence < 0.2
     figures = ClientStats(measured=True, rtt=0.048, loss=0.021, rate=4321.0)
     assert str(figures) == "rtt 48 ms · loss 2 % · 4 kB/s"
+    figures.silence = 5.8
+    assert str(figures) == "nothing from the server for 6 s"
+    figures.silence = 0.0
     assert repr(figures).startswith("ClientStats(measured=True, rtt=0.048, jitter=0.0, loss=0.021,")
 
 

@@ -576,6 +576,21 @@ def test_a_stalled_host_drops_time_and_goes_on() -> None:
     assert all(-1 < s < 6 for s in slack)
 
 
+def test_dropped_ticks_are_a_warning_now_and_then(caplog: pytest.LogCaptureFixture) -> None:
+    network = Network()
+    network.run(1)
+    for _ in range(3):
+        network.asleep_until = network.now + 1
+        network.run(2)
+    warnings = [r.getMessage() for r in caplog.records if "ticks dropped" in r.getMessage()]
+    assert len(warnings) == 1
+    assert 40 < int(warnings[0].split()[0]) < 70
+    network.run(10)
+    warnings = [r.getMessage() for r in caplog.records if "ticks dropped" in r.getMessage()]
+    assert len(warnings) == 2
+    assert 80 < int(warnings[1].split()[0]) < 140
+
+
 def test_a_stalled_client_comes_right() -> None:
     network = Network()
     (ann,) = network.joined(1, frame_rate=62.5)

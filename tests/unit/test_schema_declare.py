@@ -839,6 +839,9 @@ def test_asking_for_what_was_not_declared(game: Callable[..., Any]) -> None:
     assert message(component_type, tank(), "attach()") == (
         "attach() got Tank(x=0): pass the class, Tank"
     )
+    assert message(component_type, "Tank", "watch()") == (
+        "watch() got 'Tank': pass a class that is replicated"
+    )
 
 
 def noted(cls: type) -> type:
