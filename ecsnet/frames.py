@@ -57,6 +57,7 @@ class Input(Protocol):
 
 def input_type(schema: Schema) -> type[Input]:
     """The type of what clients send each tick, made from the commands in a schema."""
+    # Made at run time: type checkers know neither the types nor what is set on them.
     u32 = Annotated[int, msgspec.Meta(ge=0, le=_U32)]
     u16 = Annotated[int, msgspec.Meta(ge=0, le=0xFFFF)]
     target = Annotated[int, msgspec.Meta(ge=0, le=2**53)]

@@ -360,11 +360,16 @@ class Host:
                 return stage.simulation.failure
         return None
 
+    @property
+    def dropped_ticks(self) -> int:
+        """Ticks that never ran because they were long overdue, of all simulations."""
+        return sum(stage.dropped_ticks for stage in self.stages)
+
     def stats(self) -> HostStats:
         """What the host did so far."""
         stats = HostStats(
             ticks=sum(stage.simulation.tick for stage in self.stages),
-            dropped_ticks=sum(stage.dropped_ticks for stage in self.stages),
+            dropped_ticks=self.dropped_ticks,
             clients=sum(len(stage.guests) for stage in self.stages),
             joined=self._stats.joined,
             packets_sent=self._stats.packets_sent,
@@ -600,7 +605,7 @@ class Host:
 
     def _check(self, now: float) -> None:
         """What need not happen each tick: time-outs, and sessions of those who are not in yet."""
-        dropped = sum(stage.dropped_ticks for stage in self.stages)
+        dropped = self.dropped_ticks
         if dropped > self._complained_of and now >= self._complained_at + _COMPLAINT_SECONDS:
             logger.warning(
                 "%d ticks dropped: the server stood still, or its systems take longer than a tick,"

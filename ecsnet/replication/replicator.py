@@ -512,6 +512,7 @@ class Replicator:
                     others.append(viewer)
                     continue
                 viewer.depends = session.queued & U32
+            # All records of this session are flights; a cast() would be a call for each client.
             oldest: Flight | None = session.oldest()  # type: ignore[assignment]
             unsolid = 0 if oldest is None else ticks - oldest.tick  # as Viewer.unsolid has it
             if unsolid > viewer.patience:

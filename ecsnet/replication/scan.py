@@ -48,6 +48,7 @@ class Scan(Generic[ShadowT]):
         self._index: dict[int, int] = {}
         self._due = cid % component.rate  # types of one rate take turns
         self._complained: set[int] = set()
+        # The type is known at run time only.
         self._gate: Gate[list[object]] = Gate(
             list[component.wire_type],  # type: ignore[name-defined]
             1 << 30,
@@ -293,9 +294,9 @@ def scan_for(component: ComponentType, cid: int, reference: Reference) -> Scan[o
     """The scan that fits a component's annotations."""
     kind: type[Scan[object]]
     if component.once:
-        kind = OnceScan  # type: ignore[assignment]
+        kind = OnceScan  # type: ignore[assignment]  # what its shadows are is its own business
     elif not component.flat or component.has_refs:
-        kind = BytesScan  # type: ignore[assignment]
+        kind = BytesScan  # type: ignore[assignment]  # likewise
     elif component.direct:
         kind = StructScan
     else:

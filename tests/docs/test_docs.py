@@ -36,6 +36,7 @@ import ecsnet as net
 from ecsnet.cli import _parser
 from ecsnet.schema import Registry, use_registry
 from ecsnet.testing import Harness, ManualClock
+from ecsnet.transport.memory import MemoryEnd
 
 pygame = pytest.importorskip("pygame")
 
@@ -385,19 +386,6 @@ def test_two_play_the_game_of_the_readme(
     second[0].view.close()
 
 
-class Silence:
-    """A network with nobody in it."""
-
-    def send(self, data: bytes) -> None: ...
-
-    def receive(self, budget: int = 1000) -> Iterator[bytes]:
-        yield from ()
-
-    def pin(self) -> None: ...
-
-    def close(self) -> None: ...
-
-
 @pytest.mark.parametrize(
     ("file", "block"),
     [
@@ -417,7 +405,7 @@ def test_programs_end_and_say_why_when_there_is_no_game(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     def play(server: net.ServerWorld) -> net.ClientWorld:
-        return net.ClientWorld.over(Silence(), clock=screen.clock)
+        return net.ClientWorld.over(MemoryEnd(), clock=screen.clock)  # nobody is at the other
 
     monkeypatch.setattr(net, "play", play)
     screen.frames = 10_000

@@ -22,6 +22,7 @@ from ecsnet.simulation import commands, tick
 from ecsnet.testing import ManualClock
 from ecsnet.transport.address import Address
 from ecsnet.transport.link import Link
+from ecsnet.transport.memory import MemoryEnd
 
 with use_registry(Registry()) as registry:
 
@@ -217,18 +218,9 @@ def test_offline_needs_no_socket(clock: ManualClock, game: ServerWorld) -> None:
 def test_a_port_that_something_else_holds_is_said_to_be_taken(
     clock: ManualClock, game: ServerWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class Silence:
-        """What holds the port: no game of ours."""
-
-        def send(self, data: bytes) -> None: ...
-        def receive(self, budget: int = 1000) -> Iterator[bytes]:
-            yield from ()
-
-        def pin(self) -> None: ...
-        def close(self) -> None: ...
-
     def connect(host: str, port: int, **options: object) -> ClientWorld:
-        return ClientWorld.over(Silence(), registry=registry, clock=clock)
+        # What holds the port is no game of ours: at the other end of this there is nobody.
+        return ClientWorld.over(MemoryEnd(), registry=registry, clock=clock)
 
     monkeypatch.setattr(ClientWorld, "connect", connect)
     Socket.taken = True
