@@ -38,7 +38,9 @@ class CompileHook(BuildHookInterface[Any]):
 
     def dependencies(self) -> list[str]:
         """What compiling needs besides a C compiler: mypy looks at the types of others, too."""
-        return ["mypy>=1.15", "setuptools>=65", "esper>=3.9,<4", "msgspec>=0.20"] * _wanted()
+        if not _wanted():
+            return []
+        return ["mypy>=1.15", "setuptools>=65", *self.metadata.core.dependencies]
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         """Compile, unless this is an editable install or nobody asked for it."""
