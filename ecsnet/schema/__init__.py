@@ -9,7 +9,8 @@ from ecsnet.schema.codegen import Ref
 from ecsnet.schema.declare import command, replicated
 from ecsnet.schema.description import DESCRIPTION_LIMIT, Schema
 from ecsnet.schema.fields import Between, EntityRef, MaxLen, Quantized
-from ecsnet.schema.gate import ENCODE_ERRORS, Gate, encode
+from ecsnet.schema.gate import DECODE_ERRORS, ENCODE_ERRORS, Gate, encode
+from ecsnet.schema.kinds import PLAIN, Kind
 from ecsnet.schema.registry import Registry, current_registry, register_type, use_registry
 from ecsnet.schema.wiretype import (
     CommandType,
@@ -21,14 +22,17 @@ from ecsnet.schema.wiretype import (
 )
 
 __all__ = [
+    "DECODE_ERRORS",
     "DESCRIPTION_LIMIT",
     "ENCODE_ERRORS",
+    "PLAIN",
     "Between",
     "CommandType",
     "ComponentType",
     "EntityRef",
     "Field",
     "Gate",
+    "Kind",
     "MaxLen",
     "Quantized",
     "Ref",

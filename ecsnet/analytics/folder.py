@@ -1,0 +1,202 @@
+"""The folder of a journal: the names of its files, who may write, what a dead writer left behind.
+
+``events-00000012.open`` is being written, ``.sealed`` is whole, and ``.shipped`` is in a database
+as well. Numbers count up over both series and over all runs of the server.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import BinaryIO
+
+from ecsnet.analytics.segment import HEADER, SEGMENT_LIMIT, Series, frames, seed_of
+from ecsnet.errors import UsageError
+
+if sys.platform == "win32":
+    import msvcrt
+else:
+    import fcntl
+
+__all__ = [
+    "FolderInUseError",
+    "JournalError",
+    "Segment",
+    "State",
+    "highest_number",
+    "lock",
+    "mark_shipped",
+    "recover",
+    "rename",
+    "segments",
+    "sync_folder",
+]
+
+_NAME = re.compile(r"(events|snapshots)-(\d{8,12})\.(open|sealed|shipped)")
+
+
+class JournalError(UsageError):
+    """A folder holds no journal, or cannot be used as one."""
+
+
+class FolderInUseError(JournalError):
+    """Another process writes into the folder."""
+
+
+class State(StrEnum):
+    """What became of a segment so far; the ending of its name."""
+
+    OPEN = "open"
+    SEALED = "sealed"
+    SHIPPED = "shipped"
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A file of a journal.
+
+    Attributes:
+        path: Where it is.
+        series: What it holds.
+        number: Its number; later ones are higher.
+        state: What became of it so far.
+    """
+
+    path: Path
+    series: Series
+    number: int
+    state: State
+
+    @classmethod
+    def named(cls, folder: Path, series: Series, number: int, state: State) -> Segment:
+        """The segment of that name."""
+        return cls(folder / f"{series}-{number:08d}.{state}", series, number, state)
+
+
+def segments(folder: Path, series: Series | None = None) -> list[Segment]:
+    """The segments in a folder, by number; of both series where none is given.
+
+    Raises:
+        JournalError: There is no such folder, or it cannot be read.
+    """
+    try:
+        names = os.listdir(folder)
+    except OSError as error:
+        raise JournalError(
+            f"no journal in {folder}: {error.strerror or error}; a server makes one with"
+            " --analytics DIR or net.ServerWorld(analytics=DIR)"
+        ) from error
+    found: dict[tuple[str, int], Segment] = {}
+    for name in names:
+        match = _NAME.fullmatch(name)
+        if match is None or (series is not None and match[1] != series):
+            continue
+        number, state = int(match[2]), State(match[3])
+        one = Segment(folder / name, Series(match[1]), number, state)
+        found[match[1], number] = one
+    return sorted(found.values(), key=lambda segment: segment.number)
+
+
+def highest_number(folder: Path) -> int:
+    """The highest number that was ever given in a folder, as far as it shows."""
+    highest = max((segment.number for segment in segments(folder)), default=0)
+    for path in folder.glob("position-*.json"):
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError, IndexError):
+            saved = json.loads(path.read_bytes())
+            highest = max(highest, *(int(saved[series][0]) for series in Series))
+    return highest
+
+
+@contextlib.contextmanager
+def lock(folder: Path) -> Iterator[None]:
+    """Be the only writer of a folder while inside.
+
+    Raises:
+        FolderInUseError: Another process is.
+        JournalError: The folder cannot be written to.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        file = (folder / "lock").open("ab")
+    except OSError as error:
+        raise JournalError(
+            f"the journal cannot be written to {folder}: {error.strerror or error}"
+        ) from error
+    with file:
+        if not _try_lock(file):
+            raise FolderInUseError(
+                f"another server writes its journal to {folder}: give each a folder of its own"
+            )
+        yield
+
+
+def recover(folder: Path) -> int:
+    """Seal what a writer that died left open; for the holder of the `lock`.
+
+    A torn frame at the end is cut off, unless a whole one follows; and all is brought to the disk.
+
+    Returns:
+        How many segments were left open.
+    """
+    left = [segment for segment in segments(folder) if segment.state is State.OPEN]
+    for segment in left:
+        with segment.path.open("r+b") as file:
+            data = file.read(SEGMENT_LIMIT)
+            seed = seed_of(data)
+            end = HEADER
+            if seed is not None:
+                for found in frames(data[HEADER:], seed):
+                    end = found.end
+                if len(data) < SEGMENT_LIMIT:
+                    file.truncate(end)
+            os.fsync(file.fileno())
+        if seed is None and len(data) < HEADER:
+            segment.path.unlink()  # it died while it began this one
+        else:
+            rename(segment, State.SEALED)
+    if left:
+        sync_folder(folder)
+    return len(left)
+
+
+def mark_shipped(segment: Segment) -> None:
+    """Note that all of a sealed segment is in a database; nothing happens when it is gone."""
+    with contextlib.suppress(FileNotFoundError):
+        rename(segment, State.SHIPPED)
+
+
+def rename(segment: Segment, state: State) -> Segment:
+    """Give a segment another state."""
+    renamed = Segment.named(segment.path.parent, segment.series, segment.number, state)
+    segment.path.rename(renamed.path)
+    return renamed
+
+
+def sync_folder(folder: Path) -> None:
+    """Bring the names of a folder's files to the disk, where the system can."""
+    if sys.platform == "win32":
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _try_lock(file: BinaryIO) -> bool:
+    try:
+        if sys.platform == "win32":
+            file.seek(0)
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+        else:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True

@@ -1,0 +1,155 @@
+"""Makes every value storable, whoever made it: `plain` for the journal, `storable` for documents.
+
+Both are total: whatever comes in, something comes out that a database takes. What a player typed
+is a value there, never a key.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping, Set
+from datetime import UTC, datetime
+from enum import Enum
+from typing import TypeAlias
+
+from ecsnet.schema import PLAIN, Kind
+
+__all__ = ["Document", "Value", "is_key", "milliseconds", "plain", "storable", "told"]
+
+Value: TypeAlias = (
+    "bool | int | float | str | bytes | datetime | list[Value] | dict[str, Value] | None"
+)
+"""What a document holds: ints of 64 bits, finite floats, no list directly in another."""
+
+Document: TypeAlias = dict[str, Value]
+"""A document of the database, or what equals it."""
+
+_INT64 = range(-(2**63), 2**63)
+_TEXT_LIMIT = 4096  # characters or bytes that `plain` keeps
+_ITEMS_LIMIT = 256  # items of a container that `plain` keeps
+_DEPTH_LIMIT = 6
+
+_KEY = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
+
+
+def is_key(text: str) -> bool:
+    """Whether a text may stand where a document has a key."""
+    return _KEY.fullmatch(text) is not None
+
+
+def plain(value: object, depth: int = 0) -> object:
+    """What a game put into an event, as msgpack can hold it; cut where it is huge.
+
+    Args:
+        value: Anything.
+        depth: In how many containers it stands.
+    """
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, Enum):
+        return value.name
+    if isinstance(value, int):
+        return int(value) if value in _INT64 else _text_of(value)
+    if isinstance(value, float):
+        return float(value)
+    if isinstance(value, str):
+        return value[:_TEXT_LIMIT].encode("utf-8", "replace").decode()
+    if isinstance(value, bytes | bytearray):
+        return bytes(value[:_TEXT_LIMIT])
+    if depth >= _DEPTH_LIMIT:
+        return _text_of(value)
+    try:
+        if isinstance(value, Mapping):
+            items = list(value.items())[:_ITEMS_LIMIT]
+            return {_text(key): plain(item, depth + 1) for key, item in items}
+        if isinstance(value, list | tuple | Set):
+            return [plain(item, depth + 1) for item in list(value)[:_ITEMS_LIMIT]]
+        names = getattr(type(value), "__struct_fields__", None)
+        if names is not None:
+            return {name: plain(getattr(value, name), depth + 1) for name in names}
+    except Exception:  # noqa: BLE001 - containers of games may raise anything
+        pass
+    return _text_of(value)
+
+
+def storable(value: object, *, own: bool = False) -> Value:
+    """What came out of a journal, as a database takes it.
+
+    Args:
+        value: Anything that msgpack can hold.
+        own: Whether ecsnet wrote it: then the keys of its dicts stay keys.
+    """
+    if value is None or isinstance(value, bool | bytes | str):
+        return value
+    if isinstance(value, int):
+        return value if value in _INT64 else str(value)
+    if isinstance(value, float):
+        return value if math.isfinite(value) else _name_of(value)
+    if isinstance(value, list | tuple):
+        return [_within(storable(item, own=own)) for item in value]
+    if isinstance(value, dict):
+        if own:
+            return {str(key): storable(item, own=True) for key, item in value.items()}
+        return [{"k": storable(key), "v": storable(item)} for key, item in value.items()]
+    return str(value)
+
+
+def told(value: object, kind: Kind) -> Value:
+    """What a field held, from how it was encoded: enums by name, structs with names.
+
+    A value that is not what its field says is told as it stands.
+    """
+    if kind is PLAIN or kind.form == "plain" or value is None:
+        return storable(value)
+    if kind.form == "enum":
+        if not isinstance(value, bool) and value in kind.values:
+            return kind.names[kind.values.index(value)]
+    elif kind.form == "struct":
+        if isinstance(value, list) and len(value) == len(kind.names) == len(kind.parts):
+            return dict(zip(kind.names, map(told, value, kind.parts), strict=True))
+        if isinstance(value, dict):  # of a msgspec Struct that is not an array
+            parts = zip(kind.names, kind.parts, strict=False)
+            return {name: told(value.get(name), part) for name, part in parts}
+    elif kind.form == "list":
+        if isinstance(value, list) and kind.parts:
+            return [_within(told(item, kind.parts[0])) for item in value]
+    elif kind.form == "tuple":
+        if isinstance(value, list) and len(value) == len(kind.parts):
+            return [_within(each) for each in map(told, value, kind.parts)]
+    elif isinstance(value, dict) and len(kind.parts) == 2:
+        key, item = kind.parts
+        return [{"k": told(k, key), "v": told(v, item)} for k, v in value.items()]
+    return storable(value)
+
+
+def milliseconds(time: int) -> datetime:
+    """Milliseconds since 1970 as a time; the nearest that there is, where there is none."""
+    try:
+        return datetime.fromtimestamp(time // 1000, UTC).replace(microsecond=time % 1000 * 1000)
+    except (ValueError, OverflowError, OSError):
+        return datetime.fromtimestamp(0, UTC)
+
+
+def _within(value: Value) -> Value:
+    """A value as an item of a list: lists within lists are more than every server takes."""
+    return {"items": value} if isinstance(value, list) else value
+
+
+def _name_of(number: float) -> str:
+    return "NaN" if math.isnan(number) else "Infinity" if number > 0 else "-Infinity"
+
+
+def _text(value: object) -> str:
+    made = plain(value, _DEPTH_LIMIT)
+    return made if isinstance(made, str) else _text_of(made)
+
+
+def _text_of(value: object) -> str:
+    if isinstance(value, int) and not isinstance(value, bool) and abs(value) >= 1 << 12_000:
+        return f"an int of {value.bit_length()} bits"  # str() of it raises, or takes for ever
+    try:
+        text = str(value)
+    except Exception:  # noqa: BLE001 - a repr is not ours
+        text = f"a {type(value).__name__}"
+    return text[:_TEXT_LIMIT].encode("utf-8", "replace").decode()
