@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import groupby
@@ -20,8 +20,8 @@ from ecsnet.analytics.values import Document
 from ecsnet.errors import UsageError
 
 if TYPE_CHECKING:
+    from pymongo import MongoClient
     from pymongo.collection import Collection
-    from pymongo.database import Database
 
 __all__ = [
     "JournalSource",
@@ -242,30 +242,34 @@ class MongoSource:
             def transform_bson(self, value: int) -> int:
                 return int(value)
 
+        options = CodecOptions[Document](
+            tz_aware=True, tzinfo=UTC, type_registry=TypeRegistry([_Integers()])
+        )
         url = urlsplit(uri)
-        where = f"{url.scheme}://{url.netloc.rpartition('@')[2]}"  # without the password
-        with _told(where):
-            self._client: pymongo.MongoClient[Document] = pymongo.MongoClient(
+        if url.scheme not in ("mongodb", "mongodb+srv"):
+            raise UsageError("that is no URI of a MongoDB: write mongodb://HOST:PORT/DATABASE")
+        hosts = url.netloc.rpartition("@")[2]  # without the password
+        self.name = f"{url.scheme}://{hosts}/{url.path.strip('/') or DATABASE}"
+        with _told(self.name), ExitStack() as opened:
+            client: MongoClient[Document] = pymongo.MongoClient(
                 uri, timeoutMS=TIMEOUT, appname="ecsnet analytics"
             )
-            named = self._client.get_default_database(DATABASE)
-        self.name = f"{where}/{named.name}"
-        database: Database[Document] = named.with_options(
-            CodecOptions(tz_aware=True, tzinfo=UTC, type_registry=TypeRegistry([_Integers()]))
-        )
-        self._events: Collection[Document] = database[EVENTS]
-        self._states: Collection[Document] = database[STATES]
-        with _told(self.name), pymongo.timeout(PATIENCE):
-            self._client.admin.command("ping")
+            opened.callback(client.close)
+            database = client.get_default_database(DATABASE).with_options(options)
+            with pymongo.timeout(PATIENCE):
+                client.admin.command("ping")
+            self._opened = opened.pop_all()
+        self._events = database[EVENTS]
+        self._states = database[STATES]
 
     def matches(self) -> list[Match]:
         with _told(self.name):
             told = list(self._events.find({"type": {"$in": ["start", "stop"]}}))
             ended = {document["match"] for document in told if document["type"] == "stop"}
             # Of a match that runs or crashed, the last event says how far it came.
-            for match in self._events.distinct("match"):
-                if match not in ended:
-                    last = self._events.find_one(_of(str(match)), sort=[("_id", -1)])
+            for group in self._events.aggregate([{"$group": {"_id": "$match"}}]):
+                if group["_id"] not in ended:
+                    last = self._events.find_one(_of(str(group["_id"])), sort=[("_id", -1)])
                     told += [last] if last else []
         return matches_of(told)
 
@@ -279,19 +283,25 @@ class MongoSource:
         return 0, 0
 
     def close(self) -> None:
-        self._client.close()
+        self._opened.close()
 
     def _documents(
         self, collection: Collection[Document], matches: Sequence[str]
     ) -> Iterator[Document]:
         for match in matches:
             with _told(self.name), collection.find(_of(match)).sort("_id", 1) as cursor:
-                # Parts are sorted by number here: as text, .10 comes before .2. And a collection
-                # whose ids are not unique (time series) may have one twice.
-                for _, parts in groupby(cursor, lambda document: _place(document)[0]):
-                    yield from {
-                        _place(part)[1]: part for part in sorted(parts, key=_place)
-                    }.values()
+                yield from _in_order(cursor)
+
+
+def _in_order(documents: Iterable[Document]) -> Iterator[Document]:
+    """Documents of a match that are sorted by `_id`, as they were written.
+
+    As text, part .10 comes before .2; and a collection whose ids are not unique (time series) may
+    hold one twice.
+    """
+    for _, parts in groupby(documents, lambda document: _place(document)[0]):
+        by_number = {_place(part)[1]: part for part in parts}
+        yield from (by_number[number] for number in sorted(by_number))
 
 
 def _of(match: str) -> dict[str, object]:
