@@ -15,6 +15,7 @@ from heapq import merge
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO, TypeVar
 
+from ecsnet.analytics.options import FOLDER, MONGO_VARIABLE
 from ecsnet.errors import UsageError
 
 if TYPE_CHECKING:
@@ -23,12 +24,6 @@ if TYPE_CHECKING:
     from ecsnet.analytics.values import Document
 
 __all__ = ["add_parser"]
-
-FOLDER = Path("analytics")
-"""Where a journal is looked for when nothing else is said."""
-
-VARIABLE = "ECSNET_MONGO_URI"
-"""Says where the MongoDB is; a password in it stays out of the list of processes."""
 
 _NEEDED = {
     "matplotlib": "pictures need matplotlib: pip install 'ecsnet[analytics]', or ask for --json",
@@ -123,7 +118,7 @@ def add_parser(verbs: argparse._SubParsersAction[_Parser]) -> None:
     ship.set_defaults(command=_ship)
     option = ship.add_argument
     option("dir", metavar="DIR", type=Path, help="the journal's folder")
-    option("--mongo", metavar="URI", help=f"where to ({VARIABLE})")
+    option("--mongo", metavar="URI", help=f"where to ({MONGO_VARIABLE})")
     option("--follow", action="store_true", help="go on as the server writes")
     option("--driver", choices=["motor", "pymongo"], default="motor", help="(%(default)s)")
     option("--expire", type=_days, metavar="DAYS", help="let the database delete what is older")
@@ -135,7 +130,7 @@ MATCH = "id of a match, the beginning of one, latest or all"
 def _add_place(parser: argparse.ArgumentParser) -> None:
     place = parser.add_mutually_exclusive_group()
     place.add_argument("--dir", type=Path, metavar="DIR", help=f"a journal ({FOLDER})")
-    place.add_argument("--mongo", metavar="URI", help=f"a MongoDB ({VARIABLE})")
+    place.add_argument("--mongo", metavar="URI", help=f"a MongoDB ({MONGO_VARIABLE})")
 
 
 def _add_matches(parser: argparse.ArgumentParser) -> None:
@@ -173,12 +168,12 @@ def _open(folder: Path | None, uri: str | None) -> Source:
     from ecsnet.analytics.sources import JournalSource, MongoSource
 
     if folder is None:
-        uri = uri or os.environ.get(VARIABLE)
+        uri = uri or os.environ.get(MONGO_VARIABLE)
     if uri:
         return MongoSource(uri)
-    if folder is None and not FOLDER.is_dir():
+    if folder is None and not Path(FOLDER).is_dir():
         raise UsageError(f"there is no folder {FOLDER} here: give --dir DIR or --mongo URI")
-    return JournalSource(folder or FOLDER)
+    return JournalSource(folder or Path(FOLDER))
 
 
 def _chosen(source: Source, wanted: Sequence[str]) -> tuple[list[Match], list[str]]:
@@ -360,9 +355,9 @@ def _export(given: argparse.Namespace, source: Source) -> None:
 
 
 def _ship(given: argparse.Namespace) -> int:
-    uri = given.mongo or os.environ.get(VARIABLE)
+    uri = given.mongo or os.environ.get(MONGO_VARIABLE)
     if not uri:
-        raise UsageError(f"ship needs to know where to: give --mongo URI, or set {VARIABLE}")
+        raise UsageError(f"ship needs to know where to: give --mongo URI, or set {MONGO_VARIABLE}")
     with _installed():
         from ecsnet.analytics.minder import ship
 

@@ -14,7 +14,14 @@ from hypothesis import strategies as st
 
 from ecsnet.analytics.maps import heat, timeline
 from ecsnet.analytics.reports import summaries, suspects, usage
-from ecsnet.analytics.sources import JournalSource, MongoSource, Source, choose, matches_of
+from ecsnet.analytics.sources import (
+    JournalSource,
+    MongoSource,
+    Source,
+    _in_order,
+    choose,
+    matches_of,
+)
 from ecsnet.analytics.values import Document
 from ecsnet.errors import UsageError
 from tests.analytics.played import A, B, C, Played, some_matches
