@@ -164,6 +164,8 @@ def some_matches() -> Played:
         if tick == 20:
             limits = {"limit": "max_speed", "allowed": 12.0}
             for late in (3, 5):
+                if late == 5:
+                    made.event(first, "coin", 24, 1, 11, own=False, worth=3, colour="gold")
                 made.event(
                     first,
                     "suspect",
@@ -177,7 +179,6 @@ def some_matches() -> Played:
                     after=24.0,
                     **limits,
                 )
-            made.event(first, "coin", 24, 1, 11, own=False, worth=3, colour="gold")
     made.event(first, "commands", 41, counts=[{"name": "game.Jump", "count": 1}])
     made.event(first, "leave", 41, 2, name="[red]Mallory\x1b[2J", reason="left")
     made.event(first, "lost", 41, events=0, snapshots=2)
