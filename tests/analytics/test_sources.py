@@ -28,7 +28,7 @@ from tests.analytics.played import A, B, C, Played, some_matches
 
 
 @pytest.fixture
-def mongo_uri() -> Iterator[str]:
+def database() -> Iterator[str]:
     pymongo = pytest.importorskip("pymongo")
     server = os.environ.get("ECSNET_TEST_MONGO_URI")
     if not server:
@@ -178,10 +178,10 @@ def test_no_journal_is_told(tmp_path: Path) -> None:
 # MongoDB.
 
 
-def test_all_reports_are_the_same_from_either(journal: Path, mongo_uri: str) -> None:
+def test_all_reports_are_the_same_from_either(journal: Path, database: str) -> None:
     played = some_matches()
-    insert(mongo_uri, played)
-    with closing(MongoSource(mongo_uri)) as mongo:
+    insert(database, played)
+    with closing(MongoSource(database)) as mongo:
         sources: list[Source] = [JournalSource(journal), mongo]
         for match in (A, B, C):
             events, states = [
@@ -203,15 +203,15 @@ def test_all_reports_are_the_same_from_either(journal: Path, mongo_uri: str) -> 
         assert mongo.damage() == (0, 0)
 
 
-def test_parts_of_a_large_slice_are_in_order(mongo_uri: str) -> None:
+def test_parts_of_a_large_slice_are_in_order(database: str) -> None:
     played = Played()
     number = played.match("ab")
     many = {entity: (None, {"position": (float(entity), 0.0)}) for entity in range(9000)}
     played.snapshot(number, 1, many)
     documents = list(played.states())
     assert len(documents) >= 10
-    insert(mongo_uri, played)
-    with closing(MongoSource(mongo_uri)) as source:
+    insert(database, played)
+    with closing(MongoSource(database)) as source:
         match = str(documents[0]["match"])
         assert list(source.states(match)) == documents
 
@@ -227,12 +227,12 @@ def test_documents_are_in_order_and_each_is_there_once(parts: list[int]) -> None
     assert list(_in_order(stored)) == written
 
 
-def test_ints_are_ints_however_wide(mongo_uri: str) -> None:
+def test_ints_are_ints_however_wide(database: str) -> None:
     played = Played()
     number = played.match("ab")
     played.event(number, "coin", 1, own=False, worth=2**40, small=3)
-    insert(mongo_uri, played)
-    with closing(MongoSource(mongo_uri)) as source:
+    insert(database, played)
+    with closing(MongoSource(database)) as source:
         [_, coin] = source.events(str(next(played.events())["match"]))
     data = coin["data"]
     assert isinstance(data, dict)
