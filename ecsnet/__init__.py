@@ -6,6 +6,7 @@ systems, run them with a `ServerWorld`, show them with a `ClientWorld`, or do bo
 
 from __future__ import annotations
 
+from ecsnet.analytics.options import Analytics
 from ecsnet.client import ClientWorld
 from ecsnet.errors import (
     AddressInUseError,
@@ -41,12 +42,13 @@ from ecsnet.schema import (
     EntityRef,
     MaxLen,
     Quantized,
+    Suspect,
     command,
     register_type,
     replicated,
 )
 from ecsnet.server import ServerWorld
-from ecsnet.simulation import KEEP, commands, rng, tick
+from ecsnet.simulation import KEEP, analytics_event, commands, rng, teleported, tick
 from ecsnet.stats import ClientStats
 from ecsnet.transport.link import Link
 from ecsnet.world import World
@@ -59,18 +61,22 @@ __all__ = [  # noqa: RUF022 - by subject
     "EntityRef",
     "MaxLen",
     "Quantized",
+    "Suspect",
     "command",
     "register_type",
     "replicated",
     # The server's side
     "KEEP",
+    "Analytics",
     "Everyone",
     "Grid",
     "Interest",
     "ServerWorld",
     "Visible",
+    "analytics_event",
     "commands",
     "rng",
+    "teleported",
     "tick",
     # The client's side
     "ClientStats",

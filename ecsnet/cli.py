@@ -23,6 +23,7 @@ from types import ModuleType
 from typing import NoReturn
 
 import ecsnet
+from ecsnet.analytics.options import MONGO_VARIABLE, keeping
 from ecsnet.client import DEFAULT_PORT, _Past
 from ecsnet.demo import DemoError, Options, has_window, run, sample_names
 from ecsnet.errors import EcsnetError, UsageError
@@ -71,6 +72,7 @@ def _serve(given: argparse.Namespace) -> int:
     server = _find_server(given.game)
     if given.tick_rate is not None:
         server.tick_rate = given.tick_rate
+    server.analytics = keeping(server.analytics, given.analytics, given.mongo)
     with asyncio.Runner(loop_factory=_new_event_loop) as runner:
         runner.run(_run(server, given.host, given.port))
     return 0
@@ -237,6 +239,8 @@ def _demo(given: argparse.Namespace) -> int:
         jitter=given.jitter / 1000,
         loss=given.loss / 100,
         screenshot=given.screenshot,
+        analytics=given.analytics,
+        mongo=given.mongo,
     )
     try:
         outcome = run(options, progress)
@@ -320,6 +324,7 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument("--host", default="0.0.0.0", help="address to listen on (%(default)s: all)")
     serve.add_argument("--port", type=_port, default=DEFAULT_PORT, help="UDP port (%(default)s)")
     serve.add_argument("--tick-rate", type=float, metavar="N", help="ticks a second")
+    _add_analytics(serve)
 
     join = verbs.add_parser(
         "join",
@@ -353,8 +358,18 @@ def _parser() -> argparse.ArgumentParser:
     add("--lag", type=_from(0, 5000), default=0.0, metavar="MS", help="each direction's delay")
     add("--jitter", type=_from(0, 5000), default=0.0, metavar="MS", help="by which it varies")
     add("--loss", type=_from(0, 90), default=0.0, metavar="PCT", help="datagrams lost, in percent")
+    _add_analytics(demo)
     add("--screenshot", type=Path, metavar="FILE", help="save a picture of all windows")
     return parser
+
+
+def _add_analytics(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--analytics", type=Path, metavar="DIR", help="keep what happens in a journal there"
+    )
+    parser.add_argument(
+        "--mongo", metavar="URI", help=f"ship it to a MongoDB as well (or set {MONGO_VARIABLE})"
+    )
 
 
 def _port(text: str) -> int:

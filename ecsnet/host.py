@@ -15,6 +15,7 @@ from enum import Enum
 from math import inf
 from typing import Final, TypeAlias, cast
 
+from ecsnet.analytics.service import AnalyticsService
 from ecsnet.commands import Inbox
 from ecsnet.components import Owner, Player
 from ecsnet.frames import Entry, Input, input_type
@@ -37,7 +38,7 @@ from ecsnet.session.connection import TIMEOUT, Connection, Listener, Reason
 from ecsnet.session.packets import Packets
 from ecsnet.session.session import Session
 from ecsnet.simulation import Join, Simulation
-from ecsnet.systems import ReplicationSystem
+from ecsnet.systems import AnalyticsSystem, ReplicationSystem
 from ecsnet.transport.address import Address, answerable
 
 __all__ = ["Guest", "Host", "HostStats", "Stage"]
@@ -197,6 +198,7 @@ class Stage:
         next_at: When it is due, in the host's seconds.
         dropped_ticks: Ticks that never ran because they were long overdue.
         every: Ticks from one update to the next.
+        analytics: What keeps what happens, where that is on.
     """
 
     def __init__(
@@ -229,6 +231,7 @@ class Stage:
         self.arriving: list[Guest] = []  # are in, and wait for an update to be welcomed
         self.reporting: list[Guest] = []
         self.replication = ReplicationSystem(replicator, simulation.world, every)
+        self.analytics: AnalyticsSystem | None = None
 
     def drop_time(self, now: float) -> None:
         """Skip the ticks that are overdue by more than what is caught up."""
@@ -268,6 +271,7 @@ class Host:
         timeout: Seconds of silence after which a client is given up.
         bandwidth: Bytes a second that one client is sent at most.
         catch_up: Seconds of overdue ticks that are made up for; beyond them time is dropped.
+        analytics: What keeps what happens; nothing when left out. It is closed with the host.
 
     Attributes:
         stages: The simulations.
@@ -287,6 +291,7 @@ class Host:
         timeout: float = TIMEOUT,
         bandwidth: float = BANDWIDTH,
         catch_up: float = CATCH_UP_SECONDS,
+        analytics: AnalyticsService | None = None,
     ) -> None:
         self.schema = schema
         self.stages: list[Stage] = []
@@ -299,6 +304,7 @@ class Host:
         self._random = random
         self._bandwidth = bandwidth
         self._catch_up = catch_up
+        self._analytics = analytics
         self._packets = Packets(input_type(schema))
         self._messages: Gate[_FromClient] = Gate(_FromClient, MESSAGE_LIMIT)
         self._check_at = float("-inf")
@@ -344,6 +350,11 @@ class Host:
         simulation.add_system(
             stage.replication.process, float("-inf"), "ReplicationSystem", always=True
         )
+        if self._analytics is not None:
+            stage.analytics = simulation.observer = self._analytics.observe(simulation)
+            simulation.add_system(
+                stage.analytics.process, float("-inf"), "AnalyticsSystem", always=True
+            )
         self.stages.append(stage)
         return stage
 
@@ -545,6 +556,8 @@ class Host:
             stage.arriving.append(guest)
             self._stats.joined += 1
             logger.info("%s joined", guest)
+            if stage.analytics is not None:
+                stage.analytics.joined(guest.player_id, guest.name)
         stage.joining.clear()
 
     def _welcome(self, stage: Stage) -> None:
@@ -642,6 +655,7 @@ class Host:
 
     def disconnect(self, guest: Guest, reason: Reason, now: float) -> None:
         """End a guest's connection and tell it why."""
+        self._note_end(guest, reason, now)
         for datagram in self.listener.disconnect(guest.connection, reason, now):
             self._deliver(datagram, guest.address)
         self._forget(guest, reason)
@@ -659,7 +673,33 @@ class Host:
             self.disconnect(guest, reason, now)
         for stage in self.stages:
             stage.simulation.finish()
+            if stage.analytics is not None:
+                failed = stage.simulation.failure is not None
+                stage.analytics.stopped("failed" if failed else "stopped", self._figures(stage))
             stage.simulation.close()
+        if self._analytics is not None:
+            self._analytics.close()
+
+    def _note_end(self, guest: Guest, reason: Reason, now: float) -> None:
+        """Tell analytics of somebody who is refused or thrown out."""
+        stage = guest.stage or (self.stages[0] if self.stages else None)
+        if stage is None or stage.analytics is None or self.closed:
+            return
+        if guest.state is _State.JOINED:
+            stage.analytics.kicked(guest.player_id, guest.name, reason)
+        elif guest.state is not _State.GONE:
+            stage.analytics.turned_away(guest.name, reason, now)
+
+    def _figures(self, stage: Stage) -> dict[str, int]:
+        """What the last event of a match says."""
+        stats = self.stats()
+        return {
+            "dropped_ticks": stage.dropped_ticks,
+            "joined": stats.joined,
+            "commands_applied": stats.commands_applied,
+            "commands_expired": stats.commands_expired,
+            "commands_superseded": stats.commands_superseded,
+        }
 
     def _forget(self, guest: Guest, reason: Reason) -> None:
         """A guest is gone, and so is its player at the next tick."""
@@ -685,6 +725,8 @@ class Host:
                 stage.replicator.remove_viewer(guest.viewer)
                 guest.viewer = None
             stage.leaves.append(guest.player_id)
+            if stage.analytics is not None:
+                stage.analytics.left(guest.player_id, guest.name, reason)
 
     # Sending.
 

@@ -13,6 +13,8 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TypeVar, cast, overload
 
+from ecsnet.analytics.options import Analytics
+from ecsnet.analytics.service import AnalyticsService
 from ecsnet.components import Owner, Player
 from ecsnet.errors import UsageError
 from ecsnet.frames import Entry
@@ -73,6 +75,7 @@ class ServerWorld:
         seed: Of the random numbers that systems get from `ecsnet.rng`; random when left out.
         timeout: Seconds of silence after which a client is given up.
         bandwidth: Bytes a second that one client is sent at most.
+        analytics: Keep what happens in a journal: its folder, or `Analytics(...)` for more.
 
     Raises:
         UsageError: A rate or number makes no sense.
@@ -89,6 +92,7 @@ class ServerWorld:
         seed: int | None = None,
         timeout: float = TIMEOUT,
         bandwidth: float = BANDWIDTH,
+        analytics: Analytics | str | os.PathLike[str] | None = None,
     ) -> None:
         _check_tick_rate(tick_rate)
         if update_rate is not None and not (
@@ -112,6 +116,7 @@ class ServerWorld:
         self.seed = seed
         self.timeout = timeout
         self.bandwidth = bandwidth
+        self.analytics = _analytics_of(analytics)
         self._recipe = Recipe(tick_rate=tick_rate, on_error=on_error)
         self._registry: Registry = current_registry()
         self._own: Simulation | None = None  # what step() runs
@@ -292,7 +297,11 @@ class ServerWorld:
             now: Seconds on the clock that the host's methods will be called with.
             random: Returns that many random bytes.
             catch_up: Seconds of overdue ticks that are made up for.
+
+        Raises:
+            JournalError: Analytics are on, and their folder cannot be used.
         """
+        analytics = AnalyticsService.open(self.analytics, self._registry)
         game = Host(
             self._registry.schema(),
             send,
@@ -301,6 +310,7 @@ class ServerWorld:
             timeout=self.timeout,
             bandwidth=self.bandwidth,
             catch_up=catch_up,
+            analytics=analytics,
         )
         game.add_simulation(
             self._recipe,
@@ -450,6 +460,14 @@ def _too_early(_data: bytes, _address: Address, _now: float) -> None:
 
 def _same(entity: int | None) -> int | None:
     return entity
+
+
+def _analytics_of(given: Analytics | str | os.PathLike[str] | None) -> Analytics | None:
+    if given is None or isinstance(given, Analytics):
+        return given
+    if isinstance(given, str | os.PathLike):
+        return Analytics(given)
+    raise UsageError(f"analytics={given!r}: a folder, or net.Analytics(...)")
 
 
 def _is_function(value: object) -> bool:

@@ -9,10 +9,10 @@ from __future__ import annotations
 import logging
 import random
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import TypeVar, cast
+from typing import Final, Protocol, TypeVar, cast
 
 import esper
 
@@ -26,10 +26,13 @@ __all__ = [
     "KEEP",
     "Join",
     "Keep",
+    "Observer",
     "Simulation",
+    "analytics_event",
     "commands",
     "rng",
     "running",
+    "teleported",
     "tick",
 ]
 
@@ -61,6 +64,18 @@ class Join:
     name: str
 
 
+class Observer(Protocol):
+    """Keeps what a game tells of itself; see `ecsnet.systems.AnalyticsSystem`."""
+
+    def event(
+        self, type: str, player: int | None, entity: int | None, data: Mapping[str, object]
+    ) -> None:
+        """Keep an event."""
+
+    def teleported(self, entity: int) -> None:
+        """Know that the game itself moves an entity in this tick."""
+
+
 class Simulation:
     """One world, made from a recipe, that runs tick by tick.
 
@@ -82,6 +97,7 @@ class Simulation:
         errors: How often each system or hook raised.
         failure: What a system or hook raised, where that stops the simulation.
         resolve: Maps network ids to entities, where there is replication.
+        observer: What keeps the game's events, where analytics are on.
         still: Set it to run none of the game's systems for now, so that the world can be compared
             with its copies. Joins, leaves and replication go on; commands do nothing.
     """
@@ -107,6 +123,7 @@ class Simulation:
         self.failure: Exception | None = None
         self.still = False
         self.resolve: Callable[[int], int | None] = _resolve_nothing
+        self.observer: Observer | None = None
 
         self._identity = self.world.identity()
         self._player = player
@@ -226,6 +243,12 @@ class Simulation:
                 has = esper.has_components
                 found = [pair for pair in found if has(pair[0], *having)]
             return cast("list[tuple[int, T]]", found)
+
+    def taken(self) -> Iterator[tuple[CommandType, int]]:
+        """How many commands of each type came into the tick that runs or ran last."""
+        for kind, entries in self._entries.items():
+            if entries:
+                yield kind, len(entries)
 
     def close(self) -> None:
         """Delete the world."""
@@ -440,6 +463,51 @@ def rng() -> random.Random:
         OutsideTickError: Called outside a tick.
     """
     return running("net.rng()").rng
+
+
+_OWN_EVENTS: Final = frozenset(
+    ("start", "stop", "join", "leave", "refused", "kicked", "suspect", "commands", "lost")
+)
+
+
+def analytics_event(
+    type: str, /, *, player: int | None = None, entity: int | None = None, **data: object
+) -> None:
+    """Keep an event of the game's own: ``net.analytics_event("pickup", entity=chest, gold=5)``.
+
+    Nothing happens where analytics are off. Any values will do; what is long is cut, at 4,096
+    characters of a text and 256 items of a container.
+
+    Args:
+        type: What happened.
+        player: Number of the player that it is about, `Player.id`.
+        entity: The entity that it is about.
+        data: More about it.
+
+    Raises:
+        OutsideTickError: Called outside a tick.
+        UsageError: The type is no text, or one of ecsnet's own.
+    """
+    observer = running("net.analytics_event()").observer
+    given: object = type
+    if not isinstance(given, str) or not given or given in _OWN_EVENTS:
+        own = ", ".join(sorted(_OWN_EVENTS))
+        raise UsageError(
+            f"net.analytics_event({type!r}): the type is a text of your own; ecsnet's are {own}"
+        )
+    if observer is not None:
+        observer.event(type, player, entity, data)
+
+
+def teleported(entity: int) -> None:
+    """Say that the game itself moves an entity in this tick, however far: nobody is suspected.
+
+    Raises:
+        OutsideTickError: Called outside a tick.
+    """
+    observer = running("net.teleported()").observer
+    if observer is not None:
+        observer.teleported(entity)
 
 
 def _resolve_nothing(_: int) -> int | None:

@@ -161,6 +161,11 @@ class World:
         with self:
             return esper._entities.get(entity, _NOTHING)
 
+    def tables(self) -> Mapping[int, Mapping[type, object]]:
+        """The components of every entity by type, live and not to be changed."""
+        with self:
+            return esper._entities
+
     def structure(self, component_type: type[_T]) -> list[tuple[int, _T]]:
         """The list of (entity, component) that esper caches for a type; not to be changed.
 

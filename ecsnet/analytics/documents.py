@@ -54,9 +54,9 @@ def documents_of(record: Event | Slice, origin: Origin) -> Iterator[Document]:
 
 
 def size_of(value: Value) -> int:
-    """Bytes that a value takes in BSON, about and never less, its own key left out."""
+    """Bytes that a value takes in BSON, or a little more; its own key left out."""
     if isinstance(value, str):
-        return 6 + 3 * len(value)
+        return 6 + (len(value) if value.isascii() else len(value.encode()))
     if isinstance(value, bytes):
         return 6 + len(value)
     if isinstance(value, dict):

@@ -36,6 +36,7 @@ __all__ = [
     "recover",
     "rename",
     "segments",
+    "shipped_until",
     "sync_folder",
 ]
 
@@ -106,12 +107,18 @@ def segments(folder: Path, series: Series | None = None) -> list[Segment]:
 
 def highest_number(folder: Path) -> int:
     """The highest number that was ever given in a folder, as far as it shows."""
-    highest = max((segment.number for segment in segments(folder)), default=0)
+    given = [segment.number for segment in segments(folder)]
+    return max([*given, *(shipped_until(folder, series)[0] for series in Series)])
+
+
+def shipped_until(folder: Path, series: Series) -> tuple[int, int]:
+    """How far the furthest shipper has come: a segment's number, and an offset in it."""
+    furthest = (0, 0)
     for path in folder.glob("position-*.json"):
-        with contextlib.suppress(OSError, ValueError, KeyError, TypeError, IndexError):
-            saved = json.loads(path.read_bytes())
-            highest = max(highest, *(int(saved[series][0]) for series in Series))
-    return highest
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+            number, offset = json.loads(path.read_bytes())[series]
+            furthest = max(furthest, (int(number), int(offset)))
+    return furthest
 
 
 @contextlib.contextmanager

@@ -29,9 +29,20 @@ from ecsnet.analytics.folder import (
     recover,
     rename,
     segments,
+    shipped_until,
     sync_folder,
 )
-from ecsnet.analytics.records import FORMAT, Declared, Head, Mark, Match, decode, encode
+from ecsnet.analytics.records import (
+    FORMAT,
+    Declared,
+    Event,
+    Head,
+    Mark,
+    Match,
+    Slice,
+    decode,
+    encode,
+)
 from ecsnet.analytics.segment import (
     FRAME_LIMIT,
     HEADER,
@@ -307,7 +318,10 @@ class Journal:
     def _delete(self, segment: Segment) -> None:
         unshipped = segment.state is not State.SHIPPED
         count = _records_in(segment) if unshipped else 0
-        segment.path.unlink()
+        try:
+            segment.path.unlink()
+        except FileNotFoundError:
+            return  # a shipper has just renamed it
         if segment.series is Series.EVENTS:
             self._deleted.events += count
         else:
@@ -326,7 +340,10 @@ def _worth(segment: Segment) -> tuple[int, int]:
 
 
 def _records_in(segment: Segment) -> int:
-    """How many events or slices are lost with a segment that is in no database."""
+    """How many events or slices of a segment are in no database yet."""
+    number, offset = shipped_until(segment.path.parent, segment.series)
+    if number > segment.number:
+        return 0
     try:
         data = segment.path.read_bytes()
     except OSError:
@@ -335,8 +352,9 @@ def _records_in(segment: Segment) -> int:
     if seed is None:
         return 0
     return sum(
-        not isinstance(decode(found.payload), Head | Match | Mark | None)
+        isinstance(decode(found.payload), Event | Slice)
         for found in frames(data[HEADER:], seed)
+        if number < segment.number or found.end > offset
     )
 
 
@@ -395,6 +413,7 @@ class _File:
             OSError: It cannot be written now; it goes on waiting.
         """
         queue = self._queue
+        most = _WRITE_BYTES
         while queue:
             if self._segment is None:
                 self._begin()
@@ -402,7 +421,7 @@ class _File:
             parts: list[bytes] = []
             announced = set(self._announced)
             size = 0
-            while queue and size < _WRITE_BYTES:
+            while queue and size < most:
                 match, record = queue.popleft()
                 taken.append((match, record))
                 if match not in announced:
@@ -412,9 +431,12 @@ class _File:
                 size += len(record)
             try:
                 self._put_down(b"".join(parts))
-            except OSError:
+            except OSError as error:
                 queue.extendleft(reversed(taken))
-                raise
+                if error.errno not in _FULL or len(taken) == 1:
+                    raise
+                most = size // 2  # less of it may fit
+                continue
             self._announced = announced
             self._unsynced += taken
             if self._end >= self._journal._limits.segment:
@@ -444,7 +466,7 @@ class _File:
         self._unsynced.clear()
         self._solid = self._end
         with contextlib.suppress(OSError):  # the next mark, or the seal, tells as much
-            self._put_down(frame(encode(Mark()), self._seed))
+            self._put_down(frame(encode(Mark()), self._seed), insist=False)
 
     def seal(self) -> bool:
         """End the segment that is being written; its next record begins another one.
@@ -458,7 +480,6 @@ class _File:
         if self._segment is None:
             return False
         self.sync()
-        self._disk.fsync(self._descriptor)
         self._let_go()
         return True
 
@@ -482,8 +503,8 @@ class _File:
             raise
         self._solid = self._end
 
-    def _put_down(self, data: bytes) -> None:
-        """Append all of some bytes, or none of them."""
+    def _put_down(self, data: bytes, *, insist: bool = True) -> None:
+        """Append all of some bytes, or none of them; on a full disk at the cost of older ones."""
         while True:
             try:
                 written = self._disk.write(self._descriptor, data)
@@ -497,7 +518,9 @@ class _File:
                 failure = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             os.ftruncate(self._descriptor, self._end)
             os.lseek(self._descriptor, self._end, os.SEEK_SET)
-            if failure.errno not in _FULL or not self._journal._make_room(self._series):
+            if not insist or failure.errno not in _FULL:
+                raise failure
+            if not self._journal._make_room(self._series):
                 raise failure
 
     def _let_go(self) -> None:

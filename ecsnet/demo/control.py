@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TypeAlias
 
 import msgspec
@@ -56,6 +56,8 @@ class Settings(msgspec.Struct, frozen=True):
     number: int = 0
     """Which player it is, from 0."""
     window: bool = False
+    analytics: str | None = None
+    """Folder of the server's journal."""
 
 
 # From the parent.
@@ -215,15 +217,19 @@ class Child:
     Args:
         settings: What it is to do.
         inbox: Where to put what it says.
+        extra: For its environment: what other users of the machine must not see.
     """
 
-    def __init__(self, settings: Settings, inbox: Inbox) -> None:
+    def __init__(
+        self, settings: Settings, inbox: Inbox, extra: Mapping[str, str] | None = None
+    ) -> None:
         self.name = settings.name
         environment = {
             **os.environ,
             # The same packages as here, whatever made them importable.
             "PYTHONPATH": os.pathsep.join(os.path.abspath(entry) for entry in sys.path),
             "PYGAME_HIDE_SUPPORT_PROMPT": "1",
+            **(extra or {}),
         }
         self._process = subprocess.Popen(
             [sys.executable, "-P", "-m", "ecsnet.demo", msgspec.json.encode(settings).decode()],

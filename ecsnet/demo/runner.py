@@ -10,10 +10,11 @@ import queue
 import tempfile
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
+from ecsnet.analytics.options import FOLDER, MONGO_VARIABLE
 from ecsnet.demo.control import (
     Ask,
     Child,
@@ -52,6 +53,9 @@ STILL_SECONDS = 5.0
 END_SECONDS = 3.0
 """How long a process may take to end by itself."""
 
+FLUSH_SECONDS = 8.0
+"""How long the server may take, which may have something to bring to a disk and a database."""
+
 _ASK_EVERY = 0.1
 
 T = TypeVar("T", bound=Said)
@@ -74,6 +78,8 @@ class Options:
         jitter: Seconds by which that varies.
         loss: Share of datagrams that get lost, 0 to 1.
         screenshot: Where to save a picture of all windows, drawn where there are none.
+        analytics: Folder of the server's journal; none is written when left out.
+        mongo: URI of the database that it is shipped to.
     """
 
     sample: str = "pong"
@@ -84,6 +90,8 @@ class Options:
     jitter: float = 0.0
     loss: float = 0.0
     screenshot: Path | None = None
+    analytics: Path | None = None
+    mongo: str | None = field(default=None, repr=False)
 
 
 def run(options: Options, tell: Callable[[str], object] = lambda _: None) -> Outcome:
@@ -145,12 +153,16 @@ class _Demo:
         """End all processes, players first."""
         for child in (*self._players, self._server):
             if child is not None:
-                child.end(END_SECONDS)
+                child.end(FLUSH_SECONDS if child is self._server else END_SECONDS)
 
     def _start(self) -> None:
         options = self._options
         self._tell("starting the server")
-        self._server = server = Child(Settings(options.sample), self._inbox)
+        keeps = options.analytics or (FOLDER if options.mongo else None)
+        folder = None if keeps is None else os.path.abspath(keeps)
+        extra = {} if options.mongo is None else {MONGO_VARIABLE: options.mongo}
+        settings = Settings(options.sample, analytics=folder)
+        self._server = server = Child(settings, self._inbox, extra)
         port = self._expect([server], Ready, START_SECONDS)[server].port
         self._tell(f"the server listens on 127.0.0.1:{port}, starting {options.clients} clients")
         for number in range(options.clients):

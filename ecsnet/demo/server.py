@@ -6,6 +6,7 @@ import asyncio
 from array import array
 from time import perf_counter
 
+from ecsnet.analytics.options import keeping
 from ecsnet.demo.control import Ask, Bye, Order, Ready, ServerReport, Settings, Still, listen, say
 from ecsnet.demo.digest import visible_to
 from ecsnet.demo.figures import spread
@@ -22,6 +23,7 @@ _FIRST = 30
 def serve(settings: Settings) -> None:
     """Serve a sample on a free port of the loopback until told to end."""
     server = load(settings.sample).server
+    server.analytics = keeping(server.analytics, settings.analytics)
     with asyncio.Runner(loop_factory=_new_event_loop) as runner:
         runner.run(_Process(server).run())
 

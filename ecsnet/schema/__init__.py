@@ -8,7 +8,7 @@ from __future__ import annotations
 from ecsnet.schema.codegen import Ref
 from ecsnet.schema.declare import command, replicated
 from ecsnet.schema.description import DESCRIPTION_LIMIT, Schema
-from ecsnet.schema.fields import Between, EntityRef, MaxLen, Quantized
+from ecsnet.schema.fields import Between, EntityRef, MaxLen, Quantized, Suspect
 from ecsnet.schema.gate import DECODE_ERRORS, ENCODE_ERRORS, Gate, encode
 from ecsnet.schema.kinds import PLAIN, Kind
 from ecsnet.schema.registry import Registry, current_registry, register_type, use_registry
@@ -38,6 +38,7 @@ __all__ = [
     "Ref",
     "Registry",
     "Schema",
+    "Suspect",
     "WireType",
     "command",
     "command_type",

@@ -237,7 +237,10 @@ def _declare(cls: type[object], caller: FrameType, decorator: str, bounded: bool
     wire_type = struct if direct else wire_struct(struct, fields)
     flat = all(shape.immutable for shape in shapes.values())
     codec = generate(struct, wire_type, fields, flat)
-    described = tuple(Field(field, shape.text, slots[field].text()) for field, shape in fields)
+    described = tuple(
+        Field(field, shape.text, slots[field].text(), shape.kind, shape.suspect)
+        for field, shape in fields
+    )
     for (field, slot), check in zip(slots.items(), codec.checks, strict=True):
         if slot.default is not _MISSING:
             _check_default(f"{name}.{field}", slot.default, shapes[field], check)

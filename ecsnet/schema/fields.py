@@ -8,7 +8,7 @@ from typing import Annotated, TypeAlias
 
 from ecsnet.errors import DeclarationError
 
-__all__ = ["Between", "EntityMark", "EntityRef", "MaxLen", "Quantized"]
+__all__ = ["Between", "EntityMark", "EntityRef", "MaxLen", "Quantized", "Suspect"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +64,32 @@ class MaxLen:
     def __post_init__(self) -> None:
         if type(self.n) is not int or self.n < 1:
             raise DeclarationError(f"MaxLen({self.n!r}): a whole number of at least 1")
+
+
+@dataclass(frozen=True, slots=True)
+class Suspect:
+    """What a value never does in honest play: ``Annotated[int, Suspect(max_rate=50)]``.
+
+    With analytics on, the server looks at each change in each tick, and a value that goes beyond
+    is an event of type ``suspect``. Nothing is refused or corrected. It goes with an int, a float
+    and a tuple of them.
+
+    Args:
+        max_speed: The furthest that the value moves in a second, however short the move; of a
+            tuple, as a point. `ecsnet.teleported` exempts a jump that the game makes.
+        max_rate: The most that the value grows within any second; of a tuple, each item of it.
+    """
+
+    max_speed: float | None = None
+    max_rate: float | None = None
+
+    def __post_init__(self) -> None:
+        given = [limit for limit in (self.max_speed, self.max_rate) if limit is not None]
+        if not given or not all(_is_number(limit) and limit >= 0 for limit in given):
+            raise DeclarationError(
+                f"Suspect(max_speed={self.max_speed!r}, max_rate={self.max_rate!r}): one of them"
+                " or both, as numbers from 0, in units a second"
+            )
 
 
 @dataclass(frozen=True, slots=True)

@@ -68,14 +68,21 @@ class Registry:
         """How a foreign type crosses the wire; None when it is not registered."""
         return self._foreign.get(cls)
 
+    def components(self) -> list[ComponentType]:
+        """All replicated types by wire name, those for the server's eyes only as well."""
+        declared = [*_stock.components.values(), *self._own.components.values()]
+        return sorted(declared, key=lambda component: component.name)
+
+    def commands(self) -> list[CommandType]:
+        """All command types, by wire name."""
+        declared = [*_stock.commands.values(), *self._own.commands.values()]
+        return sorted(declared, key=lambda command: command.name)
+
     def schema(self) -> Schema:
         """The types that cross the wire, as they are now; the same object until one is added."""
         size = len(_stock) + len(self._own)
         if self._schema is None or size != self._schema_size:
-            self._schema = Schema(
-                [*_stock.components.values(), *self._own.components.values()],
-                [*_stock.commands.values(), *self._own.commands.values()],
-            )
+            self._schema = Schema(self.components(), self.commands())
             self._schema_size = size
         return self._schema
 

@@ -22,7 +22,8 @@ import msgspec
 
 from ecsnet.errors import DeclarationError
 from ecsnet.schema.codegen import Code
-from ecsnet.schema.fields import Between, EntityMark, MaxLen, Quantized
+from ecsnet.schema.fields import Between, EntityMark, MaxLen, Quantized, Suspect
+from ecsnet.schema.kinds import PLAIN, Kind
 
 __all__ = ["Foreign", "Reader", "Shape", "strict", "wire_struct"]
 
@@ -36,6 +37,7 @@ _GOES_WITH: dict[type, str] = {
     Quantized: "float",
     Between: "int and float",
     MaxLen: "str, bytes, list, dict and tuple[T, ...]",
+    Suspect: "int, float and tuples of them, of components",
 }
 
 _ADVICE = {
@@ -79,6 +81,8 @@ class Shape:
         refs: There are entity references inside.
         foreign: There is code inside that is not ours and may raise on what a peer sent.
         key: Can be the key of a dict.
+        kind: What a value means that was encoded as it stands.
+        suspect: What it never does in honest play.
     """
 
     immutable = True
@@ -86,6 +90,8 @@ class Shape:
     native = True
     refs = False
     foreign = False
+    kind = PLAIN
+    suspect: Suspect | None = None
 
     def __init__(self, text: str, wire: object, *, key: bool = False) -> None:
         self.text = _bounded(text)
@@ -171,6 +177,8 @@ class _Optional(_Holder):
     def __init__(self, inner: Shape) -> None:
         super().__init__(f"{inner.text} | None", Union[inner.wire, None], inner)  # noqa: UP007
         self.scalar = inner.scalar
+        self.kind = inner.kind
+        self.suspect = inner.suspect
         self._inner = inner
 
     def to_wire(self, code: Code, value: str) -> str:
@@ -201,6 +209,7 @@ class _Sequence(_Holder):
     def __init__(self, text: str, wire: object, inner: Shape, is_list: bool) -> None:
         super().__init__(text, wire, inner)
         self.immutable = inner.immutable and not is_list
+        self.kind = _kind("list", inner)
         self._inner = inner
         self._is_list = is_list
 
@@ -235,6 +244,7 @@ class _Fixed(_Holder):
         text = ", ".join(shape.text for shape in inner) or "()"
         wire = GenericAlias(tuple, tuple(shape.wire for shape in inner))
         super().__init__(f"tuple[{text}]", wire, *inner)
+        self.kind = _kind("tuple", *inner)
         self._inner = inner
 
     def to_wire(self, code: Code, value: str) -> str:
@@ -276,6 +286,7 @@ class _Mapping(_Holder):
     def __init__(self, text: str, wire: object, key: Shape, inner: Shape) -> None:
         super().__init__(text, wire, key, inner)
         self.immutable = False
+        self.kind = _kind("dict", key, inner)
         self._inner = inner
 
     def to_wire(self, code: Code, value: str) -> str:
@@ -313,6 +324,8 @@ class _Nested(_Holder):
         config = cls.__struct_config__
         self._cls = cls
         self._fields = fields
+        names = tuple(name for name, _ in fields)
+        self.kind = Kind("struct", names, parts=tuple(shape.kind for shape in shapes))
         self._shallow = self.immutable
         self.immutable = self.immutable and config.frozen
         runs_code = hasattr(cls, "__post_init__")
@@ -368,6 +381,7 @@ class _Foreign(_Holder):
         super().__init__(f"{_short(foreign.cls)} as {inner.text}", inner.wire, inner)
         self.immutable = self.native = False
         self.foreign = True
+        self.kind = inner.kind
         self._foreign = foreign
         self._inner = inner
 
@@ -420,6 +434,9 @@ class Reader:
         """
         base, marks = self._unwrap(path, annotation)
         shape = self._base(path, base, marks)
+        if not self._command and _is_numbers(base):
+            suspect = marks.pop(Suspect, None)
+            shape.suspect = suspect if isinstance(suspect, Suspect) else None
         for mark in marks.values():
             goes_with = _GOES_WITH[type(mark)]
             raise DeclarationError(
@@ -442,7 +459,7 @@ class Reader:
                             f"{path}: use net.Between, net.MaxLen or net.Quantized"
                             " in place of msgspec.Meta"
                         )
-                    if isinstance(mark, Quantized | Between | MaxLen | EntityMark):
+                    if isinstance(mark, Quantized | Between | MaxLen | EntityMark | Suspect):
                         if type(mark) in marks:
                             raise DeclarationError(f"{path}: two of {type(mark).__name__}")
                         marks[type(mark)] = mark
@@ -559,7 +576,10 @@ class Reader:
                 " which would run on what a peer sends: use int or str"
             )
         text = ", ".join(f"{member.name}={member.value!r}" for member in base)
-        return _checked(path, Shape(f"{name}({text})", base, key=True))
+        shape = _checked(path, Shape(f"{name}({text})", base, key=True))
+        names, values = zip(*((member.name, member.value) for member in base), strict=True)
+        shape.kind = Kind("enum", names, values)
+        return shape
 
     def _container(
         self, path: str, origin: object, inner: tuple[object, ...], marks: dict[type, object]
@@ -643,6 +663,19 @@ def _checked(path: str, shape: Shape) -> Shape:
 def _wire(origin: type[object], inner: tuple[object, ...], meta: msgspec.Meta | None) -> object:
     wire = GenericAlias(origin, inner)
     return Annotated[wire, meta] if meta else wire
+
+
+def _kind(form: Literal["list", "tuple", "dict"], *inner: Shape) -> Kind:
+    """The kind of a container; plain where all within it is."""
+    parts = tuple(shape.kind for shape in inner)
+    return PLAIN if all(part is PLAIN for part in parts) else Kind(form, parts=parts)
+
+
+def _is_numbers(base: object) -> bool:
+    """Whether an annotation means an int, a float, or a tuple of as many of them as are named."""
+    if typing.get_origin(base) is tuple:
+        return all(part in (int, float) for part in typing.get_args(base))
+    return base in (int, float)
 
 
 def _whole(number: float) -> bool:

@@ -12,6 +12,8 @@ from typing import Any
 
 from ecsnet.errors import UsageError
 from ecsnet.schema.codegen import Ref
+from ecsnet.schema.fields import Suspect
+from ecsnet.schema.kinds import PLAIN, Kind
 
 __all__ = [
     "CommandType",
@@ -32,6 +34,10 @@ class Field:
     """What it holds, as the other end is told: ``"int between -1 and 1"``."""
     default: str | None
     """The repr of its default, ``"list()"`` for a factory, None when it must be given."""
+    kind: Kind = PLAIN
+    """What it holds, as data."""
+    suspect: Suspect | None = None
+    """What it never does in honest play."""
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)

@@ -1,0 +1,98 @@
+"""What a game says about its analytics."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from ecsnet.errors import UsageError
+from ecsnet.recipe import is_number
+from ecsnet.schema import Suspect, component_type
+
+__all__ = ["FOLDER", "MONGO_VARIABLE", "Analytics", "keeping"]
+
+FOLDER = "analytics"
+"""The folder of a journal, where nobody names one."""
+
+MONGO_VARIABLE = "ECSNET_MONGO_URI"
+"""The environment variable that names the database where nothing else does."""
+
+
+@dataclass(frozen=True)
+class Analytics:
+    """How a server keeps what happens: ``net.ServerWorld(analytics=net.Analytics("data"))``.
+
+    Args:
+        folder: Of the journal; made when it is not there, and used by one server at a time.
+        interval: Ticks from one snapshot to the next; about a second when left out.
+        every: The same for single component types.
+        leave_out: Component types that are not in snapshots.
+        suspects: For component types of others, what they never do in honest play: all their
+            numbers are one point. For your own, write `Suspect` at the field.
+        mongo: URI of a MongoDB that everything is shipped to as well; what the environment variable
+            ``ECSNET_MONGO_URI`` says when left out.
+        expire_days: Days after which the database deletes documents, where it can.
+        max_bytes: Bytes that the journal may take. Beyond, the oldest goes.
+        max_days: Days after which parts of the journal are deleted.
+        server: What this server is called in documents; the machine's name when left out.
+
+    Raises:
+        UsageError: Something makes no sense.
+    """
+
+    folder: str | os.PathLike[str] = FOLDER
+    interval: int | None = None
+    every: Mapping[type, int] = field(default_factory=dict)
+    leave_out: Collection[type] = ()
+    suspects: Mapping[type, Suspect] = field(default_factory=dict)
+    mongo: str | None = field(default=None, repr=False)  # there may be a password in it
+    expire_days: float | None = None
+    max_bytes: int = 1 << 30
+    max_days: float | None = None
+    server: str | None = None
+
+    def __post_init__(self) -> None:
+        for name, ticks in [
+            ("interval", self.interval),
+            *((f"every[{cls.__name__}]", ticks) for cls, ticks in self.every.items()),
+        ]:
+            if ticks is not None and not (type(ticks) is int and ticks >= 1):
+                raise UsageError(f"Analytics({name}={ticks!r}): a whole number of ticks, from 1")
+        for cls in (*self.every, *self.leave_out, *self.suspects):
+            component_type(cls, "Analytics()")
+        for cls, limits in self.suspects.items():
+            if not isinstance(limits, Suspect):
+                raise UsageError(
+                    f"Analytics(suspects={{{cls.__name__}: {limits!r}}}): give a net.Suspect(...)"
+                )
+        for name, days in (("expire_days", self.expire_days), ("max_days", self.max_days)):
+            if days is not None and not (is_number(days) and days > 0):
+                raise UsageError(f"Analytics({name}={days!r}): a number of days above 0")
+        if type(self.max_bytes) is not int or self.max_bytes < 1 << 20:
+            raise UsageError(f"Analytics(max_bytes={self.max_bytes!r}): a number from 1 MiB on")
+
+    @property
+    def path(self) -> Path:
+        """The folder."""
+        return Path(self.folder)
+
+
+def keeping(
+    options: Analytics | None,
+    folder: str | os.PathLike[str] | None = None,
+    mongo: str | None = None,
+) -> Analytics | None:
+    """A game's analytics as a command line changes them; naming anything switches them on.
+
+    Args:
+        options: What the game says; None for none.
+        folder: Of the journal; the game's where None.
+        mongo: URI of the database; the game's where None.
+    """
+    if folder is not None:
+        options = replace(options or Analytics(), folder=folder)
+    if mongo is not None:
+        options = replace(options or Analytics(), mongo=mongo)
+    return options

@@ -1,0 +1,168 @@
+"""Takes snapshots of a world: slices of encoded columns, a little of a large world each tick."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from time import perf_counter
+from typing import TypeAlias
+
+import msgspec
+
+from ecsnet.analytics.segment import FRAME_LIMIT
+from ecsnet.analytics.values import plain
+from ecsnet.world import World
+
+__all__ = ["Column", "Sampler"]
+
+TICK_SECONDS = 0.0007
+"""After how much work in a tick the rest is left for the next; a slice more may follow."""
+
+SLICE_BYTES = 16 * 1024
+"""How large slices are to become; documents are a few times as large."""
+
+_MOST = 512  # entities in a slice
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A component type that is sampled.
+
+    Attributes:
+        number: What the journal calls it.
+        cls: The class.
+        fields: Their names.
+        every: Ticks from one sample to the next.
+    """
+
+    number: int
+    cls: type
+    fields: tuple[str, ...]
+    every: int
+
+
+_Column: TypeAlias = tuple[int, list[object]]
+
+
+@dataclass(slots=True)
+class _Snapshot:
+    """One that is being taken."""
+
+    tick: int
+    columns: list[Column]
+    entities: list[int]
+    done: int = 0
+
+
+class Sampler:
+    """Takes snapshots of a world when they are due.
+
+    Args:
+        world: The world.
+        columns: What is sampled.
+        owner: The component type whose ``player`` field names the player who owns an entity.
+        begin: Called with the tick and the snapshot's for each slice; returns what stands before
+            the entities in its record, see `records.Slice`.
+        put: Called with each encoded slice.
+        to_wire: Makes what msgspec encodes from a value of a type that it does not know.
+        clock: Seconds, to measure by.
+    """
+
+    def __init__(
+        self,
+        world: World,
+        columns: Sequence[Column],
+        owner: type,
+        begin: Callable[[int, int], tuple[object, ...]],
+        put: Callable[[bytes], object],
+        *,
+        to_wire: Callable[[object], object] = plain,
+        clock: Callable[[], float] = perf_counter,
+    ) -> None:
+        self._world = world
+        self._columns = tuple(columns)
+        self._owner = owner
+        self._put = put
+        self._begin = begin
+        self._encode = msgspec.msgpack.Encoder(enc_hook=to_wire).encode
+        self._clock = clock
+        self._current: _Snapshot | None = None
+        self._due: set[Column] = set()
+        self._size = _MOST  # of the next slice, in entities
+
+    def take(self, tick: int, players: Mapping[int, int]) -> None:
+        """Take what is due, within the time that there is.
+
+        Args:
+            tick: The tick that runs.
+            players: Numbers of the players by their entities.
+        """
+        due = [column for column in self._columns if tick % column.every == 0]
+        self._due.update(due)
+        if self._current is None:
+            if not self._due:
+                return
+            self._current = self._start(tick)
+        end = self._clock() + TICK_SECONDS
+        while True:
+            snapshot = self._current
+            if snapshot.done >= len(snapshot.entities):
+                self._current = None
+                return
+            self._slice(snapshot, tick, players)
+            if self._clock() >= end:
+                return
+
+    def _start(self, tick: int) -> _Snapshot:
+        columns = [column for column in self._columns if column in self._due]
+        self._due.clear()
+        there: set[int] = set()
+        for column in columns:
+            there.update([entity for entity, _ in self._world.structure(column.cls)])
+        return _Snapshot(tick, columns, sorted(there))
+
+    def _slice(self, snapshot: _Snapshot, tick: int, players: Mapping[int, int]) -> None:
+        """Encode the next entities of a snapshot; as they are now, not as they were."""
+        chosen = snapshot.entities[snapshot.done : snapshot.done + self._size]
+        tables = self._world.tables()
+        there = [(entity, tables[entity]) for entity in chosen if entity in tables]
+        if there:
+            owner = self._owner
+            owners = [_owner_of(entity, table.get(owner), players) for entity, table in there]
+            columns: list[_Column] = [
+                (column.number, values)
+                for column in snapshot.columns
+                if any(values := [table.get(column.cls) for _, table in there])
+            ]
+            entities = [entity for entity, _ in there]
+            made = self._encoded((*self._begin(tick, snapshot.tick), entities, owners), columns)
+            if len(made) > FRAME_LIMIT // 2 and len(chosen) > 1:
+                self._size = len(chosen) // 2
+                self._slice(snapshot, tick, players)
+                return
+            self._put(made)
+            self._size = max(1, min(_MOST, len(chosen) * SLICE_BYTES // len(made)))
+        snapshot.done += len(chosen)
+
+    def _encoded(self, rest: tuple[object, ...], columns: list[_Column]) -> bytes:
+        try:
+            return self._encode((*rest, columns))
+        except Exception:  # noqa: BLE001 - games put anything into fields, converters are theirs
+            mended = [
+                (number, [self._without_fault(component) for component in values])
+                for number, values in columns
+            ]
+            return self._encode((*rest, mended))
+
+    def _without_fault(self, component: object) -> object:
+        try:
+            self._encode(component)
+        except Exception:  # noqa: BLE001
+            names = getattr(type(component), "__struct_fields__", ())
+            return [plain(getattr(component, name, None)) for name in names]
+        return component
+
+
+def _owner_of(entity: int, owner: object, players: Mapping[int, int]) -> int | None:
+    named = players.get(getattr(owner, "player", None) or 0)
+    return players.get(entity) if named is None else named

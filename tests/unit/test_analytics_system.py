@@ -1,0 +1,380 @@
+"""What a running game leaves in its journal."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import esper
+import pytest
+
+import ecsnet as net
+from ecsnet.analytics.folder import FolderInUseError
+from ecsnet.analytics.options import MONGO_VARIABLE, Analytics, keeping
+from ecsnet.analytics.reader import Series, documents
+from ecsnet.analytics.values import Document
+from ecsnet.components import Player, Position
+from ecsnet.schema import Registry, use_registry
+from ecsnet.server import ServerWorld
+from ecsnet.session.connection import Reason
+from ecsnet.testing import Harness
+
+
+class Game:
+    """A server that keeps what happens, and what it left when it ended."""
+
+    def __init__(self, folder: Path, registry: Registry, **options: Any) -> None:
+        self.folder = folder
+        self.tick: Callable[[], None] = lambda: None
+        with use_registry(registry):
+
+            @net.replicated(visible_to="server")
+            class Purse:
+                gold: Annotated[int, net.Suspect(max_rate=50)] = 0
+
+            @net.command(hold=True)
+            class Steer:
+                dx: Annotated[int, net.Between(-1, 1)] = 0
+
+            @net.command
+            class Never:
+                pass
+
+            self.purse, self.steer = Purse, Steer
+            analytics = Analytics(folder, **{"interval": 10, "server": "srv", **options})
+            self.server = ServerWorld(20, analytics=analytics)
+
+        @self.server.on_join
+        def join(player: int) -> None:
+            esper.add_component(player, Purse())
+            esper.add_component(player, Position())
+
+        @self.server.system
+        def play(dt: float) -> None:
+            self.tick()
+
+    def read(self, series: Series = Series.EVENTS) -> list[Document]:
+        return list(documents(self.folder, series))
+
+    def of_type(self, type: str) -> list[Document]:
+        return [document for document in self.read() if document["type"] == type]
+
+
+def run(harness: Harness, ticks: int) -> None:
+    harness.run(seconds=ticks * harness.stage.dt)
+
+
+def _short(name: str) -> str:
+    return name.rpartition(".")[2]
+
+
+@pytest.fixture
+def game(tmp_path: Path) -> Game:
+    return Game(tmp_path / "journal", Registry())
+
+
+def test_a_match_is_told_from_start_to_stop(game: Game) -> None:
+    with Harness(game.server) as harness:
+        ann = harness.connect("Ann")
+        harness.connect("Bob")
+        run(harness, 25)
+        harness.leave(ann)
+        run(harness, 5)
+        ticks = harness.simulation.tick
+    types = [document["type"] for document in game.read()]
+    assert types == ["start", "join", "join", "leave", "leave", "stop"]
+    start, ann_joins, bob_joins, ann_leaves, bob_leaves, stop = game.read()
+    begun: Any = start["data"]
+    assert (begun["tick_rate"], begun["interval"]) == (20, 10)
+    assert [_short(name) for name in begun["commands"]] == ["Never", "Steer"]
+    assert {_short(each["name"]): each["fields"] for each in begun["components"]}["Purse"] == [
+        "gold"
+    ]
+    assert (ann_joins["player"], ann_joins["data"]) == (1, {"name": "Ann"})
+    assert isinstance(ann_joins["entity"], int)
+    assert (bob_joins["player"], bob_joins["data"]) == (2, {"name": "Bob"})
+    assert ann_leaves["data"] == {"name": "Ann", "reason": "left"}
+    assert bob_leaves["data"] == {"name": "Bob", "reason": "shutdown"}
+    data: Any = stop["data"]
+    assert (data["reason"], data["ticks"], data["joined"]) == ("stopped", ticks, 2)
+    assert (data["lost_events"], data["lost_snapshots"]) == (0, 0)
+    assert len({document["match"] for document in game.read()}) == 1
+    assert {document["server"] for document in game.read()} == {"srv"}
+
+
+def test_snapshots_hold_what_the_world_holds_for_the_servers_eyes_as_well(game: Game) -> None:
+    def tick() -> None:
+        for _, (purse, place) in esper.get_components(game.purse, Position):
+            purse.gold = net.tick()
+            place.x = net.tick() / 2
+
+    game.tick = tick
+    with Harness(game.server) as harness:
+        harness.connect("Ann")
+        run(harness, 30)
+    snapshots = game.read(Series.SNAPSHOTS)
+    assert [document["tick"] for document in snapshots] == [
+        tick for tick in range(10, 40, 10) if tick <= int(str(snapshots[-1]["tick"]))
+    ]
+    for document in snapshots:
+        entity: Any = document["entities"][0]  # type: ignore[index,call-overload]
+        at: Any = document["tick"]
+        assert entity["owner"] == 1
+        assert entity[
+            "purse" if "purse" in entity else next(k for k in entity if "purse" in k)
+        ] == {"gold": at}
+        assert entity["position"] == {"x": at / 2, "y": 0.0}
+        assert entity["player"] == {"id": 1, "name": "Ann"}
+
+
+def test_the_games_own_events_are_kept_with_whatever_is_in_them(game: Game) -> None:
+    def tick() -> None:
+        if net.tick() == 5:
+            net.analytics_event("pickup", player=1, entity=9, gold=3, info={"$x": [1, [2]]})
+            net.analytics_event("odd", player="Ann", what=object, nan=float("nan"))  # type: ignore[arg-type]
+
+    game.tick = tick
+    with Harness(game.server) as harness:
+        run(harness, 10)
+    (pickup,) = game.of_type("pickup")
+    assert (pickup["tick"], pickup["player"], pickup["entity"]) == (5, 1, 9)
+    assert pickup["data"] == {"gold": 3, "info": [{"k": "$x", "v": [1, {"items": [2]}]}]}
+    (odd,) = game.of_type("odd")
+    assert odd["player"] is None
+    assert odd["data"] == {"what": "<class 'object'>", "nan": "NaN"}
+
+
+def test_a_hack_of_six_ticks_between_two_snapshots_is_found(tmp_path: Path) -> None:
+    game = Game(tmp_path, Registry(), interval=20, suspects={Position: net.Suspect(max_speed=100)})
+
+    def tick() -> None:
+        for _, place in esper.get_component(Position):
+            place.x += 50 if 101 <= net.tick() <= 106 else 5
+        for _, purse in esper.get_component(game.purse):
+            purse.gold += 1000 if net.tick() == 110 else 1
+
+    game.tick = tick
+    with Harness(game.server) as harness:
+        harness.connect("Ann")
+        run(harness, 140)
+    found = game.of_type("suspect")
+    assert [each["tick"] for each in found] == [101, 102, 103, 104, 105, 106, 110]
+    assert {each["player"] for each in found} == {1}
+    speed: Any = found[0]["data"]
+    assert (speed["component"], speed["field"], speed["limit"]) == ("position", "x, y", "max_speed")
+    assert (speed["allowed"], speed["rate"]) == (100.0, pytest.approx(1000))
+    assert speed["after"][0] - speed["before"][0] == 50
+    gold: Any = found[-1]["data"]
+    assert (gold["field"], gold["limit"], gold["after"] - gold["before"]) == (
+        "gold",
+        "max_rate",
+        1000,
+    )
+
+
+def test_ten_honest_matches_are_above_suspicion(tmp_path: Path) -> None:
+    limits = {Position: net.Suspect(max_speed=100)}
+    for number in range(10):
+        game = Game(tmp_path, Registry(), suspects=limits)
+
+        def tick() -> None:
+            for entity, (place, purse) in esper.get_components(Position, game.purse):  # noqa: B023
+                place.x += net.rng().uniform(-5, 5)
+                purse.gold += net.rng().randint(0, 2)
+                if net.tick() == 30:  # the game itself moves somebody
+                    place.x += 5000
+                    net.teleported(entity)
+
+        game.tick = tick
+        with Harness(game.server, seed=number) as harness:
+            for name in ("Ann", "Bob", "Cleo"):
+                harness.connect(name)
+            run(harness, 60)
+        assert game.of_type("suspect") == []
+    assert len(game.of_type("start")) == len({each["match"] for each in game.of_type("stop")}) == 10
+
+
+def test_commands_are_counted_by_their_type(game: Game) -> None:
+    with Harness(game.server) as harness:
+        ann = harness.connect("Ann")
+        ann.send(game.steer(1))
+        run(harness, 40)
+        applied = harness.host.stats().commands_applied
+    counted: dict[str, int] = {}
+    for document in game.of_type("commands"):
+        for each in document["data"]["counts"]:  # type: ignore[index,call-overload,union-attr]
+            counted[each["name"]] = counted.get(each["name"], 0) + each["count"]  # type: ignore[index,call-overload]
+    assert sum(counted.values()) == applied > 0
+    assert [_short(name) for name in counted] == ["Steer"]
+
+
+def test_who_is_thrown_out_is_told(game: Game) -> None:
+    with Harness(game.server) as harness:
+        harness.connect("Ann")
+        (guest,) = harness.host.guests.values()
+        harness.host.disconnect(guest, Reason.ABUSE, harness.clock.now)
+        run(harness, 5)
+    assert [document["data"] for document in game.of_type("kicked")] == [
+        {"name": "Ann", "reason": "abuse"}
+    ]
+    assert len(game.of_type("leave")) == 1
+
+
+def test_who_is_refused_is_told_and_a_flood_of_them_is_not(game: Game) -> None:
+    with use_registry(Registry()) as other:
+
+        @net.replicated
+        class Another:
+            x: int = 0
+
+    with Harness(game.server, registry=other) as harness:
+        with pytest.raises(net.UsageError, match="did not get in"):
+            harness.connect("Eve")
+        system = harness.stage.analytics
+        assert system is not None
+        for _ in range(1000):
+            system.turned_away("Eve", "full", harness.clock.now)
+    refused = game.of_type("refused")
+    assert refused[0]["data"] == {"name": "Eve", "reason": "schema"}
+    assert 1 < len(refused) < 50
+
+
+def test_a_match_that_fails_says_so(game: Game) -> None:
+    def tick() -> None:
+        if net.tick() == 8:
+            raise ZeroDivisionError
+
+    game.tick = tick
+    with Harness(game.server) as harness, pytest.raises(ZeroDivisionError):
+        run(harness, 10)
+    (stop,) = game.of_type("stop")
+    assert stop["data"]["reason"] == "failed"  # type: ignore[index,call-overload]
+
+
+def test_each_start_is_a_match_of_its_own(game: Game) -> None:
+    for _ in range(3):
+        with Harness(game.server) as harness:
+            run(harness, 3)
+    matches = [document["match"] for document in game.of_type("start")]
+    assert len(set(matches)) == 3
+    assert all(len(str(match)) == 32 for match in matches)
+
+
+def test_analytics_that_fail_cost_the_game_nothing(
+    game: Game, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Harness(game.server) as harness:
+        system = harness.stage.analytics
+        assert system is not None
+
+        def broken() -> None:
+            raise RuntimeError("broken")
+
+        monkeypatch.setattr(system, "_keep", broken)
+        with caplog.at_level(logging.ERROR, "ecsnet.analytics"):
+            run(harness, 10)
+        assert harness.simulation.tick >= 10
+        assert len(caplog.records) == 1
+
+
+def test_what_is_lost_is_told_in_the_journal(game: Game) -> None:
+    with Harness(game.server) as harness:
+        system = harness.stage.analytics
+        assert system is not None
+        system._journal._files[Series.SNAPSHOTS].refused = 3
+        run(harness, 25)
+    (lost,) = game.of_type("lost")
+    assert lost["data"] == {"events": 0, "snapshots": 3}
+
+
+def test_outside_a_tick_and_without_analytics(game: Game) -> None:
+    with pytest.raises(net.OutsideTickError, match=r"net.analytics_event\(\) outside a tick"):
+        net.analytics_event("x")
+    with pytest.raises(net.OutsideTickError, match=r"net.teleported\(\) outside a tick"):
+        net.teleported(1)
+    plain = ServerWorld()
+
+    @plain.system
+    def tick(dt: float) -> None:
+        net.analytics_event("x", y=1)
+        net.teleported(1)
+
+    plain.step(2)
+
+
+@pytest.mark.parametrize("type", ["start", "suspect", "", 3])
+def test_ecsnets_own_types_are_not_the_games(type: Any) -> None:
+    server = ServerWorld()
+
+    @server.system
+    def tick(dt: float) -> None:
+        net.analytics_event(type)
+
+    with pytest.raises(net.UsageError, match="a text of your own; ecsnet's are commands, join"):
+        server.step()
+
+
+def test_a_second_server_on_the_folder_is_refused_before_it_starts(game: Game) -> None:
+    with Harness(game.server), pytest.raises(FolderInUseError):
+        Harness(game.server)
+
+
+# Options.
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"interval": 0}, "interval=0.*whole number of ticks"),
+        ({"interval": 1.5}, "interval=1.5"),
+        ({"every": {Position: 0}}, r"every\[Position\]=0"),
+        ({"every": {int: 1}}, "int, which is not replicated"),
+        ({"leave_out": [str]}, "str, which is not replicated"),
+        ({"suspects": {Position: 5}}, r"give a net.Suspect"),
+        ({"max_bytes": 10}, "max_bytes=10"),
+        ({"max_days": -1}, "max_days=-1"),
+        ({"expire_days": "x"}, "expire_days='x'"),
+    ],
+)
+def test_options_that_mean_nothing_are_refused(options: dict[str, Any], says: str) -> None:
+    with pytest.raises(net.UsageError, match=says):
+        Analytics("x", **options)
+
+
+def test_a_folder_is_enough(tmp_path: Path) -> None:
+    assert ServerWorld(analytics=tmp_path).analytics == Analytics(tmp_path)
+    assert ServerWorld().analytics is None
+    with pytest.raises(net.UsageError, match=r"analytics=5: a folder, or net.Analytics"):
+        ServerWorld(analytics=5)  # type: ignore[arg-type]
+
+
+def test_the_password_in_a_uri_is_not_shown() -> None:
+    assert "secret" not in repr(Analytics(mongo="mongodb://me:secret@host/db"))
+
+
+def test_a_command_line_changes_what_it_names() -> None:
+    assert keeping(None) is None
+    assert keeping(None, "here") == Analytics("here")
+    assert keeping(None, None, "mongodb://x") == Analytics(mongo="mongodb://x")
+    own = Analytics("own", interval=5)
+    assert keeping(own) is own
+    assert keeping(own, "there") == Analytics("there", interval=5)
+    assert MONGO_VARIABLE == "ECSNET_MONGO_URI"
+
+
+def test_what_is_left_out_is_in_no_snapshot(tmp_path: Path) -> None:
+    game = Game(tmp_path, Registry(), leave_out=[Player], every={Position: 4})
+    with Harness(game.server) as harness:
+        harness.connect("Ann")
+        run(harness, 30)
+    entities: list[Any] = [document["entities"] for document in game.read(Series.SNAPSHOTS)]
+    assert all("player" not in entity for each in entities for entity in each)
+    ticks = [
+        document["tick"]
+        for document, each in zip(game.read(Series.SNAPSHOTS), entities, strict=True)
+        if any("position" in entity for entity in each)
+    ]
+    assert len(ticks) > 3
+    assert all(int(str(tick)) % 4 == 0 for tick in ticks)
