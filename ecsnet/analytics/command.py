@@ -359,7 +359,7 @@ def _ship(given: argparse.Namespace) -> int:
     if not uri:
         raise UsageError(f"ship needs to know where to: give --mongo URI, or set {MONGO_VARIABLE}")
     with _installed():
-        from ecsnet.analytics.minder import ship
+        from ecsnet.analytics.ship import ship
 
         return ship(
             given.dir,

@@ -9,13 +9,13 @@ from datetime import UTC, datetime
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
-from urllib.parse import urlsplit
 
 import msgspec
 
 from ecsnet.analytics.folder import segments
 from ecsnet.analytics.reader import Damage, Series, documents
 from ecsnet.analytics.reading import Component, Event, Start, Stop, as_event, detail
+from ecsnet.analytics.target import conceal, parse_target
 from ecsnet.analytics.values import Document
 from ecsnet.errors import UsageError
 
@@ -31,9 +31,6 @@ __all__ = [
     "choose",
     "matches_of",
 ]
-
-DATABASE = "ecsnet"
-"""Where the URI names none."""
 
 EVENTS, STATES = "server_events", "game_state"
 
@@ -222,7 +219,7 @@ class MongoSource:
     """Reads a MongoDB.
 
     Args:
-        uri: Of the server; its path may name a database, `DATABASE` else.
+        uri: Of the server; its path may name a database, ``ecsnet`` else.
 
     Raises:
         UsageError: It cannot be reached, or the URI is none.
@@ -245,17 +242,14 @@ class MongoSource:
         options = CodecOptions[Document](
             tz_aware=True, tzinfo=UTC, type_registry=TypeRegistry([_Integers()])
         )
-        url = urlsplit(uri)
-        if url.scheme not in ("mongodb", "mongodb+srv"):
-            raise UsageError("that is no URI of a MongoDB: write mongodb://HOST:PORT/DATABASE")
-        hosts = url.netloc.rpartition("@")[2]  # without the password
-        self.name = f"{url.scheme}://{hosts}/{url.path.strip('/') or DATABASE}"
+        target = parse_target(uri)
+        self.name = f"the MongoDB at {target.name}"
         with _told(self.name), ExitStack() as opened:
             client: MongoClient[Document] = pymongo.MongoClient(
                 uri, timeoutMS=TIMEOUT, appname="ecsnet analytics"
             )
             opened.callback(client.close)
-            database = client.get_default_database(DATABASE).with_options(options)
+            database = client.get_database(target.database).with_options(options)
             with pymongo.timeout(PATIENCE):
                 client.admin.command("ping")
             self._opened = opened.pop_all()
@@ -329,5 +323,5 @@ def _told(name: str) -> Iterator[None]:
     except PyMongoError as error:
         why = str(error).partition(" (configured timeouts:")[0].partition(", full error:")[0]
         raise UsageError(
-            f"{name} cannot be read: {why}; is it running, and the URI right?"
+            f"{name} cannot be read: {conceal(why)}; is it running, and the URI right?"
         ) from error

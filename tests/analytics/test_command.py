@@ -291,7 +291,7 @@ def test_a_reader_that_has_enough_is_no_error(folder: Path) -> None:
         ("summary a", "'a' is the beginning of 2 matches"),
         ("matches --dir nowhere", "no journal in nowhere"),
         ("matches --dir a --mongo mongodb://b", "not allowed with"),
-        ("matches --mongo b", "write mongodb://HOST:PORT/DATABASE"),
+        ("matches --mongo b", "this is no MongoDB URI"),
         ("heatmap all", "required: --component"),
         ("heatmap all --component position", "give --out FILE.png, or --json"),
         ("heatmap all --component nix --json", "there is no component 'nix': ecsnet.Position"),
@@ -409,7 +409,7 @@ def test_the_database_may_be_named_by_the_environment(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ECSNET_MONGO_URI", "nonsense")
-    assert "no URI of a MongoDB" in run("matches")[2]
+    assert "this is no MongoDB URI" in run("matches")[2]
     assert run("matches", "--dir", "analytics")[0] == 0  # what was typed counts more
 
 
@@ -422,9 +422,9 @@ def test_shipping_is_asked_of_the_shipper(run: Run, monkeypatch: pytest.MonkeyPa
         asked.append((folder, uri, follow, driver, expire_days))
         return 0
 
-    minder = ModuleType("ecsnet.analytics.minder")
-    minder.ship = ship  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "ecsnet.analytics.minder", minder)
+    shipping = ModuleType("ecsnet.analytics.ship")
+    shipping.ship = ship  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "ecsnet.analytics.ship", shipping)
     assert run("ship", "there", "--mongo", "mongodb://here")[0] == 0
     monkeypatch.setenv("ECSNET_MONGO_URI", "mongodb://env")
     assert run("ship", "there", "--follow", "--driver", "pymongo", "--expire", 30)[0] == 0
