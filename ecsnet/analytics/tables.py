@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ecsnet.analytics.reading import Event
-from ecsnet.analytics.reports import Summary, Suspects, Use
+from ecsnet.analytics.reports import Finding, Summary, Suspects, Use
 from ecsnet.analytics.sources import Match
 
 __all__ = [
@@ -158,11 +158,22 @@ def suspect_tables(suspects: Suspects) -> list[RenderableType]:
     findings = _table("match", "tick#", "player", "entity#", "rule", "what was seen")
     for each in suspects.findings:
         player = each.player if each.name is None else each.name
-        _row(findings, each.match[:SHORT], each.tick, player, each.entity, each.rule, each.data)
+        _row(findings, each.match[:SHORT], each.tick, player, each.entity, each.rule, _seen(each))
     accused = _table("player", "findings#", "matches#", "rules")
     for who in suspects.accused:
         _row(accused, who.name, who.findings, who.matches, who.rules)
     return [findings, accused]
+
+
+def _seen(finding: Finding) -> object:
+    """What was seen: of a limit in words, of an own rule as it said it."""
+    data = finding.data
+    try:
+        values = [data[key] for key in ("component", "field", "rate", "allowed", "before", "after")]
+    except KeyError:
+        return data
+    what, field, rate, allowed, before, after = map(_shown, values)
+    return f"{what}.{field}: {rate} a second, {allowed} allowed; {before} to {after}"
 
 
 # Cells.

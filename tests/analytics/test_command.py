@@ -135,7 +135,7 @@ def test_suspects(result: Callable[..., Any], run: Run) -> None:
     assert told["accused"][0]["findings"] == 3
     _, out, _ = run("suspects", "all")
     assert "[red]Mallory\\x1b[2J" in out
-    assert "component position, field x, rate 40, before 20, after 24, allowed 12" in out
+    assert "position.x: 40 a second, 12 allowed; 20 to 24" in out
     assert run("suspects", "a2")[1] == "nothing suspect\n"
 
 
