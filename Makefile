@@ -46,7 +46,7 @@ environment:
 	@rm -rf $(VENV)
 	@$(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install $(PIP) --upgrade 'pip>=25.1'
-	@$(BIN)/python -m pip install $(PIP) --group dev --editable '.[pygame]'
+	@$(BIN)/python -m pip install $(PIP) --group dev --editable '.[pygame,analytics]'
 	@cp pyproject.toml $(READY)
 
 demo: $(READY)

@@ -1,0 +1,121 @@
+"""What a shipper remembers, whatever happens to it and to its files."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from ecsnet.analytics.folder import JournalError, highest_number
+from ecsnet.analytics.position import Aside, Position, TargetInUseError
+from ecsnet.analytics.reader import Place
+from ecsnet.analytics.segment import Series
+from tests.analytics.made import event
+
+PLACES = {Series.EVENTS: Place(3, 400), Series.SNAPSHOTS: Place(4, 17)}
+BEGINNING = {Series.EVENTS: Place(), Series.SNAPSHOTS: Place()}
+
+
+def one(seq: int, reason: str = "no") -> Aside:
+    return Aside(Series.EVENTS, event(seq, raw=b"\xff", time=event(1)["time"]), reason)
+
+
+def test_each_target_has_a_position_of_its_own(tmp_path: Path) -> None:
+    with Position(tmp_path, "a/x") as first, Position(tmp_path, "b/x") as second:
+        assert first.places == BEGINNING
+        first.save(PLACES)
+        assert second.places == BEGINNING
+        assert second.others() == [PLACES]
+        assert first.others() == []
+    with Position(tmp_path, "a/x") as again:
+        assert again.places == PLACES
+
+
+def test_the_file_is_what_writers_look_at(tmp_path: Path) -> None:
+    with Position(tmp_path, "a/x") as position:
+        position.save(PLACES)
+    (path,) = tmp_path.glob("position-*.json")
+    assert json.loads(path.read_bytes()) == {
+        "target": "a/x",
+        "events": [3, 400],
+        "snapshots": [4, 17],
+    }
+    assert highest_number(tmp_path) == 4
+
+
+def test_one_shipper_a_target(tmp_path: Path) -> None:
+    with Position(tmp_path, "a/x"):
+        with pytest.raises(TargetInUseError, match=r"another shipper ships .* to a/x"):
+            Position(tmp_path, "a/x")
+        Position(tmp_path, "b/x").close()
+    Position(tmp_path, "a/x").close()
+
+
+def test_a_position_is_on_the_disk_before_it_has_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done: list[str] = []
+    fsync, replace = os.fsync, Path.replace
+
+    def noting_fsync(descriptor: int) -> None:
+        done.append("fsync")
+        fsync(descriptor)
+
+    def noting_replace(path: Path, target: Path) -> Path:
+        done.append("replace")
+        return replace(path, target)
+
+    monkeypatch.setattr(os, "fsync", noting_fsync)
+    monkeypatch.setattr(Path, "replace", noting_replace)
+    with Position(tmp_path, "a/x") as position:
+        position.save(PLACES)
+        assert done == ["fsync", "replace", "fsync"], "file, name, folder"
+        position.save(PLACES)
+        assert len(done) == 3, "nothing new"
+        position.set_aside([one(1)])
+        assert done[3:] == ["fsync", "fsync"]
+
+
+def test_a_damaged_position_is_an_error_that_says_what_to_do(tmp_path: Path) -> None:
+    with Position(tmp_path, "a/x") as position:
+        position.save(PLACES)
+    (path,) = tmp_path.glob("position-*.json")
+    path.write_bytes(b"{")
+    with pytest.raises(JournalError, match="delete it"):
+        Position(tmp_path, "a/x")
+    path.unlink()
+    Position(tmp_path, "a/x").close()
+
+
+def test_what_is_set_aside_comes_back_as_it_was(tmp_path: Path) -> None:
+    with Position(tmp_path, "a/x") as position:
+        position.set_aside([one(1), one(2)])
+        position.set_aside([one(3)])
+    with Position(tmp_path, "a/x") as position:
+        assert position.aside() == [one(1), one(2), one(3)]
+        position.keep_aside([one(2, "still")])
+        assert position.aside() == [one(2, "still")]
+        position.keep_aside([])
+        assert position.aside() == []
+        assert not list(tmp_path.glob("aside-*"))
+
+
+def test_a_torn_end_of_what_is_set_aside_is_cut_off(tmp_path: Path) -> None:
+    with Position(tmp_path, "a/x") as position:
+        position.set_aside([one(1), one(2)])
+        (path,) = tmp_path.glob("aside-*")
+        whole = path.read_bytes()
+        for cut in (len(whole) - 1, len(whole) // 2 + 3):
+            path.write_bytes(whole[:cut])
+            assert position.aside() == [one(1)]
+            position.set_aside([one(3)])
+            assert position.aside() == [one(1), one(3)]
+        path.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+        assert position.aside() == [one(1)]
+
+
+def test_a_folder_that_is_none_is_told(tmp_path: Path) -> None:
+    with pytest.raises(JournalError, match="cannot be shipped"):
+        Position(tmp_path / "none", "a/x")
