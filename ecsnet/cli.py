@@ -1,4 +1,4 @@
-"""The ``ecsnet`` command: serve a game, join one, or see the demo.
+"""The ``ecsnet`` command: serve a game, join one, see the demo, or what happened in matches.
 
 What the caller got wrong is one line on stderr and exit status 2.
 """
@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import importlib
-import importlib.util
 import json
 import logging
 import os
@@ -16,17 +14,17 @@ import runpy
 import socket
 import sys
 import time
-import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from types import ModuleType
 from typing import NoReturn
 
 import ecsnet
+from ecsnet.analytics.command import add_parser
 from ecsnet.analytics.options import MONGO_VARIABLE, keeping
 from ecsnet.client import DEFAULT_PORT, _Past
 from ecsnet.demo import DemoError, Options, has_window, run, sample_names
 from ecsnet.errors import EcsnetError, UsageError
+from ecsnet.modules import find
 from ecsnet.play import join_instead, parse_address
 from ecsnet.server import ServerWorld, _new_event_loop, _signals
 from ecsnet.session import session
@@ -54,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     # Only now, so that an option that there is not is named first.
     if given.verb is None:
-        parser.error("give a COMMAND: serve, join or demo")
+        parser.error("give a COMMAND: serve, join, demo or analytics")
     command: Callable[[argparse.Namespace], int] = given.command
     try:
         return command(given)
@@ -94,16 +92,8 @@ def _find_server(text: str) -> ServerWorld:
     Raises:
         UsageError: There is none.
     """
-    name, separator, attribute = text.rpartition(":")
-    if not separator or not name or not attribute:
-        game = name or ("" if separator else text) or "game"
-        if Path(game).name == game:  # of the current folder: a module, too
-            game = game.removesuffix(".py")
-        raise UsageError(f"{text!r} names no server: write MODULE:ATTR, such as {game}:server")
-    module = _import(name)
-    found: object = module
-    for part in attribute.split("."):
-        found = getattr(found, part, None)
+    module, found = find(text, "server", "server")
+    name, _, attribute = text.rpartition(":")
     if isinstance(found, ServerWorld):
         return found
     servers = [key for key, value in vars(module).items() if isinstance(value, ServerWorld)]
@@ -111,45 +101,6 @@ def _find_server(text: str) -> ServerWorld:
     if found is None:
         raise UsageError(f"there is no {attribute!r} in {name}; {hint}")
     raise UsageError(f"{text} is a {type(found).__name__}, not a ServerWorld; {hint}")
-
-
-def _import(name: str) -> ModuleType:
-    """Import a module by its name, or by its file's; the current folder is importable.
-
-    Raises:
-        UsageError: There is none of that name, or it cannot be imported.
-    """
-    if name.endswith(".py"):
-        path = Path(name)
-        if not path.is_file():
-            raise UsageError(f"there is no file {name}")
-        folder, name = str(path.absolute().parent), path.stem
-    else:
-        folder = os.getcwd()
-    if folder not in sys.path:
-        sys.path.insert(0, folder)
-    try:
-        return importlib.import_module(name)
-    except ModuleNotFoundError as error:
-        if error.name is not None and f"{name}.".startswith(f"{error.name}."):
-            raise UsageError(
-                f"there is no module {error.name!r} in {folder} or installed"
-            ) from error
-        raise UsageError(f"{name} cannot be imported: {error}{_line_of(error)}") from error
-    except (ImportError, SyntaxError, TypeError, ValueError) as error:
-        raise UsageError(f"{name} cannot be imported: {error}{_line_of(error)}") from error
-
-
-def _line_of(error: Exception) -> str:
-    """Where an import went wrong, as `` (game.py:3)``."""
-    if isinstance(error, SyntaxError):
-        return ""
-    frames = [
-        frame
-        for frame in traceback.extract_tb(error.__traceback__)
-        if "importlib" not in frame.filename and frame.filename != __file__
-    ]
-    return f" ({os.path.basename(frames[-1].filename)}:{frames[-1].lineno})" if frames else ""
 
 
 def _own_address() -> str | None:
@@ -360,6 +311,8 @@ def _parser() -> argparse.ArgumentParser:
     add("--loss", type=_from(0, 90), default=0.0, metavar="PCT", help="datagrams lost, in percent")
     _add_analytics(demo)
     add("--screenshot", type=Path, metavar="FILE", help="save a picture of all windows")
+
+    add_parser(verbs)
     return parser
 
 

@@ -83,7 +83,7 @@ def test_help_names_every_command(run: Run) -> None:
 @pytest.mark.parametrize(
     ("typed", "says"),
     [
-        ("", "give a COMMAND: serve, join or demo"),
+        ("", "give a COMMAND: serve, join, demo or analytics"),
         ("--bogus", "unrecognized arguments: --bogus;"),
         ("dance", "dance"),
         ("serve", "MODULE:ATTR"),

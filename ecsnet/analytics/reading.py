@@ -1,0 +1,162 @@
+"""What documents say, typed: the one place that looks at how they are laid out."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TypeVar
+
+import msgspec
+
+from ecsnet.analytics.values import Document
+from ecsnet.errors import UsageError
+
+__all__ = [
+    "Component",
+    "Counts",
+    "Event",
+    "Leave",
+    "Lost",
+    "Start",
+    "State",
+    "Stop",
+    "as_event",
+    "as_state",
+    "detail",
+]
+
+_Typed = TypeVar("_Typed", bound=msgspec.Struct)
+
+
+class Event(msgspec.Struct, frozen=True):
+    """A document of ``server_events``."""
+
+    id: str = msgspec.field(name="_id")
+    match: str
+    started: datetime
+    server: str
+    room: str
+    tick: int
+    time: datetime
+    type: str
+    player: int | None = None
+    entity: int | None = None
+    data: dict[str, object] = {}
+
+
+class State(msgspec.Struct, frozen=True):
+    """A document of ``game_state``."""
+
+    id: str = msgspec.field(name="_id")
+    match: str
+    started: datetime
+    server: str
+    room: str
+    tick: int
+    time: datetime
+    snapshot: int
+    entities: list[dict[str, object]]
+
+
+# What stands in the `data` of events that ecsnet makes. All of it may be missing: somebody else's
+# event of that name, or one of another version, is no reason to show nothing at all.
+
+
+class Component(msgspec.Struct, frozen=True):
+    """A component that the game declares."""
+
+    key: str
+    """What documents call it."""
+    name: str
+    """Its wire name, such as ``ecsnet.Position``."""
+    fields: tuple[str, ...] = ()
+
+    @property
+    def names(self) -> set[str]:
+        """What it may be called on the command line, in lower case."""
+        name = self.name.casefold()
+        return {self.key.casefold(), name, name.rpartition(".")[2]}
+
+
+class Start(msgspec.Struct, frozen=True):
+    """Of ``start``."""
+
+    tick_rate: float | None = None
+    components: tuple[Component, ...] = ()
+    commands: tuple[str, ...] = ()
+
+
+class Leave(msgspec.Struct, frozen=True):
+    """Of ``join`` and ``leave``."""
+
+    name: str = ""
+    reason: str = ""
+
+
+class Count(msgspec.Struct, frozen=True):
+    """How many commands of one kind."""
+
+    name: str
+    count: int
+
+
+class Counts(msgspec.Struct, frozen=True):
+    """Of ``commands``."""
+
+    counts: list[Count] = []
+
+
+class Lost(msgspec.Struct, frozen=True):
+    """Of ``lost``."""
+
+    events: int = 0
+    snapshots: int = 0
+
+
+class Stop(msgspec.Struct, frozen=True):
+    """Of ``stop``."""
+
+    reason: str = "stopped"
+    ticks: int | None = None
+    dropped_ticks: int | None = None
+    joined: int | None = None
+    commands_applied: int | None = None
+    commands_expired: int | None = None
+    commands_superseded: int | None = None
+    lost_events: int = 0
+    lost_snapshots: int = 0
+
+
+def as_event(document: Document) -> Event:
+    """A document of ``server_events``, typed.
+
+    Raises:
+        UsageError: It is something else.
+    """
+    return _typed(document, Event)
+
+
+def as_state(document: Document) -> State:
+    """A document of ``game_state``, typed.
+
+    Raises:
+        UsageError: It is something else.
+    """
+    return _typed(document, State)
+
+
+def detail(event: Event, kind: type[_Typed]) -> _Typed:
+    """What an event's `data` says; nothing of it, where it is not what ecsnet writes."""
+    try:
+        return msgspec.convert(event.data, kind)
+    except msgspec.ValidationError:
+        return kind()
+
+
+def _typed(document: Document, kind: type[_Typed]) -> _Typed:
+    try:
+        return msgspec.convert(document, kind)
+    except msgspec.ValidationError as error:
+        raise UsageError(
+            f"the document {document.get('_id')!r} is none of ecsnet's: {error}; "
+            "is this the right database?"
+        ) from error

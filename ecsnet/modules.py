@@ -1,0 +1,80 @@
+"""Finds what ``MODULE:ATTR`` on the command line names; the current folder is importable."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+import traceback
+from pathlib import Path
+from types import ModuleType
+
+from ecsnet.errors import UsageError
+
+__all__ = ["find", "load"]
+
+
+def find(text: str, what: str, example: str) -> tuple[ModuleType, object]:
+    """What ``MODULE:ATTR`` or ``FILE.py:ATTR`` names.
+
+    Args:
+        text: What was typed.
+        what: What it should name, such as ``server``; for messages.
+        example: What such an attribute is called.
+
+    Returns:
+        The module, and what it has there: None when it has nothing.
+
+    Raises:
+        UsageError: It is not of that form, or the module cannot be imported.
+    """
+    name, separator, attribute = text.rpartition(":")
+    if not separator or not name or not attribute:
+        game = name or ("" if separator else text) or "game"
+        if Path(game).name == game:  # of the current folder: a module, too
+            game = game.removesuffix(".py")
+        raise UsageError(f"{text!r} names no {what}: write MODULE:ATTR, such as {game}:{example}")
+    module = load(name)
+    found: object = module
+    for part in attribute.split("."):
+        found = getattr(found, part, None)
+    return module, found
+
+
+def load(name: str) -> ModuleType:
+    """Import a module by its name, or by its file's; the current folder is importable.
+
+    Raises:
+        UsageError: There is none of that name, or it cannot be imported.
+    """
+    if name.endswith(".py"):
+        path = Path(name)
+        if not path.is_file():
+            raise UsageError(f"there is no file {name}")
+        folder, name = str(path.absolute().parent), path.stem
+    else:
+        folder = os.getcwd()
+    if folder not in sys.path:
+        sys.path.insert(0, folder)
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name is not None and f"{name}.".startswith(f"{error.name}."):
+            raise UsageError(
+                f"there is no module {error.name!r} in {folder} or installed"
+            ) from error
+        raise UsageError(f"{name} cannot be imported: {error}{_line_of(error)}") from error
+    except (ImportError, SyntaxError, TypeError, ValueError) as error:
+        raise UsageError(f"{name} cannot be imported: {error}{_line_of(error)}") from error
+
+
+def _line_of(error: Exception) -> str:
+    """Where an import went wrong, as `` (game.py:3)``."""
+    if isinstance(error, SyntaxError):
+        return ""
+    frames = [
+        frame
+        for frame in traceback.extract_tb(error.__traceback__)
+        if "importlib" not in frame.filename and frame.filename != __file__
+    ]
+    return f" ({os.path.basename(frames[-1].filename)}:{frames[-1].lineno})" if frames else ""
