@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from heapq import merge
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO, TypeVar
+from typing import TYPE_CHECKING, TextIO, TypeVar, cast
 
 from ecsnet.analytics.options import FOLDER, MONGO_VARIABLE
 from ecsnet.errors import UsageError
@@ -318,8 +318,7 @@ def _rule(text: str) -> Rule:
             f"{text} {what}: a rule is a function that takes a match's documents and yields "
             "findings"
         )
-    rule: Rule = found
-    return rule
+    return cast("Rule", found)
 
 
 def _own_findings(
