@@ -31,7 +31,7 @@ help:
 	@echo 'make lint | types                  ruff | mypy --strict and pyright'
 	@echo 'make coverage                      branch coverage of the core, at least 95 %'
 	@echo 'make soak [SEED= SEEDS= TICKS=]    simulated worlds under faults; SEED= runs one again'
-	@echo 'make fuzz [N=]                     N bad datagrams into server and client'
+	@echo 'make fuzz [N=]                     N bad datagrams, and damaged journals'
 	@echo 'make perf                          performance beside a floor, as ratios'
 	@echo 'make clean                         remove .venv, caches and build results'
 
@@ -76,6 +76,7 @@ soak: $(READY)
 
 fuzz: $(READY)
 	$(BIN)/python tests/fuzz/run.py --count $(N) $(if $(SEED),--seed $(SEED))
+	$(BIN)/python tests/fuzz/journal.py --count $(shell expr $(N) / 100) $(if $(SEED),--seed $(SEED))
 
 perf: $(READY)
 	$(BIN)/python -m perf tick

@@ -279,6 +279,7 @@ class Host:
         listener: Handshakes and connections.
         choose: Decides which simulation a client joins, from its name.
         closed: Whether `close` was called.
+        analytics: What keeps what happens, where that is on.
     """
 
     def __init__(
@@ -304,7 +305,7 @@ class Host:
         self._random = random
         self._bandwidth = bandwidth
         self._catch_up = catch_up
-        self._analytics = analytics
+        self.analytics = analytics
         self._packets = Packets(input_type(schema))
         self._messages: Gate[_FromClient] = Gate(_FromClient, MESSAGE_LIMIT)
         self._check_at = float("-inf")
@@ -350,8 +351,8 @@ class Host:
         simulation.add_system(
             stage.replication.process, float("-inf"), "ReplicationSystem", always=True
         )
-        if self._analytics is not None:
-            stage.analytics = simulation.observer = self._analytics.observe(simulation)
+        if self.analytics is not None:
+            stage.analytics = simulation.observer = self.analytics.observe(simulation)
             simulation.add_system(
                 stage.analytics.process, float("-inf"), "AnalyticsSystem", always=True
             )
@@ -677,8 +678,8 @@ class Host:
                 failed = stage.simulation.failure is not None
                 stage.analytics.stopped("failed" if failed else "stopped", self._figures(stage))
             stage.simulation.close()
-        if self._analytics is not None:
-            self._analytics.close()
+        if self.analytics is not None:
+            self.analytics.close()
 
     def _note_end(self, guest: Guest, reason: Reason, now: float) -> None:
         """Tell analytics of somebody who is refused or thrown out."""

@@ -1,4 +1,4 @@
-"""``python -m perf tick|response|size``."""
+"""``python -m perf tick|response|size|analytics``."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from perf import response, size, tick
+from perf import analytics, response, size, tick
 from perf.build import compiled
 from perf.report import PerfError, Report
 
@@ -29,7 +29,9 @@ def _report(options: argparse.Namespace, command: str) -> Report:
         return size.run(command, options.runs)
     build = None if options.interpreted else compiled()
     runs, seconds = options.runs, options.seconds
-    if options.benchmark == "response":
+    if options.benchmark == "analytics":
+        report = analytics.run(command, runs, seconds, options.clients, build)
+    elif options.benchmark == "response":
         report = response.run(command, options.clients, runs, seconds, options.settle, build)
     else:
         ticks = max(1, round(seconds * tick.RATE))
@@ -55,12 +57,15 @@ def _parser() -> argparse.ArgumentParser:
     two.add_argument(
         "--settle", type=float, default=5.0, metavar="SECONDS", help="before each of them"
     )
-    for benchmark in (one, two):
+    three = benchmarks.add_parser("analytics", help="ticks with analytics beside ticks without")
+    three.add_argument("--clients", type=_count, default=32, metavar="N")
+    three.add_argument("--seconds", type=float, default=15.0, help="measured in each run")
+    for benchmark in (one, two, three):
         benchmark.add_argument(
             "--interpreted", action="store_true", help="a server that is not compiled"
         )
-    three = benchmarks.add_parser("size", help="bytes per moved entity")
-    for benchmark in (one, two, three):
+    four = benchmarks.add_parser("size", help="bytes per moved entity")
+    for benchmark in (one, two, three, four):
         benchmark.add_argument("--runs", type=_count, default=5, metavar="N")
         benchmark.add_argument("--json", action="store_true", help="print one JSON object")
     return parser

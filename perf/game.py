@@ -63,21 +63,12 @@ def schema() -> Schema:
     return current_registry().schema()
 
 
-def serve_crowd(
-    connection: Connection,
-    port: int,
-    clients: int,
-    entities: int,
-    rate: float,
-    warmup: int,
-    ticks: int,
-) -> None:
-    """Child: the game of ``tick``: a crowd on a plain, of which a tenth moves each tick.
+def crowd(clients: int, entities: int, rate: float) -> net.ServerWorld:
+    """Returns a game in which a crowd walks on a plain, of which a tenth moves each tick.
 
     The players are among the ``entities``. A fifth of those that move also loses health. Each
     player sees about 50 entities; about three of all cross into another cell each tick.
     """
-    meter = Meter(connection, rate, warmup, ticks)
     dice = random.Random(1)
     interest = net.Grid(Position, CELL)
     # Who moves in which tick, and who gets hurt in which: the game itself should cost little.
@@ -97,16 +88,10 @@ def serve_crowd(
     def start() -> None:
         for _ in range(entities - clients):
             place(esper.create_entity())
-        connection.send(Ready())
 
     @server.on_join
     def join(player: int) -> None:
         place(player)
-
-    @server.system(priority=100)
-    def measure(_dt: float) -> None:
-        if len(esper.get_component(Player)) == clients:
-            meter.tick()
 
     @server.system(priority=20)
     def steer(_dt: float) -> None:
@@ -125,6 +110,31 @@ def serve_crowd(
     def hurt(_dt: float) -> None:
         for health in hurt_ones[net.tick() % HURT_SHARE]:
             health.points = (health.points - 1) % 100
+
+    return server
+
+
+def serve_crowd(
+    connection: Connection,
+    port: int,
+    clients: int,
+    entities: int,
+    rate: float,
+    warmup: int,
+    ticks: int,
+) -> None:
+    """Child: the game of ``tick``: the `crowd`."""
+    meter = Meter(connection, rate, warmup, ticks)
+    server = crowd(clients, entities, rate)
+
+    @server.on_start
+    def start() -> None:
+        connection.send(Ready())
+
+    @server.system(priority=100)
+    def measure(_dt: float) -> None:
+        if len(esper.get_component(Player)) == clients:
+            meter.tick()
 
     server.run("127.0.0.1", port)
 

@@ -118,6 +118,11 @@ class Lost:
     events: int = 0
     snapshots: int = 0
 
+    @property
+    def total(self) -> int:
+        """Both."""
+        return self.events + self.snapshots
+
 
 class Journal:
     """The journal of a server, in a folder that it holds alone.

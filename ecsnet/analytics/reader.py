@@ -262,7 +262,7 @@ class _Read:
             self.skipped += start - last
             last = end
             if end <= self._offset and payload[1:2] in _DONE_WITH:
-                continue
+                continue  # not decoded only to be left out
             record = decode(payload)
             if isinstance(record, Head):
                 if record.format != FORMAT:
@@ -274,6 +274,8 @@ class _Read:
             elif isinstance(record, Match):
                 known.matches[record.number] = record
             elif isinstance(record, Event | Slice):
+                if end <= self._offset:
+                    continue
                 places = Place(segment.number, start), Place(segment.number, end)
                 ready.append((record, *places))
                 if not self._synced:

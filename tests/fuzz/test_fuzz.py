@@ -55,6 +55,14 @@ def test_the_same_seed_sends_the_same_datagrams() -> None:
     assert one.stdout.endswith("None\n")
 
 
+def test_damaged_journals_are_read_as_far_as_they_are_sound() -> None:
+    result = python(str(HERE / "journal.py"), "--count", "150", "--seed", "3")
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert "ok: clear errors and clean parts" in result.stdout
+    for kind in ("bits flipped", "cut off", "forged"):
+        assert f"{kind}: a part of it" in result.stdout
+
+
 class Fault(NamedTuple):
     """What is taken out, and what the fuzzer then says."""
 
