@@ -278,6 +278,24 @@ def test_a_reader_that_has_enough_is_no_error(folder: Path) -> None:
         assert process.wait() == 1
 
 
+@pytest.mark.parametrize("options", [["--json"], []])
+def test_names_have_any_characters_wherever_they_are_printed(
+    folder: Path, options: list[str]
+) -> None:
+    played = Played()
+    number = played.match("ab")
+    played.event(number, "join", 1, 1, 1, name="Zoë")
+    played.write(folder / "names")
+    done = subprocess.run(
+        [sys.executable, "-m", "ecsnet", "analytics", "summary", "all", "--dir", "names", *options],
+        capture_output=True,
+        check=False,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "PYTHONIOENCODING": "ascii"},
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert "Zoë" in done.stdout.decode()
+
+
 # What goes wrong.
 
 
