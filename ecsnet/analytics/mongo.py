@@ -10,13 +10,13 @@ import asyncio
 import contextlib
 import logging
 import re
+import threading
 from abc import ABC, abstractmethod
-from collections import Counter
 from collections.abc import Awaitable, Mapping, Sequence
 from typing import Any, Final, Literal, Protocol, TypeAlias, TypedDict, cast
 
 from ecsnet.analytics.sink import Refused, Sink, Unavailable
-from ecsnet.analytics.target import conceal, parse_target
+from ecsnet.analytics.target import NO_ANSWERS, conceal, parse_target
 from ecsnet.analytics.values import Document
 from ecsnet.errors import UsageError
 
@@ -39,10 +39,9 @@ Driver: TypeAlias = Literal["motor", "pymongo"]
 """What talks to MongoDB: motor, or PyMongo's own asyncio client."""
 
 TIMEOUT_MS: Final = 5000
-"""How long one command may take, whatever the server does."""
+"""How long one command may take, whatever the server does. A URI may ask for less."""
 
 _CLOSE_SECONDS: Final = 0.5
-_PATIENCE: Final = 3  # timeouts in making an index until it has to do without
 
 _Keys: TypeAlias = list[tuple[str, int]]
 
@@ -130,11 +129,11 @@ class _MongoSink(ABC):
         self.target: Final = parse_target(uri)
         self._expire = None if expire_days is None else max(1, round(expire_days * 86_400))
         self._prepared: set[str] = set()
-        self._late: Counter[str] = Counter()
+        asked = self.target.options.get("timeoutms", "")
+        timeout = int(asked) if asked.isdecimal() else 0
+        options["timeoutMS"] = timeout if 0 < timeout < TIMEOUT_MS else TIMEOUT_MS
         try:
-            self._database = self._open(
-                uri, self.target.database, {**options, "timeoutMS": TIMEOUT_MS}
-            )
+            self._database = self._open(uri, self.target.database, options)
         except (errors.PyMongoError, ValueError, TypeError) as error:
             # Not chained: what drivers say of a URI may hold its password.
             raise UsageError(f"the MongoDB URI cannot be used: {conceal(str(error))}") from None
@@ -193,11 +192,8 @@ class _MongoSink(ABC):
             for keys in INDEXES.get(collection, ()):
                 await self._database[collection].create_index(keys)
         except (errors.NetworkTimeout, errors.ExecutionTimeout) as error:
-            # Either the server hangs, or it makes an index of a large collection, and goes on.
-            self._late[collection] += 1
-            if self._late[collection] < _PATIENCE:
-                raise
-            _skip(collection, "an index", error)
+            await self._database.command({"ping": 1})  # raises when it is the server that hangs
+            _skip(collection, "an index", error)  # of a large collection; the server goes on
         except errors.OperationFailure as error:
             if error.code in _LATER and error.code != _UNAUTHORISED:
                 raise
@@ -242,7 +238,16 @@ class MotorSink(_MongoSink):
         return cast(_Database, client.get_database(database, **_durable(client.write_concern)))
 
     async def _close(self) -> None:
-        await asyncio.to_thread(self._client.close)
+        loop, closed = asyncio.get_running_loop(), asyncio.Event()
+
+        def close() -> None:
+            self._client.close()
+            with contextlib.suppress(RuntimeError):  # nobody waited that long
+                loop.call_soon_threadsafe(closed.set)
+
+        # Not one of the loop's threads: those are waited for.
+        threading.Thread(target=close, name="close", daemon=True).start()
+        await closed.wait()
 
 
 class PyMongoSink(_MongoSink):
@@ -283,10 +288,7 @@ def _durable(asked: WriteConcern) -> _Durable:
         UsageError: The URI wants no answers: then nobody knows what is there.
     """
     if not asked.acknowledged:
-        raise UsageError(
-            "the MongoDB URI says w=0, so the server would not answer, and what it loses is lost:"
-            " leave w out for w=majority, or write w=1"
-        )
+        raise UsageError(NO_ANSWERS)
     document = {"w": "majority", **asked.document}
     concern = WriteConcern(document["w"], document.get("wtimeout"), document.get("j"))
     return {"write_concern": concern, "read_preference": pymongo.ReadPreference.PRIMARY}

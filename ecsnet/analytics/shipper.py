@@ -96,7 +96,8 @@ class Shipper:
 
     Attributes:
         taken: Documents that the database has, of those that were offered since the start.
-        set_aside: Documents that were set aside since the start, and are still.
+        set_aside: Documents that are set aside.
+        done: Whether it ended because nothing was left.
     """
 
     def __init__(
@@ -110,6 +111,7 @@ class Shipper:
     ) -> None:
         self.taken = 0
         self.set_aside = 0
+        self.done = False
         self._sink = sink
         self._position = position
         self._lines = [
@@ -176,6 +178,7 @@ class Shipper:
                     looks = until = 0
                 elif not moved:
                     if not follow or self._stopping.is_set():
+                        self.done = True
                         return
                     looks += 1
                     await self._pause(_LOOK_SECONDS)
@@ -257,6 +260,7 @@ class Shipper:
     async def _offer_aside(self) -> None:
         """Offer what was set aside in earlier runs."""
         aside = self._position.aside()
+        self.set_aside = len(aside)
         if not aside:
             return
         left: list[Aside] = []

@@ -8,7 +8,13 @@ from urllib.parse import unquote
 
 from ecsnet.errors import UsageError
 
-__all__ = ["DATABASE", "Target", "conceal", "parse_target", "target_name"]
+__all__ = ["DATABASE", "NO_ANSWERS", "Target", "conceal", "parse_target", "target_name"]
+
+NO_ANSWERS = (
+    "the MongoDB URI says w=0, so the server would not answer, and nobody would know what it lost:"
+    " leave w out for w=majority, or write w=1"
+)
+"""Why such a URI is refused."""
 
 DATABASE = "ecsnet"
 """The database where the URI names none."""
@@ -41,7 +47,8 @@ def parse_target(uri: str) -> Target:
     """Take a URI apart.
 
     Raises:
-        UsageError: It is none of MongoDB's; the message does not repeat it.
+        UsageError: It is none of MongoDB's, or asks for writes without answers; the message does
+            not repeat it.
     """
     match = _URI.fullmatch(uri.strip())
     srv = match is not None and match["scheme"] == "mongodb+srv"
@@ -58,6 +65,8 @@ def parse_target(uri: str) -> Target:
         key, _, value = option.partition("=")
         if key:
             options[key.lower()] = unquote(value)
+    if options.get("w") == "0":
+        raise UsageError(NO_ANSWERS)
     return Target(f"{'srv:' * srv}{names}/{database}", database, options)
 
 

@@ -14,6 +14,8 @@ class Proxy:
 
     Attributes:
         port: Where it listens.
+        accepted: Connections that came.
+        inserts: Requests to insert that came.
         lost: Answers that were lost, with their connections.
     """
 
@@ -21,6 +23,8 @@ class Proxy:
         self._upstream = ("127.0.0.1", port)
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
+        self.accepted = 0
+        self.inserts = 0
         self.lost = 0
         self._to_lose = 0
         self._mark = b""
@@ -76,6 +80,7 @@ class Proxy:
                 client.close()
                 continue
             with self._lock:
+                self.accepted += 1
                 self._open |= {client, server}
             server.settimeout(None)
             doomed = threading.Event()
@@ -87,6 +92,8 @@ class Proxy:
     ) -> None:
         try:
             while data := source.recv(1 << 20):
+                if request and b"insert\0" in data:
+                    self.inserts += 1
                 if request and self._to_lose and self._mark in data:
                     with self._lock:
                         if self._to_lose:

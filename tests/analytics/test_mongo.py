@@ -21,7 +21,6 @@ from pymongo.errors import (
     WTimeoutError,
 )
 
-from ecsnet.analytics import mongo
 from ecsnet.analytics.mongo import MotorSink, PyMongoSink
 from ecsnet.analytics.sink import Refused, Unavailable
 from ecsnet.errors import UsageError
@@ -264,11 +263,7 @@ def test_a_connection_lost_over_documents_says_so(kind: Kind, mongod: Mongod) ->
 
 
 @both
-def test_a_server_that_is_gone_or_hangs_is_unavailable(
-    kind: Kind, mongod: Mongod, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(mongo, "TIMEOUT_MS", 500)
-
+def test_a_server_that_is_gone_or_hangs_is_unavailable(kind: Kind, mongod: Mongod) -> None:
     async def write(sink: MotorSink | PyMongoSink) -> None:
         await sink.write(EVENTS, events(1))
         mongod.kill()
@@ -283,8 +278,22 @@ def test_a_server_that_is_gone_or_hangs_is_unavailable(
         mongod.thaw()
         await sink.write(EVENTS, events(3))
 
-    use(kind, mongod.uri, write)
+    use(kind, f"{mongod.uri}/?timeoutMS=500", write)
     assert stored(mongod.uri) == events(3)
+
+
+@both
+@pytest.mark.parametrize(
+    ("option", "seconds"),
+    [("", 5), ("?timeoutMS=60000", 5), ("?timeoutMS=0", 5), ("?timeoutMS=90", 0.09)],
+)
+def test_no_command_takes_longer_than_5_s(kind: Kind, option: str, seconds: float) -> None:
+    async def run() -> None:
+        sink = kind(f"mongodb://127.0.0.1:1/x{option}")
+        assert sink._client.options.timeout == seconds
+        await sink.aclose()
+
+    asyncio.run(run())
 
 
 @both
@@ -312,12 +321,16 @@ def test_expiry_falls_back_where_there_is_none(
 class Collection:
     """Answers as it is told."""
 
-    def __init__(self, *answers: Exception | None, found: int = 0) -> None:
+    def __init__(
+        self, *answers: Exception | None, found: int = 0, answers_ping: bool = True
+    ) -> None:
+        self._answers_ping = answers_ping
         self.answers = list(answers)
         self.indexes: list[dict[str, Any]] = []
         self.index_answers: list[Exception] = []
         self.commands: list[Any] = []
         self._found = found
+        self.only_expiry = True
 
     def __getitem__(self, name: str) -> Collection:
         return self
@@ -329,12 +342,14 @@ class Collection:
 
     async def create_index(self, keys: Any, **options: Any) -> str:
         self.indexes.append({"keys": keys, **options})
-        if "expireAfterSeconds" in options and self.index_answers:
+        if self.index_answers and ("expireAfterSeconds" in options or not self.only_expiry):
             raise self.index_answers.pop(0)
         return "name"
 
     async def command(self, command: Any) -> None:
         self.commands.append(command)
+        if "ping" in command and not self._answers_ping:
+            raise NetworkTimeout("late")
 
     def find(self, wanted: Any, fields: Any) -> Collection:
         return self
@@ -473,6 +488,34 @@ def test_a_server_without_expiry_is_told_of_once(
         offer(collection, expire_days=2)
     (record,) = caplog.records
     assert "does not delete old documents" in record.getMessage()
+
+
+@pytest.mark.parametrize(
+    ("error", "answers_ping", "goes_on"),
+    [
+        (NetworkTimeout("late"), True, True),
+        (NetworkTimeout("late"), False, False),
+        (AutoReconnect("connection closed"), True, False),
+        (failure(13), True, True),
+        (failure(67), True, True),
+        (failure(18), True, False),
+        (failure(189), True, False),
+    ],
+    ids=str,
+)
+def test_an_index_that_cannot_be_made_is_done_without(
+    error: Exception, answers_ping: bool, goes_on: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    collection = Collection(answers_ping=answers_ping)
+    collection.only_expiry = False
+    collection.index_answers = [error]
+    if goes_on:
+        offer(collection)
+        assert "index" in caplog.text
+    else:
+        with pytest.raises(Unavailable) as caught:
+            offer(collection)
+        assert not caught.value.cut, "it held no documents"
 
 
 def test_an_expiry_in_no_days_is_refused() -> None:
