@@ -249,5 +249,3 @@ def _rows(pairs: list[tuple[Timed, Timed]], kept: list[Kept]) -> list[Row]:
     rows.append(single("in the database", "share", [each.shipped for each in kept]))
     rows.append(Row("lost", sum(k.lost for k in keeping), "in all", runs=len(keeping)))
     return rows
-
-

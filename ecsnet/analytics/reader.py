@@ -95,11 +95,10 @@ def documents(
     known = _Known()
     for segment in segments(folder, series):
         read = _Read(segment, known, 0)
-        for record, _, _ in read:
-            origin = known.origin(record)
-            if origin is None or (match is not None and origin.match.id.hex() != match):
-                continue
-            yield from documents_of(record, origin)
+        for found in read:
+            wanted = match is None or found.origin.match.id.hex() == match
+            if wanted and known.is_new(found):
+                yield from documents_of(found.record, found.origin)
         damage.add(read.skipped)
 
 
@@ -129,7 +128,7 @@ class Cursor:
         self._place = place
         self._known = _Known()
         self._segment: Segment | None = None
-        self._records: Iterator[tuple[Event | Slice, Place, Place]] = iter(())
+        self._records: Iterator[_Found] = iter(())
         self._read: _Read | None = None
         self._waiting: list[Entry] = []
         self._finished: list[Segment] = []
@@ -165,14 +164,13 @@ class Cursor:
     def _refill(self) -> bool:
         """Make documents of the next record; false when there is none yet."""
         while True:
-            for record, start, end in self._records:
-                self._place = end
-                origin = self._known.origin(record)
-                if origin is None:
+            for found in self._records:
+                self._place = found.end
+                if not self._known.is_new(found):
                     continue
-                made = list(documents_of(record, origin))
+                made = list(documents_of(found.record, found.origin))
                 for number, document in enumerate(made, 1):
-                    after = end if number == len(made) else start
+                    after = found.end if number == len(made) else found.start
                     self._waiting.append(Entry(document, size_of(document), after))
                 return True
             if not self._advance():
@@ -219,19 +217,35 @@ class _Known:
         self.matches.clear()
 
     def origin(self, record: Event | Slice) -> Origin | None:
-        """Where a record comes from; None for one that is there twice, or cannot be told."""
+        """Where a record comes from; None when nothing before it says so."""
         match = self.matches.get(record.match)
         if match is None or self.head is None:
             return None
-        # A segment that did not reach the disk is written again in the next.
-        if record.seq <= self.seen.get(match.id, 0):
-            return None
-        self.seen[match.id] = record.seq
         return Origin(match, self.head.server, self.head.components)
+
+    def is_new(self, found: _Found) -> bool:
+        """Whether a record comes for the first time; call it once for each.
+
+        What may not have reached the disk is written again in the next segment.
+        """
+        identity, seq = found.origin.match.id, found.record.seq
+        if seq <= self.seen.get(identity, 0):
+            return False
+        self.seen[identity] = seq
+        return True
+
+
+class _Found(NamedTuple):
+    """A record that was read, and where it begins and ends."""
+
+    record: Event | Slice
+    origin: Origin
+    start: Place
+    end: Place
 
 
 class _Read:
-    """The records of one segment behind an offset, each with where it begins and ends.
+    """The records of one segment behind an offset.
 
     Attributes:
         complete: Whether nothing will follow.
@@ -248,7 +262,7 @@ class _Read:
         self._offset = offset
         self._synced = synced and not self.complete
 
-    def __iter__(self) -> Iterator[tuple[Event | Slice, Place, Place]]:
+    def __iter__(self) -> Iterator[_Found]:
         segment, known = self._segment, self._known
         data = self._data()
         seed = seed_of(data)
@@ -256,7 +270,7 @@ class _Read:
         if seed is None:
             self.skipped += len(data)
             return
-        ready: list[tuple[Event | Slice, Place, Place]] = []
+        ready: list[_Found] = []
         last = HEADER
         for payload, start, end in frames(data[HEADER:], seed):
             self.skipped += start - last
@@ -274,10 +288,11 @@ class _Read:
             elif isinstance(record, Match):
                 known.matches[record.number] = record
             elif isinstance(record, Event | Slice):
-                if end <= self._offset:
+                origin = known.origin(record)
+                if end <= self._offset or origin is None:
                     continue
                 places = Place(segment.number, start), Place(segment.number, end)
-                ready.append((record, *places))
+                ready.append(_Found(record, origin, *places))
                 if not self._synced:
                     yield ready.pop()
             elif isinstance(record, Mark):

@@ -31,6 +31,7 @@ __all__ = [
     "PlayerReport",
     "Ready",
     "Said",
+    "Served",
     "ServerReport",
     "Settings",
     "Still",
@@ -139,6 +140,12 @@ class ServerReport(msgspec.Struct, tag="server"):
     """By player: what it may see, as digests."""
 
 
+class Served(msgspec.Struct, tag="served"):
+    """The server's last word: nothing of it comes after."""
+
+    ticks: int
+
+
 class PlayerReport(msgspec.Struct, tag="player"):
     """How a player does."""
 
@@ -162,7 +169,7 @@ class PlayerReport(msgspec.Struct, tag="player"):
     """What it sees, as digests."""
 
 
-Said: TypeAlias = Ready | Joined | Gone | Closed | Pictured | ServerReport | PlayerReport
+Said: TypeAlias = Ready | Joined | Gone | Closed | Pictured | ServerReport | Served | PlayerReport
 
 
 # A child's end.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import itertools
 import math
@@ -10,7 +11,7 @@ import queue
 import tempfile
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -28,6 +29,7 @@ from ecsnet.demo.control import (
     PlayerReport,
     Ready,
     Said,
+    Served,
     ServerReport,
     Settings,
     Still,
@@ -108,9 +110,10 @@ def run(options: Options, tell: Callable[[str], object] = lambda _: None) -> Out
     _check(options)
     demo = _Demo(options, tell)
     try:
-        return demo.run()
+        played = demo.run()
     finally:
         demo.end()
+    return replace(played, ticks=demo.ticks_served(played.ticks))
 
 
 def _check(options: Options) -> None:
@@ -154,6 +157,17 @@ class _Demo:
         for child in (*self._players, self._server):
             if child is not None:
                 child.end(FLUSH_SECONDS if child is self._server else END_SECONDS)
+
+    def ticks_served(self, known: int) -> int:
+        """How many ticks the server ran until its end; what is known where it did not say."""
+        with contextlib.suppress(queue.Empty):
+            while True:
+                child, message = self._inbox.get(timeout=END_SECONDS)
+                if isinstance(message, Served):
+                    return message.ticks
+                if child is self._server and message is None:
+                    break
+        return known
 
     def _start(self) -> None:
         options = self._options

@@ -7,7 +7,18 @@ from array import array
 from time import perf_counter
 
 from ecsnet.analytics.options import keeping
-from ecsnet.demo.control import Ask, Bye, Order, Ready, ServerReport, Settings, Still, listen, say
+from ecsnet.demo.control import (
+    Ask,
+    Bye,
+    Order,
+    Ready,
+    Served,
+    ServerReport,
+    Settings,
+    Still,
+    listen,
+    say,
+)
 from ecsnet.demo.digest import visible_to
 from ecsnet.demo.figures import spread
 from ecsnet.demo.samples import load
@@ -40,12 +51,16 @@ class _Process:
     async def run(self) -> None:
         loop = asyncio.get_running_loop()
 
+        stages: list[Stage] = []
+
         def ready(address: Address) -> None:
+            stages.append(self._stage)
             self._stage.simulation.add_system(self._note, float("inf"), "Pace", always=True)
             listen(lambda order: loop.call_soon_threadsafe(self._obey, order))
             say(Ready(address[1]))
 
         await self._server.serve("127.0.0.1", 0, ready=ready)
+        say(Served(stages[0].simulation.tick))
 
     @property
     def _stage(self) -> Stage:

@@ -10,10 +10,12 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import ecsnet
+from ecsnet.analytics.reader import Series, documents
 from ecsnet.demo import DemoError, Options, Outcome, runner
 from ecsnet.demo.control import Child
 
@@ -67,6 +69,20 @@ def test_actions_and_spawns_on_a_bad_network() -> None:
     assert outcome.clients == 3
     assert outcome.datagrams_dropped > 0
     assert outcome.commands_expired == 0
+
+
+def test_a_journal_of_it_agrees_with_its_figures(tmp_path: Path) -> None:
+    outcome, _ = played(seconds=2.0, analytics=tmp_path / "journal")
+    events = list(documents(tmp_path / "journal", Series.EVENTS))
+    (stop,) = (event for event in events if event["type"] == "stop")
+    data: Any = stop["data"]
+    assert data["ticks"] == outcome.ticks
+    assert data["joined"] == outcome.clients
+    assert data["commands_applied"] == outcome.commands_applied
+    assert data["commands_superseded"] == outcome.commands_superseded
+    assert data["lost_events"] == data["lost_snapshots"] == 0
+    last: Any = list(documents(tmp_path / "journal", Series.SNAPSHOTS))[-1]
+    assert len(last["entities"]) == outcome.entities
 
 
 def test_json_is_one_object_and_the_picture_shows_both_windows(tmp_path: Path) -> None:
