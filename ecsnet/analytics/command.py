@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import logging
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -361,6 +362,7 @@ def _ship(given: argparse.Namespace) -> int:
     with _installed():
         from ecsnet.analytics.ship import ship
 
+        logging.basicConfig(level=logging.INFO, format="%(message)s")  # how far it is
         return ship(
             given.dir,
             uri,
