@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import io
+import logging
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -363,6 +364,7 @@ def _ship(given: argparse.Namespace) -> int:
     with _installed():
         from ecsnet.analytics.ship import ship
 
+        logging.basicConfig(level=logging.INFO, format="%(message)s")  # how far it is
         return ship(
             given.dir,
             uri,

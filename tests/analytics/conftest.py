@@ -51,11 +51,16 @@ def database(mongo_server: str) -> Iterator[str]:
 
 
 @pytest.fixture
-def mongod(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mongod]:
-    """A server of the test's own, to stall and to kill."""
+def own_servers() -> None:
+    """Servers can be started, to stall and to kill."""
     if os.environ.get(URI):
         pytest.skip(f"this test kills servers, and {URI} names one that is not its own")
     _need_server()
+
+
+@pytest.fixture
+def mongod(own_servers: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mongod]:
+    """A server of the test's own."""
     server = Mongod(tmp_path_factory.mktemp("mongo"))
     yield server
     server.close()

@@ -39,8 +39,10 @@ class Served:
         home = str(Path(ecsnet.__file__).parents[1])
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "ecsnet", "serve", "game:server", "--port", "0"]
-                + ["--host", "127.0.0.1", "--analytics", "journal"],
+                [
+                    *(sys.executable, "-m", "ecsnet", "serve", "game:server"),
+                    *("--host", "127.0.0.1", "--port", "0", "--analytics", "journal"),
+                ],
                 cwd=tmp_path,
                 env={**os.environ, "PYTHONPATH": home, "ECSNET_MONGO_URI": uri},
                 stdout=log,
@@ -131,9 +133,7 @@ def test_a_killed_server_loses_nothing_that_was_written(tmp_path: Path, database
         ("postgres://127.0.0.1/x", "mongodb://"),
     ],
 )
-def test_a_uri_that_cannot_be_is_one_line_and_status_2(
-    tmp_path: Path, uri: str, says: str
-) -> None:
+def test_a_uri_that_cannot_be_is_one_line_and_status_2(tmp_path: Path, uri: str, says: str) -> None:
     served = Served(tmp_path, uri)
     try:
         assert served.process.wait(30) == 2

@@ -28,6 +28,7 @@ from ecsnet.analytics.ship import URI_VARIABLE
 from ecsnet.analytics.shipper import Shipper
 from ecsnet.analytics.target import target_name
 from ecsnet.errors import UsageError
+from tests.analytics import outages
 from tests.analytics.made import Game, event, events
 from tests.analytics.mongod import Mongod
 from tests.analytics.proxy import Proxy
@@ -347,46 +348,13 @@ def test_a_shipper_ends_with_its_server(folder: Path, database: str) -> None:
     wait(gone, "the end of the shipper")
 
 
-# Outages.
-
-
-def _hasty(uri: str) -> str:
-    return f"{uri}/?timeoutMS=1000"
+# All of it at once.
 
 
 @both
-def test_kills_stalls_and_lost_answers_lose_and_double_nothing(
-    driver: Driver, folder: Path, game: Game, mongod: Mongod
-) -> None:
-    with (
-        Proxy(mongod.port) as proxy,
-        minded(folder, f"{proxy.uri}/?timeoutMS=1000", driver) as minder,
-    ):
-
-        def play() -> None:
-            """Until something is on its way."""
-            before = proxy.inserts
-            game.play(500)
-            wait(lambda: proxy.inserts > before, "an insert")
-
-        proxy.lose_answers(1)
-        play()
-        wait(lambda: proxy.lost == 1, "a lost answer")
-        play()
-        mongod.kill()
-        game.play(500)
-        mongod.start()
-        play()
-        mongod.freeze()
-        game.play(500)
-        mongod.thaw()
-        play()
-        proxy.cut()
-        play()
-        assert minder.pid is not None
-        os.kill(minder.pid, signal.SIGKILL)
-        play()
-        wait(lambda: len(stored(mongod.uri)) == game.ticks, "everything")
-        game.close()
-        assert minder.stop(PATIENCE)
-    assert check_equal(folder, mongod.uri) == 2 * game.ticks
+@pytest.mark.usefixtures("own_servers")
+def test_outages_lose_and_double_nothing(driver: Driver, tmp_path: Path) -> None:
+    outcome = outages.run(tmp_path, 3000, 5, driver=driver)
+    assert outcome.outages == dict.fromkeys(outages.KINDS, 1)
+    assert outcome.stored == outcome.kept >= outcome.synced >= 3000
+    assert outcome.good, outcome
