@@ -96,7 +96,10 @@ def storable(value: object, *, own: bool = False) -> Value:
         if own:
             return {str(key): storable(item, own=True) for key, item in value.items()}
         return [{"k": storable(key), "v": storable(item)} for key, item in value.items()]
-    return str(value)
+    if isinstance(value, datetime):
+        return value.isoformat()
+    # Of msgpack's extensions: the same text each time, and not where in memory it lies.
+    return f"a {type(value).__name__}"
 
 
 def told(value: object, kind: Kind) -> Value:
