@@ -6,7 +6,7 @@ own (they restart after ``esper.clear_database``).
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Iterator
 
 from ecsnet.errors import BadValueError, UsageError
 from ecsnet.replication.interest import ANYWHERE, Interest
@@ -40,10 +40,20 @@ NOWHERE: Hashable = "nowhere"
 """In place of a cell: where an entity was that appears, or is that goes."""
 
 
+class Change:
+    """Who came and who went: network ids, each in one of the two at most."""
+
+    __slots__ = ("came", "went")
+
+    def __init__(self) -> None:
+        self.came: set[int] = set()
+        self.went: set[int] = set()
+
+
 class Delta:
     """What changed in one tick."""
 
-    __slots__ = ("changed", "cleared", "inserted", "moves", "owners", "removed", "tick")
+    __slots__ = ("cells", "changed", "cleared", "inserted", "owners", "removed", "tick")
 
     def __init__(self, tick: int) -> None:
         self.tick = tick
@@ -55,15 +65,32 @@ class Delta:
         """Components that appeared on entities that were there before."""
         self.removed: dict[Entity, int] = {}
         """Components that went from entities that are there still."""
-        self.moves: list[tuple[Hashable, Hashable]] = []
-        """From which cell to which entities went; `NOWHERE` for those that come or go."""
+        self.cells: dict[Hashable, Change] = {}
+        """The cells that entities came to or went from."""
         self.owners: set[int] = set()
         """Players (esper entities) whose belongings changed in number or in structure."""
 
-    @property
-    def cells(self) -> set[Hashable]:
-        """The cells that entities came to or went from."""
-        return {cell for move in self.moves for cell in move} - {NOWHERE}
+    def came(self, net: int, cell: Hashable) -> None:
+        """An entity stands in a cell now."""
+        change = self._change(cell)
+        if net in change.went:  # and is back
+            change.went.discard(net)
+        else:
+            change.came.add(net)
+
+    def went(self, net: int, cell: Hashable) -> None:
+        """An entity stands in a cell no more."""
+        change = self._change(cell)
+        if net in change.came:
+            change.came.discard(net)
+        else:
+            change.went.add(net)
+
+    def _change(self, cell: Hashable) -> Change:
+        change = self.cells.get(cell)
+        if change is None:
+            change = self.cells[cell] = Change()
+        return change
 
 
 class Population:
@@ -128,10 +155,10 @@ class Population:
             self._cids[bits] = cids
         return cids
 
-    def wires(self, cid: int, nets: Sequence[int]) -> list[object]:
+    def wires(self, cid: int, nets: list[int]) -> list[object]:
         """The shadows of one component type, as wire values for network ids."""
-        wire, by_net = self.scans[cid].wire, self.by_net
-        return [wire(by_net[net].esper) for net in nets]
+        by_net = self.by_net
+        return self.scans[cid].wires([by_net[net].esper for net in nets])
 
     def set_player(self, entity: int, present: bool) -> None:
         """A player entity owns itself while its client is there."""
@@ -285,10 +312,11 @@ class Population:
             members.discard(entity.net)
             if not members:
                 del self.cells[old]
+            delta.went(entity.net, old)
         if new is not NOWHERE:
             entity.cell = new
             self.cells.setdefault(new, set()).add(entity.net)
-        delta.moves.append((old, new))
+            delta.came(entity.net, new)
 
     def _settle_owner(self, entity: Entity, delta: Delta | None) -> None:
         new: int | None = None

@@ -2,7 +2,7 @@
 
 The shadow is what clients were last told. Flat components are compared as structs, everything
 that can change inside is compared as encoded bytes, so a change made in place is never missed.
-The loops are C-level (``map``, ``compress``); systems keep writing plain attributes.
+The comparing is msgspec's and in C; systems keep writing plain attributes.
 
 A value reaches its shadow only after a decode of its own encoding: constructors and attribute
 writes do not validate, and one bad value must not make every client refuse a datagram.
@@ -13,7 +13,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from itertools import compress
-from operator import is_not, ne
+from operator import is_not
 from typing import Generic, TypeVar
 
 import msgspec
@@ -111,6 +111,10 @@ class Scan(Generic[ShadowT]):
         """The shadow as an encodable wire value."""
         raise NotImplementedError
 
+    def wires(self, entities: list[int]) -> list[object]:
+        """The same for many."""
+        return [self.wire(entity) for entity in entities]
+
     def live(self, entity: int) -> object:
         """The component itself, as it was found by the last `sync`."""
         return self._components[self._index[entity]]
@@ -148,8 +152,12 @@ class Scan(Generic[ShadowT]):
     def _to_wires(self, indices: list[int]) -> tuple[list[int], list[object]]:
         """Wire values of live components, without those that cannot be sent."""
         to_wire, reference, components = self.component.to_wire, self._reference, self._components
+        wires: list[object]
         try:
-            wires = [to_wire(components[i], reference) for i in indices]
+            if self.component.direct:
+                wires = [components[i] for i in indices]
+            else:
+                wires = [to_wire(components[i], reference) for i in indices]
         except ENCODE_ERRORS:
             pass
         else:
@@ -193,11 +201,10 @@ class StructScan(Scan[object]):
     """Flat components whose wire form is the struct itself: struct copies as shadows."""
 
     def _differing(self) -> list[int]:
-        if self._components == self._shadows:  # as it is with many types, in half the time
+        components, shadows = self._components, self._shadows
+        if components == shadows:  # as it is with many types, in half the time
             return []
-        return list(
-            compress(range(len(self._components)), map(ne, self._components, self._shadows))
-        )
+        return [i for i, component in enumerate(components) if component != shadows[i]]
 
     def _take(self, indices: list[int]) -> list[int]:
         indices, _ = self._to_wires(indices)
@@ -256,7 +263,8 @@ class BytesScan(Scan[bytes]):
                 new = [encode(to_wire(value, reference)) for value in self._components]
         except ENCODE_ERRORS:  # of one of them: _take finds out which
             return list(range(len(self._components)))
-        return list(compress(range(len(new)), map(ne, new, self._shadows)))
+        shadows = self._shadows
+        return [i for i, value in enumerate(new) if value != shadows[i]]
 
     def _take(self, indices: list[int]) -> list[int]:
         taken = []

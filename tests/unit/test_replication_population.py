@@ -90,7 +90,7 @@ def test_network_ids_go_up_and_only_replicated_entities_have_one(subject: Subjec
     assert not (delta.inserted)
     assert not (delta.removed)
     assert not (delta.changed)
-    assert delta.cells == {ANYWHERE}
+    assert delta.cells.keys() == {ANYWHERE}
     assert population.cids(TANK | PLACE) == tuple(sorted(map(SCHEMA.cid_of.get, (Tank, Place))))
 
 
@@ -201,7 +201,7 @@ def test_a_first_value_that_is_bad_lets_the_entity_appear_later(
     assert not subject.entity(one).public
     esper.component_for_entity(one, Tank).hp = 3
     delta = subject.capture()
-    assert delta.cells == {ANYWHERE}
+    assert delta.cells.keys() == {ANYWHERE}
     assert subject.entity(one).public == TANK
     assert "Tank.hp" in caplog.text
 
@@ -218,13 +218,13 @@ def test_entities_move_between_cells(subject: Subject) -> None:
     esper.component_for_entity(one, Place).x = 25
     delta = subject.capture()
     assert subject.population.cells == {(0, 0): {2}, (2, 0): {1}}
-    assert delta.cells == {(0, 0), (2, 0)}
+    assert delta.cells.keys() == {(0, 0), (2, 0)}
     esper.component_for_entity(two, Place).x = 6
     delta = subject.capture()
     assert not delta.cells
     subject.world.delete(two)
     delta = subject.capture()
-    assert delta.cells == {(0, 0)}
+    assert delta.cells.keys() == {(0, 0)}
     assert subject.population.cells == {(2, 0): {1}}
 
 

@@ -688,7 +688,7 @@ def test_when_too_much_waits_for_structure_everything_is_sent_again(field: Field
 
 
 def test_a_late_joiner_gets_the_world_in_pieces(field: Field) -> None:
-    for number in range(1200):
+    for number in range(1500):
         field.spawn(Tank(number), Place(number, 1), Blob(bytes(20)))
     field.step()
     client = field.join(bandwidth=4e5, settle=False)
