@@ -132,17 +132,15 @@ class Grid(Interest):
         self.size = size
         self.radius = radius
         self.hysteresis = hysteresis
-        self._lattice = Lattice(size, hysteresis, fields)
+        self.lattice = Lattice(size, hysteresis, fields)
         around = range(-radius, radius + 1)
         self._block = [(dx, dy) for dx in around for dy in around]
 
     def point(self, position: object) -> tuple[float, float] | None:
-        # What is no point is in no cell; the entity stays in the one it had.
-        return self._lattice.point(position)
+        return self.lattice.point(position)
 
     def cell(self, entity: Located) -> Hashable:
-        point = entity.point
-        return entity.cell if point is None else self._lattice.square(point, entity.cell)
+        return self.lattice.square(entity.point, entity.cell)
 
     def place(self, seer: Seer, entities: Iterable[Located], tick: int) -> Hashable:
         centre = seer.centre

@@ -35,8 +35,10 @@ class Lattice:
         except (TypeError, OverflowError):
             return None
 
-    def square(self, point: tuple[float, float], old: Hashable) -> tuple[int, int]:
-        """The square that a point is in, when it was in ``old`` before."""
+    def square(self, point: tuple[float, float] | None, old: Hashable) -> Hashable:
+        """The square for what is at a point and was in ``old`` before; that one without a point."""
+        if point is None:
+            return old
         x, y = point[0] / self._size, point[1] / self._size
         if isinstance(old, tuple):
             column: int = old[0]

@@ -258,7 +258,8 @@ class Replicator:
         entering = (change.came - change.went) - before
         leaving = (change.went - change.came) & before
         if entering or leaving:
-            hood.visible = (before - leaving) | entering
+            hood.visible = before - leaving
+            hood.visible |= entering
         removals: Gone = {}
         sets: list[bytes] = []
         if delta.inserted or delta.removed:
@@ -478,12 +479,7 @@ class Replicator:
                 else:
                     players.add(owner)
             if bits and entity.public:
-                group = entity.cell, bits, owner
-                nets = groups.get(group)
-                if nets is None:
-                    groups[group] = [entity.net]
-                else:
-                    nets.append(entity.net)
+                groups.setdefault((entity.cell, bits, owner), []).append(entity.net)
         for (place, bits, owner), nets in groups.items():
             watchers = self._watchers.get(place)
             if watchers is None:

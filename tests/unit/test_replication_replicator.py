@@ -875,7 +875,8 @@ def test_a_value_sent_again_is_the_shadow_and_not_the_live_one(field: Field) -> 
             value = packet.values().get((field.net(one), cid))
             if value is not None:
                 resent.append(value)
-                assert value == field.replicator.population.scans[cid].shadow(one)
+                population = field.replicator.population
+                assert value == population.scans[cid].shadow(population.by_esper[one])
     assert len(resent) >= 4
 
 
