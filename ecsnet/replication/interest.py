@@ -133,6 +133,7 @@ class Grid(Interest):
         self.radius = radius
         self.hysteresis = hysteresis
         self.lattice = Lattice(size, hysteresis, fields)
+        """Works out `point` and `cell`; of a grid that is no subclass it is asked directly."""
         around = range(-radius, radius + 1)
         self._block = [(dx, dy) for dx in around for dy in around]
 

@@ -37,7 +37,7 @@ _NOBODY: Final = -1
 _WINDOW: Final = 2 * PIECE_BYTES
 _HEAD_BYTES: Final = 48  # of an update, at most
 _NOTHING: Final = Raw(b"\x90")
-_MANY: Final = PIECE_BYTES // 16  # entities; it is not tried whether they fit one piece
+_MANY: Final = PIECE_BYTES // 16  # entities: more are not tried whether they fit a piece
 
 Gone = dict[int, list[int]]
 """Component id to the network ids that lost it."""
@@ -263,7 +263,7 @@ class Replicator:
         removals: Gone = {}
         sets: list[bytes] = []
         if delta.inserted or delta.removed:
-            kept = before - leaving
+            kept = before - leaving if leaving else before
             removals = self._removals(kept)
             sets = self._inserts(kept)
         if entering:

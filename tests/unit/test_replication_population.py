@@ -1,13 +1,13 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 
 import esper
 import pytest
 
 from ecsnet.components import Owner
 from ecsnet.errors import UsageError
-from ecsnet.replication.interest import ANYWHERE, Everyone, Grid, Interest, Visible
+from ecsnet.replication.interest import ANYWHERE, Everyone, Grid, Interest, Located, Visible
 from ecsnet.replication.population import Delta, Entity, Population
 from ecsnet.schema import Registry, replicated, use_registry
 from ecsnet.world import World
@@ -255,6 +255,46 @@ def test_a_position_that_is_none_leaves_the_entity_in_its_cell(
         subject.capture()
         assert subject.population.cells == {(1, 0): {1}}
         assert subject.entity(one).point == (15, 5)
+
+
+class Halls(Grid):
+    """A grid with a mind of its own: two halls, and no height."""
+
+    def point(self, position: object) -> tuple[float, float] | None:
+        assert isinstance(position, Place)
+        return position.x, 0.0
+
+    def cell(self, entity: Located) -> Hashable:
+        return "left" if entity.point is None or entity.point[0] < 10 else "right"
+
+
+@pytest.mark.parametrize("subject", [Halls(Place, 10)], indirect=True)
+def test_a_grid_that_a_game_derived_is_asked_itself(subject: Subject) -> None:
+    one = esper.create_entity(Place(5, 5))
+    esper.create_entity(Place(15, 5))
+    subject.capture()
+    assert subject.population.cells == {"left": {1}, "right": {2}}
+    esper.component_for_entity(one, Place).x = 25
+    subject.capture()
+    assert subject.population.cells == {"right": {1, 2}}
+    assert subject.entity(one).point == (25, 0)
+
+
+def test_whoever_came_and_went_did_neither() -> None:
+    delta = Delta(1)
+    for old, new in (("a", "b"), ("b", "c"), ("c", "d")):
+        delta.went(7, old)
+        delta.came(7, new)
+    differences = {cell: (change.came, change.went) for cell, change in delta.cells.items()}
+    assert differences == {
+        "a": (set(), {7}),
+        "b": (set(), set()),
+        "c": (set(), set()),
+        "d": ({7}, set()),
+    }
+    delta.went(7, "d")
+    delta.came(7, "a")
+    assert not any(change.came or change.went for change in delta.cells.values())
 
 
 @pytest.mark.parametrize("subject", [Visible(lambda p, e: True)], indirect=True)
