@@ -132,7 +132,8 @@ class Grid(Interest):
         self.size = size
         self.radius = radius
         self.hysteresis = hysteresis
-        self.lattice = Lattice(size, hysteresis, fields)
+        x, y = fields
+        self.lattice = Lattice(size, hysteresis, (x, y))
         """Works out `point` and `cell`; of a grid that is no subclass it is asked directly."""
         around = range(-radius, radius + 1)
         self._block = [(dx, dy) for dx in around for dy in around]
