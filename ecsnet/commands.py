@@ -26,9 +26,9 @@ from typing import Final
 
 import msgspec
 
-from ecsnet.errors import UsageError
+from ecsnet.errors import BadMessageError, UsageError
 from ecsnet.frames import ACTIONS_A_TICK, HELD_STATES, Entry, Frame
-from ecsnet.schema import encode
+from ecsnet.schema import Gate, encode
 from ecsnet.session.numbers import widen
 from ecsnet.session.session import Record
 
@@ -375,6 +375,7 @@ class Inbox:
 
     Args:
         tick_rate: Ticks of the simulation in a second.
+        gate: What frames come in by.
 
     Attributes:
         applied: Commands that were handed to a tick.
@@ -387,13 +388,18 @@ class Inbox:
 
     __slots__ = (
         "_actions",
+        "_count",
+        "_frames",
+        "_gate",
         "_held",
         "_held_at",
         "_horizon",
         "_last",
         "_number",
+        "_raw",
         "_repeat",
         "_spent_at",
+        "_states",
         "_tokens",
         "_waiting",
         "applied",
@@ -402,7 +408,7 @@ class Inbox:
         "superseded",
     )
 
-    def __init__(self, tick_rate: float) -> None:
+    def __init__(self, tick_rate: float, gate: Gate[list[Frame]]) -> None:
         self.applied = 0
         self.expired = 0
         self.superseded = 0
@@ -418,37 +424,47 @@ class Inbox:
         self._tokens = 2 * ACTIONS_A_TICK
         self._spent_at = 0
 
-    def receive(self, number: int, tick: int, frames: Sequence[Frame], next_tick: int) -> int:
+        # The frames that came last, as they came and decoded. Mostly the next ones are the same.
+        self._gate = gate
+        self._raw: msgspec.Raw | None = None
+        self._frames: Sequence[Frame] = ()
+        # If they are one frame of states: what it covers and which; else 0.
+        self._count = 0
+        self._states: tuple[Entry, ...] = _NONE
+
+    def receive(self, number: int, tick: int, raw: msgspec.Raw, next_tick: int) -> int:
         """Take the frames of a packet.
 
         Args:
-            number: `Input.number`.
-            tick: `Input.tick`.
-            frames: `Input.frames`.
+            number: Number of the first frame, low 32 bits.
+            tick: First tick of the first frame, low 32 bits.
+            raw: The frames.
             next_tick: The tick that will be taken next.
 
         Returns:
             The oldest tick that this packet brought first, to see how early it came; -1 when it
             brought none.
+
+        Raises:
+            BadMessageError: The gate turned the frames away.
         """
-        if len(frames) == 1:
-            # As it is mostly: one state is held, and one tick of it is news, neither late nor
-            # far ahead.
-            frame = frames[0]
-            held, count = frame.commands, frame.count
+        if raw != self._raw:
+            self._read(raw)
+        count = self._count
+        if count:
+            # As it is mostly: one tick is news, neither late nor far ahead.
             end = number + count
-            if end == self._number + 1 and end < _U31 and len(held) == 1:
-                newest = tick + frame.gap + count - 1
-                if (
-                    self._last < newest
-                    and next_tick <= newest < next_tick + self._horizon
-                    and held[0].hold
-                    and held[0].value is not None
-                ):
-                    self._number = end
-                    self._last = newest
-                    self._waiting.append((newest, held))
-                    return newest
+            newest = tick + count - 1
+            if (
+                end == self._number + 1
+                and end < _U31
+                and self._last < newest
+                and next_tick <= newest < next_tick + self._horizon
+            ):
+                self._number = end
+                self._last = newest
+                self._waiting.append((newest, self._states))
+                return newest
         # Below half their range both are what they look like, and that is nearly always so.
         if (number | self._number) > _U31:
             number = widen(number, 32, self._number)
@@ -456,7 +472,7 @@ class Inbox:
             tick = widen(tick, 32, next_tick)
         fresh = -1
         held = _NONE
-        for frame in frames:
+        for frame in self._frames:
             tick += frame.gap
             count = frame.count
             actions: list[Entry] | None = None
@@ -511,6 +527,21 @@ class Inbox:
         self._tokens = tokens
         self._spent_at = tick
         return taken
+
+    def _read(self, raw: msgspec.Raw) -> None:
+        """Decode frames, and remember them if they may come again."""
+        frames = self._gate.decode(raw)
+        if frames is None:
+            raise BadMessageError("frames that the gate turned away")
+        self._raw = None
+        self._frames = frames
+        self._count = 0
+        # States are copied for each tick; actions are handed out themselves, each of them once.
+        if all(entry.hold for frame in frames for entry in frame.commands):
+            self._raw = raw
+            if len(frames) == 1 and not frames[0].gap and len(frames[0].commands) <= HELD_STATES:
+                self._count = frames[0].count
+                self._states, _ = self._change(_NONE, frames[0].commands)
 
     def _change(
         self, held: tuple[Entry, ...], commands: Sequence[Entry]
