@@ -80,6 +80,9 @@ _DISCONNECT_BYTES: Final = 1 + 1 + 4
 # needs neither a slice nor the stored sum.
 _SOUND: Final = 0x2144DF1C
 
+# A name of this module, which compiled code need not look up.
+_crc32: Final = crc32
+
 _PAYLOAD_KIND: Final = bytes([PAYLOAD])
 _COOKIE_LIFE_MS: Final = 10_000
 _UNCONFIRMED_TIMEOUT: Final = 3.0
@@ -185,9 +188,8 @@ class Connection:
 
     def seal(self, packet: bytes) -> bytes:
         """Return the datagram that carries ``packet``."""
-        return b"".join(
-            (_PAYLOAD_KIND, packet, crc32(packet, self._payload_out).to_bytes(4, "little"))
-        )
+        checksum = _crc32(packet, self._payload_out).to_bytes(4, "little")
+        return _PAYLOAD_KIND + packet + checksum
 
     def open(self, datagram: bytes, now: float) -> bytes | None:
         """Take a datagram of this connection.
@@ -198,7 +200,7 @@ class Connection:
             datagram ended it (``reason`` then says why).
         """
         if (
-            crc32(datagram, self._in) == _SOUND
+            _crc32(datagram, self._in) == _SOUND
             and OVERHEAD < len(datagram) <= MAX_DATAGRAM
             and self.reason is None
         ):
