@@ -115,6 +115,9 @@ class Simulation:
         self._owners: object = None  # esper's list of owners, when it was looked at last
         self._named: set[int] = set()  # whom they named
         self._nobodies: set[int] = set()  # who of them was no player, and was complained about
+        # Who of `player_entity` has an entity, and esper's list of owners when that was looked up.
+        self._alive: dict[int, int] = {}
+        self._alive_with: object = None
         self._on_error = recipe.on_error
         self._on_start = tuple(recipe.on_start)
         self._on_join = tuple(recipe.on_join)
@@ -221,7 +224,10 @@ class Simulation:
             values = self._values[kind] = self._made(kind)
         with self.world as world:
             there, dead = world.census()
-            found = [pair for pair in values if pair[0] in there and pair[0] not in dead]
+            if dead or world.structure(self._owner) is not self._alive_with:
+                found = [pair for pair in values if pair[0] in there and pair[0] not in dead]
+            else:  # nothing came or went since they were sorted
+                found = values.copy()
             if having:
                 has = esper.has_components
                 found = [pair for pair in found if has(pair[0], *having)]
@@ -240,6 +246,7 @@ class Simulation:
 
     def _leave(self, player_id: int) -> None:
         player = self.player_entity.pop(player_id, None)
+        self._alive.pop(player_id, None)
         self.rejected.pop(player_id, None)
         self._names.pop(player_id, None)
         if player is None:
@@ -301,11 +308,20 @@ class Simulation:
         entries = self._entries
         for group in entries.values():
             group.clear()
-        players = self.player_entity
         there, dead = self.world.census()
+        owners = self.world.structure(self._owner)
+        if dead or owners is not self._alive_with:
+            self._alive = {
+                player_id: player
+                for player_id, player in self.player_entity.items()
+                if player in there and player not in dead
+            }
+            # The next tick may find other ones dead, or none.
+            self._alive_with = None if dead else owners
+        players = self._alive
         for player_id, given in commands:
             player = players.get(player_id)
-            if player is None or player not in there or player in dead:
+            if player is None:
                 self.rejected[player_id] += len(given)
                 continue
             for entry in given:
