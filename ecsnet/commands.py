@@ -389,6 +389,7 @@ class Inbox:
     __slots__ = (
         "_actions",
         "_count",
+        "_due",
         "_frames",
         "_gate",
         "_held",
@@ -417,7 +418,10 @@ class Inbox:
         self._horizon = max(8, round(HORIZON_SECONDS * tick_rate))
         self._number = 0  # of the next frame
         self._last = -1  # newest tick that came
-        self._waiting: deque[tuple[int, tuple[Entry, ...]]] = deque()  # (tick, held)
+        self._due = 0  # the tick after the last one that was taken
+        # What is held in the ticks from then on: a ring, by the low bits of the tick.
+        ring: list[tuple[Entry, ...] | None] = [None] * (1 << self._horizon.bit_length())
+        self._waiting = ring
         self._actions: deque[tuple[int, Entry]] = deque()
         self._held: tuple[Entry, ...] = _NONE
         self._held_at = -self._repeat
@@ -450,6 +454,8 @@ class Inbox:
         """
         if raw != self._raw:
             self._read(raw)
+        if next_tick > self._due:
+            self._skip(next_tick)
         count = self._count
         if count:
             # As it is mostly: one tick is news, neither late nor far ahead.
@@ -463,7 +469,7 @@ class Inbox:
             ):
                 self._number = end
                 self._last = newest
-                self._waiting.append((newest, self._states))
+                self._wait(newest, self._states)
                 return newest
         # Below half their range both are what they look like, and that is nearly always so.
         if (number | self._number) > _U31:
@@ -497,17 +503,18 @@ class Inbox:
                 self._extend(first, tick, held, next_tick)
         return fresh
 
-    def take(self, tick: int) -> Sequence[Entry]:
+    def take(self, tick: int) -> tuple[Entry, ...]:
         """The commands for a tick: held ones first, then actions in the order they were made.
 
-        To be called once for each tick, ascending. The sequence is not to be changed.
+        To be called once for each tick, ascending.
         """
+        if tick > self._due:
+            self._skip(tick)
+        self._due = tick + 1
         waiting = self._waiting
-        if waiting and waiting[0][0] <= tick:
-            at, held = waiting.popleft()
-            while at < tick and waiting and waiting[0][0] <= tick:
-                self.superseded += len(held)
-                at, held = waiting.popleft()
+        held = waiting[tick & len(waiting) - 1]
+        if held is not None:
+            waiting[tick & len(waiting) - 1] = None
             self._held = held
             self._held_at = tick
             self.applied += len(held)
@@ -526,7 +533,7 @@ class Inbox:
             tokens -= 1
         self._tokens = tokens
         self._spent_at = tick
-        return taken
+        return tuple(taken)
 
     def _read(self, raw: msgspec.Raw) -> None:
         """Decode frames, and remember them if they may come again."""
@@ -580,7 +587,6 @@ class Inbox:
 
     def _extend(self, first: int, end: int, held: tuple[Entry, ...], next_tick: int) -> None:
         """Keep held commands for the ticks from ``first`` to before ``end``."""
-        waiting = self._waiting
         size = len(held)
         if first <= self._last:
             # No honest client numbers its ticks like that: each comes after those before.
@@ -594,10 +600,9 @@ class Inbox:
             # Of those that are late, the newest is good for the next tick if that has none.
             late = min(end, next_tick) - first
             self.superseded += (late - 1) * size
-            if waiting and waiting[-1][0] < next_tick:
-                self.superseded += len(waiting.pop()[1])
-            waiting.append((first + late - 1, held))
+            self._wait(next_tick, held)
             first += late
+            self._last = first - 1
         limit = next_tick + self._horizon
         if end > limit:
             beyond = (end - max(first, limit)) * size
@@ -605,5 +610,31 @@ class Inbox:
             self.rejected += beyond
             end = limit
         for tick in range(first, end):
-            waiting.append((tick, held))
-        self._last = waiting[-1][0] if waiting else self._last
+            self._wait(tick, held)
+            self._last = tick
+
+    def _wait(self, tick: int, held: tuple[Entry, ...]) -> None:
+        """Keep held commands for a tick, instead of late ones that would have done."""
+        waiting = self._waiting
+        before = waiting[tick & len(waiting) - 1]
+        if before is not None:
+            self.superseded += len(before)
+        waiting[tick & len(waiting) - 1] = held
+
+    def _skip(self, tick: int) -> None:
+        """Go on to a tick without taking those before: what waits for them is late."""
+        waiting = self._waiting
+        late: tuple[Entry, ...] | None = None
+        for missed in range(max(self._due, tick - len(waiting)), tick):
+            held = waiting[missed & len(waiting) - 1]
+            if held is not None:
+                waiting[missed & len(waiting) - 1] = None
+                if late is not None:
+                    self.superseded += len(late)
+                late = held
+        if late is not None:
+            if waiting[tick & len(waiting) - 1] is None:
+                self._wait(tick, late)
+            else:
+                self.superseded += len(late)
+        self._due = tick

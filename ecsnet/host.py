@@ -9,7 +9,7 @@ ticks that are long overdue never run.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 from math import inf
@@ -536,7 +536,7 @@ class Host:
         leaves, stage.leaves = stage.leaves, []
         if stage.reporting:
             self._put_reports_away(stage)
-        commands: list[tuple[int, Sequence[Entry]]] = []
+        commands: list[tuple[int, tuple[Entry, ...]]] = []
         for guest in stage.guests:
             given = guest.inbox.take(tick)
             if given:

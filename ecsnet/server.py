@@ -355,7 +355,7 @@ class ServerWorld:
                 coming if index == 0 else (),
                 going if index == 0 else (),
                 [
-                    (player, cast("list[Entry]", [entry]))
+                    (player, cast("tuple[Entry, ...]", (entry,)))
                     for player, entry in given
                     if index == 0 or entry.hold
                 ],

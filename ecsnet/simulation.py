@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import random
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import Enum
 from typing import TypeVar, cast
@@ -153,7 +153,7 @@ class Simulation:
         self,
         joins: Iterable[Join] = (),
         leaves: Iterable[int] = (),
-        commands: Iterable[tuple[int, Sequence[Entry]]] = (),
+        commands: Iterable[tuple[int, tuple[Entry, ...]]] = (),
     ) -> None:
         """Run one tick.
 
@@ -303,7 +303,7 @@ class Simulation:
                 )
         self._named = named
 
-    def _sort(self, commands: Iterable[tuple[int, Sequence[Entry]]]) -> None:
+    def _sort(self, commands: Iterable[tuple[int, tuple[Entry, ...]]]) -> None:
         """Sort commands by type, and leave out those for what is gone or somebody else's."""
         entries = self._entries
         for group in entries.values():

@@ -372,6 +372,16 @@ def test_repeated_ticks_under_new_numbers_change_nothing() -> None:
     assert inbox.applied + inbox.superseded == 1000
 
 
+@pytest.mark.parametrize("skipped", [1, 3, 1000])
+def test_of_ticks_that_were_skipped_the_newest_is_still_good(skipped: int) -> None:
+    inbox = Inbox(60, FRAMES)
+    for n in range(4):
+        feed(inbox, 10, n, 10 + n, [[0, 1, [[ID[Steer], 0, [n]]]]])
+    assert values(inbox.take(10 + skipped)) == [Steer(min(skipped, 3))]
+    assert (inbox.applied, inbox.superseded) == (1, min(skipped, 3))
+    assert values(inbox.take(11 + skipped)) == [Steer(min(skipped + 1, 3))]
+
+
 def test_more_actions_or_states_than_allowed_are_cut() -> None:
     inbox = Inbox(60, FRAMES)
     feed(inbox, 1, 0, 1, [[0, 1, [[ID[Shoot], 0, [n]] for n in range(40)]]])
