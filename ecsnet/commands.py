@@ -28,11 +28,11 @@ import msgspec
 
 from ecsnet.errors import BadMessageError, UsageError
 from ecsnet.frames import ACTIONS_A_TICK, HELD_STATES, Entry, Frame
-from ecsnet.schema import Gate, encode
+from ecsnet.schema import CommandType, Gate, encode
 from ecsnet.session.numbers import widen
 from ecsnet.session.session import Record
 
-__all__ = ["COMMAND_BYTES", "Inbox", "Outbox", "Told"]
+__all__ = ["COMMAND_BYTES", "Given", "Inbox", "Outbox", "Told"]
 
 COMMAND_BYTES: Final = 320
 """The largest encoded action; the actions that go out with one tick are bounded by it too."""
@@ -61,7 +61,26 @@ UNACKED_FRAMES: Final = 512
 _U32: Final = 0xFFFF_FFFF
 _U31: Final = 0x7FFF_FFFF
 _FRAME_HEAD: Final = 9  # the most that gap, count and the three array headers take
-_NONE: tuple[Entry, ...] = ()
+
+
+class Given:
+    """One command, as it goes from an `Inbox` to a tick of a simulation.
+
+    Attributes:
+        kind: Which command type it is.
+        target: Network id of the entity it is for; 0 means the player's own.
+        value: The command as a wire value.
+    """
+
+    __slots__ = ("kind", "target", "value")
+
+    def __init__(self, kind: CommandType, target: int, value: object) -> None:
+        self.kind = kind
+        self.target = target
+        self.value = value
+
+
+_NONE: tuple[Given, ...] = ()
 
 
 class _Run:
@@ -420,10 +439,10 @@ class Inbox:
         self._last = -1  # newest tick that came
         self._due = 0  # the tick after the last one that was taken
         # What is held in the ticks from then on: a ring, by the low bits of the tick.
-        ring: list[tuple[Entry, ...] | None] = [None] * (1 << self._horizon.bit_length())
+        ring: list[tuple[Given, ...] | None] = [None] * (1 << self._horizon.bit_length())
         self._waiting = ring
-        self._actions: deque[tuple[int, Entry]] = deque()
-        self._held: tuple[Entry, ...] = _NONE
+        self._actions: deque[tuple[int, Given]] = deque()
+        self._held: tuple[Given, ...] = _NONE
         self._held_at = -self._repeat
         self._tokens = 2 * ACTIONS_A_TICK
         self._spent_at = 0
@@ -434,7 +453,7 @@ class Inbox:
         self._frames: Sequence[Frame] = ()
         # If they are one frame of states: what it covers and which; else 0.
         self._count = 0
-        self._states: tuple[Entry, ...] = _NONE
+        self._states: tuple[Given, ...] = _NONE
 
     def receive(self, number: int, tick: int, raw: msgspec.Raw, next_tick: int) -> int:
         """Take the frames of a packet.
@@ -481,7 +500,7 @@ class Inbox:
         for frame in self._frames:
             tick += frame.gap
             count = frame.count
-            actions: list[Entry] | None = None
+            actions: list[Given] | None = None
             commands = frame.commands
             if commands:
                 held, actions = self._change(held, commands)
@@ -503,7 +522,7 @@ class Inbox:
                 self._extend(first, tick, held, next_tick)
         return fresh
 
-    def take(self, tick: int) -> tuple[Entry, ...]:
+    def take(self, tick: int) -> tuple[Given, ...]:
         """The commands for a tick: held ones first, then actions in the order they were made.
 
         To be called once for each tick, ascending.
@@ -551,24 +570,25 @@ class Inbox:
                 self._states, _ = self._change(_NONE, frames[0].commands)
 
     def _change(
-        self, held: tuple[Entry, ...], commands: Sequence[Entry]
-    ) -> tuple[tuple[Entry, ...], list[Entry]]:
+        self, held: tuple[Given, ...], commands: Sequence[Entry]
+    ) -> tuple[tuple[Given, ...], list[Given]]:
         """Held commands after a frame, and the frame's actions."""
-        actions: list[Entry] = []
-        state = {(type(entry), entry.target): entry for entry in held}
+        actions: list[Given] = []
+        state = {(given.kind, given.target): given for given in held}
         for entry in commands:
             if not entry.hold:
-                actions.append(entry)
+                actions.append(Given(entry.kind, entry.target, entry.value))
             elif entry.value is None:
-                state.pop((type(entry), entry.target), None)
+                state.pop((entry.kind, entry.target), None)
             else:
-                state[(type(entry), entry.target)] = entry
+                given = Given(entry.kind, entry.target, entry.value)
+                state[(given.kind, given.target)] = given
         if len(state) > HELD_STATES:
             self.rejected += len(state) - HELD_STATES
             return tuple(state.values())[-HELD_STATES:], actions
         return tuple(state.values()), actions
 
-    def _act(self, tick: int, actions: list[Entry], next_tick: int) -> None:
+    def _act(self, tick: int, actions: list[Given], next_tick: int) -> None:
         if len(actions) > ACTIONS_A_TICK:
             self.rejected += len(actions) - ACTIONS_A_TICK
             del actions[ACTIONS_A_TICK:]
@@ -579,13 +599,13 @@ class Inbox:
             tick = limit
         if waiting and tick < waiting[-1][0]:
             tick = waiting[-1][0]  # in order, always
-        for entry in actions:
-            waiting.append((tick, entry))
+        for given in actions:
+            waiting.append((tick, given))
         while len(waiting) > WAITING:
             waiting.popleft()
             self.expired += 1
 
-    def _extend(self, first: int, end: int, held: tuple[Entry, ...], next_tick: int) -> None:
+    def _extend(self, first: int, end: int, held: tuple[Given, ...], next_tick: int) -> None:
         """Keep held commands for the ticks from ``first`` to before ``end``."""
         size = len(held)
         if first <= self._last:
@@ -613,7 +633,7 @@ class Inbox:
             self._wait(tick, held)
             self._last = tick
 
-    def _wait(self, tick: int, held: tuple[Entry, ...]) -> None:
+    def _wait(self, tick: int, held: tuple[Given, ...]) -> None:
         """Keep held commands for a tick, instead of late ones that would have done."""
         waiting = self._waiting
         before = waiting[tick & len(waiting) - 1]
@@ -624,7 +644,7 @@ class Inbox:
     def _skip(self, tick: int) -> None:
         """Go on to a tick without taking those before: what waits for them is late."""
         waiting = self._waiting
-        late: tuple[Entry, ...] | None = None
+        late: tuple[Given, ...] | None = None
         for missed in range(max(self._due, tick - len(waiting)), tick):
             held = waiting[missed & len(waiting) - 1]
             if held is not None:

@@ -15,10 +15,10 @@ from enum import Enum
 from math import inf
 from typing import Final, TypeAlias, cast
 
-from ecsnet.commands import Inbox
+from ecsnet.commands import Given, Inbox
 from ecsnet.components import Owner, Player
 from ecsnet.errors import BadMessageError
-from ecsnet.frames import Entry, Input, frames_gate
+from ecsnet.frames import Input, frames_gate
 from ecsnet.greeting import (
     WIRE_VERSION,
     Hello,
@@ -536,7 +536,7 @@ class Host:
         leaves, stage.leaves = stage.leaves, []
         if stage.reporting:
             self._put_reports_away(stage)
-        commands: list[tuple[int, tuple[Entry, ...]]] = []
+        commands: list[tuple[int, tuple[Given, ...]]] = []
         for guest in stage.guests:
             given = guest.inbox.take(tick)
             if given:

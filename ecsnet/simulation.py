@@ -16,8 +16,8 @@ from typing import TypeVar, cast
 
 import esper
 
+from ecsnet.commands import Given
 from ecsnet.errors import OutsideTickError, PeerError, UsageError, WorldError
-from ecsnet.frames import Entry
 from ecsnet.recipe import Recipe, name_of
 from ecsnet.schema import CommandType, command_type
 from ecsnet.world import World, current_name
@@ -123,8 +123,8 @@ class Simulation:
         self._on_join = tuple(recipe.on_join)
         self._on_leave = tuple(recipe.on_leave)
         self._systems: list[tuple[float, str, Callable[[float], object], bool]] = []
-        # Entity, entry and player number by type; then what systems were given of them.
-        self._entries: dict[CommandType, list[tuple[int, Entry, int]]] = {}
+        # Entity, command and player number by type; then what systems were given of them.
+        self._given: dict[CommandType, list[tuple[int, Given, int]]] = {}
         self._values: dict[CommandType, list[tuple[int, object]]] = {}
         with self.world:
             for priority, title, make in recipe.systems:
@@ -153,7 +153,7 @@ class Simulation:
         self,
         joins: Iterable[Join] = (),
         leaves: Iterable[int] = (),
-        commands: Iterable[tuple[int, tuple[Entry, ...]]] = (),
+        commands: Iterable[tuple[int, tuple[Given, ...]]] = (),
     ) -> None:
         """Run one tick.
 
@@ -206,7 +206,7 @@ class Simulation:
         if self.failure is not None or not self.player_entity:
             return
         before, _running = _running, self
-        self._entries.clear()
+        self._given.clear()
         self._values.clear()
         try:
             with self.world as world:
@@ -303,10 +303,10 @@ class Simulation:
                 )
         self._named = named
 
-    def _sort(self, commands: Iterable[tuple[int, tuple[Entry, ...]]]) -> None:
+    def _sort(self, commands: Iterable[tuple[int, tuple[Given, ...]]]) -> None:
         """Sort commands by type, and leave out those for what is gone or somebody else's."""
-        entries = self._entries
-        for group in entries.values():
+        sorted_by = self._given
+        for group in sorted_by.values():
             group.clear()
         there, dead = self.world.census()
         owners = self.world.structure(self._owner)
@@ -319,20 +319,20 @@ class Simulation:
             # The next tick may find other ones dead, or none.
             self._alive_with = None if dead else owners
         players = self._alive
-        for player_id, given in commands:
+        for player_id, commanded in commands:
             player = players.get(player_id)
             if player is None:
-                self.rejected[player_id] += len(given)
+                self.rejected[player_id] += len(commanded)
                 continue
-            for entry in given:
-                entity = self._owned(entry.target, player) if entry.target else player
-                same_kind = entries.get(entry.kind)
+            for given in commanded:
+                entity = self._owned(given.target, player) if given.target else player
+                same_kind = sorted_by.get(given.kind)
                 if entity is None:
                     self.rejected[player_id] += 1
                 elif same_kind is not None:
-                    same_kind.append((entity, entry, player_id))
+                    same_kind.append((entity, given, player_id))
                 else:
-                    entries[entry.kind] = [(entity, entry, player_id)]
+                    sorted_by[given.kind] = [(entity, given, player_id)]
 
     def _owned(self, net: int, player: int) -> int | None:
         """The entity behind a network id, if it is alive and the player's."""
@@ -349,13 +349,13 @@ class Simulation:
     def _made(self, kind: CommandType) -> list[tuple[int, object]]:
         """Commands as systems get them. A held one is handed out each tick, so each is a copy."""
         from_wire, clone, resolve, held = kind.from_wire, kind.clone, self._resolve_alive, kind.hold
-        entries = self._entries.get(kind, ())
+        same_kind = self._given.get(kind, [])
         if kind.direct and held:
-            return [(entity, clone(entry.value)) for entity, entry, _ in entries]
+            return [(entity, clone(given.value)) for entity, given, _ in same_kind]
         made: list[tuple[int, object]] = []
-        for entity, entry, player_id in entries:
+        for entity, given, player_id in same_kind:
             try:
-                value = from_wire(entry.value, resolve)
+                value = from_wire(given.value, resolve)
             except PeerError:
                 self.rejected[player_id] += 1
                 continue

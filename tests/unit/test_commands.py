@@ -8,9 +8,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ecsnet.commands import BACKLOG, COMMAND_BYTES, HELD_BYTES, WAITING, Inbox, Outbox, Packed
+from ecsnet.commands import (
+    BACKLOG,
+    COMMAND_BYTES,
+    HELD_BYTES,
+    WAITING,
+    Given,
+    Inbox,
+    Outbox,
+    Packed,
+)
 from ecsnet.errors import BadMessageError, UsageError
-from ecsnet.frames import ACTIONS_A_TICK, HELD_STATES, Entry, Frame, Input, frames_gate
+from ecsnet.frames import ACTIONS_A_TICK, HELD_STATES, Frame, Input, frames_gate
 from ecsnet.schema import Between, Gate, MaxLen, Registry, command, encode, use_registry
 
 with use_registry(Registry()) as registry:
@@ -55,7 +64,7 @@ def hand_over(outbox: Outbox, inbox: Inbox, next_tick: int, limit: int = 700) ->
     return fresh
 
 
-def values(entries: Sequence[Entry]) -> list[object]:
+def values(entries: Sequence[Given]) -> list[object]:
     return [entry.value for entry in entries]
 
 
@@ -496,9 +505,9 @@ def test_every_command_is_accounted_for(seed: int, loss: float, lead: int, limit
                 acks.remove((due, through))
                 outbox.acked(through)
         taken = inbox.take(tick)
-        held = [(type(e.value), e.target) for e in taken if e.hold]
+        held = [(type(e.value), e.target) for e in taken if e.kind.hold]
         assert len(held) == len(set(held))
-        fired = [e.value for e in taken if not e.hold]
+        fired = [e.value for e in taken if not e.kind.hold]
         per_tick.append(len(fired))
         shots += fired
     assert not outbox.pending

@@ -9,9 +9,9 @@ import esper
 import pytest
 
 import ecsnet.simulation as net
+from ecsnet.commands import Given
 from ecsnet.components import Owner, Player
 from ecsnet.errors import OutsideTickError, UsageError, WorldError
-from ecsnet.frames import Entry
 from ecsnet.recipe import Recipe
 from ecsnet.schema import EntityRef, Registry, command, command_type, replicated, use_registry
 from ecsnet.simulation import KEEP, Join, Simulation
@@ -32,19 +32,9 @@ with use_registry(Registry()):
         x: float = 0.0
 
 
-class Given:
-    """An entry as the decode gate makes it."""
-
-    def __init__(self, value: object, target: int = 0, wire: object = None) -> None:
-        self.kind = command_type(type(value))
-        self.hold = self.kind.hold
-        self.target = target
-        self.value = value if wire is None else wire
-
-
-def given(value: object, target: int = 0) -> Entry:
+def given(value: object, target: int = 0) -> Given:
     kind = command_type(type(value))
-    return cast(Entry, Given(value, target, kind.to_wire(value, lambda ref: ref)))
+    return Given(kind, target, kind.to_wire(value, lambda ref: ref))
 
 
 @pytest.fixture
