@@ -563,17 +563,24 @@ class Inbox:
         self._frames = frames
         self._count = 0
         # States are copied for each tick; actions are handed out themselves, each of them once.
-        if all(entry.hold for frame in frames for entry in frame.commands):
-            self._raw = raw
-            if len(frames) == 1 and not frames[0].gap and len(frames[0].commands) <= HELD_STATES:
-                self._count = frames[0].count
-                self._states, _ = self._change(_NONE, frames[0].commands)
+        for frame in frames:
+            for entry in frame.commands:
+                if not entry.hold:
+                    return
+        self._raw = raw
+        if len(frames) == 1 and not frames[0].gap and len(frames[0].commands) <= HELD_STATES:
+            self._count = frames[0].count
+            self._states, _ = self._change(_NONE, frames[0].commands)
 
     def _change(
         self, held: tuple[Given, ...], commands: Sequence[Entry]
     ) -> tuple[tuple[Given, ...], list[Given]]:
         """Held commands after a frame, and the frame's actions."""
         actions: list[Given] = []
+        if not held and len(commands) == 1:
+            only = commands[0]
+            if only.hold and only.value is not None:  # as it is mostly
+                return (Given(only.kind, only.target, only.value),), actions
         state = {(given.kind, given.target): given for given in held}
         for entry in commands:
             if not entry.hold:
