@@ -26,13 +26,13 @@ from typing import Final
 
 import msgspec
 
-from ecsnet.errors import UsageError
+from ecsnet.errors import BadMessageError, UsageError
 from ecsnet.frames import ACTIONS_A_TICK, HELD_STATES, Entry, Frame
-from ecsnet.schema import encode
+from ecsnet.schema import CommandType, Gate, encode
 from ecsnet.session.numbers import widen
 from ecsnet.session.session import Record
 
-__all__ = ["COMMAND_BYTES", "Inbox", "Outbox", "Told"]
+__all__ = ["COMMAND_BYTES", "Given", "Inbox", "Outbox", "Told"]
 
 COMMAND_BYTES: Final = 320
 """The largest encoded action; the actions that go out with one tick are bounded by it too."""
@@ -61,7 +61,26 @@ UNACKED_FRAMES: Final = 512
 _U32: Final = 0xFFFF_FFFF
 _U31: Final = 0x7FFF_FFFF
 _FRAME_HEAD: Final = 9  # the most that gap, count and the three array headers take
-_NONE: tuple[Entry, ...] = ()
+
+
+class Given:
+    """One command, as it goes from an `Inbox` to a tick of a simulation.
+
+    Attributes:
+        kind: Which command type it is.
+        target: Network id of the entity it is for; 0 means the player's own.
+        value: The command as a wire value.
+    """
+
+    __slots__ = ("kind", "target", "value")
+
+    def __init__(self, kind: CommandType, target: int, value: object) -> None:
+        self.kind = kind
+        self.target = target
+        self.value = value
+
+
+_NONE: tuple[Given, ...] = ()
 
 
 class _Run:
@@ -375,6 +394,7 @@ class Inbox:
 
     Args:
         tick_rate: Ticks of the simulation in a second.
+        gate: What frames come in by.
 
     Attributes:
         applied: Commands that were handed to a tick.
@@ -387,13 +407,19 @@ class Inbox:
 
     __slots__ = (
         "_actions",
+        "_count",
+        "_due",
+        "_frames",
+        "_gate",
         "_held",
         "_held_at",
         "_horizon",
         "_last",
         "_number",
+        "_raw",
         "_repeat",
         "_spent_at",
+        "_states",
         "_tokens",
         "_waiting",
         "applied",
@@ -402,7 +428,7 @@ class Inbox:
         "superseded",
     )
 
-    def __init__(self, tick_rate: float) -> None:
+    def __init__(self, tick_rate: float, gate: Gate[list[Frame]]) -> None:
         self.applied = 0
         self.expired = 0
         self.superseded = 0
@@ -411,44 +437,59 @@ class Inbox:
         self._horizon = max(8, round(HORIZON_SECONDS * tick_rate))
         self._number = 0  # of the next frame
         self._last = -1  # newest tick that came
-        self._waiting: deque[tuple[int, tuple[Entry, ...]]] = deque()  # (tick, held)
-        self._actions: deque[tuple[int, Entry]] = deque()
-        self._held: tuple[Entry, ...] = _NONE
+        self._due = 0  # the tick after the last one that was taken
+        # What is held in the ticks from then on: a ring, by the low bits of the tick.
+        ring: list[tuple[Given, ...] | None] = [None] * (1 << self._horizon.bit_length())
+        self._waiting = ring
+        self._actions: deque[tuple[int, Given]] = deque()
+        self._held: tuple[Given, ...] = _NONE
         self._held_at = -self._repeat
         self._tokens = 2 * ACTIONS_A_TICK
         self._spent_at = 0
 
-    def receive(self, number: int, tick: int, frames: Sequence[Frame], next_tick: int) -> int:
+        # The frames that came last, as they came and decoded. Mostly the next ones are the same.
+        self._gate = gate
+        self._raw: msgspec.Raw | None = None
+        self._frames: Sequence[Frame] = ()
+        # If they are one frame of states: what it covers and which; else 0.
+        self._count = 0
+        self._states: tuple[Given, ...] = _NONE
+
+    def receive(self, number: int, tick: int, raw: msgspec.Raw, next_tick: int) -> int:
         """Take the frames of a packet.
 
         Args:
-            number: `Input.number`.
-            tick: `Input.tick`.
-            frames: `Input.frames`.
+            number: Number of the first frame, low 32 bits.
+            tick: First tick of the first frame, low 32 bits.
+            raw: The frames.
             next_tick: The tick that will be taken next.
 
         Returns:
             The oldest tick that this packet brought first, to see how early it came; -1 when it
             brought none.
+
+        Raises:
+            BadMessageError: The gate turned the frames away.
         """
-        if len(frames) == 1:
-            # As it is mostly: one state is held, and one tick of it is news, neither late nor
-            # far ahead.
-            frame = frames[0]
-            held, count = frame.commands, frame.count
+        if raw != self._raw:
+            self._read(raw)
+        if next_tick > self._due:
+            self._skip(next_tick)
+        count = self._count
+        if count:
+            # As it is mostly: one tick is news, neither late nor far ahead.
             end = number + count
-            if end == self._number + 1 and end < _U31 and len(held) == 1:
-                newest = tick + frame.gap + count - 1
-                if (
-                    self._last < newest
-                    and next_tick <= newest < next_tick + self._horizon
-                    and held[0].hold
-                    and held[0].value is not None
-                ):
-                    self._number = end
-                    self._last = newest
-                    self._waiting.append((newest, held))
-                    return newest
+            newest = tick + count - 1
+            if (
+                end == self._number + 1
+                and end < _U31
+                and self._last < newest
+                and next_tick <= newest < next_tick + self._horizon
+            ):
+                self._number = end
+                self._last = newest
+                self._wait(newest, self._states)
+                return newest
         # Below half their range both are what they look like, and that is nearly always so.
         if (number | self._number) > _U31:
             number = widen(number, 32, self._number)
@@ -456,10 +497,10 @@ class Inbox:
             tick = widen(tick, 32, next_tick)
         fresh = -1
         held = _NONE
-        for frame in frames:
+        for frame in self._frames:
             tick += frame.gap
             count = frame.count
-            actions: list[Entry] | None = None
+            actions: list[Given] | None = None
             commands = frame.commands
             if commands:
                 held, actions = self._change(held, commands)
@@ -481,17 +522,18 @@ class Inbox:
                 self._extend(first, tick, held, next_tick)
         return fresh
 
-    def take(self, tick: int) -> Sequence[Entry]:
+    def take(self, tick: int) -> tuple[Given, ...]:
         """The commands for a tick: held ones first, then actions in the order they were made.
 
-        To be called once for each tick, ascending. The sequence is not to be changed.
+        To be called once for each tick, ascending.
         """
+        if tick > self._due:
+            self._skip(tick)
+        self._due = tick + 1
         waiting = self._waiting
-        if waiting and waiting[0][0] <= tick:
-            at, held = waiting.popleft()
-            while at < tick and waiting and waiting[0][0] <= tick:
-                self.superseded += len(held)
-                at, held = waiting.popleft()
+        held = waiting[tick & len(waiting) - 1]
+        if held is not None:
+            waiting[tick & len(waiting) - 1] = None
             self._held = held
             self._held_at = tick
             self.applied += len(held)
@@ -510,27 +552,50 @@ class Inbox:
             tokens -= 1
         self._tokens = tokens
         self._spent_at = tick
-        return taken
+        return tuple(taken)
+
+    def _read(self, raw: msgspec.Raw) -> None:
+        """Decode frames, and remember them if they may come again."""
+        frames = self._gate.decode(raw)
+        if frames is None:
+            raise BadMessageError("frames that the gate turned away")
+        self._raw = None
+        self._frames = frames
+        self._count = 0
+        # States are copied for each tick; actions are handed out themselves, each of them once.
+        for frame in frames:
+            for entry in frame.commands:
+                if not entry.hold:
+                    return
+        self._raw = raw
+        if len(frames) == 1 and not frames[0].gap and len(frames[0].commands) <= HELD_STATES:
+            self._count = frames[0].count
+            self._states, _ = self._change(_NONE, frames[0].commands)
 
     def _change(
-        self, held: tuple[Entry, ...], commands: Sequence[Entry]
-    ) -> tuple[tuple[Entry, ...], list[Entry]]:
+        self, held: tuple[Given, ...], commands: Sequence[Entry]
+    ) -> tuple[tuple[Given, ...], list[Given]]:
         """Held commands after a frame, and the frame's actions."""
-        actions: list[Entry] = []
-        state = {(type(entry), entry.target): entry for entry in held}
+        actions: list[Given] = []
+        if not held and len(commands) == 1:
+            only = commands[0]
+            if only.hold and only.value is not None:  # as it is mostly
+                return (Given(only.kind, only.target, only.value),), actions
+        state = {(given.kind, given.target): given for given in held}
         for entry in commands:
             if not entry.hold:
-                actions.append(entry)
+                actions.append(Given(entry.kind, entry.target, entry.value))
             elif entry.value is None:
-                state.pop((type(entry), entry.target), None)
+                state.pop((entry.kind, entry.target), None)
             else:
-                state[(type(entry), entry.target)] = entry
+                given = Given(entry.kind, entry.target, entry.value)
+                state[(given.kind, given.target)] = given
         if len(state) > HELD_STATES:
             self.rejected += len(state) - HELD_STATES
             return tuple(state.values())[-HELD_STATES:], actions
         return tuple(state.values()), actions
 
-    def _act(self, tick: int, actions: list[Entry], next_tick: int) -> None:
+    def _act(self, tick: int, actions: list[Given], next_tick: int) -> None:
         if len(actions) > ACTIONS_A_TICK:
             self.rejected += len(actions) - ACTIONS_A_TICK
             del actions[ACTIONS_A_TICK:]
@@ -541,15 +606,14 @@ class Inbox:
             tick = limit
         if waiting and tick < waiting[-1][0]:
             tick = waiting[-1][0]  # in order, always
-        for entry in actions:
-            waiting.append((tick, entry))
+        for given in actions:
+            waiting.append((tick, given))
         while len(waiting) > WAITING:
             waiting.popleft()
             self.expired += 1
 
-    def _extend(self, first: int, end: int, held: tuple[Entry, ...], next_tick: int) -> None:
+    def _extend(self, first: int, end: int, held: tuple[Given, ...], next_tick: int) -> None:
         """Keep held commands for the ticks from ``first`` to before ``end``."""
-        waiting = self._waiting
         size = len(held)
         if first <= self._last:
             # No honest client numbers its ticks like that: each comes after those before.
@@ -563,10 +627,9 @@ class Inbox:
             # Of those that are late, the newest is good for the next tick if that has none.
             late = min(end, next_tick) - first
             self.superseded += (late - 1) * size
-            if waiting and waiting[-1][0] < next_tick:
-                self.superseded += len(waiting.pop()[1])
-            waiting.append((first + late - 1, held))
+            self._wait(next_tick, held)
             first += late
+            self._last = first - 1
         limit = next_tick + self._horizon
         if end > limit:
             beyond = (end - max(first, limit)) * size
@@ -574,5 +637,31 @@ class Inbox:
             self.rejected += beyond
             end = limit
         for tick in range(first, end):
-            waiting.append((tick, held))
-        self._last = waiting[-1][0] if waiting else self._last
+            self._wait(tick, held)
+            self._last = tick
+
+    def _wait(self, tick: int, held: tuple[Given, ...]) -> None:
+        """Keep held commands for a tick, instead of late ones that would have done."""
+        waiting = self._waiting
+        before = waiting[tick & len(waiting) - 1]
+        if before is not None:
+            self.superseded += len(before)
+        waiting[tick & len(waiting) - 1] = held
+
+    def _skip(self, tick: int) -> None:
+        """Go on to a tick without taking those before: what waits for them is late."""
+        waiting = self._waiting
+        late: tuple[Given, ...] | None = None
+        for missed in range(max(self._due, tick - len(waiting)), tick):
+            held = waiting[missed & len(waiting) - 1]
+            if held is not None:
+                waiting[missed & len(waiting) - 1] = None
+                if late is not None:
+                    self.superseded += len(late)
+                late = held
+        if late is not None:
+            if waiting[tick & len(waiting) - 1] is None:
+                self._wait(tick, late)
+            else:
+                self.superseded += len(late)
+        self._due = tick

@@ -5,13 +5,14 @@ What they mean, and who makes and takes them, is in `ecsnet.commands`.
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Final, Protocol, Union, cast
+from typing import Annotated, ClassVar, Final, Protocol, TypeAlias, Union
 
 import msgspec
 
-from ecsnet.schema import CommandType, Schema
+from ecsnet.schema import CommandType, Gate, Schema
+from ecsnet.session.connection import MAX_PACKET
 
-__all__ = ["ACTIONS_A_TICK", "HELD_STATES", "Entry", "Frame", "Input", "input_type"]
+__all__ = ["ACTIONS_A_TICK", "HELD_STATES", "Entry", "Frame", "Input", "frames_gate"]
 
 ACTIONS_A_TICK: Final = 8
 """More actions than this in one client tick raise at `send`."""
@@ -19,7 +20,17 @@ ACTIONS_A_TICK: Final = 8
 HELD_STATES: Final = 32
 """How many states a client can hold at a time: one per command type and target."""
 
-_U32: Final = 0xFFFF_FFFF
+_U16 = Annotated[int, msgspec.Meta(ge=0, le=0xFFFF)]
+_U32 = Annotated[int, msgspec.Meta(ge=0, le=0xFFFF_FFFF)]
+
+Input: TypeAlias = tuple[_U32, _U32, _U32, msgspec.Raw]
+"""The payload of a datagram from a client:
+
+- the epoch of the simulation that it is for, as the welcome named it;
+- number of the first frame, low 32 bits;
+- first tick of the first frame, low 32 bits; one that has no ticks belongs before it;
+- the frames, for the gate that `frames_gate` makes.
+"""
 
 
 class Entry(Protocol):
@@ -43,23 +54,9 @@ class Frame(Protocol):
     commands: tuple[Entry, ...]
 
 
-class Input(Protocol):
-    """The payload of a datagram from a client."""
-
-    epoch: int
-    """The simulation that it is for, as the welcome named it."""
-    number: int
-    """Number of the first frame, low 32 bits."""
-    tick: int
-    """First tick of the first frame, low 32 bits; one that has no ticks belongs before it."""
-    frames: list[Frame]
-
-
-def input_type(schema: Schema) -> type[Input]:
-    """The type of what clients send each tick, made from the commands in a schema."""
+def frames_gate(schema: Schema) -> Gate[list[Frame]]:
+    """The gate for the frames of an `Input`, made from the commands in a schema."""
     # Made at run time: type checkers know neither the types nor what is set on them.
-    u32 = Annotated[int, msgspec.Meta(ge=0, le=_U32)]
-    u16 = Annotated[int, msgspec.Meta(ge=0, le=0xFFFF)]
     target = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
     entries: list[type] = []
     for number, command in enumerate(schema.commands):
@@ -82,19 +79,12 @@ def input_type(schema: Schema) -> type[Input]:
     frame = msgspec.defstruct(
         "Frame",
         [
-            ("gap", u32),
-            ("count", u16),
+            ("gap", _U32),
+            ("count", _U16),
             ("commands", Annotated[listed, msgspec.Meta(max_length=most)]),
         ],
         array_like=True,
         forbid_unknown_fields=True,
         gc=False,
     )
-    whole = msgspec.defstruct(
-        "Input",
-        [("epoch", u32), ("number", u32), ("tick", u32), ("frames", list[frame])],  # type: ignore[valid-type]
-        array_like=True,
-        forbid_unknown_fields=True,
-        gc=False,
-    )
-    return cast("type[Input]", whole)
+    return Gate(list[frame], MAX_PACKET)  # type: ignore[valid-type]

@@ -9,16 +9,17 @@ ticks that are long overdue never run.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 from math import inf
 from typing import Final, TypeAlias, cast
 
 from ecsnet.analytics.service import AnalyticsService
-from ecsnet.commands import Inbox
+from ecsnet.commands import Given, Inbox
 from ecsnet.components import Owner, Player
-from ecsnet.frames import Entry, Input, input_type
+from ecsnet.errors import BadMessageError
+from ecsnet.frames import Input, frames_gate
 from ecsnet.greeting import (
     WIRE_VERSION,
     Hello,
@@ -154,6 +155,7 @@ class Guest:
         address: Address,
         send: Send,
         stats: HostStats,
+        inbox: Inbox,
         now: float,
     ) -> None:
         self._send = send
@@ -163,7 +165,7 @@ class Guest:
         self.address = address
         self.name = ""
         self.player_id = 0
-        self.inbox = Inbox(1.0)
+        self.inbox = inbox
         self.viewer: Viewer | None = None
 
         self.stage: Stage | None = None
@@ -306,7 +308,8 @@ class Host:
         self._bandwidth = bandwidth
         self._catch_up = catch_up
         self.analytics = analytics
-        self._packets = Packets(input_type(schema))
+        self._packets: Packets[Input] = Packets(Input)  # type: ignore[arg-type]
+        self._frames = frames_gate(schema)
         self._messages: Gate[_FromClient] = Gate(_FromClient, MESSAGE_LIMIT)
         self._check_at = float("-inf")
         self._complained_at = float("-inf")
@@ -419,7 +422,8 @@ class Host:
             self._forget(guest, inbound.closed.reason or Reason.LEFT)
         if inbound.opened and inbound.connection is not None:
             connection, session = inbound.connection, self._session()
-            guest = Guest(connection, session, address, self._send, self._stats, now)
+            inbox = Inbox(1.0, self._frames)
+            guest = Guest(connection, session, address, self._send, self._stats, inbox, now)
             self.guests[address] = guest
         for reply in inbound.replies:
             self._deliver(reply, address)
@@ -433,22 +437,32 @@ class Host:
                 self.disconnect(guest, Reason.ABUSE, now)
             return
         given, stage = received.payload, guest.playing
-        if given is not None and stage is not None and given.epoch == stage.epoch:
-            if now > stage.asleep_at:
-                # The host slept. How early commands come is measured against the ticks that
-                # will be.
-                stage.drop_time(now)
-            fresh = guest.inbox.receive(given.number, given.tick, given.frames, stage.next_tick)
-            if fresh >= 0:
-                # How early it came, in ticks; the least is reported.
-                slack = fresh - now * stage.tick_rate - stage.phase
-                if slack < guest.slack:
-                    guest.slack = slack
+        if given is not None and stage is not None:
+            self._commands(guest, stage, given, now)
         if received.messages:
             for _, message in received.messages:
                 self._message(guest, message, now)
         if received.reply and guest.state is not _State.GONE:
             guest.deliver(session.send(None, now))
+
+    def _commands(self, guest: Guest, stage: Stage, given: Input, now: float) -> None:
+        """What a player does."""
+        epoch, number, tick, frames = given
+        if epoch != stage.epoch:
+            return
+        if now > stage.asleep_at:
+            # The host slept. How early commands come is measured against the ticks that will be.
+            stage.drop_time(now)
+        try:
+            fresh = guest.inbox.receive(number, tick, frames, stage.next_tick)
+        except BadMessageError:
+            self._strike(guest, now)
+            return
+        if fresh >= 0:
+            # How early it came, in ticks; the least is reported.
+            slack = fresh - now * stage.tick_rate - stage.phase
+            if slack < guest.slack:
+                guest.slack = slack
 
     def _message(self, guest: Guest, data: bytes, now: float) -> None:
         """A reliable message."""
@@ -486,7 +500,7 @@ class Host:
             guest.name = hello.name
             guest.state = _State.JOINING
             stage = guest.stage = self.choose(hello.name)
-            guest.inbox = Inbox(stage.tick_rate)
+            guest.inbox = Inbox(stage.tick_rate, self._frames)
             stage.last_player_id += 1
             guest.player_id = stage.last_player_id
             stage.joins.append(Join(guest.player_id, guest.name))
@@ -534,7 +548,7 @@ class Host:
         leaves, stage.leaves = stage.leaves, []
         if stage.reporting:
             self._put_reports_away(stage)
-        commands: list[tuple[int, Sequence[Entry]]] = []
+        commands: list[tuple[int, tuple[Given, ...]]] = []
         for guest in stage.guests:
             given = guest.inbox.take(tick)
             if given:

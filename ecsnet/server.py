@@ -11,19 +11,19 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TypeVar, cast, overload
+from typing import TypeVar, overload
 
 from ecsnet.analytics.options import Analytics
 from ecsnet.analytics.service import AnalyticsService
+from ecsnet.commands import Given
 from ecsnet.components import Owner, Player
 from ecsnet.errors import UsageError
-from ecsnet.frames import Entry
 from ecsnet.greeting import tidy_name
 from ecsnet.host import CATCH_UP_SECONDS, Host, Send
 from ecsnet.recipe import OnError, Recipe, System, check_call, is_number
 from ecsnet.replication.interest import Interest
 from ecsnet.replication.replicator import BANDWIDTH
-from ecsnet.schema import CommandType, Registry, command_type, current_registry
+from ecsnet.schema import Registry, command_type, current_registry
 from ecsnet.session.connection import TIMEOUT, Reason
 from ecsnet.simulation import Join, Simulation
 from ecsnet.transport.address import Address, check_local
@@ -354,7 +354,7 @@ class ServerWorld:
             simulation = self._own = Simulation(
                 self._recipe, seed=self.seed or 0, epoch=0, player=Player, owner=Owner
             )
-        given = [(player, _Given.of(command)) for player, command in commands]
+        given = [(player, _given(command)) for player, command in commands]
         coming: list[Join] = []
         for name in joins:
             self._last_player += 1
@@ -365,9 +365,9 @@ class ServerWorld:
                 coming if index == 0 else (),
                 going if index == 0 else (),
                 [
-                    (player, cast("list[Entry]", [entry]))
-                    for player, entry in given
-                    if index == 0 or entry.hold
+                    (player, (command,))
+                    for player, command in given
+                    if index == 0 or command.kind.hold
                 ],
             )
             if simulation.failure is not None:
@@ -435,23 +435,13 @@ class ServerWorld:
             await self.serve(host, port)
 
 
-class _Given:
+def _given(command: object) -> Given:
     """A command as `Simulation.step` takes it, for the player's own entity."""
-
-    target = 0
-
-    def __init__(self, kind: CommandType, value: object) -> None:
-        self.kind = kind
-        self.hold = kind.hold
-        self.value = value
-
-    @classmethod
-    def of(cls, command: object) -> _Given:
-        kind = command_type(type(command), "step()")
-        fault = kind.fault(command, _same)
-        if fault is not None:
-            raise UsageError(f"step() got a command that cannot be sent: {fault}")
-        return cls(kind, kind.to_wire(command, _same))
+    kind = command_type(type(command), "step()")
+    fault = kind.fault(command, _same)
+    if fault is not None:
+        raise UsageError(f"step() got a command that cannot be sent: {fault}")
+    return Given(kind, 0, kind.to_wire(command, _same))
 
 
 def _too_early(_data: bytes, _address: Address, _now: float) -> None:

@@ -9,15 +9,15 @@ from __future__ import annotations
 import logging
 import random
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from typing import Final, Protocol, TypeVar, cast
 
 import esper
 
+from ecsnet.commands import Given
 from ecsnet.errors import OutsideTickError, PeerError, UsageError, WorldError
-from ecsnet.frames import Entry
 from ecsnet.recipe import Recipe, name_of
 from ecsnet.schema import CommandType, command_type
 from ecsnet.world import World, current_name
@@ -132,13 +132,16 @@ class Simulation:
         self._owners: object = None  # esper's list of owners, when it was looked at last
         self._named: set[int] = set()  # whom they named
         self._nobodies: set[int] = set()  # who of them was no player, and was complained about
+        # Who of `player_entity` has an entity, and esper's list of owners when that was looked up.
+        self._alive: dict[int, int] = {}
+        self._alive_with: object = None
         self._on_error = recipe.on_error
         self._on_start = tuple(recipe.on_start)
         self._on_join = tuple(recipe.on_join)
         self._on_leave = tuple(recipe.on_leave)
         self._systems: list[tuple[float, str, Callable[[float], object], bool]] = []
-        # Entity, entry and player number by type; then what systems were given of them.
-        self._entries: dict[CommandType, list[tuple[int, Entry, int]]] = {}
+        # Entity, command and player number by type; then what systems were given of them.
+        self._given: dict[CommandType, list[tuple[int, Given, int]]] = {}
         self._values: dict[CommandType, list[tuple[int, object]]] = {}
         with self.world:
             for priority, title, make in recipe.systems:
@@ -167,7 +170,7 @@ class Simulation:
         self,
         joins: Iterable[Join] = (),
         leaves: Iterable[int] = (),
-        commands: Iterable[tuple[int, Sequence[Entry]]] = (),
+        commands: Iterable[tuple[int, tuple[Given, ...]]] = (),
     ) -> None:
         """Run one tick.
 
@@ -220,7 +223,7 @@ class Simulation:
         if self.failure is not None or not self.player_entity:
             return
         before, _running = _running, self
-        self._entries.clear()
+        self._given.clear()
         self._values.clear()
         try:
             with self.world as world:
@@ -238,7 +241,10 @@ class Simulation:
             values = self._values[kind] = self._made(kind)
         with self.world as world:
             there, dead = world.census()
-            found = [pair for pair in values if pair[0] in there and pair[0] not in dead]
+            if dead or world.structure(self._owner) is not self._alive_with:
+                found = [pair for pair in values if pair[0] in there and pair[0] not in dead]
+            else:  # nothing came or went since they were sorted
+                found = values.copy()
             if having:
                 has = esper.has_components
                 found = [pair for pair in found if has(pair[0], *having)]
@@ -246,9 +252,9 @@ class Simulation:
 
     def taken(self) -> Iterator[tuple[CommandType, int]]:
         """How many commands of each type came into the tick that runs or ran last."""
-        for kind, entries in self._entries.items():
-            if entries:
-                yield kind, len(entries)
+        for kind, given in self._given.items():
+            if given:
+                yield kind, len(given)
 
     def close(self) -> None:
         """Delete the world."""
@@ -263,6 +269,7 @@ class Simulation:
 
     def _leave(self, player_id: int) -> None:
         player = self.player_entity.pop(player_id, None)
+        self._alive.pop(player_id, None)
         self.rejected.pop(player_id, None)
         self._names.pop(player_id, None)
         if player is None:
@@ -319,27 +326,36 @@ class Simulation:
                 )
         self._named = named
 
-    def _sort(self, commands: Iterable[tuple[int, Sequence[Entry]]]) -> None:
+    def _sort(self, commands: Iterable[tuple[int, tuple[Given, ...]]]) -> None:
         """Sort commands by type, and leave out those for what is gone or somebody else's."""
-        entries = self._entries
-        for group in entries.values():
+        sorted_by = self._given
+        for group in sorted_by.values():
             group.clear()
-        players = self.player_entity
         there, dead = self.world.census()
-        for player_id, given in commands:
+        owners = self.world.structure(self._owner)
+        if dead or owners is not self._alive_with:
+            self._alive = {
+                player_id: player
+                for player_id, player in self.player_entity.items()
+                if player in there and player not in dead
+            }
+            # The next tick may find other ones dead, or none.
+            self._alive_with = None if dead else owners
+        players = self._alive
+        for player_id, commanded in commands:
             player = players.get(player_id)
-            if player is None or player not in there or player in dead:
-                self.rejected[player_id] += len(given)
+            if player is None:
+                self.rejected[player_id] += len(commanded)
                 continue
-            for entry in given:
-                entity = self._owned(entry.target, player) if entry.target else player
-                same_kind = entries.get(entry.kind)
+            for given in commanded:
+                entity = self._owned(given.target, player) if given.target else player
+                same_kind = sorted_by.get(given.kind)
                 if entity is None:
                     self.rejected[player_id] += 1
                 elif same_kind is not None:
-                    same_kind.append((entity, entry, player_id))
+                    same_kind.append((entity, given, player_id))
                 else:
-                    entries[entry.kind] = [(entity, entry, player_id)]
+                    sorted_by[given.kind] = [(entity, given, player_id)]
 
     def _owned(self, net: int, player: int) -> int | None:
         """The entity behind a network id, if it is alive and the player's."""
@@ -356,13 +372,13 @@ class Simulation:
     def _made(self, kind: CommandType) -> list[tuple[int, object]]:
         """Commands as systems get them. A held one is handed out each tick, so each is a copy."""
         from_wire, clone, resolve, held = kind.from_wire, kind.clone, self._resolve_alive, kind.hold
-        entries = self._entries.get(kind, ())
+        same_kind = self._given.get(kind, [])
         if kind.direct and held:
-            return [(entity, clone(entry.value)) for entity, entry, _ in entries]
+            return [(entity, clone(given.value)) for entity, given, _ in same_kind]
         made: list[tuple[int, object]] = []
-        for entity, entry, player_id in entries:
+        for entity, given, player_id in same_kind:
             try:
-                value = from_wire(entry.value, resolve)
+                value = from_wire(given.value, resolve)
             except PeerError:
                 self.rejected[player_id] += 1
                 continue

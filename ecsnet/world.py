@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import itertools
 import threading
-from collections.abc import Container, Mapping
+from collections.abc import Collection, Mapping
 from types import MappingProxyType, TracebackType
 from typing import TypeVar
 
@@ -151,7 +151,7 @@ class World:
         with self:
             return entity in esper._entities and entity not in esper._dead_entities
 
-    def census(self) -> tuple[Container[int], Container[int]]:
+    def census(self) -> tuple[Collection[int], Collection[int]]:
         """The entities that exist, and those that somebody has deleted; live, not to be changed."""
         with self:
             return esper._entities, esper._dead_entities

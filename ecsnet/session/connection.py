@@ -26,6 +26,7 @@ from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from hashlib import blake2b
+from struct import Struct
 from typing import Final
 from zlib import crc32
 
@@ -79,6 +80,11 @@ _DISCONNECT_BYTES: Final = 1 + 1 + 4
 # The CRC of anything followed by its own CRC is this number, whatever the seed: checking
 # needs neither a slice nor the stored sum.
 _SOUND: Final = 0x2144DF1C
+
+# For what happens with each packet: compiled code need not look these up, nor, as they take and
+# give objects, unpack a number from the one to pack it for the other.
+_crc32: Final[Callable[[bytes, object], object]] = crc32  # type: ignore[assignment]
+_four_bytes: Final[Callable[[object], bytes]] = Struct("<I").pack
 
 _PAYLOAD_KIND: Final = bytes([PAYLOAD])
 _COOKIE_LIFE_MS: Final = 10_000
@@ -172,8 +178,10 @@ class Connection:
         self.rejected = 0
         seed = crc32(session_id)
         to_server, to_client = crc32(b"to server", seed), crc32(b"to client", seed)
-        self._in, self._out = (to_server, to_client) if server else (to_client, to_server)
-        self._payload_out = crc32(_PAYLOAD_KIND, self._out)
+        seeds = (to_server, to_client) if server else (to_client, to_server)
+        self._in: object = seeds[0]
+        self._out = seeds[1]
+        self._payload_out: object = crc32(_PAYLOAD_KIND, self._out)
         self._nonce = nonce
         self._issued = issued
         self._checked = now
@@ -185,9 +193,7 @@ class Connection:
 
     def seal(self, packet: bytes) -> bytes:
         """Return the datagram that carries ``packet``."""
-        return b"".join(
-            (_PAYLOAD_KIND, packet, crc32(packet, self._payload_out).to_bytes(4, "little"))
-        )
+        return _PAYLOAD_KIND + packet + _four_bytes(_crc32(packet, self._payload_out))
 
     def open(self, datagram: bytes, now: float) -> bytes | None:
         """Take a datagram of this connection.
@@ -198,7 +204,7 @@ class Connection:
             datagram ended it (``reason`` then says why).
         """
         if (
-            crc32(datagram, self._in) == _SOUND
+            _crc32(datagram, self._in) == _SOUND
             and OVERHEAD < len(datagram) <= MAX_DATAGRAM
             and self.reason is None
         ):

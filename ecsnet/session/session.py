@@ -33,6 +33,7 @@ from ecsnet.session.budget import Bucket
 from ecsnet.session.channel import Cargo, Incoming, Outgoing
 from ecsnet.session.connection import MAX_PACKET
 from ecsnet.session.estimate import PathEstimate
+from ecsnet.session.flight import Flight, Record
 from ecsnet.session.numbers import widen
 from ecsnet.session.packets import PING_IDS, Packets, PayloadT, Piece
 
@@ -64,24 +65,12 @@ _BURST_SECONDS: Final = 2.0
 
 _NO_CARGO: tuple[Cargo, int] = ((), 0)
 
+# Names of this module, which compiled code need not look up.
+_encode: Final = encode
+
 _SHORT: Final = b"\x94"  # how msgpack begins an array of four
 _NIL: Final = msgspec.Raw(b"\xc0")
 _NO_PIECES: Final = msgspec.Raw(b"\x90")
-
-
-class Record:
-    """What the sender remembers of a packet in flight; callers subclass it.
-
-    One record may stand for packets of many sessions, when they carry the same.
-
-    Args:
-        sent_at: When it is sent, seconds: the ``now`` that goes to ``Session.send`` with it.
-    """
-
-    __slots__ = ("sent_at",)
-
-    def __init__(self, sent_at: float) -> None:
-        self.sent_at = sent_at
 
 
 class Received(Generic[PayloadT]):
@@ -122,12 +111,13 @@ class _Hot:
         "_ack_wanted",
         "_even",
         "_flight",
+        "_full",
         "_heard",
         "_holes",
         "_level",
         "_missing",
         "_number",
-        "_packets",
+        "_raw",
         "_sent_at",
         "_short",
         "_top",
@@ -234,18 +224,19 @@ class Session(_Hot, Generic[PayloadT]):
         self._out = Outgoing(send_limit, first)
         self._in = Incoming(message_limit, first)
 
-        self._packets = packets
+        self._raw = packets.raw
         self._short = packets.short
+        self._full = packets.full
         self.more = True  # the first packet pings
         # Whether all before the newest has come and was acked, here and there. When in doubt, it
         # is False.
         self._even = False
 
         # What we sent. Packets with a record and those that only carry pieces lie apart,
-        # so that the oldest record is found without a search. Dicts keep the order.
+        # so that the oldest record is found without a search.
         self._number = self._begun = first
-        self._flight: dict[int, Record] = {}
-        self._carriers: dict[int, Record] = {}
+        self._flight = Flight()
+        self._carriers = Flight()
         # What of messages is in them, and the bytes of it that count against the window.
         self._cargo: dict[int, tuple[Cargo, int]] = {}
         # Those given up: when they are forgotten, what of messages was in them, and whether
@@ -361,12 +352,7 @@ class Session(_Hot, Generic[PayloadT]):
 
     def oldest(self) -> Record | None:
         """Return the record of the oldest packet whose fate is open, None without one."""
-        # Mostly all before it was acked.
-        record = self._flight.get(self._heard + 1)
-        if record is None or self._holes:
-            for record in self._flight.values():
-                return record
-        return record
+        return self._flight.oldest()
 
     def room(self) -> int:
         """Return how many encoded bytes of payload fit into the next riding packet."""
@@ -384,7 +370,7 @@ class Session(_Hot, Generic[PayloadT]):
         quiet = now - self._sent_at
         if quiet >= self.keepalive:
             return True
-        return quiet >= _NUDGE and bool(self._flight or self._carriers)
+        return quiet >= _NUDGE and self._awaited()
 
     # Sending.
 
@@ -414,15 +400,14 @@ class Session(_Hot, Generic[PayloadT]):
             UsageError: The payload is longer than a packet, see ``room``.
         """
         number = self._number + 1
-        if record is not None and not self.more and number & _LOOK:
+        if record is not None and not self.more and number & _LOOK and not self._missing:
             # As it is for most packets of a server: there is only the payload to send.
-            head = number & 0xFFFF, self._top & 0xFFFF, self._missing & _MASK64, payload
-            packet = encode(head)
+            packet = _encode((number & 0xFFFF, self._top & 0xFFFF, 0, payload))
             if len(packet) <= MAX_PACKET:
                 self._number = number
                 self._sent_at = now
                 self._ack_wanted = 0
-                self._flight[number] = record
+                self._flight.put(number, record)
                 return packet
         out = self._out
         pieces: msgspec.Raw | None = None
@@ -443,9 +428,9 @@ class Session(_Hot, Generic[PayloadT]):
         if cargo:
             self._cargo[number] = cargo, 0
         if record is not None:
-            self._flight[number] = record
+            self._flight.put(number, record)
         elif cargo:
-            self._carriers[number] = Record(now)
+            self._carriers.put(number, Record(now))
         return packet
 
     def stream(self, now: float, allowance: int) -> list[bytes]:
@@ -460,9 +445,9 @@ class Session(_Hot, Generic[PayloadT]):
         out = self._out
         while out.unacked and (filled := out.fill(allowance - _HEADER)) is not None:
             wire, cargo, size = filled
-            packet = self._pack(None, msgspec.Raw(encode(wire)), now, 0)
+            packet = self._pack(None, msgspec.Raw(_encode(wire)), now, 0)
             number = self._sent(now)
-            self._carriers[number] = Record(now)
+            self._carriers.put(number, Record(now))
             self._cargo[number] = cargo, size
             allowance -= len(packet)
             packets.append(packet)
@@ -474,6 +459,11 @@ class Session(_Hot, Generic[PayloadT]):
         self._sent(now)
         return packet
 
+    def _awaited(self) -> bool:
+        """Return whether acks are awaited."""
+        flight, carriers = self._flight, self._carriers
+        return flight.first < flight.end or carriers.first < carriers.end
+
     def _pack(self, payload: object, pieces: msgspec.Raw | None, now: float, urgent: int) -> bytes:
         """Encode a packet with the next number; only pings and acks note that it was made."""
         top = self._top
@@ -481,25 +471,26 @@ class Session(_Hot, Generic[PayloadT]):
         if self._late_acks:
             top = self._late_acks[-1]
             missing >>= self._top - top
-        missing &= _MASK64
+        if missing:
+            missing &= _MASK64
         number = self._number + 1
         ping = 0
         if (
             now >= self._ping_at
             or urgent
             # Nothing else in it that wants an ack, and acks are awaited.
-            or (payload is None and pieces is None and (self._flight or self._carriers))
+            or (payload is None and pieces is None and self._awaited())
         ):
             ping = self._next_ping(now) | urgent
         elif pieces is None and not self._pong_id:
-            return encode((number & 0xFFFF, top & 0xFFFF, missing, payload))
+            return _encode((number & 0xFFFF, top & 0xFFFF, missing, payload))
         pong: tuple[int, int] | None = None
         if self._pong_id:
             held = min(int((now - self._pong_at) * 1e6), 0xFFFFFFFF)
             pong = (self._pong_id, held)
         if pieces is None:
             pieces = _NO_PIECES
-        return encode((number & 0xFFFF, top & 0xFFFF, missing, payload, pieces, ping, pong))
+        return _encode((number & 0xFFFF, top & 0xFFFF, missing, payload, pieces, ping, pong))
 
     def _sent(self, now: float) -> int:
         """Note that the packet just encoded goes out; return its number."""
@@ -556,8 +547,8 @@ class Session(_Hot, Generic[PayloadT]):
                 and ack & _LOOK
                 and not lacking
                 and payload is not None
-                and not (self._packets.raw and payload == _NIL)
-                and (record := self._flight.pop(ack, None)) is not None
+                and not (self._raw and payload == _NIL)
+                and (record := self._flight.take(ack)) is not None
             ):
                 self._top, self._heard = number, ack
                 self.packets_received += 1
@@ -568,7 +559,7 @@ class Session(_Hot, Generic[PayloadT]):
                 wanted = self._ack_wanted = self._ack_wanted + 1
                 return Received(payload, (), (record,), (), wanted >= _ACK_EVERY)
         else:
-            came = self._packets.full.decode(packet)
+            came = self._full.decode(packet)
             if came is None:
                 self._count_malformed()
                 return None
@@ -626,7 +617,7 @@ class Session(_Hot, Generic[PayloadT]):
             asked = self._pings.pop(pong[0], None)
             if asked is not None:
                 self.path.ponged(max(0.0, now - asked - pong[1] * 1e-6))
-        if self._packets.raw and payload == _NIL:
+        if self._raw and payload == _NIL:
             payload = None
         if payload is not None or pieces or ping:
             self._ack_wanted += 1
@@ -654,13 +645,12 @@ class Session(_Hot, Generic[PayloadT]):
         # When to look again: soon, because patience may shrink; sooner for what is in flight.
         overdue_at = now + min(patience, _NUDGE)
         for flight in (self._flight, self._carriers):
-            for record in flight.values():
-                if record.sent_at < now - patience:
-                    records = self._give_up(flight, now - patience, now, records)
-                break
-            for record in flight.values():
+            record = flight.oldest()
+            if record is not None and record.sent_at < now - patience:
+                records = self._give_up(flight, now - patience, now, records)
+                record = flight.oldest()
+            if record is not None:
                 overdue_at = min(overdue_at, record.sent_at + patience)
-                break
         gone = self._gone
         while (number := next(iter(gone), None)) is not None:
             forgotten_at = gone[number][0]
@@ -677,27 +667,27 @@ class Session(_Hot, Generic[PayloadT]):
         """Return whether no packet from before the newest acked one is in flight."""
         heard = self._heard
         return all(
-            next(iter(flight), heard + 1) > heard for flight in (self._flight, self._carriers)
+            flight.first > heard or flight.first == flight.end
+            for flight in (self._flight, self._carriers)
         )
 
     def _give_up(
-        self, flight: dict[int, Record], cutoff: float, now: float, records: list[Record] | None
+        self, flight: Flight, cutoff: float, now: float, records: list[Record] | None
     ) -> list[Record]:
-        overdue = []
-        for number, record in flight.items():
-            if record.sent_at >= cutoff:
-                break
-            overdue.append(number)
+        """Give up what was sent before ``cutoff``; return ``records`` with those of the caller."""
         found = records or []
-        for number in overdue:
-            record = flight.pop(number)
+        given_up = 0
+        while (record := flight.oldest()) is not None and record.sent_at < cutoff:
+            number = flight.first
+            flight.take(number)
             cargo, size = self._cargo.pop(number, _NO_CARGO)
             self._gone[number] = now + _MEMORY, record, cargo, flight is self._flight
             self._even = False
             self._out.lost(cargo, size, record.sent_at, now)
             if flight is self._flight:
                 found.append(record)
-        self.path.count(0, len(overdue))
+            given_up += 1
+        self.path.count(0, given_up)
         return found
 
     def _take_acks(
@@ -729,11 +719,11 @@ class Session(_Hot, Generic[PayloadT]):
             bit = news.bit_length() - 1
             news ^= 1 << bit
             number = heard - bit
-            record = self._flight.pop(number, None)
+            record = self._flight.take(number)
             if record is not None:
                 acked.append(record)
             else:
-                record = self._carriers.pop(number, None)
+                record = self._carriers.take(number)
             if record is not None:
                 arrived += 1
                 cargo, size = self._cargo.pop(number, _NO_CARGO)

@@ -65,6 +65,7 @@ OUTCOMES = (
     "server: pieces refused",
     "server: packet over budget",
     "server: message refused by the gate",
+    "server: commands refused by the gate",
     "server: commands rejected",
     "server: commands that reached a system",
     "server: offenders dropped",
@@ -849,6 +850,7 @@ class Arena:
         listener = self.host.listener
         outcomes["server: handshake refused"] = listener.dropped.total()
         outcomes["server: message refused by the gate"] = self.host._messages.rejected
+        outcomes["server: commands refused by the gate"] = self.host._frames.rejected
         outcomes["server: commands that reached a system"] = self.watch.seen
         outcomes["client: datagram refused"] += self.witness.client.stats.datagrams_rejected
         self._tally_server(self.host.guests[self.witness.address])

@@ -13,7 +13,7 @@ from collections.abc import Callable
 import pytest
 
 from ecsnet.commands import Inbox, Outbox
-from ecsnet.frames import input_type
+from ecsnet.frames import Input, frames_gate
 from ecsnet.schema import Gate, Registry, command, encode, use_registry
 from ecsnet.session.clock import SILENCE, TickClock
 
@@ -72,9 +72,9 @@ class Game:
         self.sent_at = 0.0
         self.client_sleeps = (0.0, 0.0)
 
-        self.inbox = Inbox(tick_rate)
+        self.inbox = Inbox(tick_rate, frames_gate(SCHEMA))
         self.slacks: list[float] = []  # since the last report
-        self.gate = Gate(input_type(SCHEMA), 1200)
+        self.gate: Gate[Input] = Gate(Input, 1200)
         self.next_tick = 500
         self.next_at = self.now
         self.received: list[int] = []
@@ -165,7 +165,7 @@ class Game:
         whole = self.gate.decode(data)
         assert whole is not None
         self.received.append(through)
-        fresh = self.inbox.receive(whole.number, whole.tick, whole.frames, self.next_tick)
+        fresh = self.inbox.receive(*whole[1:], self.next_tick)
         if fresh >= 0:
             due_in = (self.next_at - self.now) * self.tick_rate
             self.slacks.append(fresh - self.next_tick + due_in)

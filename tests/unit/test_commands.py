@@ -8,9 +8,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ecsnet.commands import BACKLOG, COMMAND_BYTES, HELD_BYTES, WAITING, Inbox, Outbox, Packed
-from ecsnet.errors import UsageError
-from ecsnet.frames import ACTIONS_A_TICK, HELD_STATES, Entry, Input, input_type
+from ecsnet.commands import (
+    BACKLOG,
+    COMMAND_BYTES,
+    HELD_BYTES,
+    WAITING,
+    Given,
+    Inbox,
+    Outbox,
+    Packed,
+)
+from ecsnet.errors import BadMessageError, UsageError
+from ecsnet.frames import ACTIONS_A_TICK, HELD_STATES, Frame, Input, frames_gate
 from ecsnet.schema import Between, Gate, MaxLen, Registry, command, encode, use_registry
 
 with use_registry(Registry()) as registry:
@@ -34,7 +43,8 @@ with use_registry(Registry()) as registry:
 
 SCHEMA = registry.schema()
 ID = {cls: SCHEMA.command_id_of[cls] for cls in (Shoot, Say, Steer, Aim)}
-GATE = Gate(input_type(SCHEMA), 1200)
+FRAMES = frames_gate(SCHEMA)
+GATE: Gate[Input] = Gate(Input, 1200)
 EPOCH = 77
 
 
@@ -49,12 +59,12 @@ def hand_over(outbox: Outbox, inbox: Inbox, next_tick: int, limit: int = 700) ->
     packed = outbox.pack(limit)
     assert packed is not None
     whole = over_the_wire(packed)
-    fresh = inbox.receive(whole.number, whole.tick, whole.frames, next_tick)
+    fresh = inbox.receive(*whole[1:], next_tick)
     outbox.acked(packed.through)
     return fresh
 
 
-def values(entries: Sequence[Entry]) -> list[object]:
+def values(entries: Sequence[Given]) -> list[object]:
     return [entry.value for entry in entries]
 
 
@@ -63,7 +73,7 @@ def settled(outbox: Outbox, inbox: Inbox) -> bool:
 
 
 def test_held_command_comes_once_in_each_tick() -> None:
-    outbox, inbox = Outbox(), Inbox(60)
+    outbox, inbox = Outbox(), Inbox(60, FRAMES)
     outbox.hold(ID[Steer], 0, Steer(1))
     outbox.stamp(range(10, 13))
     assert hand_over(outbox, inbox, 10) == 10
@@ -89,7 +99,7 @@ def test_unchanged_ticks_are_one_frame() -> None:
 
 
 def test_held_gap_repeats_the_last_for_a_quarter_of_a_second() -> None:
-    outbox, inbox = Outbox(), Inbox(60)
+    outbox, inbox = Outbox(), Inbox(60, FRAMES)
     outbox.hold(ID[Steer], 0, Steer(1))
     outbox.stamp(range(100, 101))
     hand_over(outbox, inbox, 100)
@@ -99,7 +109,7 @@ def test_held_gap_repeats_the_last_for_a_quarter_of_a_second() -> None:
 
 
 def test_released_command_stops_at_once() -> None:
-    outbox, inbox = Outbox(), Inbox(60)
+    outbox, inbox = Outbox(), Inbox(60, FRAMES)
     outbox.hold(ID[Steer], 0, Steer(1))
     outbox.hold(ID[Aim], 5, Aim(2.0))
     outbox.stamp(range(1, 3))
@@ -117,7 +127,7 @@ def test_released_command_stops_at_once() -> None:
 
 
 def test_late_held_commands_are_superseded_but_the_newest() -> None:
-    outbox, inbox = Outbox(), Inbox(60)
+    outbox, inbox = Outbox(), Inbox(60, FRAMES)
     for tick in range(10, 15):
         outbox.hold(ID[Steer], 0, Steer(tick))
         outbox.stamp(range(tick, tick + 1))
@@ -134,7 +144,7 @@ def test_late_held_commands_are_superseded_but_the_newest() -> None:
 
 
 def test_tick_of_its_own_supersedes_a_late_one() -> None:
-    outbox, inbox = Outbox(), Inbox(60)
+    outbox, inbox = Outbox(), Inbox(60, FRAMES)
     for tick in (19, 20):
         outbox.hold(ID[Steer], 0, Steer(tick))
         outbox.stamp(range(tick, tick + 1))
@@ -144,7 +154,7 @@ def test_tick_of_its_own_supersedes_a_late_one() -> None:
 
 
 def test_actions_go_with_the_first_tick_or_the_running_one() -> None:
-    outbox, inbox = Outbox(), Inbox(60)
+    outbox, inbox = Outbox(), Inbox(60, FRAMES)
     outbox.act(ID[Shoot], 0, Shoot(1))
     outbox.stamp(range(0))
     assert not outbox.pending  # no tick has begun yet
@@ -158,7 +168,7 @@ def test_actions_go_with_the_first_tick_or_the_running_one() -> None:
 
 
 def test_action_alone_after_everything_was_acked() -> None:
-    outbox, inbox = Outbox(), Inbox(60)
+    outbox, inbox = Outbox(), Inbox(60, FRAMES)
     outbox.hold(ID[Steer], 0, Steer(1))
     outbox.stamp(range(10, 11))
     hand_over(outbox, inbox, 10)
@@ -175,7 +185,7 @@ def test_action_alone_after_everything_was_acked() -> None:
 
 
 def test_late_actions_come_at_the_next_tick_from_a_budget() -> None:
-    outbox, inbox = Outbox(), Inbox(60)
+    outbox, inbox = Outbox(), Inbox(60, FRAMES)
     for tick in range(10, 15):
         for number in range(ACTIONS_A_TICK):
             outbox.act(ID[Shoot], 0, Shoot(tick * 10 + number))
@@ -188,7 +198,7 @@ def test_late_actions_come_at_the_next_tick_from_a_budget() -> None:
 
 
 def test_too_many_waiting_actions_expire_oldest_first() -> None:
-    outbox, inbox = Outbox(), Inbox(60)
+    outbox, inbox = Outbox(), Inbox(60, FRAMES)
     count = 0
     for tick in range(WAITING // 8 + 5):
         for _ in range(ACTIONS_A_TICK):
@@ -218,7 +228,7 @@ def test_more_than_eight_actions_in_a_tick_raise() -> None:
 
 
 def test_a_silent_network_never_makes_act_raise() -> None:
-    outbox, inbox = Outbox(), Inbox(60)
+    outbox, inbox = Outbox(), Inbox(60, FRAMES)
     for number in range(3 * BACKLOG):
         outbox.act(ID[Shoot], 0, Shoot(number))
         outbox.idle()
@@ -260,7 +270,7 @@ def test_limits_on_what_is_held_and_sent() -> None:
 
 
 def test_large_actions_spread_over_ticks() -> None:
-    outbox, inbox = Outbox(), Inbox(60)
+    outbox, inbox = Outbox(), Inbox(60, FRAMES)
     for number in range(4):
         outbox.act(ID[Say], 0, Say(str(number) * 120))
     for tick in range(4):
@@ -270,7 +280,7 @@ def test_large_actions_spread_over_ticks() -> None:
 
 
 def test_oldest_ticks_are_merged_where_they_do_not_fit() -> None:
-    outbox, inbox = Outbox(), Inbox(60)
+    outbox, inbox = Outbox(), Inbox(60, FRAMES)
     for tick in range(200):
         outbox.hold(ID[Aim], 0, Aim(tick + 0.5))
         outbox.hold(ID[Steer], 0, Steer(tick))
@@ -291,7 +301,7 @@ def test_oldest_ticks_are_merged_where_they_do_not_fit() -> None:
 
 
 def test_ticks_that_were_left_out_make_a_gap() -> None:
-    outbox, inbox = Outbox(), Inbox(60)
+    outbox, inbox = Outbox(), Inbox(60, FRAMES)
     outbox.hold(ID[Steer], 0, Steer(1))
     outbox.stamp(range(10, 12))
     outbox.stamp(range(40, 42))
@@ -305,7 +315,7 @@ def test_ticks_that_were_left_out_make_a_gap() -> None:
 
 
 def test_partial_ack_keeps_the_rest() -> None:
-    outbox, inbox = Outbox(), Inbox(60)
+    outbox, inbox = Outbox(), Inbox(60, FRAMES)
     outbox.act(ID[Shoot], 0, Shoot(1))
     outbox.hold(ID[Steer], 0, Steer(1))
     outbox.stamp(range(10, 12))
@@ -313,14 +323,14 @@ def test_partial_ack_keeps_the_rest() -> None:
     outbox.stamp(range(12, 14))
     assert first is not None
     whole = over_the_wire(first)
-    inbox.receive(whole.number, whole.tick, whole.frames, 10)
+    inbox.receive(*whole[1:], 10)
     outbox.acked(first.through)
     rest = outbox.pack(700)
     assert rest is not None
     assert (rest.number, rest.tick, [frame[:2] for frame in rest.frames]) == (2, 12, [(0, 2)])
     outbox.acked(first.through - 1)
     whole = over_the_wire(rest)
-    inbox.receive(whole.number, whole.tick, whole.frames, 10)
+    inbox.receive(*whole[1:], 10)
     outbox.acked(rest.through)
     assert outbox.pack(700) is None
     assert [len(inbox.take(tick)) for tick in range(10, 14)] == [2, 1, 1, 1]
@@ -328,7 +338,7 @@ def test_partial_ack_keeps_the_rest() -> None:
 
 
 def test_numbers_and_ticks_wrap() -> None:
-    outbox, inbox = Outbox(), Inbox(60)
+    outbox, inbox = Outbox(), Inbox(60, FRAMES)
     start = 2**32 - 30
     outbox.hold(ID[Steer], 0, Steer(1))
     inbox.take(start - 1)
@@ -339,19 +349,19 @@ def test_numbers_and_ticks_wrap() -> None:
     assert inbox.applied == outbox.sent == 60
 
 
-def raw_input(number: int, tick: int, frames: list[object]) -> Input:
+def raw_input(number: int, tick: int, frames: object) -> Input:
     decoded = GATE.decode(encode((EPOCH, number, tick, frames)))
     assert decoded is not None
     return decoded
 
 
-def feed(inbox: Inbox, next_tick: int, number: int, tick: int, frames: list[object]) -> None:
+def feed(inbox: Inbox, next_tick: int, number: int, tick: int, frames: object) -> None:
     whole = raw_input(number, tick, frames)
-    inbox.receive(whole.number, whole.tick, whole.frames, next_tick)
+    inbox.receive(*whole[1:], next_tick)
 
 
 def test_far_future_is_bounded_and_counted() -> None:
-    inbox = Inbox(60)
+    inbox = Inbox(60, FRAMES)
     steer, shoot = ID[Steer], ID[Shoot]
     feed(inbox, 100, 0, 100, [[0, 0xFFFF, [[steer, 0, [1]]]]])
     assert inbox.rejected == inbox.superseded == 0xFFFF - 60
@@ -363,7 +373,7 @@ def test_far_future_is_bounded_and_counted() -> None:
 
 
 def test_repeated_ticks_under_new_numbers_change_nothing() -> None:
-    inbox = Inbox(60)
+    inbox = Inbox(60, FRAMES)
     for number in range(1000):
         feed(inbox, 100, number, 130, [[0, 1, [[ID[Steer], 0, [number]]]]])
     assert inbox.rejected == 999
@@ -371,8 +381,18 @@ def test_repeated_ticks_under_new_numbers_change_nothing() -> None:
     assert inbox.applied + inbox.superseded == 1000
 
 
+@pytest.mark.parametrize("skipped", [1, 3, 1000])
+def test_of_ticks_that_were_skipped_the_newest_is_still_good(skipped: int) -> None:
+    inbox = Inbox(60, FRAMES)
+    for n in range(4):
+        feed(inbox, 10, n, 10 + n, [[0, 1, [[ID[Steer], 0, [n]]]]])
+    assert values(inbox.take(10 + skipped)) == [Steer(min(skipped, 3))]
+    assert (inbox.applied, inbox.superseded) == (1, min(skipped, 3))
+    assert values(inbox.take(11 + skipped)) == [Steer(min(skipped + 1, 3))]
+
+
 def test_more_actions_or_states_than_allowed_are_cut() -> None:
-    inbox = Inbox(60)
+    inbox = Inbox(60, FRAMES)
     feed(inbox, 1, 0, 1, [[0, 1, [[ID[Shoot], 0, [n]] for n in range(40)]]])
     assert inbox.rejected == 32
     assert values(inbox.take(1)) == [Shoot(n) for n in range(8)]
@@ -397,16 +417,38 @@ def test_more_actions_or_states_than_allowed_are_cut() -> None:
     ],
 )
 def test_gate_turns_bad_input_away(data: object) -> None:
-    gate = Gate(input_type(SCHEMA), 1200)
-    assert gate.decode(encode(data)) is None
-    assert gate.rejected == 1
+    gates: tuple[Gate[Input], Gate[list[Frame]]] = Gate(Input, 1200), frames_gate(SCHEMA)
+    whole = gates[0].decode(encode(data))
+    assert whole is None or gates[1].decode(whole[3]) is None
+    assert gates[0].rejected + gates[1].rejected == 1
+
+
+def test_bad_frames_raise_and_change_nothing() -> None:
+    inbox = Inbox(60, FRAMES)
+    feed(inbox, 1, 0, 1, [[0, 1, [[ID[Steer], 0, [1]]]]])
+    for bad in ([[0, 1, [[ID[Steer], 0, [1001]]]]], [[0, 1]], 7):
+        with pytest.raises(BadMessageError):
+            feed(inbox, 1, 1, 2, bad)
+    feed(inbox, 1, 1, 2, [[0, 1, [[ID[Steer], 0, [1]]]]])
+    assert [values(inbox.take(tick)) for tick in (1, 2)] == [[Steer(1)], [Steer(1)]]
+    assert inbox.applied == 2
+
+
+def test_an_action_said_twice_is_two_objects() -> None:
+    inbox = Inbox(60, FRAMES)
+    for tick in (1, 2):
+        feed(inbox, 1, tick, tick, [[0, 1, [[ID[Say], 0, ["again"]]]]])
+    (one,), (other,) = inbox.take(1), inbox.take(2)
+    assert one.value == other.value
+    assert one is not other
+    assert one.value is not other.value
 
 
 def test_gate_of_a_game_without_commands() -> None:
     with use_registry(Registry()) as empty:
-        gate = Gate(input_type(empty.schema()), 1200)
-    assert gate.decode(encode((1, 2, 3, [[0, 5, []]]))) is not None
-    assert gate.decode(encode((1, 2, 3, [[0, 5, [[0, 0, [1]]]]]))) is None
+        gate = frames_gate(empty.schema())
+    assert gate.decode(encode([[0, 5, []]])) is not None
+    assert gate.decode(encode([[0, 5, [[0, 0, [1]]]]])) is None
 
 
 @settings(max_examples=60, deadline=None)
@@ -419,7 +461,7 @@ def test_gate_of_a_game_without_commands() -> None:
 def test_every_command_is_accounted_for(seed: int, loss: float, lead: int, limit: int) -> None:
     """Loss, reordering and duplicates: actions once and in order, all of it counted."""
     dice = random.Random(seed)
-    outbox, inbox = Outbox(), Inbox(60)
+    outbox, inbox = Outbox(), Inbox(60, FRAMES)
     wire: list[tuple[int, Packed]] = []
     acks: list[tuple[int, int]] = []
     shots: list[object] = []
@@ -455,7 +497,7 @@ def test_every_command_is_accounted_for(seed: int, loss: float, lead: int, limit
             if due <= tick:
                 wire.remove((due, arrived))
                 whole = over_the_wire(arrived)
-                inbox.receive(whole.number, whole.tick, whole.frames, tick)
+                inbox.receive(*whole[1:], tick)
                 if dice.random() >= loss or tick > 300:
                     acks.append((tick + dice.randrange(6), arrived.through))
         for due, through in list(acks):
@@ -463,9 +505,9 @@ def test_every_command_is_accounted_for(seed: int, loss: float, lead: int, limit
                 acks.remove((due, through))
                 outbox.acked(through)
         taken = inbox.take(tick)
-        held = [(type(e.value), e.target) for e in taken if e.hold]
+        held = [(type(e.value), e.target) for e in taken if e.kind.hold]
         assert len(held) == len(set(held))
-        fired = [e.value for e in taken if not e.hold]
+        fired = [e.value for e in taken if not e.kind.hold]
         per_tick.append(len(fired))
         shots += fired
     assert not outbox.pending
@@ -478,7 +520,7 @@ def test_every_command_is_accounted_for(seed: int, loss: float, lead: int, limit
 
 
 def test_tells_its_ticks_at_first_and_while_there_are_commands() -> None:
-    outbox, inbox = Outbox(), Inbox(60)
+    outbox, inbox = Outbox(), Inbox(60, FRAMES)
 
     def told(ticks: range) -> int:
         stamped = 0

@@ -9,9 +9,9 @@ import esper
 import pytest
 
 import ecsnet.simulation as net
+from ecsnet.commands import Given
 from ecsnet.components import Owner, Player
 from ecsnet.errors import OutsideTickError, UsageError, WorldError
-from ecsnet.frames import Entry
 from ecsnet.recipe import Recipe
 from ecsnet.schema import EntityRef, Registry, command, command_type, replicated, use_registry
 from ecsnet.simulation import KEEP, Join, Simulation
@@ -32,19 +32,9 @@ with use_registry(Registry()):
         x: float = 0.0
 
 
-class Given:
-    """An entry as the decode gate makes it."""
-
-    def __init__(self, value: object, target: int = 0, wire: object = None) -> None:
-        self.kind = command_type(type(value))
-        self.hold = self.kind.hold
-        self.target = target
-        self.value = value if wire is None else wire
-
-
-def given(value: object, target: int = 0) -> Entry:
+def given(value: object, target: int = 0) -> Given:
     kind = command_type(type(value))
-    return cast(Entry, Given(value, target, kind.to_wire(value, lambda ref: ref)))
+    return Given(kind, target, kind.to_wire(value, lambda ref: ref))
 
 
 @pytest.fixture
@@ -76,7 +66,7 @@ def test_square_moves_by_what_its_player_holds(recipe: Recipe) -> None:
     running = simulation(recipe)
     running.step(joins=[Join(1, "Ann"), Join(2, "Bob")])
     for _ in range(10):
-        running.step(commands=[(1, [given(Steer(1))]), (2, [given(Steer(-1))])])
+        running.step(commands=[(1, (given(Steer(1)),)), (2, (given(Steer(-1)),))])
     with running.world:
         places = {
             player.name: square.x for _, (player, square) in esper.get_components(Player, Square)
@@ -290,7 +280,7 @@ def test_the_same_data_makes_the_same_match(recipe: Recipe) -> None:
             running.step(
                 [Join(tick, "x")] if tick < 5 else [],
                 [3] if tick == 30 else [],
-                [(player, [given(Steer(tick * player))]) for player in range(5)],
+                [(player, (given(Steer(tick * player)),)) for player in range(5)],
             )
         with running.world:
             return [square.x for _, square in esper.get_component(Square)]
@@ -369,23 +359,23 @@ def test_commands_for_what_is_gone_or_not_ones_own_are_counted(recipe: Recipe) -
         commands=[
             (
                 1,
-                [
+                tuple(
                     given(Steer(number), target=number)
                     for number in (0, 101, 102, 103, 104, 105, 106)
-                ],
+                ),
             ),
-            (7, [given(Steer(1)), given(Steer(2))]),
+            (7, (given(Steer(1)), given(Steer(2)))),
         ]
     )
     assert got == [(ann, 0), (ann, 101), (ships[ann], 103)]
     assert running.rejected == {1: 4, 7: 2}
     got.clear()
     running.world.delete(ships[ann])
-    running.step(commands=[(1, [given(Steer(5), target=103), given(Steer(6))])])
+    running.step(commands=[(1, (given(Steer(5), target=103), given(Steer(6))))])
     assert got == [(ann, 6)]
     assert running.rejected[1] == 5
     running.world.delete(ann)
-    running.step(commands=[(1, [given(Steer(7))])])
+    running.step(commands=[(1, (given(Steer(7)),))])
     assert running.rejected[1] == 6
 
 
@@ -399,7 +389,7 @@ def test_an_entity_that_dies_during_the_tick_gets_no_more_commands(recipe: Recip
     recipe.add_function(reap, 1)
     recipe.add_function(lambda dt: got.extend(e for e, _ in net.commands(Steer)), 0)
     running = simulation(recipe)
-    running.step(joins=[Join(1, "Ann")], commands=[(1, [given(Steer(1))])])
+    running.step(joins=[Join(1, "Ann")], commands=[(1, (given(Steer(1)),))])
     assert got == []
     assert running.failure is None
 
@@ -412,7 +402,7 @@ def test_commands_for_entities_that_lack_a_component_can_be_left_out(recipe: Rec
 
     recipe.add_function(system, 0)
     simulation = Simulation(recipe, seed=1, epoch=1, player=Player, owner=Owner)
-    steering = [(number, [given(Steer(1))]) for number in (1, 2)]
+    steering = [(number, (given(Steer(1)),)) for number in (1, 2)]
     simulation.step([Join(1, "with"), Join(2, "without")])
     with simulation.world:
         esper.add_component(simulation.player_entity[1], Square())
@@ -427,7 +417,7 @@ def test_references_in_commands_become_entities(recipe: Recipe) -> None:
     running = simulation(recipe)
     running.step(joins=[Join(1, "Ann"), Join(2, "Bob")])
     running.resolve = {50: running.player_entity[2]}.get
-    running.step(commands=[(1, [given(Attack(50)), given(Attack(51)), given(Attack(None))])])
+    running.step(commands=[(1, (given(Attack(50)), given(Attack(51)), given(Attack(None))))])
     assert got == [running.player_entity[2], None, None]
 
 
@@ -441,7 +431,7 @@ def test_a_system_cannot_spoil_the_next_ticks_command(recipe: Recipe) -> None:
 
     recipe.add_function(clumsy, 0)
     running = simulation(recipe)
-    held = [given(Steer(1))]
+    held = (given(Steer(1)),)
     running.step(joins=[Join(1, "Ann")])
     for _ in range(3):
         running.step(commands=[(1, held)])
@@ -568,7 +558,7 @@ def test_who_loses_its_entity_to_a_system_stays_and_is_warned_of_once(
     with caplog.at_level(logging.WARNING, "ecsnet.server"):
         running.step(joins=[Join(1, "Ann"), Join(2, "Bob")])
         for _ in range(3):
-            running.step(commands=[(1, [given(Steer(1))])])
+            running.step(commands=[(1, (given(Steer(1)),))])
     assert lost == [1]
     (message,) = caplog.messages
     assert message.startswith(
@@ -665,7 +655,7 @@ def test_when_it_finishes_everybody_leaves_and_no_system_runs(recipe: Recipe) ->
     running = simulation(recipe)
     running.finish()  # nobody is there
     joins = [Join(1, "Ann"), Join(2, "Bob")]
-    running.step(joins=joins, commands=[(1, [given(Steer(1))])])
+    running.step(joins=joins, commands=[(1, (given(Steer(1)),))])
     running.finish()
     running.finish()
     name = running.world.name
