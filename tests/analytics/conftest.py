@@ -21,7 +21,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     if any(_NEED & set(getattr(item, "fixturenames", ())) for item in session.items):
         reporter = session.config.pluginmanager.get_plugin("terminalreporter")
         with contextlib.suppress(NoServerError):  # each test says so
-            binary(print if reporter is None else reporter.write_line)
+            binary() if reporter is None else binary(reporter.write_line)
 
 
 def _need_server() -> None:

@@ -35,7 +35,11 @@ class NoServerError(Exception):
 _failed: NoServerError | None = None
 
 
-def binary(tell: Callable[[str], object] = print) -> Path:
+def _note(text: str) -> None:
+    print(text, file=sys.stderr)
+
+
+def binary(tell: Callable[[str], object] = _note) -> Path:
     """The server's program, built when it is not there.
 
     Raises:
