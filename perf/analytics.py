@@ -157,8 +157,7 @@ def run(command: str, runs: int, seconds: float, clients: int, build: Path | Non
 @contextmanager
 def database() -> Iterator[str]:
     """A MongoDB-wire server on the second core: that of the tests."""
-    sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "analytics"))
-    import mongod
+    from tests.analytics import mongod
 
     given = os.environ.get(mongod.URI)
     if given:

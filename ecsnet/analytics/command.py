@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import io
 import logging
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from heapq import merge
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO, TypeVar
+from typing import TYPE_CHECKING, TextIO, TypeVar, cast
 
 from ecsnet.analytics.options import FOLDER, MONGO_VARIABLE
 from ecsnet.errors import UsageError
@@ -147,6 +148,8 @@ def _add_out(parser: argparse.ArgumentParser) -> None:
 
 def _run(given: argparse.Namespace) -> int:
     report: Report = given.report
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(encoding="utf-8")  # JSON is, and players' names have any characters
     try:
         with _installed():
             source = _open(given.dir, given.mongo)
@@ -319,8 +322,7 @@ def _rule(text: str) -> Rule:
             f"{text} {what}: a rule is a function that takes a match's documents and yields "
             "findings"
         )
-    rule: Rule = found
-    return rule
+    return cast("Rule", found)
 
 
 def _own_findings(

@@ -65,10 +65,11 @@ _WRITE_BYTES = 256 * 1024
 class Disk(Protocol):
     """What a journal asks of the operating system; tests have disks that fail."""
 
-    def write(self, descriptor: int, data: bytes) -> int:
+    def write(self, descriptor: int, data: bytes, /) -> int:
         """As `os.write`."""
+        ...
 
-    def fsync(self, descriptor: int) -> None:
+    def fsync(self, descriptor: int, /) -> None:
         """As `os.fsync`."""
 
 

@@ -133,21 +133,28 @@ def _axes(
     component: str, values: dict[str, object], x: str | None, y: str | None
 ) -> tuple[str, str]:
     """The two fields, by what was asked for, by name, or by what they hold."""
-    by_name = {field.casefold(): field for field in values}
+    found = [_field(component, values, "--x", x), _field(component, values, "--y", y)]
     numeric = [field for field in values if _is_number(values[field])]
-    usual = ["x", "y"] if {"x", "y"} <= values.keys() else numeric[:2]
-    chosen = []
-    for asked, default, option in ((x, usual[:1], "--x"), (y, usual[1:], "--y")):
-        field = by_name.get(asked.casefold()) if asked is not None else next(iter(default), None)
-        if field is None:
-            fields = ", ".join(values) or "none"
-            raise UsageError(
-                f"{component} has no field {asked!r}: {option} is one of {fields}"
-                if asked is not None
-                else f"{component} has no two fields with numbers: give --x and --y of {fields}"
-            )
-        chosen.append(field)
-    return chosen[0], chosen[1]
+    usual = ["x", "y"] if {"x", "y"} <= values.keys() else numeric
+    free = iter([field for field in usual if field not in found])
+    across, down = (field or next(free, None) for field in found)
+    if across is None or down is None:
+        raise UsageError(
+            f"{component} has no two fields with numbers: give --x and --y of "
+            f"{', '.join(values) or 'none'}"
+        )
+    return across, down
+
+
+def _field(component: str, values: dict[str, object], option: str, asked: str | None) -> str | None:
+    """The field that was asked for, in any case; None where none was."""
+    if asked is None:
+        return None
+    for field in values:
+        if field.casefold() == asked.casefold():
+            return field
+    fields = ", ".join(values) or "none"
+    raise UsageError(f"{component} has no field {asked!r}: {option} is one of {fields}")
 
 
 # Timeline

@@ -62,8 +62,10 @@ class Minder:
                 " 'ecsnet[analytics]'"
             )
         days = "" if expire_days is None else repr(expire_days)
-        module = "ecsnet.analytics.ship"
-        self._command = [sys.executable, "-P", "-m", module, str(folder.absolute()), driver, days]
+        self._command = [
+            *(sys.executable, "-P", "-m", "ecsnet.analytics"),
+            *(str(folder.absolute()), driver, days),
+        ]
         self._environment = {
             **os.environ,
             # The same packages as here, whatever made them importable.

@@ -6,6 +6,7 @@ import os
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Literal
 
 from ecsnet.errors import UsageError
 from ecsnet.recipe import is_number
@@ -33,6 +34,7 @@ class Analytics:
             numbers are one point. For your own, write `Suspect` at the field.
         mongo: URI of a MongoDB that everything is shipped to as well; what the environment variable
             ``ECSNET_MONGO_URI`` says when left out.
+        driver: What talks to the database: motor, or PyMongo's own asynchronous client.
         expire_days: Days after which the database deletes documents, where it can.
         max_bytes: Bytes that the journal may take. Beyond, the oldest goes.
         max_days: Days after which parts of the journal are deleted.
@@ -48,6 +50,7 @@ class Analytics:
     leave_out: Collection[type] = ()
     suspects: Mapping[type, Suspect] = field(default_factory=dict)
     mongo: str | None = field(default=None, repr=False)  # there may be a password in it
+    driver: Literal["motor", "pymongo"] = "motor"
     expire_days: float | None = None
     max_bytes: int = 1 << 30
     max_days: float | None = None
@@ -67,6 +70,8 @@ class Analytics:
                 raise UsageError(
                     f"Analytics(suspects={{{cls.__name__}: {limits!r}}}): give a net.Suspect(...)"
                 )
+        if self.driver not in ("motor", "pymongo"):
+            raise UsageError(f"Analytics(driver={self.driver!r}): it is 'motor' or 'pymongo'")
         for name, days in (("expire_days", self.expire_days), ("max_days", self.max_days)):
             if days is not None and not (is_number(days) and days > 0):
                 raise UsageError(f"Analytics({name}={days!r}): a number of days above 0")

@@ -75,7 +75,7 @@ def draw_timeline(timeline: Timeline, path: Path) -> None:
     # What belongs to one component shares an axis: x and y compare, x and hit points do not.
     components: dict[str, list[tuple[Line, list[float]]]] = {}
     for line in timeline.lines:
-        values = [value for value in line.values if isinstance(value, (int, float))]
+        values = [float(value) for value in line.values if isinstance(value, int | float)]
         if len(values) == len(line.ticks):
             components.setdefault(line.component, []).append((line, values))
     if not components:

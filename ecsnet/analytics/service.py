@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import socket
+import time
 from typing import TYPE_CHECKING
 
 from ecsnet.analytics.declared import declare
 from ecsnet.analytics.journal import Journal, Limits
-from ecsnet.analytics.options import Analytics
+from ecsnet.analytics.minder import Minder
+from ecsnet.analytics.options import MONGO_VARIABLE, Analytics
 from ecsnet.analytics.values import plain
 from ecsnet.schema import Registry
 
@@ -18,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["AnalyticsService"]
 
 _DAY = 86_400.0
+_END_SECONDS = 5.8
 
 
 class AnalyticsService:
@@ -29,6 +33,7 @@ class AnalyticsService:
 
     Raises:
         JournalError: The folder cannot be used.
+        UsageError: The database's URI is none, or what talks to it is not installed.
     """
 
     def __init__(self, options: Analytics, registry: Registry) -> None:
@@ -43,6 +48,17 @@ class AnalyticsService:
             declare(self._components),
             limits=Limits(folder=options.max_bytes, age=age),
         )
+        self._minder: Minder | None = None
+        uri = options.mongo or os.environ.get(MONGO_VARIABLE)
+        try:
+            if uri:
+                self._minder = Minder(
+                    options.path, uri, driver=options.driver, expire_days=options.expire_days
+                )
+                self._minder.start()
+        except BaseException:
+            self.journal.close()
+            raise
         self.journal.start()
 
     @classmethod
@@ -64,8 +80,14 @@ class AnalyticsService:
         )
 
     def close(self) -> None:
-        """Bring everything to the disk and let the folder go."""
+        """Bring everything to the disk, and what can be shipped by then into the database.
+
+        That takes 6 s at most; what is left is shipped by the next server on this folder.
+        """
+        began = time.monotonic()
         self.journal.close()
+        if self._minder is not None:
+            self._minder.stop(max(0.5, _END_SECONDS - (time.monotonic() - began)))
 
     def _to_wire(self, value: object) -> object:
         """What stands for a value that msgspec does not know."""

@@ -1,6 +1,6 @@
 """The process that ships: ``ecsnet analytics ship``, or the child that a server starts.
 
-``python -m ecsnet.analytics.ship FOLDER DRIVER EXPIRE_DAYS`` is that child. It finds the URI in
+``python -m ecsnet.analytics FOLDER DRIVER EXPIRE_DAYS`` is that child. It finds the URI in
 its environment, where other users do not see it, and ends when its stdin does: because the server
 closed it, or because the server is no more.
 """
@@ -30,7 +30,7 @@ from ecsnet.errors import UsageError
 if TYPE_CHECKING:
     from ecsnet.analytics.mongo import Driver
 
-__all__ = ["END_SECONDS", "URI_VARIABLE", "WRONG", "ship"]
+__all__ = ["END_SECONDS", "URI_VARIABLE", "WRONG", "main", "ship"]
 
 _log = logging.getLogger("ecsnet.analytics")
 
@@ -163,7 +163,8 @@ def _signals(stop: Callable[[], object], *numbers: signal.Signals) -> Iterator[N
 # A server's child.
 
 
-def _main() -> NoReturn:
+def main() -> NoReturn:
+    """Be a server's child, as its arguments say."""
     # Whoever presses Ctrl-C means the server, which has last things to say.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
@@ -212,7 +213,3 @@ async def _follow_until_told(shipper: Shipper) -> None:
     # A whole group may be asked to end at once: then the server's last things come in a moment.
     with _signals(lambda: loop.call_later(_GRACE_SECONDS, shipper.stop), signal.SIGTERM):
         await shipper.run(follow=True)
-
-
-if __name__ == "__main__":
-    _main()

@@ -48,11 +48,11 @@ class Feed(Protocol):
 
     def read(self, documents: int, size: int, /) -> list[Entry]:
         """The next documents, at most so many and so many bytes; none while there is nothing."""
-        raise NotImplementedError
+        ...
 
     def finished(self) -> list[Segment]:
         """The sealed segments that became wholly read since the last call."""
-        raise NotImplementedError
+        ...
 
 
 @dataclass(slots=True, eq=False)

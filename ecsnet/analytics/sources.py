@@ -73,18 +73,23 @@ class Source(Protocol):
 
     def matches(self) -> list[Match]:
         """All of them, the oldest first."""
+        ...
 
     def events(self, *matches: str) -> Iterator[Document]:
         """The events of these matches."""
+        ...
 
     def states(self, *matches: str) -> Iterator[Document]:
         """Their snapshots."""
+        ...
 
     def damage(self) -> tuple[int, int]:
         """How many segments were damaged in what was read so far, and bytes skipped in them."""
+        ...
 
     def close(self) -> None:
         """End it."""
+        ...
 
 
 def matches_of(events: Iterable[Document]) -> list[Match]:
@@ -234,7 +239,9 @@ class MongoSource:
         class _Integers(TypeDecoder):
             """An int is an int, however wide it was stored."""
 
-            bson_type = Int64
+            @property
+            def bson_type(self) -> type:
+                return Int64
 
             def transform_bson(self, value: int) -> int:
                 return int(value)
@@ -259,7 +266,7 @@ class MongoSource:
     def matches(self) -> list[Match]:
         with _told(self.name):
             told = list(self._events.find({"type": {"$in": ["start", "stop"]}}))
-            ended = {document["match"] for document in told if document["type"] == "stop"}
+            ended = {str(document["match"]) for document in told if document["type"] == "stop"}
             # Of a match that runs or crashed, the last event says how far it came.
             for group in self._events.aggregate([{"$group": {"_id": "$match"}}]):
                 if group["_id"] not in ended:

@@ -45,7 +45,11 @@ def plain(value: object, depth: int = 0) -> object:
         value: Anything.
         depth: In how many containers it stands.
     """
-    if value is None or isinstance(value, bool):
+    # Most that games tell is one of these.
+    kind = type(value)
+    if value is None or kind is bool or kind is float or (kind is int and value in _INT64):
+        return value
+    if kind is str and isinstance(value, str) and value.isascii() and len(value) <= _TEXT_LIMIT:
         return value
     if isinstance(value, Enum):
         return value.name
@@ -92,7 +96,10 @@ def storable(value: object, *, own: bool = False) -> Value:
         if own:
             return {str(key): storable(item, own=True) for key, item in value.items()}
         return [{"k": storable(key), "v": storable(item)} for key, item in value.items()]
-    return str(value)
+    if isinstance(value, datetime):
+        return value.isoformat()
+    # Of msgpack's extensions: the same text each time, and not where in memory it lies.
+    return f"a {type(value).__name__}"
 
 
 def told(value: object, kind: Kind) -> Value:

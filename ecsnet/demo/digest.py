@@ -55,14 +55,15 @@ def _visible(stage: Stage, visible: dict[int, int]) -> dict[str, str]:
         return seen(population.network_id(entity))
 
     for net, bits in visible.items():
-        entity = population.by_net[net].esper
+        entity = population.by_net[net]
         for cid in population.cids(bits):
             scan = population.scans[cid]
             kind = scan.component
             key = f"{net} {kind.name}"
             if not kind.once:
                 try:
-                    digests[key] = _digest(kind, world.components(entity)[kind.cls], reference)
+                    component = world.components(entity.esper)[kind.cls]
+                    digests[key] = _digest(kind, component, reference)
                     continue
                 except ENCODE_ERRORS:
                     pass  # a value that no client could read stays at home

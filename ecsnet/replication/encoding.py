@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from operator import sub
-
 import msgspec
 
 from ecsnet.replication.wire import STRUCTURE_TAG, U32
@@ -13,25 +10,25 @@ from ecsnet.schema import encode
 __all__ = ["deltas", "encode_run", "encode_structure"]
 
 
-def deltas(ids: Sequence[int]) -> list[int]:
+def deltas(ids: list[int]) -> list[int]:
     """Network ids as differences: small numbers are short in MessagePack."""
     if len(ids) < 2:
-        return list(ids)
-    return [ids[0], *map(sub, ids[1:], ids)]
+        return ids
+    return [ids[0], *[net - ids[i] for i, net in enumerate(ids[1:])]]
 
 
-def encode_run(ids: Sequence[int], columns: Iterable[tuple[int, Sequence[object]]]) -> bytes:
+def encode_run(ids: list[int], columns: list[tuple[int, list[object]]]) -> bytes:
     """One run, from sorted network ids and ``(component id, wire values)`` columns."""
-    return encode((deltas(ids), list(columns)))
+    return encode((deltas(ids), columns))
 
 
 def encode_structure(
     epoch: int,
     tick: int,
-    despawned: Sequence[int],
-    hidden: Sequence[int],
-    removed: Sequence[tuple[int, Sequence[int]]],
-    sets: Sequence[msgspec.Raw],
+    despawned: list[int],
+    hidden: list[int],
+    removed: list[tuple[int, list[int]]],
+    sets: list[msgspec.Raw],
 ) -> bytes:
     """A structural message; ``sets`` are encoded runs."""
     gone = [(cid, deltas(ids)) for cid, ids in removed]

@@ -12,16 +12,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Iterable
-from math import floor
 from typing import Protocol
 
 from ecsnet.errors import UsageError
+from ecsnet.replication.lattice import Lattice
 
 ANYWHERE: Hashable = None
 """The cell of what has no position: everybody sees it."""
-
-
-_FAR = 1e300
 
 
 class Located(Protocol):
@@ -135,31 +132,17 @@ class Grid(Interest):
         self.size = size
         self.radius = radius
         self.hysteresis = hysteresis
-        self._reach = -hysteresis, 1 + hysteresis
-        self._x, self._y = fields
+        x, y = fields
+        self.lattice = Lattice(size, hysteresis, (x, y))
+        """Works out `point` and `cell`; of a grid that is no subclass it is asked directly."""
         around = range(-radius, radius + 1)
         self._block = [(dx, dy) for dx in around for dy in around]
 
     def point(self, position: object) -> tuple[float, float] | None:
-        x, y = getattr(position, self._x), getattr(position, self._y)
-        # Not a number, infinity and what is no number at all stand in no cell; the entity stays
-        # in the one it had.
-        try:
-            return (x, y) if -_FAR < x < _FAR and -_FAR < y < _FAR else None
-        except TypeError:
-            return None
+        return self.lattice.point(position)
 
     def cell(self, entity: Located) -> Hashable:
-        point = entity.point
-        if point is None:
-            return entity.cell
-        x, y = point[0] / self.size, point[1] / self.size
-        old = entity.cell
-        if isinstance(old, tuple):
-            low, high = self._reach
-            if low <= x - old[0] < high and low <= y - old[1] < high:
-                return old
-        return floor(x), floor(y)
+        return self.lattice.square(entity.point, entity.cell)
 
     def place(self, seer: Seer, entities: Iterable[Located], tick: int) -> Hashable:
         centre = seer.centre

@@ -6,16 +6,19 @@ of a packet in flight lists, so a lost packet names what it carried.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
+from typing import Final
 
-import msgspec
+from msgspec import Raw
 
 from ecsnet.replication.encoding import encode_run
 from ecsnet.replication.wire import SHEET_BYTES
 from ecsnet.session.session import Record
 
-Wires = Callable[[int, Sequence[int]], list[object]]
+Wires = Callable[[int, list[int]], list[object]]
 """The wire values of a component id for network ids: what the shadows hold."""
+
+_SHORT_ARRAYS: Final = [bytes((0x90 | count,)) for count in range(16)]
 
 
 class Run:
@@ -29,8 +32,8 @@ class Run:
 
     def __init__(
         self,
-        nets: Sequence[int],
-        cids: Sequence[int],
+        nets: list[int],
+        cids: tuple[int, ...],
         data: bytes,
         owner: int | None = None,
         owners: Run | None = None,
@@ -49,7 +52,7 @@ class Flight(Record):
 
     __slots__ = ("runs", "tick")
 
-    def __init__(self, tick: int, runs: Sequence[Run], now: float) -> None:
+    def __init__(self, tick: int, runs: list[Run], now: float) -> None:
         super().__init__(now)
         self.tick = tick
         self.runs = runs
@@ -60,66 +63,71 @@ class Sheet:
 
     __slots__ = ("flight", "raw", "size")
 
-    def __init__(self, tick: int, runs: Sequence[Run], now: float) -> None:
-        body = b"".join([array_header(len(runs)), *[run.data for run in runs]])
-        self.raw = msgspec.Raw(body)
+    def __init__(self, tick: int, runs: list[Run], now: float) -> None:
+        body = array_header(len(runs)) + b"".join([run.data for run in runs])
+        self.raw = Raw(body)
         self.size = len(body)
         self.flight = Flight(tick, runs, now)
 
 
 def array_header(count: int) -> bytes:
     """The head of a MessagePack array of up to 65,535 elements."""
-    return bytes((0x90 | count,)) if count < 16 else b"\xdc" + count.to_bytes(2, "big")
+    return _SHORT_ARRAYS[count] if count < 16 else b"\xdc" + count.to_bytes(2, "big")
 
 
-def make_runs(nets: Sequence[int], cids: Sequence[int], wires: Wires) -> Iterator[Run]:
+def make_runs(nets: list[int], cids: tuple[int, ...], wires: Wires) -> list[Run]:
     """Encode sorted entities into runs that each fit a datagram.
 
     An entity that does not fit one by itself comes as a run larger than `SHEET_BYTES`.
     """
     data = encode_run(nets, [(cid, wires(cid, nets)) for cid in cids])
     if len(data) <= SHEET_BYTES or len(nets) == 1:
-        yield Run(nets, cids, data)
-        return
+        return [Run(nets, cids, data)]
     parts = min(len(nets), len(data) // SHEET_BYTES + 1)
     step = -(-len(nets) // parts)
+    runs: list[Run] = []
     for start in range(0, len(nets), step):
-        yield from make_runs(nets[start : start + step], cids, wires)
+        runs += make_runs(nets[start : start + step], cids, wires)
+    return runs
 
 
 def make_owned_runs(
-    nets: Sequence[int],
-    public: Sequence[int],
-    private: Sequence[int],
+    nets: list[int],
+    public: tuple[int, ...],
+    private: tuple[int, ...],
     owner: int,
     wires: Wires,
-) -> Iterator[Run]:
+) -> list[Run]:
     """Like `make_runs`, for entities of one owner of which owner-only components changed too.
 
     ``data`` is empty where nothing changed that the others may see.
     """
-    for full in make_runs(nets, [*public, *private], wires):
+    runs = []
+    for full in make_runs(nets, public + private, wires):
         columns = [(cid, wires(cid, full.nets)) for cid in public]
         data = encode_run(full.nets, columns) if columns else b""
-        yield Run(full.nets, public, data, owner, full)
+        runs.append(Run(full.nets, public, data, owner, full))
+    return runs
 
 
-def sheets(tick: int, runs: Sequence[Run], now: float) -> list[Sheet]:
+def sheets(tick: int, runs: list[Run], now: float) -> list[Sheet]:
     """Fill datagrams with runs, in order."""
     if not runs:
         return []
-    if sum([len(run.data) for run in runs]) <= SHEET_BYTES:
+    size = 0
+    for run in runs:
+        size += len(run.data)
+    if size <= SHEET_BYTES:  # as it is for most
         return [Sheet(tick, runs, now)]
     result: list[Sheet] = []
     batch: list[Run] = []
-    size = 3
+    size = 0
     for run in runs:
         length = len(run.data)
-        if batch and size + length > SHEET_BYTES + 3:
+        if batch and size + length > SHEET_BYTES:
             result.append(Sheet(tick, batch, now))
-            batch, size = [], 3
+            batch, size = [], 0
         batch.append(run)
         size += length
-    if batch:
-        result.append(Sheet(tick, batch, now))
+    result.append(Sheet(tick, batch, now))
     return result

@@ -6,10 +6,10 @@ own (they restart after ``esper.clear_database``).
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Iterator
 
 from ecsnet.errors import BadValueError, UsageError
-from ecsnet.replication.interest import ANYWHERE, Interest
+from ecsnet.replication.interest import ANYWHERE, Grid, Interest
 from ecsnet.replication.scan import Scan, scan_for
 from ecsnet.schema import Schema
 from ecsnet.world import World
@@ -32,6 +32,8 @@ class Entity:
         self.owner: int | None = None
 
 
+EntityScan = Scan[Entity, object]
+
 Touched = dict[Entity, tuple[int, int]]
 """Entities to look at once more, with the public and private bits they had before."""
 
@@ -40,10 +42,20 @@ NOWHERE: Hashable = "nowhere"
 """In place of a cell: where an entity was that appears, or is that goes."""
 
 
+class Change:
+    """Who came and who went: network ids, each in one of the two at most."""
+
+    __slots__ = ("came", "went")
+
+    def __init__(self) -> None:
+        self.came: set[int] = set()
+        self.went: set[int] = set()
+
+
 class Delta:
     """What changed in one tick."""
 
-    __slots__ = ("changed", "cleared", "inserted", "moves", "owners", "removed", "tick")
+    __slots__ = ("cells", "changed", "cleared", "inserted", "owners", "removed", "tick")
 
     def __init__(self, tick: int) -> None:
         self.tick = tick
@@ -55,15 +67,32 @@ class Delta:
         """Components that appeared on entities that were there before."""
         self.removed: dict[Entity, int] = {}
         """Components that went from entities that are there still."""
-        self.moves: list[tuple[Hashable, Hashable]] = []
-        """From which cell to which entities went; `NOWHERE` for those that come or go."""
+        self.cells: dict[Hashable, Change] = {}
+        """The cells that entities came to or went from."""
         self.owners: set[int] = set()
         """Players (esper entities) whose belongings changed in number or in structure."""
 
-    @property
-    def cells(self) -> set[Hashable]:
-        """The cells that entities came to or went from."""
-        return {cell for move in self.moves for cell in move} - {NOWHERE}
+    def came(self, net: int, cell: Hashable) -> None:
+        """An entity stands in a cell now."""
+        change = self._change(cell)
+        if net in change.went:  # and is back
+            change.went.discard(net)
+        else:
+            change.came.add(net)
+
+    def went(self, net: int, cell: Hashable) -> None:
+        """An entity stands in a cell no more."""
+        change = self._change(cell)
+        if net in change.came:
+            change.came.discard(net)
+        else:
+            change.went.add(net)
+
+    def _change(self, cell: Hashable) -> Change:
+        change = self.cells.get(cell)
+        if change is None:
+            change = self.cells[cell] = Change()
+        return change
 
 
 class Population:
@@ -85,7 +114,7 @@ class Population:
         """The network ids of the public entities in each cell."""
         self.owned: dict[int, dict[Entity, None]] = {}
         """What each player owns, in the order in which it came: a run can be had again."""
-        self.scans: list[Scan[object]] = [
+        self.scans: list[EntityScan] = [
             scan_for(component, cid, self.network_id)
             for cid, component in enumerate(schema.components)
         ]
@@ -93,6 +122,8 @@ class Population:
 
         self._world = world
         self._interest = interest
+        # A grid that a game derived from ours may have a mind of its own.
+        self._lattice = interest.lattice if type(interest) is Grid else None
         self._owner_type = owner
         self._players: set[int] = set()
         self._next_net = 1
@@ -128,10 +159,10 @@ class Population:
             self._cids[bits] = cids
         return cids
 
-    def wires(self, cid: int, nets: Sequence[int]) -> list[object]:
+    def wires(self, cid: int, nets: list[int]) -> list[object]:
         """The shadows of one component type, as wire values for network ids."""
-        wire, by_net = self.scans[cid].wire, self.by_net
-        return [wire(by_net[net].esper) for net in nets]
+        by_net = self.by_net
+        return self.scans[cid].wires([by_net[net] for net in nets])
 
     def set_player(self, entity: int, present: bool) -> None:
         """A player entity owns itself while its client is there."""
@@ -159,12 +190,12 @@ class Population:
             self._identity = world.identity()
             delta.cleared = True
             for scan in self.scans:
-                for esper in scan.clear():
-                    self._drop(scan, self.by_esper[esper], delta, touched)
+                for entity in scan.clear():
+                    self._drop(scan, entity, delta, touched)
             self._limbo.update(self.by_esper.values())
             self.by_esper.clear()
             self._players.clear()
-        sources: list[tuple[Scan[object], list[tuple[int, object]]]] = [
+        sources: list[tuple[EntityScan, list[tuple[int, object]]]] = [
             (scan, world.structure(scan.component.cls)) for scan in self.scans
         ]
         stale = [(scan, source) for scan, source in sources if scan.stale(source)]
@@ -177,40 +208,36 @@ class Population:
             self.by_esper[esper] = self.by_net[entity.net] = entity
             self._limbo.add(entity)
         for scan, source in stale:
-            appeared, gone = scan.sync(source)
-            for esper in gone:
-                self._drop(scan, self.by_esper[esper], delta, touched)
-            for esper in appeared:
-                self._raise(scan, self.by_esper[esper], delta, touched)
+            appeared, gone = scan.sync(source, [self.by_esper[esper] for esper, _ in source])
+            for entity in gone:
+                self._drop(scan, entity, delta, touched)
+            for entity in appeared:
+                self._raise(scan, entity, delta, touched)
 
     def _values(self, delta: Delta, touched: Touched) -> None:
-        changed, by_esper = delta.changed, self.by_esper
+        changed = delta.changed
         for scan in self.scans:
             if not scan.due(delta.tick):
                 continue
             new, first = scan.changed()
-            for esper in first:
-                self._raise(scan, by_esper[esper], delta, touched)
+            for entity in first:
+                self._raise(scan, entity, delta, touched)
             if not new:
                 continue
             bit, changed_at, tick = scan.bit, scan.changed_at, delta.tick
-            for esper in new:
-                entity = by_esper[esper]
+            for entity in new:
                 changed[entity] = changed.get(entity, 0) | bit
                 changed_at[entity.net] = tick
             if bit & self._owner_bit:
-                for esper in new:
-                    entity = by_esper[esper]
+                for entity in new:
                     touched.setdefault(entity, (entity.public, entity.private))
             if bit & self._position_bit:
-                for esper in new:
-                    entity = by_esper[esper]
+                for entity in new:
                     if entity.public and entity not in touched:
-                        self._move(
-                            entity, entity.cell, self._locate(entity, scan.live(esper)), delta
-                        )
+                        cell = self._locate(entity, scan.live(entity))
+                        self._move(entity, entity.cell, cell, delta)
 
-    def _raise(self, scan: Scan[object], entity: Entity, delta: Delta, touched: Touched) -> None:
+    def _raise(self, scan: EntityScan, entity: Entity, delta: Delta, touched: Touched) -> None:
         touched.setdefault(entity, (entity.public, entity.private))
         delta.inserted[entity] = delta.inserted.get(entity, 0) | scan.bit
         scan.changed_at[entity.net] = delta.tick
@@ -219,7 +246,7 @@ class Population:
         else:
             entity.public |= scan.bit
 
-    def _drop(self, scan: Scan[object], entity: Entity, delta: Delta, touched: Touched) -> None:
+    def _drop(self, scan: EntityScan, entity: Entity, delta: Delta, touched: Touched) -> None:
         touched.setdefault(entity, (entity.public, entity.private))
         delta.removed[entity] = delta.removed.get(entity, 0) | scan.bit
         scan.changed_at.pop(entity.net, None)
@@ -274,6 +301,10 @@ class Population:
             if position is None:
                 entity.point = None
                 return ANYWHERE
+            lattice = self._lattice
+            if lattice is not None:  # the same without calls of Python
+                entity.point = lattice.point(position) or entity.point
+                return lattice.square(entity.point, entity.cell)
             entity.point = self._interest.point(position) or entity.point
         return self._interest.cell(entity)
 
@@ -285,10 +316,11 @@ class Population:
             members.discard(entity.net)
             if not members:
                 del self.cells[old]
+            delta.went(entity.net, old)
         if new is not NOWHERE:
             entity.cell = new
             self.cells.setdefault(new, set()).add(entity.net)
-        delta.moves.append((old, new))
+            delta.came(entity.net, new)
 
     def _settle_owner(self, entity: Entity, delta: Delta | None) -> None:
         new: int | None = None

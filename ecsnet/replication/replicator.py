@@ -8,10 +8,10 @@ client's own state is what it knows, what it is owed and its packets in flight.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable
 from typing import Final, cast
 
-import msgspec
+from msgspec import Raw
 
 from ecsnet.replication.encoding import encode_run, encode_structure
 from ecsnet.replication.interest import Everyone, Interest
@@ -23,7 +23,7 @@ from ecsnet.replication.packing import (
     make_runs,
     sheets,
 )
-from ecsnet.replication.population import Delta, Entity, Population
+from ecsnet.replication.population import Change, Delta, Entity, Population
 from ecsnet.replication.viewer import Hood, Viewer, mine
 from ecsnet.replication.wire import PIECE_BYTES, SHEET_BYTES, U32
 from ecsnet.schema import Schema
@@ -36,7 +36,8 @@ BANDWIDTH: Final = 256 * 1024
 _NOBODY: Final = -1
 _WINDOW: Final = 2 * PIECE_BYTES
 _HEAD_BYTES: Final = 48  # of an update, at most
-_NOTHING: Final = msgspec.Raw(b"\x90")
+_NOTHING: Final = Raw(b"\x90")
+_MANY: Final = PIECE_BYTES // 16  # entities: more are not tried whether they fit a piece
 
 Gone = dict[int, list[int]]
 """Component id to the network ids that lost it."""
@@ -77,6 +78,7 @@ class Replicator:
         self._hoods: dict[Hashable, Hood] = {}
         self._delta = Delta(0)
         self._watchers: dict[Hashable, list[Hood]] = {}  # by cell
+        self._recorded: dict[frozenset[int], list[bytes]] = {}  # in this tick
 
     def add_viewer(
         self,
@@ -108,7 +110,7 @@ class Replicator:
 
     def resync(self, viewer: Viewer) -> None:
         """The client lost values that it had acknowledged: send it everything again."""
-        viewer.resync(self._message((), {}, ()))
+        viewer.resync(self._message((), {}, []))
 
     def can_see(self, viewer: Viewer, net: int) -> bool:
         """Whether this client was told of the entity, and not told that it went."""
@@ -137,6 +139,7 @@ class Replicator:
         self._stride = tick - self.tick
         self.tick = tick
         self._updates += 1
+        self._recorded.clear()
         with self._world:
             self._delta = self.population.capture(tick)
             if self._delta.cleared:
@@ -149,7 +152,8 @@ class Replicator:
         changed = self._structural()
         for hood in self._hoods.values():
             hood.before = hood.visible
-            message = hood.message = self._refresh(hood) if hood in changed else None
+            change = changed.get(hood)
+            message = hood.message = None if change is None else self._refresh(hood, change)
             runs, hood.runs = hood.runs, []
             big: list[Run] = []
             if bulky:
@@ -179,7 +183,7 @@ class Replicator:
         restless = interest.restless
         dirty = self._delta.owners
         for viewer in self.viewers:
-            if viewer.resettle or viewer.player in dirty:
+            if viewer.resettle or (dirty and viewer.player in dirty):
                 viewer.unsettle()
                 viewer.centre = self._centre(viewer)
             elif not restless:
@@ -225,32 +229,45 @@ class Replicator:
             if not watchers:
                 del self._watchers[cell]
 
-    def _structural(self) -> set[Hood]:
-        """The hoods in whose cells somebody or something came or went."""
+    def _structural(self) -> dict[Hood, Change]:
+        """The hoods in whose cells somebody or something came or went, and who it was."""
         delta, watchers = self._delta, self._watchers
-        hoods: set[Hood] = set()
-        for old, new in delta.moves:
-            # A hood that shows both cells shows the same as before.
-            hoods.update({*watchers.get(old, ())} ^ {*watchers.get(new, ())})
+        hoods: dict[Hood, Change] = {}
+        for cell, change in delta.cells.items():
+            for hood in watchers.get(cell, ()):
+                known = hoods.get(hood)
+                if known is None:
+                    known = hoods[hood] = Change()
+                known.came |= change.came
+                known.went |= change.went
         for entity in (*delta.inserted, *delta.removed):
-            hoods.update(watchers.get(entity.cell, ()))
+            for hood in watchers.get(entity.cell, ()):
+                if hood not in hoods:
+                    hoods[hood] = Change()
         return hoods
 
-    def _refresh(self, hood: Hood) -> bytes | None:
+    def _refresh(self, hood: Hood, change: Change) -> bytes | None:
         """Take over what came to the hood's cells and went from them.
 
         Returns:
             The structural update that says so, the same for all of its settled viewers.
         """
-        before, now = hood.before, hood.look(self.population)
-        entering: set[int] = set()
-        leaving: set[int] = set()
-        if now != before:
-            entering, leaving = now - before, before - now
-            hood.visible = now
-        kept = before - leaving if leaving else before
-        removals = self._removals(kept)
-        sets = self._inserts(kept) + self._records(entering)
+        delta, before = self._delta, hood.before
+        # Who went from one of its cells to another is still there. A hood that was made in this
+        # tick shows all this already.
+        entering = (change.came - change.went) - before
+        leaving = (change.went - change.came) & before
+        if entering or leaving:
+            hood.visible = before - leaving
+            hood.visible |= entering
+        removals: Gone = {}
+        sets: list[bytes] = []
+        if delta.inserted or delta.removed:
+            kept = before - leaving if leaving else before
+            removals = self._removals(kept)
+            sets = self._inserts(kept)
+        if entering:
+            sets += self._records(entering)
         if leaving or removals or sets:
             return self._message(leaving, removals, sets)
         return None
@@ -306,7 +323,7 @@ class Replicator:
         private: dict[int, int],
         known: set[int],
         removals: Gone,
-        sets: list[msgspec.Raw],
+        sets: list[bytes],
     ) -> None:
         """Add what this viewer alone gains and loses of owner-only components."""
         delta, population = self._delta, self.population
@@ -337,6 +354,10 @@ class Replicator:
             viewer.pieces.popleft()
         if not pending or sum(size for _, size in viewer.pieces) >= _WINDOW:
             return set()
+        if len(pending) <= _MANY and owned.keys().isdisjoint(pending):
+            size = sum([len(run) for run in self._records(pending)])
+            if size <= PIECE_BYTES:
+                return pending
         by_net, centre = self.population.by_net, viewer.centre
         point = centre.point if centre is not None else None
 
@@ -352,28 +373,26 @@ class Replicator:
         for net in sorted(pending, key=nearness):
             entity = by_net[net]
             bits = entity.public | (entity.private if net in owned else 0)
-            size += len(self._run((net,), bits))
+            size += len(self._run([net], bits))
             if piece and size > PIECE_BYTES:
                 break
             piece.add(net)
         return piece
 
-    def _messages(
-        self, gone: Iterable[int], removals: Gone, sets: Sequence[msgspec.Raw]
-    ) -> Iterable[bytes]:
+    def _messages(self, gone: Iterable[int], removals: Gone, sets: list[bytes]) -> Iterable[bytes]:
         """Structural messages of at most about a piece each; nothing when nothing happened."""
         if not (gone or removals or sets):
             return
         start = size = 0
         for end, run in enumerate(sets):
-            length = len(memoryview(run))
+            length = len(run)
             if size and size + length > PIECE_BYTES:
                 yield self._message(gone, removals, sets[start:end])
                 gone, removals, start, size = (), {}, end, 0
             size += length
         yield self._message(gone, removals, sets[start:])
 
-    def _message(self, gone: Iterable[int], removals: Gone, sets: Sequence[msgspec.Raw]) -> bytes:
+    def _message(self, gone: Iterable[int], removals: Gone, sets: list[bytes]) -> bytes:
         by_net = self.population.by_net
         despawned: list[int] = []
         hidden: list[int] = []
@@ -381,19 +400,26 @@ class Replicator:
             entity = by_net.get(net)
             (hidden if entity is not None and entity.public else despawned).append(net)
         removed = [(cid, sorted(set(nets))) for cid, nets in sorted(removals.items())]
-        return encode_structure(self.epoch, self.tick, despawned, hidden, removed, sets)
+        runs = [Raw(run) for run in sets]
+        return encode_structure(self.epoch, self.tick, despawned, hidden, removed, runs)
 
-    def _records(self, nets: Iterable[int]) -> list[msgspec.Raw]:
-        """Whole entities, as everybody sees them, grouped by their components."""
-        by_net = self.population.by_net
-        groups: dict[int, list[int]] = {}
-        for net in sorted(nets):
-            bits = by_net[net].public
-            if bits:
-                groups.setdefault(bits, []).append(net)
-        return self._split(groups)
+    def _records(self, nets: set[int]) -> list[bytes]:
+        """Whole entities, as everybody sees them, grouped by their components; encoded once for
+        all who meet the same ones in one tick.
+        """
+        key = frozenset(nets)
+        records = self._recorded.get(key)
+        if records is None:
+            by_net = self.population.by_net
+            groups: dict[int, list[int]] = {}
+            for net in sorted(nets):
+                bits = by_net[net].public
+                if bits:
+                    groups.setdefault(bits, []).append(net)
+            records = self._recorded[key] = self._split(groups)
+        return records
 
-    def _inserts(self, kept: set[int]) -> list[msgspec.Raw]:
+    def _inserts(self, kept: set[int]) -> list[bytes]:
         """The components that appeared on entities that were seen before."""
         groups: dict[int, list[int]] = {}
         for entity, inserted in self._delta.inserted.items():
@@ -411,24 +437,25 @@ class Replicator:
                     gone.setdefault(cid, []).append(entity.net)
         return gone
 
-    def _split(self, groups: dict[int, list[int]]) -> list[msgspec.Raw]:
+    def _split(self, groups: dict[int, list[int]]) -> list[bytes]:
         """Runs of at most a piece each, where entities allow it."""
-        runs = []
+        runs: list[bytes] = []
         for bits, nets in groups.items():
             pending = [nets]
             while pending:
                 part = pending.pop()
                 run = self._run(part, bits)
-                if len(part) > 1 and len(memoryview(run)) > PIECE_BYTES:
+                if len(part) > 1 and len(run) > PIECE_BYTES:
                     half = len(part) // 2
                     pending += [part[half:], part[:half]]
                 else:
                     runs.append(run)
         return runs
 
-    def _run(self, nets: Sequence[int], bits: int) -> msgspec.Raw:
-        wires, cids = self.population.wires, self.population.cids(bits)
-        return msgspec.Raw(encode_run(nets, [(cid, wires(cid, nets)) for cid in cids]))
+    def _run(self, nets: list[int], bits: int) -> bytes:
+        population = self.population
+        columns = [(cid, population.wires(cid, nets)) for cid in population.cids(bits)]
+        return encode_run(nets, columns)
 
     # Values: what a client is told of every tick.
 
@@ -452,12 +479,7 @@ class Replicator:
                 else:
                     players.add(owner)
             if bits and entity.public:
-                group = entity.cell, bits, owner
-                nets = groups.get(group)
-                if nets is None:
-                    groups[group] = [entity.net]
-                else:
-                    nets.append(entity.net)
+                groups.setdefault((entity.cell, bits, owner), []).append(entity.net)
         for (place, bits, owner), nets in groups.items():
             watchers = self._watchers.get(place)
             if watchers is None:
@@ -470,7 +492,7 @@ class Replicator:
                     hood.runs.append(run)
         return players, bulky
 
-    def _fresh_runs(self, nets: Sequence[int], bits: int, owner: int | None) -> Iterable[Run]:
+    def _fresh_runs(self, nets: list[int], bits: int, owner: int | None) -> list[Run]:
         population = self.population
         private = population.private_bits
         if owner is None:
@@ -478,7 +500,7 @@ class Replicator:
         public, secret = population.cids(bits & ~private), population.cids(bits & private)
         return make_owned_runs(nets, public, secret, owner, population.wires)
 
-    def _owe_big(self, viewer: Viewer, runs: Iterable[Run]) -> None:
+    def _owe_big(self, viewer: Viewer, runs: list[Run]) -> None:
         """What is larger than a datagram goes by the stream, through owed."""
         for run in runs:
             form = mine(run, viewer.player)
@@ -495,7 +517,9 @@ class Replicator:
             The others, each of whom needs a look of its own.
         """
         others: list[Viewer] = []
-        visible, epoch, tick, ticks = hood.visible, self.epoch, self.tick & U32, self.tick + 1
+        visible, ticks = hood.visible, self.tick + 1
+        epoch: object = self.epoch  # an object: compiled, it is made once and not for each
+        tick: object = self.tick & U32
         raw, size, flight = sheet.raw, sheet.size + _HEAD_BYTES, sheet.flight
         for viewer in hood.viewers:
             session = viewer.session
@@ -521,13 +545,11 @@ class Replicator:
             packet = session.send(
                 (epoch, tick, unsolid, viewer.depends, viewer.report, raw), now, flight
             )
-            viewer.allowance -= len(packet)
+            viewer.allowance -= float(len(packet))  # compiled, floats alone are no objects
             viewer.deliver(packet)
         return others
 
-    def _send(
-        self, viewer: Viewer, hood: Hood, shared: bool, runs: Sequence[Run], now: float
-    ) -> None:
+    def _send(self, viewer: Viewer, hood: Hood, shared: bool, runs: list[Run], now: float) -> None:
         """One viewer's datagrams of this tick.
 
         Args:
@@ -584,7 +606,7 @@ class Replicator:
             viewer.stream_allowance -= len(packet)
             viewer.deliver(packet)
 
-    def _update(self, viewer: Viewer, whole: bool, runs: msgspec.Raw) -> tuple[object, ...]:
+    def _update(self, viewer: Viewer, whole: bool, runs: Raw) -> tuple[object, ...]:
         """An `Update`, encodable; ``whole`` as for `Viewer.unsolid`."""
         return (
             self.epoch,
@@ -599,9 +621,7 @@ class Replicator:
         viewer.allowance -= len(packet)
         viewer.deliver(packet)
 
-    def _own_sheets(
-        self, viewer: Viewer, hood: Hood, runs: Sequence[Run], now: float
-    ) -> list[Sheet]:
+    def _own_sheets(self, viewer: Viewer, hood: Hood, runs: list[Run], now: float) -> list[Sheet]:
         """What one viewer gets that does not share: owed values first, then the fresh ones."""
         settled = viewer.known is hood.visible
         own = []
@@ -641,7 +661,7 @@ class Replicator:
             cids = self.population.cids(bits)
             for run in make_runs(sorted(nets), cids, self.population.wires):
                 if run.size > SHEET_BYTES:
-                    message = self._message((), {}, [msgspec.Raw(run.data)])
+                    message = self._message((), {}, [run.data])
                     delivered = viewer.session.delivered
                     viewer.big = {
                         n: number for n, number in viewer.big.items() if number > delivered

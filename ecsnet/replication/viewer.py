@@ -113,16 +113,12 @@ class Viewer(_Hot):
         bandwidth: float,
         interval: float,
     ) -> None:
+        # The hot ones first: compiled, attributes lie in memory as they are listed here.
         self.player = player
         self.session = session
         self.deliver = deliver
-        self.gain = bandwidth * interval
-        """Bytes by which the bucket below fills from one update to the next."""
-        self.burst = max(bandwidth * BURST_SECONDS, 2 * MAX_PACKET)
-        self.allowance = self.burst
-        """Bytes that may be sent now; a large packet may overdraw it once."""
-        self.refilled = 0
-        """The update at which the bucket was filled up to here."""
+        self.known: set[int] = set()
+        """Entities that this client was told of and not told that they went."""
         self.sound = False
         """Whether it is settled, owed nothing, and nothing sent again is on its way. Then, while
         ``session.more`` is False, these two hold until the next look:"""
@@ -130,17 +126,26 @@ class Viewer(_Hot):
         """The last structural message queued for it, as the wire has it."""
         self.patience = 0
         """How many ticks back packets may be in flight before they are looked at for loss."""
-        self.stream_allowance = 0.0
-        """The part of it that is put by for the stream while that has something to send."""
+        self.resettle = True
+        """Whether what it owns must be looked through again."""
+        self.burst = max(bandwidth * BURST_SECONDS, 2 * MAX_PACKET)
+        self.allowance = self.burst
+        """Bytes that may be sent now; a large packet may overdraw it once."""
         self.report: tuple[int, ...] | None = None
         """Goes into every update: what the server measured of this client's commands."""
         self.centre: Entity | None = None
         self.seat: Hashable = None
         """The cell that it looked from when it was last given a place."""
         self.place: Hashable = None
+
+        self.gain = bandwidth * interval
+        """Bytes by which the bucket fills from one update to the next."""
+        self.refilled = 0
+        """The update at which the bucket was filled up to here."""
+        self.stream_allowance = 0.0
+        """The part of the allowance that is put by for the stream while that has something to
+        send."""
         self.hood: Hood | None = None
-        self.known: set[int] = set()
-        """Entities that this client was told of and not told that they went."""
         self.known_private: dict[int, int] = {}
         """Owner-only components that it was told of: network id to component bits."""
         self.extra: set[int] = set()
@@ -158,8 +163,6 @@ class Viewer(_Hot):
         """Entities larger than a datagram: the message that carries their latest version."""
         self.resyncing = 0
         """The structural message that answers a client which lost values, until it is there."""
-        self.resettle = True
-        """Whether what it owns must be looked through again."""
 
     def unsettle(self) -> None:
         """See `resettle`."""

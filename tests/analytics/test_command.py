@@ -21,6 +21,16 @@ from tests.analytics.played import A, B, C, Played, some_matches
 
 Run = Callable[..., tuple[int, str, str]]
 
+REPORTS = [
+    "matches",
+    "summary all",
+    "events a1",
+    "usage all",
+    "suspects all",
+    "heatmap all --component position",
+    "timeline a1 12",
+]
+
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
@@ -278,6 +288,37 @@ def test_a_reader_that_has_enough_is_no_error(folder: Path) -> None:
         assert process.wait() == 1
 
 
+def test_what_was_shipped_says_the_same(
+    run: Run, result: Callable[..., Any], database: str
+) -> None:
+    status, _, err = run("ship", "analytics", "--mongo", database, "--driver", "pymongo")
+    assert status == 0, err
+    for report in REPORTS:
+        assert result(*report.split()) == result(*report.split(), "--mongo", database)
+    for what in ("events", "states"):
+        for match in (A, B, C):
+            export = ("export", match, "--to", "csv", "--what", what)
+            assert run(*export) == run(*export, "--mongo", database)
+
+
+@pytest.mark.parametrize("options", [["--json"], []])
+def test_names_have_any_characters_wherever_they_are_printed(
+    folder: Path, options: list[str]
+) -> None:
+    played = Played()
+    number = played.match("ab")
+    played.event(number, "join", 1, 1, 1, name="Zoë")
+    played.write(folder / "names")
+    done = subprocess.run(
+        [sys.executable, "-m", "ecsnet", "analytics", "summary", "all", "--dir", "names", *options],
+        capture_output=True,
+        check=False,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "PYTHONIOENCODING": "ascii"},
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert "Zoë" in done.stdout.decode()
+
+
 # What goes wrong.
 
 
@@ -371,18 +412,7 @@ def test_what_is_not_installed_is_told(
     assert says in err
 
 
-@pytest.mark.parametrize(
-    "typed",
-    [
-        "matches",
-        "summary all",
-        "events all",
-        "usage all",
-        "suspects all",
-        "heatmap all --component position",
-        "timeline a1 12",
-    ],
-)
+@pytest.mark.parametrize("typed", REPORTS)
 def test_json_needs_nothing_else(
     result: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, typed: str
 ) -> None:

@@ -223,6 +223,8 @@ def test_fields_are_found_in_any_case_or_by_what_they_hold() -> None:
     assert (found.x, found.y, found.left, found.top) == ("Lon", "lat", 7.0, 50.5)
     found = seen(played, "place", x="LAT", y="lon")
     assert (found.x, found.y) == ("lat", "Lon")
+    found = seen(played, "place", x="lat")
+    assert (found.x, found.y) == ("lat", "Lon")
 
 
 @pytest.mark.parametrize(

@@ -63,6 +63,8 @@ def read(folder: Path) -> list[list[str]]:
         while entries := cursor.read(50, 1 << 20):
             followed += [repr(entry.document) for entry in entries]
         assert set(followed) <= set(there), "the cursor found what the reader did not"
+        again = [repr(document) for document in documents(folder, series)]
+        assert there == again, "the same records made other documents"
         found.append(there)
     return found
 

@@ -7,10 +7,9 @@ seeds at most. The very plan and seed that caught it then pass without the fault
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 
-import msgspec
 import pytest
 from chaos import Plan, Report, run
 
@@ -155,9 +154,8 @@ def bad_values_are_sent(patch: pytest.MonkeyPatch) -> None:
 def each_component_travels_by_itself(patch: pytest.MonkeyPatch) -> None:
     whole = replicator.make_runs
 
-    def apart(nets: Sequence[int], cids: Sequence[int], wires: Wires) -> Iterator[Run]:
-        for cid in cids:
-            yield from whole(nets, [cid], wires)
+    def apart(nets: list[int], cids: tuple[int, ...], wires: Wires) -> list[Run]:
+        return [run for cid in cids for run in whole(nets, (cid,), wires)]
 
     patch.setattr(replicator, "make_runs", apart)
 
@@ -282,7 +280,7 @@ def what_was_owned_is_not_taken_away(patch: pytest.MonkeyPatch) -> None:
         private: dict[int, int],
         known: set[int],
         removals: dict[int, list[int]],
-        sets: list[msgspec.Raw],
+        sets: list[bytes],
     ) -> None:
         settle(self, viewer, private, known, {}, sets)
 

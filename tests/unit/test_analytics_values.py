@@ -89,6 +89,7 @@ def test_no_key_is_a_players(value: object) -> None:
         (-math.inf, "-Infinity"),
         (2**63 - 1, 2**63 - 1),
         (2**63, str(2**63)),
+        (msgspec.msgpack.Ext(5, b"x"), "a Ext"),
         ([[1], [2]], [{"items": [1]}, {"items": [2]}]),
         ({"$x": 1, "a.b": 2}, [{"k": "$x", "v": 1}, {"k": "a.b", "v": 2}]),
     ],

@@ -75,8 +75,8 @@ def test_version(run: Run) -> None:
 def test_help_names_every_command(run: Run) -> None:
     status, out, _ = run("--help")
     assert status == 0
-    assert all(command in out for command in ("serve", "join", "demo"))
-    for command in ("serve", "join", "demo"):
+    assert all(command in out for command in ("serve", "join", "demo", "analytics"))
+    for command in ("serve", "join", "demo", "analytics"):
         assert run(command, "--help")[0] == 0
 
 

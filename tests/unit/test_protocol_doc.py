@@ -209,7 +209,7 @@ def _replication() -> Iterator[tuple[str, bytes]]:
     yield "value", encode(component_type(Tank).to_wire(full, local_to_network.get))
     run = encode_run([5, 7], [(cid_of[Spot], spots)])
     yield "run", run
-    (sheet,) = sheets(1000, [SharedRun([5, 7], [cid_of[Spot]], run)], 0.0)
+    (sheet,) = sheets(1000, [SharedRun([5, 7], (cid_of[Spot],), run)], 0.0)
     report = Report(24, 10, 0, 1, 0)
     yield "update", encode((EPOCH, 1000, 1, 2, report, sheet.raw))
     yield "update-empty", encode((EPOCH, 1000, 0, 2, None, []))

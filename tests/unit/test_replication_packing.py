@@ -50,8 +50,8 @@ def test_ids_survive_as_differences(ids: set[int]) -> None:
 
 
 def test_few_entities_are_one_run() -> None:
-    (run,) = make_runs([3, 5, 9], [0, 2], wires)
-    assert (run.nets, run.cids, run.owner, run.owners) == ([3, 5, 9], [0, 2], None, None)
+    (run,) = make_runs([3, 5, 9], (0, 2), wires)
+    assert (run.nets, run.cids, run.owner, run.owners) == ([3, 5, 9], (0, 2), None, None)
     assert decode(run.data) == ([3, 5, 9], [(0, wires(0, [3, 5, 9])), (2, wires(2, [3, 5, 9]))])
     assert run.size == len(run.data)
 
@@ -64,7 +64,7 @@ def test_runs_fit_a_datagram_and_hold_whole_entities(sizes: list[int]) -> None:
     def values(cid: int, some: Sequence[int]) -> list[object]:
         return [bytes(sizes[net - 1]) for net in some]
 
-    runs = list(make_runs(nets, [0, 1], values))
+    runs = make_runs(nets, (0, 1), values)
     assert [net for run in runs for net in run.nets] == nets
     for run in runs:
         assert len(run.data) <= SHEET_BYTES or len(run.nets) == 1
@@ -75,22 +75,22 @@ def test_runs_fit_a_datagram_and_hold_whole_entities(sizes: list[int]) -> None:
 
 
 def test_an_entity_larger_than_a_datagram_is_a_run_of_its_own() -> None:
-    runs = list(make_runs([1, 5000, 5001], [0], bulky))
+    runs = make_runs([1, 5000, 5001], (0,), bulky)
     assert [list(run.nets) for run in runs if run.size > SHEET_BYTES] == [[5000], [5001]]
 
 
 def test_a_run_of_owned_entities_has_a_form_for_its_owner_and_one_for_the_rest() -> None:
-    (run,) = make_owned_runs([3, 4], [0], [1], 77, wires)
-    assert (run.owner, run.cids) == (77, [0])
+    (run,) = make_owned_runs([3, 4], (0,), (1,), 77, wires)
+    assert (run.owner, run.cids) == (77, (0,))
     assert run.owners is not None
-    assert run.owners.cids == [0, 1]
+    assert run.owners.cids == (0, 1)
     assert run.size == len(run.owners.data) > len(run.data)
     assert [cid for cid, _ in decode(run.data)[1]] == [0]
     assert [cid for cid, _ in decode(run.owners.data)[1]] == [0, 1]
 
 
 def test_where_only_owner_only_components_changed_there_is_nothing_for_the_rest() -> None:
-    (run,) = make_owned_runs([3], [], [1], 77, wires)
+    (run,) = make_owned_runs([3], (), (1,), 77, wires)
     assert run.data == b""
     assert run.owners is not None
     assert decode(run.owners.data) == ([3], [(1, wires(1, [3]))])
@@ -98,7 +98,7 @@ def test_where_only_owner_only_components_changed_there_is_nothing_for_the_rest(
 
 def test_owned_runs_are_split_by_the_owners_form() -> None:
     nets = [400] * 3
-    runs = list(make_owned_runs(nets, [0], [1], 77, bulky))
+    runs = make_owned_runs(nets, (0,), (1,), 77, bulky)
     assert len(runs) == 3
     assert all(run.size <= SHEET_BYTES for run in runs)
 
@@ -110,7 +110,7 @@ def test_no_runs_are_no_sheets() -> None:
 @settings(max_examples=60)
 @given(st.lists(st.integers(1, SHEET_BYTES), max_size=60))
 def test_sheets_hold_all_runs_in_order_and_stay_below_their_bound(sizes: list[int]) -> None:
-    runs = [Run([net], [0], b"\xc0" * size) for net, size in enumerate(sizes, 1)]
+    runs = [Run([net], (0,), b"\xc0" * size) for net, size in enumerate(sizes, 1)]
     filled = sheets(9, runs, 0.0)
     assert [run for sheet in filled for run in sheet.flight.runs] == runs
     for sheet in filled:
@@ -122,6 +122,6 @@ def test_sheets_hold_all_runs_in_order_and_stay_below_their_bound(sizes: list[in
 
 
 def test_a_sheets_raw_form_is_an_array_of_its_runs() -> None:
-    runs = list(make_runs([1, 2], [0], wires)) * 20
+    runs = make_runs([1, 2], (0,), wires) * 20
     (sheet,) = sheets(3, runs, 0.0)
     assert len(msgspec.msgpack.decode(sheet.raw)) == 20

@@ -688,7 +688,7 @@ def test_when_too_much_waits_for_structure_everything_is_sent_again(field: Field
 
 
 def test_a_late_joiner_gets_the_world_in_pieces(field: Field) -> None:
-    for number in range(1200):
+    for number in range(1500):
         field.spawn(Tank(number), Place(number, 1), Blob(bytes(20)))
     field.step()
     client = field.join(bandwidth=4e5, settle=False)
@@ -875,7 +875,8 @@ def test_a_value_sent_again_is_the_shadow_and_not_the_live_one(field: Field) -> 
             value = packet.values().get((field.net(one), cid))
             if value is not None:
                 resent.append(value)
-                assert value == field.replicator.population.scans[cid].shadow(one)
+                population = field.replicator.population
+                assert value == population.scans[cid].shadow(population.by_esper[one])
     assert len(resent) >= 4
 
 

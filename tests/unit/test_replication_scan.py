@@ -70,7 +70,7 @@ class Subject:
         self.world.__enter__()
         self.cls = cls
         self.nets: dict[int | None, int] = {}
-        self.scan: Scan[object] = scan_for(component_type(cls), 0, self.nets.get)
+        self.scan: Scan[int, object] = scan_for(component_type(cls), 0, self.nets.get)
 
     def close(self) -> None:
         self.world.__exit__(None, None, None)
@@ -83,7 +83,7 @@ class Subject:
         self.world.flush_dead()
         source = self.world.structure(self.cls)
         assert self.scan.stale(source)
-        result = self.scan.sync(source)
+        result = self.scan.sync(source, [entity for entity, _ in source])
         assert not self.scan.stale(source)
         return result
 

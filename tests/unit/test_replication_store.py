@@ -68,10 +68,8 @@ class Subject:
         epoch: int = EPOCH,
         number: int | None = None,
     ) -> bool:
-        sets = [encode_run(nets, columns) for nets, columns in runs]
-        raw = encode_structure(
-            epoch, tick, despawned, hidden, removed, [msgspec.Raw(run) for run in sets]
-        )
+        sets = [msgspec.Raw(encode_run(nets, list(columns))) for nets, columns in runs]
+        raw = encode_structure(epoch, tick, list(despawned), list(hidden), list(removed), sets)
         message = self.messages.decode(raw)
         assert message is not None
         self.number = self.number + 1 if number is None else number

@@ -106,7 +106,8 @@ class Subject:
                 columns.append((cid, [SCHEMA.components[cid].to_wire(component, lambda e: e)]))
             runs.append(msgspec.Raw(encode_run([net], columns)))
         taken = [(CID[cls], [net]) for cls, net in removed]
-        message = self.gate.decode(encode_structure(1, self.tick, gone, hidden, taken, runs))
+        raw = encode_structure(1, self.tick, list(gone), list(hidden), taken, runs)
+        message = self.gate.decode(raw)
         assert message is not None
         assert self.store.structure(self.tick, message)
 

@@ -350,12 +350,12 @@ def test_a_hood_shows_what_stands_in_its_cells(subject: Subject) -> None:
 
 
 def test_a_player_gets_its_own_form_of_a_run_and_the_rest_the_public_one() -> None:
-    full = Run([1], [TANK, SECRET], b"all")
-    both = Run([1], [TANK], b"public", 7, full)
+    full = Run([1], (TANK, SECRET), b"all")
+    both = Run([1], (TANK,), b"public", 7, full)
     assert mine(both, 7) is full
     assert mine(both, 8) is both
-    private = Run([1], [], b"", 7, full)
+    private = Run([1], (), b"", 7, full)
     assert mine(private, 7) is full
     assert mine(private, 8) is None
-    plain = Run([1], [TANK], b"public")
+    plain = Run([1], (TANK,), b"public")
     assert mine(plain, 7) is plain
