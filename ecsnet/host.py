@@ -420,6 +420,8 @@ class Host:
             return
         if inbound.closed is not None and guest is not None:
             self._forget(guest, inbound.closed.reason or Reason.LEFT)
+        if inbound.refused is not None:
+            self._note_refusal("", inbound.refused, self._first_stage(), now)
         if inbound.opened and inbound.connection is not None:
             connection, session = inbound.connection, self._session()
             inbox = Inbox(1.0, self._frames)
@@ -697,13 +699,21 @@ class Host:
 
     def _note_end(self, guest: Guest, reason: Reason, now: float) -> None:
         """Tell analytics of somebody who is refused or thrown out."""
-        stage = guest.stage or (self.stages[0] if self.stages else None)
+        stage = guest.stage or self._first_stage()
         if stage is None or stage.analytics is None or self.closed:
             return
         if guest.state is _State.JOINED:
             stage.analytics.kicked(guest.player_id, guest.name, reason)
         elif guest.state is not _State.GONE:
-            stage.analytics.turned_away(guest.name, reason, now)
+            self._note_refusal(guest.name, reason, stage, now)
+
+    def _note_refusal(self, name: str, reason: Reason, stage: Stage | None, now: float) -> None:
+        if stage is not None and stage.analytics is not None:
+            stage.analytics.turned_away(name, reason, now)
+
+    def _first_stage(self) -> Stage | None:
+        """Where is told what happens before anybody is in a simulation."""
+        return self.stages[0] if self.stages else None
 
     def _figures(self, stage: Stage) -> dict[str, int]:
         """What the last event of a match says."""

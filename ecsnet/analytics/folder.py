@@ -11,6 +11,7 @@ import json
 import os
 import re
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
@@ -122,8 +123,12 @@ def shipped_until(folder: Path, series: Series) -> tuple[int, int]:
 
 
 @contextlib.contextmanager
-def lock(folder: Path) -> Iterator[None]:
+def lock(folder: Path, patience: float = 0.0) -> Iterator[None]:
     """Be the only writer of a folder while inside.
+
+    Args:
+        folder: Of the journal; made when it is not there.
+        patience: Seconds to wait for another one, which may be about to end.
 
     Raises:
         FolderInUseError: Another process is.
@@ -137,10 +142,13 @@ def lock(folder: Path) -> Iterator[None]:
             f"the journal cannot be written to {folder}: {error.strerror or error}"
         ) from error
     with file:
-        if not _try_lock(file):
-            raise FolderInUseError(
-                f"another server writes its journal to {folder}: give each a folder of its own"
-            )
+        give_up = time.monotonic() + patience
+        while not _try_lock(file):
+            if time.monotonic() >= give_up:
+                raise FolderInUseError(
+                    f"another server writes its journal to {folder}: give each a folder of its own"
+                )
+            time.sleep(0.02)
         yield
 
 

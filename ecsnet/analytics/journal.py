@@ -155,7 +155,8 @@ class Journal:
         self._limits = limits
         self._clock = clock
         self._resources = ExitStack()
-        self._resources.enter_context(lock(folder))
+        # Who ships the folder by hand has the lock for a moment.
+        self._resources.enter_context(lock(folder, patience=0.5))
         try:
             left = recover(folder)
             if left:

@@ -255,6 +255,7 @@ class Inbound:
         opened: Whether it made ``connection``.
         closed: The connection that it ended: the client left, or came anew from the
             same address (``closed.reason`` is then REPLACED).
+        refused: Why somebody is turned away whose address is proved.
     """
 
     connection: Connection | None = None
@@ -262,6 +263,7 @@ class Inbound:
     replies: Sequence[bytes] = ()
     opened: bool = False
     closed: Connection | None = None
+    refused: Reason | None = None
 
 
 class Listener:
@@ -396,7 +398,7 @@ class Listener:
         if self.refusing is not None:
             return Inbound(replies=[self._refuse(nonce, self.refusing)])
         if old is None and len(self.connections) >= self.max_clients:
-            return Inbound(replies=[self._refuse(nonce, Reason.FULL)])
+            return Inbound(replies=[self._refuse(nonce, Reason.FULL)], refused=Reason.FULL)
         if old is not None:
             old.reason = Reason.REPLACED
         new = Connection(

@@ -4,6 +4,7 @@ A comment above a block says what it is::
 
     <!-- run: file PATH -->    a module
     <!-- run: match -->        plays the match that all reports are of
+    <!-- run: options -->      makes a server, which is not run
     <!-- run: if MODULE -->    is run where that is installed
 """
 
@@ -21,6 +22,7 @@ import pytest
 
 from ecsnet import cli
 from ecsnet.schema import Registry, use_registry
+from ecsnet.server import ServerWorld
 from tests.docs.test_docs import ROOT, Block, _importable, chapters
 
 FILE = "docs/analytics.md"
@@ -119,3 +121,12 @@ def test_other_tools_read_what_is_exported(block: Block) -> None:
 def test_every_block_is_looked_at() -> None:
     for block in BLOCKS:
         assert block.language in ("sh", "text", "json") or block.hint, f"{FILE}:{block.line}"
+
+
+def test_the_options_of_a_server_in_production_are_some() -> None:
+    [block] = [block for block in BLOCKS if block.hint == ["options"]]
+    with use_registry(Registry()):
+        names: dict[str, object] = {}
+        exec(_compiled(block), names)
+    assert isinstance(names["server"], ServerWorld)
+    assert names["server"].analytics is not None

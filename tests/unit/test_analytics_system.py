@@ -241,6 +241,15 @@ def test_who_is_refused_is_told_and_a_flood_of_them_is_not(game: Game) -> None:
     assert 1 < len(refused) < 50
 
 
+def test_who_finds_the_server_full_is_told(game: Game) -> None:
+    game.server.max_clients = 1
+    with Harness(game.server) as harness:
+        harness.connect("Ann")
+        with pytest.raises(net.UsageError, match="did not get in"):
+            harness.connect("Bob")
+    assert {"name": "", "reason": "full"} in [each["data"] for each in game.of_type("refused")]
+
+
 def test_a_match_that_fails_says_so(game: Game) -> None:
     def tick() -> None:
         if net.tick() == 8:
