@@ -60,6 +60,7 @@ logger = logging.getLogger("ecsnet.analytics")
 _ROUND_SECONDS = 0.25
 _CLOSE_SECONDS = 5.0
 _WRITE_BYTES = 256 * 1024
+_CALM_ROUNDS = 20  # a disk that is nearly full takes a little now and then
 
 
 class Disk(Protocol):
@@ -173,6 +174,7 @@ class Journal:
         self._matches: list[bytes] = []
         self._deleted = Lost()
         self._trouble: str | None = None
+        self._calm = 0  # rounds without
         self._files = {
             series: _File(self, series, server, tuple(components), disk) for series in Series
         }
@@ -235,17 +237,7 @@ class Journal:
             self._retain()
         except (OSError, JournalError) as error:
             trouble = trouble or f"{error}"
-        if trouble != self._trouble:
-            if trouble is not None:
-                logger.warning(
-                    "the journal in %s cannot be written: %s; the game goes on, and what does not"
-                    " fit into memory is dropped and counted",
-                    self.folder,
-                    trouble,
-                )
-            else:
-                logger.info("the journal in %s is written again", self.folder)
-            self._trouble = trouble
+        self._tell(trouble)
 
     def close(self) -> None:
         """Write what waits, seal the segments and let the folder go; at most about 5 s."""
@@ -271,8 +263,31 @@ class Journal:
             for file in self._files.values():
                 with contextlib.suppress(OSError):
                     file.seal()
+            left = sum(file.queued for file in self._files.values())
+            if left:
+                logger.warning(
+                    "the journal in %s ends without its last %d records", self.folder, left
+                )
         finally:
             self._resources.close()
+
+    def _tell(self, trouble: str | None) -> None:
+        """Say what is wrong, and that it is over: when it has been for a while."""
+        if trouble is not None:
+            self._calm = 0
+            if self._trouble is None:
+                logger.warning(
+                    "the journal in %s cannot be written: %s; the game goes on, and what does not"
+                    " fit into memory is dropped and counted",
+                    self.folder,
+                    trouble,
+                )
+                self._trouble = trouble
+        elif self._trouble is not None:
+            self._calm += 1
+            if self._calm >= _CALM_ROUNDS:
+                logger.info("the journal in %s is written again", self.folder)
+                self._trouble = None
 
     # Segments.
 
@@ -402,6 +417,11 @@ class _File:
     def waiting(self) -> int:
         """Bytes in memory."""
         return self._came - self._went
+
+    @property
+    def queued(self) -> int:
+        """Records that are not written yet."""
+        return len(self._queue)
 
     def put(self, match: int, record: bytes) -> bool:
         """Queue a record, if there is room."""

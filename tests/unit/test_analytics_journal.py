@@ -343,13 +343,26 @@ def test_trouble_is_told_once_and_so_is_its_end(
     for _ in range(3):
         writer.put(EVENTS)
         writer.journal.round()
-    disk.broken = False
-    writer.journal.round()
-    writer.journal.round()
+    for broken in (False, True, False):
+        disk.broken = broken
+        writer.put(EVENTS)
+        writer.journal.round()
+    for _ in range(30):
+        writer.journal.round()
     first, second = caplog.messages
     assert "cannot be written: Input/output error" in first
     assert "is written again" in second
     writer.journal.close()
+
+
+def test_an_end_on_a_full_disk_says_how_much_is_missing(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    writer = Writer(folder, Disk(room=3000))
+    writer.put(EVENTS, 50, size=100)
+    writer.journal.close()
+    kept = len(ticks(folder))
+    assert f"ends without its last {50 - kept} records" in caplog.text
 
 
 def test_a_folder_that_is_gone_costs_no_more_than_records(folder: Path) -> None:
