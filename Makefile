@@ -20,10 +20,12 @@ SEED ?=
 SEEDS ?= 20
 TICKS ?= 2000
 N ?= 100000
+DOCUMENTS ?= 100000
+OUTAGES ?= 20
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help environment demo test lint types coverage soak fuzz perf clean
+.PHONY: help environment demo test lint types coverage soak outages fuzz perf clean
 
 help:
 	@echo 'make demo                          two players in one game of Pong; picture in demo.png'
@@ -31,6 +33,7 @@ help:
 	@echo 'make lint | types                  ruff | mypy --strict and pyright'
 	@echo 'make coverage                      branch coverage of the core, at least 95 %'
 	@echo 'make soak [SEED= SEEDS= TICKS=]    simulated worlds under faults; SEED= runs one again'
+	@echo 'make outages [DOCUMENTS= OUTAGES=] a journal shipped to a database that goes away'
 	@echo 'make fuzz [N=]                     N bad datagrams, and damaged journals'
 	@echo 'make perf                          performance beside a floor, as ratios'
 	@echo 'make clean                         remove .venv, caches and build results'
@@ -74,6 +77,9 @@ coverage: $(READY)
 soak: $(READY)
 	$(BIN)/python tests/simulation/soak.py --seeds $(SEEDS) --ticks $(TICKS) $(if $(SEED),--seed $(SEED))
 
+outages: $(READY)
+	$(BIN)/python tests/analytics/outages.py --documents $(DOCUMENTS) --outages $(OUTAGES)
+
 fuzz: $(READY)
 	$(BIN)/python tests/fuzz/run.py --count $(N) $(if $(SEED),--seed $(SEED))
 	$(BIN)/python tests/fuzz/journal.py --count $(shell expr $(N) / 100) $(if $(SEED),--seed $(SEED))
@@ -82,6 +88,7 @@ perf: $(READY)
 	$(BIN)/python -m perf tick
 	$(BIN)/python -m perf response
 	$(BIN)/python -m perf size
+	$(BIN)/python -m perf analytics
 
 clean:
 	rm -rf $(VENV) build dist htmlcov .coverage .coverage.* .hypothesis
