@@ -355,7 +355,8 @@ class Host:
             stage.replication.process, float("-inf"), "ReplicationSystem", always=True
         )
         if self.analytics is not None:
-            stage.analytics = simulation.observer = self.analytics.observe(simulation)
+            stage.analytics = AnalyticsSystem(simulation, self.analytics)
+            simulation.observer = stage.analytics
             simulation.add_system(
                 stage.analytics.process, float("-inf"), "AnalyticsSystem", always=True
             )

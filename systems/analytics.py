@@ -8,19 +8,19 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from itertools import count
+from typing import cast
 
 import esper
 
-from ecsnet.analytics.declared import declare
-from ecsnet.analytics.journal import Journal
 from ecsnet.analytics.options import Analytics
 from ecsnet.analytics.records import Event, encode
 from ecsnet.analytics.sampling import Column, Sampler
 from ecsnet.analytics.segment import Series
+from ecsnet.analytics.service import AnalyticsService
 from ecsnet.analytics.suspects import Watch
 from ecsnet.analytics.values import plain
 from ecsnet.components import Owner
-from ecsnet.schema import CommandType, ComponentType, component_type
+from ecsnet.schema import ComponentType, component_type
 from ecsnet.session.budget import Bucket
 from ecsnet.simulation import Simulation
 
@@ -39,12 +39,8 @@ class AnalyticsSystem(esper.Processor):
 
     Args:
         simulation: The simulation.
-        journal: Where everything goes.
-        options: What is kept how often.
-        components: The component types of the game, as the journal numbers them.
-        commands: Its command types.
+        service: What belongs to all simulations of a host: the options and the journal.
         room: Where the match is played; empty without rooms.
-        to_wire: Makes what msgspec encodes from a value of a type that it does not know.
         clock: Seconds since 1970.
 
     Attributes:
@@ -54,27 +50,24 @@ class AnalyticsSystem(esper.Processor):
     def __init__(
         self,
         simulation: Simulation,
-        journal: Journal,
-        options: Analytics,
-        components: Sequence[ComponentType],
-        commands: Sequence[CommandType],
+        service: AnalyticsService,
         *,
         room: str = "",
-        to_wire: Callable[[object], object] = plain,
         clock: Callable[[], float] = time.time,
     ) -> None:
+        options, components = service.options, service.components
         identity = os.urandom(16)
         tick_rate = 1 / simulation.dt
         self.match = identity.hex()
         self._simulation = simulation
-        self._journal = journal
+        self._journal = journal = service.journal
         self._clock = clock
         self._number = journal.begin(identity, self._now(), room, tick_rate)
         self._events, self._slices = count(1), count(1)
         self._interval = options.interval or max(1, round(tick_rate))
-        declared = declare(components)
+        declared = service.declared
         self._keys = {c.cls: d.key for c, d in zip(components, declared, strict=True)}
-        self._commands = tuple(commands)
+        self._commands = service.commands
         columns = _columns(components, options, self._interval)
         self._told = [declared[column.number] for column in columns]
         self._sampler = Sampler(
@@ -83,7 +76,7 @@ class AnalyticsSystem(esper.Processor):
             Owner,
             self._begin_slice,
             self._put_slice,
-            to_wire=to_wire,
+            to_wire=service.to_wire,
         )
         self._watches = _watches(simulation, components, options, tick_rate)
         self._jumped: set[int] = set()
@@ -111,9 +104,8 @@ class AnalyticsSystem(esper.Processor):
         self, type: str, player: int | None, entity: int | None, data: Mapping[str, object]
     ) -> None:
         """Keep an event of the game's own."""
-        made = {_text(key): plain(value) for key, value in data.items()}
-        number = plain(player) if isinstance(player, int) else None
-        self._put_event(type, number, entity, made, own=False)
+        made = cast("dict[str, object]", plain(data))
+        self._put_event(str(plain(type)), player, entity, made, own=False)
 
     def teleported(self, entity: int) -> None:
         """Let an entity jump in this tick without a suspicion."""
@@ -238,8 +230,8 @@ class AnalyticsSystem(esper.Processor):
             self._simulation.tick,
             self._now(),
             type,
-            player if isinstance(player, int) else None,
-            entity if isinstance(entity, int) else None,
+            _number(player),
+            _number(entity),
             own,
             data,
         )
@@ -292,5 +284,6 @@ def _watches(
     return watches
 
 
-def _text(key: object) -> str:
-    return key if isinstance(key, str) else str(key)
+def _number(given: object) -> int | None:
+    """A player or an entity that a game named; None for what is none."""
+    return given if type(given) is int and 0 <= given < 1 << 63 else None

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import socket
 import time
-from typing import TYPE_CHECKING
 
 from ecsnet.analytics.declared import declare
 from ecsnet.analytics.journal import Journal, Limits
@@ -13,10 +12,6 @@ from ecsnet.analytics.minder import Minder
 from ecsnet.analytics.options import MONGO_VARIABLE, Analytics
 from ecsnet.analytics.values import plain
 from ecsnet.schema import Registry
-
-if TYPE_CHECKING:
-    from ecsnet.simulation import Simulation
-    from ecsnet.systems import AnalyticsSystem
 
 __all__ = ["AnalyticsService"]
 
@@ -31,21 +26,29 @@ class AnalyticsService:
         options: What is kept how often, and where.
         registry: The types of the game.
 
+    Attributes:
+        options: What is kept how often.
+        components: The component types of the game, as the journal numbers them.
+        declared: The same, as documents name them.
+        commands: Its command types.
+        journal: Where everything goes.
+
     Raises:
         JournalError: The folder cannot be used.
         UsageError: The database's URI is none, or what talks to it is not installed.
     """
 
     def __init__(self, options: Analytics, registry: Registry) -> None:
-        self._options = options
+        self.options = options
+        self.components = tuple(registry.components())
+        self.declared = declare(self.components)
+        self.commands = tuple(registry.commands())
         self._registry = registry
-        self._components = registry.components()
-        self._commands = registry.commands()
         age = None if options.max_days is None else options.max_days * _DAY
         self.journal = Journal(
             options.path,
             options.server or socket.gethostname(),
-            declare(self._components),
+            self.declared,
             limits=Limits(folder=options.max_bytes, age=age),
         )
         self._minder: Minder | None = None
@@ -66,19 +69,6 @@ class AnalyticsService:
         """Start what the options ask for; None where there are none."""
         return None if options is None else cls(options, registry)
 
-    def observe(self, simulation: Simulation) -> AnalyticsSystem:
-        """Begin a match: what is to keep a simulation's events and snapshots."""
-        from ecsnet.systems import AnalyticsSystem
-
-        return AnalyticsSystem(
-            simulation,
-            self.journal,
-            self._options,
-            self._components,
-            self._commands,
-            to_wire=self._to_wire,
-        )
-
     def close(self) -> None:
         """Bring everything to the disk, and what can be shipped by then into the database.
 
@@ -89,7 +79,7 @@ class AnalyticsService:
         if self._minder is not None:
             self._minder.stop(max(0.5, _END_SECONDS - (time.monotonic() - began)))
 
-    def _to_wire(self, value: object) -> object:
+    def to_wire(self, value: object) -> object:
         """What stands for a value that msgspec does not know."""
         foreign = self._registry.foreign(type(value))
         return plain(value) if foreign is None else foreign.to_wire(value)

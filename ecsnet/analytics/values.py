@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Set
+from collections.abc import Iterable, Mapping, Set
 from datetime import UTC, datetime
 from enum import Enum
-from typing import TypeAlias
+from itertools import islice
+from typing import TypeAlias, TypeVar
 
 from ecsnet.schema import PLAIN, Kind
 
@@ -25,10 +26,13 @@ Value: TypeAlias = (
 Document: TypeAlias = dict[str, Value]
 """A document of the database, or what equals it."""
 
+_T = TypeVar("_T")
+
 _INT64 = range(-(2**63), 2**63)
 _TEXT_LIMIT = 4096  # characters or bytes that `plain` keeps
 _ITEMS_LIMIT = 256  # items of a container that `plain` keeps
 _DEPTH_LIMIT = 6
+_TOTAL_LIMIT = 4096  # items of all containers in one value
 
 _KEY = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
 
@@ -38,43 +42,9 @@ def is_key(text: str) -> bool:
     return _KEY.fullmatch(text) is not None
 
 
-def plain(value: object, depth: int = 0) -> object:
-    """What a game put into an event, as msgpack can hold it; cut where it is huge.
-
-    Args:
-        value: Anything.
-        depth: In how many containers it stands.
-    """
-    # Most that games tell is one of these.
-    kind = type(value)
-    if value is None or kind is bool or kind is float or (kind is int and value in _INT64):
-        return value
-    if kind is str and isinstance(value, str) and value.isascii() and len(value) <= _TEXT_LIMIT:
-        return value
-    if isinstance(value, Enum):
-        return value.name
-    if isinstance(value, int):
-        return int(value) if value in _INT64 else _text_of(value)
-    if isinstance(value, float):
-        return float(value)
-    if isinstance(value, str):
-        return value[:_TEXT_LIMIT].encode("utf-8", "replace").decode()
-    if isinstance(value, bytes | bytearray):
-        return bytes(value[:_TEXT_LIMIT])
-    if depth >= _DEPTH_LIMIT:
-        return _text_of(value)
-    try:
-        if isinstance(value, Mapping):
-            items = list(value.items())[:_ITEMS_LIMIT]
-            return {_text(key): plain(item, depth + 1) for key, item in items}
-        if isinstance(value, list | tuple | Set):
-            return [plain(item, depth + 1) for item in list(value)[:_ITEMS_LIMIT]]
-        names = getattr(type(value), "__struct_fields__", None)
-        if names is not None:
-            return {name: plain(getattr(value, name), depth + 1) for name in names}
-    except Exception:  # noqa: BLE001 - containers of games may raise anything
-        pass
-    return _text_of(value)
+def plain(value: object) -> object:
+    """What a game put into an event, as msgpack can hold it; cut where it is huge."""
+    return _plain(value, _DEPTH_LIMIT, [_TOTAL_LIMIT])
 
 
 def storable(value: object, *, own: bool = False) -> Value:
@@ -138,6 +108,48 @@ def milliseconds(time: int) -> datetime:
         return datetime.fromtimestamp(0, UTC)
 
 
+def _plain(value: object, depth: int, left: list[int]) -> object:
+    """As `plain`, for so many containers in each other, and so many items in all of them."""
+    # Most that games tell is one of these.
+    kind = type(value)
+    if value is None or kind is bool or kind is float or (kind is int and value in _INT64):
+        return value
+    if kind is str and isinstance(value, str) and value.isascii() and len(value) <= _TEXT_LIMIT:
+        return value
+    if isinstance(value, Enum):
+        return value.name
+    if isinstance(value, int):
+        return int(value) if value in _INT64 else _text_of(value)
+    if isinstance(value, float):
+        return float(value)
+    if isinstance(value, str):
+        return value[:_TEXT_LIMIT].encode("utf-8", "replace").decode()
+    if isinstance(value, bytes | bytearray):
+        return bytes(value[:_TEXT_LIMIT])
+    if not depth:
+        return _text_of(value)
+    try:
+        if isinstance(value, Mapping):
+            pairs = _taken(value.items(), left)
+            return {_key_of(key): _plain(item, depth - 1, left) for key, item in pairs}
+        if isinstance(value, list | tuple | Set):
+            return [_plain(item, depth - 1, left) for item in _taken(value, left)]
+        names = getattr(type(value), "__struct_fields__", None)
+        if names is not None:
+            fields = _taken(names, left)
+            return {name: _plain(getattr(value, name), depth - 1, left) for name in fields}
+    except Exception:  # noqa: BLE001 - containers of games may raise anything
+        pass
+    return _text_of(value)
+
+
+def _taken(items: Iterable[_T], left: list[int]) -> list[_T]:
+    """As many items of a container as may be kept."""
+    taken = list(islice(items, min(_ITEMS_LIMIT, left[0])))
+    left[0] -= len(taken)
+    return taken
+
+
 def _within(value: Value) -> Value:
     """A value as an item of a list: lists within lists are more than every server takes."""
     return {"items": value} if isinstance(value, list) else value
@@ -147,9 +159,8 @@ def _name_of(number: float) -> str:
     return "NaN" if math.isnan(number) else "Infinity" if number > 0 else "-Infinity"
 
 
-def _text(value: object) -> str:
-    made = plain(value, _DEPTH_LIMIT)
-    return made if isinstance(made, str) else _text_of(made)
+def _key_of(key: object) -> str:
+    return str(_plain(key, 0, [0]))
 
 
 def _text_of(value: object) -> str:

@@ -134,6 +134,7 @@ def test_the_games_own_events_are_kept_with_whatever_is_in_them(game: Game) -> N
         if net.tick() == 5:
             net.analytics_event("pickup", player=1, entity=9, gold=3, info={"$x": [1, [2]]})
             net.analytics_event("odd", player="Ann", what=object, nan=float("nan"))  # type: ignore[arg-type]
+            net.analytics_event("\ud800", entity=-1, **{"\ud800": "\ud800", "$x": 10**99})
 
     game.tick = tick
     with Harness(game.server) as harness:
@@ -141,6 +142,9 @@ def test_the_games_own_events_are_kept_with_whatever_is_in_them(game: Game) -> N
     (pickup,) = game.of_type("pickup")
     assert (pickup["tick"], pickup["player"], pickup["entity"]) == (5, 1, 9)
     assert pickup["data"] == {"gold": 3, "info": [{"k": "$x", "v": [1, {"items": [2]}]}]}
+    (worse,) = game.of_type("?")
+    assert worse["entity"] is None
+    assert worse["data"] == {"others": [{"k": "?", "v": "?"}, {"k": "$x", "v": str(10**99)}]}
     (odd,) = game.of_type("odd")
     assert odd["player"] is None
     assert odd["data"] == {"what": "<class 'object'>", "nan": "NaN"}

@@ -134,6 +134,13 @@ def test_what_is_huge_is_cut() -> None:
     assert len(made["number"]) <= 4096
 
 
+def test_what_is_wide_and_deep_is_cut_in_all() -> None:
+    deep: object = 1
+    for _ in range(6):
+        deep = [deep] * 200
+    assert len(msgspec.msgpack.encode(plain(deep))) < 100_000
+
+
 def test_what_lies_within_itself_ends() -> None:
     loop: list[object] = []
     loop.append(loop)
