@@ -12,7 +12,7 @@ from typing import cast
 
 import esper
 
-from ecsnet.analytics.options import Analytics
+from ecsnet.analytics.options import Analytics, point_of
 from ecsnet.analytics.records import Event, encode
 from ecsnet.analytics.sampling import Column, Sampler
 from ecsnet.analytics.segment import Series
@@ -20,7 +20,7 @@ from ecsnet.analytics.service import AnalyticsService
 from ecsnet.analytics.suspects import Watch
 from ecsnet.analytics.values import plain
 from ecsnet.components import Owner
-from ecsnet.schema import ComponentType, component_type
+from ecsnet.schema import ComponentType
 from ecsnet.session.budget import Bucket
 from ecsnet.simulation import Simulation
 
@@ -79,6 +79,7 @@ class AnalyticsSystem(esper.Processor):
             to_wire=service.to_wire,
         )
         self._watches = _watches(simulation, components, options, tick_rate)
+        self._players: dict[int, int] = {}  # numbers by entities, when last looked at
         self._jumped: set[int] = set()
         self._joined: list[tuple[int, str]] = []
         self._taken: Counter[str] = Counter()
@@ -105,6 +106,8 @@ class AnalyticsSystem(esper.Processor):
     ) -> None:
         """Keep an event of the game's own."""
         made = cast("dict[str, object]", plain(data))
+        if player is None and entity is not None:
+            player = self._player_of(entity)
         self._put_event(str(plain(type)), player, entity, made, own=False)
 
     def teleported(self, entity: int) -> None:
@@ -153,6 +156,7 @@ class AnalyticsSystem(esper.Processor):
         simulation = self._simulation
         self._begin()
         players = {entity: number for number, entity in simulation.player_entity.items()}
+        self._players = players
         for number, name in self._joined:
             entity = simulation.player_entity.get(number)
             self._tell("join", player=number, entity=entity, name=name)
@@ -160,7 +164,7 @@ class AnalyticsSystem(esper.Processor):
         for kind, taken in simulation.taken():
             self._taken[kind.name] += taken
         for watch in self._watches:
-            self._suspect(watch, players)
+            self._suspect(watch)
         self._jumped.clear()
         if simulation.tick % self._interval == 0:
             self._tell_commands()
@@ -182,13 +186,16 @@ class AnalyticsSystem(esper.Processor):
             commands=[each.name for each in self._commands],
         )
 
-    def _suspect(self, watch: Watch, players: Mapping[int, int]) -> None:
+    def _player_of(self, entity: int) -> int | None:
+        """The number of the player who owns an entity, or is it."""
+        owner = self._simulation.world.components(entity).get(Owner)
+        return self._players.get(getattr(owner, "player", None) or entity)
+
+    def _suspect(self, watch: Watch) -> None:
         for found in watch.check(self._simulation.tick, self._jumped):
-            owner = self._simulation.world.components(found.entity).get(Owner)
-            number = players.get(getattr(owner, "player", None) or found.entity)
             self._tell(
                 "suspect",
-                player=number,
+                player=self._player_of(found.entity),
                 entity=found.entity,
                 component=self._keys[watch.cls],
                 field=found.field,
@@ -235,7 +242,7 @@ class AnalyticsSystem(esper.Processor):
             own,
             data,
         )
-        return self._journal.put(Series.EVENTS, self._number, encode(record))
+        return self._journal.put(Series.EVENTS, self._number, encode(record), own=own)
 
     def _begin_slice(self, tick: int, snapshot: int) -> tuple[object, ...]:
         """What stands before the entities in a `records.Slice`."""
@@ -279,8 +286,7 @@ def _watches(
         if field.suspect is not None
     ]
     for cls, limits in options.suspects.items():
-        fields = [field.name for field in component_type(cls).fields]
-        watches.append(Watch(world, cls, fields, limits, tick_rate))
+        watches.append(Watch(world, cls, point_of(cls), limits, tick_rate))
     return watches
 
 

@@ -116,6 +116,8 @@ def _entities(record: Slice, components: Sequence[Declared]) -> list[dict[str, V
 
 def _component(value: object, declared: Declared) -> Value:
     fields, kinds = declared.fields, declared.kinds
+    if isinstance(value, dict) and list(value) == ["too_large"]:
+        return {"too_large": storable(value["too_large"])}
     if not isinstance(value, list) or not len(value) == len(fields) == len(kinds):
         return {"value": storable(value)}
     return dict(zip(fields, map(told, value, kinds), strict=True))

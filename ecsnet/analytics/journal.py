@@ -175,6 +175,7 @@ class Journal:
         self._deleted = Lost()
         self._trouble: str | None = None
         self._calm = 0  # rounds without
+        self._refused = 0  # records, by the last round
         self._files = {
             series: _File(self, series, server, tuple(components), disk) for series in Series
         }
@@ -209,13 +210,19 @@ class Journal:
         self._matches.append(encode(Match(number, identity, started, room, tick_rate)))
         return number
 
-    def put(self, series: Series, match: int, record: bytes) -> bool:
+    def put(self, series: Series, match: int, record: bytes, *, own: bool = False) -> bool:
         """Queue an encoded record; never waits.
+
+        Args:
+            series: Which of the two.
+            match: Its number.
+            record: The record.
+            own: Whether ecsnet tells it: a game that tells too much does not take all the room.
 
         Returns:
             Whether there was room; one for which there is none is dropped and counted.
         """
-        return self._files[series].put(match, record)
+        return self._files[series].put(match, record, own)
 
     # The thread's end.
 
@@ -227,6 +234,9 @@ class Journal:
     def round(self) -> None:
         """Write what waits, bring it to the disk, and keep within the limits."""
         trouble = None
+        refused = sum(file.refused for file in self._files.values())
+        if refused > self._refused:
+            trouble, self._refused = "there is more of it than can wait in memory", refused
         for file in self._files.values():
             try:
                 file.write()
@@ -423,10 +433,11 @@ class _File:
         """Records that are not written yet."""
         return len(self._queue)
 
-    def put(self, match: int, record: bytes) -> bool:
+    def put(self, match: int, record: bytes, own: bool = True) -> bool:
         """Queue a record, if there is room."""
         size = len(record)
-        if self._came - self._went + size > self._cap or size > FRAME_LIMIT:
+        cap = self._cap if own else self._cap * 3 // 4
+        if self._came - self._went + size > cap or size > FRAME_LIMIT:
             self.refused += 1
             return False
         self._queue.append((match, record))

@@ -360,7 +360,8 @@ def _said(error: errors.PyMongoError) -> str:
     details = getattr(error, "details", None)
     if isinstance(details, Mapping) and details.get("errmsg"):
         return _said_in(details)
-    return conceal(str(error))
+    # PyMongo goes on with its settings and all that it knows of the servers.
+    return conceal(re.split(r" \(configured timeouts|, Timeout: ", str(error))[0])
 
 
 def _said_in(reply: Mapping[str, Any]) -> str:

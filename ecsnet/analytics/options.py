@@ -12,7 +12,7 @@ from ecsnet.errors import UsageError
 from ecsnet.recipe import is_number
 from ecsnet.schema import Suspect, component_type
 
-__all__ = ["FOLDER", "MONGO_VARIABLE", "Analytics", "keeping"]
+__all__ = ["FOLDER", "MONGO_VARIABLE", "Analytics", "keeping", "point_of"]
 
 FOLDER = "analytics"
 """The folder of a journal, where nobody names one."""
@@ -30,8 +30,9 @@ class Analytics:
         interval: Ticks from one snapshot to the next; about a second when left out.
         every: The same for single component types.
         leave_out: Component types that are not in snapshots.
-        suspects: For component types of others, what they never do in honest play: all their
-            numbers are one point. For your own, write `Suspect` at the field.
+        suspects: For whole component types, what they never do in honest play: ``x`` and ``y``,
+            and ``z``, are one point where there are such fields, else all of their numbers. For
+            single fields of your own, write `Suspect` at the field.
         mongo: URI of a MongoDB that everything is shipped to as well; what the environment variable
             ``ECSNET_MONGO_URI`` says when left out.
         driver: What talks to the database: motor, or PyMongo's own asynchronous client.
@@ -57,18 +58,33 @@ class Analytics:
     server: str | None = None
 
     def __post_init__(self) -> None:
+        if not os.fspath(self.folder):
+            raise UsageError(f"Analytics({self.folder!r}): name a folder")
+        for name, given in (("every", self.every), ("suspects", self.suspects)):
+            if not isinstance(given, Mapping):
+                raise UsageError(
+                    f"Analytics({name}={given!r}): a dict from component types, {name}={{Position: "
+                    "...}"
+                )
+        left_out: object = self.leave_out
+        if isinstance(left_out, str) or not isinstance(left_out, Collection):
+            raise UsageError(f"Analytics(leave_out={left_out!r}): a list of component types")
+        for cls in (*self.every, *self.leave_out, *self.suspects):
+            component_type(cls, "Analytics()")
         for name, ticks in [
             ("interval", self.interval),
             *((f"every[{cls.__name__}]", ticks) for cls, ticks in self.every.items()),
         ]:
             if ticks is not None and not (type(ticks) is int and ticks >= 1):
                 raise UsageError(f"Analytics({name}={ticks!r}): a whole number of ticks, from 1")
-        for cls in (*self.every, *self.leave_out, *self.suspects):
-            component_type(cls, "Analytics()")
         for cls, limits in self.suspects.items():
             if not isinstance(limits, Suspect):
                 raise UsageError(
                     f"Analytics(suspects={{{cls.__name__}: {limits!r}}}): give a net.Suspect(...)"
+                )
+            if not point_of(cls):
+                raise UsageError(
+                    f"Analytics(suspects={{{cls.__name__}: ...}}): it has no field that is a number"
                 )
         if self.driver not in ("motor", "pymongo"):
             raise UsageError(f"Analytics(driver={self.driver!r}): it is 'motor' or 'pymongo'")
@@ -82,6 +98,12 @@ class Analytics:
     def path(self) -> Path:
         """The folder."""
         return Path(self.folder)
+
+
+def point_of(cls: type) -> list[str]:
+    """The fields of a component type that are one point: those called x, y, z, or all numbers."""
+    numbers = [field.name for field in component_type(cls).fields if field.number]
+    return [name for name in numbers if name in ("x", "y", "z")] or numbers
 
 
 def keeping(

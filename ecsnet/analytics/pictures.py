@@ -40,7 +40,7 @@ def draw_heat(heat: HeatMap, path: Path) -> None:
     image = axes.imshow(
         counts,
         # Few places are visited much, many a little: a linear scale would show the few alone.
-        norm=PowerNorm(0.5, vmin=0, vmax=max(map(max, heat.counts))),
+        norm=PowerNorm(0.5, vmin=1, vmax=max(2, *map(max, heat.counts))),
         cmap="viridis_r",
         extent=(heat.left, right, bottom, heat.top),
         origin="upper",

@@ -268,7 +268,7 @@ class _Read:
         seed = seed_of(data)
         known.begin()
         if seed is None:
-            self.skipped += len(data)
+            self.skipped += max(1, len(data)) if self.complete else 0
             return
         ready: list[_Found] = []
         last = HEADER

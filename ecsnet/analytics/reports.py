@@ -64,7 +64,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     """``"stopped"``, ``"failed"`` or ``"running or crashed"``."""
     ticks: int
     seconds: float
-    """From its start to the last that is known of it."""
+    """That were played: ticks by their rate."""
     tick_rate: float | None
     dropped_ticks: int | None
     """None before its end, like all that the server tells then."""
@@ -133,6 +133,12 @@ class _Tally:
         self._entities.update(entity.get("id") for entity in state.entities)
         self._most_entities = max(self._most_entities, len(self._entities))
 
+    def _seconds(self) -> float:
+        """How long was played: in ticks, where their rate is known."""
+        if self._match.tick_rate:
+            return round(self._match.ticks / self._match.tick_rate, 3)
+        return round((self._until - self._match.started).total_seconds(), 3)
+
     def summary(self) -> Summary:
         match, stop = self._match, self._stop
         joined = self._types["join"]
@@ -144,7 +150,7 @@ class _Tally:
             ended=match.ended,
             state=match.state,
             ticks=match.ticks,
-            seconds=round((self._until - match.started).total_seconds(), 3),
+            seconds=self._seconds(),
             tick_rate=match.tick_rate,
             dropped_ticks=stop.dropped_ticks if stop else None,
             joined=stop.joined if stop and stop.joined is not None else joined,

@@ -140,6 +140,9 @@ class Sampler:
                 self._size = len(chosen) // 2
                 self._slice(snapshot, tick, players)
                 return
+            if len(made) > FRAME_LIMIT:
+                columns = [(n, [self._bounded(one) for one in values]) for n, values in columns]
+                made = self._encoded((*self._begin(tick, snapshot.tick), entities, owners), columns)
             self._put(made)
             self._size = max(1, min(_MOST, len(chosen) * SLICE_BYTES // len(made)))
         snapshot.done += len(chosen)
@@ -153,6 +156,11 @@ class Sampler:
                 for number, values in columns
             ]
             return self._encode((*rest, mended))
+
+    def _bounded(self, component: object) -> object:
+        """A component, or how large it is where no frame could hold it."""
+        size = len(self._encode(self._without_fault(component)))
+        return component if size <= FRAME_LIMIT // 16 else {"too_large": size}
 
     def _without_fault(self, component: object) -> object:
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 import time
@@ -14,6 +15,8 @@ from ecsnet.analytics.values import plain
 from ecsnet.schema import Registry
 
 __all__ = ["AnalyticsService"]
+
+_log = logging.getLogger("ecsnet.analytics")
 
 _DAY = 86_400.0
 _END_SECONDS = 5.8
@@ -63,6 +66,7 @@ class AnalyticsService:
             self.journal.close()
             raise
         self.journal.start()
+        _log.info("what happens is kept in %s", options.path.absolute())
 
     @classmethod
     def open(cls, options: Analytics | None, registry: Registry) -> AnalyticsService | None:

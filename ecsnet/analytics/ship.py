@@ -57,8 +57,8 @@ def ship(
 ) -> int:
     """Ship a journal to MongoDB, until nothing is left or somebody interrupts.
 
-    A database that is away is waited for. SIGINT and SIGTERM end it within about 5 s; what is left
-    by then is shipped next time.
+    A database that is away is waited for, without ``follow`` for about a minute. SIGINT and
+    SIGTERM end it within about 5 s; what is left by then is shipped next time.
 
     Args:
         folder: Of the journal. Nobody needs to be writing it.
@@ -79,7 +79,7 @@ def ship(
         telling = asyncio.ensure_future(_tell(shipper))
         try:
             with _signals(shipper.stop, signal.SIGINT, signal.SIGTERM):
-                await shipper.run(follow=follow)
+                await shipper.run(follow=follow, patient=follow)
         finally:
             telling.cancel()
             await asyncio.gather(telling, return_exceptions=True)
@@ -172,7 +172,7 @@ def main() -> NoReturn:
     try:
         uri = os.environ.pop(URI_VARIABLE)
         expire_days = float(days) if days else None
-        asyncio.run(
+        shipper = asyncio.run(
             _ship(
                 Path(folder),
                 uri,
@@ -181,6 +181,14 @@ def main() -> NoReturn:
                 _follow_until_told,
             )
         )
+        if not shipper.done:
+            _log.warning(
+                "analytics: %s does not have everything yet: the next server on %s ships the rest,"
+                " or `ecsnet analytics ship %s`",
+                target_name(uri),
+                folder,
+                folder,
+            )
         status = 0
     except TargetInUseError as error:  # the shipper of a server that died has its last seconds
         status = _fail(error, 1)

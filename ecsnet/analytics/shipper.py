@@ -37,6 +37,7 @@ FLUSH_SECONDS: Final = 5.0
 LONE_FAILURES: Final = 3
 """So often a document is refused alone before it is set aside."""
 
+_LAST_ATTEMPT: Final = 8  # of those in a row that fail: who has no patience gives up
 _LOOK_SECONDS: Final = 0.5  # between looks at a journal in which there was nothing new
 _BACK_OFF: Final = (0.1, 10.0)
 _SUSPECTS: Final = 200  # of a series; then no more of it is read until they are cleared up
@@ -124,17 +125,20 @@ class Shipper:
         self._stopping = asyncio.Event()
         self._reachable: bool | None = None
         self._attempt = 0
+        self._patient = True
         self._said: str | None = None
 
-    async def run(self, *, follow: bool) -> None:
+    async def run(self, *, follow: bool, patient: bool = True) -> None:
         """Ship until told to stop, or until nothing is left.
 
         Args:
             follow: Whether to wait for more when nothing is left.
+            patient: Whether to wait for a database that is away, however long that takes.
 
         Raises:
             OSError: What is shipped cannot be remembered: the disk is full or broken.
         """
+        self._patient = patient
         work = asyncio.ensure_future(self._ship(follow))
         stop = asyncio.ensure_future(self._stopping.wait())
         flush: asyncio.Future[object] | None = None
@@ -365,7 +369,7 @@ class Shipper:
 
     async def _back_off(self) -> None:
         """Wait a random while, on average longer each time; full jitter."""
-        if self._stopping.is_set():
+        if self._stopping.is_set() or (not self._patient and self._attempt >= _LAST_ATTEMPT):
             raise _Ended
         least, most = _BACK_OFF
         longest = min(most, least * 2 ** min(self._attempt, 32))

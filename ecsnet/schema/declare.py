@@ -238,7 +238,7 @@ def _declare(cls: type[object], caller: FrameType, decorator: str, bounded: bool
     flat = all(shape.immutable for shape in shapes.values())
     codec = generate(struct, wire_type, fields, flat)
     described = tuple(
-        Field(field, shape.text, slots[field].text(), shape.kind, shape.suspect)
+        Field(field, shape.text, slots[field].text(), shape.kind, shape.number, shape.suspect)
         for field, shape in fields
     )
     for (field, slot), check in zip(slots.items(), codec.checks, strict=True):

@@ -37,8 +37,10 @@ _GOES_WITH: dict[type, str] = {
     Quantized: "float",
     Between: "int and float",
     MaxLen: "str, bytes, list, dict and tuple[T, ...]",
-    Suspect: "int, float and tuples of them, of components",
+    Suspect: "int, float and tuples of them",
 }
+
+_MARKS = (Quantized, Between, MaxLen, EntityMark, Suspect)
 
 _ADVICE = {
     "Vector2": "use two floats",
@@ -82,6 +84,7 @@ class Shape:
         foreign: There is code inside that is not ours and may raise on what a peer sent.
         key: Can be the key of a dict.
         kind: What a value means that was encoded as it stands.
+        number: A single number.
         suspect: What it never does in honest play.
     """
 
@@ -91,6 +94,7 @@ class Shape:
     refs = False
     foreign = False
     kind = PLAIN
+    number = False
     suspect: Suspect | None = None
 
     def __init__(self, text: str, wire: object, *, key: bool = False) -> None:
@@ -178,6 +182,7 @@ class _Optional(_Holder):
         super().__init__(f"{inner.text} | None", Union[inner.wire, None], inner)  # noqa: UP007
         self.scalar = inner.scalar
         self.kind = inner.kind
+        self.number = inner.number
         self.suspect = inner.suspect
         self._inner = inner
 
@@ -434,7 +439,13 @@ class Reader:
         """
         base, marks = self._unwrap(path, annotation)
         shape = self._base(path, base, marks)
-        if not self._command and _is_numbers(base):
+        shape.number = shape.number or base in (int, float)
+        if Suspect in marks and self._command:
+            raise DeclarationError(
+                f"{path}: Suspect goes with fields of components, which the server holds; what"
+                " players send is bounded with Between"
+            )
+        if _is_numbers(base):
             suspect = marks.pop(Suspect, None)
             shape.suspect = suspect if isinstance(suspect, Suspect) else None
         for mark in marks.values():
@@ -459,7 +470,12 @@ class Reader:
                             f"{path}: use net.Between, net.MaxLen or net.Quantized"
                             " in place of msgspec.Meta"
                         )
-                    if isinstance(mark, Quantized | Between | MaxLen | EntityMark | Suspect):
+                    if isinstance(mark, type) and issubclass(mark, _MARKS):
+                        raise DeclarationError(
+                            f"{path}: {mark.__name__} without brackets says nothing: write"
+                            f" {mark.__name__}(...)"
+                        )
+                    if isinstance(mark, _MARKS):
                         if type(mark) in marks:
                             raise DeclarationError(f"{path}: two of {type(mark).__name__}")
                         marks[type(mark)] = mark

@@ -36,6 +36,8 @@ class Field:
     """The repr of its default, ``"list()"`` for a factory, None when it must be given."""
     kind: Kind = PLAIN
     """What it holds, as data."""
+    number: bool = False
+    """It holds a single number, or None."""
     suspect: Suspect | None = None
     """What it never does in honest play."""
 

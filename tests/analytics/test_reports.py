@@ -55,7 +55,7 @@ def test_summary_has_the_games_own_numbers() -> None:
     assert (first.lost_events, first.lost_snapshots) == (0, 2)
     assert (second.state, second.commands) == ("failed", Commands(0, 0, 0))
     assert (third.state, third.ended, third.commands) == ("running or crashed", None, None)
-    assert (third.ticks, third.seconds, third.dropped_ticks) == (7, 1.0, None)
+    assert (third.ticks, third.seconds, third.dropped_ticks) == (7, 0.7, None)
     assert (third.joined, third.entities) == (1, 2)
 
 

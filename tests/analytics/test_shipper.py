@@ -500,3 +500,23 @@ def test_a_write_that_hangs_ends_with_the_flush(position: Position) -> None:
     asyncio.run(ship())
     assert module.FLUSH_SECONDS == 5.0
     assert position.places[Series.EVENTS] == Place()
+
+
+def test_who_has_no_patience_gives_up_and_leaves_the_rest(position: Position) -> None:
+    sink = MemorySink()
+
+    def judge(_: str, __: Sequence[Document]) -> None:
+        raise Unavailable("connection refused")
+
+    sink.judges.append(judge)
+
+    async def ship() -> Shipper:
+        feeds = {Series.EVENTS: Feed(made("e", 10))}
+        shipper = Shipper(sink, position, feeds, sleep=lambda _: asyncio.sleep(0))
+        await shipper.run(follow=False, patient=False)
+        return shipper
+
+    shipper = asyncio.run(ship())
+    assert not shipper.done
+    assert 1 < len(sink.asked) < 20
+    assert position.places[Series.EVENTS] == Place()

@@ -126,6 +126,15 @@ def test_what_waits_in_memory_has_a_cap_and_what_is_dropped_is_counted(folder: P
     assert 0 < len(ticks(folder, SNAPSHOTS)) == 100 - lost.snapshots
 
 
+def test_a_game_that_tells_too_much_leaves_room_for_what_ecsnet_tells(folder: Path) -> None:
+    writer = Writer(folder, events=4000)
+    record = encode(Event(writer.match, 1, 1, 0, "t", None, None, True, {"text": "x" * 100}))
+    while writer.journal.put(EVENTS, writer.match, record):
+        pass
+    assert writer.journal.put(EVENTS, writer.match, record, own=True)
+    writer.journal.close()
+
+
 def test_snapshots_do_not_take_the_room_of_events(folder: Path) -> None:
     writer = Writer(folder, events=2000, snapshots=1000)
     writer.put(SNAPSHOTS, 100, size=100)
@@ -613,3 +622,12 @@ def test_one_of_another_format_is_refused_with_the_way_out(folder: Path) -> None
     Segment.named(folder, EVENTS, 1, State.SEALED).path.write_bytes(header + head)
     with pytest.raises(JournalError, match="has format 99, and this ecsnet reads 1"):
         ticks(folder)
+
+
+def test_a_file_that_was_emptied_is_damage(folder: Path) -> None:
+    left_open(folder)
+    (segment,) = segments(folder)
+    rename(segment, State.SEALED).path.write_bytes(b"")
+    damage = Damage()
+    assert ticks(folder, damage=damage) == []
+    assert damage.segments == 1

@@ -187,9 +187,20 @@ def test_a_limit_that_means_nothing_is_refused() -> None:
 def test_a_command_has_no_limits_to_suspect() -> None:
     with (
         use_registry(Registry()),
-        pytest.raises(net.DeclarationError, match=r"of components, not with int"),
+        pytest.raises(net.DeclarationError, match=r"which the server holds"),
     ):
 
         @net.command
         class Dig:
             depth: Annotated[int, net.Suspect(max_rate=1)] = 0
+
+
+def test_a_mark_without_brackets_is_refused() -> None:
+    with (
+        use_registry(Registry()),
+        pytest.raises(net.DeclarationError, match=r"Suspect without brackets .* Suspect\(\.\.\.\)"),
+    ):
+
+        @net.replicated
+        class Purse:
+            gold: Annotated[int, net.Suspect] = 0

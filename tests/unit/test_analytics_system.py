@@ -15,7 +15,7 @@ from ecsnet.analytics.folder import FolderInUseError
 from ecsnet.analytics.options import MONGO_VARIABLE, Analytics, keeping
 from ecsnet.analytics.reader import Series, documents
 from ecsnet.analytics.values import Document
-from ecsnet.components import Player, Position
+from ecsnet.components import Owner, Player, Position
 from ecsnet.schema import Registry, use_registry
 from ecsnet.server import ServerWorld
 from ecsnet.session.connection import Reason
@@ -346,6 +346,12 @@ def test_a_second_server_on_the_folder_is_refused_before_it_starts(game: Game) -
         ({"every": {int: 1}}, "int, which is not replicated"),
         ({"leave_out": [str]}, "str, which is not replicated"),
         ({"suspects": {Position: 5}}, r"give a net.Suspect"),
+        ({"folder": ""}, "name a folder"),
+        ({"every": [Position]}, "every=.*a dict from component types"),
+        ({"suspects": [Position]}, "suspects=.*a dict from component types"),
+        ({"leave_out": Position}, "leave_out=.*a list of component types"),
+        ({"every": {"Position": 3}}, "pass a class that is replicated"),
+        ({"suspects": {Owner: net.Suspect(max_speed=1)}}, "no field that is a number"),
         ({"max_bytes": 10}, "max_bytes=10"),
         ({"max_days": -1}, "max_days=-1"),
         ({"expire_days": "x"}, "expire_days='x'"),
@@ -353,7 +359,7 @@ def test_a_second_server_on_the_folder_is_refused_before_it_starts(game: Game) -
 )
 def test_options_that_mean_nothing_are_refused(options: dict[str, Any], says: str) -> None:
     with pytest.raises(net.UsageError, match=says):
-        Analytics("x", **options)
+        Analytics(**{"folder": "x", **options})
 
 
 def test_a_folder_is_enough(tmp_path: Path) -> None:
@@ -391,3 +397,85 @@ def test_what_is_left_out_is_in_no_snapshot(tmp_path: Path) -> None:
     ]
     assert len(ticks) > 3
     assert all(int(str(tick)) % 4 == 0 for tick in ticks)
+
+
+def test_of_a_whole_component_x_and_y_are_one_point_whatever_else_is_in_it(tmp_path: Path) -> None:
+    with use_registry(Registry()) as registry:
+
+        @net.replicated
+        class Miner:
+            name: str = "Ann"
+            x: float = 0.0
+            gold: int = 0
+            y: int = 0
+
+        @net.replicated
+        class Purse:
+            name: str = ""
+            gold: int | None = 0
+
+        server = ServerWorld(
+            20,
+            analytics=Analytics(
+                tmp_path,
+                suspects={Miner: net.Suspect(max_speed=100), Purse: net.Suspect(max_rate=10)},
+            ),
+        )
+    assert registry is server._registry
+
+    @server.on_join
+    def join(player: int) -> None:
+        esper.add_component(player, Miner())
+        esper.add_component(player, Purse())
+
+    @server.system
+    def tick(dt: float) -> None:
+        for _, (miner, purse) in esper.get_components(Miner, Purse):
+            miner.gold += 50  # not far to walk
+            miner.x += 3
+            miner.y += 4 if net.tick() != 10 else 400
+            purse.gold = 100 if net.tick() > 20 else 0
+
+    with Harness(server) as harness:
+        harness.connect("Ann")
+        run(harness, 30)
+    found: list[Any] = [
+        each for each in documents(tmp_path, Series.EVENTS) if each["type"] == "suspect"
+    ]
+    assert [(each["tick"], each["data"]["field"]) for each in found] == [(10, "x, y"), (21, "gold")]
+
+
+def test_an_event_of_an_entity_is_its_players(game: Game) -> None:
+    def tick() -> None:
+        for entity, _ in esper.get_component(Position):
+            net.analytics_event("mine", entity=entity)
+        net.analytics_event("nobodys", entity=4711)
+
+    game.tick = tick
+    with Harness(game.server) as harness:
+        harness.connect("Ann")
+        run(harness, 10)
+    assert {event["player"] for event in game.of_type("mine")[1:]} == {1}
+    assert {event["player"] for event in game.of_type("nobodys")} == {None}
+
+
+def test_a_component_that_no_frame_holds_costs_itself_alone(tmp_path: Path) -> None:
+    with use_registry(Registry()):
+
+        @net.replicated(visible_to="server")
+        class Bulk:
+            data: bytes = b""
+
+        server = ServerWorld(20, analytics=Analytics(tmp_path, interval=5))
+
+    @server.on_start
+    def start() -> None:
+        esper.create_entity(Position(1, 2), Bulk(b"x" * 10_000_000))
+
+    with Harness(server) as harness:
+        run(harness, 10)
+        assert harness.host.analytics is not None
+        assert harness.host.analytics.journal.lost.total == 0
+    entity: Any = next(documents(tmp_path, Series.SNAPSHOTS))["entities"][0]  # type: ignore[index,call-overload]
+    assert entity["position"] == {"x": 1, "y": 2}
+    assert entity["bulk"]["too_large"] > 10_000_000
