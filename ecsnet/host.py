@@ -158,23 +158,24 @@ class Guest:
         inbox: Inbox,
         now: float,
     ) -> None:
-        self._send = send
-        self._stats = stats
+        # The hot ones first: compiled, attributes lie in memory as they are listed here.
         self.connection = connection
         self.session = session
-        self.address = address
-        self.name = ""
-        self.player_id = 0
+        self.playing: Stage | None = None  # the stage, from the tick it came in
         self.inbox = inbox
-        self.viewer: Viewer | None = None
+        self.slack = inf  # the least since the last report, in ticks
+        self.report_at = 0  # tick
+        self.player_id = 0
+        self.address = address
+        self._send = send
+        self._stats = stats
 
+        self.name = ""
+        self.viewer: Viewer | None = None
         self.stage: Stage | None = None
         self.state = _State.GREETING
         self.deadline = now + GREETING_SECONDS
-        self.playing: Stage | None = None  # the stage, from the tick it came in
-        self.slack = inf  # the least since the last report, in ticks
-        self.report_at = 0  # tick
-        self.reported_at = 0  # packets sent until then
+        self.reported_at = 0  # packets sent until the last report
 
     def __str__(self) -> str:
         host, port = self.address[:2]
