@@ -140,9 +140,10 @@ class Simulation:
         self._on_join = tuple(recipe.on_join)
         self._on_leave = tuple(recipe.on_leave)
         self._systems: list[tuple[float, str, Callable[[float], object], bool]] = []
-        # Entity, command and player number by type; then what systems were given of them.
+        # Entity, command and player number by type, until a system asks; then what it was given.
         self._given: dict[CommandType, list[tuple[int, Given, int]]] = {}
         self._values: dict[CommandType, list[tuple[int, object]]] = {}
+        self._taken: dict[CommandType, int] = {}  # how many of each type there were
         with self.world:
             for priority, title, make in recipe.systems:
                 self.add_system(make(), priority, title)
@@ -225,6 +226,7 @@ class Simulation:
         before, _running = _running, self
         self._given.clear()
         self._values.clear()
+        self._taken.clear()
         try:
             with self.world as world:
                 world.flush_dead()
@@ -252,9 +254,7 @@ class Simulation:
 
     def taken(self) -> Iterator[tuple[CommandType, int]]:
         """How many commands of each type came into the tick that runs or ran last."""
-        for kind, given in self._given.items():
-            if given:
-                yield kind, len(given)
+        yield from self._taken.items()
 
     def close(self) -> None:
         """Delete the world."""
@@ -329,8 +329,7 @@ class Simulation:
     def _sort(self, commands: Iterable[tuple[int, tuple[Given, ...]]]) -> None:
         """Sort commands by type, and leave out those for what is gone or somebody else's."""
         sorted_by = self._given
-        for group in sorted_by.values():
-            group.clear()
+        sorted_by.clear()
         there, dead = self.world.census()
         owners = self.world.structure(self._owner)
         if dead or owners is not self._alive_with:
@@ -356,6 +355,7 @@ class Simulation:
                     same_kind.append((entity, given, player_id))
                 else:
                     sorted_by[given.kind] = [(entity, given, player_id)]
+        self._taken = {kind: len(group) for kind, group in sorted_by.items()}
 
     def _owned(self, net: int, player: int) -> int | None:
         """The entity behind a network id, if it is alive and the player's."""
@@ -372,7 +372,8 @@ class Simulation:
     def _made(self, kind: CommandType) -> list[tuple[int, object]]:
         """Commands as systems get them. A held one is handed out each tick, so each is a copy."""
         from_wire, clone, resolve, held = kind.from_wire, kind.clone, self._resolve_alive, kind.hold
-        same_kind = self._given.get(kind, [])
+        # Let go of at once: later it would no longer be in the cache.
+        same_kind = self._given.pop(kind, [])
         if kind.direct and held:
             return [(entity, clone(given.value)) for entity, given, _ in same_kind]
         made: list[tuple[int, object]] = []
