@@ -286,7 +286,8 @@ class Replicator:
         entering = (change.came - change.went) - before
         leaving = (change.went - change.came) & before
         if entering or leaving:
-            hood.visible = before - leaving
+            hood.visible = before.copy()
+            hood.visible -= leaving
             hood.visible |= entering
         removals: Gone = {}
         sets: list[bytes] = []
