@@ -429,31 +429,34 @@ class Inbox:
     )
 
     def __init__(self, tick_rate: float, gate: Gate[list[Frame]]) -> None:
-        self.applied = 0
-        self.expired = 0
-        self.superseded = 0
-        self.rejected = 0
-        self._repeat = max(1, round(REPEAT_SECONDS * tick_rate))
-        self._horizon = max(8, round(HORIZON_SECONDS * tick_rate))
-        self._number = 0  # of the next frame
-        self._last = -1  # newest tick that came
-        self._due = 0  # the tick after the last one that was taken
-        # What is held in the ticks from then on: a ring, by the low bits of the tick.
-        ring: list[tuple[Given, ...] | None] = [None] * (1 << self._horizon.bit_length())
-        self._waiting = ring
-        self._actions: deque[tuple[int, Given]] = deque()
-        self._held: tuple[Given, ...] = _NONE
-        self._held_at = -self._repeat
-        self._tokens = 2 * ACTIONS_A_TICK
-        self._spent_at = 0
+        horizon = max(8, round(HORIZON_SECONDS * tick_rate))
+        ring: list[tuple[Given, ...] | None] = [None] * (1 << horizon.bit_length())
+        # The hot ones first: compiled, attributes lie in memory as they are listed here.
 
-        # The frames that came last, as they came and decoded. Mostly the next ones are the same.
-        self._gate = gate
+        # The frames that came last, as they came. Mostly the next ones are the same.
         self._raw: msgspec.Raw | None = None
-        self._frames: Sequence[Frame] = ()
         # If they are one frame of states: what it covers and which; else 0.
         self._count = 0
         self._states: tuple[Given, ...] = _NONE
+        self._number = 0  # of the next frame
+        self._last = -1  # newest tick that came
+        self._horizon = horizon
+        self._due = 0  # the tick after the last one that was taken
+        # What is held in the ticks from then on: a ring, by the low bits of the tick.
+        self._waiting = ring
+        self._held: tuple[Given, ...] = _NONE
+        self._repeat = max(1, round(REPEAT_SECONDS * tick_rate))
+        self._held_at = -self._repeat
+        self._actions: deque[tuple[int, Given]] = deque()
+        self.applied = 0
+
+        self.superseded = 0
+        self.expired = 0
+        self.rejected = 0
+        self._tokens = 2 * ACTIONS_A_TICK
+        self._spent_at = 0
+        self._gate = gate
+        self._frames: Sequence[Frame] = ()  # those of _raw
 
     def receive(self, number: int, tick: int, raw: msgspec.Raw, next_tick: int) -> int:
         """Take the frames of a packet.

@@ -9,7 +9,7 @@ ticks that are long overdue never run.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import Enum
 from math import inf
@@ -158,23 +158,24 @@ class Guest:
         inbox: Inbox,
         now: float,
     ) -> None:
+        # The hot ones first: compiled, attributes lie in memory as they are listed here.
+        self.address = address
         self._send = send
         self._stats = stats
         self.connection = connection
         self.session = session
-        self.address = address
-        self.name = ""
-        self.player_id = 0
+        self.playing: Stage | None = None  # the stage, from the tick it came in
+        self.slack = inf  # the least since the last report, in ticks
         self.inbox = inbox
-        self.viewer: Viewer | None = None
+        self.report_at = 0  # tick
+        self.player_id = 0
 
+        self.name = ""
+        self.viewer: Viewer | None = None
         self.stage: Stage | None = None
         self.state = _State.GREETING
         self.deadline = now + GREETING_SECONDS
-        self.playing: Stage | None = None  # the stage, from the tick it came in
-        self.slack = inf  # the least since the last report, in ticks
-        self.report_at = 0  # tick
-        self.reported_at = 0  # packets sent until then
+        self.reported_at = 0  # packets sent until the last report
 
     def __str__(self) -> str:
         host, port = self.address[:2]
@@ -551,17 +552,21 @@ class Host:
         leaves, stage.leaves = stage.leaves, []
         if stage.reporting:
             self._put_reports_away(stage)
-        commands: list[tuple[int, tuple[Given, ...]]] = []
-        for guest in stage.guests:
-            given = guest.inbox.take(tick)
-            if given:
-                commands.append((guest.player_id, given))
-            if tick >= guest.report_at:
-                self._report(stage, guest, tick)
-        stage.simulation.step(joins, leaves, commands)
+        stage.simulation.step(joins, leaves, self._taken(stage, tick))
         stage.ticked()
         if stage.arriving and tick % stage.every == 0:
             self._welcome(stage)
+
+    def _taken(self, stage: Stage, tick: int) -> Iterator[tuple[int, tuple[Given, ...]]]:
+        """The guests' commands for a tick, one after the other: each guest is visited once, and
+        what it gave is put to use while it is in the cache.
+        """
+        for guest in stage.guests:
+            given = guest.inbox.take(tick)
+            if given:
+                yield guest.player_id, given
+            if tick >= guest.report_at:
+                self._report(stage, guest, tick)
 
     def _seat(self, stage: Stage, tick: int) -> None:
         """Let in those whose join is part of the tick that begins."""

@@ -133,16 +133,18 @@ class Simulation:
         self._named: set[int] = set()  # whom they named
         self._nobodies: set[int] = set()  # who of them was no player, and was complained about
         # Who of `player_entity` has an entity, and esper's list of owners when that was looked up.
-        self._alive: dict[int, int] = {}
+        self._alive: dict[object, object] = {}
         self._alive_with: object = None
         self._on_error = recipe.on_error
         self._on_start = tuple(recipe.on_start)
         self._on_join = tuple(recipe.on_join)
         self._on_leave = tuple(recipe.on_leave)
         self._systems: list[tuple[float, str, Callable[[float], object], bool]] = []
-        # Entity, command and player number by type; then what systems were given of them.
-        self._given: dict[CommandType, list[tuple[int, Given, int]]] = {}
-        self._values: dict[CommandType, list[tuple[int, object]]] = {}
+        # Entity, command and player number by type, until a system asks; then what it was given.
+        # Numbers are objects here: compiled, they are handed on and not made anew for each command.
+        self._given: dict[CommandType, list[tuple[object, Given, object]]] = {}
+        self._values: dict[CommandType, list[tuple[object, object]]] = {}
+        self._taken: dict[CommandType, int] = {}  # how many of each type there were
         with self.world:
             for priority, title, make in recipe.systems:
                 self.add_system(make(), priority, title)
@@ -225,6 +227,7 @@ class Simulation:
         before, _running = _running, self
         self._given.clear()
         self._values.clear()
+        self._taken.clear()
         try:
             with self.world as world:
                 world.flush_dead()
@@ -247,14 +250,12 @@ class Simulation:
                 found = values.copy()
             if having:
                 has = esper.has_components
-                found = [pair for pair in found if has(pair[0], *having)]
+                found = [pair for pair in found if has(cast(int, pair[0]), *having)]
             return cast("list[tuple[int, T]]", found)
 
     def taken(self) -> Iterator[tuple[CommandType, int]]:
         """How many commands of each type came into the tick that runs or ran last."""
-        for kind, given in self._given.items():
-            if given:
-                yield kind, len(given)
+        yield from self._taken.items()
 
     def close(self) -> None:
         """Delete the world."""
@@ -326,11 +327,10 @@ class Simulation:
                 )
         self._named = named
 
-    def _sort(self, commands: Iterable[tuple[int, tuple[Given, ...]]]) -> None:
+    def _sort(self, commands: Iterable[tuple[object, tuple[Given, ...]]]) -> None:
         """Sort commands by type, and leave out those for what is gone or somebody else's."""
         sorted_by = self._given
-        for group in sorted_by.values():
-            group.clear()
+        sorted_by.clear()
         there, dead = self.world.census()
         owners = self.world.structure(self._owner)
         if dead or owners is not self._alive_with:
@@ -345,17 +345,20 @@ class Simulation:
         for player_id, commanded in commands:
             player = players.get(player_id)
             if player is None:
-                self.rejected[player_id] += len(commanded)
+                self.rejected[cast(int, player_id)] += len(commanded)
                 continue
             for given in commanded:
-                entity = self._owned(given.target, player) if given.target else player
+                entity = player
+                if given.target:
+                    entity = self._owned(given.target, cast(int, player))
                 same_kind = sorted_by.get(given.kind)
                 if entity is None:
-                    self.rejected[player_id] += 1
+                    self.rejected[cast(int, player_id)] += 1
                 elif same_kind is not None:
                     same_kind.append((entity, given, player_id))
                 else:
                     sorted_by[given.kind] = [(entity, given, player_id)]
+        self._taken = {kind: len(group) for kind, group in sorted_by.items()}
 
     def _owned(self, net: int, player: int) -> int | None:
         """The entity behind a network id, if it is alive and the player's."""
@@ -369,18 +372,19 @@ class Simulation:
         entity = None if net is None else self.resolve(net)
         return entity if entity is not None and esper.entity_exists(entity) else None
 
-    def _made(self, kind: CommandType) -> list[tuple[int, object]]:
+    def _made(self, kind: CommandType) -> list[tuple[object, object]]:
         """Commands as systems get them. A held one is handed out each tick, so each is a copy."""
         from_wire, clone, resolve, held = kind.from_wire, kind.clone, self._resolve_alive, kind.hold
-        same_kind = self._given.get(kind, [])
+        # Let go of at once: later it would no longer be in the cache.
+        same_kind = self._given.pop(kind, [])
         if kind.direct and held:
             return [(entity, clone(given.value)) for entity, given, _ in same_kind]
-        made: list[tuple[int, object]] = []
+        made: list[tuple[object, object]] = []
         for entity, given, player_id in same_kind:
             try:
                 value = from_wire(given.value, resolve)
             except PeerError:
-                self.rejected[player_id] += 1
+                self.rejected[cast(int, player_id)] += 1
                 continue
             made.append((entity, clone(value) if held else value))
         return made

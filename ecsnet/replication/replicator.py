@@ -76,6 +76,8 @@ class Replicator:
         self._updates = 0
         self._stride = 1  # ticks from the last update to this one
         self._hoods: dict[Hashable, Hood] = {}
+        self._unseated: list[Viewer] = []  # those to look at in _seat()
+        self._centred: dict[int, list[Viewer]] = {}  # by the network id that they look from
         self._delta = Delta(0)
         self._watchers: dict[Hashable, list[Hood]] = {}  # by cell
         self._recorded: dict[frozenset[int], list[bytes]] = {}  # in this tick
@@ -91,12 +93,16 @@ class Replicator:
         viewer = Viewer(player, session, deliver, bandwidth, self._interval)
         self.population.set_player(player, True)
         self.viewers.append(viewer)
+        self._unseated.append(viewer)
         return viewer
 
     def remove_viewer(self, viewer: Viewer) -> None:
         """The client is gone."""
         self.population.set_player(viewer.player, False)
         self.viewers.remove(viewer)
+        if viewer in self._unseated:
+            self._unseated.remove(viewer)
+        self._centre_on(viewer, None)
         self._leave_hood(viewer)
 
     def network_id(self, entity: int) -> int | None:
@@ -181,11 +187,19 @@ class Replicator:
         """Put every viewer into the hood of the place it looks from."""
         interest, entities = self.interest, self.population.by_esper.values()
         restless = interest.restless
-        dirty = self._delta.owners
-        for viewer in self.viewers:
+        delta = self._delta
+        dirty = delta.owners
+        unseated = self._unseated
+        if restless or dirty or delta.cleared:
+            unseated = self.viewers
+        elif self._centred:  # only those whose centre came to another cell
+            for change in delta.cells.values():
+                for net in change.came:
+                    unseated += self._centred.get(net, ())
+        for viewer in unseated:
             if viewer.resettle or (dirty and viewer.player in dirty):
                 viewer.unsettle()
-                viewer.centre = self._centre(viewer)
+                self._centre_on(viewer, self._centre(viewer))
             elif not restless:
                 centre = viewer.centre
                 if centre is None or centre.cell is viewer.seat:
@@ -206,6 +220,20 @@ class Replicator:
             hood.viewers.append(viewer)
             viewer.hood = hood
             viewer.unsettle()
+        self._unseated.clear()
+
+    def _centre_on(self, viewer: Viewer, centre: Entity | None) -> None:
+        """Let a viewer look from there."""
+        old = viewer.centre
+        if centre is old:
+            return
+        viewer.centre = centre
+        if old is not None:
+            self._centred[old.net].remove(viewer)
+            if not self._centred[old.net]:
+                del self._centred[old.net]
+        if centre is not None:
+            self._centred.setdefault(centre.net, []).append(viewer)
 
     def _centre(self, viewer: Viewer) -> Entity | None:
         """Where a player looks from: itself, or the first thing it owns that has a position."""
@@ -258,7 +286,8 @@ class Replicator:
         entering = (change.came - change.went) - before
         leaving = (change.went - change.came) & before
         if entering or leaving:
-            hood.visible = before - leaving
+            hood.visible = before.copy()
+            hood.visible -= leaving
             hood.visible |= entering
         removals: Gone = {}
         sets: list[bytes] = []

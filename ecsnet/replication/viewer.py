@@ -113,12 +113,13 @@ class Viewer(_Hot):
         bandwidth: float,
         interval: float,
     ) -> None:
+        burst = max(bandwidth * BURST_SECONDS, 2 * MAX_PACKET)
         # The hot ones first: compiled, attributes lie in memory as they are listed here.
-        self.player = player
         self.session = session
-        self.deliver = deliver
         self.known: set[int] = set()
         """Entities that this client was told of and not told that they went."""
+        self.resettle = True
+        """Whether what it owns must be looked through again."""
         self.sound = False
         """Whether it is settled, owed nothing, and nothing sent again is on its way. Then, while
         ``session.more`` is False, these two hold until the next look:"""
@@ -126,18 +127,20 @@ class Viewer(_Hot):
         """The last structural message queued for it, as the wire has it."""
         self.patience = 0
         """How many ticks back packets may be in flight before they are looked at for loss."""
-        self.resettle = True
-        """Whether what it owns must be looked through again."""
-        self.burst = max(bandwidth * BURST_SECONDS, 2 * MAX_PACKET)
-        self.allowance = self.burst
+        self.allowance = burst
         """Bytes that may be sent now; a large packet may overdraw it once."""
         self.report: tuple[int, ...] | None = None
         """Goes into every update: what the server measured of this client's commands."""
+        self.deliver = deliver
+
+        self.player = player
         self.centre: Entity | None = None
         self.seat: Hashable = None
         """The cell that it looked from when it was last given a place."""
         self.place: Hashable = None
 
+        self.burst = burst
+        """The most that may be sent at once."""
         self.gain = bandwidth * interval
         """Bytes by which the bucket fills from one update to the next."""
         self.refilled = 0

@@ -109,21 +109,22 @@ class Outgoing:
     )
 
     def __init__(self, limit: int, first: int = 0) -> None:
-        self.queued = self.delivered = first
-        self.unacked: dict[int, _Message] = {}
+        # The hot ones first: compiled, attributes lie in memory as they are listed here.
         self.backlog = 0
-        self.window = float(_FIRST_WINDOW)
-        self.in_flight = 0
-        self._limit = limit
-        self._queued_bytes = 0
-        self._fresh: deque[_Message] = deque()
-        self._fresh_part = 0
-        self._again: deque[tuple[_Message, int]] = deque()
         self._stale = False
+        self._steady = False
         self._ride: msgspec.Raw | None = None
         self._riding: Cargo = ()
+        self.queued = self.delivered = first
+        self.unacked: dict[int, _Message] = {}
         self._ride_to = first
-        self._steady = False
+        self._fresh: deque[_Message] = deque()
+        self._again: deque[tuple[_Message, int]] = deque()
+        self.in_flight = 0
+        self.window = float(_FIRST_WINDOW)
+        self._queued_bytes = 0
+        self._fresh_part = 0
+        self._limit = limit
         self._cut_at = float("-inf")
 
     def queue(self, message: bytes) -> int:

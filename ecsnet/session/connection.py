@@ -170,18 +170,20 @@ class Connection:
         nonce: bytes = b"",
         issued: int = 0,
     ) -> None:
-        self.address = address
-        self.session_id = session_id
-        self.reason: Reason | None = None
-        self.heard = now
-        self.confirmed = False
-        self.rejected = 0
         seed = crc32(session_id)
         to_server, to_client = crc32(b"to server", seed), crc32(b"to client", seed)
         seeds = (to_server, to_client) if server else (to_client, to_server)
+        # The hot ones first: compiled, attributes lie in memory as they are listed here.
+        self._payload_out: object = crc32(_PAYLOAD_KIND, seeds[1])
         self._in: object = seeds[0]
+        self.reason: Reason | None = None
+        self.heard = now
+        self.confirmed = False
+
+        self.address = address
+        self.session_id = session_id
+        self.rejected = 0
         self._out = seeds[1]
-        self._payload_out: object = crc32(_PAYLOAD_KIND, self._out)
         self._nonce = nonce
         self._issued = issued
         self._checked = now

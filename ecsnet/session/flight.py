@@ -21,26 +21,31 @@ class Record:
 
 
 class Flight:
-    """Records by the number of their packet, in a ring that grows. Mostly the oldest goes next.
+    """Records by the number of their packet. Mostly the oldest goes next, so that one lies at hand
+    and the others in a ring that grows; where packets are acked at once the ring is not touched.
 
     Attributes:
         first: Number of the oldest record, when there is one.
         end: Number after the newest; equal to ``first`` when there is none.
     """
 
-    __slots__ = ("_ring", "end", "first")
+    __slots__ = ("_oldest", "_ring", "end", "first")
 
     def __init__(self) -> None:
         self.first = self.end = 0
+        self._oldest: Record | None = None
         self._ring: list[Record | None] = [None] * 16  # always a power of two
 
     def __len__(self) -> int:
-        return len(self._ring) - self._ring.count(None)
+        return len(self._ring) - self._ring.count(None) + (self._oldest is not None)
 
     def put(self, number: int, record: Record) -> None:
         """Add the record of a packet, newer than all."""
-        if self.first == self.end:
+        if self._oldest is None:
+            self._oldest = record
             self.first = number
+            self.end = number + 1
+            return
         ring = self._ring
         while number - self.first >= len(ring):
             ring = self._grow()
@@ -49,23 +54,31 @@ class Flight:
 
     def take(self, number: int) -> Record | None:
         """Remove the record of a packet and return it; None when there is none."""
-        if not self.first <= number < self.end:
+        first, end = self.first, self.end
+        if not first <= number < end:
             return None
-        ring = self._ring
-        mask = len(ring) - 1
-        record = ring[number & mask]
-        ring[number & mask] = None
-        if number == self.first:
-            number += 1
-            while number < self.end and ring[number & mask] is None:
-                number += 1
-            self.first = number
+        if number != first:
+            ring = self._ring
+            record = ring[number & len(ring) - 1]
+            ring[number & len(ring) - 1] = None
+            return record
+        record = self._oldest
+        following: Record | None = None
+        first += 1
+        while first < end:
+            ring = self._ring
+            following = ring[first & len(ring) - 1]
+            if following is not None:
+                ring[first & len(ring) - 1] = None
+                break
+            first += 1
+        self._oldest = following
+        self.first = first
         return record
 
     def oldest(self) -> Record | None:
         """Return the oldest record, None when there is none."""
-        ring = self._ring
-        return ring[self.first & len(ring) - 1]
+        return self._oldest
 
     def _grow(self) -> list[Record | None]:
         old = self._ring

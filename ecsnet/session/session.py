@@ -111,9 +111,9 @@ class _Hot:
         "_ack_wanted",
         "_even",
         "_flight",
-        "_full",
         "_heard",
-        "_holes",
+        "_laden",
+        "_least",
         "_level",
         "_missing",
         "_number",
@@ -172,10 +172,11 @@ class Session(_Hot, Generic[PayloadT]):
         "_counted_top",
         "_excess_at",
         "_excess_from",
+        "_full",
         "_gone",
+        "_holes",
         "_in",
         "_late_acks",
-        "_least",
         "_loss_in",
         "_messages",
         "_out",
@@ -214,61 +215,66 @@ class Session(_Hot, Generic[PayloadT]):
         ping_interval: float = 0.25,
         first: int = 0,
     ) -> None:
-        self.path = PathEstimate(peer_interval)
-        self.keepalive = keepalive
-        self.ping_interval = ping_interval
-        self.packets_received = 0
-        self.duplicates = self.stale = self.malformed = 0
-        self.bad_acks = self.bad_pieces = self.excess = 0
-        self.strikes = 0
-        self._out = Outgoing(send_limit, first)
-        self._in = Incoming(message_limit, first)
-
-        self._raw = packets.raw
-        self._short = packets.short
-        self._full = packets.full
-        self.more = True  # the first packet pings
-        # Whether all before the newest has come and was acked, here and there. When in doubt, it
-        # is False.
-        self._even = False
-
-        # What we sent. Packets with a record and those that only carry pieces lie apart,
-        # so that the oldest record is found without a search.
-        self._number = self._begun = first
-        self._flight = Flight()
-        self._carriers = Flight()
-        # What of messages is in them, and the bytes of it that count against the window.
-        self._cargo: dict[int, tuple[Cargo, int]] = {}
-        # Those given up: when they are forgotten, what of messages was in them, and whether
-        # the caller knows of them.
-        self._gone: dict[int, tuple[float, Record, Cargo, bool]] = {}
-        self.overdue_at = 0.0  # nothing is given up before
-        self._heard = self._settled = first  # the newest packet that the peer is known to have
-        self._holes = 0  # bit i: packet heard - i is not known to have arrived
-
-        # What we got. Bit i of missing: packet top - 1 - i has not come.
-        self._top = first
-        self._missing = 0
-        self._late_acks: list[int] = []
-        self._ack_wanted = 0
-        self._loss_in = 0.0
-        self._counted_top, self._counted_packets = first, 0
-
-        self._ping_at = float("-inf")
-        self._ping_id = 0
-        self._pings: dict[int, float] = {}
-        self._pong_id = 0
-        self._pong_at = 0.0
-        self._sent_at = float("-inf")
+        # What each packet needs comes first and together, what some need next: compiled,
+        # attributes lie in memory as they are listed here.
 
         # One bucket for both rates: in bytes, of which each packet takes at least so many that
         # there cannot be more packets. Refilled when it is empty, and regularly by lost().
-        self._rate = min(byte_rate, packet_rate * MAX_PACKET)
+        rate = min(byte_rate, packet_rate * MAX_PACKET)
+        self._level = rate * _BURST_SECONDS
         self._least = 0
-        if self._rate != float("inf"):
-            self._least = max(1, int(self._rate / packet_rate))
-        self._burst = self._level = self._rate * _BURST_SECONDS
+        if rate != float("inf"):
+            self._least = max(1, int(rate / packet_rate))
+        # Whether all before the newest has come and was acked, here and there. When in doubt, it
+        # is False.
+        self._even = False
+        self._raw = packets.raw
+        self.more = True  # the first packet pings
+        self._short = packets.short
+        # What we got. Bit i of missing: packet top - 1 - i has not come.
+        self._top = first
+        self._missing = 0
+        self._heard = first  # the newest packet that the peer is known to have
+        # What we sent. Packets with a record and those that only carry pieces lie apart,
+        # so that the oldest record is found without a search.
+        self._flight = Flight()
+        self._number = first
+        self._laden = first  # the newest packet with something in _cargo
+        self._ack_wanted = 0
+        self.packets_received = 0
+        self._sent_at = float("-inf")
+
+        self._out = Outgoing(send_limit, first)
+        self.overdue_at = 0.0  # nothing is given up before
+        self._holes = 0  # bit i: packet heard - i is not known to have arrived
+        self._settled = first  # what was heard when acks were last settled one by one
+        self._late_acks: list[int] = []
+        self._pong_id = 0
+        self._pong_at = 0.0
+        self._ping_at = float("-inf")
+        self.path = PathEstimate(peer_interval)
+        self._full = packets.full
+        # What of messages is in our packets, and the bytes of it that count against the window.
+        self._cargo: dict[int, tuple[Cargo, int]] = {}
+        self._carriers = Flight()
+        # Those given up: when they are forgotten, what of messages was in them, and whether
+        # the caller knows of them.
+        self._gone: dict[int, tuple[float, Record, Cargo, bool]] = {}
+        self._rate = rate
         self._refilled_at = 0.0
+        self._burst = self._level
+
+        self._begun = first
+        self._in = Incoming(message_limit, first)
+        self.keepalive = keepalive
+        self.ping_interval = ping_interval
+        self._ping_id = 0
+        self._pings: dict[int, float] = {}
+        self._loss_in = 0.0
+        self._counted_top, self._counted_packets = first, 0
+        self.duplicates = self.stale = self.malformed = 0
+        self.bad_acks = self.bad_pieces = self.excess = 0
+        self.strikes = 0
         self._messages: Bucket | None = None
         if message_rate != float("inf"):
             self._messages = Bucket(message_rate, message_rate * _BURST_SECONDS)
@@ -426,6 +432,7 @@ class Session(_Hot, Generic[PayloadT]):
                 )
         self._sent(now)
         if cargo:
+            self._laden = number
             self._cargo[number] = cargo, 0
         if record is not None:
             self._flight.put(number, record)
@@ -448,6 +455,7 @@ class Session(_Hot, Generic[PayloadT]):
             packet = self._pack(None, msgspec.Raw(_encode(wire)), now, 0)
             number = self._sent(now)
             self._carriers.put(number, Record(now))
+            self._laden = number
             self._cargo[number] = cargo, size
             allowance -= len(packet)
             packets.append(packet)
@@ -552,7 +560,7 @@ class Session(_Hot, Generic[PayloadT]):
             ):
                 self._top, self._heard = number, ack
                 self.packets_received += 1
-                if self._cargo:
+                if ack <= self._laden:
                     cargo, size = self._cargo.pop(ack, _NO_CARGO)
                     if cargo:
                         self._out.arrived(cargo, size)
