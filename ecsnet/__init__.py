@@ -48,8 +48,9 @@ from ecsnet.schema import (
     replicated,
 )
 from ecsnet.server import ServerWorld
-from ecsnet.simulation import KEEP, analytics_event, commands, rng, teleported, tick
+from ecsnet.simulation import KEEP, commands, rng, tick
 from ecsnet.stats import ClientStats
+from ecsnet.telling import analytics_event, teleported
 from ecsnet.transport.link import Link
 from ecsnet.world import World
 

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
-from typing import Final, Protocol, TypeVar, cast
+from typing import Protocol, TypeVar, cast
 
 import esper
 
@@ -28,11 +28,9 @@ __all__ = [
     "Keep",
     "Observer",
     "Simulation",
-    "analytics_event",
     "commands",
     "rng",
     "running",
-    "teleported",
     "tick",
 ]
 
@@ -483,51 +481,6 @@ def rng() -> random.Random:
         OutsideTickError: Called outside a tick.
     """
     return running("net.rng()").rng
-
-
-_OWN_EVENTS: Final = frozenset(
-    ("start", "stop", "join", "leave", "refused", "kicked", "suspect", "commands", "lost")
-)
-
-
-def analytics_event(
-    type: str, /, *, player: int | None = None, entity: int | None = None, **data: object
-) -> None:
-    """Keep an event of the game's own: ``net.analytics_event("pickup", entity=chest, gold=5)``.
-
-    Nothing happens where analytics are off. Any values will do; what is long is cut, at 4,096
-    characters of a text and 256 items of a container.
-
-    Args:
-        type: What happened.
-        player: Number of the player that it is about, `Player.id`.
-        entity: The entity that it is about.
-        data: More about it.
-
-    Raises:
-        OutsideTickError: Called outside a tick.
-        UsageError: The type is no text, or one of ecsnet's own.
-    """
-    observer = running("net.analytics_event()").observer
-    given: object = type
-    if not isinstance(given, str) or not given or given in _OWN_EVENTS:
-        own = ", ".join(sorted(_OWN_EVENTS))
-        raise UsageError(
-            f"net.analytics_event({type!r}): the type is a text of your own; ecsnet's are {own}"
-        )
-    if observer is not None:
-        observer.event(type, player, entity, data)
-
-
-def teleported(entity: int) -> None:
-    """Say that the game itself moves an entity in this tick, however far: nobody is suspected.
-
-    Raises:
-        OutsideTickError: Called outside a tick.
-    """
-    observer = running("net.teleported()").observer
-    if observer is not None:
-        observer.teleported(entity)
 
 
 def _resolve_nothing(_: int) -> int | None:
