@@ -9,6 +9,7 @@ ticks that are long overdue never run.
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import Enum
@@ -426,6 +427,8 @@ class Host:
             self._note_refusal("", inbound.refused, self._first_stage(), now)
         if inbound.opened and inbound.connection is not None:
             connection, session = inbound.connection, self._session()
+            # Found by its address with each datagram: what guests have in common is there once.
+            address = (sys.intern(address[0]), *address[1:])
             inbox = Inbox(1.0, self._frames)
             guest = Guest(connection, session, address, self._send, self._stats, inbox, now)
             self.guests[address] = guest

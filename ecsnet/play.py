@@ -99,7 +99,7 @@ class HostedWire:
             raise host.failure
 
     def _answer(self, data: bytes, address: Address) -> None:
-        if address is _OWN:
+        if address == _OWN:
             self._far_end.send(data)
         elif self._socket is not None:
             self._socket.sendto(data, address)

@@ -40,7 +40,7 @@ SystemFunction = TypeVar("SystemFunction", bound=Callable[[float], object])
 _FREEZE_TICKS = 120
 
 # What the collector lets pile up before it looks: by default it would look several times a tick.
-_GARBAGE = 20_000
+_GARBAGE = 100_000
 
 # From so many clients on, the socket is drained every 4 ms instead of being watched.
 _MANY = 150
