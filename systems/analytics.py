@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import time
@@ -13,14 +14,14 @@ from typing import cast
 import esper
 
 from ecsnet.analytics.options import Analytics, point_of
-from ecsnet.analytics.records import Event, encode
+from ecsnet.analytics.records import EVENT, SLICE, encode
 from ecsnet.analytics.sampling import Column, Sampler
 from ecsnet.analytics.segment import Series
 from ecsnet.analytics.service import AnalyticsService
 from ecsnet.analytics.suspects import Watch
-from ecsnet.analytics.values import plain
+from ecsnet.analytics.values import is_plain, plain
 from ecsnet.components import Owner
-from ecsnet.schema import ComponentType
+from ecsnet.schema import ENCODE_ERRORS, ComponentType
 from ecsnet.session.budget import Bucket
 from ecsnet.simulation import Simulation
 
@@ -29,6 +30,7 @@ __all__ = ["AnalyticsSystem"]
 logger = logging.getLogger("ecsnet.analytics")
 
 _REFUSALS = 20.0  # a second that are told one by one
+_SHORT = 4096  # bytes of an event in which nothing can be too long
 
 
 class AnalyticsSystem(esper.Processor):
@@ -63,7 +65,7 @@ class AnalyticsSystem(esper.Processor):
         self._journal = journal = service.journal
         self._clock = clock
         self._number = journal.begin(identity, self._now(), room, tick_rate)
-        self._events, self._slices = count(1), count(1)
+        self._events, self._slices = 0, count(1)
         self._interval = options.interval or max(1, round(tick_rate))
         declared = service.declared
         self._keys = {c.cls: d.key for c, d in zip(components, declared, strict=True)}
@@ -105,10 +107,17 @@ class AnalyticsSystem(esper.Processor):
         self, type: str, player: int | None, entity: int | None, data: Mapping[str, object]
     ) -> None:
         """Keep an event of the game's own."""
-        made = cast("dict[str, object]", plain(data))
         if player is None and entity is not None:
             player = self._player_of(entity)
-        self._put_event(str(plain(type)), player, entity, made, own=False)
+        if all(map(is_plain, data.values())):
+            with contextlib.suppress(*ENCODE_ERRORS):  # an int, a text that cannot be encoded
+                record = self._record(type, player, entity, data, own=False)
+                if len(record) <= _SHORT:
+                    self._journal.put(Series.EVENTS, self._number, record)
+                    return
+        made = cast("dict[str, object]", plain(data))
+        record = self._record(str(plain(type)), player, entity, made, own=False)
+        self._journal.put(Series.EVENTS, self._number, record)
 
     def teleported(self, entity: int) -> None:
         """Let an entity jump in this tick without a suspicion."""
@@ -220,33 +229,22 @@ class AnalyticsSystem(esper.Processor):
     def _tell(
         self, type: str, *, player: int | None = None, entity: int | None = None, **data: object
     ) -> bool:
-        return self._put_event(type, player, entity, data, own=True)
+        record = self._record(type, player, entity, data, own=True)
+        return self._journal.put(Series.EVENTS, self._number, record, own=True)
 
-    def _put_event(
-        self,
-        type: str,
-        player: object,
-        entity: object,
-        data: dict[str, object],
-        *,
-        own: bool,
-    ) -> bool:
-        record = Event(
-            self._number,
-            next(self._events),
-            self._simulation.tick,
-            self._now(),
-            type,
-            _number(player),
-            _number(entity),
-            own,
-            data,
-        )
-        return self._journal.put(Series.EVENTS, self._number, encode(record), own=own)
+    def _record(
+        self, type: str, player: object, entity: object, data: Mapping[str, object], *, own: bool
+    ) -> bytes:
+        """A `records.Event`, encoded; made as an array, which takes less time."""
+        numbers = _number(player), _number(entity)
+        head = EVENT, self._number, self._events + 1, self._simulation.tick, self._now()
+        record = encode((*head, type, *numbers, own, data))
+        self._events += 1
+        return record
 
     def _begin_slice(self, tick: int, snapshot: int) -> tuple[object, ...]:
         """What stands before the entities in a `records.Slice`."""
-        return (3, self._number, next(self._slices), tick, snapshot, self._now())
+        return (SLICE, self._number, next(self._slices), tick, snapshot, self._now())
 
     def _put_slice(self, record: bytes) -> None:
         self._journal.put(Series.SNAPSHOTS, self._number, record)

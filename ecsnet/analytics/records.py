@@ -10,7 +10,9 @@ import msgspec
 from ecsnet.schema import DECODE_ERRORS, Kind
 
 __all__ = [
+    "EVENT",
     "FORMAT",
+    "SLICE",
     "Declared",
     "Event",
     "Head",
@@ -21,6 +23,9 @@ __all__ = [
     "decode",
     "encode",
 ]
+
+EVENT, SLICE = 2, 3
+"""The first elements of these records, for who makes them as arrays."""
 
 FORMAT = 1
 """Version of the records; a reader refuses another one."""
@@ -78,7 +83,7 @@ class Match(msgspec.Struct, array_like=True, frozen=True, tag_field="record", ta
     tick_rate: float
 
 
-class Event(msgspec.Struct, array_like=True, frozen=True, tag_field="record", tag=2):
+class Event(msgspec.Struct, array_like=True, frozen=True, tag_field="record", tag=EVENT):
     """Something that happened.
 
     Attributes:
@@ -104,7 +109,7 @@ class Event(msgspec.Struct, array_like=True, frozen=True, tag_field="record", ta
     data: dict[str, object]
 
 
-class Slice(msgspec.Struct, array_like=True, frozen=True, tag_field="record", tag=3):
+class Slice(msgspec.Struct, array_like=True, frozen=True, tag_field="record", tag=SLICE):
     """Some entities of a snapshot, in columns.
 
     Attributes:

@@ -15,13 +15,13 @@ from ecsnet.world import World
 
 __all__ = ["Column", "Sampler"]
 
-TICK_SECONDS = 0.0002
+TICK_SECONDS = 0.0001
 """After how much work in a tick the rest is left for the next; the last slice goes beyond it."""
 
 SLICE_BYTES = 12 * 1024
 """How large slices are to become; documents are a few times as large."""
 
-_MOST = 128  # entities in a slice: a tick should not feel even one
+_MOST = 64  # entities in a slice: a tick should not feel even one
 
 
 @dataclass(frozen=True, slots=True)

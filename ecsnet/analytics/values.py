@@ -16,7 +16,7 @@ from typing import TypeAlias, TypeVar
 
 from ecsnet.schema import PLAIN, Kind
 
-__all__ = ["Document", "Value", "is_key", "milliseconds", "plain", "storable", "told"]
+__all__ = ["Document", "Value", "is_key", "is_plain", "milliseconds", "plain", "storable", "told"]
 
 Value: TypeAlias = (
     "bool | int | float | str | bytes | datetime | list[Value] | dict[str, Value] | None"
@@ -32,6 +32,7 @@ _INT64 = range(-(2**63), 2**63)
 _TEXT_LIMIT = 4096  # characters or bytes that `plain` keeps
 _ITEMS_LIMIT = 256  # items of a container that `plain` keeps
 _DEPTH_LIMIT = 6
+_PLAIN = frozenset((int, float, bool, str, type(None)))
 _TOTAL_LIMIT = 4096  # items of all containers in one value
 
 _KEY = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
@@ -40,6 +41,16 @@ _KEY = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
 def is_key(text: str) -> bool:
     """Whether a text may stand where a document has a key."""
     return _KEY.fullmatch(text) is not None
+
+
+def is_plain(value: object) -> bool:
+    """Whether `plain` would leave a value as it is, but for its length: most that games tell."""
+    kind = type(value)
+    if kind in _PLAIN:
+        return True
+    if isinstance(value, tuple | list):
+        return len(value) <= _ITEMS_LIMIT and _PLAIN.issuperset(map(type, value))
+    return False
 
 
 def plain(value: object) -> object:
