@@ -428,7 +428,7 @@ class Host:
         if inbound.opened and inbound.connection is not None:
             connection, session = inbound.connection, self._session()
             # Found by its address with each datagram: what guests have in common is there once.
-            address = (sys.intern(address[0]), *address[1:])
+            address = cast(Address, (sys.intern(address[0]), *address[1:]))
             inbox = Inbox(1.0, self._frames)
             guest = Guest(connection, session, address, self._send, self._stats, inbox, now)
             self.guests[address] = guest

@@ -14,7 +14,7 @@ import logging
 from collections.abc import Callable, Hashable, Sequence
 from itertools import compress
 from operator import is_not
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
 import msgspec
 
@@ -323,5 +323,4 @@ def scan_for(component: ComponentType, cid: int, reference: Reference) -> Scan[E
         kind = StructScan
     else:
         kind = LossyScan
-    scan: Scan[EntityT, Any] = kind(component, cid, reference)
-    return scan
+    return cast("Scan[EntityT, object]", kind(component, cid, reference))
