@@ -11,7 +11,7 @@ from types import ModuleType
 
 from ecsnet.errors import UsageError
 
-__all__ = ["find", "load"]
+__all__ = ["find", "import_path", "load"]
 
 
 def find(text: str, what: str, example: str) -> tuple[ModuleType, object]:
@@ -78,3 +78,8 @@ def _line_of(error: Exception) -> str:
         if "importlib" not in frame.filename and frame.filename != __file__
     ]
     return f" ({os.path.basename(frames[-1].filename)}:{frames[-1].lineno})" if frames else ""
+
+
+def import_path() -> str:
+    """A ``PYTHONPATH`` for child processes: the same packages as here, whatever made them so."""
+    return os.pathsep.join(os.path.abspath(entry) for entry in sys.path)

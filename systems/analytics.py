@@ -262,7 +262,6 @@ def _columns(
         Column(
             number,
             component.cls,
-            tuple(field.name for field in component.fields),
             options.every.get(component.cls, interval),
         )
         for number, component in enumerate(components)

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Final
 from ecsnet.analytics.ship import URI_VARIABLE, WRONG, ship
 from ecsnet.analytics.target import target_name
 from ecsnet.errors import UsageError
+from ecsnet.modules import import_path
 
 if TYPE_CHECKING:
     from ecsnet.analytics.mongo import Driver
@@ -68,8 +69,7 @@ class Minder:
         ]
         self._environment = {
             **os.environ,
-            # The same packages as here, whatever made them importable.
-            "PYTHONPATH": os.pathsep.join(os.path.abspath(entry) for entry in sys.path),
+            "PYTHONPATH": import_path(),
             URI_VARIABLE: uri,
         }
         self._ending = threading.Event()

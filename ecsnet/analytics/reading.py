@@ -27,8 +27,8 @@ __all__ = [
 _Typed = TypeVar("_Typed", bound=msgspec.Struct)
 
 
-class Event(msgspec.Struct, frozen=True):
-    """A document of ``server_events``."""
+class _Kept(msgspec.Struct, frozen=True):
+    """What every document says."""
 
     id: str = msgspec.field(name="_id")
     match: str
@@ -37,22 +37,20 @@ class Event(msgspec.Struct, frozen=True):
     room: str
     tick: int
     time: datetime
+
+
+class Event(_Kept, frozen=True):
+    """A document of ``server_events``."""
+
     type: str
     player: int | None = None
     entity: int | None = None
     data: dict[str, object] = {}
 
 
-class State(msgspec.Struct, frozen=True):
+class State(_Kept, frozen=True):
     """A document of ``game_state``."""
 
-    id: str = msgspec.field(name="_id")
-    match: str
-    started: datetime
-    server: str
-    room: str
-    tick: int
-    time: datetime
     snapshot: int
     entities: list[dict[str, object]]
 

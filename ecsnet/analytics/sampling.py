@@ -31,13 +31,11 @@ class Column:
     Attributes:
         number: What the journal calls it.
         cls: The class.
-        fields: Their names.
         every: Ticks from one sample to the next.
     """
 
     number: int
     cls: type
-    fields: tuple[str, ...]
     every: int
 
 

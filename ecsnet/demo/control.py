@@ -17,6 +17,8 @@ from typing import TypeAlias
 
 import msgspec
 
+from ecsnet.modules import import_path
+
 __all__ = [
     "Ask",
     "Bye",
@@ -233,8 +235,7 @@ class Child:
         self.name = settings.name
         environment = {
             **os.environ,
-            # The same packages as here, whatever made them importable.
-            "PYTHONPATH": os.pathsep.join(os.path.abspath(entry) for entry in sys.path),
+            "PYTHONPATH": import_path(),
             "PYGAME_HIDE_SUPPORT_PROMPT": "1",
             **(extra or {}),
         }

@@ -55,7 +55,7 @@ class Taken:
 
 
 def column(cls: type, every: int = 1, number: int = 0) -> Column:
-    return Column(number, cls, (), every)
+    return Column(number, cls, every)
 
 
 def test_a_small_world_is_one_slice(world: World) -> None:
