@@ -60,6 +60,7 @@ UNACKED_FRAMES: Final = 512
 
 _U32: Final = 0xFFFF_FFFF
 _U31: Final = 0x7FFF_FFFF
+_NEVER: Final = 1 << 61
 _FRAME_HEAD: Final = 9  # the most that gap, count and the three array headers take
 
 
@@ -406,6 +407,7 @@ class Inbox:
     """
 
     __slots__ = (
+        "_act_at",
         "_actions",
         "_count",
         "_due",
@@ -418,6 +420,8 @@ class Inbox:
         "_number",
         "_raw",
         "_repeat",
+        "_same_from",
+        "_same_until",
         "_spent_at",
         "_states",
         "_tokens",
@@ -442,14 +446,17 @@ class Inbox:
         self._last = -1  # newest tick that came
         self._horizon = horizon
         self._due = 0  # the tick after the last one that was taken
-        # What is held in the ticks from then on: a ring, by the low bits of the tick.
-        self._waiting = ring
+        # From which tick to before which these states are held without being in the ring.
+        self._same_from = self._same_until = -1
+        self._act_at = _NEVER  # the tick of the first action that waits
+        self.applied = 0
         self._held: tuple[Given, ...] = _NONE
         self._repeat = max(1, round(REPEAT_SECONDS * tick_rate))
         self._held_at = -self._repeat
-        self._actions: deque[tuple[int, Given]] = deque()
-        self.applied = 0
 
+        # What else is held in the ticks to come: a ring, by the low bits of the tick.
+        self._waiting = ring
+        self._actions: deque[tuple[int, Given]] = deque()
         self.superseded = 0
         self.expired = 0
         self.rejected = 0
@@ -491,7 +498,11 @@ class Inbox:
             ):
                 self._number = end
                 self._last = newest
-                self._wait(newest, self._states)
+                if newest != self._same_until:
+                    self._spread()
+                    self._wait(newest, self._states)
+                    self._same_from = newest + 1
+                self._same_until = newest + 1
                 return newest
         # Below half their range both are what they look like, and that is nearly always so.
         if (number | self._number) > _U31:
@@ -533,6 +544,29 @@ class Inbox:
         if tick > self._due:
             self._skip(tick)
         self._due = tick + 1
+        if self._same_from <= tick < self._same_until:
+            self._same_from = tick + 1
+            held = self._held = self._states
+            self._held_at = tick
+            self.applied += len(held)
+        else:
+            held = self._take_waiting(tick)
+        if tick < self._act_at:
+            return held
+        actions = self._actions
+        taken = list(held)
+        tokens = min(2 * ACTIONS_A_TICK, self._tokens + ACTIONS_A_TICK * (tick - self._spent_at))
+        while tokens and actions and actions[0][0] <= tick:
+            taken.append(actions.popleft()[1])
+            self.applied += 1
+            tokens -= 1
+        self._tokens = tokens
+        self._spent_at = tick
+        self._act_at = actions[0][0] if actions else _NEVER
+        return tuple(taken)
+
+    def _take_waiting(self, tick: int) -> tuple[Given, ...]:
+        """What is held in a tick by the ring, or still held because nothing came for it."""
         waiting = self._waiting
         held = waiting[tick & len(waiting) - 1]
         if held is not None:
@@ -544,24 +578,14 @@ class Inbox:
             held = self._held = _NONE
         else:
             held = self._held
-        actions = self._actions
-        if not actions or actions[0][0] > tick:
-            return held
-        taken = list(held)
-        tokens = min(2 * ACTIONS_A_TICK, self._tokens + ACTIONS_A_TICK * (tick - self._spent_at))
-        while tokens and actions and actions[0][0] <= tick:
-            taken.append(actions.popleft()[1])
-            self.applied += 1
-            tokens -= 1
-        self._tokens = tokens
-        self._spent_at = tick
-        return tuple(taken)
+        return held
 
     def _read(self, raw: msgspec.Raw) -> None:
         """Decode frames, and remember them if they may come again."""
         frames = self._gate.decode(raw)
         if frames is None:
             raise BadMessageError("frames that the gate turned away")
+        self._spread()
         self._raw = None
         self._frames = frames
         self._count = 0
@@ -614,6 +638,8 @@ class Inbox:
         while len(waiting) > WAITING:
             waiting.popleft()
             self.expired += 1
+        if waiting:
+            self._act_at = waiting[0][0]
 
     def _extend(self, first: int, end: int, held: tuple[Given, ...], next_tick: int) -> None:
         """Keep held commands for the ticks from ``first`` to before ``end``."""
@@ -643,6 +669,12 @@ class Inbox:
             self._wait(tick, held)
             self._last = tick
 
+    def _spread(self) -> None:
+        """Put what goes on being held into the ring, like all else."""
+        for tick in range(self._same_from, self._same_until):
+            self._wait(tick, self._states)
+        self._same_from = self._same_until = -1
+
     def _wait(self, tick: int, held: tuple[Given, ...]) -> None:
         """Keep held commands for a tick, instead of late ones that would have done."""
         waiting = self._waiting
@@ -653,6 +685,7 @@ class Inbox:
 
     def _skip(self, tick: int) -> None:
         """Go on to a tick without taking those before: what waits for them is late."""
+        self._spread()
         waiting = self._waiting
         late: tuple[Given, ...] | None = None
         for missed in range(max(self._due, tick - len(waiting)), tick):

@@ -33,7 +33,7 @@ from ecsnet.greeting import (
 from ecsnet.recipe import Recipe
 from ecsnet.replication.interest import Interest
 from ecsnet.replication.replicator import BANDWIDTH, Replicator
-from ecsnet.replication.viewer import Viewer
+from ecsnet.replication.viewer import Outlet, Viewer
 from ecsnet.replication.wire import Resync
 from ecsnet.schema import Gate, Schema, encode
 from ecsnet.session.connection import TIMEOUT, Connection, Listener, Reason
@@ -117,7 +117,7 @@ class HostStats:
     commands_rejected: int = 0
 
 
-class Guest:
+class Guest(Outlet):
     """One client of a host, from its connection to its end.
 
     Attributes:
@@ -605,7 +605,7 @@ class Host:
             guest.viewer = replicator.add_viewer(
                 -guest.player_id if player is None else player,
                 guest.session,
-                guest.deliver,
+                guest,
                 self._bandwidth,
             )
         stage.arriving.clear()

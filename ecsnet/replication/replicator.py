@@ -8,7 +8,7 @@ client's own state is what it knows, what it is owed and its packets in flight.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Hashable, Iterable
 from typing import Final, cast
 
 from msgspec import Raw
@@ -24,7 +24,7 @@ from ecsnet.replication.packing import (
     sheets,
 )
 from ecsnet.replication.population import Change, Delta, Entity, Population
-from ecsnet.replication.viewer import Hood, Viewer, mine
+from ecsnet.replication.viewer import Hood, Outlet, Viewer, mine
 from ecsnet.replication.wire import PIECE_BYTES, SHEET_BYTES, U32
 from ecsnet.schema import Schema
 from ecsnet.session.session import Session
@@ -37,6 +37,7 @@ _NOBODY: Final = -1
 _WINDOW: Final = 2 * PIECE_BYTES
 _HEAD_BYTES: Final = 48  # of an update, at most
 _NOTHING: Final = Raw(b"\x90")
+_NO_RUNS: Final[list[Run]] = []
 _MANY: Final = PIECE_BYTES // 16  # entities: more are not tried whether they fit a piece
 
 Gone = dict[int, list[int]]
@@ -86,11 +87,11 @@ class Replicator:
         self,
         player: int,
         session: Session[object],
-        deliver: Callable[[bytes], None],
+        outlet: Outlet,
         bandwidth: float = BANDWIDTH,
     ) -> Viewer:
         """A client that from now on is told of the world; ``player`` is its player entity."""
-        viewer = Viewer(player, session, deliver, bandwidth, self._interval)
+        viewer = Viewer(player, session, outlet, bandwidth, self._interval)
         self.population.set_player(player, True)
         self.viewers.append(viewer)
         self._unseated.append(viewer)
@@ -157,29 +158,21 @@ class Replicator:
         private, bulky = self._spread()
         changed = self._structural()
         for hood in self._hoods.values():
-            hood.before = hood.visible
-            change = changed.get(hood)
-            message = hood.message = None if change is None else self._refresh(hood, change)
-            runs, hood.runs = hood.runs, []
-            big: list[Run] = []
-            if bulky:
-                big = [run for run in runs if run.size > SHEET_BYTES]
-                runs = [run for run in runs if run.size <= SHEET_BYTES]
-            hood.sheets = sheets(tick, [run for run in runs if run.data] if private else runs, now)
-            viewers = hood.viewers
-            if message is not None:
-                for viewer in viewers:
-                    self._tell(viewer, hood)
-            if big:
-                for viewer in viewers:
-                    self._owe_big(viewer, big)
-            if len(hood.sheets) == 1:
-                viewers = self._share(hood, hood.sheets[0], private, now)
-            for viewer in viewers:
-                if message is None and (viewer.known is not hood.visible or viewer.resettle):
-                    self._tell(viewer, hood)
-                shared = viewer.known is hood.visible and viewer.player not in private
-                self._send(viewer, hood, shared, runs, now)
+            self._prepare(hood, changed.get(hood), private, bulky, now)
+        self._serve(private, now)
+
+    def _prepare(
+        self, hood: Hood, change: Change | None, private: set[int], bulky: bool, now: float
+    ) -> None:
+        """Make what all who look at a neighbourhood are told."""
+        hood.before = hood.visible
+        hood.message = None if change is None else self._refresh(hood, change)
+        runs, hood.runs = hood.runs, []
+        hood.big = [run for run in runs if run.size > SHEET_BYTES] if bulky else _NO_RUNS
+        hood.fresh = [run for run in runs if run.size <= SHEET_BYTES] if bulky else runs
+        public = [run for run in hood.fresh if run.data] if private else hood.fresh
+        hood.sheets = sheets(self.tick, public, now)
+        hood.only = hood.sheets[0] if len(hood.sheets) == 1 and not hood.big else None
 
     # Who looks where.
 
@@ -537,57 +530,59 @@ class Replicator:
                 known = [net for net in form.nets if net in viewer.known]
                 viewer.owe(known, form.cids, self.tick)
 
-    def _share(self, hood: Hood, sheet: Sheet, private: set[int], now: float) -> list[Viewer]:
-        """Send a hood's one datagram to those who lack nothing: most clients in most ticks.
+    def _serve(self, private: set[int], now: float) -> None:
+        """Send to every client what it gets. Most clients lack nothing in most ticks, and get
+        their neighbourhood's one datagram.
 
-        Every step in here costs a busy server one part in a hundred.
-
-        Returns:
-            The others, each of whom needs a look of its own.
+        Each step in here costs a busy server one part in a hundred. Clients come in the order in
+        which they joined, neighbourhood by neighbourhood would be shorter: but so they mostly lie
+        in memory, and what is needed next is fetched ahead.
         """
-        others: list[Viewer] = []
-        visible, ticks = hood.visible, self.tick + 1
+        ticks = self.tick + 1
         epoch: object = self.epoch  # an object: compiled, it is made once and not for each
         tick: object = self.tick & U32
-        raw, size, flight = sheet.raw, sheet.size + _HEAD_BYTES, sheet.flight
-        for viewer in hood.viewers:
-            session = viewer.session
+        for viewer in self.viewers:
+            hood = viewer.hood
+            assert hood is not None  # since _seat()
+            if hood.message is not None:
+                self._tell(viewer, hood)
+            sheet = hood.only
             if (
-                viewer.known is not visible
+                sheet is None
+                or viewer.known is not hood.visible
                 or not viewer.sound
                 or viewer.allowance <= 0
                 or (private and viewer.player in private)
             ):
-                others.append(viewer)
+                self._send(viewer, hood, private, now)
                 continue
+            session = viewer.session
             if session.more:
-                if session.backlog and (session.streaming or session.room() < size):
-                    others.append(viewer)
+                if session.backlog and (
+                    session.streaming or session.room() < sheet.size + _HEAD_BYTES
+                ):
+                    self._send(viewer, hood, private, now)
                     continue
                 viewer.depends = session.queued & U32
             # All records of this session are flights; a cast() would be a call for each client.
             oldest: Flight | None = session.oldest()  # type: ignore[assignment]
             unsolid = 0 if oldest is None else ticks - oldest.tick  # as Viewer.unsolid has it
             if unsolid > viewer.patience:
-                others.append(viewer)
+                self._send(viewer, hood, private, now)
                 continue
             packet = session.send(
-                (epoch, tick, unsolid, viewer.depends, viewer.report, raw), now, flight
+                (epoch, tick, unsolid, viewer.depends, viewer.report, sheet.raw), now, sheet.flight
             )
             viewer.allowance -= float(len(packet))  # compiled, floats alone are no objects
-            viewer.deliver(packet)
-        return others
+            viewer.outlet.deliver(packet)
 
-    def _send(self, viewer: Viewer, hood: Hood, shared: bool, runs: list[Run], now: float) -> None:
-        """One viewer's datagrams of this tick.
-
-        Args:
-            viewer: the client.
-            hood: its neighbourhood.
-            shared: whether it gets the same fresh values as the rest of the hood.
-            runs: these values, before they were laid out for all.
-            now: seconds.
-        """
+    def _send(self, viewer: Viewer, hood: Hood, private: set[int], now: float) -> None:
+        """One viewer's datagrams of this tick, where they may be its own."""
+        if hood.message is None and (viewer.known is not hood.visible or viewer.resettle):
+            self._tell(viewer, hood)
+        if hood.big:
+            self._owe_big(viewer, hood.big)
+        shared = viewer.known is hood.visible and viewer.player not in private
         session = viewer.session
         if now >= session.overdue_at:
             for flight in session.lost(now):
@@ -599,7 +594,7 @@ class Replicator:
             viewer.owe_all(self.population)
         ready = hood.sheets
         if viewer.owed or not shared:
-            ready = self._own_sheets(viewer, hood, runs, now)
+            ready = self._own_sheets(viewer, hood, now)
         backlog = session.backlog
         streaming = bool(backlog) and session.streaming
         if streaming:
@@ -633,7 +628,7 @@ class Replicator:
         viewer.stream_allowance = min(viewer.burst, viewer.stream_allowance + viewer.gain / 2)
         for packet in viewer.session.stream(now, int(viewer.stream_allowance)):
             viewer.stream_allowance -= len(packet)
-            viewer.deliver(packet)
+            viewer.outlet.deliver(packet)
 
     def _update(self, viewer: Viewer, whole: bool, runs: Raw) -> tuple[object, ...]:
         """An `Update`, encodable; ``whole`` as for `Viewer.unsolid`."""
@@ -648,15 +643,15 @@ class Replicator:
 
     def _emit(self, viewer: Viewer, packet: bytes) -> None:
         viewer.allowance -= len(packet)
-        viewer.deliver(packet)
+        viewer.outlet.deliver(packet)
 
-    def _own_sheets(self, viewer: Viewer, hood: Hood, runs: list[Run], now: float) -> list[Sheet]:
+    def _own_sheets(self, viewer: Viewer, hood: Hood, now: float) -> list[Sheet]:
         """What one viewer gets that does not share: owed values first, then the fresh ones."""
         settled = viewer.known is hood.visible
         own = []
         if viewer.owed:
             own = self._owed_runs(viewer)
-        for run in runs:
+        for run in hood.fresh:
             form = mine(run, viewer.player)
             if form is not None and (settled or not viewer.known.isdisjoint(form.nets)):
                 own.append(form)

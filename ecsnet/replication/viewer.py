@@ -8,7 +8,7 @@ set difference, known before against visible now, never from a list of events.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Hashable, Iterable
 from typing import Final, cast
 
 from ecsnet.replication.packing import Flight, Run, Sheet
@@ -20,7 +20,19 @@ from ecsnet.session.session import Session
 class Hood:
     """A neighbourhood: cells, what stands in them, and the clients that see exactly these."""
 
-    __slots__ = ("before", "cells", "message", "place", "runs", "sheets", "viewers", "visible")
+    __slots__ = (
+        "before",
+        "big",
+        "cells",
+        "fresh",
+        "message",
+        "only",
+        "place",
+        "runs",
+        "sheets",
+        "viewers",
+        "visible",
+    )
 
     def __init__(self, place: Hashable, cells: Iterable[Hashable], population: Population) -> None:
         self.place = place
@@ -30,12 +42,19 @@ class Hood:
         """Network ids; another set object whenever its content changed, so that ``is`` tells
         whether a client knows exactly this."""
         self.runs: list[Run] = []
-        """The new values in its cells."""
+        """The new values in its cells, while they are gathered. Then they are divided into those"""
+        self.fresh: list[Run] = []
+        """that fit a datagram, and those"""
+        self.big: list[Run] = []
+        """that do not."""
         self.before = self.visible
         """What it showed in the tick before."""
         self.message: bytes | None = None
         """The structural update from the one to the other."""
         self.sheets: list[Sheet] = []
+        """What fits, for those who see what everybody sees."""
+        self.only: Sheet | None = None
+        """The sheet, where one is all that there is."""
 
     def look(self, population: Population) -> set[int]:
         """What stands in the cells now."""
@@ -56,6 +75,18 @@ class Fill:
         self.keys: list[tuple[int, int]] = []
 
 
+class Outlet:
+    """Sends the packets of one session. A class, as calling a function that might be any costs
+    more, and this is called for each client in each tick.
+    """
+
+    __slots__ = ()
+
+    def deliver(self, packet: bytes) -> None:
+        """Send a packet to the client."""
+        raise NotImplementedError
+
+
 class _Hot:
     """What is looked at for each client in each tick. Slots lie in memory by class, then by name:
     with some hundred clients the wait for memory is half of the cost, so these lie together.
@@ -64,9 +95,10 @@ class _Hot:
     __slots__ = (
         "allowance",
         "centre",
-        "deliver",
         "depends",
+        "hood",
         "known",
+        "outlet",
         "patience",
         "place",
         "player",
@@ -84,7 +116,7 @@ class Viewer(_Hot):
     Args:
         player: the player entity in the server's world.
         session: numbers, acknowledges and carries the packets.
-        deliver: sends one packet of the session to the client.
+        outlet: sends the packets of the session.
         bandwidth: the most that it is sent, in bytes per second.
         interval: seconds from one update to the next.
     """
@@ -96,7 +128,6 @@ class Viewer(_Hot):
         "fills",
         "gain",
         "gaps",
-        "hood",
         "known_private",
         "owed",
         "pieces",
@@ -109,12 +140,13 @@ class Viewer(_Hot):
         self,
         player: int,
         session: Session[object],
-        deliver: Callable[[bytes], None],
+        outlet: Outlet,
         bandwidth: float,
         interval: float,
     ) -> None:
         burst = max(bandwidth * BURST_SECONDS, 2 * MAX_PACKET)
         # The hot ones first: compiled, attributes lie in memory as they are listed here.
+        self.hood: Hood | None = None
         self.session = session
         self.known: set[int] = set()
         """Entities that this client was told of and not told that they went."""
@@ -131,7 +163,7 @@ class Viewer(_Hot):
         """Bytes that may be sent now; a large packet may overdraw it once."""
         self.report: tuple[int, ...] | None = None
         """Goes into every update: what the server measured of this client's commands."""
-        self.deliver = deliver
+        self.outlet = outlet
 
         self.player = player
         self.centre: Entity | None = None
@@ -148,7 +180,6 @@ class Viewer(_Hot):
         self.stream_allowance = 0.0
         """The part of the allowance that is put by for the stream while that has something to
         send."""
-        self.hood: Hood | None = None
         self.known_private: dict[int, int] = {}
         """Owner-only components that it was told of: network id to component bits."""
         self.extra: set[int] = set()

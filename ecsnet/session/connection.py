@@ -174,8 +174,8 @@ class Connection:
         to_server, to_client = crc32(b"to server", seed), crc32(b"to client", seed)
         seeds = (to_server, to_client) if server else (to_client, to_server)
         # The hot ones first: compiled, attributes lie in memory as they are listed here.
-        self._payload_out: object = crc32(_PAYLOAD_KIND, seeds[1])
-        self._in: object = seeds[0]
+        self._payload_out = crc32(_PAYLOAD_KIND, seeds[1])
+        self._in = seeds[0]
         self.reason: Reason | None = None
         self.heard = now
         self.confirmed = False

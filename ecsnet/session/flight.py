@@ -25,36 +25,37 @@ class Flight:
     and the others in a ring that grows; where packets are acked at once the ring is not touched.
 
     Attributes:
-        first: Number of the oldest record, when there is one.
-        end: Number after the newest; equal to ``first`` when there is none.
+        first_flying: Number of the oldest record, when there is one.
+        end_flying: Number after that of the newest; equal to ``first_flying`` when there is none.
     """
 
-    __slots__ = ("_oldest", "_ring", "end", "first")
+    __slots__ = ("_oldest", "_ring", "end_flying", "first_flying")
 
     def __init__(self) -> None:
-        self.first = self.end = 0
+        self.first_flying = self.end_flying = 0
         self._oldest: Record | None = None
         self._ring: list[Record | None] = [None] * 16  # always a power of two
 
-    def __len__(self) -> int:
+    def flying(self) -> int:
+        """Return how many records there are."""
         return len(self._ring) - self._ring.count(None) + (self._oldest is not None)
 
-    def put(self, number: int, record: Record) -> None:
+    def fly(self, number: int, record: Record) -> None:
         """Add the record of a packet, newer than all."""
         if self._oldest is None:
             self._oldest = record
-            self.first = number
-            self.end = number + 1
+            self.first_flying = number
+            self.end_flying = number + 1
             return
         ring = self._ring
-        while number - self.first >= len(ring):
+        while number - self.first_flying >= len(ring):
             ring = self._grow()
         ring[number & len(ring) - 1] = record
-        self.end = number + 1
+        self.end_flying = number + 1
 
-    def take(self, number: int) -> Record | None:
+    def land(self, number: int) -> Record | None:
         """Remove the record of a packet and return it; None when there is none."""
-        first, end = self.first, self.end
+        first, end = self.first_flying, self.end_flying
         if not first <= number < end:
             return None
         if number != first:
@@ -73,7 +74,7 @@ class Flight:
                 break
             first += 1
         self._oldest = following
-        self.first = first
+        self.first_flying = first
         return record
 
     def oldest(self) -> Record | None:
@@ -83,7 +84,7 @@ class Flight:
     def _grow(self) -> list[Record | None]:
         old = self._ring
         ring: list[Record | None] = [None] * (2 * len(old))
-        for number in range(self.first, self.end):
+        for number in range(self.first_flying, self.end_flying):
             ring[number & len(ring) - 1] = old[number & len(old) - 1]
         self._ring = ring
         return ring

@@ -102,15 +102,15 @@ class Received(Generic[PayloadT]):
         self.reply = reply
 
 
-class _Hot:
+class _Hot(Flight):
     """What a session touches for each packet. Slots lie in memory by class, then by name: with
-    some hundred sessions the wait for memory is half of the cost, so these lie together.
+    some hundred sessions the wait for memory is half of the cost, so these lie together. That is
+    also why a session is, rather than has, the flight of the packets with a record.
     """
 
     __slots__ = (
         "_ack_wanted",
         "_even",
-        "_flight",
         "_heard",
         "_laden",
         "_least",
@@ -215,6 +215,7 @@ class Session(_Hot, Generic[PayloadT]):
         ping_interval: float = 0.25,
         first: int = 0,
     ) -> None:
+        super().__init__()
         # What each packet needs comes first and together, what some need next: compiled,
         # attributes lie in memory as they are listed here.
 
@@ -237,7 +238,6 @@ class Session(_Hot, Generic[PayloadT]):
         self._heard = first  # the newest packet that the peer is known to have
         # What we sent. Packets with a record and those that only carry pieces lie apart,
         # so that the oldest record is found without a search.
-        self._flight = Flight()
         self._number = first
         self._laden = first  # the newest packet with something in _cargo
         self._ack_wanted = 0
@@ -340,7 +340,7 @@ class Session(_Hot, Generic[PayloadT]):
     @property
     def in_flight(self) -> int:
         """Packets with a record or pieces whose fate is open."""
-        return len(self._flight) + len(self._carriers)
+        return self.flying() + self._carriers.flying()
 
     @property
     def ack_due(self) -> bool:
@@ -355,10 +355,6 @@ class Session(_Hot, Generic[PayloadT]):
     def strike(self) -> None:
         """Count bad input that the caller found in a payload or a message."""
         self.strikes += 1
-
-    def oldest(self) -> Record | None:
-        """Return the record of the oldest packet whose fate is open, None without one."""
-        return self._flight.oldest()
 
     def room(self) -> int:
         """Return how many encoded bytes of payload fit into the next riding packet."""
@@ -413,7 +409,7 @@ class Session(_Hot, Generic[PayloadT]):
                 self._number = number
                 self._sent_at = now
                 self._ack_wanted = 0
-                self._flight.put(number, record)
+                self.fly(number, record)
                 return packet
         out = self._out
         pieces: msgspec.Raw | None = None
@@ -435,9 +431,9 @@ class Session(_Hot, Generic[PayloadT]):
             self._laden = number
             self._cargo[number] = cargo, 0
         if record is not None:
-            self._flight.put(number, record)
+            self.fly(number, record)
         elif cargo:
-            self._carriers.put(number, Record(now))
+            self._carriers.fly(number, Record(now))
         return packet
 
     def stream(self, now: float, allowance: int) -> list[bytes]:
@@ -454,7 +450,7 @@ class Session(_Hot, Generic[PayloadT]):
             wire, cargo, size = filled
             packet = self._pack(None, msgspec.Raw(_encode(wire)), now, 0)
             number = self._sent(now)
-            self._carriers.put(number, Record(now))
+            self._carriers.fly(number, Record(now))
             self._laden = number
             self._cargo[number] = cargo, size
             allowance -= len(packet)
@@ -469,8 +465,8 @@ class Session(_Hot, Generic[PayloadT]):
 
     def _awaited(self) -> bool:
         """Return whether acks are awaited."""
-        flight, carriers = self._flight, self._carriers
-        return flight.first < flight.end or carriers.first < carriers.end
+        carriers = self._carriers
+        return self.first_flying < self.end_flying or carriers.first_flying < carriers.end_flying
 
     def _pack(self, payload: object, pieces: msgspec.Raw | None, now: float, urgent: int) -> bytes:
         """Encode a packet with the next number; only pings and acks note that it was made."""
@@ -556,7 +552,7 @@ class Session(_Hot, Generic[PayloadT]):
                 and not lacking
                 and payload is not None
                 and not (self._raw and payload == _NIL)
-                and (record := self._flight.take(ack)) is not None
+                and (record := self.land(ack)) is not None
             ):
                 self._top, self._heard = number, ack
                 self.packets_received += 1
@@ -652,7 +648,7 @@ class Session(_Hot, Generic[PayloadT]):
         patience = self.path.patience
         # When to look again: soon, because patience may shrink; sooner for what is in flight.
         overdue_at = now + min(patience, _NUDGE)
-        for flight in (self._flight, self._carriers):
+        for flight in (self, self._carriers):
             record = flight.oldest()
             if record is not None and record.sent_at < now - patience:
                 records = self._give_up(flight, now - patience, now, records)
@@ -675,8 +671,8 @@ class Session(_Hot, Generic[PayloadT]):
         """Return whether no packet from before the newest acked one is in flight."""
         heard = self._heard
         return all(
-            flight.first > heard or flight.first == flight.end
-            for flight in (self._flight, self._carriers)
+            flight.first_flying > heard or flight.first_flying == flight.end_flying
+            for flight in (self, self._carriers)
         )
 
     def _give_up(
@@ -686,13 +682,13 @@ class Session(_Hot, Generic[PayloadT]):
         found = records or []
         given_up = 0
         while (record := flight.oldest()) is not None and record.sent_at < cutoff:
-            number = flight.first
-            flight.take(number)
+            number = flight.first_flying
+            flight.land(number)
             cargo, size = self._cargo.pop(number, _NO_CARGO)
-            self._gone[number] = now + _MEMORY, record, cargo, flight is self._flight
+            self._gone[number] = now + _MEMORY, record, cargo, flight is self
             self._even = False
             self._out.lost(cargo, size, record.sent_at, now)
-            if flight is self._flight:
+            if flight is self:
                 found.append(record)
             given_up += 1
         self.path.count(0, given_up)
@@ -727,11 +723,11 @@ class Session(_Hot, Generic[PayloadT]):
             bit = news.bit_length() - 1
             news ^= 1 << bit
             number = heard - bit
-            record = self._flight.take(number)
+            record = self.land(number)
             if record is not None:
                 acked.append(record)
             else:
-                record = self._carriers.take(number)
+                record = self._carriers.land(number)
             if record is not None:
                 arrived += 1
                 cargo, size = self._cargo.pop(number, _NO_CARGO)

@@ -98,7 +98,7 @@ def packets_far_behind_are_forgotten(patch: pytest.MonkeyPatch) -> None:
 
     def forgetful(self: Session, now: float) -> int:
         number = sent(self, now)
-        self._flight.take(number - 8)
+        self.land(number - 8)
         return number
 
     patch.setattr(Session, "_sent", forgetful)

@@ -45,7 +45,7 @@ def unfolded(records: Any) -> list[object]:
 
 
 class NotingSession(Session[Any]):
-    """`send` takes any object as its record; `receive`, `lost` and `oldest` return them again."""
+    """`send` takes any object as its record; `receive`, `lost` and `oldest_note` return them again."""
 
     __slots__ = ()
 
@@ -65,6 +65,6 @@ class NotingSession(Session[Any]):
     def lost(self, now: float) -> Any:
         return unfolded(super().lost(now))
 
-    def oldest(self) -> Any:
+    def oldest_note(self) -> Any:
         oldest = super().oldest()
         return oldest.what if isinstance(oldest, Note) else oldest

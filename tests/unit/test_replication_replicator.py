@@ -17,6 +17,7 @@ from ecsnet.replication.interest import Everyone, Grid, Interest, Visible
 from ecsnet.replication.replicator import BANDWIDTH, Replicator
 from ecsnet.replication.store import WAITING_BYTES, Store
 from ecsnet.replication.view import View
+from ecsnet.replication.viewer import Outlet
 from ecsnet.replication.wire import (
     PIECE_BYTES,
     SHEET_BYTES,
@@ -120,14 +121,14 @@ class Packet:
         return found
 
 
-class Client:
+class Client(Outlet):
     """One viewer with both ends of its session. What is on its way can be lost and delayed."""
 
     def __init__(self, field: Field, bandwidth: float, waiting_bytes: int, player: int) -> None:
         self.field = field
         self.player = player
         self.server, self.session = Session(RAW), Session(RAW)
-        self.viewer = field.replicator.add_viewer(player, self.server, self.sent, bandwidth)
+        self.viewer = field.replicator.add_viewer(player, self.server, self, bandwidth)
         self.store = Store(WIRE, EPOCH, field.tick, waiting_bytes)
         self.view = View(SCHEMA, World())
         self.gate: Gate[Structure[object]] = Gate(WIRE.structure, 1 << 20)
@@ -139,12 +140,12 @@ class Client:
         self.lag = 0.0
         self.resyncs = 0
 
-    def sent(self, data: bytes) -> None:
-        assert len(data) <= MAX_PACKET
-        packet = Packet(data, self.field.tick)
-        self.packets.append(packet)
-        if not self.lose(packet):
-            self.field.at(self.lag, lambda: self.take(data))
+    def deliver(self, packet: bytes) -> None:
+        assert len(packet) <= MAX_PACKET
+        sent = Packet(packet, self.field.tick)
+        self.packets.append(sent)
+        if not self.lose(sent):
+            self.field.at(self.lag, lambda: self.take(packet))
 
     def take(self, data: bytes) -> None:
         now = self.field.now
@@ -379,7 +380,7 @@ def test_who_leaves_is_told_nothing_more(field: Field) -> None:
     field.replicator.remove_viewer(other.viewer)
     assert not field.replicator._hoods
     assert not field.replicator._watchers
-    unseated = field.replicator.add_viewer(one.player, Session(RAW), lambda data: None)
+    unseated = field.replicator.add_viewer(one.player, Session(RAW), Outlet())
     assert set(field.replicator.visible(unseated)) == {field.net(one.player)}
     field.replicator.remove_viewer(unseated)
 

@@ -9,7 +9,7 @@ from ecsnet.components import Owner
 from ecsnet.replication.interest import ANYWHERE, Everyone
 from ecsnet.replication.packing import Flight, Run
 from ecsnet.replication.population import Population
-from ecsnet.replication.viewer import Hood, Viewer, mine
+from ecsnet.replication.viewer import Hood, Outlet, Viewer, mine
 from ecsnet.schema import Registry, replicated, use_registry
 from ecsnet.session.connection import MAX_PACKET
 from ecsnet.world import World
@@ -85,7 +85,7 @@ class Subject:
         self.tick = 0
         self.capture()
         self.session = Quiet()
-        self.viewer = Viewer(self.player, self.session, lambda packet: None, 6000.0, 1 / 60)
+        self.viewer = Viewer(self.player, self.session, Outlet(), 6000.0, 1 / 60)
         self.viewer.known = {1, 2, 3}
         self.viewer.known_private = {1: 1 << SECRET}
 
@@ -123,7 +123,7 @@ def bits(*cids: int) -> int:
 def test_its_bucket_holds_a_quarter_of_a_second_but_two_packets_at_least(subject: Subject) -> None:
     assert subject.viewer.gain == 100
     assert subject.viewer.burst == subject.viewer.allowance == 2 * MAX_PACKET
-    rich = Viewer(1, Quiet(), lambda packet: None, 400_000, 1 / 60)
+    rich = Viewer(1, Quiet(), Outlet(), 400_000, 1 / 60)
     assert rich.burst == 100_000
 
 

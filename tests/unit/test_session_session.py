@@ -45,12 +45,12 @@ def test_a_payload_crosses_and_its_record_comes_back() -> None:
     assert received.payload is not None
     assert msgspec.msgpack.decode(received.payload) == [1, "two"]
     assert (received.acked, received.messages, received.reply) == ([], [], False)
-    assert one.oldest() == "record"
+    assert one.oldest_note() == "record"
     assert one.in_flight == 1
     back = take(one, other.send(None, 0.1), 0.2)
     assert list(back.acked) == ["record"]
     assert back.payload is None
-    assert one.oldest() is None
+    assert one.oldest_note() is None
     assert one.in_flight == 0
     assert one.lost(100.0) == []
 
@@ -130,7 +130,7 @@ def test_packets_are_acked_in_whatever_order_they_come() -> None:
         take(other, packets[n])
     back = take(one, other.send(None, 0.1), 0.2)
     assert list(back.acked) == sorted(set(range(60)) - dropped)
-    assert one.oldest() == min(dropped)
+    assert one.oldest_note() == min(dropped)
 
 
 def test_acks_that_overtake_each_other_lose_nothing() -> None:
@@ -354,7 +354,7 @@ def test_records_in_flight_are_lost_oldest_first_and_carriers_quietly() -> None:
     assert one.in_flight == 7
     assert list(one.lost(5.0)) == [0, 1, 2]
     assert one.in_flight == 1
-    assert one.oldest() == 9
+    assert one.oldest_note() == 9
     assert one.loss == 1.0
 
 
@@ -534,7 +534,7 @@ def test_a_stream_keeps_to_its_allowance() -> None:
     assert len(packets) + len(rest) == 15  # the window
     assert one.stream(0.0, 1 << 30) == []
     assert one.in_flight == 15
-    assert one.oldest() is None
+    assert one.oldest_note() is None
 
 
 def test_a_stream_packet_that_is_lost_goes_again() -> None:
@@ -766,7 +766,7 @@ def test_a_silent_peer_costs_bounded_memory() -> None:
         one.lost(now)
         if one.due(now):
             one.send(None, now)
-    held = len(one._flight) + len(one._carriers) + len(one._gone) + len(one._pings)
+    held = one.in_flight + len(one._gone) + len(one._pings)
     assert held < 1000
     assert one.backlog == 200_000
 
