@@ -74,6 +74,25 @@ class Observer(Protocol):
         """Know that the game itself moves an entity in this tick."""
 
 
+class _Commanded:
+    """The commands of one type in one tick.
+
+    A held command is handed out in each tick, so systems get a copy, and where that needs no look
+    at the world it is made at once: what a client gave is in the cache then. All others are made
+    when a system asks. Entities and player numbers are objects here: compiled, they are handed on
+    and not made anew for each command.
+    """
+
+    __slots__ = ("copy", "count", "given", "kind", "values")
+
+    def __init__(self, kind: CommandType) -> None:
+        self.kind = kind
+        self.copy = kind.clone if kind.direct and kind.hold else None
+        self.count = 0
+        self.values: list[tuple[object, object]] = []  # entity and command, as systems get them
+        self.given: list[tuple[object, object, object]] = []  # entity, wire value, player number
+
+
 class Simulation:
     """One world, made from a recipe, that runs tick by tick.
 
@@ -138,11 +157,7 @@ class Simulation:
         self._on_join = tuple(recipe.on_join)
         self._on_leave = tuple(recipe.on_leave)
         self._systems: list[tuple[float, str, Callable[[float], object], bool]] = []
-        # Entity, command and player number by type, until a system asks; then what it was given.
-        # Numbers are objects here: compiled, they are handed on and not made anew for each command.
-        self._given: dict[CommandType, list[tuple[object, Given, object]]] = {}
-        self._values: dict[CommandType, list[tuple[object, object]]] = {}
-        self._taken: dict[CommandType, int] = {}  # how many of each type there were
+        self._commanded: dict[CommandType, _Commanded] = {}  # in this tick
         with self.world:
             for priority, title, make in recipe.systems:
                 self.add_system(make(), priority, title)
@@ -199,7 +214,6 @@ class Simulation:
                     self._join(join)
                 for player_id in leaves:
                     self._leave(player_id)
-                self._values.clear()
                 self._sort(commands)
                 for _, name, process, always in self._systems:
                     if always or not self.still:
@@ -223,9 +237,7 @@ class Simulation:
         if self.failure is not None or not self.player_entity:
             return
         before, _running = _running, self
-        self._given.clear()
-        self._values.clear()
-        self._taken.clear()
+        self._commanded.clear()
         try:
             with self.world as world:
                 world.flush_dead()
@@ -237,9 +249,12 @@ class Simulation:
     def commands(self, command: type[T], *having: type) -> list[tuple[int, T]]:
         """What `ecsnet.commands` gives while this simulation runs a tick."""
         kind = command_type(command, "net.commands()")
-        values = self._values.get(kind)
-        if values is None:
-            values = self._values[kind] = self._made(kind)
+        commanded = self._commanded.get(kind)
+        if commanded is None:
+            return []
+        if commanded.given:
+            self._make(commanded)
+        values = commanded.values
         with self.world as world:
             there, dead = world.census()
             if dead or world.structure(self._owner) is not self._alive_with:
@@ -253,7 +268,8 @@ class Simulation:
 
     def taken(self) -> Iterator[tuple[CommandType, int]]:
         """How many commands of each type came into the tick that runs or ran last."""
-        yield from self._taken.items()
+        for kind, commanded in self._commanded.items():
+            yield kind, commanded.count
 
     def close(self) -> None:
         """Delete the world."""
@@ -327,8 +343,8 @@ class Simulation:
 
     def _sort(self, commands: Iterable[tuple[object, tuple[Given, ...]]]) -> None:
         """Sort commands by type, and leave out those for what is gone or somebody else's."""
-        sorted_by = self._given
-        sorted_by.clear()
+        by_kind = self._commanded
+        by_kind.clear()
         there, dead = self.world.census()
         owners = self.world.structure(self._owner)
         if dead or owners is not self._alive_with:
@@ -340,23 +356,28 @@ class Simulation:
             # The next tick may find other ones dead, or none.
             self._alive_with = None if dead else owners
         players = self._alive
-        for player_id, commanded in commands:
+        for player_id, given_by_one in commands:
             player = players.get(player_id)
             if player is None:
-                self.rejected[cast(int, player_id)] += len(commanded)
+                self.rejected[cast(int, player_id)] += len(given_by_one)
                 continue
-            for given in commanded:
+            for given in given_by_one:
                 entity = player
                 if given.target:
                     entity = self._owned(given.target, cast(int, player))
-                same_kind = sorted_by.get(given.kind)
-                if entity is None:
-                    self.rejected[cast(int, player_id)] += 1
-                elif same_kind is not None:
-                    same_kind.append((entity, given, player_id))
+                    if entity is None:
+                        self.rejected[cast(int, player_id)] += 1
+                        continue
+                kind = given.kind
+                commanded = by_kind.get(kind)
+                if commanded is None:
+                    commanded = by_kind[kind] = _Commanded(kind)
+                commanded.count += 1
+                copy = commanded.copy
+                if copy is not None:
+                    commanded.values.append((entity, copy(given.value)))
                 else:
-                    sorted_by[given.kind] = [(entity, given, player_id)]
-        self._taken = {kind: len(group) for kind, group in sorted_by.items()}
+                    commanded.given.append((entity, given.value, player_id))
 
     def _owned(self, net: int, player: int) -> int | None:
         """The entity behind a network id, if it is alive and the player's."""
@@ -370,22 +391,17 @@ class Simulation:
         entity = None if net is None else self.resolve(net)
         return entity if entity is not None and esper.entity_exists(entity) else None
 
-    def _made(self, kind: CommandType) -> list[tuple[object, object]]:
-        """Commands as systems get them. A held one is handed out each tick, so each is a copy."""
-        from_wire, clone, resolve, held = kind.from_wire, kind.clone, self._resolve_alive, kind.hold
-        # Let go of at once: later it would no longer be in the cache.
-        same_kind = self._given.pop(kind, [])
-        if kind.direct and held:
-            return [(entity, clone(given.value)) for entity, given, _ in same_kind]
-        made: list[tuple[object, object]] = []
-        for entity, given, player_id in same_kind:
+    def _make(self, commanded: _Commanded) -> None:
+        """Make commands what systems get. A held one is handed out each tick, so each is a copy."""
+        kind, resolve = commanded.kind, self._resolve_alive
+        given, commanded.given = commanded.given, []
+        for entity, wire, player_id in given:
             try:
-                value = from_wire(given.value, resolve)
+                value = kind.from_wire(wire, resolve)
             except PeerError:
                 self.rejected[cast(int, player_id)] += 1
                 continue
-            made.append((entity, clone(value) if held else value))
-        return made
+            commanded.values.append((entity, kind.clone(value) if kind.hold else value))
 
     def _call(self, name: str, function: Callable[..., object], *arguments: object) -> object:
         """Call a system or hook in this world.

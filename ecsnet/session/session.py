@@ -79,27 +79,33 @@ class Received(Generic[PayloadT]):
     Attributes:
         payload: The peer's payload; None when there was none.
         messages: Reliable messages that are complete now, in order: (number, bytes).
-        acked: The records of packets that the peer now says it has.
         late: Records that ``lost`` had given up and that have arrived after all.
         reply: Whether something should be sent at once: a ping wants its answer, or so
             many packets have come that the peer should hear of them.
     """
 
-    __slots__ = ("acked", "late", "messages", "payload", "reply")
+    __slots__ = ("_acked", "_record", "late", "messages", "payload", "reply")
 
     def __init__(
         self,
         payload: PayloadT | None,
         messages: Sequence[tuple[int, bytes]],
+        record: Record | None,
         acked: Sequence[Record],
         late: Sequence[Record],
         reply: bool,
     ) -> None:
         self.payload = payload
         self.messages = messages
-        self.acked = acked
+        self._record = record  # mostly the only one
+        self._acked = acked
         self.late = late
         self.reply = reply
+
+    @property
+    def acked(self) -> Sequence[Record]:
+        """The records of packets that the peer now says it has."""
+        return self._acked if self._record is None else (self._record,)
 
 
 class _Hot(Flight):
@@ -561,7 +567,7 @@ class Session(_Hot, Generic[PayloadT]):
                     if cargo:
                         self._out.arrived(cargo, size)
                 wanted = self._ack_wanted = self._ack_wanted + 1
-                return Received(payload, (), (record,), (), wanted >= _ACK_EVERY)
+                return Received(payload, (), record, (), (), wanted >= _ACK_EVERY)
         else:
             came = self._full.decode(packet)
             if came is None:
@@ -628,7 +634,7 @@ class Session(_Hot, Generic[PayloadT]):
             reply = reply or self._ack_wanted >= _ACK_EVERY
         messages = self._in.take(pieces) if pieces else ()
         self._even = not (self._missing or self._holes)
-        return Received(payload, messages, acked, late, reply)
+        return Received(payload, messages, None, acked, late, reply)
 
     def _count_malformed(self) -> None:
         self.malformed += 1

@@ -45,7 +45,7 @@ def unfolded(records: Any) -> list[object]:
 
 
 class NotingSession(Session[Any]):
-    """`send` takes any object as its record; `receive`, `lost` and `oldest_note` return them again."""
+    """Any object is a record for `send`; `receive`, `lost` and `oldest_note` return it again."""
 
     __slots__ = ()
 
