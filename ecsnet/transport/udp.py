@@ -16,7 +16,10 @@ _log = logging.getLogger("ecsnet.server")
 
 _LONGEST: Final = 2048
 _AT_ONCE: Final = 4096
-_LOOK_SECONDS: Final = 0.004
+# So few are taken off the socket before they are handed on: they are still in the cache then, and
+# the next ones get the same memory.
+_BATCH: Final = 16
+_LOOK_SECONDS: Final = 0.006
 
 
 class UdpServerSocket:
@@ -39,12 +42,15 @@ class UdpServerSocket:
         self._socket = bind_udp(host, port)
         self.address: Address = self._socket.getsockname()
         self.send_errors = 0
+        # Looked up once: they are called for each datagram.
+        self._recvfrom = self._socket.recvfrom
+        self._sendto = self._socket.sendto
 
     def receive(self, budget: int = 1000) -> list[tuple[bytes, Address]]:
         """Return the datagrams that wait, at most ``budget``, and where they came from."""
         datagrams: list[tuple[bytes, Address]] = []
-        take, add = self._socket.recvfrom, datagrams.append
-        for _ in range(budget):
+        take, add = self._recvfrom, datagrams.append
+        while len(datagrams) < budget:
             try:
                 add(take(_LONGEST))
             except ConnectionError:  # Windows: an earlier datagram found a closed port
@@ -56,7 +62,7 @@ class UdpServerSocket:
     def sendto(self, data: bytes, address: Address) -> None:
         """Send a datagram; what the system will not send is lost like any other."""
         try:
-            self._socket.sendto(data, address)
+            self._sendto(data, address)
         except (OSError, ValueError, OverflowError):
             self.send_errors += 1
 
@@ -69,8 +75,8 @@ class UdpServer(UdpServerSocket):
     """A UDP endpoint on the running event loop, uvloop's or asyncio's.
 
     Datagrams are handed on the moment they come. With many clients that is a turn of the loop for
-    each: then the socket had better be looked at every 4 ms, and whenever the caller says `drain`;
-    see `watch`. On loops that cannot watch a socket (Windows' default one) that is always so.
+    each: then the socket had better be looked at when the caller says `drain`, and 6 ms after the
+    last look; see `watch`. On loops that cannot watch a socket (Windows' default one) it always is.
 
     Args:
         host: As for `UdpServerSocket`; ``port`` likewise.
@@ -96,7 +102,7 @@ class UdpServer(UdpServerSocket):
         self.watch(True)
 
     def watch(self, wanted: bool) -> None:
-        """Hand datagrams on the moment they come, or every 4 ms."""
+        """Hand datagrams on the moment they come, or when somebody looks, every 6 ms or sooner."""
         if wanted is self.watched or self._unwatchable or self._socket.fileno() < 0:
             return
         if not wanted:
@@ -113,16 +119,23 @@ class UdpServer(UdpServerSocket):
 
     def drain(self) -> None:
         """Hand on everything that waits."""
-        datagrams = self.receive(_AT_ONCE)
-        now, handle = perf_counter(), self.on_datagram
-        for data, address in datagrams:
-            try:
-                handle(data, address, now)
-            except Exception:  # noqa: BLE001 - the loop would log every one of them
-                self.errors += 1
-                # Once: a peer that found a way to raise must not be able to fill the disk.
-                if self.errors == 1:
-                    _log.exception("a datagram raised; further ones are counted and not logged")
+        handle = self.on_datagram
+        for _ in range(_AT_ONCE // _BATCH):
+            datagrams = self.receive(_BATCH)
+            now = perf_counter()
+            for data, address in datagrams:
+                try:
+                    handle(data, address, now)
+                except Exception:  # noqa: BLE001 - the loop would log every one of them
+                    self.errors += 1
+                    # Once: a peer that found a way to raise must not be able to fill the disk.
+                    if self.errors == 1:
+                        _log.exception("a datagram raised; further ones are counted and not logged")
+            if len(datagrams) < _BATCH:
+                break
+        if self._look is not None:
+            self._look.cancel()
+            self._look_later()
 
     def close(self) -> None:
         if self.watched:
@@ -137,9 +150,4 @@ class UdpServer(UdpServerSocket):
             self._look = None
 
     def _look_later(self) -> None:
-        self._look = self._loop.call_later(_LOOK_SECONDS, self._look_again)
-
-    def _look_again(self) -> None:
-        self.drain()
-        if self._look is not None:
-            self._look_later()
+        self._look = self._loop.call_later(_LOOK_SECONDS, self.drain)

@@ -391,6 +391,21 @@ def test_of_ticks_that_were_skipped_the_newest_is_still_good(skipped: int) -> No
     assert values(inbox.take(11 + skipped)) == [Steer(min(skipped + 1, 3))]
 
 
+def test_states_that_stay_the_same_are_counted_when_ticks_are_skipped() -> None:
+    inbox = Inbox(60, FRAMES)
+    frames = [[0, 1, [[ID[Steer], 0, [5]]]]]
+    for n in range(3):
+        feed(inbox, 1, n, 1 + n, frames)
+    feed(inbox, 4, 3, 4, frames)  # nobody took the first three, and this one is their successor
+    assert (values(inbox.take(4)), values(inbox.take(5))) == ([Steer(5)], [Steer(5)])
+    assert (inbox.applied, inbox.superseded) == (1, 3)
+    for n in range(4, 7):
+        feed(inbox, 6, n, 2 + n, frames)
+    feed(inbox, 6, 7, 9, [[0, 1, [[ID[Steer], 0, [6]]]]])
+    assert [values(inbox.take(tick)) for tick in range(6, 10)] == [[Steer(5)]] * 3 + [[Steer(6)]]
+    assert (inbox.applied, inbox.superseded) == (5, 3)
+
+
 def test_more_actions_or_states_than_allowed_are_cut() -> None:
     inbox = Inbox(60, FRAMES)
     feed(inbox, 1, 0, 1, [[0, 1, [[ID[Shoot], 0, [n]] for n in range(40)]]])
