@@ -38,6 +38,7 @@ _WINDOW: Final = 2 * PIECE_BYTES
 _HEAD_BYTES: Final = 48  # of an update, at most
 _NOTHING: Final = Raw(b"\x90")
 _NO_RUNS: Final[list[Run]] = []
+_BATCH: Final = 16  # packets
 _MANY: Final = PIECE_BYTES // 16  # entities: more are not tried whether they fit a piece
 
 Gone = dict[int, list[int]]
@@ -541,6 +542,8 @@ class Replicator:
         ticks = self.tick + 1
         epoch: object = self.epoch  # an object: compiled, it is made once and not for each
         tick: object = self.tick & U32
+        # Made for some clients at a time: to send pushes all else out of the cache for code.
+        ready: list[tuple[Outlet, bytes]] = []
         for viewer in self.viewers:
             hood = viewer.hood
             assert hood is not None  # since _seat()
@@ -574,7 +577,10 @@ class Replicator:
                 (epoch, tick, unsolid, viewer.depends, viewer.report, sheet.raw), now, sheet.flight
             )
             viewer.allowance -= float(len(packet))  # compiled, floats alone are no objects
-            viewer.outlet.deliver(packet)
+            ready.append((viewer.outlet, packet))
+            if len(ready) == _BATCH:
+                _deliver(ready)
+        _deliver(ready)
 
     def _send(self, viewer: Viewer, hood: Hood, private: set[int], now: float) -> None:
         """One viewer's datagrams of this tick, where they may be its own."""
@@ -694,3 +700,10 @@ class Replicator:
                 else:
                     result.append(run)
         return result
+
+
+def _deliver(ready: list[tuple[Outlet, bytes]]) -> None:
+    """Send packets, and forget them."""
+    for outlet, packet in ready:
+        outlet.deliver(packet)
+    ready.clear()

@@ -19,7 +19,7 @@ _AT_ONCE: Final = 4096
 # So few are taken off the socket before they are handed on: they are still in the cache then, and
 # the next ones get the same memory.
 _BATCH: Final = 16
-_LOOK_SECONDS: Final = 0.006
+_LOOK_SECONDS: Final = 0.009  # with 60 ticks a second: once between two of them
 
 
 class UdpServerSocket:
@@ -75,7 +75,7 @@ class UdpServer(UdpServerSocket):
     """A UDP endpoint on the running event loop, uvloop's or asyncio's.
 
     Datagrams are handed on the moment they come. With many clients that is a turn of the loop for
-    each: then the socket had better be looked at when the caller says `drain`, and 6 ms after the
+    each: then the socket had better be looked at when the caller says `drain`, and 9 ms after the
     last look; see `watch`. On loops that cannot watch a socket (Windows' default one) it always is.
 
     Args:
@@ -102,7 +102,7 @@ class UdpServer(UdpServerSocket):
         self.watch(True)
 
     def watch(self, wanted: bool) -> None:
-        """Hand datagrams on the moment they come, or when somebody looks, every 6 ms or sooner."""
+        """Hand datagrams on the moment they come, or when somebody looks, every 9 ms or sooner."""
         if wanted is self.watched or self._unwatchable or self._socket.fileno() < 0:
             return
         if not wanted:
