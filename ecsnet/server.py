@@ -42,7 +42,7 @@ _FREEZE_TICKS = 120
 # What the collector lets pile up before it looks: by default it would look several times a tick.
 _GARBAGE = 100_000
 
-# From so many clients on, the socket is drained every 9 ms instead of being watched.
+# From so many clients on, the socket is drained now and then instead of being watched.
 _MANY = 150
 
 

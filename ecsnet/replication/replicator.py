@@ -536,13 +536,14 @@ class Replicator:
         their neighbourhood's one datagram.
 
         Each step in here costs a busy server one part in a hundred. Clients come in the order in
-        which they joined, neighbourhood by neighbourhood would be shorter: but so they mostly lie
-        in memory, and what is needed next is fetched ahead.
+        which they joined, though neighbourhood by neighbourhood would be shorter: it is mostly that
+        in which they lie in memory, so the processor can fetch what is needed next.
         """
         ticks = self.tick + 1
         epoch: object = self.epoch  # an object: compiled, it is made once and not for each
         tick: object = self.tick & U32
-        # Made for some clients at a time: to send pushes all else out of the cache for code.
+        # Made for some clients at a time: the system's part of sending pushes our code out of the
+        # cache.
         ready: list[tuple[Outlet, bytes]] = []
         for viewer in self.viewers:
             hood = viewer.hood
