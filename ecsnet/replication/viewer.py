@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Hashable, Iterable
 from typing import Final, cast
 
+from ecsnet.compiled import mypyc_attr
 from ecsnet.replication.packing import Flight, Run, Sheet
 from ecsnet.replication.population import Entity, Population
 from ecsnet.session.connection import MAX_PACKET
@@ -75,6 +76,7 @@ class Fill:
         self.keys: list[tuple[int, int]] = []
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Outlet:
     """Sends the packets of one session. A class, as calling a function that might be any costs
     more, and this is called for each client in each tick.
