@@ -544,13 +544,22 @@ class Inbox:
         if tick > self._due:
             self._skip(tick)
         self._due = tick + 1
+        held: tuple[Given, ...] | None
         if self._same_from <= tick < self._same_until:
             self._same_from = tick + 1
-            held = self._held = self._states
+            held = self._states
+        else:
+            waiting = self._waiting
+            held = waiting[tick & len(waiting) - 1]
+            waiting[tick & len(waiting) - 1] = None
+        if held is not None:
+            self._held = held
             self._held_at = tick
             self.applied += len(held)
+        elif tick - self._held_at > self._repeat:
+            held = self._held = _NONE
         else:
-            held = self._take_waiting(tick)
+            held = self._held
         if tick < self._act_at:
             return held
         actions = self._actions
@@ -564,21 +573,6 @@ class Inbox:
         self._spent_at = tick
         self._act_at = actions[0][0] if actions else _NEVER
         return tuple(taken)
-
-    def _take_waiting(self, tick: int) -> tuple[Given, ...]:
-        """What is held in a tick by the ring, or still held because nothing came for it."""
-        waiting = self._waiting
-        held = waiting[tick & len(waiting) - 1]
-        if held is not None:
-            waiting[tick & len(waiting) - 1] = None
-            self._held = held
-            self._held_at = tick
-            self.applied += len(held)
-        elif tick - self._held_at > self._repeat:
-            held = self._held = _NONE
-        else:
-            held = self._held
-        return held
 
     def _read(self, raw: msgspec.Raw) -> None:
         """Decode frames, and remember them if they may come again."""

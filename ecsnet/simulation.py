@@ -250,11 +250,11 @@ class Simulation:
         """What `ecsnet.commands` gives while this simulation runs a tick."""
         kind = command_type(command, "net.commands()")
         commanded = self._commanded.get(kind)
-        if commanded is None:
-            return []
-        if commanded.given:
-            self._make(commanded)
-        values = commanded.values
+        values: list[tuple[object, object]] = []
+        if commanded is not None:
+            if commanded.given:
+                self._make(commanded)
+            values = commanded.values
         with self.world as world:
             there, dead = world.census()
             if dead or world.structure(self._owner) is not self._alive_with:

@@ -37,7 +37,6 @@ _NOBODY: Final = -1
 _WINDOW: Final = 2 * PIECE_BYTES
 _HEAD_BYTES: Final = 48  # of an update, at most
 _NOTHING: Final = Raw(b"\x90")
-_NO_RUNS: Final[list[Run]] = []
 _BATCH: Final = 16  # packets
 _MANY: Final = PIECE_BYTES // 16  # entities: more are not tried whether they fit a piece
 
@@ -169,7 +168,7 @@ class Replicator:
         hood.before = hood.visible
         hood.message = None if change is None else self._refresh(hood, change)
         runs, hood.runs = hood.runs, []
-        hood.big = [run for run in runs if run.size > SHEET_BYTES] if bulky else _NO_RUNS
+        hood.big = [run for run in runs if run.size > SHEET_BYTES] if bulky else []
         hood.fresh = [run for run in runs if run.size <= SHEET_BYTES] if bulky else runs
         public = [run for run in hood.fresh if run.data] if private else hood.fresh
         hood.sheets = sheets(self.tick, public, now)

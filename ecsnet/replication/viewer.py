@@ -43,11 +43,11 @@ class Hood:
         """Network ids; another set object whenever its content changed, so that ``is`` tells
         whether a client knows exactly this."""
         self.runs: list[Run] = []
-        """The new values in its cells, while they are gathered. Then they are divided into those"""
+        """The new values in its cells, while they are gathered."""
         self.fresh: list[Run] = []
-        """that fit a datagram, and those"""
+        """Those of them that fit a datagram."""
         self.big: list[Run] = []
-        """that do not."""
+        """Those that do not."""
         self.before = self.visible
         """What it showed in the tick before."""
         self.message: bytes | None = None

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import logging
 import re
+import threading
 from collections.abc import Iterator
 from typing import cast
 
@@ -11,7 +12,7 @@ import pytest
 import ecsnet.simulation as net
 from ecsnet.commands import Given
 from ecsnet.components import Owner, Player
-from ecsnet.errors import OutsideTickError, UsageError, WorldError
+from ecsnet.errors import OutsideTickError, UsageError, WorldError, WrongThreadError
 from ecsnet.recipe import Recipe
 from ecsnet.schema import EntityRef, Registry, command, command_type, replicated, use_registry
 from ecsnet.simulation import KEEP, Join, Simulation
@@ -255,6 +256,25 @@ def test_outside_a_tick_there_are_no_commands_ticks_or_dice() -> None:
             OutsideTickError, match=f"^{re.escape(f'{what} outside a tick: {where}')}$"
         ):
             ask()
+
+
+def test_commands_are_not_for_other_threads_even_where_there_are_none(recipe: Recipe) -> None:
+    caught: list[BaseException] = []
+
+    def ask() -> None:
+        try:
+            net.commands(Steer)
+        except WrongThreadError as error:
+            caught.append(error)
+
+    def look(dt: float) -> None:
+        thread = threading.Thread(target=ask)
+        thread.start()
+        thread.join()
+
+    recipe.add_function(look, 0)
+    simulation(recipe).step()
+    assert len(caught) == 1
 
 
 def test_commands_wants_a_command(recipe: Recipe) -> None:
