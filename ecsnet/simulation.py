@@ -110,6 +110,7 @@ class Simulation:
         dt: Seconds per tick.
         rng: The random numbers.
         player_entity: The entity of each player, by player number.
+        player_number: The number of each player, by entity; while hooks see one leave, too.
         rejected: Per player, commands for entities that were gone or not the player's own.
         errors: How often each system or hook raised.
         failure: What a system or hook raised, where that stops the simulation.
@@ -135,6 +136,7 @@ class Simulation:
         self.dt = 1 / recipe.tick_rate
         self.rng = random.Random(seed)
         self.player_entity: dict[int, int] = {}
+        self.player_number: dict[int, int] = {}
         self.rejected: Counter[int] = Counter()
         self.errors: Counter[str] = Counter()
         self.failure: Exception | None = None
@@ -224,6 +226,7 @@ class Simulation:
                     # be somebody else's.
                     self._identity = world.identity()
                     self.player_entity.clear()
+                    self.player_number.clear()
         finally:
             _running = before
 
@@ -278,6 +281,7 @@ class Simulation:
     def _join(self, join: Join) -> None:
         player = esper.create_entity(self._player(join.player_id, join.name))
         self.player_entity[join.player_id] = player
+        self.player_number[player] = join.player_id
         self._names[join.player_id] = join.name
         for hook in self._on_join:
             self._call(name_of(hook), hook, player)
@@ -295,6 +299,7 @@ class Simulation:
             # The game may have deleted it, and so may the hook before.
             if world.alive(player):
                 keep |= self._call(name_of(hook), hook, player) is KEEP
+        self.player_number.pop(player, None)
         if keep:
             return
         for entity, owner in list(world.structure(self._owner)):
@@ -323,14 +328,13 @@ class Simulation:
                 self.tick,
             )
         named: set[int] = set()
-        players = set(entities.values())
         for entity, owner in owners:
             player = getattr(owner, "player", None)
             if type(player) is not int:
                 continue
             named.add(player)
             # Who was a player when it was first named may have left since.
-            if player not in players and player not in self._named | self._nobodies:
+            if player not in self.player_number and player not in self._named | self._nobodies:
                 self._nobodies.add(player)
                 logger.warning(
                     "Owner(%d) on entity %d names no player's entity, in tick %d: nobody owns it;"

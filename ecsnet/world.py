@@ -166,6 +166,11 @@ class World:
         with self:
             return esper._entities
 
+    def holders(self, component_type: type) -> Collection[int]:
+        """The entities that have a component, in no order; live, not to be changed."""
+        with self:
+            return esper._components.get(component_type, ())
+
     def structure(self, component_type: type[_T]) -> list[tuple[int, _T]]:
         """The list of (entity, component) that esper caches for a type; not to be changed.
 

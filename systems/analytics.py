@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
 import time
@@ -81,7 +80,6 @@ class AnalyticsSystem(esper.Processor):
             to_wire=service.to_wire,
         )
         self._watches = _watches(simulation, components, options, tick_rate)
-        self._players: dict[int, int] = {}  # numbers by entities, when last looked at
         self._jumped: set[int] = set()
         self._joined: list[tuple[int, str]] = []
         self._taken: Counter[str] = Counter()
@@ -110,14 +108,16 @@ class AnalyticsSystem(esper.Processor):
         if player is None and entity is not None:
             player = self._player_of(entity)
         if all(map(is_plain, data.values())):
-            with contextlib.suppress(*ENCODE_ERRORS):  # an int, a text that cannot be encoded
-                record = self._record(type, player, entity, data, own=False)
+            try:
+                record = self._record(type, player, entity, data, False)
+            except ENCODE_ERRORS:
+                pass  # an int, a text that cannot be encoded
+            else:
                 if len(record) <= _SHORT:
-                    self._journal.put(Series.EVENTS, self._number, record)
+                    self._put(record, False)
                     return
         made = cast("dict[str, object]", plain(data))
-        record = self._record(str(plain(type)), player, entity, made, own=False)
-        self._journal.put(Series.EVENTS, self._number, record)
+        self._put(self._record(str(plain(type)), player, entity, made, False), False)
 
     def teleported(self, entity: int) -> None:
         """Let an entity jump in this tick without a suspicion."""
@@ -164,8 +164,6 @@ class AnalyticsSystem(esper.Processor):
     def _keep(self) -> None:
         simulation = self._simulation
         self._begin()
-        players = {entity: number for number, entity in simulation.player_entity.items()}
-        self._players = players
         for number, name in self._joined:
             entity = simulation.player_entity.get(number)
             self._tell("join", player=number, entity=entity, name=name)
@@ -178,7 +176,7 @@ class AnalyticsSystem(esper.Processor):
         if simulation.tick % self._interval == 0:
             self._tell_commands()
             self._tell_losses()
-        self._sampler.take(simulation.tick, players)
+        self._sampler.take(simulation.tick, simulation.player_number)
 
     def _begin(self) -> None:
         if self._begun:
@@ -198,7 +196,7 @@ class AnalyticsSystem(esper.Processor):
     def _player_of(self, entity: int) -> int | None:
         """The number of the player who owns an entity, or is it."""
         owner = self._simulation.world.components(entity).get(Owner)
-        return self._players.get(getattr(owner, "player", None) or entity)
+        return self._simulation.player_number.get(getattr(owner, "player", None) or entity)
 
     def _suspect(self, watch: Watch) -> None:
         for found in watch.check(self._simulation.tick, self._jumped):
@@ -229,18 +227,30 @@ class AnalyticsSystem(esper.Processor):
     def _tell(
         self, type: str, *, player: int | None = None, entity: int | None = None, **data: object
     ) -> bool:
-        record = self._record(type, player, entity, data, own=True)
-        return self._journal.put(Series.EVENTS, self._number, record, own=True)
+        return self._put(self._record(type, player, entity, data, True), True)
 
     def _record(
-        self, type: str, player: object, entity: object, data: Mapping[str, object], *, own: bool
+        self, type: str, player: object, entity: object, data: Mapping[str, object], own: bool
     ) -> bytes:
-        """A `records.Event`, encoded; made as an array, which takes less time."""
-        numbers = _number(player), _number(entity)
-        head = EVENT, self._number, self._events + 1, self._simulation.tick, self._now()
-        record = encode((*head, type, *numbers, own, data))
-        self._events += 1
-        return record
+        """The next `records.Event`, encoded; made as an array, which takes less time."""
+        return encode(
+            (
+                EVENT,
+                self._number,
+                self._events + 1,
+                self._simulation.tick,
+                int(self._clock() * 1000),
+                type,
+                None if player is None else _number(player),
+                None if entity is None else _number(entity),
+                own,
+                data,
+            )
+        )
+
+    def _put(self, record: bytes, own: bool) -> bool:
+        self._events += 1  # dropped or not: a gap shows that one is missing
+        return self._journal.put(Series.EVENTS, self._number, record, own=own)
 
     def _begin_slice(self, tick: int, snapshot: int) -> tuple[object, ...]:
         """What stands before the entities in a `records.Slice`."""

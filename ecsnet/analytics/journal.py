@@ -176,9 +176,10 @@ class Journal:
         self._trouble: str | None = None
         self._calm = 0  # rounds without
         self._refused = 0  # records, by the last round
-        self._files = {
-            series: _File(self, series, server, tuple(components), disk) for series in Series
-        }
+        declared = tuple(components)
+        self._events = _File(self, Series.EVENTS, server, declared, disk)
+        self._snapshots = _File(self, Series.SNAPSHOTS, server, declared, disk)
+        self._files = (self._events, self._snapshots)
         self._ending = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -187,15 +188,15 @@ class Journal:
     @property
     def lost(self) -> Lost:
         """What was dropped so far."""
-        events, snapshots = self._files[Series.EVENTS], self._files[Series.SNAPSHOTS]
+        deleted = self._deleted
         return Lost(
-            events.refused + self._deleted.events, snapshots.refused + self._deleted.snapshots
+            self._events.refused + deleted.events, self._snapshots.refused + deleted.snapshots
         )
 
     @property
     def waiting(self) -> int:
         """Bytes that wait in memory."""
-        return sum(file.waiting for file in self._files.values())
+        return sum(file.waiting for file in self._files)
 
     def begin(self, identity: bytes, started: int, room: str, tick_rate: float) -> int:
         """Announce a match; returns the number by which its records name it.
@@ -222,7 +223,8 @@ class Journal:
         Returns:
             Whether there was room; one for which there is none is dropped and counted.
         """
-        return self._files[series].put(match, record, own)
+        file = self._events if series is Series.EVENTS else self._snapshots
+        return file.put(match, record, own)
 
     # The thread's end.
 
@@ -234,10 +236,10 @@ class Journal:
     def round(self) -> None:
         """Write what waits, bring it to the disk, and keep within the limits."""
         trouble = None
-        refused = sum(file.refused for file in self._files.values())
+        refused = sum(file.refused for file in self._files)
         if refused > self._refused:
             trouble, self._refused = "there is more of it than can wait in memory", refused
-        for file in self._files.values():
+        for file in self._files:
             try:
                 file.write()
                 file.sync()
@@ -270,10 +272,10 @@ class Journal:
     def _finish(self) -> None:
         try:
             self.round()
-            for file in self._files.values():
+            for file in self._files:
                 with contextlib.suppress(OSError):
                     file.seal()
-            left = sum(file.queued for file in self._files.values())
+            left = sum(file.queued for file in self._files)
             if left:
                 logger.warning(
                     "the journal in %s ends without its last %d records", self.folder, left
@@ -342,8 +344,7 @@ class Journal:
                 continue
             self._delete(segment)
             return True
-        snapshots = self._files[Series.SNAPSHOTS]
-        if series is Series.EVENTS and snapshots.seal():
+        if series is Series.EVENTS and self._snapshots.seal():
             return self._make_room(series)
         return False
 

@@ -16,7 +16,7 @@ from ecsnet.world import World
 __all__ = ["Column", "Sampler"]
 
 TICK_SECONDS = 0.0001
-"""After how much work in a tick the rest is left for the next; the last slice goes beyond it."""
+"""How long a tick may work at a snapshot; one slice is taken in any case, but where it began."""
 
 SLICE_BYTES = 12 * 1024
 """How large slices are to become; documents are a few times as large."""
@@ -87,6 +87,7 @@ class Sampler:
         self._current: _Snapshot | None = None
         self._due: set[Column] = set()
         self._size = _MOST  # of the next slice, in entities
+        self._took = 0.0  # seconds, for the last one
 
     def take(self, tick: int, players: Mapping[int, int]) -> None:
         """Take what is due, within the time that there is.
@@ -95,44 +96,48 @@ class Sampler:
             tick: The tick that runs.
             players: Numbers of the players by their entities.
         """
-        due = [column for column in self._columns if tick % column.every == 0]
-        self._due.update(due)
-        if self._current is None:
-            if not self._due:
-                return
-            self._current = self._start(tick)
-        end = self._clock() + TICK_SECONDS
-        while True:
-            snapshot = self._current
-            if snapshot.done >= len(snapshot.entities):
-                self._current = None
+        self._due.update([column for column in self._columns if tick % column.every == 0])
+        snapshot = self._current
+        if snapshot is None and not self._due:
+            return
+        began = now = self._clock()
+        if snapshot is None:
+            snapshot = self._current = self._start(tick)
+            now = self._clock()
+        while snapshot.done < len(snapshot.entities):
+            # Is there time for another one, after what this tick has done already?
+            if now > began and now + self._took > began + TICK_SECONDS:
                 return
             self._slice(snapshot, tick, players)
-            if self._clock() >= end:
-                return
+            before, now = now, self._clock()
+            self._took = now - before
+        self._current = None
 
     def _start(self, tick: int) -> _Snapshot:
         columns = [column for column in self._columns if column in self._due]
         self._due.clear()
-        there: set[int] = set()
-        for column in columns:
-            there.update([entity for entity, _ in self._world.structure(column.cls)])
+        there = set().union(*[self._world.holders(column.cls) for column in columns])
         return _Snapshot(tick, columns, sorted(there))
 
     def _slice(self, snapshot: _Snapshot, tick: int, players: Mapping[int, int]) -> None:
         """Encode the next entities of a snapshot; as they are now, not as they were."""
         chosen = snapshot.entities[snapshot.done : snapshot.done + self._size]
         tables = self._world.tables()
-        there = [(entity, tables[entity]) for entity in chosen if entity in tables]
-        if there:
+        entities = [entity for entity in chosen if entity in tables]
+        if entities:
+            there = [tables[entity] for entity in entities]
             owner = self._owner
-            owners = [_owner_of(entity, table.get(owner), players) for entity, table in there]
-            columns: list[_Column] = [
-                (column.number, values)
-                for column in snapshot.columns
-                if any(values := [table.get(column.cls) for _, table in there])
+            owners = [
+                _owner_of(entity, table[owner], players) if owner in table else players.get(entity)
+                for entity, table in zip(entities, there, strict=True)
             ]
-            entities = [entity for entity, _ in there]
+            columns: list[_Column] = []
+            for column in snapshot.columns:
+                cls = column.cls
+                values = [table.get(cls) for table in there]
+                # Not any(): a game's component may be false.
+                if not all(value is None for value in values):
+                    columns.append((column.number, values))
             made = self._encoded((*self._begin(tick, snapshot.tick), entities, owners), columns)
             if len(made) > FRAME_LIMIT // 2 and len(chosen) > 1:
                 self._size = len(chosen) // 2

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Iterable, Mapping, Sequence, Set
 from datetime import UTC, datetime
 from enum import Enum
 from itertools import islice
-from typing import TypeAlias, TypeVar
+from typing import TypeAlias, TypeVar, cast
 
 from ecsnet.schema import PLAIN, Kind
 
@@ -48,8 +48,9 @@ def is_plain(value: object) -> bool:
     kind = type(value)
     if kind in _PLAIN:
         return True
-    if isinstance(value, tuple | list):
-        return len(value) <= _ITEMS_LIMIT and _PLAIN.issuperset(map(type, value))
+    if kind is tuple or kind is list:
+        items = cast("Sequence[object]", value)
+        return len(items) <= _ITEMS_LIMIT and _PLAIN.issuperset(map(type, items))
     return False
 
 

@@ -121,7 +121,7 @@ def test_what_a_server_that_died_left_is_shipped(folder: Path, database: str) ->
     code = (
         "import os, sys; from pathlib import Path; from tests.analytics.made import Game\n"
         "game = Game(Path(sys.argv[1])); game.play(70); game.sync()\n"
-        "game.play(30); [file.write() for file in game.journal._files.values()]\n"
+        "game.play(30); [file.write() for file in game.journal._files]\n"
         "os.kill(os.getpid(), 9)"
     )
     subprocess.run([sys.executable, "-c", code, folder], check=False, timeout=PATIENCE)
@@ -136,7 +136,7 @@ def test_beside_a_server_only_what_is_on_the_disk_is_shipped(folder: Path, datab
     game.play(70)
     game.sync()
     game.play(30)
-    for file in game.journal._files.values():
+    for file in game.journal._files:
         file.write()
     assert ship(folder, database) == 0
     assert len(stored(database)) == 70

@@ -322,7 +322,7 @@ def test_what_is_written_twice_is_read_once(folder: Path) -> None:
     disk = Disk()
     writer = Writer(folder, disk)
     writer.put(EVENTS, 5)
-    writer.journal._files[EVENTS].write()
+    writer.journal._events.write()
     (segment,) = segments(folder)
     written = segment.path.read_bytes()
     disk.broken = True
@@ -510,7 +510,7 @@ def test_a_cursor_follows_what_has_reached_the_disk_and_no_more(
     cursor = Cursor(folder, EVENTS)
     assert read(cursor) == []
     writer.put(EVENTS, 3)
-    writer.journal._files[EVENTS].write()
+    writer.journal._events.write()
     assert ticks(folder) == [1, 2, 3]
     assert read(cursor) == []  # a power cut could take it back
     writer.journal.round()

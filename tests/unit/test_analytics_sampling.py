@@ -102,6 +102,29 @@ def test_a_large_world_takes_several_ticks_and_each_slice_names_its_own(world: W
     assert last.columns[0][1][0][1] == last.tick - 1  # type: ignore[index]
 
 
+def test_the_tick_in_which_a_large_snapshot_begins_has_done_enough(world: World) -> None:
+    for n in range(1000):
+        esper.create_entity(Position(n, 0))
+    taken = Taken(world, [column(Position, 60)], cost=TICK_SECONDS * 1.01)
+    assert taken.take(60) == []
+    assert [len(taken.take(tick)) for tick in (61, 62, 63)] == [1, 1, 1]
+
+
+def test_a_component_that_is_false_is_one_all_the_same(world: World) -> None:
+    with use_registry(Registry()):
+
+        @net.replicated
+        class Purse:
+            gold: int = 0
+
+            def __bool__(self) -> bool:
+                return self.gold > 0
+
+    esper.create_entity(Purse(), Position(1, 2))
+    (made,) = Taken(world, [column(Purse, 1, 0), column(Position, 1, 1)]).take(1)
+    assert made.columns == [(0, [[0]]), (1, [[1, 2]])]
+
+
 def test_a_snapshot_that_is_due_while_one_is_taken_follows_it(world: World) -> None:
     for n in range(2000):
         esper.create_entity(Position(n, 0))

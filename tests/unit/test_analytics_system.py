@@ -296,7 +296,7 @@ def test_what_is_lost_is_told_in_the_journal(game: Game) -> None:
     with Harness(game.server) as harness:
         system = harness.stage.analytics
         assert system is not None
-        system._journal._files[Series.SNAPSHOTS].refused = 3
+        system._journal._snapshots.refused = 3
         run(harness, 25)
     (lost,) = game.of_type("lost")
     assert lost["data"] == {"events": 0, "snapshots": 3}
@@ -455,8 +455,40 @@ def test_an_event_of_an_entity_is_its_players(game: Game) -> None:
     with Harness(game.server) as harness:
         harness.connect("Ann")
         run(harness, 10)
-    assert {event["player"] for event in game.of_type("mine")[1:]} == {1}
+    assert {event["player"] for event in game.of_type("mine")} == {1}
     assert {event["player"] for event in game.of_type("nobodys")} == {None}
+
+
+def test_hooks_tell_of_players_who_come_and_go(game: Game) -> None:
+    @game.server.on_join
+    def came(player: int) -> None:
+        net.analytics_event("came", entity=player)
+
+    @game.server.on_leave
+    def went(player: int) -> None:
+        net.analytics_event("went", entity=player)
+
+    with Harness(game.server) as harness:
+        harness.connect("Ann")
+        bob = harness.connect("Bob")
+        run(harness, 10)
+        harness.leave(bob)
+        run(harness, 10)
+    assert [event["player"] for event in game.of_type("came")] == [1, 2]
+    assert [event["player"] for event in game.of_type("went")] == [2, 1]
+
+
+def test_a_gap_in_the_numbers_of_events_is_a_lost_one(game: Game) -> None:
+    def tick() -> None:
+        net.analytics_event("short", text="x")
+        net.analytics_event("long", text="x" * 10_000)  # is cut
+
+    game.tick = tick
+    with Harness(game.server) as harness:
+        run(harness, 5)
+    numbers = [int(str(event["_id"]).rpartition("-")[2]) for event in game.read()]
+    assert numbers == list(range(1, len(numbers) + 1))
+    assert len(game.of_type("long")) == len(game.of_type("short")) > 0
 
 
 def test_a_component_that_no_frame_holds_costs_itself_alone(tmp_path: Path) -> None:
