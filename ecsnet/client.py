@@ -19,7 +19,7 @@ from weakref import WeakValueDictionary
 import esper
 import msgspec
 
-from ecsnet.commands import Outbox, Told
+from ecsnet.commands.outbox import Outbox, Told
 from ecsnet.components import Owner
 from ecsnet.debug import WriteGuard
 from ecsnet.errors import BadValueError, DisconnectedError, RefusedError, UsageError

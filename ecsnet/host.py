@@ -17,10 +17,10 @@ from math import inf
 from typing import Final, TypeAlias, cast
 
 from ecsnet.analytics.service import AnalyticsService
-from ecsnet.commands import Given, Inbox
+from ecsnet.commands.frames import Input, frames_gate
+from ecsnet.commands.inbox import Given, Inbox
 from ecsnet.components import Owner, Player
 from ecsnet.errors import BadMessageError
-from ecsnet.frames import Input, frames_gate
 from ecsnet.greeting import (
     WIRE_VERSION,
     Hello,
@@ -98,7 +98,7 @@ class HostStats:
         packets_sent: Packets sent: all datagrams but those of handshakes and goodbyes.
         packets_received: Packets received, without those that were dropped.
         bytes_sent: Bytes in all datagrams sent.
-        commands_applied: Commands handed to ticks; see `ecsnet.commands.Inbox`, as for the rest.
+        commands_applied: Commands handed to ticks; see `Inbox`, as for the rest.
         commands_expired: Actions that were dropped because too many waited.
         commands_superseded: Held commands that a newer one replaced before their tick.
         commands_rejected: Commands that could not be used.

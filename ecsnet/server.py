@@ -15,7 +15,7 @@ from typing import TypeVar, overload
 
 from ecsnet.analytics.options import Analytics
 from ecsnet.analytics.service import AnalyticsService
-from ecsnet.commands import Given
+from ecsnet.commands.inbox import Given
 from ecsnet.components import Owner, Player
 from ecsnet.errors import UsageError
 from ecsnet.greeting import tidy_name

@@ -16,7 +16,7 @@ from typing import Protocol, TypeVar, cast
 
 import esper
 
-from ecsnet.commands import Given
+from ecsnet.commands.inbox import Given
 from ecsnet.errors import OutsideTickError, PeerError, UsageError, WorldError
 from ecsnet.recipe import Recipe, name_of
 from ecsnet.schema import CommandType, command_type

@@ -37,7 +37,7 @@ from chaos_game import (
     Steer,
 )
 
-from ecsnet.commands import QUIET_TICKS, UNACKED_FRAMES
+from ecsnet.commands.outbox import QUIET_TICKS, UNACKED_FRAMES
 from ecsnet.components import Owner
 from ecsnet.replication.store import Store
 from ecsnet.replication.viewer import Viewer

@@ -12,8 +12,9 @@ from collections.abc import Callable
 
 import pytest
 
-from ecsnet.commands import Inbox, Outbox
-from ecsnet.frames import Input, frames_gate
+from ecsnet.commands.frames import Input, frames_gate
+from ecsnet.commands.inbox import Inbox
+from ecsnet.commands.outbox import Outbox
 from ecsnet.schema import Gate, Registry, command, encode, use_registry
 from ecsnet.session.clock import SILENCE, TickClock
 

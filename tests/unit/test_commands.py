@@ -8,18 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ecsnet.commands import (
-    BACKLOG,
-    COMMAND_BYTES,
-    HELD_BYTES,
-    WAITING,
-    Given,
-    Inbox,
-    Outbox,
-    Packed,
-)
+from ecsnet.commands.frames import ACTIONS_A_TICK, HELD_STATES, Frame, Input, frames_gate
+from ecsnet.commands.inbox import WAITING, Given, Inbox
+from ecsnet.commands.outbox import BACKLOG, COMMAND_BYTES, HELD_BYTES, Outbox, Packed
 from ecsnet.errors import BadMessageError, UsageError
-from ecsnet.frames import ACTIONS_A_TICK, HELD_STATES, Frame, Input, frames_gate
 from ecsnet.schema import Between, Gate, MaxLen, Registry, command, encode, use_registry
 
 with use_registry(Registry()) as registry:

@@ -12,7 +12,7 @@ import esper
 import pytest
 
 import ecsnet.simulation as net
-from ecsnet.commands import Outbox
+from ecsnet.commands.outbox import Outbox
 from ecsnet.components import Player
 from ecsnet.greeting import WIRE_VERSION, Hello, SchemaDiffers, SchemaOffer, Welcome
 from ecsnet.host import Guest, Host, Stage

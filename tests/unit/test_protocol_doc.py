@@ -16,8 +16,9 @@ import msgspec
 import pytest
 
 from ecsnet import host
-from ecsnet.commands import HORIZON_SECONDS, REPEAT_SECONDS, WAITING, Outbox
-from ecsnet.frames import ACTIONS_A_TICK, HELD_STATES, Input, frames_gate
+from ecsnet.commands.frames import ACTIONS_A_TICK, HELD_STATES, Input, frames_gate
+from ecsnet.commands.inbox import HORIZON_SECONDS, REPEAT_SECONDS, WAITING
+from ecsnet.commands.outbox import Outbox
 from ecsnet.greeting import WIRE_VERSION, Hello, SchemaDiffers, SchemaOffer, Welcome
 from ecsnet.replication.encoding import encode_run, encode_structure
 from ecsnet.replication.packing import Run as SharedRun

@@ -10,7 +10,7 @@ import esper
 import pytest
 
 import ecsnet.simulation as net
-from ecsnet.commands import Given
+from ecsnet.commands.inbox import Given
 from ecsnet.components import Owner, Player
 from ecsnet.errors import OutsideTickError, UsageError, WorldError, WrongThreadError
 from ecsnet.recipe import Recipe

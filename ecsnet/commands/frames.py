@@ -1,6 +1,6 @@
 """The payload of a datagram from a client: the commands of some ticks, as the wire has them.
 
-What they mean, and who makes and takes them, is in `ecsnet.commands`.
+What they mean is in `ecsnet.commands`.
 """
 
 from __future__ import annotations

@@ -1,0 +1,355 @@
+"""A server's end of commands: from the decode gate to the tick that they are for."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+
+from ecsnet.commands.frames import ACTIONS_A_TICK, HELD_STATES, Entry, Frame
+from ecsnet.errors import BadMessageError
+from ecsnet.schema import CommandType, Gate
+from ecsnet.session.numbers import widen
+
+__all__ = ["HORIZON_SECONDS", "REPEAT_SECONDS", "WAITING", "Given", "Inbox"]
+
+REPEAT_SECONDS: Final = 0.25
+"""How long the server goes on with the last held commands when no newer ones come."""
+
+HORIZON_SECONDS: Final = 1.0
+"""How far ahead of the server a command may be; honest clients stay far below."""
+
+WAITING: Final = 256
+"""How many actions of one player the server keeps; beyond it the oldest expire."""
+
+_U31: Final = 0x7FFF_FFFF
+_NEVER: Final = 1 << 61
+
+
+class Given:
+    """One command, as it goes from an `Inbox` to a tick of a simulation.
+
+    Attributes:
+        kind: Which command type it is.
+        target: Network id of the entity it is for; 0 means the player's own.
+        value: The command as a wire value.
+    """
+
+    __slots__ = ("kind", "target", "value")
+
+    def __init__(self, kind: CommandType, target: int, value: object) -> None:
+        self.kind = kind
+        self.target = target
+        self.value = value
+
+
+_NONE: tuple[Given, ...] = ()
+
+
+class Inbox:
+    """One player's commands on the server, from the decode gate to their tick.
+
+    Args:
+        tick_rate: Ticks of the simulation in a second.
+        gate: What frames come in by.
+
+    Attributes:
+        applied: Commands that were handed to a tick.
+        expired: Actions that were dropped because too many waited.
+        superseded: Held commands whose tick went by and that a newer one had replaced by then.
+        rejected: Commands that could not be used: for ticks too far ahead, more than the rules
+            allow, for entities that are gone or not the player's own. They are counted here
+            besides where they are counted above.
+    """
+
+    __slots__ = (
+        "_act_at",
+        "_actions",
+        "_count",
+        "_due",
+        "_frames",
+        "_gate",
+        "_held",
+        "_held_at",
+        "_horizon",
+        "_last",
+        "_number",
+        "_raw",
+        "_repeat",
+        "_same_from",
+        "_same_until",
+        "_spent_at",
+        "_states",
+        "_tokens",
+        "_waiting",
+        "applied",
+        "expired",
+        "rejected",
+        "superseded",
+    )
+
+    def __init__(self, tick_rate: float, gate: Gate[list[Frame]]) -> None:
+        horizon = max(8, round(HORIZON_SECONDS * tick_rate))
+        ring: list[tuple[Given, ...] | None] = [None] * (1 << horizon.bit_length())
+        # The hot ones first: compiled, attributes lie in memory as they are listed here.
+
+        # The frames that came last, as they came. Mostly the next ones are the same.
+        self._raw: msgspec.Raw | None = None
+        # If they are one frame of states: what it covers and which; else 0.
+        self._count = 0
+        self._states: tuple[Given, ...] = _NONE
+        self._number = 0  # of the next frame
+        self._last = -1  # newest tick that came
+        self._horizon = horizon
+        self._due = 0  # the tick after the last one that was taken
+        # From which tick to before which these states are held without being in the ring.
+        self._same_from = self._same_until = -1
+        self._act_at = _NEVER  # the tick of the first action that waits
+        self.applied = 0
+        self._held: tuple[Given, ...] = _NONE
+        self._repeat = max(1, round(REPEAT_SECONDS * tick_rate))
+        self._held_at = -self._repeat
+
+        # What else is held in the ticks to come: a ring, by the low bits of the tick.
+        self._waiting = ring
+        self._actions: deque[tuple[int, Given]] = deque()
+        self.superseded = 0
+        self.expired = 0
+        self.rejected = 0
+        self._tokens = 2 * ACTIONS_A_TICK
+        self._spent_at = 0
+        self._gate = gate
+        self._frames: Sequence[Frame] = ()  # those of _raw
+
+    def receive(self, number: int, tick: int, raw: msgspec.Raw, next_tick: int) -> int:
+        """Take the frames of a packet.
+
+        Args:
+            number: Number of the first frame, low 32 bits.
+            tick: First tick of the first frame, low 32 bits.
+            raw: The frames.
+            next_tick: The tick that will be taken next.
+
+        Returns:
+            The oldest tick that this packet brought first, to see how early it came; -1 when it
+            brought none.
+
+        Raises:
+            BadMessageError: The gate turned the frames away.
+        """
+        if raw != self._raw:
+            self._read(raw)
+        if next_tick > self._due:
+            self._skip(next_tick)
+        count = self._count
+        if count:
+            # As it is mostly: one tick is news, neither late nor far ahead.
+            end = number + count
+            newest = tick + count - 1
+            if (
+                end == self._number + 1
+                and end < _U31
+                and self._last < newest
+                and next_tick <= newest < next_tick + self._horizon
+            ):
+                self._number = end
+                self._last = newest
+                if newest != self._same_until:
+                    self._spread()
+                    self._wait(newest, self._states)
+                    self._same_from = newest + 1
+                self._same_until = newest + 1
+                return newest
+        # Below half their range both are what they look like, and that is nearly always so.
+        if (number | self._number) > _U31:
+            number = widen(number, 32, self._number)
+        if (tick | next_tick) > _U31:
+            tick = widen(tick, 32, next_tick)
+        fresh = -1
+        held = _NONE
+        for frame in self._frames:
+            tick += frame.gap
+            count = frame.count
+            actions: list[Given] | None = None
+            commands = frame.commands
+            if commands:
+                held, actions = self._change(held, commands)
+            skip = self._number - number
+            number += count or 1
+            if skip >= (count or 1):
+                tick += count
+                continue
+            self._number = number
+            if skip < 0:
+                skip = 0
+            if actions is not None and skip == 0:
+                self._act(tick if count else tick - 1, actions, next_tick)
+            if count:
+                first = tick + skip
+                tick += count
+                if fresh < 0:
+                    fresh = first
+                self._extend(first, tick, held, next_tick)
+        return fresh
+
+    def take(self, tick: int) -> tuple[Given, ...]:
+        """The commands for a tick: held ones first, then actions in the order they were made.
+
+        To be called once for each tick, ascending.
+        """
+        if tick > self._due:
+            self._skip(tick)
+        self._due = tick + 1
+        held: tuple[Given, ...] | None
+        if self._same_from <= tick < self._same_until:
+            self._same_from = tick + 1
+            held = self._states
+        else:
+            waiting = self._waiting
+            held = waiting[tick & len(waiting) - 1]
+            waiting[tick & len(waiting) - 1] = None
+        if held is not None:
+            self._held = held
+            self._held_at = tick
+            self.applied += len(held)
+        elif tick - self._held_at > self._repeat:
+            held = self._held = _NONE
+        else:
+            held = self._held
+        if tick < self._act_at:
+            return held
+        actions = self._actions
+        taken = list(held)
+        tokens = min(2 * ACTIONS_A_TICK, self._tokens + ACTIONS_A_TICK * (tick - self._spent_at))
+        while tokens and actions and actions[0][0] <= tick:
+            taken.append(actions.popleft()[1])
+            self.applied += 1
+            tokens -= 1
+        self._tokens = tokens
+        self._spent_at = tick
+        self._act_at = actions[0][0] if actions else _NEVER
+        return tuple(taken)
+
+    def _read(self, raw: msgspec.Raw) -> None:
+        """Decode frames, and remember them if they may come again."""
+        frames = self._gate.decode(raw)
+        if frames is None:
+            raise BadMessageError("frames that the gate turned away")
+        self._spread()
+        self._raw = None
+        self._frames = frames
+        self._count = 0
+        # States are copied for each tick; actions are handed out themselves, each of them once.
+        for frame in frames:
+            for entry in frame.commands:
+                if not entry.hold:
+                    return
+        self._raw = raw
+        if len(frames) == 1 and not frames[0].gap and len(frames[0].commands) <= HELD_STATES:
+            self._count = frames[0].count
+            self._states, _ = self._change(_NONE, frames[0].commands)
+
+    def _change(
+        self, held: tuple[Given, ...], commands: Sequence[Entry]
+    ) -> tuple[tuple[Given, ...], list[Given]]:
+        """Held commands after a frame, and the frame's actions."""
+        actions: list[Given] = []
+        if not held and len(commands) == 1:
+            only = commands[0]
+            if only.hold and only.value is not None:  # as it is mostly
+                return (Given(only.kind, only.target, only.value),), actions
+        state = {(given.kind, given.target): given for given in held}
+        for entry in commands:
+            if not entry.hold:
+                actions.append(Given(entry.kind, entry.target, entry.value))
+            elif entry.value is None:
+                state.pop((entry.kind, entry.target), None)
+            else:
+                given = Given(entry.kind, entry.target, entry.value)
+                state[(given.kind, given.target)] = given
+        if len(state) > HELD_STATES:
+            self.rejected += len(state) - HELD_STATES
+            return tuple(state.values())[-HELD_STATES:], actions
+        return tuple(state.values()), actions
+
+    def _act(self, tick: int, actions: list[Given], next_tick: int) -> None:
+        if len(actions) > ACTIONS_A_TICK:
+            self.rejected += len(actions) - ACTIONS_A_TICK
+            del actions[ACTIONS_A_TICK:]
+        waiting = self._actions
+        limit = next_tick + self._horizon
+        if tick > limit:
+            self.rejected += len(actions)
+            tick = limit
+        if waiting and tick < waiting[-1][0]:
+            tick = waiting[-1][0]  # in order, always
+        for given in actions:
+            waiting.append((tick, given))
+        while len(waiting) > WAITING:
+            waiting.popleft()
+            self.expired += 1
+        if waiting:
+            self._act_at = waiting[0][0]
+
+    def _extend(self, first: int, end: int, held: tuple[Given, ...], next_tick: int) -> None:
+        """Keep held commands for the ticks from ``first`` to before ``end``."""
+        size = len(held)
+        if first <= self._last:
+            # No honest client numbers its ticks like that: each comes after those before.
+            known = min(end, self._last + 1) - first
+            self.superseded += known * size
+            self.rejected += known * size
+            first += known
+            if first == end:
+                return
+        if first < next_tick:
+            # Of those that are late, the newest is good for the next tick if that has none.
+            late = min(end, next_tick) - first
+            self.superseded += (late - 1) * size
+            self._wait(next_tick, held)
+            first += late
+            self._last = first - 1
+        limit = next_tick + self._horizon
+        if end > limit:
+            beyond = (end - max(first, limit)) * size
+            self.superseded += beyond
+            self.rejected += beyond
+            end = limit
+        for tick in range(first, end):
+            self._wait(tick, held)
+            self._last = tick
+
+    def _spread(self) -> None:
+        """Put what goes on being held into the ring, like all else."""
+        for tick in range(self._same_from, self._same_until):
+            self._wait(tick, self._states)
+        self._same_from = self._same_until = -1
+
+    def _wait(self, tick: int, held: tuple[Given, ...]) -> None:
+        """Keep held commands for a tick, instead of late ones that would have done."""
+        waiting = self._waiting
+        before = waiting[tick & len(waiting) - 1]
+        if before is not None:
+            self.superseded += len(before)
+        waiting[tick & len(waiting) - 1] = held
+
+    def _skip(self, tick: int) -> None:
+        """Go on to a tick without taking those before: what waits for them is late."""
+        self._spread()
+        waiting = self._waiting
+        late: tuple[Given, ...] | None = None
+        for missed in range(max(self._due, tick - len(waiting)), tick):
+            held = waiting[missed & len(waiting) - 1]
+            if held is not None:
+                waiting[missed & len(waiting) - 1] = None
+                if late is not None:
+                    self.superseded += len(late)
+                late = held
+        if late is not None:
+            if waiting[tick & len(waiting) - 1] is None:
+                self._wait(tick, late)
+            else:
+                self.superseded += len(late)
+        self._due = tick

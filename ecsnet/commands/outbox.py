@@ -1,0 +1,349 @@
+"""A client's end of commands: what its player does, until the server has it."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+
+from ecsnet.commands.frames import ACTIONS_A_TICK, HELD_STATES
+from ecsnet.errors import UsageError
+from ecsnet.schema import encode
+from ecsnet.session.session import Record
+
+__all__ = [
+    "BACKLOG",
+    "COMMAND_BYTES",
+    "HELD_BYTES",
+    "QUIET_TICKS",
+    "UNACKED_FRAMES",
+    "Outbox",
+    "Packed",
+    "Told",
+]
+
+COMMAND_BYTES: Final = 320
+"""The largest encoded action; the actions that go out with one tick are bounded by it too."""
+
+HELD_BYTES: Final = 256
+"""What all states that are held at a time may take, encoded."""
+
+BACKLOG: Final = 64
+"""How many actions a client keeps while no tick begins; beyond it the oldest expire."""
+
+QUIET_TICKS: Final = 128
+"""Ticks without a command after which a client stops telling the server of its ticks."""
+
+UNACKED_FRAMES: Final = 512
+"""With so many frames unacked a client holds its breath: no new ticks until some are acked."""
+
+_U32: Final = 0xFFFF_FFFF
+_FRAME_HEAD: Final = 9  # the most that gap, count and the three array headers take
+
+
+class _Run:
+    """Unacked ticks with the same held commands, and the actions of the first of them."""
+
+    __slots__ = ("actions", "count", "held", "number", "tick")
+
+    def __init__(
+        self,
+        number: int,
+        tick: int,
+        count: int,
+        held: dict[tuple[int, int], msgspec.Raw],
+        actions: list[msgspec.Raw],
+    ) -> None:
+        self.number = number
+        self.tick = tick  # of a run of no ticks: the tick after the one it belongs to
+        self.count = count
+        self.held = held
+        self.actions = actions
+
+    @property
+    def end(self) -> int:
+        """Number of the frame after this one."""
+        return self.number + (self.count or 1)
+
+
+class Packed:
+    """The commands for one packet.
+
+    Attributes:
+        number: Number of the first frame, low 32 bits.
+        tick: Its first tick, low 32 bits.
+        frames: Encodable frames.
+        through: Number after the last frame: what to hand to `Outbox.acked`.
+    """
+
+    __slots__ = ("frames", "number", "through", "tick")
+
+    def __init__(
+        self, number: int, tick: int, frames: Sequence[tuple[int, int, object]], through: int
+    ) -> None:
+        self.number = number
+        self.tick = tick
+        self.frames = frames
+        self.through = through
+
+
+class Told(Record):
+    """The record of a packet with commands up to a frame; see `Outbox.acked`."""
+
+    __slots__ = ("through",)
+
+    def __init__(self, sent_at: float, through: int) -> None:
+        super().__init__(sent_at)
+        self.through = through
+
+
+class Outbox:
+    """A client's commands until the server has them.
+
+    Attributes:
+        sent: Commands handed over so far; see `ecsnet.commands` for what counts as one.
+        expired: Actions that were dropped here while no tick began. They count as sent too.
+    """
+
+    def __init__(self) -> None:
+        self.sent = 0
+        self.expired = 0
+        self._held: dict[tuple[int, int], msgspec.Raw] = {}
+        self._held_bytes = 0
+        self._dirty = False  # _held differs from what the last run has
+        self._actions: deque[msgspec.Raw] = deque()
+        self._acted = 0  # actions since the last tick began
+        self._runs: deque[_Run] = deque()
+        self._number = 0
+        self._tick = 0  # the tick after the last one that was stamped
+        self._quiet = 0  # ticks since there was a command; at first the clock wants its reports
+
+    @property
+    def pending(self) -> bool:
+        """Whether anything is not acked yet."""
+        return bool(self._runs)
+
+    def hold(self, type_id: int, target: int, value: object) -> None:
+        """Hold a state from the next client tick on, until it changes or is released.
+
+        Args:
+            type_id: Index of the command type in the schema.
+            target: Network id of the entity it is for; 0 is the player's own.
+            value: The command, encodable; it is encoded now.
+
+        Raises:
+            UsageError: Too many states are held at a time, or they are too large.
+        """
+        data = msgspec.Raw(encode((type_id, target, value)))
+        key = (type_id, target)
+        old = self._held.get(key)
+        if old == data:
+            return
+        if old is None and len(self._held) >= HELD_STATES:
+            raise UsageError(
+                f"more than {HELD_STATES} commands are held at a time, one per type and target: "
+                "release those that are done, or make this one an action with @net.command"
+            )
+        size = self._held_bytes + len(data) - (len(old) if old is not None else 0)
+        if size > HELD_BYTES:
+            raise UsageError(
+                f"held commands take {size} bytes encoded, at most {HELD_BYTES} fit all together: "
+                "hold less, or send what is large as an action"
+            )
+        self._held_bytes = size
+        self._held = {**self._held, key: data}
+        self._dirty = True
+
+    def release(self, type_id: int, target: int) -> None:
+        """Hold a state no longer; nothing happens when it is not held."""
+        key = (type_id, target)
+        if key in self._held:
+            held = self._held.copy()
+            self._held_bytes -= len(held.pop(key))
+            self._held = held
+            self._dirty = True
+
+    def release_all(self, target: int | None = None) -> None:
+        """Release every state, or those for one target, as when it is gone."""
+        for type_id, held_for in list(self._held):
+            if target is None or held_for == target:
+                self.release(type_id, held_for)
+
+    def act(self, type_id: int, target: int, value: object) -> None:
+        """Queue an action for the earliest tick that can still take it.
+
+        Args:
+            type_id: Index of the command type in the schema.
+            target: Network id of the entity it is for; 0 is the player's own.
+            value: The command, encodable; it is encoded now.
+
+        Raises:
+            UsageError: It is too large, or there are too many in this client tick.
+        """
+        if self._acted >= ACTIONS_A_TICK:
+            raise UsageError(
+                f"more than {ACTIONS_A_TICK} commands in one tick: each of them is an action that "
+                "happens once; for the state of a key or stick use @net.command(hold=True)"
+            )
+        data = encode((type_id, target, value))
+        if len(data) > COMMAND_BYTES:
+            raise UsageError(f"a command of {len(data)} bytes encoded: at most {COMMAND_BYTES} fit")
+        self._acted += 1
+        self._actions.append(msgspec.Raw(data))
+        if len(self._actions) > BACKLOG:
+            self._actions.popleft()
+            self.sent += 1
+            self.expired += 1
+
+    def stamp(self, ticks: range) -> None:
+        """Make frames for the client ticks that begin now, and for actions since the last call.
+
+        Actions go with the first tick of ``ticks``; with no tick beginning, they go with the one
+        that is running.
+
+        Args:
+            ticks: The ticks, ascending and after all earlier ones; may be empty.
+        """
+        if ticks:
+            self._acted = 0
+        if len(self._runs) >= UNACKED_FRAMES:
+            return
+        if self._held or self._actions or self._dirty:
+            self._quiet = 0
+        elif self._quiet >= QUIET_TICKS:
+            return
+        else:
+            self._quiet += ticks.stop - self._tick if ticks else 0
+        for tick in ticks:
+            self._begin(tick)
+        if not ticks and self._actions and self._number:
+            actions = self._take_actions()
+            self._append(_Run(self._number, self._tick, 0, self._held, actions))
+
+    def idle(self) -> None:
+        """Say that no tick begins for now, so that the player may go on acting.
+
+        To be called at each poll while the clock is paused: what the network does must not make
+        `act` raise. Actions wait; beyond `BACKLOG` the oldest expire.
+        """
+        self._acted = 0
+
+    def pack(self, limit: int) -> Packed | None:
+        """The unacked frames for one packet, oldest first; None when there are none.
+
+        Where they do not fit, the oldest ticks are merged: they get the held commands of the tick
+        behind them. What is that old and unacked has reached the server, or is too late anyway.
+
+        Args:
+            limit: The most bytes that the frames may take. A single tick's always go: at most
+                `HELD_BYTES` + `COMMAND_BYTES` and a few.
+        """
+        runs = self._runs
+        if not runs:
+            return None
+        frames, through = self._frames(limit)
+        while through != runs[-1].end and self._merge_oldest():
+            frames, through = self._frames(limit)
+        first = runs[0]
+        return Packed(first.number & _U32, first.tick & _U32, frames, through)
+
+    def acked(self, through: int) -> None:
+        """Forget the frames below a number: the server has them."""
+        runs = self._runs
+        while runs:
+            run = runs[0]
+            if run.end <= through:
+                runs.popleft()
+                continue
+            done = through - run.number
+            if done > 0:
+                run.number += done
+                run.tick += done
+                run.count -= done
+                run.actions = []
+            return
+
+    def _begin(self, tick: int) -> None:
+        actions = self._take_actions()
+        runs = self._runs
+        if (
+            runs
+            and not actions
+            and not self._dirty
+            and runs[-1].count
+            and tick == self._tick
+            and runs[-1].count < 0xFFFF
+        ):
+            runs[-1].count += 1
+            self._number += 1
+            self.sent += len(self._held)
+            self._tick = tick + 1
+            return
+        self._dirty = False
+        self._append(_Run(self._number, tick, 1, self._held, actions))
+        self.sent += len(self._held)
+        self._tick = tick + 1
+
+    def _append(self, run: _Run) -> None:
+        self._runs.append(run)
+        self._number = run.end
+        self.sent += len(run.actions)
+
+    def _take_actions(self) -> list[msgspec.Raw]:
+        waiting = self._actions
+        taken: list[msgspec.Raw] = []
+        room = COMMAND_BYTES
+        while waiting and len(taken) < ACTIONS_A_TICK and len(waiting[0]) <= room:
+            room -= len(waiting[0])
+            taken.append(waiting.popleft())
+        return taken
+
+    def _frames(self, limit: int) -> tuple[list[tuple[int, int, object]], int]:
+        frames: list[tuple[int, int, object]] = []
+        size = 0
+        held: dict[tuple[int, int], msgspec.Raw] = {}
+        tick = through = -1
+        for run in self._runs:
+            commands: list[object] = []
+            length = _FRAME_HEAD
+            if run.held is not held:
+                for key, raw in run.held.items():
+                    if held.get(key) != raw:
+                        commands.append(raw)
+                        length += len(raw)
+                for key in held:
+                    if key not in run.held:
+                        commands.append((*key, None))
+                        length += 12
+            for raw in run.actions:
+                commands.append(raw)
+                length += len(raw)
+            size += length
+            if frames and size > limit:
+                break
+            frames.append((run.tick - tick if frames else 0, run.count, commands))
+            held = run.held
+            tick = run.tick + run.count
+            through = run.end
+        return frames, through
+
+    def _merge_oldest(self) -> bool:
+        """Merge the two oldest runs that can be; False when there are none."""
+        runs = self._runs
+        for index in range(len(runs) - 1):
+            one, two = runs[index], runs[index + 1]
+            if (
+                one.count
+                and two.count
+                and not two.actions
+                and one.tick + one.count == two.tick
+                and one.count + two.count <= 0xFFFF
+                and one.held.keys() == two.held.keys()
+            ):
+                one.held = two.held
+                one.count += two.count
+                del runs[index + 1]
+                return True
+        return False
