@@ -11,8 +11,6 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from enum import Enum
 from math import inf
 from typing import Final, TypeAlias, cast
 
@@ -30,20 +28,21 @@ from ecsnet.greeting import (
     is_name,
     printable,
 )
+from ecsnet.guest import Guest, GuestState, HostStats, Send
 from ecsnet.recipe import Recipe
 from ecsnet.replication.interest import Interest
 from ecsnet.replication.replicator import BANDWIDTH, Replicator
-from ecsnet.replication.viewer import Outlet, Viewer
 from ecsnet.replication.wire import Resync
 from ecsnet.schema import Gate, Schema, encode
-from ecsnet.session.connection import TIMEOUT, Connection, Listener, Reason
+from ecsnet.session.connection import TIMEOUT, Listener, Reason
 from ecsnet.session.packets import Packets
 from ecsnet.session.session import Session
 from ecsnet.simulation import Join, Simulation
-from ecsnet.systems import AnalyticsSystem, ReplicationSystem
+from ecsnet.stage import Stage
+from ecsnet.systems import AnalyticsSystem
 from ecsnet.transport.address import Address, answerable
 
-__all__ = ["Guest", "Host", "HostStats", "Stage"]
+__all__ = ["Host"]
 
 logger = logging.getLogger("ecsnet.server")
 
@@ -54,12 +53,6 @@ PACKET_RATE: Final = 300.0
 BYTE_RATE: Final = 128 * 1024.0
 MESSAGE_RATE: Final = 30.0
 """What a client may send in a second, with a burst of two seconds."""
-
-GREETING_SECONDS: Final = 10.0
-"""How long a client may take from its connection to its part in the game."""
-
-REPORT_SECONDS: Final = 0.25
-"""How often a client is told how its commands arrived."""
 
 CATCH_UP_SECONDS: Final = 0.1
 """How much overdue time is caught up; what is beyond it is dropped."""
@@ -72,196 +65,7 @@ _CHECK_SECONDS: Final = 0.1
 _COMPLAINT_SECONDS: Final = 10.0  # from one warning of dropped ticks to the next
 _OFFER_ALLOWANCE: Final = 16 * 1024  # bytes streamed a tick to a client that is not in the game yet
 
-Send: TypeAlias = Callable[[bytes, Address], None]
-"""Sends a datagram to an address."""
-
 _FromClient: TypeAlias = Hello | SchemaDiffers | Resync
-
-
-class _State(Enum):
-    GREETING = "greeting"
-    OFFERED = "offered"
-    JOINING = "joining"
-    JOINED = "joined"
-    GONE = "gone"
-
-
-@dataclass(slots=True)
-class HostStats:
-    """What a host did so far; for log lines, demos and measurements.
-
-    Attributes:
-        ticks: Ticks run, of all simulations.
-        dropped_ticks: Ticks that never ran because they were long overdue.
-        clients: Players in the game now.
-        joined: Players who ever joined.
-        packets_sent: Packets sent: all datagrams but those of handshakes and goodbyes.
-        packets_received: Packets received, without those that were dropped.
-        bytes_sent: Bytes in all datagrams sent.
-        commands_applied: Commands handed to ticks; see `Inbox`, as for the rest.
-        commands_expired: Actions that were dropped because too many waited.
-        commands_superseded: Held commands that a newer one replaced before their tick.
-        commands_rejected: Commands that could not be used.
-    """
-
-    ticks: int = 0
-    dropped_ticks: int = 0
-    clients: int = 0
-    joined: int = 0
-    packets_sent: int = 0
-    packets_received: int = 0
-    bytes_sent: int = 0
-    commands_applied: int = 0
-    commands_expired: int = 0
-    commands_superseded: int = 0
-    commands_rejected: int = 0
-
-
-class Guest(Outlet):
-    """One client of a host, from its connection to its end.
-
-    Attributes:
-        connection: Its connection.
-        session: Its session.
-        address: Where its datagrams come from.
-        name: What the player is called; empty before it said so.
-        player_id: Number of the player in its simulation; 0 before.
-        inbox: Its commands.
-        viewer: Its part of replication, once it is in the game.
-    """
-
-    __slots__ = (
-        "_send",
-        "_stats",
-        "address",
-        "connection",
-        "deadline",
-        "inbox",
-        "name",
-        "player_id",
-        "playing",
-        "report_at",
-        "reported_at",
-        "session",
-        "slack",
-        "stage",
-        "state",
-        "viewer",
-    )
-
-    def __init__(
-        self,
-        connection: Connection,
-        session: Session[Input],
-        address: Address,
-        send: Send,
-        stats: HostStats,
-        inbox: Inbox,
-        now: float,
-    ) -> None:
-        # The hot ones first: compiled, attributes lie in memory as they are listed here.
-        self.address = address
-        self._send = send
-        self._stats = stats
-        self.connection = connection
-        self.session = session
-        self.playing: Stage | None = None  # the stage, from the tick it came in
-        self.slack = inf  # the least since the last report, in ticks
-        self.inbox = inbox
-        self.report_at = 0  # tick
-        self.player_id = 0
-
-        self.name = ""
-        self.viewer: Viewer | None = None
-        self.stage: Stage | None = None
-        self.state = _State.GREETING
-        self.deadline = now + GREETING_SECONDS
-        self.reported_at = 0  # packets sent until the last report
-
-    def __str__(self) -> str:
-        host, port = self.address[:2]
-        number = f"player {self.player_id}, " if self.player_id else ""
-        who = f"{self.name} " if self.name else ""
-        return f"{who}({number}{host}:{port})"
-
-    def deliver(self, packet: bytes) -> None:
-        """Send a packet of the session to the client."""
-        datagram = self.connection.seal(packet)
-        self._stats.bytes_sent += len(datagram)
-        self._send(datagram, self.address)
-
-
-class Stage:
-    """One simulation on a host, with the guests in it.
-
-    Attributes:
-        simulation: The simulation.
-        replicator: What sends its world to the guests.
-        guests: Those who are in it.
-        next_tick: The tick that runs next.
-        next_at: When it is due, in the host's seconds.
-        dropped_ticks: Ticks that never ran because they were long overdue.
-        every: Ticks from one update to the next.
-        analytics: What keeps what happens, where that is on.
-    """
-
-    def __init__(
-        self,
-        simulation: Simulation,
-        replicator: Replicator,
-        tick_rate: float,
-        every: int,
-        catch_up: float,
-        now: float,
-    ) -> None:
-        self.simulation = simulation
-        self.replicator = replicator
-        self.guests: list[Guest] = []
-        self.next_tick = 1
-        self.next_at = now
-        self.dropped_ticks = 0
-        self.tick_rate = tick_rate
-        self.every = every
-        self.epoch = simulation.epoch
-        self.catch_up = catch_up
-
-        self.dt = 1 / tick_rate
-        self._plan(now)
-        self.report_ticks = max(1, round(REPORT_SECONDS * tick_rate))
-        self.last_player_id = 0
-        self.joins: list[Join] = []
-        self.leaves: list[int] = []
-        self.joining: list[Guest] = []  # come in with the next tick
-        self.arriving: list[Guest] = []  # are in, and wait for an update to be welcomed
-        self.reporting: list[Guest] = []
-        self.replication = ReplicationSystem(replicator, simulation.world, every)
-        self.analytics: AnalyticsSystem | None = None
-
-    def drop_time(self, now: float) -> None:
-        """Skip the ticks that are overdue by more than what is caught up."""
-        if now > self.asleep_at:
-            skipped = int((now - self.next_at) * self.tick_rate)
-            self.dropped_ticks += skipped
-            self._plan(self.next_at + skipped * self.dt)
-
-    def fall_in(self, now: float) -> None:
-        """Let the plan follow a timer that keeps the beat and fires now.
-
-        Commands are to be in time for when ticks do run, not for when they once were planned.
-        """
-        error = now - self.next_at
-        if abs(error) < self.dt:
-            self._plan(self.next_at + error / 8)
-
-    def ticked(self) -> None:
-        """Plan the next tick; this one has run."""
-        self.next_tick += 1
-        self._plan(self.next_at + self.dt)
-
-    def _plan(self, next_at: float) -> None:
-        self.next_at = next_at
-        self.phase = self.next_tick - next_at * self.tick_rate  # to turn seconds into ticks
-        self.asleep_at = next_at + self.catch_up + self.dt
 
 
 class Host:
@@ -399,7 +203,7 @@ class Host:
             commands_rejected=self._stats.commands_rejected,
         )
         for guest in self.guests.values():
-            _add(stats, guest)
+            guest.count_into(stats)
         return stats
 
     # Datagrams.
@@ -449,7 +253,7 @@ class Host:
         if received.messages:
             for _, message in received.messages:
                 self._message(guest, message, now)
-        if received.reply and guest.state is not _State.GONE:
+        if received.reply and guest.state is not GuestState.GONE:
             guest.deliver(session.send(None, now))
 
     def _commands(self, guest: Guest, stage: Stage, given: Input, now: float) -> None:
@@ -473,12 +277,12 @@ class Host:
 
     def _message(self, guest: Guest, data: bytes, now: float) -> None:
         """A reliable message."""
-        if guest.state is _State.GONE:
+        if guest.state is GuestState.GONE:
             return
         message = self._messages.decode(data)
-        if isinstance(message, Hello) and guest.state is _State.GREETING:
+        if isinstance(message, Hello) and guest.state is GuestState.GREETING:
             self._hello(guest, message, now)
-        elif isinstance(message, SchemaDiffers) and guest.state is _State.OFFERED:
+        elif isinstance(message, SchemaDiffers) and guest.state is GuestState.OFFERED:
             difference = printable(message.difference)
             logger.info("%s plays another game and is refused: %s", guest, difference)
             self.disconnect(guest, Reason.SCHEMA, now)
@@ -501,11 +305,11 @@ class Host:
             self.disconnect(guest, Reason.NAME, now)
         elif hello.fingerprint != self.schema.fingerprint:
             guest.name = hello.name
-            guest.state = _State.OFFERED
+            guest.state = GuestState.OFFERED
             guest.session.queue(encode(SchemaOffer(self.schema.encode_description())))
         else:
             guest.name = hello.name
-            guest.state = _State.JOINING
+            guest.state = GuestState.JOINING
             stage = guest.stage = self.choose(hello.name)
             guest.inbox = Inbox(stage.tick_rate, self._frames)
             stage.last_player_id += 1
@@ -574,7 +378,7 @@ class Host:
     def _seat(self, stage: Stage, tick: int) -> None:
         """Let in those whose join is part of the tick that begins."""
         for guest in stage.joining:
-            guest.state = _State.JOINED
+            guest.state = GuestState.JOINED
             guest.playing = stage
             # Not everybody in the same tick.
             guest.report_at = tick + 1 + guest.player_id % stage.report_ticks
@@ -665,8 +469,8 @@ class Host:
                 continue
             if guest.viewer is not None:
                 continue
-            if now > guest.deadline and guest.state in (_State.GREETING, _State.OFFERED):
-                late = guest.state is _State.OFFERED
+            if now > guest.deadline and guest.state in (GuestState.GREETING, GuestState.OFFERED):
+                late = guest.state is GuestState.OFFERED
                 logger.info("%s did not get into the game in time", guest)
                 self.disconnect(guest, Reason.SCHEMA if late else Reason.TIMEOUT, now)
                 continue
@@ -711,9 +515,9 @@ class Host:
         stage = guest.stage or self._first_stage()
         if stage is None or stage.analytics is None or self.closed:
             return
-        if guest.state is _State.JOINED:
+        if guest.state is GuestState.JOINED:
             stage.analytics.kicked(guest.player_id, guest.name, reason)
-        elif guest.state is not _State.GONE:
+        elif guest.state is not GuestState.GONE:
             self._note_refusal(guest.name, reason, stage, now)
 
     def _note_refusal(self, name: str, reason: Reason, stage: Stage | None, now: float) -> None:
@@ -739,18 +543,18 @@ class Host:
         """A guest is gone, and so is its player at the next tick."""
         if self.guests.get(guest.address) is guest:
             del self.guests[guest.address]
-        if guest.state is _State.GONE:
+        if guest.state is GuestState.GONE:
             return
-        _add(self._stats, guest)
-        state, guest.state = guest.state, _State.GONE
+        guest.count_into(self._stats)
+        state, guest.state = guest.state, GuestState.GONE
         guest.playing = None
         stage = guest.stage
         if stage is None:
             return
-        if state is _State.JOINING:
+        if state is GuestState.JOINING:
             stage.joining.remove(guest)
             stage.joins = [join for join in stage.joins if join.player_id != guest.player_id]
-        elif state is _State.JOINED:
+        elif state is GuestState.JOINED:
             logger.info("%s is gone: %s", guest, reason)
             stage.guests.remove(guest)
             if guest in stage.arriving:
@@ -776,15 +580,3 @@ class Host:
     def _deliver(self, datagram: bytes, address: Address) -> None:
         self._stats.bytes_sent += len(datagram)
         self._send(datagram, address)
-
-
-def _add(stats: HostStats, guest: Guest) -> None:
-    stats.packets_sent += guest.session.packets_sent
-    stats.packets_received += guest.session.packets_received
-    if guest.stage is not None:
-        inbox = guest.inbox
-        stats.commands_applied += inbox.applied
-        stats.commands_expired += inbox.expired
-        stats.commands_superseded += inbox.superseded
-        rejected = guest.stage.simulation.rejected
-        stats.commands_rejected += inbox.rejected + rejected[guest.player_id]

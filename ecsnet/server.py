@@ -19,7 +19,8 @@ from ecsnet.commands.inbox import Given
 from ecsnet.components import Owner, Player
 from ecsnet.errors import UsageError
 from ecsnet.greeting import tidy_name
-from ecsnet.host import CATCH_UP_SECONDS, Host, Send
+from ecsnet.guest import Send
+from ecsnet.host import CATCH_UP_SECONDS, Host
 from ecsnet.recipe import OnError, Recipe, System, check_call, is_number
 from ecsnet.replication.interest import Interest
 from ecsnet.replication.replicator import BANDWIDTH

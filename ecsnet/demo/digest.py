@@ -11,8 +11,8 @@ from hashlib import blake2b
 import msgspec
 
 from ecsnet.client import ClientWorld
-from ecsnet.host import Stage
 from ecsnet.schema import ENCODE_ERRORS, ComponentType, Ref, encode
+from ecsnet.stage import Stage
 
 __all__ = ["shown_to", "visible_to"]
 

@@ -22,8 +22,8 @@ from ecsnet.demo.control import (
 from ecsnet.demo.digest import visible_to
 from ecsnet.demo.figures import spread
 from ecsnet.demo.samples import load
-from ecsnet.host import Stage
 from ecsnet.server import ServerWorld, _new_event_loop
+from ecsnet.stage import Stage
 from ecsnet.transport.address import Address
 
 __all__ = ["serve"]

@@ -14,11 +14,13 @@ from types import TracebackType
 from ecsnet.client import ClientWorld
 from ecsnet.errors import UsageError
 from ecsnet.events import Disconnected, Event, Refused
-from ecsnet.host import Guest, Host, Stage
+from ecsnet.guest import Guest
+from ecsnet.host import Host
 from ecsnet.schema import Registry
 from ecsnet.server import ServerWorld
 from ecsnet.session.connection import Reason
 from ecsnet.simulation import Simulation
+from ecsnet.stage import Stage
 from ecsnet.testing.clock import ManualClock
 from ecsnet.testing.compare import Comparison, Inserts, Truth
 from ecsnet.testing.link import LinkEnd

@@ -44,7 +44,8 @@ from mutations import (
 
 from ecsnet.client import ClientWorld
 from ecsnet.greeting import WIRE_VERSION, Hello, SchemaDiffers, SchemaOffer, Welcome
-from ecsnet.host import Guest, Host
+from ecsnet.guest import Guest
+from ecsnet.host import Host
 from ecsnet.replication.wire import STRUCTURE_TAG, Resync
 from ecsnet.session.connection import MAX_PACKET, Connection, Dial, Listener, Reason
 from ecsnet.session.packets import RAW

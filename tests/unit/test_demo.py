@@ -15,8 +15,8 @@ from ecsnet.demo.digest import shown_to, visible_to
 from ecsnet.demo.figures import spread
 from ecsnet.demo.report import Outcome, compare, outcome
 from ecsnet.demo.samples import has_window, load, sample_names
-from ecsnet.host import Stage
 from ecsnet.schema import Registry, use_registry
+from ecsnet.stage import Stage
 
 SERVER = ServerReport(
     ticks=600,

@@ -15,13 +15,15 @@ import ecsnet.simulation as net
 from ecsnet.commands.outbox import Outbox
 from ecsnet.components import Player
 from ecsnet.greeting import WIRE_VERSION, Hello, SchemaDiffers, SchemaOffer, Welcome
-from ecsnet.host import Guest, Host, Stage
+from ecsnet.guest import Guest
+from ecsnet.host import Host
 from ecsnet.recipe import Recipe
 from ecsnet.replication.viewer import Outlet
 from ecsnet.replication.wire import Report, Resync, WireFormat
 from ecsnet.schema import Gate, Registry, Schema, command, encode, replicated, use_registry
 from ecsnet.session.clock import TickClock
 from ecsnet.session.connection import Connection, Dial, Reason
+from ecsnet.stage import Stage
 from ecsnet.transport.address import Address
 from tests.unit.noting import NotingSession as Session
 

@@ -15,7 +15,7 @@ import esper
 import msgspec
 import pytest
 
-from ecsnet import host
+from ecsnet import guest, host, stage
 from ecsnet.commands.frames import ACTIONS_A_TICK, HELD_STATES, Input, frames_gate
 from ecsnet.commands.inbox import HORIZON_SECONDS, REPEAT_SECONDS, WAITING
 from ecsnet.commands.outbox import Outbox
@@ -462,7 +462,7 @@ def test_limits_of_the_document() -> None:
         "datagram, at most": f"{connection.MAX_DATAGRAM:,} bytes",
         "packet": f"{connection.MAX_PACKET:,} bytes",
         "silence until a connection is given up": f"{connection.TIMEOUT:g} s",
-        "greeting": f"{host.GREETING_SECONDS:g} s",
+        "greeting": f"{guest.GREETING_SECONDS:g} s",
         "what a client may send in a second": (
             f"{host.PACKET_RATE:g} packets, {host.BYTE_RATE / kib:g} KiB,"
             f" {host.MESSAGE_RATE:g} messages"
@@ -477,7 +477,7 @@ def test_limits_of_the_document() -> None:
         "held commands": f"{HELD_STATES}",
         "horizon of command ticks": f"{HORIZON_SECONDS:g} s",
         "repeated held commands": f"{REPEAT_SECONDS:g} s",
-        "report": f"every {host.REPORT_SECONDS:g} s",
+        "report": f"every {stage.REPORT_SECONDS:g} s",
     }
     for row, start in expected.items():
         assert rows[row].startswith(start), row
