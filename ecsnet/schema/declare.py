@@ -19,9 +19,10 @@ from typing import Any, ClassVar, Literal, TypeVar, dataclass_transform, overloa
 import msgspec
 
 from ecsnet.errors import DeclarationError
+from ecsnet.schema.annotations import Reader
 from ecsnet.schema.codegen import Ref, generate
 from ecsnet.schema.registry import current_registry, is_stock
-from ecsnet.schema.shapes import Reader, Shape, wire_struct
+from ecsnet.schema.shapes import Shape, wire_struct
 from ecsnet.schema.wiretype import CommandType, ComponentType, Field, WireType, brief
 
 __all__ = ["command", "replicated"]

@@ -10,8 +10,9 @@ from types import FrameType
 from typing import TypeVar
 
 from ecsnet.errors import DeclarationError
+from ecsnet.schema.annotations import Reader
 from ecsnet.schema.description import Schema
-from ecsnet.schema.shapes import Foreign, Reader
+from ecsnet.schema.shapes import Foreign
 from ecsnet.schema.wiretype import CommandType, ComponentType, WireType
 
 __all__ = ["Registry", "current_registry", "is_stock", "register_type", "use_registry"]
