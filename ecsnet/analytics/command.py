@@ -105,7 +105,9 @@ def add_parser(verbs: argparse._SubParsersAction[_Parser]) -> None:
     )
 
     export = add("export", "write documents for other tools", _export)
-    export.add_argument("matches", nargs="*", default=["all"], metavar="MATCH", help=MATCH)
+    export.add_argument(
+        "matches", nargs="*", default=["all"], metavar="MATCH", help=f"{MATCH} (all)"
+    )
     export.add_argument("--to", required=True, choices=["jsonl", "csv"], help="in which format")
     export.add_argument(
         "--what", choices=["events", "states"], default="events", help="which (%(default)s)"

@@ -9,7 +9,6 @@ import contextlib
 import importlib.util
 import logging
 import os
-import random
 import subprocess
 import sys
 import threading
@@ -17,6 +16,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from ecsnet.analytics import backoff
 from ecsnet.analytics.ship import URI_VARIABLE, WRONG, ship
 from ecsnet.analytics.target import target_name
 from ecsnet.errors import UsageError
@@ -29,7 +29,6 @@ __all__ = ["Minder", "ship"]
 
 _log = logging.getLogger("ecsnet.analytics")
 
-_BACK_OFF: Final = (0.1, 10.0)
 _HEALTHY_SECONDS: Final = 60.0  # who lived so long starts again at once
 
 
@@ -115,7 +114,6 @@ class Minder:
         return ended
 
     def _mind(self) -> None:
-        least, most = _BACK_OFF
         attempt = 0
         while True:
             began = time.monotonic()
@@ -142,7 +140,7 @@ class Minder:
                     self._target,
                     status,
                 )
-            if self._ending.wait(random.uniform(0.0, min(most, least * 2 ** min(attempt, 32)))):
+            if self._ending.wait(backoff.pause(attempt)):
                 return
             attempt += 1
 

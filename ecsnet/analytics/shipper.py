@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
+from ecsnet.analytics import backoff
 from ecsnet.analytics.folder import Segment, State, mark_shipped, segments
 from ecsnet.analytics.position import Aside, Position
 from ecsnet.analytics.reader import Entry, Place
@@ -39,7 +40,6 @@ LONE_FAILURES: Final = 3
 
 _LAST_ATTEMPT: Final = 8  # of those in a row that fail: who has no patience gives up
 _LOOK_SECONDS: Final = 0.5  # between looks at a journal in which there was nothing new
-_BACK_OFF: Final = (0.1, 10.0)
 _SUSPECTS: Final = 200  # of a series; then no more of it is read until they are cleared up
 _MOST_LOOKS: Final = 20  # between tries while nothing is taken
 
@@ -368,13 +368,12 @@ class Shipper:
     # Waiting.
 
     async def _back_off(self) -> None:
-        """Wait a random while, on average longer each time; full jitter."""
+        """Wait a random while, on average longer each time."""
         if self._stopping.is_set() or (not self._patient and self._attempt >= _LAST_ATTEMPT):
             raise _Ended
-        least, most = _BACK_OFF
-        longest = min(most, least * 2 ** min(self._attempt, 32))
+        seconds = backoff.pause(self._attempt, self._uniform)
         self._attempt += 1
-        await self._pause(self._uniform(0.0, longest))
+        await self._pause(seconds)
 
     async def _pause(self, seconds: float) -> None:
         """Wait, at most until told to stop."""

@@ -23,8 +23,10 @@ class BallSystem(esper.Processor):
                 for paddle in esper.component_for_entity(entity, Contacts).entities:
                     self.bounce(ball, at, speed, esper.component_for_entity(paddle, Position))
             else:
-                for _, scorer in esper.get_component(Paddle):
-                    scorer.score += scorer.left == (at.x > 0)
+                for paddle, scorer in esper.get_component(Paddle):
+                    if scorer.left == (at.x > 0):
+                        scorer.score += 1
+                        net.analytics_event("point", entity=paddle, rally=ball.rally)
                 ball.serve_at = net.tick() + 60
                 speed.dx = speed.dy = 0.0
 
