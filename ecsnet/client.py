@@ -11,9 +11,9 @@ import asyncio
 import logging
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from types import TracebackType
-from typing import Protocol, TypeGuard, TypeVar, overload
+from typing import TypeGuard, TypeVar, overload
 from weakref import WeakValueDictionary
 
 import esper
@@ -48,12 +48,11 @@ from ecsnet.schema import (
     encode,
 )
 from ecsnet.session.clock import TickClock
-from ecsnet.session.connection import Connection, Dial, Reason
-from ecsnet.session.packets import RAW
-from ecsnet.session.session import Session
+from ecsnet.session.connection import Reason
+from ecsnet.session.session import Received
 from ecsnet.stats import ClientStats
-from ecsnet.transport.client import Resolver, UdpClientSocket
 from ecsnet.transport.link import Link
+from ecsnet.uplink import MESSAGE_LIMIT, End, Uplink, Wire
 from ecsnet.world import World
 
 __all__ = ["ClientStats", "ClientWorld"]
@@ -65,14 +64,10 @@ DEFAULT_PORT = 7777
 COMMAND_ROOM = 900
 """Bytes of commands in one packet."""
 
-DATAGRAMS_A_POLL = 1000
-"""What one poll takes in at most, so that a flood cannot hold a frame up."""
-
 EARLY_UPDATES = 1000
 """How many updates are kept that come before the Welcome; with more, all is asked for again."""
 
 _QUIET = 1 / 30  # with commands unacked, something is sent at least this often
-_MESSAGE_LIMIT = 1 << 20
 
 T = TypeVar("T")
 T2 = TypeVar("T2")
@@ -101,15 +96,6 @@ _REFUSALS = {
 }
 
 
-class Wire(Protocol):
-    """What carries datagrams: `UdpClientSocket`, or a memory transport."""
-
-    def send(self, data: bytes) -> None: ...
-    def receive(self, budget: int = ...) -> Iterator[bytes]: ...
-    def pin(self) -> None: ...
-    def close(self) -> None: ...
-
-
 class ClientWorld:
     """A client. Make one with `connect`, call `poll` once a frame.
 
@@ -130,9 +116,9 @@ class ClientWorld:
         clock: Callable[[], float] = time.perf_counter,
         random: Callable[[int], bytes] = os.urandom,
     ) -> None:
-        self.link = link
         self.closed = False
         self._name = tidy_name(name)
+        _check_link(link)
         if not isinstance(world, str | None):
             raise UsageError(
                 f"world={world!r:.60}: give the name of an esper world, such as world='second'"
@@ -150,17 +136,13 @@ class ClientWorld:
         self._schema: Schema = (registry or current_registry()).schema()
         self._format = WireFormat(self._schema)
         self._clock = clock
-        self._random = random
-        self._now = clock()
-        self._stats = ClientStats()
+        now = clock()
+        hello = Hello(WIRE_VERSION, self._schema.fingerprint, self._name)
+        self._uplink = Uplink(encode(hello), now, random)
+        self._uplink.link = link
         self._view = View(self._schema, self.view)
         self._guard = WriteGuard(self._view, self.view) if debug else None
 
-        self._resolver: Resolver | None = None
-        self._wire: Wire | None = None
-        self._dial = Dial(random(8), self._now)
-        self._connection: Connection | None = None
-        self._session = Session(RAW, message_limit=_MESSAGE_LIMIT, peer_interval=0.05)
         self._store: Store | None = None
         self._early: list[tuple[msgspec.Raw, float]] = []  # updates before the Welcome, and when
         self._player_net = 0
@@ -170,14 +152,12 @@ class ClientWorld:
         self._outbox = Outbox()
         self._unsendable = 0  # commands for entities that are not in the view
         self._greetings: Gate[Structure[object] | Welcome | SchemaOffer] = Gate(
-            self._format.structure | ServerGreeting, _MESSAGE_LIMIT
+            self._format.structure | ServerGreeting, MESSAGE_LIMIT
         )
-        self._refusal: str | None = None
+        self._difference: str | None = None  # between the server's game and this one
         self._nobody = "nobody answers there: is the server running, is its UDP port open?"
         self._events: list[Event] = []
         self._sent_at = 0.0
-        self._rated_at = self._now
-        self._rated_bytes = 0
 
     @classmethod
     def connect(
@@ -210,7 +190,7 @@ class ClientWorld:
         """
         _check_address(host, port)
         client = cls(name=name, world=world, link=link, debug=debug, registry=registry, clock=clock)
-        client._resolver = Resolver(host, port)
+        client._uplink.look_up(host, port)
         return client
 
     @classmethod
@@ -279,7 +259,7 @@ class ClientWorld:
             clock=clock,
             random=random,
         )
-        client._wire = wire
+        client._uplink.over(wire)
         return client
 
     # What a game asks.
@@ -291,13 +271,12 @@ class ClientWorld:
         Raises:
             UsageError: It was set to anything else.
         """
-        return self._link
+        return self._uplink.link
 
     @link.setter
     def link(self, link: Link | None) -> None:
-        if not isinstance(link, Link | None):
-            raise UsageError(f"link={link!r:.60}: give a Link, as in net.Link(lag=0.1), or None")
-        self._link = link
+        _check_link(link)
+        self._uplink.link = link
 
     @property
     def player(self) -> int | None:
@@ -312,7 +291,7 @@ class ClientWorld:
     @property
     def stats(self) -> ClientStats:
         """Figures of the connection, as of the last `poll`."""
-        return self._stats
+        return self._uplink.stats
 
     @overload
     def mine(self) -> list[int]: ...
@@ -493,19 +472,22 @@ class ClientWorld:
         """
         if self.closed:
             return []
-        now = self._now = self._clock()
+        now = self._clock()
+        uplink = self._uplink
         if self._guard is not None and self._store is not None:
             self._guard.check(self._store)
-        if self._wire is None and not self._resolve():
-            return self._take_events()
-        self._receive(now)
-        self._handshake(now)
+        for received in uplink.receive(now):
+            self._receive(received, now)
+        uplink.check(now)
+        if uplink.end is not None:
+            self._ended(uplink.end)
         if self._store is not None:
             self._events += self._view.reconcile(self._store)
             self._arrive()
-        if self._connection is not None and not self.closed:
+        if uplink.connected and not self.closed:  # what is attached may have closed it
             self._step(now)
-        self._measure(now)
+        uplink.measure(now)
+        self._measure()
         if self._guard is not None and not self.closed:
             self._guard.watch(self._store)
         return self._take_events()
@@ -515,9 +497,8 @@ class ClientWorld:
 
         Closing twice is fine; `poll` returns nothing afterwards and `send` does nothing.
         """
-        if not self.closed and self._connection is not None:
-            for datagram in self._connection.disconnect(Reason.LEFT):
-                self._raw(datagram)
+        if not self.closed:
+            self._uplink.leave()
         self._shut()
         self._view.clear()
 
@@ -540,62 +521,8 @@ class ClientWorld:
         events, self._events = self._events, []
         return events
 
-    def _resolve(self) -> bool:
-        """Whether the server's address is known by now."""
-        resolver = self._resolver
-        if resolver is None:
-            return False
-        if resolver.error is not None:
-            self._refused(Reason.UNREACHABLE, f"{resolver.error}: check the name")
-            return False
-        addresses = resolver.poll()
-        if addresses is None:
-            return False
-        self._wire = UdpClientSocket(addresses)
-        self._dial = Dial(self._random(8), self._now)
-        return True
-
-    def _receive(self, now: float) -> None:
-        wire, link = self._wire, self.link
-        assert wire is not None
-        datagrams: Iterable[bytes] = wire.receive(DATAGRAMS_A_POLL)
-        if link is not None:
-            for datagram in datagrams:
-                link.put("in", datagram, now)
-            for datagram in link.take("out", now):
-                self._raw(datagram)
-            datagrams = link.take("in", now)
-        stats = self._stats
-        for datagram in datagrams:
-            stats.datagrams_received += 1
-            stats.bytes_received += len(datagram)
-            self._datagram(datagram, now)
-            if self.closed:
-                return
-
-    def _datagram(self, datagram: bytes, now: float) -> None:
-        connection = self._connection
-        if connection is None:
-            if not self._dial.receive(datagram, now):
-                self._stats.datagrams_rejected += 1
-            elif self._dial.connection is not None:
-                assert self._wire is not None
-                self._wire.pin()
-                self._connection = self._dial.connection
-                hello = Hello(WIRE_VERSION, self._schema.fingerprint, self._name)
-                self._session.queue(encode(hello))
-            return
-        packet = connection.open(datagram, now)
-        if packet is None:
-            if connection.reason is not None:
-                self._ended(connection.reason)
-            else:
-                self._stats.datagrams_rejected += 1
-            return
-        session = self._session
-        received = session.receive(packet, now)
-        if received is None:
-            return
+    def _receive(self, received: Received[msgspec.Raw], now: float) -> None:
+        """What was in a packet."""
         for number, message in received.messages:
             self._message(number, message)
         for acked in (*received.acked, *received.late):
@@ -607,8 +534,6 @@ class ClientWorld:
             elif len(self._early) < EARLY_UPDATES:
                 # Its packet is acked: what it says is not said again.
                 self._early.append((received.payload, now))
-        if received.reply:
-            self._transmit(session.send(None, now))
 
     def _update(self, payload: msgspec.Raw, now: float) -> None:
         store, ticks = self._store, self._ticks
@@ -616,17 +541,17 @@ class ClientWorld:
         assert ticks is not None
         update = self._format.update.decode(payload)
         if update is None or not store.update(update, len(payload)):
-            self._stats.datagrams_rejected += 1
+            self.stats.datagrams_rejected += 1
             return
         ticks.heard(store.tick, now)
         report = update.report
         if report is not None and store.report is report:
-            ticks.report(report.slack / 16, store.tick, self._session.loss)
+            ticks.report(report.slack / 16, store.tick, self._uplink.session.loss)
 
     def _message(self, number: int, data: bytes) -> None:
         """A reliable message from the server."""
         message = self._greetings.decode(data)
-        store = self._store
+        store, session = self._store, self._uplink.session
         if store is not None:
             if isinstance(message, Structure):
                 store.structure(number, message)
@@ -636,11 +561,11 @@ class ClientWorld:
             self._welcome(number, message)
         elif isinstance(message, SchemaOffer) and store is None:
             difference = self._schema.first_difference(message.description)
-            self._refusal = difference or _REFUSALS[Reason.SCHEMA]
-            self._session.queue(encode(SchemaDiffers(self._refusal[:400])))
+            self._difference = difference or _REFUSALS[Reason.SCHEMA]
+            session.queue(encode(SchemaDiffers(self._difference[:400])))
         else:
-            self._session.strike()
-            self._stats.datagrams_rejected += 1
+            session.strike()
+            self.stats.datagrams_rejected += 1
 
     def _welcome(self, number: int, welcome: Welcome) -> None:
         self._store = Store(self._format, welcome.epoch, welcome.tick)
@@ -663,23 +588,10 @@ class ClientWorld:
         logger.info("connected as %s", self._name)
         self._events.insert(0, Connected(self._player))
 
-    def _handshake(self, now: float) -> None:
-        if self.closed:
-            return
-        if self._connection is None:
-            for datagram in self._dial.poll(now):
-                self._raw_out(datagram, now)
-            refused = self._dial.refused
-            if refused is Reason.UNREACHABLE:
-                self._refused(refused, self._nobody)
-            elif refused is not None:
-                self._refused(refused, _REFUSALS.get(refused, f"refused: {refused}"))
-        elif not self._connection.check(now):
-            self._ended(self._connection.reason or Reason.TIMEOUT)
-
     def _step(self, now: float) -> None:
         """Stamp commands, send what is due."""
-        session, outbox, store = self._session, self._outbox, self._store
+        uplink, store = self._uplink, self._store
+        session = uplink.session
         session.lost(now)
         packet: bytes | None = None
         if store is not None:
@@ -692,15 +604,15 @@ class ClientWorld:
             packet = session.send(None, now)
         if packet is not None:
             self._sent_at = now
-            self._transmit(packet)
+            uplink.transmit(packet, now)
         if session.streaming:
             for piece in session.stream(now, 4096):
-                self._transmit(piece)
-        self._stats.commands_sent = outbox.sent
+                uplink.transmit(piece, now)
+        uplink.stats.commands_sent = self._outbox.sent
 
     def _commands(self, store: Store, now: float) -> bytes | None:
         """The packet with our commands, when there is something new in it or it is time."""
-        ticks, outbox, session = self._ticks, self._outbox, self._session
+        ticks, outbox, session = self._ticks, self._outbox, self._uplink.session
         assert ticks is not None
         if not self._timed and session.path.measured:
             self._timed = True
@@ -720,18 +632,8 @@ class ClientWorld:
         payload = (store.epoch, packed.number, packed.tick, packed.frames)
         return session.send(payload, now, Told(now, packed.through))
 
-    def _measure(self, now: float) -> None:
-        stats, session, store = self._stats, self._session, self._store
-        if session.path.measured:
-            stats.measured, stats.rtt, stats.jitter = True, session.rtt, session.jitter
-        stats.loss = max(session.loss, session.loss_in)
-        if self._connection is not None:
-            stats.silence = now - self._connection.heard
-        elapsed = now - self._rated_at
-        if elapsed >= 1:
-            octets = stats.bytes_sent + stats.bytes_received
-            stats.rate = (octets - self._rated_bytes) / elapsed
-            self._rated_at, self._rated_bytes = now, octets
+    def _measure(self) -> None:
+        stats, store = self.stats, self._store
         if store is not None:
             stats.tick, stats.solid = store.tick, store.solid
             report = store.report
@@ -741,50 +643,37 @@ class ClientWorld:
                 stats.commands_superseded = report.superseded
                 stats.commands_rejected = report.rejected + self._unsendable
 
-    # Sending and ending.
-
-    def _transmit(self, packet: bytes) -> None:
-        connection = self._connection
-        if connection is not None and connection.up:
-            self._raw_out(connection.seal(packet), self._now)
-
-    def _raw_out(self, datagram: bytes, now: float) -> None:
-        self._stats.datagrams_sent += 1
-        self._stats.bytes_sent += len(datagram)
-        if self.link is None:
-            self._raw(datagram)
-            return
-        self.link.put("out", datagram, now)
-        for due in self.link.take("out", now):
-            self._raw(due)
-
-    def _raw(self, datagram: bytes) -> None:
-        if self._wire is not None:
-            self._wire.send(datagram)
-
-    def _ended(self, reason: Reason) -> None:
-        """The server ended the connection, or fell silent."""
-        if self._player is None:
-            message = self._refusal or _REFUSALS.get(reason, f"the server said: {reason}")
-            if self._refusal is not None:
-                reason = Reason.SCHEMA
-            self._refused(reason, message)
+    def _ended(self, end: End) -> None:
+        """There is no connection, or none any more."""
+        if self._player is not None:
+            logger.warning("disconnected: %s", end.reason)
+            self._events.append(Disconnected(end.reason.value))
         else:
-            logger.warning("disconnected: %s", reason)
-            self._events.append(Disconnected(reason.value))
-            self._shut()
-
-    def _refused(self, reason: Reason, message: str) -> None:
-        # Warnings reach stderr in a game that configures no logging: it would end without a word.
-        logger.warning("refused: %s", message)
-        _Past.refused = True
-        self._events.append(Refused(reason.value, message))
+            reason, message = self._why_refused(end)
+            # Warnings reach stderr in a game that configures no logging: it would end without a
+            # word.
+            logger.warning("refused: %s", message)
+            _Past.refused = True
+            self._events.append(Refused(reason.value, message))
         self._shut()
+
+    def _why_refused(self, end: End) -> tuple[Reason, str]:
+        if self._difference is not None:
+            return Reason.SCHEMA, self._difference
+        if end.detail:
+            return end.reason, f"{end.detail}: check the name"
+        if end.reason is Reason.UNREACHABLE:
+            return end.reason, self._nobody
+        return end.reason, _REFUSALS.get(end.reason, f"the server said: {end.reason}")
 
     def _shut(self) -> None:
         self.closed = True
-        if self._wire is not None:
-            self._wire.close()
+        self._uplink.close()
+
+
+def _check_link(link: object) -> None:
+    if not isinstance(link, Link | None):
+        raise UsageError(f"link={link!r:.60}: give a Link, as in net.Link(lag=0.1), or None")
 
 
 def _check_address(host: object, port: object) -> None:

@@ -429,7 +429,7 @@ class Arena:
             return dice.choice(self.past.to_client)
         if kind == "reflected":
             return dice.choice(tape.to_host)
-        return self._answer_to(self.witness.client._dial._nonce)
+        return self._answer_to(self.witness.client._uplink._dial._nonce)
 
     def _answer_to(self, nonce: bytes) -> bytes:
         """An answer in a handshake, with a right checksum and a wrong content."""
@@ -523,9 +523,9 @@ class Arena:
             if self.victim is None:
                 self.victim = self.connect("victim")
             victim, client = self.victim, self.victim.client
-            session = client._session
-            assert client._connection is not None
-            server = Connection(None, client._connection.session_id, self.now, server=True)
+            session = client._uplink.session
+            assert client._uplink._connection is not None
+            server = Connection(None, client._uplink._connection.session_id, self.now, server=True)
             kind = self.dice.choice(SEALED[:4])
             before, shown = victim.snapshot(), store_of(client)
             data = self._sealed(kind, server, session, self._update, self._structure)
@@ -546,7 +546,7 @@ class Arena:
 
     def _tally_client(self, victim: Player) -> None:
         client, outcomes = victim.client, self.outcomes
-        session = client._session
+        session = client._uplink.session
         outcomes["client: datagram refused"] += client.stats.datagrams_rejected
         outcomes["client: packet malformed"] += session.malformed
         outcomes["client: packet repeated"] += session.duplicates + session.stale
@@ -714,7 +714,7 @@ class Arena:
         for _ in range(count):
             self.now += TICK / 4
             connection = next(iter(listener.connections.values()), None)
-            up = connection is not None and client._connection is not None
+            up = connection is not None and client._uplink._connection is not None
             if up and connection is not None:
                 body = dice.choice(
                     (
@@ -724,10 +724,10 @@ class Arena:
                     )
                 )
                 tree = respin(dice, plain(body), dice.choice((0, 0, 1, 2)))
-                pieces = self._pieces(client._session, safely_encoded(tree))
-                data = connection.seal(self._packet(client._session, b"\xc0", pieces))
+                pieces = self._pieces(client._uplink.session, safely_encoded(tree))
+                data = connection.seal(self._packet(client._uplink.session, b"\xc0", pieces))
             else:
-                data = self._answer_to(client._dial._nonce)
+                data = self._answer_to(client._uplink._dial._nonce)
                 if data[:1] == b"\x05" and dice.random() < 0.8:
                     data = garbage(dice)  # not always the end
             self._note("greeting to client", data)

@@ -669,9 +669,9 @@ class Chaos:
                 "remembered packets": (len(session._gone), 8_000),
                 "backlog": (session.backlog, 4 << 20),
                 "pings": (len(session._pings), 128),
-                "pings of the client": (len(client._session._pings), 128),
+                "pings of the client": (len(client._uplink.session._pings), 128),
                 "commands": (len(client._outbox._runs), UNACKED_FRAMES + 1),
-                "in flight of the client": (client._session.in_flight, 4_000),
+                "in flight of the client": (client._uplink.session.in_flight, 4_000),
             }
             for name, (found, limit) in bounds.items():
                 if found > limit:
@@ -682,10 +682,10 @@ class Chaos:
                 "dropped": store.dropped,
                 "broken": client._view.broken,
                 "server session": session.malformed + session.bad_acks + session.bad_pieces,
-                "client session": client._session.malformed
-                + client._session.bad_acks
-                + client._session.bad_pieces,
-                "strikes": session.strikes + client._session.strikes,
+                "client session": client._uplink.session.malformed
+                + client._uplink.session.bad_acks
+                + client._uplink.session.bad_pieces,
+                "strikes": session.strikes + client._uplink.session.strikes,
                 "excess": session.excess,
                 "longest": max(watcher.seat.end.longest - MAX_DATAGRAM, 0),
             }

@@ -217,8 +217,10 @@ REFUSED = """
 import sys
 import ecsnet
 from ecsnet.session.connection import Reason
+from ecsnet.uplink import End
 client = ecsnet.play(ecsnet.ServerWorld())
-client._refused(Reason.FULL, "the server is full: try again later")
+client._uplink.end = End(Reason.FULL)
+client.poll()
 """
 
 

@@ -12,6 +12,7 @@ import msgspec
 import pytest
 
 import ecsnet.client as module
+from ecsnet import uplink
 from ecsnet.client import ClientWorld
 from ecsnet.components import Owner, Player
 from ecsnet.errors import (
@@ -735,7 +736,7 @@ def test_what_overflowed_while_it_waited_is_asked_for_again(peer: Peer) -> None:
 
 def test_long_messages_of_ours_go_in_pieces(peer: Peer) -> None:
     peer.welcome()
-    peer.client._session.queue(bytes(20_000))
+    peer.client._uplink.session.queue(bytes(20_000))
     for _ in range(60):
         peer.poll()
         peer.send(None)
@@ -795,8 +796,8 @@ class FakeResolver:
 @pytest.fixture
 def resolver(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     FakeResolver.made = []
-    monkeypatch.setattr(module, "Resolver", FakeResolver)
-    monkeypatch.setattr(module, "UdpClientSocket", lambda addresses: Wire())
+    monkeypatch.setattr(uplink, "Resolver", FakeResolver)
+    monkeypatch.setattr(uplink, "UdpClientSocket", lambda addresses: Wire())
     yield
     for name in ("named", "async"):
         if name in esper.list_worlds():
@@ -813,7 +814,7 @@ def test_looking_a_name_up_does_not_hold_a_poll_up(resolver: None) -> None:
     looking.addresses = ["an address"]
     clock.advance(1)
     assert client.poll() == []
-    wire = client._wire
+    wire = client._uplink._wire
     assert isinstance(wire, Wire)
     assert len(wire.sent) == 1  # the time for an answer starts now
     client.close()

@@ -152,7 +152,7 @@ def game() -> Iterator[tuple[net.ClientWorld, Stage]]:
         with net.play(server, offline=True, name="Ann") as client:
             while not client.connected:
                 client.poll()
-            host = client._wire.host  # type: ignore[union-attr]
+            host = client._uplink._wire.host  # type: ignore[union-attr]
             yield client, host.stages[0]
 
 

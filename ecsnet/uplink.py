@@ -1,0 +1,204 @@
+"""A client's way to its server: look-up, handshake and session, over whatever carries datagrams."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+import msgspec
+
+from ecsnet.session.connection import Connection, Dial, Reason
+from ecsnet.session.packets import RAW
+from ecsnet.session.session import Received, Session
+from ecsnet.stats import ClientStats
+from ecsnet.transport.client import Resolver, UdpClientSocket
+from ecsnet.transport.link import Link
+
+__all__ = ["MESSAGE_LIMIT", "End", "Uplink", "Wire"]
+
+DATAGRAMS_A_POLL: Final = 1000
+"""What one poll takes in at most, so that a flood cannot hold a frame up."""
+
+MESSAGE_LIMIT: Final = 1 << 20
+"""Bytes in the longest reliable message taken from a server."""
+
+
+class Wire(Protocol):
+    """What carries datagrams: `UdpClientSocket`, or a memory transport."""
+
+    def send(self, data: bytes) -> None: ...
+    def receive(self, budget: int = ...) -> Iterator[bytes]: ...
+    def pin(self) -> None: ...
+    def close(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """Why there is no connection, or none any more.
+
+    Attributes:
+        reason: Why.
+        detail: What the look-up of the server's name said, where that failed.
+    """
+
+    reason: Reason
+    detail: str = ""
+
+
+class Uplink:
+    """One connection to a server, from the look-up of its name to its end.
+
+    Args:
+        hello: The first message; it goes out as soon as there is a connection.
+        now: Seconds, on the clock of all calls.
+        random: Returns that many random bytes.
+
+    Attributes:
+        link: A bad network to go through; None for the real one.
+        stats: Figures, kept up to date.
+        session: The session; it carries nothing until there is a connection.
+        end: Why it is over, once it is.
+    """
+
+    def __init__(self, hello: bytes, now: float, random: Callable[[int], bytes]) -> None:
+        self.link: Link | None = None
+        self.stats = ClientStats()
+        self.session = Session(RAW, message_limit=MESSAGE_LIMIT, peer_interval=0.05)
+        self.end: End | None = None
+        self._hello = hello
+        self._random = random
+        self._resolver: Resolver | None = None
+        self._wire: Wire | None = None
+        self._dial = Dial(random(8), now)
+        self._connection: Connection | None = None
+        self._rated_at = now
+        self._rated_bytes = 0
+
+    @property
+    def connected(self) -> bool:
+        """Whether the handshake is done and the connection has not ended."""
+        return self._connection is not None and self.end is None
+
+    def look_up(self, host: str, port: int) -> None:
+        """Go to the server of that name over UDP; the look-up goes on beside the calls."""
+        self._resolver = Resolver(host, port)
+
+    def over(self, wire: Wire) -> None:
+        """Go over something that reaches the server already."""
+        self._wire = wire
+
+    def receive(self, now: float) -> Iterator[Received[msgspec.Raw]]:
+        """Take in what has arrived: one item for each packet of the session.
+
+        Each is answered, where it asks for that, when the next one is taken.
+        """
+        if self._wire is None:
+            self._wire = self._resolved(now)
+        if self._wire is None or self.end is not None:
+            return
+        datagrams: Iterable[bytes] = self._wire.receive(DATAGRAMS_A_POLL)
+        link = self.link
+        if link is not None:
+            for datagram in datagrams:
+                link.put("in", datagram, now)
+            for datagram in link.take("out", now):
+                self._wire.send(datagram)
+            datagrams = link.take("in", now)
+        for datagram in datagrams:
+            self.stats.datagrams_received += 1
+            self.stats.bytes_received += len(datagram)
+            received = self._datagram(datagram, now)
+            if received is not None:
+                yield received
+                if received.reply:
+                    self.transmit(self.session.send(None, now), now)
+            if self.end is not None:
+                return
+
+    def check(self, now: float) -> None:
+        """Go on with the handshake, and notice when the server has fallen silent."""
+        if self._wire is None or self.end is not None:
+            return
+        if self._connection is None:
+            for datagram in self._dial.poll(now):
+                self._send(datagram, now)
+            if self._dial.refused is not None:
+                self.end = End(self._dial.refused)
+        elif not self._connection.check(now):
+            self.end = End(self._connection.reason or Reason.TIMEOUT)
+
+    def transmit(self, packet: bytes, now: float) -> None:
+        """Send a packet of the session."""
+        if self._connection is not None and self._connection.up:
+            self._send(self._connection.seal(packet), now)
+
+    def measure(self, now: float) -> None:
+        """Bring the figures up to date."""
+        stats, session = self.stats, self.session
+        if session.path.measured:
+            stats.measured, stats.rtt, stats.jitter = True, session.rtt, session.jitter
+        stats.loss = max(session.loss, session.loss_in)
+        if self._connection is not None:
+            stats.silence = now - self._connection.heard
+        elapsed = now - self._rated_at
+        if elapsed >= 1:
+            octets = stats.bytes_sent + stats.bytes_received
+            stats.rate = (octets - self._rated_bytes) / elapsed
+            self._rated_at, self._rated_bytes = now, octets
+
+    def leave(self) -> None:
+        """Tell the server goodbye, past any `link`."""
+        if self._connection is not None and self._wire is not None:
+            for datagram in self._connection.disconnect(Reason.LEFT):
+                self._wire.send(datagram)
+
+    def close(self) -> None:
+        """Let go of what carries datagrams. Closing twice is fine."""
+        if self._wire is not None:
+            self._wire.close()
+
+    def _resolved(self, now: float) -> Wire | None:
+        """The way to the server, once its address is known."""
+        resolver = self._resolver
+        if resolver is None:
+            return None
+        if resolver.error is not None:
+            self.end = End(Reason.UNREACHABLE, f"{resolver.error}")
+            return None
+        addresses = resolver.poll()
+        if addresses is None:
+            return None
+        self._dial = Dial(self._random(8), now)  # its time begins now
+        return UdpClientSocket(addresses)
+
+    def _datagram(self, datagram: bytes, now: float) -> Received[msgspec.Raw] | None:
+        connection = self._connection
+        if connection is None:
+            if not self._dial.receive(datagram, now):
+                self.stats.datagrams_rejected += 1
+            elif self._dial.connection is not None:
+                assert self._wire is not None
+                self._wire.pin()
+                self._connection = self._dial.connection
+                self.session.queue(self._hello)
+            return None
+        packet = connection.open(datagram, now)
+        if packet is not None:
+            return self.session.receive(packet, now)
+        if connection.reason is not None:
+            self.end = End(connection.reason)
+        else:
+            self.stats.datagrams_rejected += 1
+        return None
+
+    def _send(self, datagram: bytes, now: float) -> None:
+        assert self._wire is not None
+        self.stats.datagrams_sent += 1
+        self.stats.bytes_sent += len(datagram)
+        if self.link is None:
+            self._wire.send(datagram)
+            return
+        self.link.put("out", datagram, now)
+        for due in self.link.take("out", now):
+            self._wire.send(due)
