@@ -14,7 +14,7 @@ import esper
 
 from ecsnet.analytics.options import Analytics, point_of
 from ecsnet.analytics.records import EVENT, SLICE, encode
-from ecsnet.analytics.sampling import Column, Sampler
+from ecsnet.analytics.sampling import Column, Sampler, owner_of
 from ecsnet.analytics.segment import Series
 from ecsnet.analytics.service import AnalyticsService
 from ecsnet.analytics.suspects import Watch
@@ -105,7 +105,7 @@ class AnalyticsSystem(esper.Processor):
         self, type: str, player: int | None, entity: int | None, data: Mapping[str, object]
     ) -> None:
         """Keep an event of the game's own."""
-        if player is None and entity is not None:
+        if player is None and isinstance(entity, int):
             player = self._player_of(entity)
         if all(map(is_plain, data.values())):
             try:
@@ -194,9 +194,8 @@ class AnalyticsSystem(esper.Processor):
         )
 
     def _player_of(self, entity: int) -> int | None:
-        """The number of the player who owns an entity, or is it."""
         owner = self._simulation.world.components(entity).get(Owner)
-        return self._simulation.player_number.get(getattr(owner, "player", None) or entity)
+        return owner_of(entity, owner, self._simulation.player_number)
 
     def _suspect(self, watch: Watch) -> None:
         for found in watch.check(self._simulation.tick, self._jumped):

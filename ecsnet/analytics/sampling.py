@@ -13,7 +13,7 @@ from ecsnet.analytics.segment import FRAME_LIMIT
 from ecsnet.analytics.values import plain
 from ecsnet.world import World
 
-__all__ = ["Column", "Sampler"]
+__all__ = ["Column", "Sampler", "owner_of"]
 
 TICK_SECONDS = 0.0001
 """How long a tick may work at a snapshot; one slice is taken in any case, but where it began."""
@@ -128,7 +128,7 @@ class Sampler:
             there = [tables[entity] for entity in entities]
             owner = self._owner
             owners = [
-                _owner_of(entity, table[owner], players) if owner in table else players.get(entity)
+                owner_of(entity, table[owner], players) if owner in table else players.get(entity)
                 for entity, table in zip(entities, there, strict=True)
             ]
             columns: list[_Column] = []
@@ -174,6 +174,14 @@ class Sampler:
         return component
 
 
-def _owner_of(entity: int, owner: object, players: Mapping[int, int]) -> int | None:
-    named = players.get(getattr(owner, "player", None) or 0)
-    return players.get(entity) if named is None else named
+def owner_of(entity: int, owner: object, players: Mapping[int, int]) -> int | None:
+    """The number of the player who owns an entity, or is it.
+
+    Args:
+        entity: The entity.
+        owner: Its component that names the owner, if it has one.
+        players: Numbers of the players by their entities.
+    """
+    named = getattr(owner, "player", None)
+    number = players.get(named) if type(named) is int else None  # games put anything there
+    return players.get(entity) if number is None else number

@@ -459,6 +459,22 @@ def test_an_event_of_an_entity_is_its_players(game: Game) -> None:
     assert {event["player"] for event in game.of_type("nobodys")} == {None}
 
 
+def test_owners_and_entities_that_are_none_cost_nobody_anything(game: Game) -> None:
+    def tick() -> None:
+        for player, _ in esper.get_component(Player):
+            esper.add_component(player, Owner(Player()))  # type: ignore[arg-type]
+            net.analytics_event("mine", entity=player)
+        net.analytics_event("odd", entity=[1])  # type: ignore[arg-type]
+
+    game.tick = tick
+    with Harness(game.server) as harness:
+        harness.connect("Ann")
+        run(harness, 40)
+    assert {event["player"] for event in game.of_type("mine")} == {1}
+    assert {(event["player"], event["entity"]) for event in game.of_type("odd")} == {(None, None)}
+    assert any(slice_["entities"] for slice_ in game.read(Series.SNAPSHOTS))
+
+
 def test_hooks_tell_of_players_who_come_and_go(game: Game) -> None:
     @game.server.on_join
     def came(player: int) -> None:
