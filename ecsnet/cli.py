@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import NoReturn
 
 import ecsnet
-from ecsnet.analytics.command import add_parser
+from ecsnet.analytics.command import add_parser, folder_of
 from ecsnet.analytics.options import MONGO_VARIABLE, keeping
 from ecsnet.client import DEFAULT_PORT, _Past
 from ecsnet.demo import DemoError, Options, has_window, run, sample_names
@@ -318,10 +318,12 @@ def _parser() -> argparse.ArgumentParser:
 
 def _add_analytics(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--analytics", type=Path, metavar="DIR", help="keep what happens in a journal there"
+        "--analytics", type=folder_of, metavar="DIR", help="keep what happens in a journal there"
     )
     parser.add_argument(
-        "--mongo", metavar="URI", help=f"ship it to a MongoDB as well (or set {MONGO_VARIABLE})"
+        "--mongo",
+        metavar="URI",
+        help=f"keep it, and ship it to a MongoDB as well ({MONGO_VARIABLE}, where it is kept)",
     )
 
 

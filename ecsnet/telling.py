@@ -20,7 +20,8 @@ def analytics_event(
     """Keep an event of the game's own: ``net.analytics_event("pickup", entity=chest, gold=5)``.
 
     Nothing happens where analytics are off. Any values will do; what is long is cut, at 4,096
-    characters of a text and 256 items of a container.
+    characters of a text, 256 items of a container and 5 containers within each other. An object
+    that is none of Python's own is told as its text.
 
     Args:
         type: What happened.
@@ -30,7 +31,8 @@ def analytics_event(
 
     Raises:
         OutsideTickError: Called outside a tick.
-        UsageError: The type is no text, or one of ecsnet's own.
+        UsageError: The type is no text, or one of ecsnet's own; what is given as a player or as an
+            entity can be none.
     """
     observer = running("net.analytics_event()").observer
     given: object = type
@@ -39,6 +41,10 @@ def analytics_event(
         raise UsageError(
             f"net.analytics_event({type!r}): the type is a text of your own; ecsnet's are {own}"
         )
+    if not (player is None or _is_number(player)):
+        raise UsageError(f"net.analytics_event(player={player!r:.60}): give a Player.id, a number")
+    if not (entity is None or _is_number(entity)):
+        raise UsageError(f"net.analytics_event(entity={entity!r:.60}): give an entity, a number")
     if observer is not None:
         observer.event(type, player, entity, data)
 
@@ -48,7 +54,14 @@ def teleported(entity: int) -> None:
 
     Raises:
         OutsideTickError: Called outside a tick.
+        UsageError: This can be no entity.
     """
     observer = running("net.teleported()").observer
+    if not _is_number(entity):
+        raise UsageError(f"net.teleported({entity!r:.60}): give an entity, a number")
     if observer is not None:
         observer.teleported(entity)
+
+
+def _is_number(given: object) -> bool:
+    return isinstance(given, int) and not isinstance(given, bool) and 0 <= given < 1 << 63

@@ -105,7 +105,7 @@ class AnalyticsSystem(esper.Processor):
         self, type: str, player: int | None, entity: int | None, data: Mapping[str, object]
     ) -> None:
         """Keep an event of the game's own."""
-        if player is None and isinstance(entity, int):
+        if player is None and entity is not None:
             player = self._player_of(entity)
         if all(map(is_plain, data.values())):
             try:
@@ -229,7 +229,12 @@ class AnalyticsSystem(esper.Processor):
         return self._put(self._record(type, player, entity, data, True), True)
 
     def _record(
-        self, type: str, player: object, entity: object, data: Mapping[str, object], own: bool
+        self,
+        type: str,
+        player: int | None,
+        entity: int | None,
+        data: Mapping[str, object],
+        own: bool,
     ) -> bytes:
         """The next `records.Event`, encoded; made as an array, which takes less time."""
         return encode(
@@ -240,8 +245,8 @@ class AnalyticsSystem(esper.Processor):
                 self._simulation.tick,
                 int(self._clock() * 1000),
                 type,
-                None if player is None else _number(player),
-                None if entity is None else _number(entity),
+                player,
+                entity,
                 own,
                 data,
             )
@@ -294,8 +299,3 @@ def _watches(
     for cls, limits in options.suspects.items():
         watches.append(Watch(world, cls, point_of(cls), limits, tick_rate))
     return watches
-
-
-def _number(given: object) -> int | None:
-    """A player or an entity that a game named; None for what is none."""
-    return given if type(given) is int and 0 <= given < 1 << 63 else None

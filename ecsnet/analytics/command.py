@@ -12,12 +12,13 @@ import io
 import logging
 import os
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from heapq import merge
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO, TypeVar, cast
 
-from ecsnet.analytics.options import FOLDER, MONGO_VARIABLE
+from ecsnet.analytics.options import FOLDER, MONGO_VARIABLE, MOST_DAYS, is_days
 from ecsnet.errors import UsageError
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from ecsnet.analytics.sources import Match, Source
     from ecsnet.analytics.values import Document
 
-__all__ = ["add_parser"]
+__all__ = ["add_parser", "folder_of"]
 
 _NEEDED = {
     "matplotlib": "pictures need matplotlib: pip install 'ecsnet[analytics]', or ask for --json",
@@ -117,11 +118,12 @@ def add_parser(verbs: argparse._SubParsersAction[_Parser]) -> None:
     ship = reports.add_parser(
         "ship",
         help="bring a journal into MongoDB",
-        description="Bring a journal into MongoDB: also what a server that crashed has left.",
+        description="Bring a journal into MongoDB: also what a server that crashed has left. "
+        "A database that is away is waited for, without --follow for about a minute.",
     )
     ship.set_defaults(command=_ship)
     option = ship.add_argument
-    option("dir", metavar="DIR", type=Path, help="the journal's folder")
+    option("dir", metavar="DIR", type=folder_of, help="the journal's folder")
     option("--mongo", metavar="URI", help=f"where to ({MONGO_VARIABLE})")
     option("--follow", action="store_true", help="go on as the server writes")
     option("--driver", choices=["motor", "pymongo"], default="motor", help="(%(default)s)")
@@ -133,7 +135,7 @@ MATCH = "id of a match, the beginning of one, latest or all"
 
 def _add_place(parser: argparse.ArgumentParser) -> None:
     place = parser.add_mutually_exclusive_group()
-    place.add_argument("--dir", type=Path, metavar="DIR", help=f"a journal ({FOLDER})")
+    place.add_argument("--dir", type=folder_of, metavar="DIR", help=f"a journal ({FOLDER})")
     place.add_argument("--mongo", metavar="URI", help=f"a MongoDB ({MONGO_VARIABLE})")
 
 
@@ -142,7 +144,7 @@ def _add_matches(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_out(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--out", type=_file, metavar="FILE", help="picture: .png, .svg or .pdf")
+    parser.add_argument("--out", type=_picture, metavar="FILE", help="picture: .png, .svg or .pdf")
 
 
 # Where documents come from.
@@ -158,16 +160,21 @@ def _run(given: argparse.Namespace) -> int:
             with contextlib.closing(source):
                 report(given, source)
         sys.stdout.flush()
-    except BrokenPipeError:  # head has seen enough; nor may the interpreter's own flush complain
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except BrokenPipeError:  # head has seen enough
+        _silence_stdout()
         return 1
-    segments, skipped = source.damage()
-    if segments:
-        sys.stderr.write(
-            f"ecsnet analytics: {source.name} is damaged: {skipped:,} bytes in {segments} "
-            f"{'segment' if segments == 1 else 'segments'} were skipped\n"
-        )
+    except OSError as error:  # what reads and what writes files says so itself
+        _silence_stdout()
+        raise UsageError(f"stdout cannot be written: {error.strerror or error}") from error
+    damage = source.damage()
+    if damage:
+        sys.stderr.write(f"ecsnet analytics: {source.name}: {damage}\n")
     return 0
+
+
+def _silence_stdout() -> None:
+    """Let the interpreter's own flush at the end not complain again."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _open(folder: Path | None, uri: str | None) -> Source:
@@ -237,18 +244,26 @@ def _summary(given: argparse.Namespace, source: Source) -> None:
 def _events(given: argparse.Namespace, source: Source) -> None:
     _, ids = _chosen(source, given.matches)
     wanted: str | None = given.type
-    documents = (
-        document
-        for document in source.events(*ids)
-        if wanted is None or str(document["type"]).casefold() == wanted.casefold()
-    )
+    types: Counter[str] = Counter()
+
+    def documents() -> Iterator[Document]:
+        for document in source.events(*ids):
+            type = str(document["type"])
+            types[type] += 1
+            if wanted is None or type.casefold() == wanted.casefold():
+                yield document
+
     if given.json:
-        _print_all(documents)
+        _print_all(documents())
     else:
         from ecsnet.analytics import tables
         from ecsnet.analytics.reading import as_event
 
-        tables.show(tables.event_table(map(as_event, documents)))
+        table = tables.event_table(map(as_event, documents()))
+        if table.row_count:
+            tables.show(table)
+        else:
+            sys.stdout.write(f"no events of type {wanted!r}: there are {', '.join(types)}\n")
 
 
 def _heatmap(given: argparse.Namespace, source: Source) -> None:
@@ -431,11 +446,28 @@ def _writing(path: Path | None) -> Iterator[TextIO]:
 # What was typed.
 
 
+def folder_of(text: str) -> Path:
+    """A folder that was typed, there or not.
+
+    Raises:
+        argparse.ArgumentTypeError: It can be none.
+    """
+    if not text or "\0" in text:
+        raise argparse.ArgumentTypeError(f"{text!r}: name a folder")
+    return Path(text)
+
+
 def _file(text: str) -> Path:
     path = Path(text)
     if not path.parent.is_dir():
         raise argparse.ArgumentTypeError(f"there is no folder {path.parent}")
     return path
+
+
+def _picture(text: str) -> Path:
+    if not text.lower().endswith((".png", ".svg", ".pdf")):
+        raise argparse.ArgumentTypeError(f"{text!r}: end it in .png, .svg or .pdf")
+    return _file(text)
 
 
 def _who(text: str) -> str | int:
@@ -463,6 +495,8 @@ def _days(text: str) -> float:
         days = float(text)
     except ValueError:
         days = 0.0
-    if not 0 < days < 36_500:
-        raise argparse.ArgumentTypeError(f"{text!r}: a number of days, such as 30")
+    if not is_days(days):
+        raise argparse.ArgumentTypeError(
+            f"{text!r}: a number of days, such as 30, below {MOST_DAYS:,}"
+        )
     return days

@@ -31,6 +31,7 @@ __all__ = [
     "JournalError",
     "Segment",
     "State",
+    "UnreadableError",
     "highest_number",
     "lock",
     "mark_shipped",
@@ -46,6 +47,10 @@ _NAME = re.compile(r"(events|snapshots)-(\d{8,12})\.(open|sealed|shipped)")
 
 class JournalError(UsageError):
     """A folder holds no journal, or cannot be used as one."""
+
+
+class UnreadableError(JournalError):
+    """A file of a journal is there, and cannot be read now."""
 
 
 class FolderInUseError(JournalError):
@@ -90,10 +95,16 @@ def segments(folder: Path, series: Series | None = None) -> list[Segment]:
     """
     try:
         names = os.listdir(folder)
-    except OSError as error:
+    except FileNotFoundError as error:
         raise JournalError(
-            f"no journal in {folder}: {error.strerror or error}; a server makes one with"
-            " --analytics DIR or net.ServerWorld(analytics=DIR)"
+            f"there is no folder {folder}: a server makes one with --analytics DIR or"
+            " net.ServerWorld(analytics=DIR)"
+        ) from error
+    except NotADirectoryError as error:
+        raise JournalError(f"{folder} is a file: a journal is a folder") from error
+    except OSError as error:
+        raise UnreadableError(
+            f"the journal in {folder} cannot be read: {error.strerror or error}"
         ) from error
     found: dict[tuple[str, int], Segment] = {}
     for name in names:
@@ -137,6 +148,10 @@ def lock(folder: Path, patience: float = 0.0) -> Iterator[None]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         file = (folder / "lock").open("ab")
+    except FileExistsError as error:
+        raise JournalError(
+            f"the journal cannot be written to {folder}, which is a file: name a folder"
+        ) from error
     except OSError as error:
         raise JournalError(
             f"the journal cannot be written to {folder}: {error.strerror or error}"

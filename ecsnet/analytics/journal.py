@@ -100,6 +100,14 @@ class Limits:
     events: int = 2 << 20
     snapshots: int = 5 << 20
 
+    @classmethod
+    def of(cls, folder: int, age: float | None) -> Limits:
+        """The usual limits of a folder of so many bytes.
+
+        What is being written is never deleted, so it has to be a small part of the whole.
+        """
+        return cls(folder=folder, age=age, segment=min(_USUAL.segment, folder // 8))
+
     def waiting(self, series: Series) -> int:
         """Bytes of a series that may wait in memory."""
         return self.events if series is Series.EVENTS else self.snapshots
@@ -248,7 +256,8 @@ class Journal:
         try:
             self._retain()
         except (OSError, JournalError) as error:
-            trouble = trouble or f"{error}"
+            there = self.folder.is_dir()
+            trouble = trouble or (f"{error}" if there else "somebody has deleted the folder")
         self._tell(trouble)
 
     def close(self) -> None:

@@ -73,17 +73,22 @@ def heat(
     across, down = array("d"), array("d")
     seen, entities = set[str](), set[tuple[str, object]]()
     axes: tuple[str, str] | None = None
+    strange: str | None = None  # a field that holds something else
     for match, entity in _entities(states):
         values = entity.get(keys.get(match, ""))
         if not isinstance(values, dict) or not _is(entity, who):
             continue
         axes = axes or _axes(name, values, x, y)
         at = [value for value in map(values.get, axes) if _is_number(value)]
-        if len(at) == 2:
+        if len(at) < 2:
+            strange = strange or next(field for field in axes if not _is_number(values.get(field)))
+        else:
             across.append(at[0])
             down.append(at[1])
             seen.add(match)
             entities.add((match, entity.get("id")))
+    if strange is not None and not across:
+        raise UsageError(f"{name}.{strange} holds no numbers: give --x and --y of fields that do")
     if axes is None or not across:
         whose = {"players": "a player's entity", "all": "any entity"}.get(
             str(who), f"the entity {who}"
@@ -139,10 +144,8 @@ def _axes(
     free = iter([field for field in usual if field not in found])
     across, down = (field or next(free, None) for field in found)
     if across is None or down is None:
-        raise UsageError(
-            f"{component} has no two fields with numbers: give --x and --y of "
-            f"{', '.join(values) or 'none'}"
-        )
+        fields = ", ".join(values) or "no fields"
+        raise UsageError(f"{component} holds no place: of its fields ({fields}) no two are numbers")
     return across, down
 
 

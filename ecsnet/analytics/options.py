@@ -12,13 +12,31 @@ from ecsnet.errors import UsageError
 from ecsnet.recipe import is_number
 from ecsnet.schema import Suspect, component_type
 
-__all__ = ["FOLDER", "MONGO_VARIABLE", "Analytics", "keeping", "point_of"]
+__all__ = [
+    "FOLDER",
+    "MONGO_VARIABLE",
+    "MOST_DAYS",
+    "Analytics",
+    "is_days",
+    "keeping",
+    "point_of",
+]
 
 FOLDER = "analytics"
 """The folder of a journal, where nobody names one."""
 
 MONGO_VARIABLE = "ECSNET_MONGO_URI"
 """The environment variable that names the database where nothing else does."""
+
+
+NAME_LENGTH = 255
+"""Characters in the longest name of a server."""
+
+MOST_DAYS = 36_500
+"""Days of a hundred years: nothing is kept for longer on purpose."""
+
+MOST_TICKS = 1_000_000_000
+"""The longest interval, in ticks."""
 
 
 @dataclass(frozen=True)
@@ -58,8 +76,7 @@ class Analytics:
     server: str | None = None
 
     def __post_init__(self) -> None:
-        if not os.fspath(self.folder):
-            raise UsageError(f"Analytics({self.folder!r}): name a folder")
+        _check_folder(self.folder)
         for name, given in (("every", self.every), ("suspects", self.suspects)):
             if not isinstance(given, Mapping):
                 raise UsageError(
@@ -75,8 +92,16 @@ class Analytics:
             ("interval", self.interval),
             *((f"every[{cls.__name__}]", ticks) for cls, ticks in self.every.items()),
         ]:
-            if ticks is not None and not (type(ticks) is int and ticks >= 1):
-                raise UsageError(f"Analytics({name}={ticks!r}): a whole number of ticks, from 1")
+            if ticks is not None and not (type(ticks) is int and 1 <= ticks <= MOST_TICKS):
+                raise UsageError(
+                    f"Analytics({name}={ticks!r:.60}): a whole number of ticks, from 1 to"
+                    f" {MOST_TICKS:,}"
+                )
+        both = [cls.__name__ for cls in self.every if cls in self.leave_out]
+        if both:
+            raise UsageError(
+                f"Analytics(): {both[0]} is in every and in leave_out: say one of the two"
+            )
         for cls, limits in self.suspects.items():
             if not isinstance(limits, Suspect):
                 raise UsageError(
@@ -86,18 +111,52 @@ class Analytics:
                 raise UsageError(
                     f"Analytics(suspects={{{cls.__name__}: ...}}): it has no field that is a number"
                 )
+        if not isinstance(self.mongo, str | None):
+            kind = type(self.mongo).__name__
+            raise UsageError(f"Analytics(mongo=...): a text, mongodb://HOST:PORT/DB, not {kind}")
         if self.driver not in ("motor", "pymongo"):
             raise UsageError(f"Analytics(driver={self.driver!r}): it is 'motor' or 'pymongo'")
         for name, days in (("expire_days", self.expire_days), ("max_days", self.max_days)):
-            if days is not None and not (is_number(days) and days > 0):
-                raise UsageError(f"Analytics({name}={days!r}): a number of days above 0")
-        if type(self.max_bytes) is not int or self.max_bytes < 1 << 20:
-            raise UsageError(f"Analytics(max_bytes={self.max_bytes!r}): a number from 1 MiB on")
+            if days is not None and not (is_number(days) and is_days(days)):
+                raise UsageError(
+                    f"Analytics({name}={days!r:.60}): a number of days, above 0 and below"
+                    f" {MOST_DAYS:,}"
+                )
+        if type(self.max_bytes) is not int or not 1 << 20 <= self.max_bytes < 1 << 60:
+            raise UsageError(
+                f"Analytics(max_bytes={self.max_bytes!r:.60}): a number of bytes, from 1 MiB on"
+            )
+        named: object = self.server
+        if named is not None and not (isinstance(named, str) and is_name(named)):
+            raise UsageError(
+                f"Analytics(server={named!r:.60}): 1 to {NAME_LENGTH} printable characters"
+            )
 
     @property
     def path(self) -> Path:
         """The folder."""
         return Path(self.folder)
+
+
+def _check_folder(folder: object) -> None:
+    given = os.fspath(folder) if isinstance(folder, str | os.PathLike) else folder
+    if not isinstance(given, str) or not given or "\0" in given:
+        raise UsageError(f"Analytics({folder!r:.60}): name a folder, such as 'data'")
+    if given.startswith(("mongodb://", "mongodb+srv://")):  # there may be a password in it
+        raise UsageError(
+            "Analytics('mongodb://...'): this is where the journal's folder goes, which is always"
+            " written; name the database with mongo='mongodb://...'"
+        )
+
+
+def is_days(number: float) -> bool:
+    """Whether it may be a number of days after which something is deleted."""
+    return 0 < number < MOST_DAYS
+
+
+def is_name(text: str) -> bool:
+    """Whether a server may be called so."""
+    return 0 < len(text) <= NAME_LENGTH and text.isprintable()
 
 
 def point_of(cls: type) -> list[str]:

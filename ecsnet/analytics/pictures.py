@@ -135,11 +135,7 @@ def _many(number: int, noun: str) -> str:
 
 
 def _save(figure: Figure, path: Path) -> None:
-    kind = path.suffix.removeprefix(".").lower() or "png"
-    kinds = figure.canvas.get_supported_filetypes()
-    if kind not in kinds:
-        raise UsageError(f"no picture can be written as {path.name}: end it in .png, .svg or .pdf")
     try:
-        figure.savefig(path, format=kind)
+        figure.savefig(path)
     except OSError as error:
         raise UsageError(f"{path} cannot be written: {error.strerror or error}") from error

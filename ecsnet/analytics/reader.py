@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ecsnet.analytics.documents import Origin, documents_of, size_of
-from ecsnet.analytics.folder import JournalError, Segment, State, segments
+from ecsnet.analytics.folder import JournalError, Segment, State, UnreadableError, segments
 from ecsnet.analytics.records import FORMAT, Event, Head, Mark, Match, Slice, decode
 from ecsnet.analytics.segment import HEADER, SEGMENT_LIMIT, Series, frames, seed_of
 from ecsnet.analytics.values import Document
@@ -43,6 +43,13 @@ class Damage:
         if skipped:
             self.segments += 1
             self.bytes += skipped
+
+    def __bool__(self) -> bool:
+        return self.segments > 0
+
+    def __str__(self) -> str:
+        many = "1 segment is" if self.segments == 1 else f"{self.segments:,} segments are"
+        return f"{many} damaged, {self.bytes:,} bytes were skipped"
 
 
 class Place(NamedTuple):
@@ -89,7 +96,8 @@ def documents(
         damage: Where to count what could not be read.
 
     Raises:
-        JournalError: There is no journal there, or another version of ecsnet wrote it.
+        JournalError: There is no journal there, it cannot be read, or another version of ecsnet
+            wrote it.
     """
     damage = Damage() if damage is None else damage
     known = _Known()
@@ -264,9 +272,12 @@ class _Read:
 
     def __iter__(self) -> Iterator[_Found]:
         segment, known = self._segment, self._known
-        data = self._data()
-        seed = seed_of(data)
         known.begin()
+        data = self._data()
+        if data is None:
+            self.complete = True
+            return
+        seed = seed_of(data)
         if seed is None:
             self.skipped += max(1, len(data)) if self.complete else 0
             return
@@ -303,8 +314,10 @@ class _Read:
         if self.complete:
             self.skipped += len(data) - last
 
-    def _data(self) -> bytes:
-        """The bytes of the segment. It may have got another name since the folder was listed."""
+    def _data(self) -> bytes | None:
+        """The bytes of the segment; None when it was deleted. It may have got another name since
+        the folder was listed.
+        """
         segment = self._segment
         for state in (segment.state, State.SEALED, State.SHIPPED):
             path = Segment.named(segment.path.parent, segment.series, segment.number, state).path
@@ -313,7 +326,8 @@ class _Read:
                     return file.read(SEGMENT_LIMIT)
             except FileNotFoundError:
                 continue
-            except OSError:
-                break
-        self.complete = True  # it was deleted, or cannot be read
-        return b""
+            except OSError as error:
+                raise UnreadableError(
+                    f"{path} cannot be read: {error.strerror or error}"
+                ) from error
+        return None

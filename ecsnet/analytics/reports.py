@@ -5,6 +5,7 @@ Documents of several matches may come mixed, as a journal holds them.
 
 from __future__ import annotations
 
+import traceback
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
@@ -24,7 +25,7 @@ from ecsnet.analytics.reading import (
 )
 from ecsnet.analytics.sources import Match
 from ecsnet.analytics.values import Document
-from ecsnet.errors import UsageError
+from ecsnet.errors import EcsnetError, UsageError
 
 __all__ = [
     "Accused",
@@ -347,6 +348,9 @@ def _accused(findings: Iterable[Finding]) -> list[Accused]:
     return sorted(accused, key=lambda each: -each.findings)
 
 
+_FINDINGS = 'mappings such as {"tick": 5, "player": 1, "entity": 3, "why": "too fast"}'
+
+
 def findings_of(
     rule: Rule, name: str, match: str, documents: Iterator[Document]
 ) -> Iterator[Finding]:
@@ -359,18 +363,32 @@ def findings_of(
         documents: The match's, by tick.
 
     Raises:
-        UsageError: It yields something else than findings.
+        UsageError: It raises, or yields something else than findings.
     """
-    expected = 'mappings such as {"tick": 5, "player": 1, "entity": 3, "why": "too fast"}'
-    found: object = rule(documents)
-    if not isinstance(found, Iterable):
-        raise UsageError(f"{name} gave {type(found).__name__}: a rule yields findings, {expected}")
-    for each in found:
+    for each in _found_by(rule, name, documents):
         if not isinstance(each, Mapping):
-            raise UsageError(f"{name} found {each!r}: a rule yields {expected}")
+            raise UsageError(f"{name} found {each!r}: a rule yields {_FINDINGS}")
         data = {str(key): value for key, value in each.items()}
         where = {key: data.pop(key, None) for key in ("tick", "player", "entity")}
         for key, value in where.items():
             if value is not None and not isinstance(value, int):
                 raise UsageError(f"{name} found {key} {value!r}: expected a number, or None")
         yield msgspec.convert({"match": match, "rule": name, "data": data, **where}, Finding)
+
+
+def _found_by(rule: Rule, name: str, documents: Iterator[Document]) -> Iterator[object]:
+    """What a rule yields, with what it raises as a line that says where."""
+    try:
+        found: object = rule(documents)
+        if not isinstance(found, Iterable):
+            kind = type(found).__name__
+            raise UsageError(f"{name} gave {kind}: a rule yields findings, {_FINDINGS}")
+        yield from found
+    except EcsnetError:
+        raise
+    except Exception as error:
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        raise UsageError(
+            f"{name} raised {error!r}, in line {place.lineno} of {place.filename}: a rule takes a"
+            f" match's documents and yields {_FINDINGS}"
+        ) from error

@@ -88,6 +88,7 @@ class Sampler:
         self._due: set[Column] = set()
         self._size = _MOST  # of the next slice, in entities
         self._took = 0.0  # seconds, for the last one
+        self._empty = True  # there was nothing in the last snapshot
 
     def take(self, tick: int, players: Mapping[int, int]) -> None:
         """Take what is due, within the time that there is.
@@ -103,6 +104,7 @@ class Sampler:
         began = now = self._clock()
         if snapshot is None:
             snapshot = self._current = self._start(tick)
+            self._note_emptiness(snapshot, tick)
             now = self._clock()
         while snapshot.done < len(snapshot.entities):
             # Is there time for another one, after what this tick has done already?
@@ -118,6 +120,14 @@ class Sampler:
         self._due.clear()
         there = set().union(*[self._world.holders(column.cls) for column in columns])
         return _Snapshot(tick, columns, sorted(there))
+
+    def _note_emptiness(self, snapshot: _Snapshot, tick: int) -> None:
+        """Of a world that has become empty one slice tells: without entities."""
+        if snapshot.entities:
+            self._empty = False
+        elif not self._empty and not any(self._world.holders(each.cls) for each in self._columns):
+            self._empty = True
+            self._put(self._encoded((*self._begin(tick, tick), [], []), []))
 
     def _slice(self, snapshot: _Snapshot, tick: int, players: Mapping[int, int]) -> None:
         """Encode the next entities of a snapshot; as they are now, not as they were."""

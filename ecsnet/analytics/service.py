@@ -52,7 +52,7 @@ class AnalyticsService:
             options.path,
             options.server or socket.gethostname(),
             self.declared,
-            limits=Limits(folder=options.max_bytes, age=age),
+            limits=Limits.of(options.max_bytes, age),
         )
         self._minder: Minder | None = None
         uri = options.mongo or os.environ.get(MONGO_VARIABLE)

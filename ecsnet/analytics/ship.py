@@ -19,7 +19,14 @@ from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
-from ecsnet.analytics.folder import FolderInUseError, JournalError, lock, recover, segments
+from ecsnet.analytics.folder import (
+    FolderInUseError,
+    JournalError,
+    UnreadableError,
+    lock,
+    recover,
+    segments,
+)
 from ecsnet.analytics.position import Position, TargetInUseError
 from ecsnet.analytics.reader import Cursor
 from ecsnet.analytics.segment import Series
@@ -71,9 +78,11 @@ def ship(
         An exit status: 0 when the database has everything, 1 when something is left or was refused.
 
     Raises:
-        JournalError: There is no journal, or it is being shipped there already.
+        JournalError: There is no journal, it cannot be read, or it is being shipped already.
         UsageError: The driver is missing, or the URI asks for what cannot be.
     """
+    if not segments(folder) and not (folder / "lock").exists():
+        raise JournalError(f"there is no journal in {folder}: give the folder of a server's")
 
     async def control(shipper: Shipper) -> None:
         telling = asyncio.ensure_future(_tell(shipper))
@@ -106,16 +115,19 @@ async def _ship(
     """Have everything that a shipper needs while ``control`` runs it."""
     from ecsnet.analytics.mongo import open_sink
 
-    segments(folder)  # is there a journal at all?
+    segments(folder)  # before anything is made in it: is there such a folder?
     with Position(folder, target_name(uri)) as position:
         _recover(folder)
+        feeds = {series: Cursor(folder, series, position.places[series]) for series in Series}
         sink = open_sink(uri, driver, expire_days=expire_days)
         try:
-            feeds = {series: Cursor(folder, series, position.places[series]) for series in Series}
             shipper = Shipper(sink, position, feeds)
             await control(shipper)
         finally:
             await sink.aclose()
+            for series, cursor in feeds.items():
+                if cursor.damage:
+                    _log.warning("analytics: %s, %s: %s", folder, series, cursor.damage)
         return shipper
 
 
@@ -184,14 +196,14 @@ def main() -> NoReturn:
         if not shipper.done:
             _log.warning(
                 "analytics: %s does not have everything yet: the next server on %s ships the rest,"
-                " or `ecsnet analytics ship %s`",
+                " or `ecsnet analytics ship %s --mongo URI`",
                 target_name(uri),
                 folder,
                 folder,
             )
         status = 0
-    except TargetInUseError as error:  # the shipper of a server that died has its last seconds
-        status = _fail(error, 1)
+    except (TargetInUseError, UnreadableError) as error:
+        status = _fail(error, 1)  # another server's shipper has its last seconds, and so on
     except UsageError as error:
         status = _fail(error, WRONG)
     except Exception as error:  # noqa: BLE001 - whatever it is, the server starts another one

@@ -358,10 +358,11 @@ class Shipper:
     def _is_unreachable(self, reason: str) -> None:
         if self._reachable is not False:
             _log.warning(
-                "analytics: %s takes nothing: %s; what happens is kept in %s until it does",
+                "analytics: %s takes nothing: %s; what happens is kept in %s until it does%s",
                 self._position.target,
                 reason,
                 self._position.folder,
+                "" if self._patient else "; trying for about a minute",
             )
         self._reachable = False
 

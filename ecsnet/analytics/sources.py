@@ -83,8 +83,8 @@ class Source(Protocol):
         """Their snapshots."""
         ...
 
-    def damage(self) -> tuple[int, int]:
-        """How many segments were damaged in what was read so far, and bytes skipped in them."""
+    def damage(self) -> Damage:
+        """What could not be read so far."""
         ...
 
     def close(self) -> None:
@@ -198,13 +198,13 @@ class JournalSource:
     def states(self, *matches: str) -> Iterator[Document]:
         return self._documents(Series.SNAPSHOTS, matches)
 
-    def damage(self) -> tuple[int, int]:
+    def damage(self) -> Damage:
         # Whoever reads a series twice meets the same damage twice.
         worst = {
             series: max((each for of, each in self._passes if of is series), key=lambda d: d.bytes)
             for series, _ in self._passes
         }
-        return sum(d.segments for d in worst.values()), sum(d.bytes for d in worst.values())
+        return Damage(sum(d.segments for d in worst.values()), sum(d.bytes for d in worst.values()))
 
     def close(self) -> None:
         pass
@@ -280,8 +280,8 @@ class MongoSource:
     def states(self, *matches: str) -> Iterator[Document]:
         return self._documents(self._states, matches)
 
-    def damage(self) -> tuple[int, int]:
-        return 0, 0
+    def damage(self) -> Damage:
+        return Damage()
 
     def close(self) -> None:
         self._opened.close()

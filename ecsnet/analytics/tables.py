@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -30,7 +31,7 @@ SHORT = 8
 SIDE_BY_SIDE = 3
 """Matches in one table of figures."""
 
-WIDE = 160
+WIDE = 1 << 16
 """Columns where there is no terminal: what reads this can cut lines itself."""
 
 
@@ -41,13 +42,22 @@ def show(*tables: RenderableType, file: TextIO | None = None) -> None:
         tables: What to write.
         file: Where to; stdout when left out.
     """
-    console = Console(file=file or sys.stdout, highlight=False, emoji=False)
-    if not console.is_terminal:
-        console.width = max(WIDE, console.width)
+    out = file or sys.stdout
+    console = Console(file=out, highlight=False, emoji=False)
+    if console.is_terminal:
+        for number, table in enumerate(tables):
+            if number:
+                console.print()
+            console.print(table)
+        return
+    # For other programs: a line for each row, and no blanks at its end.
+    console = Console(file=io.StringIO(), highlight=False, emoji=False, width=WIDE)
     for number, table in enumerate(tables):
         if number:
-            console.print()
-        console.print(table)
+            out.write("\n")
+        with console.capture() as made:
+            console.print(table)
+        out.writelines(f"{line.rstrip()}\n" for line in made.get().splitlines())
 
 
 def match_table(matches: Sequence[Match]) -> Table:

@@ -160,6 +160,13 @@ def order(documents):
     ticks = [document["tick"] for document in documents]
     yield {"sorted": ticks == sorted(ticks), "documents": len(ticks)}
 
+def fails(documents):
+    for document in documents:
+        yield {"why": document["nothing"]}
+
+def takes_nothing():
+    pass
+
 limit = 3
 """
 
@@ -330,7 +337,7 @@ def test_names_have_any_characters_wherever_they_are_printed(
         ("summary", "required: MATCH"),
         ("summary zz", "there is no match 'zz' among the 3 in analytics"),
         ("summary a", "'a' is the beginning of 2 matches"),
-        ("matches --dir nowhere", "no journal in nowhere"),
+        ("matches --dir nowhere", "there is no folder nowhere"),
         ("matches --dir a --mongo mongodb://b", "not allowed with"),
         ("matches --mongo b", "this is no MongoDB URI"),
         ("heatmap all", "required: --component"),
@@ -350,6 +357,10 @@ def test_names_have_any_characters_wherever_they_are_printed(
         ("suspects all --rules nix:rich", "there is no module 'nix'"),
         ("suspects all --rules rules:poor", "rules:poor is not there: a rule is a function"),
         ("suspects all --rules rules:limit", "rules:limit is a int: a rule is a function"),
+        ("suspects all --rules rules:fails", "fails raised KeyError('nothing'), in line 14 of"),
+        ("suspects all --rules rules:takes_nothing", "takes_nothing raised TypeError("),
+        ("matches --dir rules.py", "rules.py is a file: a journal is a folder"),
+        ("timeline a1 12 --out x", "'x': end it in .png, .svg or .pdf"),
         ("export", "required: --to"),
         ("export --to csv --out folder.png", "folder.png cannot be written"),
         ("ship analytics", "give --mongo URI, or set ECSNET_MONGO_URI"),
@@ -367,6 +378,29 @@ def test_what_is_typed_wrong_is_one_line_and_status_2(
     assert says in err
     assert err.startswith("ecsnet analytics")
     assert err.count("\n") == 1
+
+
+def test_no_events_of_a_type_are_told_with_those_there_are(run: Run) -> None:
+    assert run("events", "a1", "--type", "JOIN")[1].count("join") > 0
+    status, out, _ = run("events", "a1", "--type", "point")
+    assert status == 0
+    assert out.startswith("no events of type 'point': there are start, join,")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+@pytest.mark.parametrize("options", [["--json"], []])
+def test_a_full_disk_behind_stdout_is_told(folder: Path, options: list[str]) -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "ecsnet", "analytics", "events", "all", *options],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        )
+    says = "ecsnet analytics: stdout cannot be written: No space left on device\n"
+    assert (done.returncode, done.stderr) == (2, says)
 
 
 def test_no_matches_yet_is_no_error(run: Run, folder: Path) -> None:
@@ -391,8 +425,8 @@ def test_damage_is_told(run: Run, folder: Path) -> None:
     status, out, err = run("matches", "--json")
     assert status == 0
     assert len(json.loads(out)) == 3
-    assert err.startswith("ecsnet analytics: analytics is damaged: ")
-    assert err.endswith(" bytes in 1 segment were skipped\n")
+    assert err.startswith("ecsnet analytics: analytics: 1 segment is damaged, ")
+    assert err.endswith(" bytes were skipped\n")
 
 
 @pytest.mark.parametrize(

@@ -235,7 +235,7 @@ def test_fields_are_found_in_any_case_or_by_what_they_hold() -> None:
         (
             "score",
             {},
-            "game.Score has no two fields with numbers: give --x and --y of coins, title",
+            "game.Score holds no place: of its fields (coins, title) no two are numbers",
         ),
         (
             "ghost",
@@ -247,7 +247,7 @@ def test_fields_are_found_in_any_case_or_by_what_they_hold() -> None:
             {"who": 99},
             "with two numbers on the entity 99",
         ),
-        ("score", {"x": "title", "y": "title"}, "no snapshot has game.Score with two numbers"),
+        ("score", {"x": "title", "y": "title"}, "game.Score.title holds no numbers: give --x"),
     ],
 )
 def test_what_cannot_be_mapped_is_told(component: str, options: dict[str, Any], says: str) -> None:

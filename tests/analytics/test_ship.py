@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -153,6 +154,40 @@ def test_the_writers_lock_is_free_afterwards(folder: Path, database: str) -> Non
         pass
 
 
+def test_damage_is_told_and_the_rest_is_shipped(
+    folder: Path, database: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    game = Game(folder)
+    game.play(100)
+    game.close()
+    [path] = folder.glob("events-*")
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 0xFF
+    path.write_bytes(data)
+    assert ship(folder, database) == 0
+    assert check_equal(folder, database) == 199
+    (told,) = [each for each in caplog.records if each.levelname == "WARNING"]
+    assert re.fullmatch(
+        r"analytics: .*journal, events: 1 segment is damaged, \d+ bytes were skipped",
+        told.getMessage(),
+    )
+
+
+def test_what_cannot_be_read_now_is_not_passed_over(folder: Path, database: str) -> None:
+    game = Game(folder)
+    game.play(10)
+    game.close()
+    [path] = folder.glob("events-*")
+    aside = path.rename(path.with_suffix(".aside"))
+    path.mkdir()
+    with pytest.raises(JournalError, match=r"events-.* cannot be read: Is a directory"):
+        ship(folder, database)
+    path.rmdir()
+    aside.rename(path)
+    assert ship(folder, database) == 0
+    assert check_equal(folder, database) == 20
+
+
 def test_one_journal_can_go_to_two_databases(folder: Path, database: str, mongod: Mongod) -> None:
     game = Game(folder)
     game.play(10)
@@ -164,8 +199,12 @@ def test_one_journal_can_go_to_two_databases(folder: Path, database: str, mongod
 
 def test_what_cannot_be_shipped_is_told(folder: Path) -> None:
     uri = "mongodb://u:hunter2@127.0.0.1:1/x"
-    with pytest.raises(JournalError, match="no journal"):
+    with pytest.raises(JournalError, match="there is no folder"):
         ship(folder, uri)
+    folder.mkdir()
+    with pytest.raises(JournalError, match="there is no journal in"):
+        ship(folder, uri)
+    assert list(folder.iterdir()) == []
     Game(folder).close()
     with Position(folder, target_name(uri)), pytest.raises(TargetInUseError, match="another"):
         ship(folder, uri)

@@ -141,7 +141,7 @@ def test_a_journal_gives_what_was_written(journal: Path) -> None:
     assert list(source.states(B)) == of(played.states(), B)
     assert [each["match"] for each in source.states(A, C)].count(C) == 1
     assert list(source.states()) == []
-    assert source.damage() == (0, 0)
+    assert not source.damage()
 
 
 def test_damage_is_counted_once(journal: Path) -> None:
@@ -152,13 +152,21 @@ def test_damage_is_counted_once(journal: Path) -> None:
     source = JournalSource(journal)
     assert len(source.matches()) == 3
     assert len(list(source.events(A, B, C))) == len(list(some_matches().events())) - 1
-    segments, skipped = source.damage()
-    assert segments == 1
-    assert 0 < skipped < len(data)
+    damage = source.damage()
+    assert damage.segments == 1
+    assert 0 < damage.bytes < len(data)
+
+
+def test_what_cannot_be_read_is_not_called_damaged(journal: Path) -> None:
+    [path] = journal.glob("events-*")
+    path.unlink()
+    path.mkdir()
+    with pytest.raises(UsageError, match=r"events-.* cannot be read: Is a directory"):
+        JournalSource(journal).matches()
 
 
 def test_no_journal_is_told(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"no journal in .*nowhere"):
+    with pytest.raises(UsageError, match=r"there is no folder .*nowhere: a server makes one"):
         JournalSource(tmp_path / "nowhere")
 
 
@@ -187,7 +195,7 @@ def test_all_reports_are_the_same_from_either(journal: Path, database: str) -> N
         for report in reports:
             assert report(sources[0]) == report(mongo)
         assert mongo.matches() == matches
-        assert mongo.damage() == (0, 0)
+        assert not mongo.damage()
 
 
 def test_parts_of_a_large_slice_are_in_order(database: str) -> None:

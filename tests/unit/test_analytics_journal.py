@@ -423,8 +423,21 @@ def test_a_folder_that_cannot_be_one_is_an_error_that_says_so(tmp_path: Path) ->
     file.write_text("")
     with pytest.raises(JournalError, match="cannot be written to"):
         Journal(file / "journal")
-    with pytest.raises(JournalError, match=r"no journal in .*--analytics"):
+    with pytest.raises(JournalError, match=r"there is no folder .*--analytics"):
         list(documents(tmp_path / "nothing", EVENTS))
+
+
+def test_a_small_journal_stays_within_its_bounds(folder: Path) -> None:
+    assert Limits.of(1 << 30, None) == Limits()
+    limits = Limits.of(1 << 20, None)
+    writer = Writer(folder, total=limits.folder, segment=limits.segment)
+    for _ in range(30):
+        writer.put(EVENTS, 100, size=1000)
+        writer.put(SNAPSHOTS, 5)
+        writer.journal.round()
+        assert sum(path.stat().st_size for path in folder.iterdir()) <= 1 << 20
+    writer.journal.close()
+    assert ticks(folder)[-1] == 3000
 
 
 # After one that died.

@@ -125,6 +125,20 @@ def test_a_component_that_is_false_is_one_all_the_same(world: World) -> None:
     assert made.columns == [(0, [[0]]), (1, [[1, 2]])]
 
 
+def test_a_world_that_becomes_empty_says_so_once(world: World) -> None:
+    taken = Taken(world, [column(Position, 2, 0), column(Owner, 3, 1)])
+    assert taken.take(2) == []  # it has not been anything else yet
+    entity = esper.create_entity(Position())
+    assert [made.entities for made in taken.take(4)] == [[entity]]
+    assert taken.take(9) == []  # of owners; positions are there
+    esper.delete_entity(entity, immediate=True)
+    (made,) = taken.take(10)
+    assert (made.tick, made.snapshot, made.entities, made.columns) == (10, 10, [], [])
+    assert taken.take(12) == []
+    entity = esper.create_entity(Position())
+    assert [made.entities for made in taken.take(14)] == [[entity]]
+
+
 def test_a_snapshot_that_is_due_while_one_is_taken_follows_it(world: World) -> None:
     for n in range(2000):
         esper.create_entity(Position(n, 0))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
@@ -133,8 +134,8 @@ def test_the_games_own_events_are_kept_with_whatever_is_in_them(game: Game) -> N
     def tick() -> None:
         if net.tick() == 5:
             net.analytics_event("pickup", player=1, entity=9, gold=3, info={"$x": [1, [2]]})
-            net.analytics_event("odd", player="Ann", what=object, nan=float("nan"))  # type: ignore[arg-type]
-            net.analytics_event("\ud800", entity=-1, **{"\ud800": "\ud800", "$x": 10**99})
+            net.analytics_event("odd", what=object, nan=float("nan"))
+            net.analytics_event("\ud800", **{"\ud800": "\ud800", "$x": 10**99})
 
     game.tick = tick
     with Harness(game.server) as harness:
@@ -143,10 +144,8 @@ def test_the_games_own_events_are_kept_with_whatever_is_in_them(game: Game) -> N
     assert (pickup["tick"], pickup["player"], pickup["entity"]) == (5, 1, 9)
     assert pickup["data"] == {"gold": 3, "info": [{"k": "$x", "v": [1, {"items": [2]}]}]}
     (worse,) = game.of_type("?")
-    assert worse["entity"] is None
     assert worse["data"] == {"others": [{"k": "?", "v": "?"}, {"k": "$x", "v": str(10**99)}]}
     (odd,) = game.of_type("odd")
-    assert odd["player"] is None
     assert odd["data"] == {"what": "<class 'object'>", "nan": "NaN"}
 
 
@@ -355,6 +354,23 @@ def test_a_second_server_on_the_folder_is_refused_before_it_starts(game: Game) -
         ({"max_bytes": 10}, "max_bytes=10"),
         ({"max_days": -1}, "max_days=-1"),
         ({"expire_days": "x"}, "expire_days='x'"),
+        ({"expire_days": math.inf}, "expire_days=inf.*below 36,500"),
+        ({"max_days": 10**400}, "max_days=1000"),
+        ({"interval": 10**30}, "interval=1000"),
+        ({"max_bytes": 10**30}, "max_bytes=1000"),
+        (
+            {"every": {Position: 2}, "leave_out": [Position]},
+            "is in every and in leave_out",
+        ),
+        ({"mongo": 5}, "mongo=.*not int"),
+        ({"server": 5}, "server=5.*printable"),
+        ({"server": "\ud800"}, "server=.*printable"),
+        ({"server": "x" * 1000}, "server='xxx.*1 to 255"),
+        ({"folder": 5}, r"Analytics\(5\): name a folder"),
+        ({"folder": b"x"}, "name a folder"),
+        ({"folder": "a\0b"}, "name a folder"),
+        ({"folder": None}, "name a folder"),
+        ({"folder": "mongodb://me:secret@host/db"}, r"'mongodb://\.\.\.'\).* mongo="),
     ],
 )
 def test_options_that_mean_nothing_are_refused(options: dict[str, Any], says: str) -> None:
@@ -459,19 +475,30 @@ def test_an_event_of_an_entity_is_its_players(game: Game) -> None:
     assert {event["player"] for event in game.of_type("nobodys")} == {None}
 
 
-def test_owners_and_entities_that_are_none_cost_nobody_anything(game: Game) -> None:
+@pytest.mark.parametrize("given", ["Ann", [1], -1, True, 1.0, 1 << 63])
+def test_what_can_be_no_number_of_a_player_or_an_entity_is_refused(given: Any) -> None:
+    def fails(call: Callable[[], None], says: str) -> None:
+        server = ServerWorld()
+        server.system(lambda dt: call())
+        with pytest.raises(net.UsageError, match=says):
+            server.step()
+
+    fails(lambda: net.analytics_event("odd", entity=given), r"event\(entity=.*give an entity")
+    fails(lambda: net.analytics_event("odd", player=given), r"event\(player=.*a Player.id")
+    fails(lambda: net.teleported(given), r"teleported\(.*give an entity, a number")
+
+
+def test_an_owner_that_is_none_costs_nobody_anything(game: Game) -> None:
     def tick() -> None:
         for player, _ in esper.get_component(Player):
             esper.add_component(player, Owner(Player()))  # type: ignore[arg-type]
             net.analytics_event("mine", entity=player)
-        net.analytics_event("odd", entity=[1])  # type: ignore[arg-type]
 
     game.tick = tick
     with Harness(game.server) as harness:
         harness.connect("Ann")
         run(harness, 40)
     assert {event["player"] for event in game.of_type("mine")} == {1}
-    assert {(event["player"], event["entity"]) for event in game.of_type("odd")} == {(None, None)}
     assert any(slice_["entities"] for slice_ in game.read(Series.SNAPSHOTS))
 
 

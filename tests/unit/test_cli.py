@@ -97,6 +97,7 @@ def test_help_names_every_command(run: Run) -> None:
         ("serve game:server --port ten", "ten"),
         ("serve game:server --tick-rate fast", "fast"),
         ("serve game:server --bogus", "--bogus"),
+        ("serve game:server --analytics=", "--analytics: '': name a folder"),
         ("join", "required: NAME|FILE.py, HOST:PORT;"),
         ("join pong", "required: HOST:PORT;"),
         ("join pong host:port", "HOST:PORT"),
