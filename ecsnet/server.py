@@ -10,7 +10,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TypeVar, overload
 
 from ecsnet.analytics.options import Analytics
@@ -290,6 +290,7 @@ class ServerWorld:
         *,
         random: Callable[[int], bytes] = os.urandom,
         catch_up: float = CATCH_UP_SECONDS,
+        environment: Mapping[str, str] = os.environ,
     ) -> Host:
         """Make what runs the game without a socket: for `ecsnet.play` and for tests.
 
@@ -298,11 +299,12 @@ class ServerWorld:
             now: Seconds on the clock that the host's methods will be called with.
             random: Returns that many random bytes.
             catch_up: Seconds of overdue ticks that are made up for.
+            environment: Where ``ECSNET_MONGO_URI`` is looked up, where analytics are on.
 
         Raises:
             JournalError: Analytics are on, and their folder cannot be used.
         """
-        analytics = AnalyticsService.open(self.analytics, self._registry)
+        analytics = AnalyticsService.open(self.analytics, self._registry, environment)
         game = Host(
             self._registry.schema(),
             send,

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
-import os
 import socket
 import time
+from collections.abc import Mapping
 
 from ecsnet.analytics.declared import declare
 from ecsnet.analytics.journal import Journal, Limits
@@ -28,6 +28,7 @@ class AnalyticsService:
     Args:
         options: What is kept how often, and where.
         registry: The types of the game.
+        environment: Its `MONGO_VARIABLE` names the database where the options do not.
 
     Attributes:
         options: What is kept how often.
@@ -41,7 +42,9 @@ class AnalyticsService:
         UsageError: The database's URI is none, or what talks to it is not installed.
     """
 
-    def __init__(self, options: Analytics, registry: Registry) -> None:
+    def __init__(
+        self, options: Analytics, registry: Registry, environment: Mapping[str, str]
+    ) -> None:
         self.options = options
         self.components = tuple(registry.components())
         self.declared = declare(self.components)
@@ -55,7 +58,7 @@ class AnalyticsService:
             limits=Limits.of(options.max_bytes, age),
         )
         self._minder: Minder | None = None
-        uri = options.mongo or os.environ.get(MONGO_VARIABLE)
+        uri = options.mongo or environment.get(MONGO_VARIABLE)
         try:
             if uri:
                 self._minder = Minder(
@@ -69,9 +72,11 @@ class AnalyticsService:
         _log.info("what happens is kept in %s", options.path.absolute())
 
     @classmethod
-    def open(cls, options: Analytics | None, registry: Registry) -> AnalyticsService | None:
+    def open(
+        cls, options: Analytics | None, registry: Registry, environment: Mapping[str, str]
+    ) -> AnalyticsService | None:
         """Start what the options ask for; None where there are none."""
-        return None if options is None else cls(options, registry)
+        return None if options is None else cls(options, registry, environment)
 
     def close(self) -> None:
         """Bring everything to the disk, and what can be shipped by then into the database.

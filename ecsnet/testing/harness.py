@@ -113,7 +113,12 @@ class Harness:
         self._random = random.Random(seed).randbytes
         self._by_address: dict[Address, Seat] = {}
         self._steps = 0
-        self.host: Host = server.make_host(self._to_client, self.clock.now, random=self._random)
+        self.host: Host = server.make_host(
+            self._to_client,
+            self.clock.now,
+            random=self._random,
+            environment={},  # a test fills nobody's database
+        )
         self.stage: Stage = self.host.stages[0]
         self.simulation: Simulation = self.stage.simulation
         replicator = self.stage.replicator

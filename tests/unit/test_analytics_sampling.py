@@ -102,6 +102,12 @@ def test_a_large_world_takes_several_ticks_and_each_slice_names_its_own(world: W
     assert last.columns[0][1][0][1] == last.tick - 1  # type: ignore[index]
 
 
+def test_a_small_world_is_of_one_tick_however_slow_that_is(world: World) -> None:
+    esper.create_entity(Position(1, 2))
+    taken = Taken(world, [column(Position)], cost=TICK_SECONDS * 50)
+    assert [len(taken.take(tick)) for tick in range(1, 5)] == [1, 1, 1, 1]
+
+
 def test_the_tick_in_which_a_large_snapshot_begins_has_done_enough(world: World) -> None:
     for n in range(1000):
         esper.create_entity(Position(n, 0))

@@ -385,6 +385,16 @@ def test_a_folder_is_enough(tmp_path: Path) -> None:
         ServerWorld(analytics=5)  # type: ignore[arg-type]
 
 
+def test_a_test_ships_to_no_database_that_the_environment_names(
+    game: Game, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(MONGO_VARIABLE, "this is no MongoDB URI")  # who looks at it, complains
+    with Harness(game.server) as harness:
+        run(harness, 5)
+    with pytest.raises(net.UsageError, match="no MongoDB URI"):
+        game.server.make_host(lambda data, address: None, 0.0)
+
+
 def test_the_password_in_a_uri_is_not_shown() -> None:
     assert "secret" not in repr(Analytics(mongo="mongodb://me:secret@host/db"))
 
