@@ -81,7 +81,7 @@ def ship(
         JournalError: There is no journal, it cannot be read, or it is being shipped already.
         UsageError: The driver is missing, or the URI asks for what cannot be.
     """
-    if not segments(folder) and not (folder / "lock").exists():
+    if not follow and not segments(folder) and not (folder / "lock").exists():
         raise JournalError(f"there is no journal in {folder}: give the folder of a server's")
 
     async def control(shipper: Shipper) -> None:
