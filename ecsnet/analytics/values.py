@@ -26,6 +26,11 @@ Value: TypeAlias = (
 Document: TypeAlias = dict[str, Value]
 """A document of the database, or what equals it."""
 
+STORED_DEPTH = 24
+"""Containers within each other that a document holds of one value: games nest a few. MongoDB takes
+100 levels, of which each of these may need two.
+"""
+
 _T = TypeVar("_T")
 
 _INT64 = range(-(2**63), 2**63)
@@ -59,12 +64,13 @@ def plain(value: object) -> object:
     return _plain(value, _DEPTH_LIMIT, [_TOTAL_LIMIT])
 
 
-def storable(value: object, *, own: bool = False) -> Value:
+def storable(value: object, *, own: bool = False, depth: int = STORED_DEPTH) -> Value:
     """What came out of a journal, as a database takes it.
 
     Args:
         value: Anything that msgpack can hold.
         own: Whether ecsnet wrote it: then the keys of its dicts stay keys.
+        depth: How many containers within each other are kept.
     """
     if value is None or isinstance(value, bool | bytes | str):
         return value
@@ -72,44 +78,55 @@ def storable(value: object, *, own: bool = False) -> Value:
         return value if value in _INT64 else str(value)
     if isinstance(value, float):
         return value if math.isfinite(value) else _name_of(value)
-    if isinstance(value, list | tuple):
-        return [_within(storable(item, own=own)) for item in value]
-    if isinstance(value, dict):
-        if own:
-            return {str(key): storable(item, own=True) for key, item in value.items()}
-        return [{"k": storable(key), "v": storable(item)} for key, item in value.items()]
     if isinstance(value, datetime):
         return value.isoformat()
+    inner = depth - 1
+    if isinstance(value, list | tuple) and depth:
+        return [_within(storable(item, own=own, depth=inner)) for item in value]
+    if isinstance(value, dict) and depth:
+        if own:
+            return {str(k): storable(v, own=True, depth=inner) for k, v in value.items()}
+        return [
+            {"k": storable(k, depth=inner), "v": storable(v, depth=inner)} for k, v in value.items()
+        ]
     # Of msgpack's extensions: the same text each time, and not where in memory it lies.
     return f"a {type(value).__name__}"
 
 
-def told(value: object, kind: Kind) -> Value:
+def told(value: object, kind: Kind, depth: int = STORED_DEPTH) -> Value:
     """What a field held, from how it was encoded: enums by name, structs with names.
 
     A value that is not what its field says is told as it stands.
+
+    Args:
+        value: What was encoded.
+        kind: What the field holds.
+        depth: As for `storable`.
     """
-    if kind is PLAIN or kind.form == "plain" or value is None:
-        return storable(value)
+    if kind is PLAIN or kind.form == "plain" or value is None or not depth:
+        return storable(value, depth=depth)
+    inner = depth - 1
     if kind.form == "enum":
         if not isinstance(value, bool) and value in kind.values:
             return kind.names[kind.values.index(value)]
     elif kind.form == "struct":
         if isinstance(value, list) and len(value) == len(kind.names) == len(kind.parts):
-            return dict(zip(kind.names, map(told, value, kind.parts), strict=True))
+            fields = zip(kind.names, value, kind.parts, strict=True)
+            return {name: told(item, part, inner) for name, item, part in fields}
         if isinstance(value, dict):  # of a msgspec Struct that is not an array
             parts = zip(kind.names, kind.parts, strict=False)
-            return {name: told(value.get(name), part) for name, part in parts}
+            return {name: told(value.get(name), part, inner) for name, part in parts}
     elif kind.form == "list":
         if isinstance(value, list) and kind.parts:
-            return [_within(told(item, kind.parts[0])) for item in value]
+            return [_within(told(item, kind.parts[0], inner)) for item in value]
     elif kind.form == "tuple":
         if isinstance(value, list) and len(value) == len(kind.parts):
-            return [_within(each) for each in map(told, value, kind.parts)]
+            items = zip(value, kind.parts, strict=True)
+            return [_within(told(item, part, inner)) for item, part in items]
     elif isinstance(value, dict) and len(kind.parts) == 2:
         key, item = kind.parts
-        return [{"k": told(k, key), "v": told(v, item)} for k, v in value.items()]
-    return storable(value)
+        return [{"k": told(k, key, inner), "v": told(v, item, inner)} for k, v in value.items()]
+    return storable(value, depth=depth)
 
 
 def milliseconds(time: int) -> datetime:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from enum import Enum
 from typing import Any
@@ -139,6 +139,25 @@ def test_what_is_wide_and_deep_is_cut_in_all() -> None:
     for _ in range(6):
         deep = [deep] * 200
     assert len(msgspec.msgpack.encode(plain(deep))) < 100_000
+
+
+@pytest.mark.parametrize("own", [False, True])
+@pytest.mark.parametrize("level", [lambda inner: [inner], lambda inner: {"a": inner}])
+def test_a_forged_value_is_told_as_deep_as_a_document_may_be(
+    level: Callable[[object], object], own: bool
+) -> None:
+    value: object = 1
+    kind = PLAIN
+    for _ in range(400):
+        value, kind = level(value), Kind("list", parts=(kind,))
+    msgspec.msgpack.decode(msgspec.msgpack.encode(value))  # a journal may hold it
+
+    def depth(of: object) -> int:
+        items = of.values() if isinstance(of, dict) else of if isinstance(of, list) else ()
+        return 1 + max(map(depth, items), default=0)
+
+    for made in (storable(value, own=own), told(value, kind)):
+        assert 20 < depth(made) < 80
 
 
 def test_what_lies_within_itself_ends() -> None:
