@@ -12,7 +12,6 @@ import io
 import logging
 import os
 import sys
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from heapq import merge
 from pathlib import Path
@@ -244,12 +243,12 @@ def _summary(given: argparse.Namespace, source: Source) -> None:
 def _events(given: argparse.Namespace, source: Source) -> None:
     _, ids = _chosen(source, given.matches)
     wanted: str | None = given.type
-    types: Counter[str] = Counter()
+    types: dict[str, None] = {}  # those there are
 
     def documents() -> Iterator[Document]:
         for document in source.events(*ids):
             type = str(document["type"])
-            types[type] += 1
+            types[type] = None
             if wanted is None or type.casefold() == wanted.casefold():
                 yield document
 
@@ -260,7 +259,7 @@ def _events(given: argparse.Namespace, source: Source) -> None:
         from ecsnet.analytics.reading import as_event
 
         table = tables.event_table(map(as_event, documents()))
-        if table.row_count:
+        if table.row_count or wanted is None:
             tables.show(table)
         else:
             sys.stdout.write(f"no events of type {wanted!r}: there are {', '.join(types)}\n")

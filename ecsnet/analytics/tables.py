@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TextIO
 
@@ -44,20 +44,21 @@ def show(*tables: RenderableType, file: TextIO | None = None) -> None:
     """
     out = file or sys.stdout
     console = Console(file=out, highlight=False, emoji=False)
-    if console.is_terminal:
-        for number, table in enumerate(tables):
-            if number:
-                console.print()
-            console.print(table)
-        return
-    # For other programs: a line for each row, and no blanks at its end.
-    console = Console(file=io.StringIO(), highlight=False, emoji=False, width=WIDE)
     for number, table in enumerate(tables):
         if number:
             out.write("\n")
-        with console.capture() as made:
+        if console.is_terminal:
             console.print(table)
-        out.writelines(f"{line.rstrip()}\n" for line in made.get().splitlines())
+        else:
+            out.writelines(f"{line}\n" for line in _lines(table))
+
+
+def _lines(table: RenderableType) -> Iterator[str]:
+    """For other programs: a line for each row, and no blanks at its end."""
+    console = Console(file=io.StringIO(), highlight=False, emoji=False, width=WIDE)
+    with console.capture() as made:
+        console.print(table)
+    return map(str.rstrip, made.get().splitlines())
 
 
 def match_table(matches: Sequence[Match]) -> Table:
