@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import pairwise
+from math import nan
 from pathlib import Path
+from statistics import median
 
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -65,6 +69,8 @@ def draw_heat(heat: HeatMap, path: Path) -> None:
 def draw_timeline(timeline: Timeline, path: Path) -> None:
     """Draw an entity's values over ticks; what is not a number is left out.
 
+    A line is broken where more than one sample is missing.
+
     Args:
         timeline: What to draw.
         path: Where to; its ending says in which format.
@@ -86,7 +92,8 @@ def draw_timeline(timeline: Timeline, path: Path) -> None:
     for axes, (component, of) in zip(panels, components.items(), strict=True):
         for line, values in of:
             dots = "." if len(values) <= 60 else None
-            axes.plot(line.ticks, values, label=line.field, linewidth=1.5, marker=dots)
+            drawn = _broken(line.ticks, values)
+            axes.plot(*drawn, label=line.field, linewidth=1.5, marker=dots)
         for number, tick in enumerate(timeline.suspect):
             axes.axvline(
                 tick,
@@ -109,6 +116,20 @@ def draw_timeline(timeline: Timeline, path: Path) -> None:
         panels[0], f"match {timeline.match[:8]}" + (f", {rate:g} ticks a second" if rate else "")
     )
     _save(figure, path)
+
+
+def _broken(ticks: Sequence[int], values: Sequence[float]) -> tuple[list[float], list[float]]:
+    """A line's points, with nothing drawn where samples are missing: it had no such component."""
+    steps = [after - before for before, after in pairwise(ticks)]
+    usual = median(steps) if steps else 0
+    x, y = [*map(float, ticks[:1])], [*values[:1]]
+    for step, tick, value in zip(steps, ticks[1:], values[1:], strict=True):
+        if step > 2 * usual:
+            x.append(tick - step / 2)
+            y.append(nan)
+        x.append(tick)
+        y.append(value)
+    return x, y
 
 
 def _figure(width: float, height: float) -> Figure:
