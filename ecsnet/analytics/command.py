@@ -333,7 +333,7 @@ def _rule(text: str) -> Rule:
 
     _, found = find(text, "rule", "rule")
     if not callable(found):
-        what = "is not there" if found is None else f"is a {type(found).__name__}"
+        what = "is not there" if found is None else f"is of type {type(found).__name__}"
         raise UsageError(
             f"{text} {what}: a rule is a function that takes a match's documents and yields "
             "findings"

@@ -169,7 +169,9 @@ class Journal:
         try:
             left = recover(folder)
             if left:
-                logger.info("%s: %d segments of a server that died are whole now", folder, left)
+                logger.info(
+                    "%s: what a server that died has left is whole now, segments: %d", folder, left
+                )
             self._number = highest_number(folder)
         except OSError as error:
             self._resources.close()

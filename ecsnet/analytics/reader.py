@@ -49,7 +49,8 @@ class Damage:
 
     def __str__(self) -> str:
         many = "1 segment is" if self.segments == 1 else f"{self.segments:,} segments are"
-        return f"{many} damaged, {self.bytes:,} bytes were skipped"
+        skipped = "1 byte was" if self.bytes == 1 else f"{self.bytes:,} bytes were"
+        return f"{many} damaged, {skipped} skipped"
 
 
 class Place(NamedTuple):

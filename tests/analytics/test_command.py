@@ -356,7 +356,7 @@ def test_names_have_any_characters_wherever_they_are_printed(
         ("suspects all --rules rules", "'rules' names no rule: write MODULE:ATTR, such as rules:"),
         ("suspects all --rules nix:rich", "there is no module 'nix'"),
         ("suspects all --rules rules:poor", "rules:poor is not there: a rule is a function"),
-        ("suspects all --rules rules:limit", "rules:limit is a int: a rule is a function"),
+        ("suspects all --rules rules:limit", "rules:limit is of type int: a rule is a function"),
         ("suspects all --rules rules:fails", "fails raised KeyError('nothing'), in line 14 of"),
         ("suspects all --rules rules:takes_nothing", "takes_nothing raised TypeError("),
         ("matches --dir rules.py", "rules.py is a file: a journal is a folder"),
