@@ -114,6 +114,7 @@ class Host:
         self._bandwidth = bandwidth
         self._catch_up = catch_up
         self.analytics = analytics
+        # An alias of a tuple is a type at run time, which type checkers do not take for one.
         self._packets: Packets[Input] = Packets(Input)  # type: ignore[arg-type]
         self._frames = frames_gate(schema)
         self._messages: Gate[_FromClient] = Gate(_FromClient, MESSAGE_LIMIT)

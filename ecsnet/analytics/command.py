@@ -17,7 +17,13 @@ from heapq import merge
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO, TypeVar, cast
 
-from ecsnet.analytics.options import FOLDER, MONGO_VARIABLE, MOST_DAYS, is_days
+from ecsnet.analytics.options import (
+    FOLDER,
+    MONGO_VARIABLE,
+    MOST_DAYS,
+    folder_fault,
+    is_days,
+)
 from ecsnet.errors import UsageError
 
 if TYPE_CHECKING:
@@ -451,8 +457,9 @@ def folder_of(text: str) -> Path:
     Raises:
         argparse.ArgumentTypeError: It can be none.
     """
-    if not text or "\0" in text:
-        raise argparse.ArgumentTypeError(f"{text!r}: name a folder")
+    fault = folder_fault(text)
+    if fault is not None:
+        raise argparse.ArgumentTypeError(": ".join(fault))
     return Path(text)
 
 

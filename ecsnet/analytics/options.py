@@ -17,6 +17,7 @@ __all__ = [
     "MONGO_VARIABLE",
     "MOST_DAYS",
     "Analytics",
+    "folder_fault",
     "is_days",
     "keeping",
     "point_of",
@@ -29,14 +30,11 @@ MONGO_VARIABLE = "ECSNET_MONGO_URI"
 """The environment variable that names the database where nothing else does."""
 
 
-NAME_LENGTH = 255
-"""Characters in the longest name of a server."""
-
 MOST_DAYS = 36_500
 """Days of a hundred years: nothing is kept for longer on purpose."""
 
-MOST_TICKS = 1_000_000_000
-"""The longest interval, in ticks."""
+_MOST_TICKS = 1_000_000_000
+_NAME_LENGTH = 255  # of a server's, in characters
 
 
 @dataclass(frozen=True)
@@ -76,7 +74,10 @@ class Analytics:
     server: str | None = None
 
     def __post_init__(self) -> None:
-        _check_folder(self.folder)
+        fault = folder_fault(self.folder)
+        if fault is not None:
+            shown, says = fault
+            raise UsageError(f"Analytics({shown}): {says}")
         for name, given in (("every", self.every), ("suspects", self.suspects)):
             if not isinstance(given, Mapping):
                 raise UsageError(
@@ -92,10 +93,10 @@ class Analytics:
             ("interval", self.interval),
             *((f"every[{cls.__name__}]", ticks) for cls, ticks in self.every.items()),
         ]:
-            if ticks is not None and not (type(ticks) is int and 1 <= ticks <= MOST_TICKS):
+            if ticks is not None and not (type(ticks) is int and 1 <= ticks <= _MOST_TICKS):
                 raise UsageError(
                     f"Analytics({name}={ticks!r:.60}): a whole number of ticks, from 1 to"
-                    f" {MOST_TICKS:,}"
+                    f" {_MOST_TICKS:,}"
                 )
         both = [cls.__name__ for cls in self.every if cls in self.leave_out]
         if both:
@@ -127,9 +128,11 @@ class Analytics:
                 f"Analytics(max_bytes={self.max_bytes!r:.60}): a number of bytes, from 1 MiB on"
             )
         named: object = self.server
-        if named is not None and not (isinstance(named, str) and is_name(named)):
+        if named is not None and not (
+            isinstance(named, str) and 0 < len(named) <= _NAME_LENGTH and named.isprintable()
+        ):
             raise UsageError(
-                f"Analytics(server={named!r:.60}): 1 to {NAME_LENGTH} printable characters"
+                f"Analytics(server={named!r:.60}): 1 to {_NAME_LENGTH} printable characters"
             )
 
     @property
@@ -138,25 +141,27 @@ class Analytics:
         return Path(self.folder)
 
 
-def _check_folder(folder: object) -> None:
+def folder_fault(folder: object) -> tuple[str, str] | None:
+    """Why something can be no folder of a journal.
+
+    Returns:
+        What was given, as it may be shown, and what is wrong with it; None when nothing is.
+    """
     given = os.fspath(folder) if isinstance(folder, str | os.PathLike) else folder
     if not isinstance(given, str) or not given or "\0" in given:
-        raise UsageError(f"Analytics({folder!r:.60}): name a folder, such as 'data'")
+        return f"{folder!r:.60}", "name a folder, such as 'data'"
     if given.startswith(("mongodb://", "mongodb+srv://")):  # there may be a password in it
-        raise UsageError(
-            "Analytics('mongodb://...'): this is where the journal's folder goes, which is always"
-            " written; name the database with mongo='mongodb://...'"
+        says = (
+            "this is where the journal's folder goes, which is always written; name the database"
+            " with mongo='mongodb://...', or --mongo"
         )
+        return "'mongodb://...'", says
+    return None
 
 
 def is_days(number: float) -> bool:
     """Whether it may be a number of days after which something is deleted."""
     return 0 < number < MOST_DAYS
-
-
-def is_name(text: str) -> bool:
-    """Whether a server may be called so."""
-    return 0 < len(text) <= NAME_LENGTH and text.isprintable()
 
 
 def point_of(cls: type) -> list[str]:

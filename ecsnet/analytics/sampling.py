@@ -140,6 +140,7 @@ class Sampler:
         if entities:
             there = [tables[entity] for entity in entities]
             owner = self._owner
+            # Most have none: that saves a call.
             owners = [
                 owner_of(entity, table[owner], players) if owner in table else players.get(entity)
                 for entity, table in zip(entities, there, strict=True)

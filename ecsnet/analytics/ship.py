@@ -203,7 +203,8 @@ def main() -> NoReturn:
             )
         status = 0
     except (TargetInUseError, UnreadableError) as error:
-        status = _fail(error, 1)  # another server's shipper has its last seconds, and so on
+        # The shipper of a server that died has its last seconds; a disk may answer again.
+        status = _fail(error, 1)
     except UsageError as error:
         status = _fail(error, WRONG)
     except Exception as error:  # noqa: BLE001 - whatever it is, the server starts another one

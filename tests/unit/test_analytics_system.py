@@ -23,6 +23,10 @@ from ecsnet.session.connection import Reason
 from ecsnet.testing import Harness
 
 
+class Number(int):
+    """An int that no encoder takes for one."""
+
+
 class Game:
     """A server that keeps what happens, and what it left when it ended."""
 
@@ -485,7 +489,7 @@ def test_an_event_of_an_entity_is_its_players(game: Game) -> None:
     assert {event["player"] for event in game.of_type("nobodys")} == {None}
 
 
-@pytest.mark.parametrize("given", ["Ann", [1], -1, True, 1.0, 1 << 63])
+@pytest.mark.parametrize("given", ["Ann", [1], -1, True, 1.0, 1 << 63, Number(1)])
 def test_what_can_be_no_number_of_a_player_or_an_entity_is_refused(given: Any) -> None:
     def fails(call: Callable[[], None], says: str) -> None:
         server = ServerWorld()

@@ -98,6 +98,7 @@ def test_help_names_every_command(run: Run) -> None:
         ("serve game:server --tick-rate fast", "fast"),
         ("serve game:server --bogus", "--bogus"),
         ("serve game:server --analytics=", "--analytics: '': name a folder"),
+        ("serve game:server --analytics mongodb://u:secret@h/db", "'mongodb://...': this is where"),
         ("join", "required: NAME|FILE.py, HOST:PORT;"),
         ("join pong", "required: HOST:PORT;"),
         ("join pong host:port", "HOST:PORT"),
