@@ -1,12 +1,13 @@
-"""``python -m perf tick|response|size|analytics``."""
+"""``python -m perf tick|response|size|analytics|against``."""
 
 from __future__ import annotations
 
 import argparse
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
-from perf import analytics, response, size, tick
+from perf import against, analytics, response, size, tick
 from perf.build import compiled
 from perf.report import PerfError, Report
 
@@ -25,6 +26,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _report(options: argparse.Namespace, command: str) -> Report:
+    if options.benchmark == "against":
+        return against.run(command, options.other, options.arguments, options.pairs)
     if options.benchmark == "size":
         return size.run(command, options.runs)
     build = None if options.interpreted else compiled()
@@ -68,6 +71,13 @@ def _parser() -> argparse.ArgumentParser:
     for benchmark in (one, two, three, four):
         benchmark.add_argument("--runs", type=_count, default=5, metavar="N")
         benchmark.add_argument("--json", action="store_true", help="print one JSON object")
+    five = benchmarks.add_parser("against", help="a benchmark here beside another checkout's")
+    five.add_argument("other", type=Path, metavar="FOLDER", help="the other checkout")
+    five.add_argument("--pairs", type=_count, default=15, metavar="N")
+    five.add_argument("--json", action="store_true", help="print one JSON object")
+    five.add_argument(
+        "arguments", nargs=argparse.REMAINDER, metavar="...", help="the benchmark and its options"
+    )
     return parser
 
 

@@ -78,3 +78,18 @@ def test_a_table_has_a_line_for_each_row() -> None:
     )
     assert "body, Quantized(1/16)" in done.stdout
     assert done.stdout.splitlines()[0] == "$ python -m perf size --runs 1"
+
+
+def test_a_checkout_beside_itself_is_the_same() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "perf", "against", "--pairs", "2", "--json", str(ROOT), "size"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)["rows"]
+    assert len(report) > 2
+    assert all(row["ratio"] == 1 and row["runs"] == 2 for row in report)
