@@ -524,7 +524,7 @@ class ClientWorld:
     def _receive(self, received: Received[msgspec.Raw], now: float) -> None:
         """What was in a packet."""
         for number, message in received.messages:
-            self._message(number, message)
+            self._message(number, message, now)
         for acked in (*received.acked, *received.late):
             if isinstance(acked, Told):
                 self._outbox.acked(acked.through)
@@ -548,7 +548,7 @@ class ClientWorld:
         if report is not None and store.report is report:
             ticks.report(report.slack / 16, store.tick, self._uplink.session.loss)
 
-    def _message(self, number: int, data: bytes) -> None:
+    def _message(self, number: int, data: bytes, now: float) -> None:
         """A reliable message from the server."""
         message = self._greetings.decode(data)
         store, session = self._store, self._uplink.session
@@ -564,7 +564,7 @@ class ClientWorld:
             self._difference = difference or _REFUSALS[Reason.SCHEMA]
             session.queue(encode(SchemaDiffers(self._difference[:400])))
         else:
-            session.strike()
+            session.strike(now)
             self.stats.datagrams_rejected += 1
 
     def _welcome(self, number: int, welcome: Welcome) -> None:

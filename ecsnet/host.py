@@ -319,7 +319,7 @@ class Host:
             stage.joining.append(guest)
 
     def _strike(self, guest: Guest, now: float) -> None:
-        guest.session.strike()
+        guest.session.strike(now)
         if guest.session.abusive:
             self.disconnect(guest, Reason.ABUSE, now)
 

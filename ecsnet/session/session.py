@@ -59,8 +59,13 @@ _MEMORY: Final = 2.0
 _NUDGE: Final = 0.05
 
 _URGENT: Final = 128
-_STRIKES: Final = 5
-_EXCESS_SECONDS: Final = 5.0
+# Strikes beyond which a peer is abusive, and seconds in which one is forgiven.
+_TOLERATED: Final = 4.0
+_FORGIVEN_SECONDS: Final = 60.0
+# Strikes that a second of excess counts for, so that five seconds of it are too much, whether in
+# one piece or with calm between; and the most seconds that pass for excess between two packets.
+_EXCESS_STRIKES: Final = 0.8
+_EXCESS_GAP: Final = 0.25
 _BURST_SECONDS: Final = 2.0
 
 _NO_CARGO: tuple[Cargo, int] = ((), 0)
@@ -166,18 +171,19 @@ class Session(_Hot, Generic[PayloadT]):
         bad_pieces: Packets dropped because of pieces that no honest peer sends.
         excess: Packets dropped because they exceed a rate.
         overdue_at: When ``lost`` has something to do next; before, it need not be called.
-        strikes: How often the peer did what no honest peer does.
+        strikes: How often the peer did what no honest peer does, ever.
     """
 
     __slots__ = (
         "_begun",
+        "_blame",
+        "_blamed_at",
         "_burst",
         "_cargo",
         "_carriers",
         "_counted_packets",
         "_counted_top",
         "_excess_at",
-        "_excess_from",
         "_full",
         "_gone",
         "_holes",
@@ -284,7 +290,8 @@ class Session(_Hot, Generic[PayloadT]):
         self._messages: Bucket | None = None
         if message_rate != float("inf"):
             self._messages = Bucket(message_rate, message_rate * _BURST_SECONDS)
-        self._excess_at = self._excess_from = 0.0
+        self._blame = 0.0  # strikes and excess, less what was forgiven
+        self._blamed_at = self._excess_at = float("-inf")
 
     # What a caller may ask.
 
@@ -355,12 +362,16 @@ class Session(_Hot, Generic[PayloadT]):
 
     @property
     def abusive(self) -> bool:
-        """Whether the peer should be dropped: bad input, or five seconds of excess."""
-        return self.strikes >= _STRIKES or self._excess_at - self._excess_from >= _EXCESS_SECONDS
+        """Whether the peer should be dropped: five times bad input, or five seconds of excess.
 
-    def strike(self) -> None:
+        Calm does not wipe the slate clean: a strike, or its worth in excess, is forgiven a minute.
+        """
+        return self._blame > _TOLERATED
+
+    def strike(self, now: float) -> None:
         """Count bad input that the caller found in a payload or a message."""
         self.strikes += 1
+        self._add_blame(1.0, now)
 
     def room(self) -> int:
         """Return how many encoded bytes of payload fit into the next riding packet."""
@@ -545,7 +556,7 @@ class Session(_Hot, Generic[PayloadT]):
             try:
                 number16, ack16, lacking, payload = self._short(packet)
             except DECODE_ERRORS:
-                self._count_malformed()
+                self._count_malformed(now)
                 return None
             number, ack = self._top + 1, self._heard + 1
             if (
@@ -571,7 +582,7 @@ class Session(_Hot, Generic[PayloadT]):
         else:
             came = self._full.decode(packet)
             if came is None:
-                self._count_malformed()
+                self._count_malformed(now)
                 return None
             number16, ack16, lacking, payload = came.number, came.ack, came.missing, came.payload
             pieces, came_ping, pong = came.pieces, came.ping, came.pong
@@ -601,7 +612,7 @@ class Session(_Hot, Generic[PayloadT]):
         ack = self._number - behind
         if behind > 0x7FFF or ack < 0:
             self.bad_acks += 1
-            self.strikes += 1
+            self.strike(now)
             return None
         if pieces and not self._admits(pieces, now):
             return None
@@ -636,9 +647,9 @@ class Session(_Hot, Generic[PayloadT]):
         self._even = not (self._missing or self._holes)
         return Received(payload, messages, None, acked, late, reply)
 
-    def _count_malformed(self) -> None:
+    def _count_malformed(self, now: float) -> None:
         self.malformed += 1
-        self.strikes += 1
+        self.strike(now)
 
     def lost(self, now: float) -> Sequence[Record]:
         """Give up the packets that have had no ack for longer than the path takes.
@@ -761,7 +772,7 @@ class Session(_Hot, Generic[PayloadT]):
         begun = self._in.admit(pieces)
         if begun is None:
             self.bad_pieces += 1
-            self.strikes += 1
+            self.strike(now)
             return False
         if begun and self._messages is not None and not self._messages.take(begun, now):
             self._exceeded(now)
@@ -788,7 +799,12 @@ class Session(_Hot, Generic[PayloadT]):
             self._level = min(self._burst, self._level + elapsed * self._rate)
 
     def _exceeded(self, now: float) -> None:
-        if not self.excess or now - self._excess_at > 1.0:
-            self._excess_from = now
-        self._excess_at = now
         self.excess += 1
+        # What a stall held back comes all at once, and counts as one short moment.
+        self._add_blame(_EXCESS_STRIKES * min(now - self._excess_at, _EXCESS_GAP), now)
+        self._excess_at = now
+
+    def _add_blame(self, strikes: float, now: float) -> None:
+        forgiven = max(0.0, now - self._blamed_at) / _FORGIVEN_SECONDS
+        self._blame = max(0.0, self._blame - forgiven) + strikes
+        self._blamed_at = now

@@ -461,7 +461,7 @@ class Arena:
                 self._part(mallory.address)
                 self.mallory = None
             elif mallory.patient or only:
-                session.strikes = 0
+                session._blame = 0.0
         if self.world() != before:
             raise WrongError("the server's world changed")
 

@@ -292,7 +292,7 @@ def test_strikes_make_abusive() -> None:
     for _ in range(4):
         one.receive(b"\xc1", 0.0)
     assert not one.abusive
-    one.strike()
+    one.strike(0.0)
     assert one.abusive
 
 
@@ -624,6 +624,72 @@ def test_five_seconds_of_excess_are_abuse_and_a_burst_is_not() -> None:
             patient.receive(bursty.send(1, 3.0 * burst), 3.0 * burst)
     assert patient.excess > 1000
     assert not patient.abusive
+
+
+def pours(one: Session, other: Session, at: float, seconds: float, rate: float) -> None:
+    """Let packets come at a rate for some seconds, or until it is abuse."""
+    for number in range(round(seconds * rate)):
+        if one.abusive:
+            return
+        now = at + number / rate
+        one.receive(other.send(1, now), now)
+
+
+@pytest.mark.parametrize(
+    ("rate", "seconds", "calm"),
+    [(1800, 4.5, 1.5), (1800, 1.5, 2.5), (900, 3.0, 1.1), (20_000, 0.05, 1.2)],
+)
+def test_excess_with_calm_between_is_remembered(rate: float, seconds: float, calm: float) -> None:
+    one, other = Session(packet_rate=300), Session()
+    now = 0.0
+    while not one.abusive and now < 60:
+        pours(one, other, now, seconds, rate)
+        now += seconds + calm
+    assert one.abusive
+    assert one.excess > 600
+    assert now > 4.5  # one burst alone is none
+
+
+def test_excess_after_minutes_of_calm_is_forgotten() -> None:
+    one, other = Session(packet_rate=300), Session()
+    for at in range(0, 3600, 300):
+        pours(one, other, at, 4.5, 1800)
+    assert one.excess > 12 * 1000
+    assert not one.abusive
+
+
+def test_what_a_stall_held_back_is_no_abuse() -> None:
+    """Ten seconds of an honest client arrive at once, again and again."""
+    one, other = Session(packet_rate=300), Session()
+    now = 0.0
+    for _ in range(30):
+        now += 10.0
+        for _ in range(10 * 144):
+            one.receive(other.send(1, now), now)
+    assert one.excess > 30 * 800
+    assert not one.abusive
+
+
+@pytest.mark.parametrize("bad", [b"\xc1", b"\x94\x01\xcd\x10\x00\x00\xc0"])
+def test_a_strike_is_forgiven_a_minute(bad: bytes) -> None:
+    """Malformed packets, and acks of what was never sent."""
+    patient, hasty = Session(), Session()
+    for number in range(20):
+        patient.receive(bad, 61.0 * number)
+        assert not patient.abusive
+        hasty.receive(bad, 20.0 * number)
+    assert patient.strikes == hasty.strikes == 20
+    assert hasty.abusive
+
+
+def test_a_callers_strikes_are_forgiven_too() -> None:
+    one = Session()
+    for number in range(20):
+        one.strike(61.0 * number)
+    assert not one.abusive
+    for number in range(5):
+        one.strike(1300.0 + number)
+    assert one.abusive
 
 
 # Everything at once.
