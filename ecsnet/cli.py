@@ -25,10 +25,10 @@ from ecsnet.client import DEFAULT_PORT, _Past
 from ecsnet.demo import DemoError, Options, has_window, run, sample_names
 from ecsnet.errors import EcsnetError, UsageError
 from ecsnet.modules import find
-from ecsnet.play import join_instead, parse_address
+from ecsnet.play import join_instead
 from ecsnet.server import ServerWorld, _new_event_loop, _signals
 from ecsnet.session import session
-from ecsnet.transport.address import Address
+from ecsnet.transport.address import Address, parse_address
 
 __all__ = ["main"]
 
@@ -327,10 +327,17 @@ def _add_analytics(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _whole(text: str, least: int, most: int) -> int | None:
+    """The number, of plain digits and in these bounds; None for all else."""
+    plain = text.isascii() and text.isdigit() and len(text) < 10
+    return int(text) if plain and least <= int(text) <= most else None
+
+
 def _port(text: str) -> int:
-    if not text.isdecimal() or int(text) > 65535:
-        raise argparse.ArgumentTypeError(f"{text!r} is no port: a number to 65535, 0 for any")
-    return int(text)
+    port = _whole(text, 0, 65535)
+    if port is None:
+        raise argparse.ArgumentTypeError(f"{text!r:.60} is no port: a number to 65535, 0 for any")
+    return port
 
 
 def _address(text: str) -> str:
@@ -342,9 +349,10 @@ def _address(text: str) -> str:
 
 
 def _clients(text: str) -> int:
-    if not text.isdecimal() or not 1 <= int(text) <= 64:
-        raise argparse.ArgumentTypeError(f"{text!r}: from 1 to 64")
-    return int(text)
+    clients = _whole(text, 1, 64)
+    if clients is None:
+        raise argparse.ArgumentTypeError(f"{text!r:.60}: from 1 to 64")
+    return clients
 
 
 def _from(least: float, most: float) -> Callable[[str], float]:

@@ -8,6 +8,7 @@ the network does is an event that `poll` returns, never an exception.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import time
@@ -51,6 +52,7 @@ from ecsnet.session.clock import TickClock
 from ecsnet.session.connection import Reason
 from ecsnet.session.session import Received
 from ecsnet.stats import ClientStats
+from ecsnet.transport.address import parse_address
 from ecsnet.transport.link import Link
 from ecsnet.uplink import MESSAGE_LIMIT, End, Uplink, Wire
 from ecsnet.world import World
@@ -680,19 +682,17 @@ def _check_address(host: object, port: object) -> None:
     """Refuse what can be no server's address, without a look at the network."""
     if not _is_int(port) or not 0 < port < 65536:
         raise UsageError(f"connect({host!r}, {port!r:.60}): a port is a number from 1 to 65535")
-    if not isinstance(host, str) or not host or not host.isprintable():
+    name = ""
+    for text in (host, host.rpartition(":")[0]) if isinstance(host, str) else ():
+        with contextlib.suppress(UsageError):  # what stands behind the colon may be no port
+            name, own = parse_address(text, port)
+            break
+    if not name:
         raise UsageError(f"connect({host!r:.60}): give the name or the address of the server")
-    if host.startswith("["):
-        name, _, rest = host[1:].partition("]")
-        digits = rest[1:]
-    elif host.count(":") == 1:  # an IPv6 address has more
-        name, _, digits = host.partition(":")
-    else:
-        return
-    own = digits if digits.isdecimal() else port
-    raise UsageError(
-        f"connect({host!r}): the port is a parameter of its own: connect({name!r}, {own})"
-    )
+    if name != host:
+        raise UsageError(
+            f"connect({host!r:.60}): the port is a parameter of its own: connect({name!r}, {own})"
+        )
 
 
 def _is_int(value: object) -> TypeGuard[int]:

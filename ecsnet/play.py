@@ -12,12 +12,12 @@ from ecsnet.errors import AddressInUseError, UsageError
 from ecsnet.host import Host
 from ecsnet.server import ServerWorld
 from ecsnet.session.connection import Reason
-from ecsnet.transport.address import Address, check_local
+from ecsnet.transport.address import Address, check_local, parse_address
 from ecsnet.transport.link import Link
 from ecsnet.transport.memory import memory_pair
 from ecsnet.transport.udp import UdpServerSocket
 
-__all__ = ["parse_address", "play"]
+__all__ = ["play"]
 
 logger = logging.getLogger("ecsnet.client")
 
@@ -189,30 +189,3 @@ def join_instead(address: str | None) -> None:
     if address is not None:
         parse_address(address, DEFAULT_PORT)
     _join_instead = address
-
-
-def parse_address(text: str, port: int) -> tuple[str, int]:
-    """Take ``HOST``, ``HOST:PORT``, ``[IPV6]:PORT`` or ``IPV6`` apart.
-
-    Args:
-        text: What somebody typed.
-        port: The port where it names none.
-
-    Raises:
-        UsageError: It is none of these.
-    """
-    if not isinstance(text, str):
-        raise UsageError(f"{text!r} is no address: write 'HOST' or 'HOST:PORT'")
-    host, separator, digits = text.strip().rpartition(":")
-    if text.startswith("[") and "]" in text:
-        host, _, rest = text[1:].partition("]")
-        separator, digits = rest[:1], rest[1:]
-    elif not separator or ":" in host:
-        host, separator, digits = text.strip(), "", ""
-    if separator:
-        if not digits.isdigit() or not 0 < int(digits) < 65536:
-            raise UsageError(f"{text!r} is no address: write HOST or HOST:PORT, PORT to 65535")
-        port = int(digits)
-    if not host:
-        raise UsageError(f"{text!r} is no address: write HOST or HOST:PORT")
-    return host, port

@@ -5,13 +5,14 @@ from __future__ import annotations
 import errno
 import ipaddress
 import logging
+import re
 import socket
 from functools import lru_cache
 from typing import TypeAlias
 
 from ecsnet.errors import AddressInUseError, UsageError
 
-__all__ = ["Address", "answerable", "bind_udp", "check_local", "check_port"]
+__all__ = ["Address", "answerable", "bind_udp", "check_local", "check_port", "parse_address"]
 
 Address: TypeAlias = tuple[str, int] | tuple[str, int, int, int]
 """(host, port) for IPv4, (host, port, flow info, scope id) for IPv6."""
@@ -23,6 +24,10 @@ SEND_BUFFER = 1 << 20
 
 # Below this, some hundred clients that speak at once overflow the socket.
 _SMALL_BUFFER = 1 << 20
+
+_NAME = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*\.?")
+_PORT = re.compile(r"[0-9]{1,5}")  # int() takes signs, underscores and other digits as well
+_ZONE = re.compile(r"[^\s%/\[\]]+")  # an interface's name or number
 
 _log = logging.getLogger("ecsnet.server")
 
@@ -52,6 +57,67 @@ def _unicast(host: str) -> bool:
         or address.is_unspecified
         or address == ipaddress.IPv4Address("255.255.255.255")
     )
+
+
+def parse_address(text: str, port: int) -> tuple[str, int]:
+    """Take ``HOST``, ``HOST:PORT``, ``[IPV6]:PORT`` or ``IPV6`` apart; nothing is looked up.
+
+    Args:
+        text: What somebody typed; blanks around it do not count.
+        port: The port where it names none.
+
+    Returns:
+        The host, as it was written and without brackets, and the port.
+
+    Raises:
+        UsageError: It is none of these, or its port is not between 1 and 65535.
+    """
+    if not isinstance(text, str):
+        raise _no_address(text)
+    typed = text.strip()
+    host, bracket, rest = typed[1:].partition("]") if typed[:1] == "[" else ("", "", "")
+    separator, digits = rest[:1], rest[1:]
+    if bracket:
+        possible = _is_ipv6(host) and separator in ("", ":")
+    else:
+        host, separator, digits = typed.partition(":")
+        if ":" in digits:
+            host, separator = typed, ""
+        possible = _is_ipv6(host) if ":" in host else _is_name(host)
+    if separator:
+        possible = possible and _PORT.fullmatch(digits) is not None and 0 < int(digits) < 65536
+    if not possible:
+        raise _no_address(text)
+    return host, int(digits) if separator else port
+
+
+def _no_address(text: object) -> UsageError:
+    return UsageError(
+        f"{text!r:.60} is no address: write HOST or HOST:PORT, such as 192.168.1.5:7777 or"
+        " [::1]:7777, PORT from 1 to 65535"
+    )
+
+
+def _is_ipv6(text: str) -> bool:
+    host, percent, zone = text.partition("%")
+    if percent and not (zone.isprintable() and _ZONE.fullmatch(zone)):
+        return False
+    try:
+        ipaddress.IPv6Address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def _is_name(text: str) -> bool:
+    """Whether it can be looked up: an IPv4 address, or a name in any script."""
+    try:
+        plain = text.encode("idna").decode()
+        if plain.rpartition(".")[2].isdigit():  # no name ends like that
+            ipaddress.IPv4Address(plain)
+    except ValueError:
+        return False
+    return text.isprintable() and len(plain) < 256 and _NAME.fullmatch(plain) is not None
 
 
 def check_port(port: int, *, lowest: int = 1) -> None:
@@ -84,7 +150,7 @@ def bind_udp(host: str, port: int) -> socket.socket:
     check_local(host, port)
     try:
         found = socket.getaddrinfo(host or "0.0.0.0", port, type=socket.SOCK_DGRAM)
-    except (OSError, UnicodeError, OverflowError) as error:
+    except (OSError, ValueError, OverflowError) as error:
         raise UsageError(f"cannot serve on {host}:{port}: {_text(error)}") from None
     # "localhost" is both ::1 and 127.0.0.1; people dial the latter.
     family, _, _, _, address = min(found, key=lambda one: one[0] != socket.AF_INET)

@@ -14,7 +14,7 @@ import pytest
 from ecsnet.client import ClientWorld
 from ecsnet.errors import AddressInUseError, UsageError
 from ecsnet.events import Connected, Despawned, Disconnected, Refused, Spawned
-from ecsnet.play import HostedWire, join_instead, parse_address, play
+from ecsnet.play import HostedWire, join_instead, play
 from ecsnet.schema import Registry, command, replicated, use_registry
 from ecsnet.server import ServerWorld
 from ecsnet.session.connection import Reason
@@ -365,28 +365,3 @@ def test_closing_tells_the_host_that_its_player_left(clock: ManualClock, game: S
     assert guest.connection.reason is Reason.LEFT
     assert client.poll() == []
     client.close()
-
-
-@pytest.mark.parametrize(
-    ("text", "address"),
-    [
-        ("192.168.1.5", ("192.168.1.5", 7777)),
-        ("192.168.1.5:80", ("192.168.1.5", 80)),
-        ("example.org", ("example.org", 7777)),
-        (" example.org:65535 ", ("example.org", 65535)),
-        ("::1", ("::1", 7777)),
-        ("fe80::1:2", ("fe80::1:2", 7777)),
-        ("[::1]", ("::1", 7777)),
-        ("[::1]:9", ("::1", 9)),
-    ],
-)
-def test_addresses_are_taken_apart(text: str, address: tuple[str, int]) -> None:
-    assert parse_address(text, 7777) == address
-
-
-@pytest.mark.parametrize(
-    "text", ["", ":80", "host:", "host:0", "host:65536", "host:-1", "host:x", "[::1]:", "[]:5"]
-)
-def test_what_is_no_address_is_refused(text: str) -> None:
-    with pytest.raises(UsageError, match="is no address: write HOST or HOST:PORT"):
-        parse_address(text, 7777)
