@@ -290,7 +290,7 @@ class ServerWorld:
         *,
         random: Callable[[int], bytes] = os.urandom,
         catch_up: float = CATCH_UP_SECONDS,
-        environment: Mapping[str, str] = os.environ,
+        environment: Mapping[str, str] | None = None,
     ) -> Host:
         """Make what runs the game without a socket: for `ecsnet.play` and for tests.
 
@@ -299,12 +299,15 @@ class ServerWorld:
             now: Seconds on the clock that the host's methods will be called with.
             random: Returns that many random bytes.
             catch_up: Seconds of overdue ticks that are made up for.
-            environment: Where ``ECSNET_MONGO_URI`` is looked up, where analytics are on.
+            environment: Where ``ECSNET_MONGO_URI`` is looked up, where analytics are on; the
+                process's own environment when left out.
 
         Raises:
             JournalError: Analytics are on, and their folder cannot be used.
         """
-        analytics = AnalyticsService.open(self.analytics, self._registry, environment)
+        # No default: help() would print it, and whatever secrets are in it.
+        found = os.environ if environment is None else environment
+        analytics = AnalyticsService.open(self.analytics, self._registry, found)
         game = Host(
             self._registry.schema(),
             send,

@@ -101,7 +101,7 @@ def test_help_names_every_command(run: Run) -> None:
         ("serve game:server --analytics mongodb://u:secret@h/db", "'mongodb://...': this is where"),
         ("join", "required: NAME|FILE.py, HOST:PORT;"),
         ("join pong", "required: HOST:PORT;"),
-        ("serve game:server --port ٧", "port"),
+        ("serve game:server --port \u0667", "port"),
         (f"serve game:server --port {'9' * 5000}", "is no port"),
         ("join pong host:port", "HOST:PORT"),
         ("join pong 1.2.3.4:²", "is no address"),
