@@ -88,6 +88,7 @@ class _Past:
 
 
 _REFUSALS = {
+    Reason.UNREACHABLE: "nobody answers there: is the server running, is its UDP port open?",
     Reason.FULL: "the server is full: try again later",
     Reason.VERSION: "the server speaks another version of the protocol: both ends need the same"
     " version of ecsnet",
@@ -157,7 +158,7 @@ class ClientWorld:
             self._format.structure | ServerGreeting, MESSAGE_LIMIT
         )
         self._difference: str | None = None  # between the server's game and this one
-        self._nobody = "nobody answers there: is the server running, is its UDP port open?"
+        self._explain: Callable[[Reason, str], str] = _as_it_is
         self._events: list[Event] = []
         self._sent_at = 0.0
 
@@ -660,17 +661,20 @@ class ClientWorld:
         self._shut()
 
     def _why_refused(self, end: End) -> tuple[Reason, str]:
+        reason, text = end.reason, _REFUSALS.get(end.reason, f"the server said: {end.reason}")
         if self._difference is not None:
-            return Reason.SCHEMA, self._difference
-        if end.detail:
-            return end.reason, f"{end.detail}: check the name"
-        if end.reason is Reason.UNREACHABLE:
-            return end.reason, self._nobody
-        return end.reason, _REFUSALS.get(end.reason, f"the server said: {end.reason}")
+            reason, text = Reason.SCHEMA, self._difference
+        elif end.detail:
+            text = f"{end.detail}: check the name"
+        return reason, self._explain(reason, text)
 
     def _shut(self) -> None:
         self.closed = True
         self._uplink.close()
+
+
+def _as_it_is(_: Reason, text: str) -> str:
+    return text
 
 
 def _check_link(link: object) -> None:

@@ -6,6 +6,7 @@ import logging
 import os
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 
 from ecsnet.client import DEFAULT_PORT, ClientWorld
 from ecsnet.errors import AddressInUseError, UsageError
@@ -151,10 +152,7 @@ def play(
         except AddressInUseError:
             logger.info("port %d is taken: joining the game there", port)
             client = ClientWorld.connect(host, port, name=name, link=link, debug=debug)
-            client._nobody = (
-                f"port {port} is taken here, and what holds it does not answer as this game: use"
-                " another port, play(server, port=…)"
-            )
+            client._explain = partial(_explain_taken, port)
             return client
         logger.info("hosting on port %d", socket.address[1])
     wire: HostedWire | None = None
@@ -169,6 +167,21 @@ def play(
         elif socket is not None:
             socket.close()
         raise
+
+
+def _explain_taken(port: int, reason: Reason, text: str) -> str:
+    """Why the game on a port of this machine, which we wanted for ours, did not let us in."""
+    if reason is Reason.UNREACHABLE:
+        return (
+            f"port {port} is taken here, and what holds it does not answer as this game: use"
+            " another port, play(server, port=…)"
+        )
+    if reason in (Reason.SCHEMA, Reason.VERSION):
+        return (
+            f"another game holds port {port} ({text}): end that one, or give this one another"
+            " port, play(server, port=…); to play together, start the same version of one game"
+        )
+    return text
 
 
 def _check_server(server: object) -> None:

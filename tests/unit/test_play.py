@@ -23,6 +23,7 @@ from ecsnet.testing import ManualClock
 from ecsnet.transport.address import Address
 from ecsnet.transport.link import Link
 from ecsnet.transport.memory import MemoryEnd
+from ecsnet.uplink import End
 
 with use_registry(Registry()) as registry:
 
@@ -235,6 +236,71 @@ def test_a_port_that_something_else_holds_is_said_to_be_taken(
         " port, play(server, port=…)"
     )
     assert messages[1].startswith("nobody answers there")
+
+
+def joining_the_game_of(
+    game: ServerWorld, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> HostedWire:
+    """What holds the port is this game; a `play` that finds it taken connects through memory."""
+    wire = HostedWire(game, None, clock)
+
+    def connect(host: str, port: int, **options: object) -> ClientWorld:
+        return ClientWorld.over(wire, world="joining", clock=clock)
+
+    monkeypatch.setattr(ClientWorld, "connect", connect)
+    Socket.taken = True
+    return wire
+
+
+@pytest.mark.parametrize(
+    ("declare", "difference"),
+    [
+        ("class Coin:\n    worth: int = 1", "you have the component Coin, the server does not"),
+        ("class Square:\n    x: int = 0", "server has Square.x: float, you have int"),
+    ],
+)
+def test_another_game_on_the_port_is_said_to_hold_it(
+    clock: ManualClock,
+    game: ServerWorld,
+    monkeypatch: pytest.MonkeyPatch,
+    declare: str,
+    difference: str,
+) -> None:
+    joining_the_game_of(game, clock, monkeypatch)
+    names: dict[str, object] = {"replicated": replicated, "__name__": "another"}
+    with use_registry(Registry()):
+        exec(f"@replicated\n{declare}", names)
+        client = play(ServerWorld(), port=7842)
+        (event,) = frames(client, clock, 600)
+    assert isinstance(event, Refused)
+    assert event.reason == "schema"
+    assert event.message == (
+        f"another game holds port 7842 (this game differs from the server's: {difference}):"
+        " end that one, or give this one another port, play(server, port=…); to play together,"
+        " start the same version of one game"
+    )
+
+
+@pytest.mark.parametrize(
+    ("reason", "says"),
+    [
+        (Reason.VERSION, "another game holds port 7842 (the server speaks another version of the"),
+        (Reason.FULL, "the server is full"),
+    ],
+)
+def test_a_refusal_on_a_taken_port_names_it_where_that_helps(
+    clock: ManualClock,
+    game: ServerWorld,
+    monkeypatch: pytest.MonkeyPatch,
+    reason: Reason,
+    says: str,
+) -> None:
+    joining_the_game_of(game, clock, monkeypatch)
+    client = start(game, port=7842)
+    client._uplink.end = End(reason)
+    (event,) = frames(client, clock, 1)
+    assert isinstance(event, Refused)
+    assert event.message.startswith(says)
 
 
 def test_the_server_knows_its_host_while_it_is_played(
