@@ -29,6 +29,7 @@ from ecsnet.play import join_instead
 from ecsnet.server import ServerWorld, _new_event_loop, _signals
 from ecsnet.session import session
 from ecsnet.transport.address import Address, parse_address
+from ecsnet.wording import brief
 
 __all__ = ["main"]
 
@@ -100,7 +101,7 @@ def _find_server(text: str) -> ServerWorld:
     hint = f"it has {name}:{servers[0]}" if servers else "it has none: server = net.ServerWorld()"
     if found is None:
         raise UsageError(f"there is no {attribute!r} in {name}; {hint}")
-    raise UsageError(f"{text} is a {type(found).__name__}, not a ServerWorld; {hint}")
+    raise UsageError(f"{text} is {brief(found)}, not a ServerWorld; {hint}")
 
 
 def _own_address() -> str | None:

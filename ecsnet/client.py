@@ -665,7 +665,7 @@ class ClientWorld:
         if self._difference is not None:
             reason, text = Reason.SCHEMA, self._difference
         elif end.detail:
-            text = f"{end.detail}: check the name"
+            text = end.detail
         return reason, self._explain(reason, text)
 
     def _shut(self) -> None:

@@ -17,6 +17,7 @@ from ecsnet.transport.address import Address, check_local, parse_address
 from ecsnet.transport.link import Link
 from ecsnet.transport.memory import memory_pair
 from ecsnet.transport.udp import UdpServerSocket
+from ecsnet.wording import brief
 
 __all__ = ["play"]
 
@@ -193,7 +194,7 @@ def _check_server(server: object) -> None:
         what = f"make one, server = {server.__name__}()"
     else:
         what = "server = net.ServerWorld()"
-    raise UsageError(f"play() got {server!r}: it takes the game, a ServerWorld: {what}")
+    raise UsageError(f"play() got {brief(server)}: it takes the game, a ServerWorld: {what}")
 
 
 def join_instead(address: str | None) -> None:

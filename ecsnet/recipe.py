@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Literal, Protocol, TypeGuard, cast
 
 from ecsnet.errors import UsageError
+from ecsnet.wording import brief
 
 __all__ = ["OnError", "Recipe", "System", "check_call", "is_number", "name_of"]
 
@@ -84,7 +85,7 @@ class Recipe:
             return
         elif not callable(system):
             raise UsageError(
-                f"add_system() got {system!r}: it takes a class with a method process(dt), "
+                f"add_system() got {brief(system)}: it takes a class with a method process(dt), "
                 "an instance of one, a function that makes one, or a function of dt"
             )
         make = cast(Callable[[], System], system)
@@ -183,7 +184,7 @@ def _process_of(make: Callable[[], System]) -> Callable[[float], object]:
     process = getattr(made, "process", None)
     if not callable(process):
         raise UsageError(
-            f"{name_of(make)} made {made!r}, which has no method process(dt): "
+            f"{name_of(make)} made {brief(made)}, which has no method process(dt): "
             "a function that is a system itself goes under @server.system"
         )
     _check_system("add_system()", process, f"{type(made).__qualname__}.process")

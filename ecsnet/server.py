@@ -30,6 +30,7 @@ from ecsnet.simulation import Join, Simulation
 from ecsnet.transport.address import Address, check_local
 from ecsnet.transport.ticker import Ticker
 from ecsnet.transport.udp import UdpServer
+from ecsnet.wording import brief
 
 __all__ = ["ServerWorld"]
 
@@ -174,7 +175,7 @@ class ServerWorld:
         def add(function: SystemFunction) -> SystemFunction:
             if not _is_function(function):
                 raise UsageError(
-                    f"@server.system got {function!r}: it goes above a function of dt; "
+                    f"@server.system got {brief(function)}: it goes above a function of dt; "
                     "classes go to server.add_system()"
                 )
             self._check_open("@server.system")
@@ -386,7 +387,7 @@ class ServerWorld:
     def _hook(self, hook: F, name: str, parameters: str) -> F:
         where = f"@server.{name}"
         if not _is_function(hook):
-            raise UsageError(f"{where} got {hook!r}: it goes above a function")
+            raise UsageError(f"{where} got {brief(hook)}: it goes above a function")
         check_call(where, hook, getattr(hook, "__qualname__", name), parameters)
         self._check_open(where)
         return hook
@@ -463,7 +464,7 @@ def _analytics_of(given: Analytics | str | os.PathLike[str] | None) -> Analytics
         return given
     if isinstance(given, str | os.PathLike):
         return Analytics(given)
-    raise UsageError(f"analytics={given!r}: a folder, or net.Analytics(...)")
+    raise UsageError(f"analytics={brief(given)}: a folder, or net.Analytics(...)")
 
 
 def _is_function(value: object) -> bool:

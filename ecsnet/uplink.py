@@ -39,7 +39,7 @@ class End:
 
     Attributes:
         reason: Why.
-        detail: What the look-up of the server's name said, where that failed.
+        detail: Why nothing reached the server, where this machine knows, and what helps.
     """
 
     reason: Reason
@@ -70,6 +70,7 @@ class Uplink:
         self._random = random
         self._resolver: Resolver | None = None
         self._wire: Wire | None = None
+        self._udp: UdpClientSocket | None = None  # the wire, where that is UDP
         self._dial = Dial(random(8), now)
         self._connection: Connection | None = None
         self._rated_at = now
@@ -124,7 +125,8 @@ class Uplink:
             for datagram in self._dial.poll(now):
                 self._send(datagram, now)
             if self._dial.refused is not None:
-                self.end = End(self._dial.refused)
+                trouble = None if self._udp is None else self._udp.trouble
+                self.end = End(self._dial.refused, trouble or "")
         elif not self._connection.check(now):
             self.end = End(self._connection.reason or Reason.TIMEOUT)
 
@@ -164,13 +166,14 @@ class Uplink:
         if resolver is None:
             return None
         if resolver.error is not None:
-            self.end = End(Reason.UNREACHABLE, f"{resolver.error}")
+            self.end = End(Reason.UNREACHABLE, resolver.error)
             return None
         addresses = resolver.poll()
         if addresses is None:
             return None
         self._dial = Dial(self._random(8), now)  # its time begins now
-        return UdpClientSocket(addresses)
+        self._udp = UdpClientSocket(addresses)
+        return self._udp
 
     def _datagram(self, datagram: bytes, now: float) -> Received[msgspec.Raw] | None:
         connection = self._connection

@@ -25,6 +25,7 @@ from ecsnet.analytics.options import (
     is_days,
 )
 from ecsnet.errors import UsageError
+from ecsnet.wording import file_trouble
 
 if TYPE_CHECKING:
     from ecsnet.analytics.reports import Finding, Rule
@@ -170,7 +171,7 @@ def _run(given: argparse.Namespace) -> int:
         return 1
     except OSError as error:  # what reads and what writes files says so itself
         _silence_stdout()
-        raise UsageError(f"stdout cannot be written: {error.strerror or error}") from error
+        raise UsageError(f"stdout cannot be written: {file_trouble(error)}") from error
     damage = source.damage()
     if damage:
         sys.stderr.write(f"ecsnet analytics: {source.name}: {damage}\n")
@@ -445,7 +446,7 @@ def _writing(path: Path | None) -> Iterator[TextIO]:
         with path.open("w", encoding="utf-8", newline="") as out:
             yield out
     except OSError as error:
-        raise UsageError(f"{path} cannot be written: {error.strerror or error}") from error
+        raise UsageError(f"{path} cannot be written: {file_trouble(error)}") from error
 
 
 # What was typed.

@@ -20,6 +20,7 @@ from typing import BinaryIO
 
 from ecsnet.analytics.segment import HEADER, SEGMENT_LIMIT, Series, frames, seed_of
 from ecsnet.errors import UsageError
+from ecsnet.wording import file_trouble
 
 if sys.platform == "win32":
     import msvcrt
@@ -104,7 +105,7 @@ def segments(folder: Path, series: Series | None = None) -> list[Segment]:
         raise JournalError(f"{folder} is a file: a journal is a folder") from error
     except OSError as error:
         raise UnreadableError(
-            f"the journal in {folder} cannot be read: {error.strerror or error}"
+            f"the journal in {folder} cannot be read: {file_trouble(error)}"
         ) from error
     found: dict[tuple[str, int], Segment] = {}
     for name in names:
@@ -154,7 +155,7 @@ def lock(folder: Path, patience: float = 0.0) -> Iterator[None]:
         ) from error
     except OSError as error:
         raise JournalError(
-            f"the journal cannot be written to {folder}: {error.strerror or error}"
+            f"the journal cannot be written to {folder}: {file_trouble(error)}"
         ) from error
     with file:
         give_up = time.monotonic() + patience

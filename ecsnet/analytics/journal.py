@@ -52,6 +52,7 @@ from ecsnet.analytics.segment import (
     new_header,
     seed_of,
 )
+from ecsnet.wording import file_trouble
 
 __all__ = ["Disk", "Journal", "Limits", "Lost"]
 
@@ -176,7 +177,7 @@ class Journal:
         except OSError as error:
             self._resources.close()
             raise JournalError(
-                f"the journal in {folder} cannot be used: {error.strerror or error}"
+                f"the journal in {folder} cannot be used: {file_trouble(error)}"
             ) from error
         except BaseException:
             self._resources.close()
@@ -254,7 +255,7 @@ class Journal:
                 file.write()
                 file.sync()
             except OSError as error:
-                trouble = f"{error.strerror or error}"
+                trouble = file_trouble(error)
         try:
             self._retain()
         except (OSError, JournalError) as error:

@@ -21,6 +21,7 @@ from ecsnet.analytics.ship import URI_VARIABLE, WRONG, ship
 from ecsnet.analytics.target import target_name
 from ecsnet.errors import UsageError
 from ecsnet.modules import import_path
+from ecsnet.wording import file_trouble
 
 if TYPE_CHECKING:
     from ecsnet.analytics.mongo import Driver
@@ -121,7 +122,7 @@ class Minder:
             try:
                 process = self._start()
             except OSError as error:
-                status = error.strerror or str(error)
+                status = file_trouble(error)
             else:
                 if process is None:
                     return

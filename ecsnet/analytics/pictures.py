@@ -16,6 +16,7 @@ from matplotlib.ticker import MaxNLocator
 
 from ecsnet.analytics.maps import HeatMap, Line, Timeline
 from ecsnet.errors import UsageError
+from ecsnet.wording import file_trouble
 
 __all__ = ["draw_heat", "draw_timeline"]
 
@@ -159,4 +160,4 @@ def _save(figure: Figure, path: Path) -> None:
     try:
         figure.savefig(path)
     except OSError as error:
-        raise UsageError(f"{path} cannot be written: {error.strerror or error}") from error
+        raise UsageError(f"{path} cannot be written: {file_trouble(error)}") from error

@@ -26,6 +26,7 @@ from ecsnet.analytics.folder import JournalError, _try_lock, sync_folder
 from ecsnet.analytics.reader import Place
 from ecsnet.analytics.segment import Series
 from ecsnet.analytics.values import Document
+from ecsnet.wording import file_trouble
 
 __all__ = ["Aside", "Position", "TargetInUseError"]
 
@@ -78,7 +79,7 @@ class Position:
             self._lock = (folder / f"position-{digest}.lock").open("ab")
         except OSError as error:
             raise JournalError(
-                f"the journal in {folder} cannot be shipped: {error.strerror or error}; a shipper"
+                f"the journal in {folder} cannot be shipped: {file_trouble(error)}; a shipper"
                 " keeps its position there and has to be allowed to write"
             ) from error
         try:

@@ -18,6 +18,7 @@ from ecsnet.analytics.folder import JournalError, Segment, State, UnreadableErro
 from ecsnet.analytics.records import FORMAT, Event, Head, Mark, Match, Slice, decode
 from ecsnet.analytics.segment import HEADER, SEGMENT_LIMIT, Series, frames, seed_of
 from ecsnet.analytics.values import Document
+from ecsnet.wording import file_trouble
 
 __all__ = ["Cursor", "Damage", "Entry", "Place", "Series", "documents"]
 
@@ -328,7 +329,5 @@ class _Read:
             except FileNotFoundError:
                 continue
             except OSError as error:
-                raise UnreadableError(
-                    f"{path} cannot be read: {error.strerror or error}"
-                ) from error
+                raise UnreadableError(f"{path} cannot be read: {file_trouble(error)}") from error
         return None

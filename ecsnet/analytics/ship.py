@@ -33,6 +33,7 @@ from ecsnet.analytics.segment import Series
 from ecsnet.analytics.shipper import Shipper
 from ecsnet.analytics.target import target_name
 from ecsnet.errors import UsageError
+from ecsnet.wording import file_trouble
 
 if TYPE_CHECKING:
     from ecsnet.analytics.mongo import Driver
@@ -140,7 +141,7 @@ def _recover(folder: Path) -> None:
         return
     except OSError as error:
         raise JournalError(
-            f"the journal in {folder} cannot be used: {error.strerror or error}"
+            f"the journal in {folder} cannot be used: {file_trouble(error)}"
         ) from error
     if left:
         _log.info("analytics: %s: what a server that died has left is whole now", folder)

@@ -21,6 +21,7 @@ from ecsnet.analytics.reader import Entry, Place
 from ecsnet.analytics.segment import Series
 from ecsnet.analytics.sink import Refused, Sink, Unavailable
 from ecsnet.analytics.values import Document
+from ecsnet.wording import file_trouble
 
 __all__ = ["COLLECTIONS", "FLUSH_SECONDS", "Feed", "Shipper"]
 
@@ -249,7 +250,7 @@ class Shipper:
                 Aside(line.series, suspect.entry.document, suspect.reason) for suspect in gone
             )
         except OSError as error:
-            self._trouble(f"nothing can be set aside: {error.strerror or error}")
+            self._trouble(f"nothing can be set aside: {file_trouble(error)}")
             return
         line.suspects = [suspect for suspect in line.suspects if suspect not in gone]
         self.set_aside += len(gone)
@@ -409,7 +410,7 @@ class Shipper:
             self._position.save(places)
         except OSError as error:
             # The disk is full: to go on, and to say which segments can be deleted, helps it most.
-            self._trouble(f"its position cannot be saved: {error.strerror or error}")
+            self._trouble(f"its position cannot be saved: {file_trouble(error)}")
         else:
             self._trouble(None)
         waiting: list[Segment] = []

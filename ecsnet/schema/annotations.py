@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 import inspect
 import math
+import re
 import sys
 import typing
 from collections.abc import Callable, Mapping
@@ -30,6 +31,7 @@ from ecsnet.schema.shapes import (
     Shape,
     short_name,
 )
+from ecsnet.wording import brief
 
 __all__ = ["Reader"]
 
@@ -44,6 +46,9 @@ _GOES_WITH: dict[type, str] = {
 
 _MARKS = (Quantized, Between, MaxLen, EntityMark, Suspect)
 
+_SPELLS_TYPES = ("typing", "types", "collections.abc", "_collections_abc", "dataclasses")
+"""Where the classes of what is written in annotations are from: ``list[int]``, ``int | str``."""
+
 _ADVICE = {
     "Vector2": "use two floats",
     "Vector3": "use three floats",
@@ -57,6 +62,16 @@ _ADVICE = {
     "set": "use a list",
     "frozenset": "use a tuple",
     "bytearray": "use bytes",
+    "Set": "use a list",
+    "deque": "use a list",
+    "Sequence": "use a list",
+    "Iterable": "use a list",
+    "Mapping": "use a dict",
+    "Callable": "use a Literal or an Enum that names it",
+    "Final": "leave Final out",
+    "Optional": "say what it is when it is not None, as in int | None",
+    "Annotated": "say of what, as in Annotated[int, ...]",
+    "Literal": "say which values, as in Literal['a', 'b']",
     "object": "use the type that it holds",
     "Any": "use the type that it holds",
 }
@@ -163,7 +178,9 @@ class Reader:
         if origin is Literal:
             return self._literal(path, base)
         if origin in (list, tuple, dict):
-            return self._container(path, origin, typing.get_args(base), marks)
+            if hasattr(base, "__args__"):
+                return self._container(path, origin, typing.get_args(base), marks)
+            base = origin  # typing.List with nothing in brackets
         if isinstance(base, type):
             foreign = self._foreign(base)
             if foreign is not None:
@@ -328,15 +345,45 @@ def _whole(number: float) -> bool:
 
 def _name(annotation: object) -> str:
     """``pygame.Vector2`` rather than ``<class 'pygame.math.Vector2'>``."""
+    if _is_value(annotation):
+        return brief(annotation)
+    if annotation is typing.Any:
+        return "Any"
     if not isinstance(annotation, type) or typing.get_origin(annotation):
-        return str(annotation).replace("typing.", "")
+        text = str(annotation).replace("NoneType", "None")
+        return re.sub(r"\b(typing|collections\.abc)\.", "", text)
     package, name = annotation.__module__.partition(".")[0], annotation.__name__
     if getattr(sys.modules.get(package), name, None) is annotation:
         return name if package == "builtins" else f"{package}.{name}"
     return short_name(annotation)
 
 
+def _is_value(annotation: object) -> bool:
+    """Whether it stands for no type, as ``[int]`` and ``net.Between(0, 9)`` do not."""
+    return not isinstance(annotation, type) and type(annotation).__module__ not in _SPELLS_TYPES
+
+
+def _advice_for_mark(mark: type) -> str:
+    held = "float" if mark is Quantized else "str" if mark is MaxLen else "int"
+    return f"it goes with a type, Annotated[{held}, {mark.__name__}(...)]"
+
+
+def _advice_for_value(value: object) -> str:
+    """What may have been meant by ``x: [int]``, ``x: 3`` or ``x: net.Between(0, 9)``."""
+    if isinstance(value, _MARKS):
+        return _advice_for_mark(type(value))
+    if isinstance(value, list | tuple | dict):
+        parts = [*value, *value.values()] if isinstance(value, dict) else [*value]
+        names = ", ".join(map(_name, parts)) or "..."
+        return f"write {type(value).__name__}[{names}]"
+    return "it is no type: write that, as in int, and the value behind a ="
+
+
 def _advice(annotation: object) -> str:
+    if _is_value(annotation):
+        return _advice_for_value(annotation)
+    if isinstance(annotation, type) and issubclass(annotation, _MARKS):
+        return _advice_for_mark(annotation)
     name = getattr(annotation, "__name__", "")
     if annotation is list or annotation is dict or annotation is tuple:
         return f"say what it holds, as in {name}[{'str, int' if annotation is dict else 'int'}]"

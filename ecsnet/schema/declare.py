@@ -23,7 +23,8 @@ from ecsnet.schema.annotations import Reader
 from ecsnet.schema.codegen import Ref, generate
 from ecsnet.schema.registry import current_registry, is_stock
 from ecsnet.schema.shapes import Shape, wire_struct
-from ecsnet.schema.wiretype import CommandType, ComponentType, Field, WireType, brief
+from ecsnet.schema.wiretype import CommandType, ComponentType, Field, WireType
+from ecsnet.wording import brief
 
 __all__ = ["command", "replicated"]
 
@@ -60,6 +61,9 @@ _REFUSED = {
     "__copy__": "a copy has equal fields: name the method otherwise, such as copied()",
     "__slots__": "the fields are the slots: leave it out",
 }
+
+_MUTABLE = (list, dict, set, bytearray, msgspec.Struct)
+"""Of these, no two instances may share one as the default of a field."""
 
 _PLAIN = (int, float, str, bytes, type(None), tuple, list, dict, enum.Enum)
 """What a field may hold is one of these, a Struct, or of a registered type."""
@@ -243,7 +247,9 @@ def _declare(cls: type[object], caller: FrameType, decorator: str, bounded: bool
         for field, shape in fields
     )
     for (field, slot), check in zip(slots.items(), codec.checks, strict=True):
-        if slot.default is not _MISSING:
+        if slot.factory in (list, dict):
+            _check_default(f"{name}.{field}", slot.factory(), shapes[field], check)
+        elif slot.default is not _MISSING:
             _check_default(f"{name}.{field}", slot.default, shapes[field], check)
 
     # For classes that inherit from this one or hold it: the author's annotations.
@@ -286,9 +292,16 @@ def _refuse(cls: object, decorator: str) -> None:
         raise DeclarationError(f"class {name} is declared already: one decorator, once")
     if "__dataclass_fields__" in vars(cls):
         raise DeclarationError(f"class {name}: @net.{decorator} stands in place of @dataclass")
+    if issubclass(cls, enum.Enum):
+        raise DeclarationError(
+            f"class {name} is an Enum, which is the type of a field: use it in a class that has"
+            f" one, as in kind: {name}"
+        )
+    if typing.is_typeddict(cls):
+        raise DeclarationError(f"class {name} is a TypedDict: write class {name}, without a base")
     if type(cls) is not type and not isinstance(cls, _StructMeta):
         raise DeclarationError(
-            f"class {name}: its metaclass {type(cls).__name__} cannot be kept:"
+            f"class {name}: its metaclass {type(cls).__name__.lstrip('_')} cannot be kept:"
             " leave out ABC, Protocol and the like"
         )
     for owner in cls.__mro__:
@@ -405,7 +418,10 @@ def _settle_default(path: str, slot: _Slot, shape: Shape) -> None:
     default = slot.default
     if isinstance(default, list | dict) and not default:
         slot.default, slot.factory = _MISSING, type(default)
-    elif default is not _MISSING and default is not None and not shape.immutable:
+    elif shape.immutable:
+        if isinstance(default, _MUTABLE):
+            raise _bad_default(path, default, shape)
+    elif isinstance(default, (*_MUTABLE, tuple)) or current_registry().foreign(type(default)):
         raise DeclarationError(
             f"{path}: all instances would share one {type(default).__name__}:"
             f" use dataclasses.field(default_factory=lambda: {brief(default)})"
@@ -418,9 +434,11 @@ def _check_default(
     try:
         check(default, lambda entity: entity)
     except Exception:  # noqa: BLE001 - converters are not ours
-        raise DeclarationError(
-            f"{path}: the default {brief(default)} is not {shape.text}"
-        ) from None
+        raise _bad_default(path, default, shape) from None
+
+
+def _bad_default(path: str, default: object, shape: Shape) -> DeclarationError:
+    return DeclarationError(f"{path}: the default {brief(default)} is not {shape.text}")
 
 
 def _refuse_values_without_type(cls: type[object], slots: Mapping[str, _Slot]) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import os
-import reprlib
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from itertools import takewhile
@@ -14,6 +13,7 @@ from ecsnet.errors import UsageError
 from ecsnet.schema.codegen import Ref
 from ecsnet.schema.fields import Suspect
 from ecsnet.schema.kinds import PLAIN, Kind
+from ecsnet.wording import brief
 
 __all__ = [
     "CommandType",
@@ -168,18 +168,6 @@ def command_type(cls: type[object], verb: str = "this") -> CommandType:
     raise UsageError(_refusal(cls, verb, found, "a command", "@net.command"))
 
 
-def brief(value: object) -> str:
-    """A repr that is short and never raises."""
-    try:
-        return _repr.repr(value)
-    except Exception:  # noqa: BLE001 - a repr is not ours
-        return f"a {type(value).__name__}"
-
-
-_repr = reprlib.Repr()
-_repr.maxother = _repr.maxstring = 60
-
-
 def _attributes(common: WireType) -> dict[str, Any]:
     return {field.name: getattr(common, field.name) for field in fields(common)}
 
@@ -196,7 +184,7 @@ def _refusal(cls: object, verb: str, found: object, wanted: str, decorator: str)
         return f"{verb} got {brief(cls)}: pass the class, {type(cls).__name__}"
     if issubclass(cls, type):
         return f"{verb} got a class: pass an instance of it"
-    name = cls.__qualname__
+    name = "None" if cls is type(None) else cls.__qualname__
     if isinstance(found, WireType):
         is_now = "replicated" if isinstance(found, ComponentType) else "a command"
         return f"{verb} got {name}, which is {is_now}, not {wanted} ({found.place})"

@@ -11,6 +11,7 @@ from functools import lru_cache
 from typing import TypeAlias
 
 from ecsnet.errors import AddressInUseError, UsageError
+from ecsnet.wording import socket_trouble
 
 __all__ = ["Address", "answerable", "bind_udp", "check_local", "check_port", "parse_address"]
 
@@ -151,10 +152,13 @@ def bind_udp(host: str, port: int) -> socket.socket:
     try:
         found = socket.getaddrinfo(host or "0.0.0.0", port, type=socket.SOCK_DGRAM)
     except (OSError, ValueError, OverflowError) as error:
-        raise UsageError(f"cannot serve on {host}:{port}: {_text(error)}") from None
+        raise _cannot_serve(error, host, port) from None
     # "localhost" is both ::1 and 127.0.0.1; people dial the latter.
     family, _, _, _, address = min(found, key=lambda one: one[0] != socket.AF_INET)
-    bound = socket.socket(family, socket.SOCK_DGRAM)
+    try:
+        bound = socket.socket(family, socket.SOCK_DGRAM)
+    except OSError as error:
+        raise _cannot_serve(error, host, port) from None
     try:
         bound.setblocking(False)
         if family == socket.AF_INET6:
@@ -164,12 +168,17 @@ def bind_udp(host: str, port: int) -> socket.socket:
         bound.bind(address)
     except OSError as error:
         bound.close()
-        if error.errno == errno.EADDRINUSE:
-            raise AddressInUseError(
-                f"port {port} on {host} is in use: is a server running already?"
-            ) from None
-        raise UsageError(f"cannot serve on {host}:{port}: {_text(error)}") from None
+        raise _cannot_serve(error, host, port) from None
     return bound
+
+
+def _cannot_serve(error: Exception, host: str, port: int) -> UsageError:
+    if isinstance(error, OSError) and error.errno == errno.EADDRINUSE:
+        return AddressInUseError(
+            f"port {port} on {host} is in use: is a server running already? Join the game there,"
+            " or use another port"
+        )
+    return UsageError(f"cannot serve on {host}:{port}: {socket_trouble(error, host, port)}")
 
 
 def _enlarge(bound: socket.socket) -> None:
@@ -187,7 +196,3 @@ def _enlarge(bound: socket.socket) -> None:
             got >> 10,
             RECEIVE_BUFFER >> 10,
         )
-
-
-def _text(error: Exception) -> str:
-    return (error.strerror if isinstance(error, OSError) else None) or str(error)

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 
 from ecsnet.transport.address import Address, check_port
+from ecsnet.wording import socket_trouble
 
 __all__ = ["Resolver", "UdpClientSocket"]
 
@@ -55,7 +56,7 @@ class Resolver:
             numeric = socket.getaddrinfo(
                 host, port, type=socket.SOCK_DGRAM, flags=socket.AI_NUMERICHOST
             )
-        except (OSError, UnicodeError, OverflowError):
+        except (OSError, ValueError, OverflowError):
             threading.Thread(target=self._run, name="ecsnet-resolver", daemon=True).start()
         else:
             self._addresses = [numeric[0][4]]  # type: ignore[list-item]
@@ -67,14 +68,14 @@ class Resolver:
     def _run(self) -> None:
         try:
             addresses = list(self._lookup(self._host, self._port))
-        except (OSError, UnicodeError, OverflowError, ValueError) as error:
-            text = error.strerror if isinstance(error, OSError) else None
-            self.error = f"cannot find {self._host}: {text or error}"
+        except (OSError, ValueError, OverflowError) as error:
+            trouble = socket_trouble(error, self._host, self._port)
+            self.error = f"cannot find {self._host}: {trouble}"
             return
         if addresses:
             self._addresses = addresses
         else:
-            self.error = f"cannot find {self._host}: it has no address"
+            self.error = f"cannot find {self._host}: it has no address; is the name spelt right?"
 
 
 class UdpClientSocket:
@@ -89,13 +90,16 @@ class UdpClientSocket:
     Attributes:
         address: The address pinned, None before.
         send_errors: Datagrams that the system refused to send.
+        trouble: Why it would send none at all, and what helps; None once it sent one.
     """
 
     def __init__(self, addresses: Sequence[Address]) -> None:
         self.address: Address | None = None
         self.send_errors = 0
+        self.trouble: str | None = None
         self._addresses = list(addresses)
         self._turn = 0
+        self._sent = False
         self._last: Address | None = None
         self._sockets: dict[socket.AddressFamily, socket.socket] = {}
         for address in self._addresses:
@@ -106,7 +110,8 @@ class UdpClientSocket:
             return
         try:
             opened = socket.socket(family, socket.SOCK_DGRAM)
-        except OSError:  # a machine without IPv6
+        except OSError as error:  # a machine without IPv6
+            self._cannot_send(error, self._addresses[0])
             return
         opened.setblocking(False)
         opened.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER)
@@ -124,8 +129,10 @@ class UdpClientSocket:
         try:
             if opened is not None:
                 opened.sendto(data, address)
-        except (OSError, OverflowError):
+                self._sent, self.trouble = True, None
+        except (OSError, OverflowError) as error:
             self.send_errors += 1
+            self._cannot_send(error, address)
 
     def receive(self, budget: int = 1000) -> Iterator[bytes]:
         """Yield the server's datagrams that wait, at most ``budget``."""
@@ -156,6 +163,10 @@ class UdpClientSocket:
         for opened in self._sockets.values():
             opened.close()
         self._sockets.clear()
+
+    def _cannot_send(self, error: Exception, address: Address) -> None:
+        if not self._sent:
+            self.trouble = f"cannot send to {address[0]}: {socket_trouble(error, *address[:2])}"
 
     def _known(self, address: Address) -> bool:
         return any(address[:2] == one[:2] for one in self._addresses)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import errno
+import re
 import socket
 import threading
 import time
@@ -8,6 +10,7 @@ from typing import TypeVar
 
 import pytest
 
+import ecsnet.transport.client as client_module
 from ecsnet.errors import UsageError
 from ecsnet.transport.address import Address
 from ecsnet.transport.client import Resolver, UdpClientSocket, _look_up
@@ -119,6 +122,39 @@ def test_nobody_there_is_silence_and_not_an_error() -> None:
     nowhere.close()
 
 
+def test_why_nothing_can_be_sent_is_known_until_something_was(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    server = serve()
+    # No socket sends to there: a broadcast has to be asked for.
+    client = UdpClientSocket([("255.255.255.255", 9), server.address])
+    client.send(b"x")
+    assert client.send_errors == 1
+    assert client.trouble is not None
+    assert client.trouble.startswith("cannot send to 255.255.255.255: ")
+    client.send(b"x")
+    assert client.trouble is None
+    client.send(b"x")  # to the first one again
+    assert client.send_errors == 2
+    assert client.trouble is None
+    client.close()
+    server.close()
+
+
+def test_an_address_of_a_kind_that_this_machine_lacks_is_a_reason(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def without(family: int, kind: int) -> socket.socket:
+        raise OSError(errno.EAFNOSUPPORT, "Address family not supported by protocol")
+
+    monkeypatch.setattr(client_module.socket, "socket", without)
+    client = UdpClientSocket([("2001:db8::1", 7777, 0, 0)])
+    client.send(b"x")
+    assert client.trouble is not None
+    assert re.fullmatch(r"cannot send to 2001:db8::1: .*no IPv6: .*", client.trouble)
+    client.close()
+
+
 def test_a_budget_bounds_one_poll() -> None:
     server = serve()
     client = UdpClientSocket([server.address])
@@ -213,7 +249,7 @@ def test_a_name_is_looked_up_without_waiting() -> None:
     ("failure", "text"),
     [
         (socket.gaierror(-2, "Name or service not known"), "cannot find game.example: Name or"),
-        (UnicodeError("label too long"), "cannot find game.example: label too long"),
+        (UnicodeError("label too long"), "cannot find game.example: 'game.example' can be no"),
         (None, "cannot find game.example: it has no address"),
     ],
 )

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 import socket
 import struct
@@ -212,6 +213,48 @@ def test_an_address_that_is_not_ours_is_one_clear_line(host: str, port: int) -> 
     assert not isinstance(caught.value, AddressInUseError)
     assert "\n" not in str(caught.value)
     assert caught.value.__context__ is None or caught.value.__suppress_context__
+
+
+@pytest.mark.parametrize(
+    ("host", "port", "way_out"),
+    [
+        ("192.0.2.1", 0, "no address of this machine: '0.0.0.0' stands for all"),
+        ("no-such-host.invalid", 0, "such as '192.168.1.5'"),
+        ("a..b", 0, "'a..b' can be no name of a machine: is it spelt right?"),
+        ("a\0b", 0, "is it spelt right?"),
+        ("fe80::1", 0, "'fe80::1%eth0'"),
+    ],
+)
+def test_an_address_that_is_not_ours_comes_with_a_way_out(
+    host: str, port: int, way_out: str
+) -> None:
+    with pytest.raises(UsageError) as caught:
+        bind_udp(host, port)
+    if "IPv6" not in str(caught.value):  # a machine without it says that
+        assert way_out in str(caught.value)
+
+
+def test_a_port_of_the_administrators_comes_with_a_way_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refusing(self: socket.socket, address: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(address_module.socket.socket, "bind", refusing, raising=False)
+    with pytest.raises(UsageError, match=r"Permission denied: ports below 1024 .* such as 7777"):
+        bind_udp("127.0.0.1", 80)
+
+
+def test_a_machine_without_ipv6_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = socket.socket
+
+    def without(family: int, kind: int) -> socket.socket:
+        if family == socket.AF_INET6:
+            raise OSError(errno.EAFNOSUPPORT, "Address family not supported by protocol")
+        return plain(family, kind)
+
+    monkeypatch.setattr(address_module.socket, "socket", without)
+    with pytest.raises(UsageError, match=r"cannot serve on ::1:0: .* no IPv6: use an IPv4 address"):
+        bind_udp("::1", 0)
+    bind_udp("127.0.0.1", 0).close()
 
 
 def test_a_small_receive_buffer_is_said(

@@ -154,7 +154,10 @@ def test_serves_samples(run: Run, folder: Path, served: list[tuple[ServerWorld, 
     ("game", "says"),
     [
         ("there:sever", "there:server"),
-        ("there:number", "there:number is a int"),
+        ("there:number", "there:number is 1, not a ServerWorld; it has there:server"),
+        ("there:Tank", "there:Tank is class Tank, not a ServerWorld; it has there:server"),
+        ("there:Hue", "there:Hue is class Hue, not a ServerWorld"),
+        ("there:thing", "there:thing is an object, not a ServerWorld"),
         ("none:server", "it has none"),
         ("nowhere:server", "no module 'nowhere'"),
         ("nowhere.deep:server", "no module 'nowhere'"),
@@ -163,7 +166,7 @@ def test_serves_samples(run: Run, folder: Path, served: list[tuple[ServerWorld, 
         ("misspelt:server", "(lacking.py"),
         ("syntax:server", "syntax.py, line 1"),
         ("fields:server", "A.x"),
-        ("json:loads", "json:loads is a function"),
+        ("json:loads", "json:loads is function loads(), not a ServerWorld; it has none"),
     ],
 )
 def test_a_server_that_is_not_there_is_one_line_and_status_2(
@@ -171,7 +174,9 @@ def test_a_server_that_is_not_there_is_one_line_and_status_2(
 ) -> None:
     server = "import ecsnet as net\nserver = net.ServerWorld()\n"
     for name, text in {
-        "there": f"{server}number = 1\n",
+        "there": f"{server}number = 1\nthing = object()\n"
+        "@net.replicated\nclass Tank:\n    x: int = 0\n"
+        "import enum\nclass Hue(enum.Enum):\n    RED = 1\n",
         "none": "",
         "lacking": "x = 1\nimport nowhere\n",
         "misspelt": "from lacking import y\n",

@@ -778,6 +778,12 @@ def test_a_player_who_is_not_there_yet_is_waited_for(peer: Peer) -> None:
 # Names and addresses.
 
 
+class Udp(Wire):
+    """The same, as if it were a socket."""
+
+    trouble: str | None = None
+
+
 class FakeResolver:
     """A name that is looked up for some polls."""
 
@@ -797,7 +803,7 @@ class FakeResolver:
 def resolver(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     FakeResolver.made = []
     monkeypatch.setattr(uplink, "Resolver", FakeResolver)
-    monkeypatch.setattr(uplink, "UdpClientSocket", lambda addresses: Wire())
+    monkeypatch.setattr(uplink, "UdpClientSocket", lambda addresses: Udp())
     yield
     for name in ("named", "async"):
         if name in esper.list_worlds():
@@ -824,8 +830,35 @@ def test_a_name_that_is_none_is_an_event(resolver: None) -> None:
     client = ClientWorld.connect("nowhere.invalid", world="named", registry=registry)
     FakeResolver.made[0].error = "no such name"
     (event,) = client.poll()
-    assert event == Refused("unreachable", "no such name: check the name")
+    assert event == Refused("unreachable", "no such name")
     assert client.poll() == []
+
+
+@pytest.mark.parametrize(
+    ("trouble", "says"),
+    [
+        ("cannot send to 10.9.8.7: Network is unreachable", "cannot send to 10.9.8.7: Network is"),
+        (None, "nobody answers there: is the server running"),
+    ],
+)
+def test_nobody_answers_says_whether_anything_was_sent(
+    resolver: None, trouble: str | None, says: str
+) -> None:
+    clock = ManualClock()
+    client = ClientWorld.connect("10.9.8.7", world="named", registry=registry, clock=clock)
+    FakeResolver.made[0].addresses = ["an address"]
+    assert client.poll() == []
+    wire = client._uplink._wire
+    assert isinstance(wire, Udp)
+    wire.trouble = trouble
+    events: list[object] = []
+    for _ in range(60):
+        clock.advance(0.5)
+        events += client.poll()
+    (event,) = events
+    assert isinstance(event, Refused)
+    assert event.reason == "unreachable"
+    assert event.message.startswith(says)
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import enum
 import importlib.util
 import sys
+import typing
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
@@ -144,6 +146,140 @@ def test_a_type_that_cannot_cross_the_wire(load: Load) -> None:
         "Position.pos: pygame.Vector2 cannot cross the wire:"
         " use two floats, or net.register_type(...)"
     )
+
+
+class Hue(enum.Enum):
+    RED = 1
+
+
+class Shape(typing.NamedTuple):
+    sides: int = 3
+
+
+def has_field(annotation: object, *default: object) -> Callable[[], object]:
+    """Declare a component Wall with a field ``x``."""
+    names = {"__annotations__": {"x": annotation}, "__module__": __name__}
+    return lambda: net.replicated(
+        type("Wall", (), names if not default else {**names, "x": default[0]})
+    )
+
+
+FIELD = "Wall.x: "
+CROSS = " cannot cross the wire: "
+
+
+@pytest.mark.parametrize(
+    ("mistake", "message"),
+    [
+        # Annotations.
+        (
+            has_field(typing.Union[int, str, None]),  # noqa: UP007 - as it is in older programs
+            (
+                f"{FIELD}Union[int, str, None]{CROSS}use one type (with None, if need be), or two"
+                " fields"
+            ),
+        ),
+        (
+            has_field(Callable[[int], None]),
+            f"{FIELD}Callable[[int], None]{CROSS}use a Literal or an Enum that names it",
+        ),
+        (has_field([int]), f"{FIELD}[class int]{CROSS}write list[int]"),
+        (has_field((int, float)), f"{FIELD}(class int, class float){CROSS}write tuple[int, float]"),
+        (has_field({str: int}), f"{FIELD}{{class str: class int}}{CROSS}write dict[str, int]"),
+        (
+            has_field(net.Between(0, 9)),
+            f"{FIELD}Between(lo=0, hi=9){CROSS}it goes with a type, Annotated[int, Between(...)]",
+        ),
+        (
+            has_field(net.Quantized),
+            f"{FIELD}ecsnet.Quantized{CROSS}it goes with a type, Annotated[float, Quantized(...)]",
+        ),
+        (
+            has_field(len),
+            (
+                f"{FIELD}function len(){CROSS}it is no type: write that, as in int, and the value"
+                " behind a ="
+            ),
+        ),
+        (has_field(typing.Any), f"{FIELD}Any{CROSS}use the type that it holds"),
+        (has_field(typing.List), f"{FIELD}list{CROSS}say what it holds, as in list[int]"),  # noqa: UP006
+        (has_field(typing.Tuple), f"{FIELD}tuple{CROSS}say what it holds, as in tuple[int]"),  # noqa: UP006
+        (has_field(typing.Final[int]), f"{FIELD}Final[int]{CROSS}leave Final out"),
+        # Defaults.
+        (has_field(int, Position), f"{FIELD}the default class Position is not int"),
+        (has_field(list[int], Position), f"{FIELD}the default class Position is not list[int]"),
+        (has_field(list[int], 3), f"{FIELD}the default 3 is not list[int]"),
+        (has_field(int, Hue), f"{FIELD}the default class Hue is not int"),
+        (has_field(int, len), f"{FIELD}the default function len() is not int"),
+        (has_field(int, [1]), f"{FIELD}the default [1] is not int"),
+        (has_field(int, []), f"{FIELD}the default [] is not int"),
+        (has_field(list[int], {}), f"{FIELD}the default {{}} is not list[int]"),
+        (
+            has_field(int, Position()),
+            f"{FIELD}the default Position(x=0.0, y=0.0) is not int",
+        ),
+        # Classes.
+        (
+            lambda: net.replicated(Hue),
+            (
+                "class Hue is an Enum, which is the type of a field: use it in a class that has"
+                " one, as in kind: Hue"
+            ),
+        ),
+        (
+            lambda: net.command(typing.TypedDict("Move", {"x": int})),
+            "class Move is a TypedDict: write class Move, without a base",
+        ),
+        (
+            lambda: net.replicated(typing),
+            (
+                "replicated() got module typing: write @net.replicated or @net.replicated"
+                "(option=...) above a class"
+            ),
+        ),
+        # What is called.
+        (
+            lambda: net.ServerWorld().add_system(Position()),
+            (
+                "add_system() got Position(x=0.0, y=0.0): it takes a class with a method process"
+                "(dt), an instance of one, a function that makes one, or a function of dt"
+            ),
+        ),
+        (
+            lambda: net.ServerWorld().system(Position),
+            (
+                "@server.system got class Position: it goes above a function of dt; classes go to"
+                " server.add_system()"
+            ),
+        ),
+        (lambda: net.ServerWorld().on_join(typing), "@server.on_join got module typing: it goes"),
+        (
+            lambda: net.play(Position),
+            (
+                "play() got class Position: it takes the game, a ServerWorld: server ="
+                " net.ServerWorld()"
+            ),
+        ),
+        (
+            lambda: net.ServerWorld(analytics=object()),
+            "analytics=an object: a folder, or net.Analytics(...)",
+        ),
+    ],
+)
+def test_types_are_named_as_their_author_knows_them(
+    mistake: Callable[[], object], message: str
+) -> None:
+    with pytest.raises(net.UsageError) as caught:
+        mistake()
+    assert str(caught.value).startswith(message)
+
+
+def test_none_is_no_command(registry: Registry) -> None:
+    playing = Game(net.ServerWorld(), registry)
+    with pytest.raises(net.UsageError) as caught:
+        playing.client.send(None)
+    assert str(caught.value) == "send() got None, which is not a command"
+    playing.client.close()
 
 
 def test_writing_on_a_client(registry: Registry) -> None:

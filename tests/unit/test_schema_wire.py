@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import enum
-import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -289,8 +288,7 @@ def test_faults_survive_hostile_values() -> None:
 
     declared = component_type(Tank)
     nasty = declared.fault(Tank(Nasty()), plain)  # type: ignore[arg-type]
-    assert nasty is not None
-    assert re.fullmatch(r"Tank\.value: <Nasty instance at 0x\w+> is not int", nasty)
+    assert nasty == "Tank.value: a Nasty is not int"
     disguised = type("list", (), {})()
     assert declared.fault(Tank(disguised), plain) == "Tank.value: a list is not int"
     long = declared.fault(Tank("x" * 10_000), plain)  # type: ignore[arg-type]

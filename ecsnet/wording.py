@@ -1,0 +1,129 @@
+"""How messages name what was seen: values, and what the operating system refused."""
+
+from __future__ import annotations
+
+import errno
+import reprlib
+import socket
+from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
+
+__all__ = ["brief", "file_trouble", "socket_trouble"]
+
+
+class _Brief(reprlib.Repr):
+    """A repr as an author would write it: no addresses, no metaclasses, nothing long."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.maxother = self.maxstring = 60
+
+    def repr1(self, x: object, level: int) -> str:
+        if isinstance(x, type):
+            return "None" if x is type(None) else f"class {x.__name__}"
+        if isinstance(x, ModuleType):
+            return f"module {x.__name__}"
+        if isinstance(x, FunctionType | BuiltinFunctionType | MethodType):
+            return f"function {x.__name__}()"
+        return super().repr1(x, level)
+
+    def repr_instance(self, x: object, level: int) -> str:
+        if type(x).__repr__ is object.__repr__:
+            return _one(x)
+        try:
+            text = repr(x)
+        except Exception:  # noqa: BLE001 - a repr is not ours
+            return _one(x)
+        return _cut(text, self.maxother)
+
+
+_brief = _Brief()
+_LONGEST = 200
+
+
+def brief(value: object) -> str:
+    """Name a value in a message: short, as an author knows it, and it never raises."""
+    try:
+        return _cut(_brief.repr(value), _LONGEST)
+    except Exception:  # noqa: BLE001 - a class that only calls itself list, say
+        return _one(value)
+
+
+def _one(value: object) -> str:
+    name = type(value).__name__
+    return f"{'an' if name[:1] in 'AEIOUaeiou' else 'a'} {name}"
+
+
+def _cut(text: str, longest: int) -> str:
+    """Leave the middle of a long text out."""
+    half = (longest - 3) // 2
+    return text if len(text) <= longest else f"{text[:half]}...{text[-half:]}"
+
+
+_FILES = {
+    errno.EACCES: "let the user who runs this write and read there, or name another place",
+    errno.EPERM: "let the user who runs this write and read there, or name another place",
+    errno.EROFS: "name a place on a disk that can be written",
+    errno.ENOENT: "is the name spelt right, and is the disk there?",
+    errno.ENOTDIR: "a part of that path is a file: name a folder",
+    errno.EISDIR: "that is a folder: name a file",
+    errno.EEXIST: "something else has that name: choose another one",
+    errno.ENOSPC: "make room on that disk, or name a place on another one",
+    errno.EDQUOT: "this user may not fill more of that disk: make room, or name another place",
+    errno.ENAMETOOLONG: "choose a shorter name",
+    errno.ELOOP: "links in that path lead in a circle",
+    errno.EMFILE: "this program has too many files open: raise its limit (ulimit -n)",
+    errno.ENFILE: "this machine has too many files open",
+    errno.EIO: "the disk may be broken",
+}
+
+
+def file_trouble(error: OSError) -> str:
+    """Say what the system refused to do with a file, and what helps."""
+    return _with_advice(error, _FILES.get(error.errno or 0))
+
+
+def socket_trouble(error: Exception, host: str, port: int) -> str:
+    """Say why a name or an address cannot be used for a socket, and what helps.
+
+    Args:
+        error: What a look-up, or a call of a socket, raised.
+        host: The name or address that was asked for.
+        port: The port.
+    """
+    if isinstance(error, socket.gaierror):  # its numbers are of another kind than errno's
+        return _with_advice(error, _LOOKUPS.get(error.errno or 0, _SPELLING))
+    if not isinstance(error, OSError):  # it got no further than being encoded
+        return f"{brief(host)} can be no name of a machine: {_SPELLING}"
+    advice = _SOCKETS.get(error.errno or 0)
+    if error.errno == errno.EACCES and 0 < port < 1024:
+        advice = "ports below 1024 are the administrator's: use one above, such as 7777"
+    elif error.errno == errno.EINVAL and host.startswith("f"):
+        advice = f"an address like that needs its interface: '{host}%eth0'"
+    return _with_advice(error, advice)
+
+
+_SPELLING = "is it spelt right? An address in digits, such as '192.168.1.5', needs no look-up"
+
+_LOOKUPS = {
+    socket.EAI_AGAIN: "no name server answers: is this machine online? An address in digits,"
+    " such as '192.168.1.5', needs none",
+}
+
+_NO_WAY = "this machine has no way there: is it online?"
+
+_SOCKETS = {
+    errno.EADDRNOTAVAIL: "that is no address of this machine: '0.0.0.0' stands for all that it has",
+    errno.EACCES: "this system lets no program use that: try another port",
+    errno.EPERM: "a firewall or a sandbox on this machine forbids it",
+    errno.EAFNOSUPPORT: "this machine has no IPv6: use an IPv4 address, such as '0.0.0.0'",
+    errno.ENETUNREACH: _NO_WAY,
+    errno.EHOSTUNREACH: _NO_WAY,
+    errno.ENETDOWN: _NO_WAY,
+    errno.EMFILE: _FILES[errno.EMFILE],
+    errno.ENFILE: _FILES[errno.ENFILE],
+}
+
+
+def _with_advice(error: OSError, advice: str | None) -> str:
+    text = error.strerror or str(error)
+    return text if advice is None else f"{text}: {advice}"
