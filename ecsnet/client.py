@@ -574,7 +574,7 @@ class ClientWorld:
         self._store = Store(self._format, welcome.epoch, welcome.tick)
         self._store.passed(number)
         self._player_net = welcome.player
-        self._ticks = TickClock(welcome.tick_rate)
+        self._ticks = TickClock(welcome.tick_rate, welcome.update_rate)
         early, self._early = self._early, []
         self._store.resync = len(early) == EARLY_UPDATES
         for payload, came_at in early:

@@ -6,8 +6,11 @@ been with an unsteered clock; that is the network's doing alone and does not cha
 is being corrected, so there is no loop that could swing. The clock then slews, by a few per cent,
 to where the worst of the last reports would have been just in time.
 
-After a silence, however it came about, both ends drop time: the client begins no ticks while
-nothing is heard from the server, and starts again from the first tick that it hears.
+After a stall, whoever stood still, both ends drop time. The client begins no ticks while nothing
+is heard from the server, and starts again from the first tick that it hears. When both ends stood
+still there is no silence: the same poll that finds much time gone by hears the server, which has
+dropped that time. So the newest tick is believed, and not the time that went by, where the two
+differ by more than any network explains.
 """
 
 from __future__ import annotations
@@ -17,8 +20,12 @@ from math import floor
 
 __all__ = ["TickClock"]
 
-SILENCE = 0.5
-"""Seconds without a word from the server after which no more ticks begin."""
+SILENCE = 0.25
+"""Seconds without a word from the server after which no more ticks begin. The player's keys are
+dead for as long after a stall of the server: what was stamped in the silence is done first."""
+
+UPDATES_MISSED = 3
+"""So many updates in a row have to be missing, too: with a low update rate, silence is usual."""
 
 BURST_SECONDS = 0.125
 """The most time whose ticks begin in one go; beyond it only the newest begins."""
@@ -33,7 +40,8 @@ JUMP_AHEAD = 0.15
 """Seconds of lateness from which the clock jumps: ticks are left out."""
 
 JUMP_BACK = 0.25
-"""Seconds of earliness from which it does: no tick begins until time has caught up."""
+"""Seconds of earliness from which it does: no tick begins until time has caught up. It does so too
+when the server turns out to have dropped as much time."""
 
 REPORTS = 8
 """How many reports are remembered: about two seconds."""
@@ -51,6 +59,7 @@ class TickClock:
 
     Args:
         tick_rate: The server's ticks per second.
+        update_rate: Its updates per second; one each tick when left out.
 
     Attributes:
         tick: The tick that began last; -1 before the first.
@@ -59,12 +68,13 @@ class TickClock:
         jumps: How often it left the slew and jumped.
     """
 
-    def __init__(self, tick_rate: float) -> None:
+    def __init__(self, tick_rate: float, update_rate: float | None = None) -> None:
         self.tick = -1
         self.paused = True
         self.speed = 1.0
         self.jumps = 0
         self._rate = tick_rate
+        self._silence = max(SILENCE, UPDATES_MISSED / (update_rate or tick_rate))
         self._now = float("inf")
         self._origin = 0.0  # so that the offset below does not eat the float's precision
         self._position = 0.0  # now, in ticks and fractions
@@ -109,11 +119,11 @@ class TickClock:
         self.jumps = 0
 
     def heard(self, tick: int, now: float) -> None:
-        """Take note of the tick that the server put on a datagram; old ones do no harm."""
-        self._heard_at = now
+        """Take note of the tick that the server put on a datagram; old ones mean nothing."""
         if tick > self._newest:
             self._newest = tick
             self._fresh = True
+            self._heard_at = now
 
     def report(self, slack: float, tick: int, loss: float = 0.0) -> None:
         """Steer by a report of the server's.
@@ -148,6 +158,7 @@ class TickClock:
         settled = len(reports) > 3
         back, ahead = (JUMP_BACK * self._rate, JUMP_AHEAD * self._rate) if settled else (2.0, 1.0)
         if not -back < error < ahead:
+            self._lead += error
             self._jump(self._position + error)
 
     def advance(self, now: float) -> range:
@@ -163,7 +174,7 @@ class TickClock:
         if not self._started:
             return _NOTHING
         self._move(elapsed)
-        if now - self._heard_at > SILENCE:
+        if now - self._heard_at > self._silence:
             self.paused = True
             return _NOTHING
         if self._fresh:
@@ -173,7 +184,8 @@ class TickClock:
             return _NOTHING
         first = self.tick + 1
         if begun - first >= max(2.0, BURST_SECONDS * self._rate):
-            first = begun
+            # What is said again of the ticks before comes late by the stall, and tells of no network.
+            first = self._settled = begun
         self.tick = begun
         self._offsets.append((begun, self._offset()))
         return range(first, begun + 1)
@@ -188,18 +200,20 @@ class TickClock:
         change = error * min(1.0, elapsed * (1.0 if error > 0 else 0.85))
         change = max(-SLEW * ahead, min(SLEW_LATE * ahead, change))
         self._position += change
+        self._lead += change
         self.speed = 1 + change / ahead
 
     def _listen(self) -> None:
         self._fresh = False
-        if self.paused:
+        ahead = self._position - self._newest
+        # The newest tick lies ahead where this machine slept, clock and all; far behind where the
+        # server dropped time, or this end's clock counted more of it.
+        slept = ahead < -JUMP_AHEAD * self._rate or ahead - self._lead > JUMP_BACK * self._rate
+        if self.paused or slept:
             self.paused = False
             self._forget(self._newest + self._lead)
-        elif self._position + JUMP_AHEAD * self._rate < self._newest:
-            # What has been received lies ahead: this machine slept, clock and all.
-            self._forget(self._newest + self._lead)
         else:
-            self._lead += (self._position - self._newest - self._lead) / 16
+            self._lead += (ahead - self._lead) / 16
 
     def _forget(self, position: float) -> None:
         """Jump where the reports so far mean nothing."""

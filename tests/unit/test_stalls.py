@@ -1,0 +1,284 @@
+"""Processes that stand still: the player's keys work again soon after, whoever it was.
+
+Each process has a clock of its own, which counts while the process sleeps, or does not; datagrams
+that come meanwhile wait in its socket. All of it is simulated time.
+"""
+
+from __future__ import annotations
+
+import itertools
+import random
+from collections.abc import Iterator
+
+import esper
+import pytest
+
+from ecsnet.client import ClientWorld
+from ecsnet.events import Connected, Disconnected
+from ecsnet.host import Host
+from ecsnet.play import HostedWire
+from ecsnet.schema import Registry, command, replicated, use_registry
+from ecsnet.server import ServerWorld
+from ecsnet.session.connection import TIMEOUT
+from ecsnet.simulation import commands, rng
+from ecsnet.testing import FaultyLink
+from ecsnet.testing.link import LinkEnd
+from ecsnet.transport.address import Address
+
+with use_registry(Registry()) as registry:
+
+    @replicated
+    class Ship:
+        x: int = 0
+
+    @command(hold=True)
+    class Steer:
+        frame: int = 0
+
+    @command
+    class Shot:
+        number: int = 0
+
+
+REMOTE: Address = ("10.0.0.9", 5000)
+SOON = 0.5
+HOURS = 3 * 3600.0
+
+_names = itertools.count()
+
+
+class Process:
+    """What polls at a steady rate, unless it sleeps."""
+
+    def __init__(self, rig: Rig, rate: float) -> None:
+        self.rig = rig
+        self.rate = rate
+        self.skew = 0.0  # what its clock shows, less the true time
+        self.wakes = 0.0
+        self.due = rig.now + rig.dice.random() / rate
+
+    @property
+    def now(self) -> float:
+        return self.rig.now + self.skew
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Pilot:
+    """A client that steers in each frame and shoots now and then, and what became of it."""
+
+    def __init__(self, name: str, process: Process) -> None:
+        self.name = name
+        self.process = process
+        self.client: ClientWorld
+        self.events: list[object] = []
+        self.ended_at: float | None = None
+        self.sent_at: list[float] = []  # true time of each frame
+        self.shot_at: list[float] = []
+        self.obeyed_at: dict[int, float] = {}  # frame -> true time at which the server steered
+        self.ticks_obeyed: list[float] = []
+        self.hit: list[int] = []
+        self.hit_at: list[float] = []
+
+    def poll(self) -> None:
+        rig, client = self.process.rig, self.client
+        if client.closed:
+            return
+        if client.connected:
+            client.send(Steer(len(self.sent_at)))
+            self.sent_at.append(rig.now)
+            if len(self.sent_at) % 7 == 0:
+                client.send(Shot(len(self.shot_at)))
+                self.shot_at.append(rig.now)
+        for event in client.poll():
+            self.events.append(event)
+            if isinstance(event, Disconnected):
+                self.ended_at = rig.now
+
+    def dead_for(self, woke: float) -> float:
+        """Seconds from the end of a stall until the server obeyed a frame from after it."""
+        first = next(frame for frame, at in enumerate(self.sent_at) if at >= woke)
+        return min((at for f, at in self.obeyed_at.items() if f >= first), default=1e9) - woke
+
+    def held_up(self, woke: float) -> float:
+        """The longest that an action from after a stall took to the server."""
+        delays = [
+            at - self.shot_at[shot]
+            for shot, at in zip(self.hit, self.hit_at, strict=True)
+            if self.shot_at[shot] >= woke
+        ]
+        assert delays
+        return max(delays)
+
+
+class Socket:
+    """The server's socket: datagrams wait in it."""
+
+    def __init__(self, rig: Rig) -> None:
+        self.rig = rig
+        self.address = ("0.0.0.0", 7777)
+
+    def receive(self, budget: int = 1000) -> Iterator[tuple[bytes, Address]]:
+        for data in self.rig.link.take("out", self.rig.now):
+            yield data, REMOTE
+
+    def sendto(self, data: bytes, address: Address) -> None:
+        if address == REMOTE:
+            self.rig.link.put("in", data, self.rig.now)
+
+    def close(self) -> None: ...
+
+
+class Rig:
+    """A server, alone or in the process of a player who hosts, and a player far away."""
+
+    def __init__(
+        self,
+        *,
+        hosted: bool,
+        lag: float = 0.0,
+        jitter: float = 0.0,
+        loss: float = 0.0,
+        seed: int = 0,
+        frame_rate: float = 60.0,
+        **options: float,
+    ) -> None:
+        self.now = 1000.0
+        self.dice = random.Random(seed)
+        self.link = FaultyLink(lag, jitter, loss, seed=seed)
+        with use_registry(registry):
+            server = ServerWorld(**{"tick_rate": 60, "seed": seed, **options})  # type: ignore[arg-type]
+        self.left: list[tuple[float, int]] = []
+        self._add_rules(server)
+        rate = frame_rate if hosted else server.tick_rate
+        self.far = Pilot("far", Process(self, frame_rate))
+        self.home = Process(self, rate)
+        self.pilots = [self.far]
+        self.by_number: dict[int, Pilot] = {}
+        socket = Socket(self)
+        self.own: Pilot | None = None
+        self.host: Host
+        if hosted:
+            wire = HostedWire(server, socket, self.home)  # type: ignore[arg-type]
+            self.host = wire.host
+            self.own = Pilot("own", self.home)
+            self.own.client = self._client(wire, self.own)
+            self.pilots.append(self.own)
+        else:
+            self.host = server.make_host(socket.sendto, self.home.now, random=self.dice.randbytes)
+        end = LinkEnd(self.link, Process(self, 1.0))  # type: ignore[arg-type]  # it asks for .now
+        self.far.client = self._client(end, self.far)
+        self._socket = socket
+
+    def _client(self, wire: object, pilot: Pilot) -> ClientWorld:
+        return ClientWorld.over(
+            wire,  # type: ignore[arg-type]
+            name=pilot.name,
+            world=f"stalls-{next(_names)}",
+            registry=registry,
+            clock=pilot.process,
+            random=self.dice.randbytes,
+        )
+
+    def _add_rules(self, server: ServerWorld) -> None:
+        @server.on_join
+        def join(player: int) -> None:
+            esper.add_component(player, Ship())
+
+        @server.on_leave
+        def leave(player: int) -> None:
+            self.left.append((self.now, player))
+
+        @server.system
+        def obey(dt: float) -> None:
+            rng().random()
+            for entity, steer in commands(Steer):
+                esper.component_for_entity(entity, Ship).x += 1
+                pilot = self._pilot(entity)
+                pilot.obeyed_at.setdefault(steer.frame, self.now)
+                pilot.ticks_obeyed.append(self.now)
+            for entity, shot in commands(Shot):
+                pilot = self._pilot(entity)
+                pilot.hit.append(shot.number)
+                pilot.hit_at.append(self.now)
+
+    def _pilot(self, entity: int) -> Pilot:
+        number = self.host.stages[0].simulation.player_number[entity]
+        name = self.host.stages[0].simulation._names[number]
+        return next(pilot for pilot in self.pilots if pilot.name == name)
+
+    def sleep(self, process: Process, seconds: float, *, counts: bool = True) -> None:
+        """Let a process stand still from now on."""
+        process.wakes = process.due = self.now + seconds
+        if not counts:
+            process.skew -= seconds
+
+    def jump(self, process: Process, seconds: float) -> None:
+        """Let its clock jump, while it goes on."""
+        process.skew += seconds
+
+    def run(self, seconds: float) -> None:
+        end = self.now + seconds
+        while True:
+            process = min((self.home, self.far.process), key=lambda process: process.due)
+            if process.due > end:
+                break
+            self.now = process.due
+            process.due += 1 / process.rate
+            if process is self.far.process:
+                self.far.poll()
+            elif self.own is not None:
+                self.own.poll()
+            else:
+                now = process.now
+                for data, address in self._socket.receive():
+                    self.host.receive(data, address, now)
+                self.host.tick(now, early=0.5)
+        self.now = end
+
+    def start(self, seconds: float = 4.0) -> None:
+        self.run(seconds)
+        for pilot in self.pilots:
+            assert any(isinstance(event, Connected) for event in pilot.events)
+            assert len(pilot.hit) > 5
+
+    def assert_alive(self, woke: float, path: float = 0.0) -> None:
+        """Keys work, soon after a stall and from then on, and no action was lost or doubled."""
+        self.run(3.0)
+        for pilot in self.pilots:
+            assert not pilot.client.closed, pilot.name
+            assert pilot.dead_for(woke) < SOON + path, pilot.name
+            ticks = sum(at > self.now - 2.0 for at in pilot.ticks_obeyed)
+            assert ticks >= 0.95 * 120, pilot.name
+            assert pilot.held_up(woke) < SOON + path, pilot.name
+            assert pilot.hit == list(range(len(pilot.hit))), pilot.name
+            assert len(pilot.shot_at) - len(pilot.hit) <= 4, pilot.name
+
+
+@pytest.fixture(autouse=True)
+def _worlds() -> Iterator[None]:
+    yield
+    for world in esper.list_worlds():
+        if world != "default":
+            esper.delete_world(world)
+
+
+STALLS = (0.1, 0.2, 0.3, 0.45, 0.6, 1.0, 1.7, 3.0, 5.0, 6.0)
+
+
+@pytest.mark.parametrize("who", ["home", "far", "both"])
+@pytest.mark.parametrize("hosted", [True, False], ids=["played", "served"])
+@pytest.mark.parametrize(("lag", "jitter", "loss"), [(0, 0, 0), (0.05, 0.01, 0.1)])
+def test_keys_work_soon_after_any_stall(
+    who: str, hosted: bool, lag: float, jitter: float, loss: float
+) -> None:
+    for seed, seconds in enumerate(STALLS):
+        rig = Rig(hosted=hosted, lag=lag, jitter=jitter, loss=loss, seed=seed)
+        rig.start()
+        if who != "far":
+            rig.sleep(rig.home, seconds)
+        if who != "home":
+            rig.sleep(rig.far.process, seconds + rig.dice.uniform(0, 0.05))
+        rig.run(seconds + 0.06)
+        rig.assert_alive(rig.now - 0.01, 2 * (lag + jitter))
