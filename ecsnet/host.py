@@ -28,7 +28,7 @@ from ecsnet.greeting import (
     is_name,
     printable,
 )
-from ecsnet.guest import Guest, GuestState, HostStats, Send
+from ecsnet.guest import GREETING_SECONDS, Guest, GuestState, HostStats, Send
 from ecsnet.recipe import Recipe
 from ecsnet.replication.interest import Interest
 from ecsnet.replication.replicator import BANDWIDTH, Replicator
@@ -460,6 +460,8 @@ class Host:
         for connection in self.listener.poll(now):
             guest = self.guests.get(cast(Address, connection.address))
             if guest is not None and guest.connection is connection:
+                for datagram in connection.goodbye():  # a client that sleeps hears it one day
+                    self._deliver(datagram, guest.address)
                 self._forget(guest, Reason.TIMEOUT)
         for guest in list(self.guests.values()):
             session = guest.session
@@ -470,6 +472,8 @@ class Host:
                 continue
             if guest.viewer is not None:
                 continue
+            if self.listener.stalled:
+                guest.deadline = min(guest.deadline + self.listener.stalled, now + GREETING_SECONDS)
             if now > guest.deadline and guest.state in (GuestState.GREETING, GuestState.OFFERED):
                 late = guest.state is GuestState.OFFERED
                 logger.info("%s did not get into the game in time", guest)

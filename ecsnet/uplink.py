@@ -129,6 +129,8 @@ class Uplink:
                 self.end = End(self._dial.refused, trouble or "")
         elif not self._connection.check(now):
             self.end = End(self._connection.reason or Reason.TIMEOUT)
+            for datagram in self._connection.goodbye():  # a server that sleeps hears it one day
+                self._send(datagram, now)
 
     def transmit(self, packet: bytes, now: float) -> None:
         """Send a packet of the session."""

@@ -184,7 +184,7 @@ class TickClock:
             return _NOTHING
         first = self.tick + 1
         if begun - first >= max(2.0, BURST_SECONDS * self._rate):
-            # What is said again of the ticks before comes late by the stall, and tells of no network.
+            # What is said again of ticks before comes late by the stall: no report on the network.
             first = self._settled = begun
         self.tick = begun
         self._offsets.append((begun, self._offset()))

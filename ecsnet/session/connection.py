@@ -93,6 +93,8 @@ _RETRY: Final = 0.2
 _COPIES: Final = 5
 # One poll gap longer than this is a stall of this end, for which peers are not blamed.
 _STALL: Final = 0.25
+# So many are remembered of those that this end gave up or threw out, to tell them again.
+_DISMISSED: Final = 4096
 # Questions from addresses without a connection that are answered in a second.
 _HANDSHAKE_RATE: Final = 5000.0
 
@@ -237,13 +239,21 @@ class Connection:
         """End the connection.
 
         Returns:
-            The datagrams that tell the peer, several alike because some get lost; none
-            when the connection has ended already.
+            The datagrams that tell the peer; none when the connection has ended already.
         """
         if self.reason is not None:
             return []
         self.reason = reason
-        return [_finish(bytes((DISCONNECT, _CODES[reason])), self._out)] * _COPIES
+        return self.goodbye()
+
+    def goodbye(self) -> list[bytes]:
+        """The datagrams that tell the peer why it has ended, alike because some get lost."""
+        assert self.reason is not None
+        return [_finish(bytes((DISCONNECT, _CODES[self.reason])), self._out)] * _COPIES
+
+    def owns(self, datagram: bytes) -> bool:
+        """Whether a datagram is a sound PAYLOAD of this connection, also after its end."""
+        return datagram[:1] == _PAYLOAD_KIND and _crc32(datagram, self._in) == _SOUND
 
 
 @dataclass(slots=True)
@@ -283,6 +293,7 @@ class Listener:
     Attributes:
         connections: By address, those that are up.
         refusing: Set it to refuse everybody new, with that reason.
+        stalled: Seconds for which this end stood still, as the last ``poll`` found.
         dropped: Datagrams dropped, by cause.
     """
 
@@ -296,6 +307,7 @@ class Listener:
     ) -> None:
         self.connections: dict[Hashable, Connection] = {}
         self.refusing: Reason | None = None
+        self.stalled = 0.0
         self.dropped: Counter[str] = Counter()
         self.max_clients = max_clients
         self.timeout = timeout
@@ -306,6 +318,8 @@ class Listener:
         # Address -> cookie time of its last connection, so that a late copy of a
         # response cannot raise the dead. As long as cookies live, and bounded.
         self._ended: dict[Hashable, tuple[int, float]] = {}
+        # Address -> its last connection, where this end ended that. A client may sleep for hours.
+        self._dismissed: dict[Hashable, Connection] = {}
 
     def receive(self, data: bytes, address: Hashable, now: float) -> Inbound | None:
         """Take a datagram; None when it meant nothing and was dropped.
@@ -324,7 +338,7 @@ class Listener:
                 self._forget(connection, now)
                 return Inbound(connection, closed=connection)
         if len(data) != _ASK_BYTES or data[0] not in (REQUEST, RESPONSE):
-            return self._drop("corrupt" if connection is not None else "unknown")
+            return self._unknown(data, address) if connection is None else self._drop("corrupt")
         if not self._handshakes.take(1, now):
             return self._drop("shed")
         if data[0] == REQUEST:
@@ -337,10 +351,11 @@ class Listener:
         Silence counts only while this end was listening: after a stall of the server
         the datagrams that wait in its socket get their turn before anybody is given up.
         """
+        self.stalled = 0.0
         if self._polled is not None and now - self._polled > _STALL:
-            stall = now - self._polled - _STALL
+            self.stalled = now - self._polled - _STALL
             for connection in self.connections.values():
-                connection.heard = min(now, connection.heard + stall)
+                connection.heard = min(now, connection.heard + self.stalled)
         self._polled = now
         silent = [
             connection
@@ -363,6 +378,17 @@ class Listener:
         if told:
             self._forget(connection, now)
         return told
+
+    def _unknown(self, data: bytes, address: Hashable) -> Inbound | None:
+        """Drop what belongs to no connection; tell who talks to one that has ended.
+
+        A client that slept for longer than the timeout may have missed the goodbye.
+        """
+        ended = self._dismissed.get(address)
+        if ended is None or not ended.owns(data):
+            return self._drop("unknown")
+        self.dropped["ended"] += 1
+        return Inbound(replies=ended.goodbye()[:1])
 
     def _requested(self, data: bytes, address: Hashable, now: float) -> Inbound | None:
         nonce = data[7 : 7 + _NONCE]
@@ -407,6 +433,7 @@ class Listener:
             address, self._random(_SESSION_ID), now, server=True, nonce=nonce, issued=issued
         )
         self.connections[address] = new
+        self._dismissed.pop(address, None)
         return Inbound(new, None, [_accept(nonce, new.session_id)], True, old)
 
     def _cookie(self, address: Hashable, nonce: bytes, issued: bytes) -> bytes:
@@ -426,6 +453,11 @@ class Listener:
         self._ended[address] = (connection._issued, now + _COOKIE_LIFE_MS / 1000)
         if len(self._ended) > 4096:
             del self._ended[next(iter(self._ended))]
+        self._dismissed.pop(address, None)
+        if connection.reason not in (Reason.LEFT, Reason.REPLACED):
+            self._dismissed[address] = connection
+            if len(self._dismissed) > _DISMISSED:
+                del self._dismissed[next(iter(self._dismissed))]
 
     def _drop(self, cause: str) -> Inbound | None:
         self.dropped[cause] += 1

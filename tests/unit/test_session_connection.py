@@ -218,7 +218,7 @@ def test_the_memory_of_ended_connections_is_bounded() -> None:
         ended = Connection(("h", number), b"12345678", 0, server=True, issued=1)
         server.connections[("h", number)] = ended
         server.disconnect(ended, Reason.KICKED, 0.0)
-    assert len(server._ended) == 4096
+    assert len(server._ended) == len(server._dismissed) == 4096
 
 
 def test_disconnect_is_told_redundantly_and_once() -> None:
@@ -235,7 +235,38 @@ def test_disconnect_is_told_redundantly_and_once() -> None:
     assert not here.up
     assert here.open(told[1], 1.0) is None
     assert here.disconnect(Reason.LEFT) == []
-    assert server.receive(here.seal(b"late"), HERE, 1.0) is None
+
+
+def test_who_talks_to_a_connection_that_was_given_up_is_told_so() -> None:
+    server = listener(timeout=5.0)
+    dial, there, _ = shake(server)
+    here = dial.connection
+    assert here is not None
+    server.receive(here.seal(b"x"), HERE, 0.0)
+    now = 0.0
+    while there.up:  # it sleeps, and hears none of the goodbyes
+        now += 0.1
+        server.poll(now)
+    for later in (now + 1, now + 4000.0):
+        question = here.seal(b"good morning")
+        inbound = server.receive(question, HERE, later)
+        assert inbound is not None
+        assert (inbound.connection, inbound.packet) == (None, None)
+        (reply,) = inbound.replies
+        assert len(reply) < len(question)
+        # Neither what is forged, nor what comes from elsewhere, has an answer.
+        forged = question[:-1] + bytes([question[-1] ^ 1])
+        assert server.receive(forged, HERE, later) is None
+        assert server.receive(question, THERE, later) is None
+    assert here.open(reply, later) is None
+    assert here.reason is Reason.TIMEOUT
+    # Who comes anew, or has left by itself, is told nothing of it.
+    _, new, _ = shake(server, now=later + 1, nonce=b"secondse")
+    assert not server._dismissed
+    server.disconnect(new, Reason.LEFT, later + 2)
+    assert server.receive(here.seal(b"late"), HERE, later + 2) is None
+    assert not server._dismissed
+    assert server.dropped["ended"] == 2
 
 
 def test_a_client_that_leaves_is_reported() -> None:
