@@ -14,7 +14,7 @@ import os
 import time
 from collections.abc import Callable
 from types import TracebackType
-from typing import TypeGuard, TypeVar, overload
+from typing import TypeGuard, TypeVar, cast, overload
 from weakref import WeakValueDictionary
 
 import esper
@@ -160,6 +160,8 @@ class ClientWorld:
         self._difference: str | None = None  # between the server's game and this one
         self._explain: Callable[[Reason, str], str] = _as_it_is
         self._events: list[Event] = []
+        self._polling = False
+        self._leaving = False  # close() was called, and its work is not done
         self._sent_at = 0.0
 
     @classmethod
@@ -337,6 +339,7 @@ class ClientWorld:
                 entity for entity, owner in esper.get_component(Owner) if owner.player == player
             ]
             entities = [player, *(entity for entity in sorted(owned) if entity != player)]
+            entities = [entity for entity in entities if self.view.alive(entity)]
             if not types:
                 return entities
             found: list[tuple[int, tuple[object, ...]]] = [
@@ -362,18 +365,23 @@ class ClientWorld:
                 its own; None adds nothing.
             remove: Called with what ``make`` returned when the component or the entity goes.
 
+        Both are called with the view as it is then, and may do whatever else they like, such as
+        `close` or delete entities: what they take from the view is back after the next `poll`. What
+        they raise comes out of `poll`, `attach` or `close`, when that has done its work.
+
         Raises:
-            UsageError: The type is not replicated, or one of the others cannot be called.
+            UsageError: The type is not replicated, or one of the others cannot be called; ``make``
+                returned something of a type that another attachment has made for this entity, or
+                that is replicated.
+            Exception: What ``make`` raised for entities that are there.
         """
         component_type(component, "attach()")
         if not callable(make):
             raise UsageError(f"attach(make={make!r:.60}): give a function")
         if not (remove is None or callable(remove)):
             raise UsageError(f"attach(remove={remove!r:.60}): give a function, or leave it out")
-
-        def made(entity: int, value: object) -> object:
-            return make(entity, value)  # type: ignore[arg-type]  # values of that type only
-
+        # It gets values of that type only.
+        made = cast(Callable[[int, object], object], make)
         self._view.attach(Attachment(component, made, remove))
 
     def watch(self, *components: type) -> None:
@@ -466,44 +474,46 @@ class ClientWorld:
         """Take in what has arrived, bring the view up to date, send what is due.
 
         Returns:
-            What happened, in order. Nothing after `Refused` or `Disconnected`.
+            What happened, in order. Nothing after `Refused` or `Disconnected`, or `close`.
 
         Raises:
+            UsageError: It was called inside itself, by a function of the game's.
             ReadOnlyError: In debug mode: somebody wrote a replicated component.
-            Exception: Of a game that `ecsnet.play` hosts here: what a system or hook raised, with
-                ``on_error="stop"``.
+            Exception: What a function raised that is attached; all else is done then, and what
+                happened is returned by the next `poll`. Of a game that `ecsnet.play` hosts here:
+                what a system or hook raised, with ``on_error="stop"``.
         """
         if self.closed:
             return []
-        now = self._clock()
-        uplink = self._uplink
-        if self._guard is not None and self._store is not None:
-            self._guard.check(self._store)
-        for received in uplink.receive(now):
-            self._receive(received, now)
-        uplink.check(now)
-        if uplink.end is not None:
-            self._ended(uplink.end)
-        if self._store is not None:
-            self._events += self._view.reconcile(self._store)
-            self._arrive()
-        if uplink.connected and not self.closed:  # what is attached may have closed it
-            self._step(now)
-        uplink.measure(now)
-        self._measure()
-        if self._guard is not None and not self.closed:
-            self._guard.watch(self._store)
+        if self._polling or self._view.calling:
+            raise UsageError(
+                "poll() inside poll(): an attached function, a converter or a system called it;"
+                " leave it to the loop"
+            )
+        self._polling = True
+        try:
+            self._advance(self._clock())
+        finally:
+            self._polling = False
+            if self._leaving:
+                self._let_go()
+        self._view.call_back()
         return self._take_events()
 
     def close(self) -> None:
         """Leave: tells the server, and takes what is replicated out of the view.
 
-        Closing twice is fine; `poll` returns nothing afterwards and `send` does nothing.
+        Closing twice is fine; `poll` returns nothing afterwards and `send` does nothing. Inside of
+        `poll` it counts at once, and the view is empty when `poll` returns.
+
+        Raises:
+            Exception: What a function raised that removes what is attached.
         """
         if not self.closed:
             self._uplink.leave()
-        self._shut()
-        self._view.clear()
+        self.closed = self._leaving = True
+        if not self._polling:
+            self._let_go()
 
     def __enter__(self) -> ClientWorld:
         return self
@@ -519,6 +529,37 @@ class ClientWorld:
     def __repr__(self) -> str:
         state = "closed" if self.closed else "connected" if self.connected else "connecting"
         return f"<ClientWorld {self._name!r} {state}>"
+
+    def _advance(self, now: float) -> None:
+        """All that a poll does, but for calling what is attached."""
+        uplink = self._uplink
+        if self._guard is not None and self._store is not None:
+            self._guard.check(self._store)
+        for received in uplink.receive(now):
+            self._receive(received, now)
+            if self.closed:
+                return
+        uplink.check(now)
+        if uplink.end is not None:
+            self._ended(uplink.end)
+        if self._store is not None:
+            self._events += self._view.reconcile(self._store)
+            self._arrive()
+        if uplink.connected and not self.closed:  # a converter may have closed it
+            self._step(now)
+        uplink.measure(now)
+        self._measure()
+        if self._guard is not None and not self.closed:
+            self._guard.watch(self._store)
+
+    def _let_go(self) -> None:
+        """Have nothing to do with the server and the view any more."""
+        self._leaving = False
+        self._events.clear()
+        try:
+            self._uplink.close()
+        finally:
+            self._view.clear()
 
     def _take_events(self) -> list[Event]:
         events, self._events = self._events, []
@@ -658,7 +699,8 @@ class ClientWorld:
             logger.warning("refused: %s", message)
             _Past.refused = True
             self._events.append(Refused(reason.value, message))
-        self._shut()
+        self.closed = True
+        self._uplink.close()
 
     def _why_refused(self, end: End) -> tuple[Reason, str]:
         reason, text = end.reason, _REFUSALS.get(end.reason, f"the server said: {end.reason}")
@@ -667,10 +709,6 @@ class ClientWorld:
         elif end.detail:
             text = end.detail
         return reason, self._explain(reason, text)
-
-    def _shut(self) -> None:
-        self.closed = True
-        self._uplink.close()
 
 
 def _as_it_is(_: Reason, text: str) -> str:

@@ -17,7 +17,7 @@ from typing import Protocol, TypeVar, cast
 import esper
 
 from ecsnet.commands.inbox import Given
-from ecsnet.errors import OutsideTickError, PeerError, UsageError, WorldError
+from ecsnet.errors import OutsideTickError, UsageError, WorldError
 from ecsnet.recipe import Recipe, name_of
 from ecsnet.schema import CommandType, command_type
 from ecsnet.world import World, current_name
@@ -402,10 +402,12 @@ class Simulation:
         for entity, wire, player_id in given:
             try:
                 value = kind.from_wire(wire, resolve)
-            except PeerError:
+                if kind.hold:
+                    value = kind.clone(value)
+            except Exception:  # noqa: BLE001 - of the code of a type of the game's
                 self.rejected[cast(int, player_id)] += 1
                 continue
-            commanded.values.append((entity, kind.clone(value) if kind.hold else value))
+            commanded.values.append((entity, value))
 
     def _call(self, name: str, function: Callable[..., object], *arguments: object) -> object:
         """Call a system or hook in this world.

@@ -76,7 +76,7 @@ class Code:
 class Codec:
     """The generated functions of one class, see ``WireType``."""
 
-    __slots__ = ("assign", "checks", "clone", "from_wire", "refs", "to_wire")
+    __slots__ = ("assign", "checks", "clone", "from_wire", "move", "refs", "to_wire")
 
     def __init__(
         self,
@@ -84,6 +84,7 @@ class Codec:
         from_wire: Callable[[object, Ref], object],
         refs: Callable[[object], tuple[int, ...]],
         assign: Callable[[object, object], None],
+        move: Callable[[object, object], None],
         clone: Callable[[object], object],
         checks: tuple[Callable[[object, Ref], None], ...],
     ) -> None:
@@ -91,6 +92,7 @@ class Codec:
         self.from_wire = from_wire
         self.refs = refs
         self.assign = assign
+        self.move = move
         self.clone = clone
         self.checks = checks
 
@@ -150,6 +152,7 @@ def generate(
         [f"dst.{name} = {copy}" for (name, _), copy in zip(fields, copies, strict=True)]
         or ["pass"],
     )
+    move = code.function("dst, src", [f"dst.{name} = src.{name}" for name, _ in fields] or ["pass"])
     clone = code.function("src", [f"return {make}({', '.join(copies)})"])
 
     singles = [
@@ -163,6 +166,7 @@ def generate(
         made[from_wire],  # type: ignore[arg-type]
         made[refs],  # type: ignore[arg-type]
         made[assign],  # type: ignore[arg-type]
+        made[move],  # type: ignore[arg-type]
         cls.__copy__ if flat else made[clone],  # type: ignore[arg-type, attr-defined]
         tuple(
             _check(made[single], shape.wire)  # type: ignore[arg-type]
@@ -181,8 +185,15 @@ def _check(to_wire: Callable[[object, Ref], object], wire: object) -> Callable[[
 
 
 def _bad_value(title: str, error: Exception) -> BadValueError:
-    return BadValueError(f"a {title} cannot be sent: {error}")
+    return BadValueError(f"a {title} cannot be sent: {_text(error)}")
 
 
 def _bad_message(title: str, error: Exception) -> BadMessageError:
-    return BadMessageError(f"a received {title} cannot be read: {error}")
+    return BadMessageError(f"a received {title} cannot be read: {_text(error)}")
+
+
+def _text(error: Exception) -> str:
+    try:
+        return str(error)
+    except Exception:  # noqa: BLE001 - an exception of the game's may not even have a text
+        return type(error).__name__

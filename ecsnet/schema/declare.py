@@ -268,6 +268,7 @@ def _declare(cls: type[object], caller: FrameType, decorator: str, bounded: bool
         from_wire=codec.from_wire,
         refs=codec.refs,
         assign=codec.assign,
+        move=codec.move,
         clone=codec.clone,
         field_checks=codec.checks,
     )

@@ -27,15 +27,10 @@ ENCODE_ERRORS: tuple[type[Exception], ...] = (
 )
 """What ``encode`` and ``WireType.to_wire`` can raise for a value that game code spoiled."""
 
-# msgspec lets UnicodeDecodeError (a ValueError) and RecursionError through beside its own
-# errors. OverflowError and TypeError come out of conversions inside a decode.
-DECODE_ERRORS = (
-    msgspec.MsgspecError,
-    ValueError,
-    RecursionError,
-    OverflowError,
-    TypeError,
-)
+# msgspec's own errors, UnicodeDecodeError, RecursionError, and whatever the code of a game's type
+# raises that a decode runs, such as the __hash__ of an Enum: a decode runs no other code.
+DECODE_ERRORS: tuple[type[Exception], ...] = (Exception,)
+"""What a decode can raise for the bytes of a peer."""
 
 
 class Gate(Generic[T]):

@@ -74,6 +74,9 @@ class WireType:
     """``refs(wire)``: the network ids in a wire form, as often as they occur."""
     assign: Callable[[object, object], None]
     """``assign(dst, src)``: give every field of ``dst`` a copy of ``src``'s."""
+    move: Callable[[object, object], None]
+    """``move(dst, src)``: give every field of ``dst`` what ``src``'s holds, which nobody else may
+    hold then. Runs no code of the game's."""
     clone: Callable[[object], object]
     """``clone(value)``: a copy that shares nothing mutable."""
     field_checks: tuple[Callable[[object, Ref], None], ...]

@@ -112,7 +112,9 @@ class Subject:
         assert self.store.structure(self.tick, message)
 
     def poll(self) -> list[Event]:
-        return self.view.reconcile(self.store)
+        events = self.view.reconcile(self.store)
+        self.view.call_back()
+        return events
 
     def show(self, sets: dict[int, Sequence[object]]) -> list[Event]:
         self.say(sets)
