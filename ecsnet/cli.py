@@ -11,7 +11,6 @@ import json
 import logging
 import os
 import runpy
-import socket
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -28,7 +27,7 @@ from ecsnet.modules import find
 from ecsnet.play import join_instead
 from ecsnet.server import ServerWorld, _new_event_loop, _signals
 from ecsnet.session import session
-from ecsnet.transport.address import Address, parse_address
+from ecsnet.transport.address import Address, lan_host, parse_address, spell_address
 from ecsnet.wording import brief
 
 __all__ = ["main"]
@@ -79,9 +78,10 @@ def _serve(given: argparse.Namespace) -> int:
 
 async def _run(server: ServerWorld, host: str, port: int) -> None:
     def ready(address: Address) -> None:
-        own = _own_address() if host in ("0.0.0.0", "::") else None
+        own = lan_host(address)
         if own is not None:
-            _note(f"others on this network can join at {own}:{address[1]}, UDP")
+            typed = spell_address(own, address[1], DEFAULT_PORT)
+            _note(f"others on this network can join at {typed}, UDP port {address[1]}")
 
     with _signals(server.stop):
         await server.serve(host, port, ready=ready)
@@ -102,17 +102,6 @@ def _find_server(text: str) -> ServerWorld:
     if found is None:
         raise UsageError(f"there is no {attribute!r} in {name}; {hint}")
     raise UsageError(f"{text} is {brief(found)}, not a ServerWorld; {hint}")
-
-
-def _own_address() -> str | None:
-    """This machine's address in its network; nothing is sent to find out."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        try:
-            probe.connect(("192.0.2.1", 9))
-            address = str(probe.getsockname()[0])
-        except OSError:
-            return None
-    return None if address.startswith("127.") else address
 
 
 # ecsnet join

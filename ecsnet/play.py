@@ -4,20 +4,26 @@ from __future__ import annotations
 
 import logging
 import os
+import shlex
+import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from functools import partial
+from pathlib import Path
 
 from ecsnet.client import DEFAULT_PORT, ClientWorld
 from ecsnet.errors import AddressInUseError, UsageError
 from ecsnet.host import Host
+from ecsnet.idle import ViewWatch, warn_of_idle_worlds
 from ecsnet.server import ServerWorld
 from ecsnet.session.connection import Reason
-from ecsnet.transport.address import Address, check_local, parse_address
+from ecsnet.transport.address import Address, check_local, lan_host, parse_address, spell_address
 from ecsnet.transport.link import Link
 from ecsnet.transport.memory import memory_pair
 from ecsnet.transport.udp import UdpServerSocket
 from ecsnet.wording import brief
+from ecsnet.world import World
 
 __all__ = ["play"]
 
@@ -35,6 +41,9 @@ class HostedWire:
 
     The host has no loop of its own: it runs when the client polls. Others reach it through a
     plain socket.
+
+    Attributes:
+        watch: What looks at the world of the player who hosts, in each poll.
     """
 
     def __init__(
@@ -46,6 +55,7 @@ class HostedWire:
         self._server = server
         self._host: Host = server.make_host(self._answer, clock(), catch_up=_CATCH_UP)
         server._host = self._host
+        self.watch: ViewWatch | None = None
 
     @property
     def host(self) -> Host:
@@ -62,6 +72,8 @@ class HostedWire:
         Raises:
             Exception: What a system raised, with ``on_error="stop"``.
         """
+        if self.watch is not None:
+            self.watch.look()
         host = self._host
         now = self._clock()
         for data in self._far_end.receive(budget):
@@ -86,6 +98,8 @@ class HostedWire:
         host = self._host
         if host.closed:
             return
+        if self.watch is not None:
+            self.watch.close()
         now = self._clock()
         for data in self._far_end.receive():
             host.receive(data, _OWN, now)
@@ -117,11 +131,12 @@ def play(
     port: int = DEFAULT_PORT,
     link: Link | None = None,
     debug: bool = False,
+    quiet: bool = False,
 ) -> ClientWorld:
     """Play a game: host it when the port is free, join the game that holds the port when not.
 
     The game that is hosted runs inside `ClientWorld.poll`; it ends for everybody when this
-    client closes.
+    client closes. Who hosts is told on stdout, in one line, what the others type.
 
     Args:
         server: The game.
@@ -132,6 +147,7 @@ def play(
         port: The UDP port to host or to join on.
         link: A bad network to try.
         debug: Check that only the server writes replicated components.
+        quiet: Print nothing.
 
     Raises:
         UsageError: ``server`` is no `ServerWorld`, ``join`` together with ``offline``, or an
@@ -159,7 +175,10 @@ def play(
     wire: HostedWire | None = None
     try:
         wire = HostedWire(server, socket, clock)
-        return ClientWorld.over(
+        replicated = {kind.cls for kind in server._registry.components()}
+        wire.watch = ViewWatch(World.current(), replicated)
+        warn_of_idle_worlds()
+        client = ClientWorld.over(
             wire, name=name, link=link, debug=debug, clock=clock, random=os.urandom
         )
     except BaseException:
@@ -168,6 +187,30 @@ def play(
         elif socket is not None:
             socket.close()
         raise
+    if socket is not None and not quiet:
+        _announce(socket.address)
+    return client
+
+
+def _announce(address: Address) -> None:
+    """Tell who hosts what the others have to do."""
+    host = lan_host(address)
+    if host is None:
+        line = f"hosting on port {address[1]} of this machine: start the game again to join it"
+    else:
+        typed = spell_address(host, address[1], DEFAULT_PORT)
+        line = (
+            "hosting: friends in this network join with a copy of this game:"
+            f" ecsnet join {_program()} {typed}"
+        )
+    with suppress(OSError, ValueError):  # nobody reads there, or it is closed
+        print(line, flush=True)  # noqa: T201 - for whoever started the game
+
+
+def _program() -> str:
+    """The game that runs, as ``ecsnet join`` is told it."""
+    file = Path(getattr(sys.modules["__main__"], "__file__", None) or "GAME.py")
+    return shlex.quote(file.parent.name if file.name == "__main__.py" else file.name)
 
 
 def _explain_taken(port: int, reason: Reason, text: str) -> str:

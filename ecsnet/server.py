@@ -21,6 +21,7 @@ from ecsnet.errors import UsageError
 from ecsnet.greeting import tidy_name
 from ecsnet.guest import Send
 from ecsnet.host import CATCH_UP_SECONDS, Host
+from ecsnet.idle import warn_of_idle_worlds
 from ecsnet.recipe import OnError, Recipe, System, check_call, is_number
 from ecsnet.replication.interest import Interest
 from ecsnet.replication.replicator import BANDWIDTH
@@ -267,6 +268,7 @@ class ServerWorld:
         try:
             socket = UdpServer(host, port, _too_early)
             try:
+                warn_of_idle_worlds()
                 game = self._host = self.make_host(socket.sendto, clock())
                 socket.on_datagram = game.receive
                 logger.info("serving on %s:%d", *socket.address[:2])

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import itertools
 import threading
-from collections.abc import Collection, Mapping
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from types import MappingProxyType, TracebackType
 from typing import TypeVar
 
@@ -22,6 +23,8 @@ _T = TypeVar("_T")
 
 _NOTHING: Mapping[type, object] = MappingProxyType({})
 _numbers = itertools.count(1)
+_in_use: Counter[str] = Counter()
+"""Names of the esper worlds that a `World` stands for, and how many do."""
 
 
 class World:
@@ -61,6 +64,7 @@ class World:
         before = esper.current_world
         esper.switch_world(name)
         _switch(before)
+        _in_use[name] += 1
 
     @classmethod
     def current(cls) -> World:
@@ -87,6 +91,7 @@ class World:
         world._previous = []
         world._adopted = True
         world._closed = False
+        _in_use[name] += 1
         return world
 
     def __enter__(self) -> World:
@@ -145,6 +150,7 @@ class World:
                 )
             esper.delete_world(self.name)
         self._closed = True
+        _in_use[self.name] -= 1
 
     def alive(self, entity: int) -> bool:
         """Whether the entity exists and nobody has deleted it."""
@@ -170,6 +176,16 @@ class World:
         """The entities that have a component, in no order; live, not to be changed."""
         with self:
             return esper._components.get(component_type, ())
+
+    def processors(self) -> Sequence[esper.Processor]:
+        """The processors that ``esper.process`` runs; live, not to be changed."""
+        with self:
+            return esper._processors
+
+    def handled(self) -> Collection[str]:
+        """The names of the events that have a handler; live, not to be changed."""
+        with self:
+            return esper.event_registry
 
     def structure(self, component_type: type[_T]) -> list[tuple[int, _T]]:
         """The list of (entity, component) that esper caches for a type; not to be changed.
@@ -285,6 +301,16 @@ class World:
             raise WorldError(f"the world {self.name!r} is closed")
         if not _exists(self.name):
             raise WorldError(f"the esper world {self.name!r} was deleted")
+
+
+def idle_worlds() -> Iterator[World]:
+    """The esper worlds that no `World` stands for, each adopted while it is looked at."""
+    for name in [name for name in esper.list_worlds() if not _in_use[name]]:
+        world = World.named(name)
+        try:
+            yield world
+        finally:
+            world.close()
 
 
 def current_name() -> str:

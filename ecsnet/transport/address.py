@@ -13,7 +13,16 @@ from typing import TypeAlias
 from ecsnet.errors import AddressInUseError, UsageError
 from ecsnet.wording import socket_trouble
 
-__all__ = ["Address", "answerable", "bind_udp", "check_local", "check_port", "parse_address"]
+__all__ = [
+    "Address",
+    "answerable",
+    "bind_udp",
+    "check_local",
+    "check_port",
+    "lan_host",
+    "parse_address",
+    "spell_address",
+]
 
 Address: TypeAlias = tuple[str, int] | tuple[str, int, int, int]
 """(host, port) for IPv4, (host, port, flow info, scope id) for IPv6."""
@@ -90,6 +99,44 @@ def parse_address(text: str, port: int) -> tuple[str, int]:
     if not possible:
         raise _no_address(text)
     return host, int(digits) if separator else port
+
+
+def spell_address(host: str, port: int, default: int) -> str:
+    """Write what `parse_address` takes apart, without the port where that is the default one."""
+    if port == default:
+        return host
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def lan_host(address: Address) -> str | None:
+    """Return where others in this network reach a socket that is bound to an address.
+
+    Nothing is sent to find out, and no name is looked up.
+
+    Returns:
+        An address in digits; None where nobody else can reach it, or there is no network.
+    """
+    host = address[0]
+    if host == "0.0.0.0":
+        return _outgoing(socket.AF_INET, "192.0.2.1")
+    if host == "::":
+        return _outgoing(socket.AF_INET, "192.0.2.1") or _outgoing(socket.AF_INET6, "2001:db8::1")
+    return None if _is_loopback(host) else host
+
+
+def _outgoing(family: socket.AddressFamily, somewhere: str) -> str | None:
+    """This machine's address on the way out: UDP connects without a packet."""
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as probe:
+            probe.connect((somewhere, 9))
+            host = str(probe.getsockname()[0])
+    except OSError:  # it is in no network
+        return None
+    return None if _is_loopback(host) else host
+
+
+def _is_loopback(host: str) -> bool:
+    return ipaddress.ip_address(host.partition("%")[0]).is_loopback
 
 
 def _no_address(text: object) -> UsageError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ipaddress
 import os
 import signal
 import subprocess
@@ -23,7 +24,7 @@ from ecsnet.server import ServerWorld
 from ecsnet.session.connection import Dial, Reason
 from ecsnet.session.packets import RAW
 from ecsnet.session.session import Session
-from ecsnet.transport.address import Address
+from ecsnet.transport.address import Address, lan_host
 from ecsnet.transport.client import Resolver, UdpClientSocket
 from ecsnet.transport.udp import UdpServerSocket
 
@@ -175,6 +176,29 @@ def test_what_a_system_raises_ends_the_server(server: ServerWorld) -> None:
             await task
 
     asyncio.run(scenario())
+
+
+def test_what_stands_outside_the_game_is_told_when_it_is_served(
+    server: ServerWorld, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def scenario() -> None:
+        await server.serve("127.0.0.1", 0, ready=lambda _: server.stop())
+
+    esper.switch_world("elsewhere")
+    esper.create_entity()
+    esper.switch_world("default")
+    try:
+        asyncio.run(scenario())
+    finally:
+        esper.delete_world("elsewhere")
+    (line,) = [line for line in caplog.messages if "where the game does not run" in line]
+    assert "'elsewhere' holds 1 entity" in line
+
+
+def test_a_machine_knows_its_address_without_sending_anything() -> None:
+    for host in ("0.0.0.0", "::"):
+        found = lan_host((host, 7777))
+        assert found is None or not ipaddress.ip_address(found).is_loopback
 
 
 def test_a_taken_port_is_one_clear_error(server: ServerWorld) -> None:

@@ -49,7 +49,7 @@ class Socket:
     def __init__(self, host: str, port: int) -> None:
         if Socket.taken:
             raise AddressInUseError(f"port {port} is in use")
-        self.address = (host, port)
+        self.address: Address = (host, port)
         self.incoming: list[tuple[bytes, Address]] = []
         self.sent: list[tuple[bytes, Address]] = []
         self.closed = False
@@ -166,6 +166,121 @@ def test_others_reach_the_host_through_its_socket(
     assert events[-1] == Disconnected("shutdown")
     assert caplog.messages == ["disconnected: shutdown"]  # a warning: it can be seen
     guest.close()
+
+
+@pytest.mark.parametrize(
+    ("bound", "outgoing", "line"),
+    [
+        (("0.0.0.0", 7777), "192.168.1.5", "ecsnet join game.py 192.168.1.5"),
+        (("0.0.0.0", 7001), "192.168.1.5", "ecsnet join game.py 192.168.1.5:7001"),
+        (("::", 7777, 0, 0), "192.168.1.5", "ecsnet join game.py 192.168.1.5"),
+        (("10.1.2.3", 7777), None, "ecsnet join game.py 10.1.2.3"),
+        (("2001:db8::5", 7001, 0, 0), None, "ecsnet join game.py [2001:db8::5]:7001"),
+        (("0.0.0.0", 7777), None, "on port 7777 of this machine: start the game again to join it"),
+        (("0.0.0.0", 7777), "127.0.0.1", "on port 7777 of this machine"),
+        (("127.0.0.1", 7001), "192.168.1.5", "on port 7001 of this machine"),
+        (("::1", 7001, 0, 0), "192.168.1.5", "on port 7001 of this machine"),
+    ],
+)
+def test_who_hosts_is_told_what_the_others_type(
+    clock: ManualClock,
+    game: ServerWorld,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    bound: Address,
+    outgoing: str | None,
+    line: str,
+) -> None:
+    class Bound(Socket):
+        def __init__(self, host: str, port: int) -> None:
+            super().__init__(host, port)
+            self.address = bound
+
+    monkeypatch.setattr(MODULE, "UdpServerSocket", Bound)
+    monkeypatch.setattr(sys.modules["__main__"], "__file__", "/home/ada/game.py", raising=False)
+    monkeypatch.setattr("ecsnet.transport.address.socket", Network(outgoing))
+    start(game).close()
+    out, err = capsys.readouterr()
+    assert out.startswith("hosting")
+    assert out.count("\n") == 1
+    assert line in out
+    assert ("with a copy of this game" in out) is ("ecsnet join" in out)
+    assert err == ""
+
+
+class Network:
+    """What a machine says of its way out, in place of the module ``socket``."""
+
+    AF_INET, AF_INET6, SOCK_DGRAM = 1, 2, 3
+
+    def __init__(self, outgoing: str | None) -> None:
+        self._outgoing = outgoing
+
+    def socket(self, family: int, kind: int) -> Network:
+        return self
+
+    def __enter__(self) -> Network:
+        return self
+
+    def __exit__(self, *_: object) -> None: ...
+
+    def connect(self, address: tuple[str, int]) -> None:
+        if self._outgoing is None:
+            raise OSError("Network is unreachable")
+
+    def getsockname(self) -> tuple[str, int]:
+        assert self._outgoing is not None
+        return self._outgoing, 40_000
+
+
+def test_a_game_in_a_folder_is_named_by_it(
+    clock: ManualClock,
+    game: ServerWorld,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr("ecsnet.transport.address.socket", Network("10.0.0.2"))
+    for file, name in (
+        ("/home/ada/pong/__main__.py", "pong"),
+        ("/home/ada/my game.py", "'my game.py'"),
+        (None, "GAME.py"),
+    ):
+        monkeypatch.setattr(sys.modules["__main__"], "__file__", file, raising=False)
+        start(game).close()
+        assert f"ecsnet join {name} 10.0.0.2\n" in capsys.readouterr().out
+
+
+def test_who_joins_or_plays_alone_or_wants_quiet_is_told_nothing(
+    clock: ManualClock,
+    game: ServerWorld,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    start(game, quiet=True).close()
+    assert len(Socket.made) == 1
+    start(game, offline=True).close()
+    monkeypatch.setattr(ClientWorld, "connect", lambda *_, **__: SimpleNamespace())
+    start(game, join="10.1.2.3")
+    Socket.taken = True
+    start(game)
+    assert capsys.readouterr().out == ""
+
+
+def test_a_game_whose_output_nobody_reads_is_hosted(
+    clock: ManualClock, game: ServerWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Broken:
+        tried = 0
+
+        def write(self, text: str) -> None:
+            Broken.tried += 1
+            raise BrokenPipeError
+
+    for out in (Broken(), None):
+        monkeypatch.setattr(sys, "stdout", out)
+        with start(game) as client:
+            assert any(isinstance(event, Connected) for event in frames(client, clock))
+    assert Broken.tried
 
 
 def test_with_the_port_taken_it_joins_the_game_there(

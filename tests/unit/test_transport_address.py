@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from ecsnet.transport.address import Address, answerable
+from ecsnet.transport.address import Address, answerable, lan_host, parse_address, spell_address
 
 
 @pytest.mark.parametrize(
@@ -41,3 +41,27 @@ def test_hosts_are_answered(address: Address) -> None:
 )
 def test_port_0_broadcast_and_multicast_are_not(address: Address) -> None:
     assert not answerable(address)
+
+
+@pytest.mark.parametrize("host", ["192.168.1.5", "example.org", "::1", "fe80::1%eth0"])
+@pytest.mark.parametrize("port", [1, 7777, 65535])
+def test_what_is_spelt_can_be_taken_apart(host: str, port: int) -> None:
+    text = spell_address(host, port, 7777)
+    assert parse_address(text, 7777) == (host, port)
+    assert (text == host) is (port == 7777)
+
+
+@pytest.mark.parametrize(
+    ("address", "host"),
+    [
+        (("192.168.1.5", 7777), "192.168.1.5"),
+        (("fe80::1%eth0", 7777, 0, 2), "fe80::1%eth0"),
+        (("127.0.0.1", 7777), None),
+        (("127.8.9.1", 7777), None),
+        (("::1", 7777, 0, 0), None),
+    ],
+)
+def test_where_others_reach_a_socket_that_is_bound_to_one_address(
+    address: Address, host: str | None
+) -> None:
+    assert lan_host(address) == host
