@@ -88,6 +88,7 @@ class TickClock:
         self._reports: deque[float] = deque(maxlen=REPORTS)
         self._offsets: deque[tuple[int, float]] = deque(maxlen=256)  # of ticks that began
         self._settled = 0  # reports on ticks before this one come from before a jump
+        self._reported = -1  # server tick of the newest report
 
     @property
     def lead(self) -> float:
@@ -128,11 +129,16 @@ class TickClock:
     def report(self, slack: float, tick: int, loss: float = 0.0) -> None:
         """Steer by a report of the server's.
 
+        Each datagram of a tick carries the same one: it is taken once, and an older one never.
+
         Args:
             slack: Least time by which this client's ticks came early, in ticks; negative: late.
             tick: The server's tick when it reported.
             loss: Share of packets that get lost, 0 to 1.
         """
+        if tick <= self._reported:
+            return
+        self._reported = tick
         # What arrived during the report's quarter of a second was for about these ticks.
         window = self._rate / 4
         middle = tick + slack - window / 2
