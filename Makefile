@@ -25,7 +25,7 @@ OUTAGES ?= 20
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help environment demo test lint types coverage soak outages fuzz perf clean
+.PHONY: help environment demo test lint types coverage soak outages fuzz mutants perf clean
 
 help:
 	@echo 'make demo                          two players in one game of Pong; picture in demo.png'
@@ -35,6 +35,7 @@ help:
 	@echo 'make soak [SEED= SEEDS= TICKS=]    simulated worlds under faults; SEED= runs one again'
 	@echo 'make outages [DOCUMENTS= OUTAGES=] a journal shipped to a database that goes away'
 	@echo 'make fuzz [N=]                     N bad datagrams, and damaged journals'
+	@echo 'make mutants [N= SEED=]            N faults put into the core: do the tests notice?'
 	@echo 'make perf                          performance beside a floor, as ratios'
 	@echo 'make clean                         remove .venv, caches and build results'
 
@@ -83,6 +84,10 @@ outages: $(READY)
 fuzz: $(READY)
 	$(BIN)/python tests/fuzz/run.py --count $(N) $(if $(SEED),--seed $(SEED))
 	$(BIN)/python tests/fuzz/journal.py --count $(shell expr $(N) / 100) $(if $(SEED),--seed $(SEED))
+
+mutants: $(READY)
+	$(BIN)/python tests/mutants/run.py --count $(if $(filter file,$(origin N)),200,$(N)) \
+		$(if $(SEED),--seed $(SEED)) $(ARGS)
 
 perf: $(READY)
 	$(BIN)/python -m perf tick
