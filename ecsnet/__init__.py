@@ -6,53 +6,56 @@ systems, run them with a `ServerWorld`, show them with a `ClientWorld`, or do bo
 
 from __future__ import annotations
 
-from ecsnet.analytics.options import Analytics
-from ecsnet.client import ClientWorld
-from ecsnet.errors import (
-    AddressInUseError,
-    BadMessageError,
-    BadValueError,
-    DeclarationError,
-    DisconnectedError,
-    EcsnetError,
-    OutsideTickError,
-    PeerError,
-    ReadOnlyError,
-    RefusedError,
-    SchemaMismatchError,
-    UsageError,
-    WorldError,
-    WrongThreadError,
-)
-from ecsnet.events import (
-    Changed,
-    Connected,
-    Despawned,
-    Disconnected,
-    Event,
-    Inserted,
-    Refused,
-    Removed,
-    Spawned,
-)
-from ecsnet.play import play
-from ecsnet.replication.interest import Everyone, Grid, Interest, Visible
-from ecsnet.schema import (
-    Between,
-    EntityRef,
-    MaxLen,
-    Quantized,
-    Suspect,
-    command,
-    register_type,
-    replicated,
-)
-from ecsnet.server import ServerWorld
-from ecsnet.simulation import KEEP, commands, rng, tick
-from ecsnet.stats import ClientStats
-from ecsnet.telling import analytics_event, teleported
-from ecsnet.transport.link import Link
-from ecsnet.world import World
+from ecsnet.signals import Importing
+
+with Importing():
+    from ecsnet.analytics.options import Analytics
+    from ecsnet.client import ClientWorld
+    from ecsnet.errors import (
+        AddressInUseError,
+        BadMessageError,
+        BadValueError,
+        DeclarationError,
+        DisconnectedError,
+        EcsnetError,
+        OutsideTickError,
+        PeerError,
+        ReadOnlyError,
+        RefusedError,
+        SchemaMismatchError,
+        UsageError,
+        WorldError,
+        WrongThreadError,
+    )
+    from ecsnet.events import (
+        Changed,
+        Connected,
+        Despawned,
+        Disconnected,
+        Event,
+        Inserted,
+        Refused,
+        Removed,
+        Spawned,
+    )
+    from ecsnet.play import play
+    from ecsnet.replication.interest import Everyone, Grid, Interest, Visible
+    from ecsnet.schema import (
+        Between,
+        EntityRef,
+        MaxLen,
+        Quantized,
+        Suspect,
+        command,
+        register_type,
+        replicated,
+    )
+    from ecsnet.server import ServerWorld
+    from ecsnet.simulation import KEEP, commands, rng, tick
+    from ecsnet.stats import ClientStats
+    from ecsnet.telling import analytics_event, teleported
+    from ecsnet.transport.link import Link
+    from ecsnet.world import World
 
 __version__ = "0.1.0"
 

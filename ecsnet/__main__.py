@@ -1,10 +1,41 @@
-"""``python -m ecsnet`` is the ``ecsnet`` command."""
+"""The ``ecsnet`` command as a process: ``ecsnet`` or ``python -m ecsnet``."""
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
 
-from ecsnet.cli import main
+from ecsnet.signals import Importing
+
+__all__ = ["run"]
+
+_INTERRUPTED = 128 + signal.SIGINT
+_NOBODY_READS = 128 + 13  # SIGPIPE, which Windows does not have
+
+
+def run() -> int:
+    """Run the command with what was typed.
+
+    Returns:
+        The exit status of `ecsnet.cli.main`; 130 after Ctrl-C, from the first import on, and 141
+        when what reads the output has gone, as in ``ecsnet ... | head``.
+    """
+    try:
+        with Importing():
+            from ecsnet.cli import main
+        try:
+            return main()
+        finally:
+            print(end="", flush=True)  # noqa: T201 - not later, when nobody can catch it
+    except KeyboardInterrupt:
+        return _INTERRUPTED
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the last flush
+        return _NOBODY_READS
+    finally:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # nothing is left to unwind
+
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run())

@@ -6,13 +6,13 @@ What the caller got wrong is one line on stderr and exit status 2.
 from __future__ import annotations
 
 import argparse
-import asyncio
 import json
 import logging
 import os
 import runpy
 import sys
 import time
+import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NoReturn
@@ -25,7 +25,7 @@ from ecsnet.demo import DemoError, Options, has_window, run, sample_names
 from ecsnet.errors import EcsnetError, UsageError
 from ecsnet.modules import find
 from ecsnet.play import join_instead
-from ecsnet.server import ServerWorld, _new_event_loop, _signals
+from ecsnet.server import ServerWorld
 from ecsnet.session import session
 from ecsnet.transport.address import Address, lan_host, parse_address, spell_address
 from ecsnet.wording import brief
@@ -37,6 +37,10 @@ FAILED = 1
 
 WRONG = 2
 """Exit status when the caller got something wrong."""
+
+
+class _GameError(Exception):
+    """The game raised its cause, which is no fault of what was typed, whatever its class."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -58,8 +62,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return command(given)
     except EcsnetError as error:
         return _wrong(given.verb, str(error))
-    except KeyboardInterrupt:
-        return 130
+    except _GameError as failed:
+        traceback.print_exception(failed.__cause__)
+        return FAILED
 
 
 # ecsnet serve
@@ -71,20 +76,23 @@ def _serve(given: argparse.Namespace) -> int:
     if given.tick_rate is not None:
         server.tick_rate = given.tick_rate
     server.analytics = keeping(server.analytics, given.analytics, given.mongo)
-    with asyncio.Runner(loop_factory=_new_event_loop) as runner:
-        runner.run(_run(server, given.host, given.port))
-    return 0
+    served = False
 
-
-async def _run(server: ServerWorld, host: str, port: int) -> None:
     def ready(address: Address) -> None:
+        nonlocal served
+        served = True
         own = lan_host(address)
         if own is not None:
             typed = spell_address(own, address[1], DEFAULT_PORT)
             _note(f"others on this network can join at {typed}, UDP port {address[1]}")
 
-    with _signals(server.stop):
-        await server.serve(host, port, ready=ready)
+    try:
+        server._run(given.host, given.port, ready)
+    except Exception as error:
+        if not served:  # the address, or where the journal goes
+            raise
+        raise _GameError from error
+    return 0
 
 
 def _find_server(text: str) -> ServerWorld:
@@ -111,12 +119,16 @@ def _join(given: argparse.Namespace) -> int:
     join_instead(given.address)
     game: str = given.game
     made, quits = _Past.made, False
+    run_it = _program(game)
+    sys.argv = [game, *given.rest]
     try:
-        _run_game(game, given.rest)
+        run_it()
     except SystemExit as end:
         if end.code:
             raise
         quits = True
+    except Exception as error:
+        raise _GameError from error
     if _Past.made > made:
         return FAILED if _Past.refused else 0  # its log has said why
     if not quits:  # what quits, such as --help, knows what it does
@@ -124,20 +136,19 @@ def _join(given: argparse.Namespace) -> int:
     return 0
 
 
-def _run_game(game: str, rest: Sequence[str]) -> None:
-    """Run a file, a module of the current folder or a sample as the program.
+def _program(game: str) -> Callable[[], object]:
+    """What runs a file, a module of the current folder or a sample as the program.
 
     Raises:
         UsageError: It is none of these.
     """
-    sys.argv = [game, *rest]
     if not game.endswith(".py"):
-        runpy.run_module(_runnable(game), run_name="__main__", alter_sys=True)
-        return
+        module = _runnable(game)
+        return lambda: runpy.run_module(module, run_name="__main__", alter_sys=True)
     if not Path(game).is_file():
         raise UsageError(f"there is no file {game}")
     sys.path.insert(0, str(Path(game).absolute().parent))
-    runpy.run_path(game, run_name="__main__")
+    return lambda: runpy.run_path(game, run_name="__main__")
 
 
 def _runnable(name: str) -> str:

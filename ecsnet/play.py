@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import atexit
 import logging
 import os
 import shlex
+import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 
@@ -18,6 +20,7 @@ from ecsnet.host import Host
 from ecsnet.idle import ViewWatch, warn_of_idle_worlds
 from ecsnet.server import ServerWorld
 from ecsnet.session.connection import Reason
+from ecsnet.signals import ending
 from ecsnet.transport.address import Address, check_local, lan_host, parse_address, spell_address
 from ecsnet.transport.link import Link
 from ecsnet.transport.memory import memory_pair
@@ -56,6 +59,13 @@ class HostedWire:
         self._host: Host = server.make_host(self._answer, clock(), catch_up=_CATCH_UP)
         server._host = self._host
         self.watch: ViewWatch | None = None
+        self._asked_to_end: int | None = None  # by this signal
+        self._busy = False
+        self._handlers = ExitStack()
+
+    def take_signals(self) -> None:
+        """From now until `close`, end the game well where this process is asked to end."""
+        self._handlers.enter_context(ending(self._end_soon))
 
     @property
     def host(self) -> Host:
@@ -71,17 +81,20 @@ class HostedWire:
 
         Raises:
             Exception: What a system raised, with ``on_error="stop"``.
+            KeyboardInterrupt: SIGINT came meanwhile.
+            SystemExit: SIGTERM or SIGHUP came meanwhile.
         """
         if self.watch is not None:
             self.watch.look()
         host = self._host
-        now = self._clock()
-        for data in self._far_end.receive(budget):
-            host.receive(data, _OWN, now)
-        if self._socket is not None:
-            for data, address in self._socket.receive(budget):
-                host.receive(data, address, now)
-        host.tick(self._clock())
+        with self._undisturbed():
+            now = self._clock()
+            for data in self._far_end.receive(budget):
+                host.receive(data, _OWN, now)
+            if self._socket is not None:
+                for data, address in self._socket.receive(budget):
+                    host.receive(data, address, now)
+            host.tick(self._clock())
         if host.failure is not None:
             raise host.failure
         yield from self._end.receive(budget)
@@ -95,12 +108,15 @@ class HostedWire:
         Raises:
             Exception: What an ``on_leave`` hook raised, with ``on_error="stop"``.
         """
-        host = self._host
-        if host.closed:
-            return
+        if not self._host.closed:
+            with self._handlers, self._undisturbed():
+                self._end_game()
+            atexit.unregister(self.close)
+
+    def _end_game(self) -> None:
         if self.watch is not None:
             self.watch.close()
-        now = self._clock()
+        host, now = self._host, self._clock()
         for data in self._far_end.receive():
             host.receive(data, _OWN, now)
         before = host.failure  # `receive` has raised that
@@ -114,11 +130,36 @@ class HostedWire:
         if host.failure is not before and host.failure is not None:
             raise host.failure
 
+    @contextmanager
+    def _undisturbed(self) -> Iterator[None]:
+        """Keep the first signal that comes in here for the end: no tick is cut in half."""
+        self._busy = True
+        try:
+            yield
+        finally:
+            self._busy = False
+        number, self._asked_to_end = self._asked_to_end, None
+        if number is not None:
+            raise _end_of(number)
+
+    def _end_soon(self, number: int) -> None:
+        """Unwind the program, which is asked to end; a second signal does not wait."""
+        atexit.register(self.close)  # for a program that does not use `with`
+        if self._busy and self._asked_to_end is None:
+            self._asked_to_end = number
+        else:
+            raise _end_of(number)
+
     def _answer(self, data: bytes, address: Address) -> None:
         if address == _OWN:
             self._far_end.send(data)
         elif self._socket is not None:
             self._socket.sendto(data, address)
+
+
+def _end_of(number: int) -> BaseException:
+    """What a signal raises: SIGINT what it always does, the others what ends a program."""
+    return KeyboardInterrupt() if number == signal.SIGINT else SystemExit(128 + number)
 
 
 def play(
@@ -136,7 +177,9 @@ def play(
     """Play a game: host it when the port is free, join the game that holds the port when not.
 
     The game that is hosted runs inside `ClientWorld.poll`; it ends for everybody when this
-    client closes. Who hosts is told on stdout, in one line, what the others type.
+    client closes. Who hosts is told on stdout, in one line, what the others type. Where nobody
+    else handles them, SIGTERM and SIGHUP raise `SystemExit`, as SIGINT raises
+    `KeyboardInterrupt`, between two ticks: ``with`` closes the client, and everybody is told.
 
     Args:
         server: The game.
@@ -175,6 +218,7 @@ def play(
     wire: HostedWire | None = None
     try:
         wire = HostedWire(server, socket, clock)
+        wire.take_signals()
         replicated = {kind.cls for kind in server._registry.components()}
         wire.watch = ViewWatch(World.current(), replicated)
         warn_of_idle_worlds()

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import gc
 import logging
 import os
-import signal
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TypeVar, overload
 
 from ecsnet.analytics.options import Analytics
@@ -27,6 +25,7 @@ from ecsnet.replication.interest import Interest
 from ecsnet.replication.replicator import BANDWIDTH
 from ecsnet.schema import Registry, command_type, current_registry
 from ecsnet.session.connection import TIMEOUT, Reason
+from ecsnet.signals import ending
 from ecsnet.simulation import Join, Simulation
 from ecsnet.transport.address import Address, check_local
 from ecsnet.transport.ticker import Ticker
@@ -224,10 +223,10 @@ class ServerWorld:
     # Running it.
 
     def run(self, host: str = "0.0.0.0", port: int = 7777) -> None:
-        """Serve the game until SIGINT or SIGTERM comes, or `stop` is called.
+        """Serve the game until SIGINT, SIGTERM or SIGHUP comes, or `stop` is called.
 
-        Clients are told goodbye, and ``on_leave`` is called for each player. Runs on uvloop where
-        that is installed.
+        Clients are told goodbye, and ``on_leave`` is called for each player. A signal that the
+        program handles itself, or ignores, is left to it. Runs on uvloop where that is installed.
 
         Args:
             host: A name or address of this machine; ``"0.0.0.0"`` or ``"::"`` for all of them.
@@ -238,8 +237,7 @@ class ServerWorld:
             UsageError: The address is not one of this machine's.
             Exception: What a system or hook raised, with ``on_error="stop"``.
         """
-        with asyncio.Runner(loop_factory=_new_event_loop) as runner:
-            runner.run(self._run(host, port))
+        self._run(host, port)
 
     async def serve(
         self,
@@ -439,9 +437,16 @@ class ServerWorld:
         if failure is not None:
             raise failure
 
-    async def _run(self, host: str, port: int) -> None:
-        with _signals(self.stop):
-            await self.serve(host, port)
+    def _run(self, host: str, port: int, ready: Callable[[Address], object] | None = None) -> None:
+        with asyncio.Runner(loop_factory=_new_event_loop) as runner:
+            loop = runner.get_loop()
+
+            def stop(_signal: int) -> None:
+                # With a round in between: it may come before `serve` has begun.
+                loop.call_soon_threadsafe(loop.call_soon, self.stop)
+
+            with ending(stop):
+                runner.run(self.serve(host, port, ready=ready))
 
 
 def _given(command: object) -> Given:
@@ -487,23 +492,3 @@ def _new_event_loop() -> asyncio.AbstractEventLoop:
         else:
             return uvloop.new_event_loop()
     return asyncio.SelectorEventLoop()
-
-
-@contextlib.contextmanager
-def _signals(stop: Callable[[], None]) -> Iterator[None]:
-    """Call ``stop`` on SIGINT and SIGTERM, on the running event loop."""
-    loop = asyncio.get_running_loop()
-    numbers: list[signal.Signals] = []
-    try:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, stop)
-            numbers.append(number)
-    except NotImplementedError:  # Windows; asyncio.Runner turns SIGINT into a cancellation
-        signal.signal(signal.SIGTERM, lambda _number, _frame: loop.call_soon_threadsafe(stop))
-    except (ValueError, RuntimeError):  # not the main thread: whoever runs that decides
-        pass
-    try:
-        yield
-    finally:
-        for number in numbers:
-            loop.remove_signal_handler(number)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import sys
 
 import msgspec
@@ -12,7 +11,6 @@ from ecsnet.demo.player import play
 from ecsnet.demo.server import serve
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends us
     claim_stdout()
     settings = msgspec.json.decode(sys.argv[1], type=Settings)
     (play if settings.name else serve)(settings)

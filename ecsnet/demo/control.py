@@ -43,6 +43,10 @@ __all__ = [
     "say",
 ]
 
+# Ctrl-C is for the parent, which ends the others: they are in a group of their own from the start.
+_GROUP = None if sys.platform == "win32" else 0
+_FLAGS = getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0)  # Windows has it
+
 _PATIENCE = 5.0  # seconds that a child has to end once its parent is gone
 
 
@@ -244,6 +248,8 @@ class Child:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env=environment,
+            process_group=_GROUP,
+            creationflags=_FLAGS,
         )
         self._inbox = inbox
         threading.Thread(target=self._read, daemon=True).start()

@@ -74,4 +74,4 @@ def test_metadata(artefacts: Any) -> None:
     assert "License-Expression: Apache-2.0" in metadata
     provided = {line for line in metadata.splitlines() if line.startswith("Provides-Extra: ")}
     assert provided == {f"Provides-Extra: {extra}" for extra in ("pygame", "analytics", "all")}
-    assert "ecsnet = ecsnet.cli:main" in scripts
+    assert "ecsnet = ecsnet.__main__:run" in scripts
