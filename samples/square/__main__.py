@@ -1,5 +1,5 @@
 from typing import Annotated
-import esper, pygame, ecsnet as net
+import ecsnet as net, esper, pygame
 
 @net.replicated                                  # every client that can see the entity gets it
 class Square:
