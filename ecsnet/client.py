@@ -20,6 +20,7 @@ from weakref import WeakValueDictionary
 import esper
 import msgspec
 
+from ecsnet.commands.frames import ACTIONS_A_TICK
 from ecsnet.commands.outbox import Outbox, Told
 from ecsnet.components import Owner
 from ecsnet.debug import WriteGuard
@@ -69,6 +70,10 @@ COMMAND_ROOM = 900
 EARLY_UPDATES = 1000
 """How many updates are kept that come before the Welcome; with more, all is asked for again."""
 
+JOINING_SECONDS = 10.0
+"""From the server's acceptance until the player is in the game; stalls of this end do not count."""
+
+_STALL = 0.25  # one gap between polls counts for no more than this
 _QUIET = 1 / 30  # with commands unacked, something is sent at least this often
 
 T = TypeVar("T")
@@ -159,6 +164,8 @@ class ClientWorld:
         )
         self._difference: str | None = None  # between the server's game and this one
         self._explain: Callable[[Reason, str], str] = _as_it_is
+        self._joining_left = JOINING_SECONDS
+        self._advanced_at = now
         self._events: list[Event] = []
         self._polling = False
         self._leaving = False  # close() was called, and its work is not done
@@ -206,17 +213,26 @@ class ClientWorld:
         *,
         name: str = "player",
         world: str | None = None,
+        link: Link | None = None,
+        debug: bool = False,
+        registry: Registry | None = None,
+        clock: Callable[[], float] = time.perf_counter,
         interval: float = 0.01,
     ) -> ClientWorld:
         """Connect from an asyncio program and wait until the player is in the game.
 
-        Afterwards call `poll` as often as you like; nothing runs by itself.
+        Afterwards call `poll` as often as you like; nothing runs by itself. The first one returns
+        `Connected`, and what came into sight meanwhile.
 
         Args:
-            host: As for `connect`; so are ``port``, ``name`` and ``world``.
+            host: As for `connect`, like all others but ``interval``.
             port: As for `connect`.
             name: As for `connect`.
             world: As for `connect`.
+            link: As for `connect`.
+            debug: As for `connect`.
+            registry: As for `connect`.
+            clock: As for `connect`.
             interval: Seconds between polls while it waits.
 
         Raises:
@@ -226,7 +242,17 @@ class ClientWorld:
         """
         if not (is_number(interval) and interval >= 0):
             raise UsageError(f"connect_async(interval={interval!r:.60}): give seconds, 0 or more")
-        client = cls.connect(host, port, name=name, world=world)
+        client = cls.connect(
+            host,
+            port,
+            name=name,
+            world=world,
+            link=link,
+            debug=debug,
+            registry=registry,
+            clock=clock,
+        )
+        events: list[Event] = []
         try:
             while client._player is None:
                 for event in client.poll():
@@ -234,11 +260,15 @@ class ClientWorld:
                         raise RefusedError(event.reason, event.message)
                     if isinstance(event, Disconnected):
                         raise DisconnectedError(event.reason)
+                    events.append(event)
                 if client._player is None:
                     await asyncio.sleep(interval)
         except BaseException:  # a cancellation too
             client.close()
             raise
+        # As in `_arrive`: first of all we are in.
+        events.sort(key=lambda event: not isinstance(event, Connected))
+        client._events[:0] = events
         return client
 
     @classmethod
@@ -398,7 +428,8 @@ class ClientWorld:
         """Send a command.
 
         A held one (``@command(hold=True)``) is a state: it goes on until the next `send` of its
-        type. An action happens once. Before `Connected` and after the end nothing is sent.
+        type. An action happens once. What is sent before `Connected`, up to eight actions and all
+        states, comes with the first tick; further actions expire. After the end nothing is sent.
 
         Args:
             command: An instance of a class under ``@command``.
@@ -407,7 +438,7 @@ class ClientWorld:
 
         Raises:
             UsageError: It is not a command, a field has a wrong value, ``entity`` is no number,
-                or there are more than eight actions in one tick.
+                or, once in the game, there are more than eight actions in one tick.
         """
         kind = command_type(type(command), "send()")
         fault = kind.fault(command, self._net)
@@ -415,13 +446,15 @@ class ClientWorld:
             raise BadValueError(f"send() got {fault}")
         target = self._addressed(kind, entity, "send()")
         if target is None:
-            if self.connected:
+            if not self.closed:
                 self._unsendable += 1
             return
         wire = kind.to_wire(command, self._net)
         number = self._schema.command_id_of[kind.cls]
         if kind.hold:
             self._outbox.hold(number, target, wire)
+        elif self._player is None and self._outbox.waiting == ACTIONS_A_TICK:
+            self._outbox.expire()  # the first tick takes no more
         else:
             self._outbox.act(number, target, wire)
 
@@ -454,7 +487,7 @@ class ClientWorld:
                 f"{verb} got entity={entity!r:.60}: give the number of an entity in client.view,"
                 " as from client.mine(), or leave it out for the player's own"
             )
-        if not self.connected:
+        if self.closed:
             return None
         if entity is None or entity == self.player:
             return 0
@@ -540,6 +573,7 @@ class ClientWorld:
             if self.closed:
                 return
         uplink.check(now)
+        self._give_up_waiting(now)
         if uplink.end is not None:
             self._ended(uplink.end)
         if self._store is not None:
@@ -551,6 +585,14 @@ class ClientWorld:
         self._measure()
         if self._guard is not None and not self.closed:
             self._guard.watch(self._store)
+
+    def _give_up_waiting(self, now: float) -> None:
+        """End a joining that takes too long, whatever the server says meanwhile."""
+        elapsed, self._advanced_at = now - self._advanced_at, now
+        if self._uplink.connected and self._player is None:
+            self._joining_left -= min(elapsed, _STALL)
+            if self._joining_left < 0:
+                self._uplink.give_up(Reason.TIMEOUT)
 
     def _let_go(self) -> None:
         """Have nothing to do with the server and the view any more."""
@@ -586,6 +628,8 @@ class ClientWorld:
         update = self._format.update.decode(payload)
         if update is None or not store.update(update, len(payload)):
             self.stats.datagrams_rejected += 1
+            if update is None or update.epoch == store.epoch:
+                self._uplink.session.strike(now)
             return
         ticks.heard(store.tick, now)
         report = update.report
@@ -598,12 +642,13 @@ class ClientWorld:
         store, session = self._store, self._uplink.session
         if store is not None:
             if isinstance(message, Structure):
-                store.structure(number, message)
+                if not store.structure(number, message) and message.epoch == store.epoch:
+                    session.strike(now)
                 return
             store.passed(number)
         if isinstance(message, Welcome) and store is None:
             self._welcome(number, message)
-        elif isinstance(message, SchemaOffer) and store is None:
+        elif isinstance(message, SchemaOffer) and store is None and self._difference is None:
             difference = self._schema.first_difference(message.description)
             self._difference = difference or _REFUSALS[Reason.SCHEMA]
             session.queue(encode(SchemaDiffers(self._difference[:400])))
@@ -629,6 +674,7 @@ class ClientWorld:
         if player is None and self._player_net:
             return
         self._player = player or 0
+        self._outbox.idle()  # what was sent until now was sent in no tick
         logger.info("connected as %s", self._name)
         self._events.insert(0, Connected(self._player))
 
@@ -652,7 +698,6 @@ class ClientWorld:
         if session.streaming:
             for piece in session.stream(now, 4096):
                 uplink.transmit(piece, now)
-        uplink.stats.commands_sent = self._outbox.sent
 
     def _commands(self, store: Store, now: float) -> bytes | None:
         """The packet with our commands, when there is something new in it or it is time."""
@@ -677,20 +722,23 @@ class ClientWorld:
         return session.send(payload, now, Told(now, packed.through))
 
     def _measure(self) -> None:
-        stats, store = self.stats, self._store
+        stats, store, outbox = self.stats, self._store, self._outbox
+        report = None if store is None else store.report
+        stats.commands_sent = outbox.sent
+        stats.commands_expired = outbox.expired
+        stats.commands_rejected = self._unsendable
         if store is not None:
             stats.tick, stats.solid = store.tick, store.solid
-            report = store.report
-            if report is not None:
-                stats.commands_applied = report.applied
-                stats.commands_expired = report.expired + self._outbox.expired
-                stats.commands_superseded = report.superseded
-                stats.commands_rejected = report.rejected + self._unsendable
+        if report is not None:
+            stats.commands_applied = report.applied
+            stats.commands_expired += report.expired
+            stats.commands_superseded = report.superseded
+            stats.commands_rejected += report.rejected
 
     def _ended(self, end: End) -> None:
         """There is no connection, or none any more."""
         if self._player is not None:
-            logger.warning("disconnected: %s", end.reason)
+            logger.warning("disconnected: %s", ": ".join(filter(None, (end.reason, end.detail))))
             self._events.append(Disconnected(end.reason.value))
         else:
             reason, message = self._why_refused(end)

@@ -23,6 +23,18 @@ DATAGRAMS_A_POLL: Final = 1000
 MESSAGE_LIMIT: Final = 1 << 20
 """Bytes in the longest reliable message taken from a server."""
 
+LOOK_UP_SECONDS: Final = 20.0
+"""How long the look-up of the server's name may take; stalls of this end do not count."""
+
+_STALL: Final = 0.25  # one gap between polls counts for no more than this
+
+NONSENSE: Final = "what the server sends makes no sense, again and again"
+
+UNKNOWN: Final = (
+    f"nothing tells within {LOOK_UP_SECONDS:g} s which address the server's name stands for:"
+    " is there a network? Its address in digits needs no look-up"
+)
+
 
 class Wire(Protocol):
     """What carries datagrams: `UdpClientSocket`, or a memory transport."""
@@ -39,7 +51,7 @@ class End:
 
     Attributes:
         reason: Why.
-        detail: Why nothing reached the server, where this machine knows, and what helps.
+        detail: What is known beside the reason, and what helps.
     """
 
     reason: Reason
@@ -71,6 +83,8 @@ class Uplink:
         self._resolver: Resolver | None = None
         self._wire: Wire | None = None
         self._udp: UdpClientSocket | None = None  # the wire, where that is UDP
+        self._looked_at = now
+        self._look_up_left = LOOK_UP_SECONDS
         self._dial = Dial(random(8), now)
         self._connection: Connection | None = None
         self._rated_at = now
@@ -114,6 +128,8 @@ class Uplink:
                 yield received
                 if received.reply:
                     self.transmit(self.session.send(None, now), now)
+            if self.session.abusive and self.end is None:
+                self.give_up(Reason.ABUSE, NONSENSE)
             if self.end is not None:
                 return
 
@@ -151,11 +167,16 @@ class Uplink:
             stats.rate = (octets - self._rated_bytes) / elapsed
             self._rated_at, self._rated_bytes = now, octets
 
-    def leave(self) -> None:
+    def leave(self, reason: Reason = Reason.LEFT) -> None:
         """Tell the server goodbye, past any `link`."""
         if self._connection is not None and self._wire is not None:
-            for datagram in self._connection.disconnect(Reason.LEFT):
+            for datagram in self._connection.disconnect(reason):
                 self._wire.send(datagram)
+
+    def give_up(self, reason: Reason, detail: str = "") -> None:
+        """End the connection from here, and tell the server."""
+        self.leave(reason)
+        self.end = End(reason, detail)
 
     def close(self) -> None:
         """Let go of what carries datagrams. Closing twice is fine."""
@@ -172,6 +193,10 @@ class Uplink:
             return None
         addresses = resolver.poll()
         if addresses is None:
+            elapsed, self._looked_at = now - self._looked_at, now
+            self._look_up_left -= min(elapsed, _STALL)
+            if self._look_up_left < 0:
+                self.end = End(Reason.UNREACHABLE, UNKNOWN)
             return None
         self._dial = Dial(self._random(8), now)  # its time begins now
         self._udp = UdpClientSocket(addresses)

@@ -125,6 +125,11 @@ class Outbox:
         """Whether anything is not acked yet."""
         return bool(self._runs)
 
+    @property
+    def waiting(self) -> int:
+        """How many actions wait for a tick."""
+        return len(self._actions)
+
     def hold(self, type_id: int, target: int, value: object) -> None:
         """Hold a state from the next client tick on, until it changes or is released.
 
@@ -194,8 +199,12 @@ class Outbox:
         self._actions.append(msgspec.Raw(data))
         if len(self._actions) > BACKLOG:
             self._actions.popleft()
-            self.sent += 1
-            self.expired += 1
+            self.expire()
+
+    def expire(self) -> None:
+        """Count an action that there is no room for."""
+        self.sent += 1
+        self.expired += 1
 
     def stamp(self, ticks: range) -> None:
         """Make frames for the client ticks that begin now, and for actions since the last call.

@@ -399,21 +399,6 @@ def test_a_command_declared_after_connect_is_refused(game: Harness) -> None:
         client.send(Late())
 
 
-def test_before_and_after_a_game_send_does_nothing(world: World, game: Harness) -> None:
-    client = game.connect("Ann", wait=None)
-    client.send(Fire())
-    client.send(Fire(), 9999)
-    client.send(Steer(1))
-    game.until(lambda: client.connected)
-    game.run(0.5)
-    assert (world.fired, world.steered) == ([], [])
-    client.close()
-    client.send(Fire())
-    client.release(Steer)
-    assert client.stats.commands_sent == 0
-    assert client.stats.commands_rejected == 0
-
-
 # The end.
 
 
@@ -824,6 +809,20 @@ def test_looking_a_name_up_does_not_hold_a_poll_up(resolver: None) -> None:
     assert isinstance(wire, Wire)
     assert len(wire.sent) == 1  # the time for an answer starts now
     client.close()
+
+
+def test_a_look_up_that_never_ends_is_given_up(resolver: None) -> None:
+    clock = ManualClock()
+    client = ClientWorld.connect("example.org", 7777, world="named", registry=registry, clock=clock)
+    events: list[Event] = []
+    for _ in range(21 * 10):
+        clock.advance(0.1)
+        events += client.poll()
+    (event,) = events
+    assert isinstance(event, Refused)
+    assert event.reason == "unreachable"
+    assert "which address the server's name stands for" in event.message
+    assert client.closed
 
 
 def test_a_name_that_is_none_is_an_event(resolver: None) -> None:

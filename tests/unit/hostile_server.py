@@ -1,0 +1,160 @@
+"""A server's end that says what a test wants it to say, and a client that has to live with it."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+
+import msgspec
+
+from ecsnet.client import ClientWorld
+from ecsnet.events import Disconnected, Event, Refused
+from ecsnet.greeting import Welcome
+from ecsnet.replication.encoding import encode_structure
+from ecsnet.schema import Registry, encode
+from ecsnet.session.connection import Connection, Listener, Reason
+from ecsnet.session.packets import RAW
+from ecsnet.session.session import Session
+from ecsnet.testing import ManualClock
+
+EPOCH = 7
+
+_numbers = itertools.count(1)
+
+
+def is_over(event: Event) -> bool:
+    return isinstance(event, Refused | Disconnected)
+
+
+def run_of(registry: Registry, cls: type, net: int, *values: object) -> msgspec.Raw:
+    """A run of entities from ``net`` on, with one component each."""
+    ids = [net, *[1] * (len(values) - 1)]
+    return msgspec.Raw(encode((ids, [(registry.schema().cid_of[cls], values)])))
+
+
+class Wire:
+    """What carries the client's datagrams."""
+
+    def __init__(self) -> None:
+        self.sent: list[bytes] = []
+        self.incoming: list[bytes] = []
+
+    def send(self, data: bytes) -> None:
+        self.sent.append(data)
+
+    def receive(self, budget: int = 1000) -> Iterator[bytes]:
+        for _ in range(min(budget, len(self.incoming))):
+            yield self.incoming.pop(0)
+
+    def pin(self) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class HostileServer:
+    """A real connection and session, used as no server would.
+
+    Attributes:
+        client: Its only client.
+        answers: What the handshake answers in the next `poll`.
+        secretive: It never accepts, and answers each question with another one.
+        heard: The client's reliable messages.
+        goodbye: Why the client left.
+    """
+
+    def __init__(self, registry: Registry) -> None:
+        self.clock = ManualClock()
+        self.wire = Wire()
+        self.client = ClientWorld.over(
+            self.wire, world=f"hostile-{next(_numbers)}", registry=registry, clock=self.clock
+        )
+        self.listener = Listener(bytes(32), bytes, 4)
+        self.session = Session(RAW)
+        self.connection: Connection | None = None
+        self.answers: list[bytes] = []
+        self.secretive = False
+        self.heard: list[bytes] = []
+        self.goodbye: Reason | None = None
+        self.tick = 100
+
+    def poll(self) -> list[Event]:
+        """A frame of the client's."""
+        self.clock.advance(1 / 60)
+        self.wire.incoming += self.answers
+        self.answers = []
+        events = self.client.poll()
+        sent, self.wire.sent = self.wire.sent, []
+        for data in sent:
+            self._hear(data)
+        return events
+
+    def _hear(self, data: bytes) -> None:
+        if self.secretive:  # a new secret each time: no response is ever right
+            self.listener = Listener(bytes([len(self.heard) % 256]) * 32, bytes, 4)
+            if data[0] == 3:
+                data = self._first
+            else:
+                self._first = data
+        inbound = self.listener.receive(data, "here", self.clock.now)
+        if inbound is None:
+            return
+        self.connection = inbound.connection or self.connection
+        self.answers += inbound.replies
+        if inbound.closed is not None:
+            self.goodbye = inbound.closed.reason
+        if inbound.packet is not None:
+            received = self.session.receive(inbound.packet, self.clock.now)
+            if received is not None:
+                self.heard += [message for _, message in received.messages]
+
+    def accept(self) -> None:
+        """Go as far as the client's Hello."""
+        for _ in range(20):
+            self.poll()
+        assert len(self.heard) == 1
+        assert self.connection is not None
+
+    def welcome(self, player: int = 0) -> None:
+        """Let the client in."""
+        self.accept() if self.connection is None else None
+        self.say(encode(Welcome(EPOCH, player, 1, 60.0, 60.0, self.tick)))
+        self.poll()
+
+    def say(self, message: bytes) -> None:
+        """Send a reliable message, all of it at once."""
+        self.session.queue(message)
+        while packets := self.session.stream(self.clock.now, 1 << 21):
+            for packet in packets:
+                self._seal(packet)
+        self.send(None)
+
+    def structure(
+        self,
+        *runs: msgspec.Raw,
+        despawned: Sequence[int] = (),
+        hidden: Sequence[int] = (),
+        removed: Sequence[tuple[int, list[int]]] = (),
+    ) -> None:
+        """Send a structural message."""
+        self.tick += 1
+        self.say(
+            encode_structure(
+                EPOCH, self.tick, list(despawned), list(hidden), list(removed), list(runs)
+            )
+        )
+
+    def send(self, payload: object) -> None:
+        """Send a packet."""
+        self._seal(self.session.send(payload, self.clock.now))
+
+    def deliver(self, datagram: bytes) -> None:
+        """Send any bytes."""
+        self.wire.incoming.append(datagram)
+
+    def _seal(self, packet: bytes) -> None:
+        assert self.connection is not None
+        self.deliver(self.connection.seal(packet))
+
+    def close(self) -> None:
+        self.client.close()
+        self.client.view.close()
