@@ -1,13 +1,14 @@
-"""How messages name what was seen: values, and what the operating system refused."""
+"""How messages name what was seen: values, types, and what the operating system refused."""
 
 from __future__ import annotations
 
 import errno
 import reprlib
 import socket
+import sys
 from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
 
-__all__ = ["brief", "file_trouble", "socket_trouble"]
+__all__ = ["brief", "file_trouble", "short_name", "socket_trouble", "type_name"]
 
 
 class _Brief(reprlib.Repr):
@@ -46,6 +47,25 @@ def brief(value: object) -> str:
         return _cut(_brief.repr(value), _LONGEST)
     except Exception:  # noqa: BLE001 - a class that only calls itself list, say
         return _one(value)
+
+
+def short_name(cls: type[object]) -> str:
+    """The qualified name, without the functions around it."""
+    return cls.__qualname__.rpartition("<locals>.")[2]
+
+
+def type_name(cls: type[object]) -> str:
+    """``pygame.Vector2``, as people write it, rather than ``pygame.math.Vector2``; a class of the
+    game's own has its name alone.
+    """
+    package, name = cls.__module__.partition(".")[0], cls.__name__
+    module = sys.modules.get(package)
+    if getattr(module, name, None) is not cls:
+        return short_name(cls)
+    if package == "builtins":
+        return name
+    is_library = hasattr(module, "__path__") or package in sys.stdlib_module_names
+    return f"{package}.{name}" if is_library else name
 
 
 def _one(value: object) -> str:

@@ -12,6 +12,7 @@ from ecsnet.schema.fields import Between, EntityRef, MaxLen, Quantized, Suspect
 from ecsnet.schema.gate import DECODE_ERRORS, ENCODE_ERRORS, Gate, encode
 from ecsnet.schema.kinds import PLAIN, Kind
 from ecsnet.schema.registry import Registry, current_registry, register_type, use_registry
+from ecsnet.schema.shapes import lasts
 from ecsnet.schema.wiretype import (
     CommandType,
     ComponentType,
@@ -19,6 +20,7 @@ from ecsnet.schema.wiretype import (
     WireType,
     command_type,
     component_type,
+    unsent,
 )
 
 __all__ = [
@@ -45,7 +47,9 @@ __all__ = [
     "component_type",
     "current_registry",
     "encode",
+    "lasts",
     "register_type",
     "replicated",
+    "unsent",
     "use_registry",
 ]

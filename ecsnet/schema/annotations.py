@@ -16,9 +16,11 @@ import msgspec
 
 from ecsnet.errors import DeclarationError
 from ecsnet.schema.fields import Between, EntityMark, MaxLen, Quantized, Suspect
+from ecsnet.schema.gate import encode
 from ecsnet.schema.kinds import Kind
+from ecsnet.schema.misfit import INT64
 from ecsnet.schema.shapes import (
-    INT64,
+    HEADER_BYTES,
     EntityShape,
     FixedShape,
     Foreign,
@@ -29,9 +31,8 @@ from ecsnet.schema.shapes import (
     QuantizedShape,
     SequenceShape,
     Shape,
-    short_name,
 )
-from ecsnet.wording import brief
+from ecsnet.wording import brief, short_name, type_name
 
 __all__ = ["Reader"]
 
@@ -172,7 +173,10 @@ class Reader:
             return self._float(marks)
         if base is str or base is bytes:
             meta, text = self._length(path, base.__name__, marks)
-            return Shape(text, Annotated[base, meta] if meta else base, key=True)
+            wire = Annotated[base, meta] if meta else base
+            shape = Shape(text, wire, key=True, bound=_text_bound(base, meta))
+            shape.buffers = base is bytes
+            return shape
         if origin is Union or origin is UnionType:
             return self._optional(path, base, marks)
         if origin is Literal:
@@ -254,7 +258,9 @@ class Reader:
 
     def _literal(self, path: str, base: object) -> Shape:
         text = ", ".join(sorted(map(repr, typing.get_args(base))))
-        return _checked(path, Shape(f"Literal[{text}]", base, key=True))
+        shape = _checked(path, Shape(f"Literal[{text}]", base, key=True))
+        shape.bound = max(len(encode(value)) for value in typing.get_args(base))
+        return shape
 
     def _enum(self, path: str, base: type[enum.Enum]) -> Shape:
         name = short_name(base)
@@ -269,6 +275,7 @@ class Reader:
         shape = _checked(path, Shape(f"{name}({text})", base, key=True))
         names, values = zip(*((member.name, member.value) for member in base), strict=True)
         shape.kind = Kind("enum", names, values)
+        shape.bound = max(len(encode(value)) for value in values)
         return shape
 
     def _container(
@@ -327,6 +334,13 @@ def _checked(path: str, shape: Shape) -> Shape:
     return shape
 
 
+def _text_bound(base: object, meta: msgspec.Meta | None) -> int | None:
+    """The most bytes that a str or bytes of limited length takes; a character takes up to four."""
+    if meta is None or meta.max_length is None:
+        return None
+    return HEADER_BYTES + meta.max_length * (4 if base is str else 1)
+
+
 def _wire(origin: type[object], inner: tuple[object, ...], meta: msgspec.Meta | None) -> object:
     wire = GenericAlias(origin, inner)
     return Annotated[wire, meta] if meta else wire
@@ -352,10 +366,7 @@ def _name(annotation: object) -> str:
     if not isinstance(annotation, type) or typing.get_origin(annotation):
         text = str(annotation).replace("NoneType", "None")
         return re.sub(r"\b(typing|collections\.abc)\.", "", text)
-    package, name = annotation.__module__.partition(".")[0], annotation.__name__
-    if getattr(sys.modules.get(package), name, None) is annotation:
-        return name if package == "builtins" else f"{package}.{name}"
-    return short_name(annotation)
+    return type_name(annotation)
 
 
 def _is_value(annotation: object) -> bool:

@@ -9,16 +9,22 @@ import msgspec
 
 from ecsnet.errors import BadMessageError, BadValueError
 from ecsnet.schema.gate import encode
+from ecsnet.schema.misfit import reason
 
-__all__ = ["Code", "Codec", "Emitter", "Ref", "generate"]
+__all__ = ["Check", "Code", "Codec", "Emitter", "Ref", "generate"]
 
 Ref = Callable[[int | None], int | None]
 """Maps an entity id of one end to that of the other; None for None and for unknown ids."""
+
+Check = Callable[[object, Ref], str | None]
+"""Whether a field can hold a value, tried out by encoding and decoding it: None when it can, else
+the `reason`, which is empty where the value's repr shows it."""
 
 
 class Emitter(Protocol):
     """What a field's shape knows: source text that converts an expression."""
 
+    text: str
     wire: object
     native: bool
     foreign: bool
@@ -86,7 +92,7 @@ class Codec:
         assign: Callable[[object, object], None],
         move: Callable[[object, object], None],
         clone: Callable[[object], object],
-        checks: tuple[Callable[[object, Ref], None], ...],
+        checks: tuple[Check, ...],
     ) -> None:
         self.to_wire = to_wire
         self.from_wire = from_wire
@@ -169,17 +175,23 @@ def generate(
         made[move],  # type: ignore[arg-type]
         cls.__copy__ if flat else made[clone],  # type: ignore[arg-type, attr-defined]
         tuple(
-            _check(made[single], shape.wire)  # type: ignore[arg-type]
+            _check(made[single], shape)  # type: ignore[arg-type]
             for single, (_, shape) in zip(singles, fields, strict=True)
         ),
     )
 
 
-def _check(to_wire: Callable[[object, Ref], object], wire: object) -> Callable[[object, Ref], None]:
-    decode = msgspec.msgpack.Decoder(wire).decode
+def _check(to_wire: Callable[[object, Ref], object], shape: Emitter) -> Check:
+    decode = msgspec.msgpack.Decoder(shape.wire).decode
 
-    def check(value: object, ref: Ref) -> None:
-        decode(encode(to_wire(value, ref)))
+    def check(value: object, ref: Ref) -> str | None:
+        wire = value
+        try:
+            wire = to_wire(value, ref)
+            decode(encode(wire))
+        except Exception:  # noqa: BLE001 - converters and references are not ours
+            return reason(value, wire, shape.text)
+        return None
 
     return check
 

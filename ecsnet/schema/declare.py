@@ -20,9 +20,9 @@ import msgspec
 
 from ecsnet.errors import DeclarationError
 from ecsnet.schema.annotations import Reader
-from ecsnet.schema.codegen import Ref, generate
+from ecsnet.schema.codegen import Check, generate
 from ecsnet.schema.registry import current_registry, is_stock
-from ecsnet.schema.shapes import Shape, wire_struct
+from ecsnet.schema.shapes import Shape, bound_of, lasts, wire_struct
 from ecsnet.schema.wiretype import CommandType, ComponentType, Field, WireType
 from ecsnet.wording import brief
 
@@ -271,6 +271,8 @@ def _declare(cls: type[object], caller: FrameType, decorator: str, bounded: bool
         move=codec.move,
         clone=codec.clone,
         field_checks=codec.checks,
+        bound=bound_of(shapes.values()),
+        buffers=any(shape.buffers for shape in shapes.values()),
     )
 
 
@@ -420,8 +422,10 @@ def _settle_default(path: str, slot: _Slot, shape: Shape) -> None:
     if isinstance(default, list | dict) and not default:
         slot.default, slot.factory = _MISSING, type(default)
     elif shape.immutable:
-        if isinstance(default, _MUTABLE):
+        if default is not _MISSING and not lasts(default):
             raise _bad_default(path, default, shape)
+    elif isinstance(default, msgspec.Struct) and lasts(default):
+        pass  # it is shared safely, though its type has an __eq__ of its own
     elif isinstance(default, (*_MUTABLE, tuple)) or current_registry().foreign(type(default)):
         raise DeclarationError(
             f"{path}: all instances would share one {type(default).__name__}:"
@@ -429,17 +433,15 @@ def _settle_default(path: str, slot: _Slot, shape: Shape) -> None:
         )
 
 
-def _check_default(
-    path: str, default: object, shape: Shape, check: Callable[[object, Ref], None]
-) -> None:
-    try:
-        check(default, lambda entity: entity)
-    except Exception:  # noqa: BLE001 - converters are not ours
-        raise _bad_default(path, default, shape) from None
+def _check_default(path: str, default: object, shape: Shape, check: Check) -> None:
+    why = check(default, lambda entity: entity)
+    if why is not None:
+        raise _bad_default(path, default, shape, why) from None
 
 
-def _bad_default(path: str, default: object, shape: Shape) -> DeclarationError:
-    return DeclarationError(f"{path}: the default {brief(default)} is not {shape.text}")
+def _bad_default(path: str, default: object, shape: Shape, why: str = "") -> DeclarationError:
+    because = f": {why}" if why else ""
+    return DeclarationError(f"{path}: the default {brief(default)} is not {shape.text}{because}")
 
 
 def _refuse_values_without_type(cls: type[object], slots: Mapping[str, _Slot]) -> None:

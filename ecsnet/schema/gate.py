@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Generic, TypeVar, overload
+from typing import Any, Generic, TypeVar, overload
 
 import msgspec
 
@@ -13,9 +13,28 @@ __all__ = ["DECODE_ERRORS", "ENCODE_ERRORS", "Gate", "encode"]
 
 T = TypeVar("T")
 
-encode: Callable[[object], bytes] = msgspec.msgpack.Encoder().encode
-"""Encode one object as msgpack. On a value that cannot be encoded it raises one of
-``ENCODE_ERRORS``: wrong types go through the encoder unnoticed, see ``WireType.fault``."""
+_PLAIN: tuple[tuple[type, Callable[[Any], object]], ...] = (
+    (int, int.__int__),
+    (float, float.__float__),
+    (str, str.__str__),
+    (bytes, bytes.__bytes__),
+)
+
+
+def _plain(value: object) -> object:
+    """What an instance of a subclass of int, float, str or bytes is without its class: the
+    encoder itself takes no subclasses, such as ``numpy.float64``.
+    """
+    for base, plain in _PLAIN:
+        if isinstance(value, base):
+            return plain(value)
+    raise TypeError(f"a {type(value).__qualname__} cannot be encoded")
+
+
+encode: Callable[[object], bytes] = msgspec.msgpack.Encoder(enc_hook=_plain).encode
+"""Encode one object as msgpack; instances of subclasses of int, float, str and bytes as what they
+are. On a value that cannot be encoded it raises one of ``ENCODE_ERRORS``, or what code of that
+value raised: wrong types go through the encoder unnoticed, see ``WireType.fault``."""
 
 ENCODE_ERRORS: tuple[type[Exception], ...] = (
     BadValueError,

@@ -6,10 +6,11 @@ generated code converts, copies and searches it. `annotations.Reader` makes tree
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from enum import Enum
 from hashlib import blake2b
-from types import GenericAlias
+from types import GenericAlias, NoneType
 from typing import Annotated, Any, Literal, Union
 
 import msgspec
@@ -17,9 +18,11 @@ import msgspec
 from ecsnet.schema.codegen import Code
 from ecsnet.schema.fields import Suspect
 from ecsnet.schema.kinds import PLAIN, Kind
+from ecsnet.schema.misfit import INT64
+from ecsnet.wording import short_name
 
 __all__ = [
-    "INT64",
+    "HEADER_BYTES",
     "EntityShape",
     "FixedShape",
     "Foreign",
@@ -30,17 +33,19 @@ __all__ = [
     "QuantizedShape",
     "SequenceShape",
     "Shape",
-    "short_name",
+    "bound_of",
+    "lasts",
     "strict",
     "wire_struct",
 ]
 
-INT64 = (-(2**63), 2**63 - 1)
-"""The least and the greatest int that crosses."""
-
 # Above this a float no longer tells neighbouring steps apart with certainty.
 _STEPS = (-(2**50), 2**50)
 _TEXT_LIMIT = 400
+_NUMBER_BYTES = 9
+
+HEADER_BYTES = 5
+"""What stands before something of any length, encoded, at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +73,8 @@ class Shape:
         key: Can be the key of a dict.
         kind: What a value means that was encoded as it stands.
         number: A single number.
+        buffers: There are bytes inside: what equals them may be a bytearray, which can change.
+        bound: The most bytes that a value takes encoded; None where nothing bounds it.
         suspect: What it never does in honest play.
     """
 
@@ -78,12 +85,16 @@ class Shape:
     foreign = False
     kind = PLAIN
     number = False
+    buffers = False
     suspect: Suspect | None = None
 
-    def __init__(self, text: str, wire: object, *, key: bool = False) -> None:
+    def __init__(
+        self, text: str, wire: object, *, key: bool = False, bound: int | None = _NUMBER_BYTES
+    ) -> None:
         self.text = _bounded(text)
         self.wire = wire
         self.key = key
+        self.bound = bound
 
     def to_wire(self, code: Code, value: str) -> str:
         """An expression for the wire form of ``value``."""
@@ -155,20 +166,22 @@ class QuantizedShape(Shape):
 class _Holder(Shape):
     """A shape with shapes inside."""
 
-    def __init__(self, text: str, wire: object, *inner: Shape) -> None:
-        super().__init__(text, wire)
+    def __init__(self, text: str, wire: object, *inner: Shape, bound: int | None = None) -> None:
+        super().__init__(text, wire, bound=bound)
         self.immutable = all(shape.immutable for shape in inner)
         self.scalar = False
         self.native = all(shape.native for shape in inner)
         self.refs = any(shape.refs for shape in inner)
         self.foreign = any(shape.foreign for shape in inner)
+        self.buffers = any(shape.buffers for shape in inner)
 
 
 class OptionalShape(_Holder):
     """A value, or None."""
 
     def __init__(self, inner: Shape) -> None:
-        super().__init__(f"{inner.text} | None", Union[inner.wire, None], inner)  # noqa: UP007
+        text = f"{inner.text} | None"
+        super().__init__(text, Union[inner.wire, None], inner, bound=inner.bound)  # noqa: UP007
         self.scalar = inner.scalar
         self.kind = inner.kind
         self.number = inner.number
@@ -237,7 +250,7 @@ class FixedShape(_Holder):
     def __init__(self, inner: Sequence[Shape]) -> None:
         text = ", ".join(shape.text for shape in inner) or "()"
         wire = GenericAlias(tuple, tuple(shape.wire for shape in inner))
-        super().__init__(f"tuple[{text}]", wire, *inner)
+        super().__init__(f"tuple[{text}]", wire, *inner, bound=bound_of(inner))
         self.kind = _kind("tuple", *inner)
         self._inner = inner
 
@@ -318,14 +331,15 @@ class NestedShape(_Holder):
     ) -> None:
         shapes = [shape for _, shape in fields]
         text = ", ".join(f"{name}: {shape.text}" for name, shape in fields)
-        super().__init__(f"{short_name(cls)}({text})", cls, *shapes)
+        super().__init__(f"{short_name(cls)}({text})", cls, *shapes, bound=bound_of(shapes))
         config = cls.__struct_config__
         self._cls = cls
         self._fields = fields
         names = tuple(name for name, _ in fields)
         self.kind = Kind("struct", names, parts=tuple(shape.kind for shape in shapes))
         self._shallow = self.immutable
-        self.immutable = self.immutable and config.frozen
+        # With an __eq__ of its own it may say that it is what it was, and is not.
+        self.immutable = self.immutable and config.frozen and cls.__eq__ is msgspec.Struct.__eq__
         runs_code = hasattr(cls, "__post_init__")
         self.native = (
             self.native
@@ -378,7 +392,8 @@ class ForeignShape(_Holder):
     """A value of a type that somebody else wrote, and that is registered."""
 
     def __init__(self, foreign: Foreign, inner: Shape) -> None:
-        super().__init__(f"{short_name(foreign.cls)} as {inner.text}", inner.wire, inner)
+        text = f"{short_name(foreign.cls)} as {inner.text}"
+        super().__init__(text, inner.wire, inner, bound=inner.bound)
         self.immutable = self.native = False
         self.foreign = True
         self.kind = inner.kind
@@ -400,6 +415,15 @@ class ForeignShape(_Holder):
         return self._inner.collect(code, value)
 
 
+def lasts(value: object) -> bool:
+    """Whether a value, as it stands in a field, can never change under its holder."""
+    if isinstance(value, tuple):
+        return all(map(lasts, value))
+    if isinstance(value, msgspec.Struct):
+        return value.__struct_config__.frozen and all(map(lasts, msgspec.structs.astuple(value)))
+    return isinstance(value, (int, float, str, bytes, Enum, NoneType))
+
+
 def strict(cls: type[msgspec.Struct]) -> bool:
     """Whether a Struct crosses the wire as an array of its fields and nothing else."""
     config = cls.__struct_config__
@@ -409,6 +433,16 @@ def strict(cls: type[msgspec.Struct]) -> bool:
         and config.tag is None
         and not config.omit_defaults
     )
+
+
+def bound_of(shapes: Iterable[Shape]) -> int | None:
+    """The most bytes that an array of such values takes encoded; None where nothing bounds it."""
+    total = HEADER_BYTES
+    for shape in shapes:
+        if shape.bound is None:
+            return None
+        total += shape.bound
+    return total
 
 
 def wire_struct(cls: type[object], fields: Sequence[tuple[str, Shape]]) -> type[msgspec.Struct]:
@@ -437,8 +471,3 @@ def _bounded(text: str) -> str:
     if len(text) <= _TEXT_LIMIT:
         return text
     return f"{text[:_TEXT_LIMIT]}... #{blake2b(text.encode(), digest_size=8).hexdigest()}"
-
-
-def short_name(cls: type[object]) -> str:
-    """The qualified name, without the functions around it."""
-    return cls.__qualname__.rpartition("<locals>.")[2]

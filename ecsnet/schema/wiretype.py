@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import inspect
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from dataclasses import dataclass, fields
 from itertools import takewhile
 from typing import Any
 
 from ecsnet.errors import UsageError
-from ecsnet.schema.codegen import Ref
+from ecsnet.schema.codegen import Check, Ref
 from ecsnet.schema.fields import Suspect
 from ecsnet.schema.kinds import PLAIN, Kind
 from ecsnet.wording import brief
@@ -22,6 +22,7 @@ __all__ = [
     "WireType",
     "command_type",
     "component_type",
+    "unsent",
 ]
 
 
@@ -79,31 +80,40 @@ class WireType:
     hold then. Runs no code of the game's."""
     clone: Callable[[object], object]
     """``clone(value)``: a copy that shares nothing mutable."""
-    field_checks: tuple[Callable[[object, Ref], None], ...]
-    """For each field: encodes and decodes what it holds, and raises when that fails."""
+    field_checks: tuple[Check, ...]
+    """For each field: whether it can hold a value."""
+    bound: int | None
+    """The most bytes that a wire form takes encoded; None where its type sets no bound."""
+    buffers: bool
+    """There are bytes inside: what equals them may be a bytearray, which can change."""
 
     @property
     def place(self) -> str:
         """Where the class stands: ``"game.py:9"``."""
         return f"{os.path.basename(self.file)}:{self.line}"
 
-    def fault(self, value: object, ref: Ref) -> str | None:
-        """Say what keeps a value from crossing the wire; for errors, not for the hot path.
+    def misfit(self, value: object, ref: Ref) -> tuple[str, str] | None:
+        """Find what keeps a value from crossing the wire; for errors, not for the hot path.
 
         Args:
             value: An instance of the class.
             ref: As for ``to_wire``.
 
         Returns:
-            ``"Tank.hp: 2.5 is not int"``, or None when nothing does.
+            ``("Tank.hp: 1.5 is not float", "it is a numpy.float32")``; the second is empty where
+            the first says enough. None when nothing does.
         """
         for field, check in zip(self.fields, self.field_checks, strict=True):
             found = getattr(value, field.name, None)
-            try:
-                check(found, ref)
-            except Exception:  # noqa: BLE001 - converters and references are not ours
-                return f"{self.cls.__name__}.{field.name}: {brief(found)} is not {field.text}"
+            why = check(found, ref)
+            if why is not None:
+                return f"{self.cls.__name__}.{field.name}: {brief(found)} is not {field.text}", why
         return None
+
+    def fault(self, value: object, ref: Ref) -> str | None:
+        """Say what keeps a value from crossing the wire, in one line: see ``misfit``."""
+        found = self.misfit(value, ref)
+        return None if found is None else ": ".join(filter(None, found))
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name} ({self.place})>"
@@ -169,6 +179,35 @@ def command_type(cls: type[object], verb: str = "this") -> CommandType:
     if isinstance(found, CommandType):
         return found
     raise UsageError(_refusal(cls, verb, found, "a command", "@net.command"))
+
+
+def unsent(cls: type[object], sent: Container[type]) -> str | None:
+    """Say why the instances of a class are sent to nobody, where its author may expect otherwise.
+
+    Args:
+        cls: The class of a component that is on an entity.
+        sent: The classes that are sent.
+
+    Returns:
+        ``"Minion is never sent: ..."``; None for what is sent, and for what is plainly not meant
+        to be.
+    """
+    if cls in sent:
+        return None
+    name = cls.__qualname__
+    known = _known(cls)
+    if isinstance(known, ComponentType) and known.visible_to != "server":
+        return (
+            f"{name} ({known.place}) is never sent: it was declared when this server was made"
+            " already, or again since then; import its module before"
+        )
+    base = next((base for base in cls.__mro__[1:] if base in sent), None)
+    if known is not None or base is None:
+        return None
+    return (
+        f"{name} is never sent: it inherits from {base.__qualname__}, which is replicated, and has"
+        f" no decorator of its own; put @net.replicated above class {name}{_place_of(cls)}"
+    )
 
 
 def _attributes(common: WireType) -> dict[str, Any]:
