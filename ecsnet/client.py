@@ -38,7 +38,7 @@ from ecsnet.greeting import (
 from ecsnet.recipe import is_number
 from ecsnet.replication.store import Store
 from ecsnet.replication.view import Attachment, View
-from ecsnet.replication.wire import Resync, Structure, WireFormat
+from ecsnet.replication.wire import MESSAGE_BYTES, Resync, Structure, WireFormat
 from ecsnet.schema import (
     CommandType,
     Gate,
@@ -55,7 +55,7 @@ from ecsnet.session.session import Received
 from ecsnet.stats import ClientStats
 from ecsnet.transport.address import parse_address
 from ecsnet.transport.link import Link
-from ecsnet.uplink import MESSAGE_LIMIT, End, Uplink, Wire
+from ecsnet.uplink import End, Uplink, Wire
 from ecsnet.world import World
 
 __all__ = ["ClientStats", "ClientWorld"]
@@ -95,10 +95,6 @@ class _Past:
 _REFUSALS = {
     Reason.UNREACHABLE: "nobody answers there: is the server running, is its UDP port open?",
     Reason.FULL: "the server is full: try again later",
-    Reason.ADDRESS: "the server has no more places for players from your address, or too many came"
-    " from there at once: try again later, or ask who runs it for a higher per_address=",
-    Reason.ABUSE: "the server threw somebody out who played from your address, because what came"
-    " was no honest client's: wait a minute, and try again",
     Reason.VERSION: "the server speaks another version of the protocol: both ends need the same"
     " version of ecsnet",
     Reason.SCHEMA: "this game differs from the server's: both ends need the same version of it",
@@ -164,7 +160,7 @@ class ClientWorld:
         self._outbox = Outbox()
         self._unsendable = 0  # commands for entities that are not in the view
         self._greetings: Gate[Structure[object] | Welcome | SchemaOffer] = Gate(
-            self._format.structure | ServerGreeting, MESSAGE_LIMIT
+            self._format.structure | ServerGreeting, MESSAGE_BYTES
         )
         self._difference: str | None = None  # between the server's game and this one
         self._explain: Callable[[Reason, str], str] = _as_it_is

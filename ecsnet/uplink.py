@@ -8,6 +8,7 @@ from typing import Final, Protocol
 
 import msgspec
 
+from ecsnet.replication.wire import MESSAGE_BYTES
 from ecsnet.session.connection import Connection, Dial, Reason
 from ecsnet.session.packets import RAW
 from ecsnet.session.session import Received, Session
@@ -15,13 +16,10 @@ from ecsnet.stats import ClientStats
 from ecsnet.transport.client import Resolver, UdpClientSocket
 from ecsnet.transport.link import Link
 
-__all__ = ["MESSAGE_LIMIT", "End", "Uplink", "Wire"]
+__all__ = ["End", "Uplink", "Wire"]
 
 DATAGRAMS_A_POLL: Final = 1000
 """What one poll takes in at most, so that a flood cannot hold a frame up."""
-
-MESSAGE_LIMIT: Final = 1 << 20
-"""Bytes in the longest reliable message taken from a server."""
 
 LOOK_UP_SECONDS: Final = 20.0
 """How long the look-up of the server's name may take; stalls of this end do not count."""
@@ -76,7 +74,7 @@ class Uplink:
     def __init__(self, hello: bytes, now: float, random: Callable[[int], bytes]) -> None:
         self.link: Link | None = None
         self.stats = ClientStats()
-        self.session = Session(RAW, message_limit=MESSAGE_LIMIT, peer_interval=0.05)
+        self.session = Session(RAW, message_limit=MESSAGE_BYTES, peer_interval=0.05)
         self.end: End | None = None
         self._hello = hello
         self._random = random

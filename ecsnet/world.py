@@ -202,6 +202,11 @@ class World:
                 self.repair()
                 return esper.get_component(component_type)
 
+    def types(self) -> Collection[type]:
+        """The types under which components are stored; live, not to be changed."""
+        with self:
+            return esper._components.keys()
+
     def identity(self) -> object:
         """An object that is another one after ``esper.clear_database`` in this world.
 

@@ -6,13 +6,17 @@ own (they restart after ``esper.clear_database``).
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator
+import logging
+from collections.abc import Collection, Hashable, Iterator
 
 from ecsnet.errors import BadValueError, UsageError
 from ecsnet.replication.interest import ANYWHERE, Grid, Interest
 from ecsnet.replication.scan import Scan, scan_for
-from ecsnet.schema import Schema
+from ecsnet.replication.sizes import ENTITY_BYTES, Sizes
+from ecsnet.schema import Schema, unsent
 from ecsnet.world import World
+
+log = logging.getLogger("ecsnet.server")
 
 
 class Entity:
@@ -114,8 +118,10 @@ class Population:
         """The network ids of the public entities in each cell."""
         self.owned: dict[int, dict[Entity, None]] = {}
         """What each player owns, in the order in which it came: a run can be had again."""
+        self.sizes: Sizes[Entity] = Sizes(len(schema.components))
+        """What entities say, in bytes."""
         self.scans: list[EntityScan] = [
-            scan_for(component, cid, self.network_id)
+            scan_for(component, cid, self.network_id, self.sizes)
             for cid, component in enumerate(schema.components)
         ]
         self.private_bits = sum(scan.bit for scan in self.scans if scan.private)
@@ -130,6 +136,8 @@ class Population:
         self._identity = world.identity()
         self._limbo: set[Entity] = set()  # known, with no component that could be sent
         self._cids: dict[int, tuple[int, ...]] = {}
+        self._sent = schema.cid_of
+        self._seen: set[type] = set()  # types of components that are, or were, on entities
         cid_of = schema.cid_of
         self._owner_bit = 1 << cid_of[owner] if owner in cid_of else 0
         position = interest.position
@@ -146,9 +154,12 @@ class Population:
         Raises:
             BadValueError: What a component refers to cannot be an entity.
         """
-        if entity is not None and type(entity) is not int:
+        if entity is None:
+            return None
+        number = _entity_id(entity)
+        if number is None:
             raise BadValueError(f"{entity!r} is not an entity")
-        known = None if entity is None else self.by_esper.get(entity)
+        known = self.by_esper.get(number)
         return None if known is None else known.net
 
     def cids(self, bits: int) -> tuple[int, ...]:
@@ -163,6 +174,15 @@ class Population:
         """The shadows of one component type, as wire values for network ids."""
         by_net = self.by_net
         return self.scans[cid].wires([by_net[net] for net in nets])
+
+    def has_room(self, entity: Entity, cid: int, size: int) -> bool:
+        """Whether an entity could say a value of ``size`` bytes beside all else that it says."""
+        return self.sizes.would_be(entity, cid, size) <= ENTITY_BYTES
+
+    def large_bytes(self, net: int) -> int:
+        """What the large values of an entity take; 0 for nearly every entity."""
+        entity = self.by_net.get(net)
+        return 0 if entity is None else self.sizes.total(entity)
 
     def set_player(self, entity: int, present: bool) -> None:
         """A player entity owns itself while its client is there."""
@@ -201,6 +221,8 @@ class Population:
         stale = [(scan, source) for scan, source in sources if scan.stale(source)]
         if not stale:
             return
+        if not self._seen.issuperset(world.types()):
+            self._meet(world.types())
         arrived = {esper for _, source in stale for esper, _ in source} - self.by_esper.keys()
         for esper in sorted(arrived):
             entity = Entity(self._next_net, esper)
@@ -213,6 +235,14 @@ class Population:
                 self._drop(scan, entity, delta, touched)
             for entity in appeared:
                 self._raise(scan, entity, delta, touched)
+
+    def _meet(self, types: Collection[type]) -> None:
+        """Warn of types that look as if they were sent, and are not."""
+        for cls in [cls for cls in types if cls not in self._seen]:
+            self._seen.add(cls)
+            why = unsent(cls, self._sent)
+            if why is not None:
+                log.warning("%s", why)
 
     def _values(self, delta: Delta, touched: Touched) -> None:
         changed = delta.changed
@@ -330,9 +360,10 @@ class Population:
             if self._owner_type is not None and entity.public & self._owner_bit:
                 component = self._world.components(entity.esper).get(self._owner_type)
                 named = getattr(component, "player", None)
-                if named is None or type(named) is int:
+                player = _entity_id(named)
+                if named is None or player is not None:
                     # A player entity that is gone owns nothing: clients read None there, too.
-                    new = named if named is not None and self._world.alive(named) else None
+                    new = player if player is not None and self._world.alive(player) else None
                 else:
                     new = entity.owner  # a bad value stays at home
         old = entity.owner
@@ -352,3 +383,11 @@ class Population:
         """What a player (an esper entity) owns, itself included."""
         if player is not None:
             yield from self.owned.get(player, ())
+
+
+def _entity_id(value: object) -> int | None:
+    """The number of an entity as a plain int; None for what cannot be one."""
+    if type(value) is int:
+        return value
+    # A bool is an int, too, and never meant as an entity.
+    return int.__int__(value) if isinstance(value, int) and type(value) is not bool else None

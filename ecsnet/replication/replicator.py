@@ -24,7 +24,7 @@ from ecsnet.replication.packing import (
     sheets,
 )
 from ecsnet.replication.population import Change, Delta, Entity, Population
-from ecsnet.replication.viewer import Hood, Outlet, Viewer, mine
+from ecsnet.replication.viewer import STREAM_WINDOW, Hood, Outlet, Viewer, mine
 from ecsnet.replication.wire import PIECE_BYTES, SHEET_BYTES, U32
 from ecsnet.schema import Schema
 from ecsnet.session.session import Session
@@ -34,10 +34,10 @@ BANDWIDTH: Final = 256 * 1024
 """Bytes per second that a client is sent at most, unless the game says otherwise."""
 
 _NOBODY: Final = -1
-_WINDOW: Final = 2 * PIECE_BYTES
 _HEAD_BYTES: Final = 48  # of an update, at most
 _NOTHING: Final = Raw(b"\x90")
 _BATCH: Final = 16  # packets
+_MOST_GONE: Final = PIECE_BYTES // 9  # network ids in one piece, each at its longest
 _MANY: Final = PIECE_BYTES // 16  # entities: more are not tried whether they fit a piece
 
 Gone = dict[int, list[int]]
@@ -364,8 +364,7 @@ class Replicator:
             if net in known:
                 for cid in population.cids(viewer.known_private[net]):
                     removals.setdefault(cid, []).append(net)
-        for bits, nets in gains.items():
-            sets.append(self._run(sorted(nets), bits))
+        sets += self._split({bits: sorted(nets) for bits, nets in gains.items()})
 
     def _next_piece(self, viewer: Viewer, pending: set[int], owned: dict[int, Entity]) -> set[int]:
         """Which of the pending entities enter now: nearest first, at most a piece, and only
@@ -374,7 +373,7 @@ class Replicator:
         delivered = viewer.session.delivered
         while viewer.pieces and viewer.pieces[0][0] <= delivered:
             viewer.pieces.popleft()
-        if not pending or sum(size for _, size in viewer.pieces) >= _WINDOW:
+        if not pending or sum(size for _, size in viewer.pieces) >= STREAM_WINDOW:
             return set()
         if len(pending) <= _MANY and owned.keys().isdisjoint(pending):
             size = sum([len(run) for run in self._records(pending)])
@@ -405,12 +404,15 @@ class Replicator:
         """Structural messages of at most about a piece each; nothing when nothing happened."""
         if not (gone or removals or sets):
             return
+        *before, (gone, removals) = _farewells(sorted(gone), removals)
+        for some, of_some in before:
+            yield self._message(some, of_some, [])
         start = size = 0
         for end, run in enumerate(sets):
             length = len(run)
             if size and size + length > PIECE_BYTES:
                 yield self._message(gone, removals, sets[start:end])
-                gone, removals, start, size = (), {}, end, 0
+                gone, removals, start, size = [], {}, end, 0
             size += length
         yield self._message(gone, removals, sets[start:])
 
@@ -691,6 +693,9 @@ class Replicator:
             cids = self.population.cids(bits)
             for run in make_runs(sorted(nets), cids, self.population.wires):
                 if run.size > SHEET_BYTES:
+                    if viewer.session.backlog >= STREAM_WINDOW:
+                        viewer.owe(run.nets, run.cids, self.tick)
+                        continue
                     message = self._message((), {}, [run.data])
                     delivered = viewer.session.delivered
                     viewer.big = {
@@ -707,3 +712,17 @@ def _deliver(ready: list[tuple[Outlet, bytes]]) -> None:
     for outlet, packet in ready:
         outlet.deliver(packet)
     ready.clear()
+
+
+def _farewells(gone: list[int], removals: Gone) -> list[tuple[list[int], Gone]]:
+    """What went, in parts that take a piece each at most; one part, as it nearly always is."""
+    if len(gone) + len(removals) + sum(map(len, removals.values())) <= _MOST_GONE:
+        return [(gone, removals)]
+    parts: list[tuple[list[int], Gone]] = [(some, {}) for some in _parted(gone)]
+    for cid, nets in removals.items():
+        parts += [([], {cid: some}) for some in _parted(nets)]
+    return parts
+
+
+def _parted(nets: list[int]) -> list[list[int]]:
+    return [nets[start : start + _MOST_GONE] for start in range(0, len(nets), _MOST_GONE)]

@@ -14,6 +14,7 @@ from typing import Final, cast
 from ecsnet.compiled import mypyc_attr
 from ecsnet.replication.packing import Flight, Run, Sheet
 from ecsnet.replication.population import Entity, Population
+from ecsnet.replication.wire import PIECE_BYTES
 from ecsnet.session.connection import MAX_PACKET
 from ecsnet.session.session import Session
 
@@ -312,18 +313,25 @@ class Viewer(_Hot):
         packets of ``tick``.
 
         Returns entities with their component bits, oldest first. Keys that the client may not
-        see any more are dropped.
+        see any more are dropped. Large entities, which go by the stream, wait while that has
+        enough to do: there may be more of them than may ever wait there.
         """
         taken: dict[int, int] = {}
         waiting = self.session.delivered
         oldest = cast("Flight | None", self.session.oldest())
         open_from = tick if oldest is None else oldest.tick
         cost = 0
+        backlog = self.session.backlog
         for net, cid in list(self.owed):
             if net in taken or self.big.get(net, 0) > waiting:
                 continue
             if cost >= room:
                 break
+            large = population.large_bytes(net)
+            if large:
+                if backlog >= STREAM_WINDOW:
+                    continue
+                backlog += large
             sees = self.sees(net, population)
             bits = 0
             for other in population.cids(sees):
@@ -341,6 +349,10 @@ class Viewer(_Hot):
                 cost += 4 + 12 * bits.bit_count()
         return list(taken.items())
 
+
+STREAM_WINDOW: Final = 2 * PIECE_BYTES
+"""While so many bytes of messages are on their way to a client, entities and values for which more
+would have to be queued wait."""
 
 BURST_SECONDS: Final = 0.25
 """Seconds of bandwidth that may be sent at once."""

@@ -22,6 +22,9 @@ the envelope, and room for netcode's, a datagram stays below 1,200 bytes."""
 PIECE_BYTES: Final = 16 * 1024
 """The most that one structural message of entering entities holds, split at entity boundaries."""
 
+MESSAGE_BYTES: Final = 1 << 20
+"""The longest message that a server sends and a client takes."""
+
 STRUCTURE_TAG: Final = 16
 """The tag of structural messages in the reliable channel; smaller ones are control messages."""
 

@@ -2,8 +2,8 @@
 
 Equal means: the server's live value, sent through encode and decode. A quantised field compares as
 quantised, an int in a float field as a float, -0.0 is 0.0. What is sent once compares with the
-value at its insert, what has a rate after that many quiet ticks. A value that cannot be sent stays
-at home, and clients keep the last good one.
+value at its insert, what has a rate after that many quiet ticks. A value that cannot be sent, or
+for which its entity has no room, stays at home, and clients keep the last good one.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from ecsnet.client import ClientWorld
 from ecsnet.replication.replicator import Replicator
 from ecsnet.replication.viewer import Viewer
-from ecsnet.schema import ENCODE_ERRORS, ComponentType, Gate, Schema, encode
+from ecsnet.schema import ComponentType, Gate, Schema, encode
 from ecsnet.world import World
 
 __all__ = ["Comparison", "Inserts", "Truth"]
@@ -71,7 +71,7 @@ class Inserts:
         self._world = world
         self._replicator = replicator
         self._kinds = [kind for kind in schema.components if kind.once]
-        self._codecs = {kind.cls: _Codec(kind) for kind in self._kinds}
+        self._codecs = {kind.cls: _Codec(kind, schema.cid_of[kind.cls]) for kind in self._kinds}
         self._sources: dict[type, object] = {}
         self._known: dict[type, dict[int, tuple[object, object]]] = {
             kind.cls: {} for kind in self._kinds
@@ -91,7 +91,7 @@ class Inserts:
                 if old is not None and old[0] is component:
                     now[entity] = old
                     continue
-                sent = self._codecs[kind.cls].sent(component, self._replicator)
+                sent = self._codecs[kind.cls].sent(component, entity, self._replicator)
                 if sent is not None:
                     now[entity] = component, sent
             self._known[kind.cls] = now
@@ -119,7 +119,7 @@ class Truth:
         self._world = world
         self._replicator = replicator
         self._inserts = inserts
-        self._codecs = [_Codec(kind) for kind in schema.components]
+        self._codecs = [_Codec(kind, cid) for cid, kind in enumerate(schema.components)]
         self._types = {kind.cls for kind in schema.components}
 
     def compare(
@@ -182,7 +182,7 @@ class Truth:
         kept = good.get((entity, kind.cls))
         if kept is not None:
             return self._codecs[cid].decode(kept)
-        return None if live is None else self._codecs[cid].sent(live, self._replicator)
+        return None if live is None else self._codecs[cid].sent(live, entity, self._replicator)
 
     def _compare_view(
         self,
@@ -228,19 +228,20 @@ class Truth:
 class _Codec:
     """What a component becomes on its way to a client."""
 
-    def __init__(self, kind: ComponentType) -> None:
+    def __init__(self, kind: ComponentType, cid: int) -> None:
         self._kind = kind
+        self._cid = cid
         self._gate: Gate[object] = Gate(kind.wire_type, _VALUE_BYTES)
 
-    def sent(self, component: object, replicator: Replicator) -> object | None:
+    def sent(self, component: object, entity: int, replicator: Replicator) -> object | None:
         """The wire value after encode and decode; None when it cannot be sent."""
-
-        def reference(entity: int | None) -> int | None:
-            return None if entity is None else replicator.network_id(entity)
-
+        population = replicator.population
         try:
-            encoded = encode(self._kind.to_wire(component, reference))
-        except ENCODE_ERRORS:
+            encoded = encode(self._kind.to_wire(component, population.network_id))
+        except Exception:  # noqa: BLE001 - what a game puts in a field may raise anything
+            return None
+        known = population.by_esper.get(entity)
+        if known is not None and not population.has_room(known, self._cid, len(encoded)):
             return None
         return self.decode(encoded)
 
