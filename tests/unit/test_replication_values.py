@@ -1,0 +1,725 @@
+"""Whatever a game puts into a component arrives, or the log says why; all else goes on."""
+
+from __future__ import annotations
+
+import array
+import dataclasses
+import datetime
+import enum
+import itertools
+import logging
+from collections.abc import Callable, Iterator
+from typing import Annotated, TypeVar
+
+import esper
+import msgspec
+import pytest
+
+import ecsnet as net
+from ecsnet.components import Owner
+from ecsnet.errors import BadValueError
+from ecsnet.replication.sizes import ENTITY_BYTES, Sizes
+from ecsnet.replication.wire import MESSAGE_BYTES, PIECE_BYTES, WireFormat
+from ecsnet.schema import Gate, component_type
+from ecsnet.testing import Harness, Registry, use_registry
+
+T = TypeVar("T")
+
+HALF = ENTITY_BYTES // 2
+
+
+class Meters(float):
+    """A float with a unit."""
+
+
+class Level(enum.IntEnum):
+    EASY = 1
+    HARD = 2
+
+
+class Name(str):
+    """A text that remembers what it was."""
+
+    __slots__ = ("before",)
+
+
+class Frozen(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    points: tuple[int, ...] = ()
+
+
+class Sly(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """Says that it is equal to everything."""
+
+    number: int = 0
+
+    def __eq__(self, other: object) -> bool:
+        return True
+
+    def __hash__(self) -> int:
+        return 0
+
+
+class Vector:
+    """Of some library: registered, and mutable."""
+
+    def __init__(self, x: float, y: float) -> None:
+        self.x, self.y = x, y
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Vector) and (self.x, self.y) == (other.x, other.y)
+
+    __hash__ = object.__hash__
+
+
+def vector_to_wire(vector: Vector) -> tuple[float, float]:
+    if vector.x < 0:
+        raise RuntimeError("a converter may raise anything")
+    return vector.x, vector.y
+
+
+class Touchy:
+    """Cannot even be compared."""
+
+    def __eq__(self, other: object) -> bool:
+        raise RuntimeError("not comparable")
+
+    __hash__ = object.__hash__
+
+
+class Nowhere(datetime.tzinfo):
+    def utcoffset(self, when: datetime.datetime | None) -> datetime.timedelta:
+        raise LookupError("no such zone")
+
+
+REGISTRY = Registry()
+with use_registry(REGISTRY):
+    net.register_type(Vector, tuple[float, float], vector_to_wire, lambda pair: Vector(*pair))
+
+    @net.replicated
+    class Blob:
+        data: bytes = b""
+
+    @net.replicated
+    class Note:
+        text: str = ""
+
+    @net.replicated
+    class Book:
+        pages: dict[str, str] = {}
+
+    @net.replicated(visible_to="owner")
+    class Diary:
+        text: str = ""
+
+    @net.replicated(once=True)
+    class Scroll:
+        text: str = ""
+
+    @net.replicated(rate=4)
+    class Chart:
+        rows: list[int] = []
+
+    @net.replicated
+    class Friends:
+        who: list[net.EntityRef] = []
+
+    @net.replicated
+    class Thing:
+        at: tuple[float, float] = (0.0, 0.0)
+        x: float = 0.0
+        n: int = 0
+        text: str = ""
+        maybe: tuple[int, ...] | None = None
+
+    @net.replicated
+    class Stepped:
+        at: tuple[Annotated[float, net.Quantized(0.5)], ...] = ()
+        data: bytes = b""
+        x: Annotated[float, net.Quantized(0.5)] = 0.0
+
+    @net.replicated
+    class Holder:
+        frozen: Frozen = Frozen()
+        grid: tuple[tuple[int, ...], ...] = ()
+
+    @net.replicated
+    class Tricky:
+        sly: Sly = Sly()
+
+    @net.replicated
+    class Point:
+        x: float = 0.0
+        y: float = 0.0
+
+    @net.replicated
+    class Placed:
+        where: Vector = dataclasses.field(default_factory=lambda: Vector(0.0, 0.0))
+
+    @net.replicated
+    class Enemy:
+        hp: int = 1
+
+    @net.replicated
+    class Boss(Enemy):
+        rage: int = 0
+
+    @net.replicated(visible_to="server")
+    class Plan:
+        step: int = 0
+
+    @net.command
+    class Move:
+        to: tuple[float, float] = (0.0, 0.0)
+        n: int = 0
+        text: Annotated[str, net.MaxLen(20)] = ""
+
+
+class Minion(Enemy):
+    """Without a decorator."""
+
+
+class Scheme(Plan):
+    """Its base is for the server alone, so nobody expects it to be sent."""
+
+
+class Game:
+    """A server, one client, and what both say."""
+
+    def __init__(self, caplog: pytest.LogCaptureFixture) -> None:
+        with use_registry(REGISTRY):
+            self.server = net.ServerWorld(60, bandwidth=64 << 20)
+        self.harness = Harness(self.server, seed=1, registry=REGISTRY)
+        self.caplog = caplog
+        self.client = self.harness.connect("Ann")
+        self.run(0.5)
+
+    def run(self, seconds: float) -> None:
+        self.harness.run(seconds)
+
+    def add(self, *components: object) -> int:
+        with self.harness.world:
+            return esper.create_entity(*components)
+
+    def put(self, entity: int, component: object, alias: type | None = None) -> None:
+        with self.harness.world:
+            esper.add_component(entity, component, alias)
+
+    def take(self, entity: int, cls: type) -> None:
+        with self.harness.world:
+            esper.remove_component(entity, cls)
+
+    def live(self, entity: int, cls: type[T]) -> T:
+        with self.harness.world:
+            return esper.component_for_entity(entity, cls)
+
+    def shown(self, cls: type[T]) -> list[T]:
+        """What the client shows of a type, in the order in which it came."""
+        with self.client.view:
+            found = dict(esper.get_component(cls))
+        return [found[entity] for entity in sorted(found)]
+
+    def settle(self) -> None:
+        """Everything that can arrive has arrived."""
+        result = self.harness.settle()
+        assert result, str(result)
+        assert result.compared > 0
+
+    @property
+    def lines(self) -> list[str]:
+        return [r.getMessage() for r in self.caplog.records if r.levelno >= logging.WARNING]
+
+
+@pytest.fixture
+def game(caplog: pytest.LogCaptureFixture) -> Iterator[Game]:
+    made = Game(caplog)
+    yield made
+    assert made.harness.simulation.failure is None
+    assert made.client.connected
+    made.harness.close()
+
+
+# What is larger than a message.
+
+
+def test_the_limit_of_an_entity_leaves_room_in_a_message() -> None:
+    assert ENTITY_BYTES + PIECE_BYTES + 1024 < MESSAGE_BYTES
+    for types in (1, 30, 1_000, 3_000):
+        sizes: Sizes[str] = Sizes(types)
+        unseen = types * (max(sizes.small, 0) + 8)
+        assert ENTITY_BYTES + PIECE_BYTES + 1024 + unseen <= MESSAGE_BYTES
+
+
+def test_a_value_larger_than_a_message_stays_and_is_named(game: Game) -> None:
+    other = game.add(Note("all else goes on"))
+    large = game.add(Blob(b"x" * 1_048_570), Note("and so do its other components"))
+    game.run(0.5)
+    (line,) = game.lines
+    assert f"Blob of 1,048,576 bytes on entity {large}" in line
+    assert f"{ENTITY_BYTES:,} can be sent at once" in line
+    assert [note.text for note in game.shown(Note)] == [
+        "all else goes on",
+        "and so do its other components",
+    ]
+    assert game.shown(Blob) == []
+    game.live(other, Note).text = "still"
+    game.live(large, Blob).data = b"small"
+    game.run(0.2)
+    assert game.shown(Blob) == [Blob(b"small")]
+    assert game.shown(Note)[0].text == "still"
+    game.settle()
+    assert len(game.lines) == 1
+
+
+def test_a_value_that_grows_too_large_leaves_the_last_one_that_fitted(game: Game) -> None:
+    entity = game.add(Blob(b"first"), Book({"a": "b"}), Chart([1]), Note("n"))
+    game.run(0.2)
+    for cls, write in (
+        (Blob, lambda blob: setattr(blob, "data", bytes(ENTITY_BYTES + 1))),
+        (Book, lambda book: book.pages.update({"long": "x" * ENTITY_BYTES})),
+        (Chart, lambda chart: chart.rows.extend(range(2**40, 2**40 + ENTITY_BYTES // 8))),
+        (Note, lambda note: setattr(note, "text", "\u20ac" * (ENTITY_BYTES // 3))),
+    ):
+        write(game.live(entity, cls))
+        game.run(0.2)
+        assert len(game.lines) == 1, game.lines
+        assert f"{cls.__name__} of 1," in game.lines[0]
+        assert f"bytes on entity {entity}" in game.lines[0]
+        assert game.lines[0].endswith("clients keep the last good one")
+        game.caplog.clear()
+    assert game.shown(Blob) == [Blob(b"first")]
+    assert game.shown(Book) == [Book({"a": "b"})]
+    assert game.shown(Chart) == [Chart([1])]
+    assert game.shown(Note) == [Note("n")]
+    game.settle()
+
+
+@pytest.mark.parametrize("second", [Blob, Diary, Scroll, Book])
+def test_the_components_of_an_entity_count_together(game: Game, second: type[object]) -> None:
+    player = game.harness.simulation.player_entity[1]
+    with game.harness.world:
+        owner = Owner(player)
+    entity = game.add(Note("x" * (HALF + 10)), owner)
+    game.run(2.0)
+    made: dict[type[object], Callable[[], object]] = {
+        Blob: lambda: Blob(bytes(HALF)),
+        Diary: lambda: Diary("y" * HALF),
+        Scroll: lambda: Scroll("y" * HALF),
+        Book: lambda: Book({"y": "y" * HALF}),
+    }
+    game.put(entity, made[second]())
+    game.run(0.5)
+    (line,) = game.lines
+    assert second.__name__ in line
+    assert f"entity {entity}" in line
+    assert game.shown(second) == []
+    # The first one makes room, in place.
+    game.live(entity, Note).text = "short"
+    game.run(3.0)
+    assert game.shown(second) == [game.live(entity, second)]
+    game.settle()
+    # And now there is none for it.
+    game.live(entity, Note).text = "x" * (HALF + 10)
+    game.run(0.5)
+    assert game.shown(Note) == [Note("short")]
+    game.take(entity, second)
+    game.run(3.0)
+    assert [len(note.text) for note in game.shown(Note)] == [HALF + 10]
+    game.settle()
+    assert len(game.lines) == 2
+
+
+def test_what_an_owner_alone_gets_counts_for_whoever_owns_it_next(game: Game) -> None:
+    bob = game.harness.connect("Bob")
+    game.run(0.5)
+    ann, bobs = (game.harness.simulation.player_entity[number] for number in (1, 2))
+    with game.harness.world:
+        owner = Owner(ann)
+    entity = game.add(Blob(bytes(HALF - 100)), Diary("y" * (HALF - 100)), owner)
+    game.run(4.0)
+    assert [len(diary.text) for diary in game.shown(Diary)] == [HALF - 100]
+    game.live(entity, Owner).player = bobs
+    game.run(4.0)
+    assert game.shown(Diary) == []
+    with bob.view:
+        assert [len(diary.text) for _, diary in esper.get_component(Diary)] == [HALF - 100]
+    game.live(entity, Blob).data = bytes(HALF + 200)
+    game.run(0.5)
+    assert len(game.lines) == 1
+    assert [len(blob.data) for blob in game.shown(Blob)] == [HALF - 100]
+    game.settle()
+
+
+def test_a_full_entity_is_told_to_who_joins_late_and_after_a_resync(game: Game) -> None:
+    player = game.harness.simulation.player_entity[1]
+    with game.harness.world:
+        parts = [Blob(bytes(HALF - 200)), Diary("y" * (HALF - 200)), Owner(player), Thing()]
+    game.add(*parts)
+    game.run(5.0)
+    guest = game.harness.guest(game.client)
+    assert guest is not None
+    assert guest.viewer is not None
+    game.harness.stage.replicator.resync(guest.viewer)
+    bob = game.harness.connect("Bob")
+    game.run(8.0)
+    with bob.view:
+        assert [len(blob.data) for _, blob in esper.get_component(Blob)] == [HALF - 200]
+        assert esper.get_component(Diary) == []
+    game.settle()
+    assert game.lines == []
+
+
+def test_very_many_entities_come_and_go_at_once(game: Game) -> None:
+    player = game.harness.simulation.player_entity[1]
+    with game.harness.world:
+        crowd = [esper.create_entity(Note("-"), Owner(player)) for _ in range(2_000)]
+    game.run(1.0)
+    assert len(game.shown(Note)) == 2_000
+    for entity in crowd:  # all at once, and for one player only: more than a message
+        game.put(entity, Diary("y" * 600))
+        game.put(entity, Scroll("once"))
+    game.run(3.0)
+    assert [diary.text for diary in game.shown(Diary)] == ["y" * 600] * 2_000
+    for entity in crowd:
+        game.put(entity, Scroll("again"))
+    game.run(1.0)
+    assert {scroll.text for scroll in game.shown(Scroll)} == {"again"}
+    with game.harness.world:
+        for entity in crowd:
+            esper.delete_entity(entity)
+    game.run(1.0)
+    assert game.shown(Diary) == []
+    game.settle()
+    assert game.lines == []
+
+
+def test_what_goes_at_once_is_told_in_messages_of_any_number(game: Game) -> None:
+    replicator = game.harness.stage.replicator
+    gone = range(1_001, 300_000_000, 1_000)
+    removals = {0: list(range(7, 90_000_000, 3_000)), 1: [5]}
+    messages = list(replicator._messages(gone, removals, [b"\x92\x90\x90"]))
+    assert max(map(len, messages)) < PIECE_BYTES + 1024
+    gate = Gate(WireFormat(REGISTRY.schema()).structure, MESSAGE_BYTES)
+    found: list[int] = []
+    removed: dict[int, list[int]] = {}
+    for message in messages:
+        structure = gate.decode(message)
+        assert structure is not None
+        found += itertools.accumulate(structure.despawned)
+        for cid, ids in structure.removed:
+            removed.setdefault(cid, []).extend(itertools.accumulate(ids))
+    assert found == list(gone)
+    assert removed == removals
+    assert [*structure.sets]  # after all that went
+
+
+def test_large_entities_that_change_together_do_not_end_their_clients(game: Game) -> None:
+    crowd = [game.add(Blob(b"-")) for _ in range(24)]
+    game.run(0.5)
+    for entity in crowd:
+        game.live(entity, Blob).data = bytes(600_000)
+    game.run(1.0)
+    guest = game.harness.guest(game.client)
+    assert guest is not None
+    assert guest.session.backlog < 2 * 600_100
+    for entity in crowd:
+        game.live(entity, Blob).data = b"+"
+    game.settle()
+    assert game.shown(Blob) == [Blob(b"+")] * 24
+
+
+def test_a_list_of_references_can_be_too_long(game: Game) -> None:
+    someone = game.add(Note())
+    game.run(0.2)
+    entity = game.add(Friends([someone] * (ENTITY_BYTES + 10)))
+    game.run(0.03)
+    (line,) = game.lines
+    assert "Friends of 1,000,0" in line
+    game.live(entity, Friends).who[10:] = []
+    game.run(0.5)
+    assert [len(friends.who) for friends in game.shown(Friends)] == [10]
+
+
+# What a value may raise.
+
+
+@pytest.mark.parametrize(
+    ("cls", "field", "bad", "says"),
+    [
+        (Thing, "x", Touchy(), "Thing.x: a Touchy is not float"),
+        (Thing, "at", (1.0, Touchy()), "Thing.at: "),
+        (Thing, "x", array.array("d", [1.0]), "Thing.x: "),
+        (Thing, "text", datetime.datetime(2024, 1, 1, tzinfo=Nowhere()), "Thing.text: "),
+        (Placed, "where", Vector(-1.0, 0.0), "Placed.where: "),
+        (Placed, "where", None, "Placed.where: None is not Vector"),
+        (Stepped, "x", Touchy(), "Stepped.x: a Touchy is not float in steps of 0.5"),
+        (Holder, "grid", ((1,), ("x",)), "Holder.grid: "),
+        (Book, "pages", {"a": Touchy()}, "Book.pages: "),
+        (Friends, "who", [Touchy()], "Friends.who: "),
+    ],
+)
+def test_whatever_a_value_raises_it_stays_at_home(
+    game: Game, cls: type[object], field: str, bad: object, says: str
+) -> None:
+    entity, beside = game.add(cls()), game.add(cls(), Note("beside"))
+    game.run(0.2)
+    good = getattr(game.live(entity, cls), field)
+    setattr(game.live(entity, cls), field, bad)
+    game.live(beside, Note).text = "goes on"
+    game.run(0.3)
+    (line,) = game.lines
+    assert line.startswith(says)
+    assert f"on entity {entity}" in line
+    assert game.shown(Note) == [Note("goes on")]
+    assert len(game.shown(cls)) == 2
+    setattr(game.live(entity, cls), field, good)
+    game.settle()
+    # It was good again, so it is told once more.
+    setattr(game.live(entity, cls), field, bad)
+    game.run(0.3)
+    assert len(game.lines) == 2
+
+
+@pytest.mark.parametrize("cls", [Thing, Stepped, Book, Friends])
+def test_a_field_that_was_deleted_stays_at_home(game: Game, cls: type[object]) -> None:
+    entity = game.add(cls())
+    game.run(0.2)
+    field = cls.__struct_fields__[0]  # type: ignore[attr-defined]
+    delattr(game.live(entity, cls), field)
+    game.run(0.3)
+    (line,) = game.lines
+    assert line.startswith(f"{cls.__name__}.{field}: None is not")
+    assert game.shown(cls) == [cls()]
+
+
+def test_a_position_that_cannot_be_compared_leaves_its_entity_where_it_was(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with use_registry(REGISTRY):
+        server = net.ServerWorld(60, interest=net.Grid(Point, 10.0))
+    with Harness(server, seed=1, registry=REGISTRY) as harness:
+        client = harness.connect("Ann")
+        harness.run(0.3)
+        with harness.world:
+            esper.add_component(harness.simulation.player_entity[1], Point(1.0, 1.0))
+            entity = esper.create_entity(Point(1.0, 1.0))
+            bad = esper.create_entity(Point(Touchy(), array.array("d", [1.0])))  # type: ignore[arg-type]
+        harness.run(0.3)
+        with harness.world:
+            esper.component_for_entity(entity, Point).x = Touchy()  # type: ignore[assignment]
+            esper.add_component(entity, Note("structure"))
+        harness.run(0.3)
+        with client.view:
+            assert [note for _, note in esper.get_component(Note)] == [Note("structure")]
+        assert harness.simulation.failure is None
+        lines = [record.getMessage() for record in caplog.records]
+        assert len(lines) == 2
+        assert f"on entity {bad}" in lines[0]
+        assert f"on entity {entity}" in lines[1]
+
+
+# What is mutable where its type is not.
+
+
+class Pairing(list[float]):
+    """A list of a game's own."""
+
+
+def poke_list(value: list[object]) -> None:
+    value[0] = 9
+
+
+@pytest.mark.parametrize(
+    ("cls", "field", "value", "change"),
+    [
+        (Thing, "at", [1.0, 2.0], poke_list),
+        (Thing, "at", Pairing([1.0, 2.0]), poke_list),
+        (Thing, "at", Point(1.0, 2.0), lambda point: setattr(point, "x", 9.0)),
+        (Thing, "maybe", [1, 2, 3], poke_list),
+        (Thing, "maybe", {1, 2}, lambda value: value.add(3)),
+        (Blob, "data", bytearray(b"abc"), lambda value: value.extend(b"d")),
+        (Blob, "data", memoryview(bytearray(b"abc")), lambda view: view.__setitem__(0, 65)),
+        (Stepped, "at", [1.0, 2.0], poke_list),
+        (Stepped, "data", bytearray(b"abc"), lambda value: value.extend(b"d")),
+        (Holder, "frozen", Frozen([1, 2]), lambda frozen: poke_list(frozen.points)),  # type: ignore[arg-type]
+        (Holder, "grid", ((1, 2), [3]), lambda grid: grid[1].append(4)),
+        (Placed, "where", Vector(1.0, 2.0), lambda vector: setattr(vector, "x", 9.0)),
+    ],
+)
+def test_a_change_in_place_arrives_whatever_the_declared_type(
+    game: Game, cls: type[object], field: str, value: object, change: Callable[[object], None]
+) -> None:
+    entity = game.add(cls())
+    game.run(0.2)
+    setattr(game.live(entity, cls), field, value)
+    game.run(0.3)
+    before = getattr(game.shown(cls)[0], field)
+    game.settle()
+    sent = sent_values(game, 0.5)
+    change(value)
+    game.run(0.3)
+    assert getattr(game.shown(cls)[0], field) != before or cls is Placed
+    game.settle()
+    assert game.lines == []
+    # Compared in every tick, and sent when it differs.
+    assert sent == 0
+    assert sent_values(game, 0.5) == 0
+
+
+def sent_values(game: Game, seconds: float) -> int:
+    """How many values the client is sent in that time."""
+    store = game.client._store
+    assert store is not None
+    before = {net: dict(record.ticks) for net, record in store.entities.items()}
+    game.run(seconds)
+    after = {net: dict(record.ticks) for net, record in store.entities.items()}
+    return sum(
+        ticks[cid] != before.get(net, {}).get(cid) for net, ticks in after.items() for cid in ticks
+    )
+
+
+def test_what_calls_itself_equal_to_everything_is_compared_by_its_bytes(game: Game) -> None:
+    entity = game.add(Tricky(Sly(1)))
+    game.run(0.3)
+    game.live(entity, Tricky).sly = Sly(2)
+    game.run(0.3)
+    assert [tricky.sly.number for tricky in game.shown(Tricky)] == [2]
+
+
+def test_not_a_number_is_sent_once(game: Game) -> None:
+    entity = game.add(Thing(x=float("nan")), Stepped(data=b"x"))
+    game.run(0.3)
+    assert sent_values(game, 0.5) == 0
+    game.live(entity, Thing).at = [float("nan"), 1.0]  # type: ignore[assignment]
+    game.run(0.3)
+    assert game.shown(Thing)[0].at[1] == 1.0
+    assert sent_values(game, 0.5) == 0
+
+
+# Subclasses of what crosses, and what only looks like it.
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "plain"),
+    [
+        ("x", Meters(1.5), 1.5),
+        ("x", Level.HARD, 2.0),
+        ("n", Level.HARD, 2),
+        ("n", type("Count", (int,), {})(7), 7),
+        ("text", Name("Ann"), "Ann"),
+        ("at", (Meters(1.0), Meters(2.0)), (1.0, 2.0)),
+        ("maybe", (Level.EASY, type("Count", (int,), {})(7)), (1, 7)),
+    ],
+)
+def test_a_subclass_crosses_as_what_it_is(
+    game: Game, field: str, value: object, plain: object
+) -> None:
+    entity = game.add(Thing(**{field: value}), Point(1.0, Meters(2.0)))  # type: ignore[arg-type]
+    game.run(0.3)
+    found = getattr(game.shown(Thing)[0], field)
+    assert found == plain
+    assert type(found) is type(plain)
+    assert game.shown(Point) == [Point(1.0, 2.0)]
+    game.live(entity, Point).x = Meters(3.0)
+    game.settle()
+    assert game.shown(Point) == [Point(3.0, 2.0)]
+    assert game.lines == []
+
+
+def test_an_owner_or_a_reference_may_be_of_a_subclass_of_int(game: Game) -> None:
+    number = type("Number", (int,), {})
+    player = game.harness.simulation.player_entity[1]
+    game.add(Diary("mine"), Owner(number(player)), Friends([number(player)]))
+    game.run(0.3)
+    assert game.shown(Diary) == [Diary("mine")]
+    assert [len(friends.who) for friends in game.shown(Friends)] == [1]
+    assert game.shown(Friends)[0].who == [game.client.player]
+    assert game.lines == []
+
+
+def test_numbers_of_numpy_cross_as_what_they_are(game: Game) -> None:
+    numpy = pytest.importorskip("numpy")
+    entity = game.add(
+        Thing(x=numpy.float64(1.5), text=numpy.str_("n")), Stepped((numpy.float64(1),))
+    )
+    game.run(0.3)
+    assert (game.shown(Thing)[0].x, game.shown(Thing)[0].text) == (1.5, "n")
+    assert game.lines == []
+    for bad, name in ((numpy.float32(2.5), "float32"), (numpy.int64(3), "int64")):
+        game.live(entity, Thing).x = bad
+        game.run(0.2)
+        assert f"is a numpy.{name}" in game.lines[-1]
+        game.live(entity, Thing).x = 1.5
+        game.run(0.2)
+
+
+def test_commands_take_subclasses_and_name_what_they_refuse(game: Game) -> None:
+    class Half:
+        def __repr__(self) -> str:
+            return "0.5"
+
+    good = Move((Meters(1.0), Meters(2.0)), Level.HARD, Name("go"))
+    for bad, says in (
+        (Move(n=2**63), "Move.n: 9223372036854775808 is not int: it is too large for 64 bits"),
+        (Move(n=2**64), "it is too large for 64 bits"),
+        (Move(text="\ud800"), "it holds half of a surrogate pair"),
+        (Move((0.0, Half())), "0.5 in it is a Half"),  # type: ignore[arg-type]
+        (Move(Half()), "Move.to: 0.5 is not tuple[float, float]: it is a Half"),  # type: ignore[arg-type]
+    ):
+        with pytest.raises(BadValueError) as caught:
+            game.client.send(bad)
+        assert says in str(caught.value)
+    game.client.send(good)
+    game.run(0.3)
+    guest = game.harness.guest(game.client)
+    assert guest is not None
+    assert guest.inbox.applied == 1
+
+
+# What is wrong lies in the type.
+
+
+def test_a_subclass_without_a_decorator_is_warned_of_once(game: Game) -> None:
+    game.add(Minion(), Note("seen"))
+    game.add(Minion())
+    game.add(Scheme())
+    game.run(0.3)
+    game.add(Minion())
+    game.run(0.3)
+    (line,) = game.lines
+    assert line.startswith("Minion is never sent: it inherits from Enemy, which is replicated")
+    assert "put @net.replicated above class Minion (test_replication_values.py:" in line
+    assert game.shown(Note) == [Note("seen")]
+    assert game.shown(Enemy) == []
+
+
+def test_a_component_that_was_declared_later_is_warned_of(game: Game) -> None:
+    with use_registry(REGISTRY):
+
+        @net.replicated
+        class Late:
+            x: int = 0
+
+    REGISTRY._own.components.pop(component_type(Late).name)
+    game.add(Late())
+    game.run(0.2)
+    (line,) = game.lines
+    assert "Late (test_replication_values.py:" in line
+    assert "is never sent: it was declared when this server was made already" in line
+
+
+@pytest.mark.parametrize("other", [Boss, Minion, Note])
+def test_another_type_stored_under_a_components_is_named(game: Game, other: type[object]) -> None:
+    entity, good = game.add(Note("a")), game.add(Enemy(5))
+    game.put(entity, other(), Enemy)
+    game.run(0.3)
+    (line,) = game.lines
+    assert line.startswith(f"Enemy on entity {entity}: it holds a {other.__name__}")
+    assert game.shown(Enemy) == [Enemy(5)]
+    game.put(good, other(), Enemy)
+    game.run(0.3)
+    assert f"Enemy on entity {good}: it holds a {other.__name__}" in game.lines[1]
+    assert game.shown(Enemy) == [Enemy(5)]
+    game.put(entity, Enemy(7), Enemy)
+    game.run(0.3)
+    assert game.shown(Enemy) == [Enemy(7), Enemy(5)]
+    assert len(game.lines) == 2
