@@ -95,6 +95,10 @@ class _Past:
 _REFUSALS = {
     Reason.UNREACHABLE: "nobody answers there: is the server running, is its UDP port open?",
     Reason.FULL: "the server is full: try again later",
+    Reason.ADDRESS: "the server has no more places for players from your address, or too many came"
+    " from there at once: try again later, or ask who runs it for a higher per_address=",
+    Reason.ABUSE: "the server threw somebody out who played from your address, because what came"
+    " was no honest client's: wait a minute, and try again",
     Reason.VERSION: "the server speaks another version of the protocol: both ends need the same"
     " version of ecsnet",
     Reason.SCHEMA: "this game differs from the server's: both ends need the same version of it",

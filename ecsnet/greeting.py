@@ -9,12 +9,11 @@ Replication's messages share the channel; they have tags from 16 on.
 
 from __future__ import annotations
 
-import unicodedata
 from typing import Annotated, TypeAlias
 
 import msgspec
 
-from ecsnet.errors import UsageError
+from ecsnet.names import NAME_LENGTH, is_name, printable, tidy_name
 
 __all__ = [
     "NAME_LENGTH",
@@ -32,9 +31,6 @@ __all__ = [
 WIRE_VERSION = 1
 """Version of everything inside packets; both ends must have the same."""
 
-NAME_LENGTH = 24
-"""Characters in the longest player name."""
-
 DIFFERENCE_LENGTH = 400
 """Characters of a difference between two games that one end tells the other."""
 
@@ -50,7 +46,7 @@ class Hello(msgspec.Struct, array_like=True, forbid_unknown_fields=True, tag=1, 
     fingerprint: Annotated[bytes, msgspec.Meta(min_length=16, max_length=16)]
     """Of the schema."""
     name: Annotated[str, msgspec.Meta(max_length=NAME_LENGTH)]
-    """What the player wants to be called; see `is_name`."""
+    """What the player wants to be called; see `ecsnet.names`."""
 
 
 class Welcome(msgspec.Struct, array_like=True, forbid_unknown_fields=True, tag=2, frozen=True):
@@ -87,42 +83,3 @@ class SchemaDiffers(
 
 ServerGreeting: TypeAlias = Welcome | SchemaOffer
 """What a client may be greeted with."""
-
-
-def is_name(name: str) -> bool:
-    """Whether a player can be called that.
-
-    A name is 1 to 24 printable characters in normal form C, with no space at either end. Every
-    text has one such form, so two names that look alike by composition alone are the same name.
-    """
-    return (
-        0 < len(name) <= NAME_LENGTH
-        and name.isprintable()
-        and name == name.strip()
-        and unicodedata.is_normalized("NFC", name)
-    )
-
-
-def tidy_name(name: str) -> str:
-    """Bring what somebody typed into the form of a name.
-
-    Raises:
-        UsageError: It is no text, empty, too long or not printable.
-    """
-    if not isinstance(name, str):
-        raise UsageError(f"name={name!r}: a player's name is a str")
-    tidy = unicodedata.normalize("NFC", name).strip()
-    if not is_name(tidy):
-        raise UsageError(
-            f"name={printable(name)!r}: a player's name is 1 to {NAME_LENGTH} printable characters"
-        )
-    return tidy
-
-
-def printable(text: str, limit: int = DIFFERENCE_LENGTH) -> str:
-    """Text from a peer as it may stand in one line of a log: bounded, and nothing but printable."""
-    short = text if len(text) <= limit else text[: limit - 3] + "..."
-    return "".join(
-        char if char.isprintable() else char.encode("unicode_escape", "backslashreplace").decode()
-        for char in short
-    )

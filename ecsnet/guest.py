@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from math import inf
 from typing import TYPE_CHECKING, Final, TypeAlias
@@ -53,6 +54,10 @@ class HostStats:
         commands_expired: Actions that were dropped because too many waited.
         commands_superseded: Held commands that a newer one replaced before their tick.
         commands_rejected: Commands that could not be used.
+        denied: How often somebody was not let in, by cause: ``"full"``, ``"address"`` (as many
+            places as one address may have), ``"joins"`` (too many in a short time),
+            ``"half-open"`` (too many that say nothing; asked again, they may come in) and
+            ``"abuse"`` (thrown out a short time ago).
     """
 
     ticks: int = 0
@@ -66,6 +71,7 @@ class HostStats:
     commands_expired: int = 0
     commands_superseded: int = 0
     commands_rejected: int = 0
+    denied: Counter[str] = field(default_factory=Counter)
 
 
 class Guest(Outlet):

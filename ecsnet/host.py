@@ -25,10 +25,9 @@ from ecsnet.greeting import (
     SchemaDiffers,
     SchemaOffer,
     Welcome,
-    is_name,
-    printable,
 )
 from ecsnet.guest import GREETING_SECONDS, Guest, GuestState, HostStats, Send
+from ecsnet.names import is_name, printable
 from ecsnet.recipe import Recipe
 from ecsnet.replication.interest import Interest
 from ecsnet.replication.replicator import BANDWIDTH, Replicator
@@ -40,7 +39,7 @@ from ecsnet.session.session import Session
 from ecsnet.simulation import Join, Simulation
 from ecsnet.stage import Stage
 from ecsnet.systems import AnalyticsSystem
-from ecsnet.transport.address import Address, answerable
+from ecsnet.transport.address import Address, answerable, source_of
 
 __all__ = ["Host"]
 
@@ -76,6 +75,7 @@ class Host:
         send: Sends a datagram.
         random: Returns that many random bytes; for keys, ids and seeds.
         max_clients: Connections at one time.
+        per_address: How many of them one address may have; all but an eighth when left out.
         timeout: Seconds of silence after which a client is given up.
         bandwidth: Bytes a second that one client is sent at most.
         catch_up: Seconds of overdue ticks that are made up for; beyond them time is dropped.
@@ -97,6 +97,7 @@ class Host:
         *,
         random: Callable[[int], bytes],
         max_clients: int = 64,
+        per_address: int | None = None,
         timeout: float = TIMEOUT,
         bandwidth: float = BANDWIDTH,
         catch_up: float = CATCH_UP_SECONDS,
@@ -105,7 +106,14 @@ class Host:
         self.schema = schema
         self.stages: list[Stage] = []
         self.guests: dict[Address, Guest] = {}
-        self.listener = Listener(random(32), random, max_clients, timeout=timeout)
+        self.listener = Listener(
+            random(32),
+            random,
+            max_clients,
+            timeout=timeout,
+            per_address=per_address,
+            source=source_of,
+        )
         self.choose: Callable[[str], Stage] = lambda _name: self.stages[0]
         self.closed = False
 
@@ -202,6 +210,7 @@ class Host:
             commands_expired=self._stats.commands_expired,
             commands_superseded=self._stats.commands_superseded,
             commands_rejected=self._stats.commands_rejected,
+            denied=self.listener.admission.denied.copy(),
         )
         for guest in self.guests.values():
             guest.count_into(stats)
@@ -309,9 +318,9 @@ class Host:
             guest.state = GuestState.OFFERED
             guest.session.queue(encode(SchemaOffer(self.schema.encode_description())))
         else:
-            guest.name = hello.name
             guest.state = GuestState.JOINING
             stage = guest.stage = self.choose(hello.name)
+            guest.name = stage.names.take(hello.name)
             guest.inbox = Inbox(stage.tick_rate, self._frames)
             stage.last_player_id += 1
             guest.player_id = stage.last_player_id
@@ -556,6 +565,7 @@ class Host:
         stage = guest.stage
         if stage is None:
             return
+        stage.names.free(guest.name)
         if state is GuestState.JOINING:
             stage.joining.remove(guest)
             stage.joins = [join for join in stage.joins if join.player_id != guest.player_id]

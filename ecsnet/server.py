@@ -16,10 +16,10 @@ from ecsnet.analytics.service import AnalyticsService
 from ecsnet.commands.inbox import Given
 from ecsnet.components import Owner, Player
 from ecsnet.errors import UsageError
-from ecsnet.greeting import tidy_name
 from ecsnet.guest import Send
 from ecsnet.host import CATCH_UP_SECONDS, Host
 from ecsnet.idle import warn_of_idle_worlds
+from ecsnet.names import tidy_name
 from ecsnet.recipe import OnError, Recipe, System, check_call, is_number
 from ecsnet.replication.interest import Interest
 from ecsnet.replication.replicator import BANDWIDTH
@@ -71,6 +71,8 @@ class ServerWorld:
         update_rate: Updates to the clients in a second, at most one each tick; every tick when
             left out. It is brought to a whole number of ticks from one to the next.
         max_clients: How many can play at a time.
+        per_address: How many of them may come from one address (an IPv6 /64 counts as one); when
+            left out, all but an eighth of ``max_clients``, which is kept for others.
         interest: Who sees what: `Everyone()` (when left out), `Grid(...)` or `Visible(...)`.
         on_error: What happens when a system or hook raises: ``"stop"`` ends the server, and
             `run` raises it; ``"skip"`` leaves that system out for the tick.
@@ -89,6 +91,7 @@ class ServerWorld:
         *,
         update_rate: float | None = None,
         max_clients: int = 64,
+        per_address: int | None = None,
         interest: Interest | None = None,
         on_error: OnError = "stop",
         seed: int | None = None,
@@ -106,6 +109,11 @@ class ServerWorld:
             )
         if type(max_clients) is not int or not 1 <= max_clients <= 65_535:
             raise UsageError(f"max_clients={max_clients!r}: a whole number between 1 and 65535")
+        if per_address is not None and (type(per_address) is not int or per_address < 1):
+            raise UsageError(
+                f"per_address={per_address!r}: a whole number from 1 on, how many of the"
+                f" {max_clients} places one address may take"
+            )
         if on_error not in ("stop", "skip"):
             raise UsageError(f"on_error={on_error!r}: it is 'stop' or 'skip'")
         if not all(is_number(value) and value > 0 for value in (timeout, bandwidth)):
@@ -114,6 +122,7 @@ class ServerWorld:
             )
         self.update_rate = update_rate
         self.max_clients = max_clients
+        self.per_address = per_address
         self.interest = interest
         self.seed = seed
         self.timeout = timeout
@@ -314,6 +323,7 @@ class ServerWorld:
             send,
             random=random,
             max_clients=self.max_clients,
+            per_address=self.per_address,
             timeout=self.timeout,
             bandwidth=self.bandwidth,
             catch_up=catch_up,

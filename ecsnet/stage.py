@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from ecsnet.guest import Guest
+from ecsnet.names import Names
 from ecsnet.replication.replicator import Replicator
 from ecsnet.simulation import Join, Simulation
 from ecsnet.systems import AnalyticsSystem, ReplicationSystem
@@ -22,6 +23,7 @@ class Stage:
         simulation: The simulation.
         replicator: What sends its world to the guests.
         guests: Those who are in it.
+        names: What they are called, and those who are about to come in.
         next_tick: The tick that runs next.
         next_at: When it is due, in the host's seconds.
         dropped_ticks: Ticks that never ran because they were long overdue.
@@ -41,6 +43,7 @@ class Stage:
         self.simulation = simulation
         self.replicator = replicator
         self.guests: list[Guest] = []
+        self.names = Names()
         self.next_tick = 1
         self.next_at = now
         self.dropped_ticks = 0

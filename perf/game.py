@@ -63,6 +63,11 @@ def schema() -> Schema:
     return current_registry().schema()
 
 
+def room_for(clients: int) -> int:
+    """Returns a ``max_clients`` that lets so many in from one address."""
+    return clients * 8 // 7 + 1
+
+
 def crowd(clients: int, entities: int, rate: float) -> net.ServerWorld:
     """Returns a game in which a crowd walks on a plain, of which a tenth moves each tick.
 
@@ -74,7 +79,7 @@ def crowd(clients: int, entities: int, rate: float) -> net.ServerWorld:
     # Who moves in which tick, and who gets hurt in which: the game itself should cost little.
     movers: list[list[tuple[Position, Heading]]] = [[] for _ in range(SHARE)]
     hurt_ones: list[list[Health]] = [[] for _ in range(HURT_SHARE)]
-    server = net.ServerWorld(tick_rate=rate, max_clients=clients, interest=interest)
+    server = net.ServerWorld(tick_rate=rate, max_clients=room_for(clients), interest=interest)
 
     def place(entity: int) -> None:
         position = Position(dice.uniform(0, WORLD), dice.uniform(0, WORLD))
@@ -141,7 +146,7 @@ def serve_crowd(
 
 def serve_arena(connection: Connection, port: int, clients: int, rate: float) -> None:
     """Child: the game of ``response``: everybody moves in every tick, and everybody sees it."""
-    server = net.ServerWorld(tick_rate=rate, max_clients=clients)
+    server = net.ServerWorld(tick_rate=rate, max_clients=room_for(clients))
 
     @server.on_start
     def start() -> None:

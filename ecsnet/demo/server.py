@@ -35,6 +35,7 @@ def serve(settings: Settings) -> None:
     """Serve a sample on a free port of the loopback until told to end."""
     server = load(settings.sample).server
     server.analytics = keeping(server.analytics, settings.analytics)
+    server.per_address = server.max_clients  # all players are on this machine
     with asyncio.Runner(loop_factory=_new_event_loop) as runner:
         runner.run(_Process(server).run())
 

@@ -30,6 +30,7 @@ from struct import Struct
 from typing import Final
 from zlib import crc32
 
+from ecsnet.session.admission import Admission, Denial
 from ecsnet.session.budget import Bucket
 from ecsnet.session.numbers import widen
 
@@ -115,10 +116,17 @@ class Reason(StrEnum):
     ERROR = "error"
     NAME = "name"
     UNREACHABLE = "unreachable"
+    ADDRESS = "address"
 
 
 _REASONS: Final = tuple(Reason)
 _CODES: Final = {reason: code for code, reason in enumerate(_REASONS)}
+_REASON_OF: Final = {
+    Denial.FULL: Reason.FULL,
+    Denial.ADDRESS: Reason.ADDRESS,
+    Denial.JOINS: Reason.ADDRESS,
+    Denial.ABUSE: Reason.ABUSE,
+}
 
 
 def _reason(code: int) -> Reason:
@@ -287,11 +295,15 @@ class Listener:
     Args:
         secret: A key for the cookies, random and never told, 16 to 64 bytes.
         random: Returns that many random bytes; for session ids.
-        max_clients: Connections at one time; who comes later is refused as FULL.
+        max_clients: Connections at one time; who comes later is refused as FULL, and as ADDRESS
+            where one source alone has too many.
         timeout: Seconds of silence after which ``poll`` ends a connection.
+        per_address: How many of them one source of connections may have; see `Admission`.
+        source: What counts as one source, from an address; each address by itself when left out.
 
     Attributes:
         connections: By address, those that are up.
+        admission: Who may have one more of them.
         refusing: Set it to refuse everybody new, with that reason.
         stalled: Seconds for which this end stood still, as the last ``poll`` found.
         dropped: Datagrams dropped, by cause.
@@ -304,12 +316,14 @@ class Listener:
         max_clients: int,
         *,
         timeout: float = TIMEOUT,
+        per_address: int | None = None,
+        source: Callable[[Hashable], Hashable] | None = None,
     ) -> None:
         self.connections: dict[Hashable, Connection] = {}
+        self.admission = Admission(max_clients, per_address, source or _itself)
         self.refusing: Reason | None = None
         self.stalled = 0.0
         self.dropped: Counter[str] = Counter()
-        self.max_clients = max_clients
         self.timeout = timeout
         self._secret = secret
         self._random = random
@@ -320,6 +334,11 @@ class Listener:
         self._ended: dict[Hashable, tuple[int, float]] = {}
         # Address -> its last connection, where this end ended that. A client may sleep for hours.
         self._dismissed: dict[Hashable, Connection] = {}
+
+    @property
+    def max_clients(self) -> int:
+        """Connections at one time."""
+        return self.admission.places
 
     def receive(self, data: bytes, address: Hashable, now: float) -> Inbound | None:
         """Take a datagram; None when it meant nothing and was dropped.
@@ -370,6 +389,7 @@ class Listener:
             if now < self._ended[address][1]:
                 break
             del self._ended[address]
+        self.admission.sweep(now)
         return silent
 
     def disconnect(self, connection: Connection, reason: Reason, now: float) -> list[bytes]:
@@ -425,15 +445,21 @@ class Listener:
             return self._drop("outdated")
         if self.refusing is not None:
             return Inbound(replies=[self._refuse(nonce, self.refusing)])
-        if old is None and len(self.connections) >= self.max_clients:
-            return Inbound(replies=[self._refuse(nonce, Reason.FULL)], refused=Reason.FULL)
+        denial = self.admission.deny(address, now, again=old is not None)
+        if denial is Denial.HALF_OPEN:
+            return self._drop("half-open")  # asked again, it may be answered
+        if denial is not None:
+            reason = _REASON_OF[denial]
+            return Inbound(replies=[self._refuse(nonce, reason)], refused=reason)
         if old is not None:
             old.reason = Reason.REPLACED
+            self.admission.closed(address, now, abusive=False)
         new = Connection(
             address, self._random(_SESSION_ID), now, server=True, nonce=nonce, issued=issued
         )
         self.connections[address] = new
         self._dismissed.pop(address, None)
+        self.admission.opened(address, new, now)
         return Inbound(new, None, [_accept(nonce, new.session_id)], True, old)
 
     def _cookie(self, address: Hashable, nonce: bytes, issued: bytes) -> bytes:
@@ -449,6 +475,7 @@ class Listener:
         address = connection.address
         if self.connections.get(address) is connection:
             del self.connections[address]
+            self.admission.closed(address, now, abusive=connection.reason is Reason.ABUSE)
         self._ended.pop(address, None)
         self._ended[address] = (connection._issued, now + _COOKIE_LIFE_MS / 1000)
         if len(self._ended) > 4096:
@@ -462,6 +489,10 @@ class Listener:
     def _drop(self, cause: str) -> Inbound | None:
         self.dropped[cause] += 1
         return None
+
+
+def _itself(address: Hashable) -> Hashable:
+    return address
 
 
 def _milliseconds(now: float) -> int:

@@ -7,6 +7,7 @@ import ipaddress
 import logging
 import re
 import socket
+from collections.abc import Hashable
 from functools import lru_cache
 from typing import TypeAlias
 
@@ -21,6 +22,7 @@ __all__ = [
     "check_port",
     "lan_host",
     "parse_address",
+    "source_of",
     "spell_address",
 ]
 
@@ -166,6 +168,28 @@ def _is_name(text: str) -> bool:
     except ValueError:
         return False
     return text.isprintable() and len(plain) < 256 and _NAME.fullmatch(plain) is not None
+
+
+def source_of(address: Hashable) -> Hashable:
+    """What limits for one address count as one: an IPv4 address, or the /64 of an IPv6 one.
+
+    One household or machine has a whole /64 to itself. An IPv4 address inside an IPv6 one is the
+    former; ports and scopes make no difference.
+    """
+    host = address[0] if isinstance(address, tuple) else address
+    return _network(host) if isinstance(host, str) and ":" in host else host
+
+
+@lru_cache(maxsize=1024)
+def _network(host: str) -> str:
+    try:
+        address = ipaddress.IPv6Address(host.partition("%")[0])
+    except ValueError:
+        return host
+    mapped = address.ipv4_mapped
+    return (
+        str(mapped) if mapped is not None else str(ipaddress.IPv6Address(int(address) >> 64 << 64))
+    )
 
 
 def check_port(port: int, *, lowest: int = 1) -> None:

@@ -17,6 +17,7 @@ from ecsnet.components import Player
 from ecsnet.greeting import WIRE_VERSION, Hello, SchemaDiffers, SchemaOffer, Welcome
 from ecsnet.guest import Guest
 from ecsnet.host import Host
+from ecsnet.names import looks_like, printable
 from ecsnet.recipe import Recipe
 from ecsnet.replication.viewer import Outlet
 from ecsnet.replication.wire import Report, Resync, WireFormat
@@ -450,6 +451,36 @@ def test_who_cannot_come_in_is_told_why(
     network.until(lambda: client.over)
     assert client.over is reason
     assert not network.host.guests
+
+
+@pytest.mark.parametrize(
+    "name", ["\u3164", "\u2800", "a" + "\u0301" * 5, "\u200bAnn", "Ann\u202e", "A\ufe0fnn", "A  B"]
+)
+def test_a_name_that_cannot_be_read_is_refused(name: str, caplog: pytest.LogCaptureFixture) -> None:
+    network = Network()
+    with caplog.at_level(logging.INFO, "ecsnet.server"):
+        client = network.client(name)
+        network.until(lambda: client.over)
+    assert client.over is Reason.NAME
+    (line,) = [r.getMessage() for r in caplog.records if "refused for its name" in r.getMessage()]
+    assert printable(line) == line
+
+
+def test_no_two_in_one_game_are_called_alike(caplog: pytest.LogCaptureFixture) -> None:
+    network = Network()
+    with caplog.at_level(logging.INFO, "ecsnet.server"):
+        clients = [network.client(name) for name in ("Ann", "ann", "\uff21nn", "A nn", "Bob")]
+        network.until(lambda: all(client.welcome for client in clients))
+        names = {"Ann", "ann (2)", "\uff21nn (3)", "A nn (4)", "Bob"}
+        assert squares(network).keys() == {guest.name for guest in network.stage.guests}
+        assert len(squares(network)) == 5
+        assert sorted(map(looks_like, squares(network))) == sorted(map(looks_like, names))
+        for name in squares(network):
+            assert any(f"{name} (player" in r.getMessage() for r in caplog.records)
+        network.host.disconnect(clients[4].guest, Reason.KICKED, network.now)
+        again = network.client("Bob")
+        network.until(lambda: again.welcome)
+        assert "Bob" in squares(network)
 
 
 def test_a_full_host_refuses() -> None:
