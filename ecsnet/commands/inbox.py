@@ -57,8 +57,9 @@ class Inbox:
 
     Attributes:
         applied: Commands that were handed to a tick.
-        expired: Actions that were dropped because too many waited.
-        superseded: Held commands whose tick went by and that a newer one had replaced by then.
+        expired: Actions that were dropped because too many waited, or that were refused.
+        superseded: Held commands whose tick went by and that a newer one had replaced by then, or
+            that were refused.
         rejected: Commands that could not be used: for ticks too far ahead, more than the rules
             allow, for entities that are gone or not the player's own. They are counted here
             besides where they are counted above.
@@ -275,16 +276,17 @@ class Inbox:
         return tuple(state.values()), actions
 
     def _act(self, tick: int, actions: list[Given], next_tick: int) -> None:
-        if len(actions) > ACTIONS_A_TICK:
-            self.rejected += len(actions) - ACTIONS_A_TICK
-            del actions[ACTIONS_A_TICK:]
+        allowed = ACTIONS_A_TICK if tick <= next_tick + self._horizon else 0
+        refused = len(actions) - allowed
+        if refused > 0:
+            self.rejected += refused
+            self.expired += refused
+            del actions[allowed:]
         waiting = self._actions
-        limit = next_tick + self._horizon
-        if tick > limit:
-            self.rejected += len(actions)
-            tick = limit
         if waiting and tick < waiting[-1][0]:
-            tick = waiting[-1][0]  # in order, always
+            # No honest client goes back. What it stamped too far ahead comes now, too: in order,
+            # always, and none waits for those before it.
+            waiting = self._actions = deque((min(at, tick), given) for at, given in waiting)
         for given in actions:
             waiting.append((tick, given))
         while len(waiting) > WAITING:
@@ -296,7 +298,11 @@ class Inbox:
     def _extend(self, first: int, end: int, held: tuple[Given, ...], next_tick: int) -> None:
         """Keep held commands for the ticks from ``first`` to before ``end``."""
         size = len(held)
-        if first <= self._last:
+        if end <= self._last:
+            # No honest client goes back. What it stamped too far ahead is to hold up nothing.
+            self._revoke(max(end, next_tick))
+            self._last = first - 1
+        elif first <= self._last:
             # No honest client numbers its ticks like that: each comes after those before.
             known = min(end, self._last + 1) - first
             self.superseded += known * size
@@ -320,6 +326,17 @@ class Inbox:
         for tick in range(first, end):
             self._wait(tick, held)
             self._last = tick
+
+    def _revoke(self, first: int) -> None:
+        """Forget what is held in the ticks from ``first`` on."""
+        self._spread()
+        waiting = self._waiting
+        for tick in range(first, self._last + 1):
+            held = waiting[tick & len(waiting) - 1]
+            if held is not None:
+                waiting[tick & len(waiting) - 1] = None
+                self.superseded += len(held)
+                self.rejected += len(held)
 
     def _spread(self) -> None:
         """Put what goes on being held into the ring, like all else."""

@@ -359,9 +359,86 @@ def test_far_future_is_bounded_and_counted() -> None:
     assert inbox.rejected == inbox.superseded == 0xFFFF - 60
     feed(inbox, 100, 0xFFFF, 5000, [[0, 1, [[shoot, 0, [7]]]]])
     assert inbox.rejected == 0xFFFF - 60 + 1
-    assert [7] not in [entry.value for entry in inbox.take(100)]
-    late = [tick for tick in range(101, 200) if Shoot(7) in values(inbox.take(tick))]
-    assert late == [160]
+    assert inbox.expired == 1
+    assert not [tick for tick in range(100, 200) if Shoot(7) in values(inbox.take(tick))]
+    assert inbox.applied + inbox.superseded + inbox.expired == 0xFFFF + 1
+
+
+AHEAD = [30, 59, 60, 61, 64, 1000, 2**31 - 1]
+"""Ticks by which a stamp is too early; within the horizon, beyond it, and where numbers wrap."""
+
+
+@pytest.mark.parametrize("ahead", AHEAD)
+def test_an_action_stamped_far_ahead_holds_up_none_of_the_next(ahead: int) -> None:
+    for next_tick in (100, 2**31 - 10, 2**32 - 10):
+        inbox = Inbox(60, FRAMES)
+        inbox.take(next_tick - 1)
+        shot = [[0, 1, [[ID[Shoot], 0, [1]]]]]
+        feed(inbox, next_tick, 0, (next_tick + ahead) % 2**32, shot)
+        refused = int(ahead > 60)
+        assert (inbox.rejected, inbox.expired) == (refused, refused)
+        for number in range(1, 4):
+            tick = next_tick + number
+            honest = [[0, 1, [[ID[Shoot], 0, [number + 1]]]]]
+            feed(inbox, tick, number, tick % 2**32, honest)
+            # In order, always: what was stamped too far ahead goes before.
+            before = [Shoot(1)] if number == 1 and not refused else []
+            assert values(inbox.take(tick)) == [*before, Shoot(number + 1)]
+        assert inbox.applied + inbox.expired == 4
+
+
+@pytest.mark.parametrize("ahead", AHEAD)
+def test_a_state_stamped_far_ahead_holds_up_none_of_the_next(ahead: int) -> None:
+    for spread in (1, 5):
+        inbox = Inbox(60, FRAMES)
+        feed(inbox, 100, 0, 100 + ahead, [[0, spread, [[ID[Steer], 0, [-1]]]]])
+        number = spread
+        for tick in range(100, 180):
+            # Some the same as those before, for which there is a shorter way.
+            feed(inbox, tick, number, tick, [[0, 1, [[ID[Steer], 0, [tick // 7]]]]])
+            number += 1
+            assert values(inbox.take(tick)) == [Steer(tick // 7)]
+        assert inbox.rejected == spread
+        assert (inbox.applied, inbox.superseded) == (80, spread)
+
+
+def test_a_client_that_goes_back_is_believed_from_there_on() -> None:
+    inbox = Inbox(60, FRAMES)
+    same = [[0, 1, [[ID[Steer], 0, [5]]]]]
+    for number in range(8):
+        feed(inbox, 100, number, 120 + number, same)
+    feed(inbox, 100, 8, 100, [[0, 3, [[ID[Steer], 0, [6]]]]])
+    feed(inbox, 100, 11, 103, [[0, 1, [[ID[Shoot], 0, [1]], [ID[Steer], 0, [7]]]]])
+    taken = [values(inbox.take(tick)) for tick in range(100, 104)]
+    assert taken == [[Steer(6)], [Steer(6)], [Steer(6)], [Steer(7), Shoot(1)]]
+    assert not [tick for tick in range(104, 140) if Steer(5) in values(inbox.take(tick))]
+    assert inbox.applied == 5
+    assert inbox.superseded == inbox.rejected == 8
+
+
+@settings(max_examples=100, deadline=None)
+@given(seed=st.integers(0, 2**32))
+def test_whatever_is_stamped_all_is_counted_and_the_next_is_in_time(seed: int) -> None:
+    dice = random.Random(seed)
+    inbox = Inbox(60, FRAMES)
+    number = sent = 0
+    for tick in range(100, 140):
+        for _ in range(dice.randrange(4)):
+            stamp = tick + dice.choice((1, 20, 59, 60, 61, 500, -1, -30, -90))
+            kind, count = dice.choice(((Shoot, 0), (Shoot, 1), (Steer, 1), (Steer, 30)))
+            feed(inbox, tick, number, stamp, [[0, count, [[ID[kind], 0, [-1]]]]])
+            number += count or 1
+            sent += count or 1
+        shoot, steer = [ID[Shoot], 0, [tick]], [ID[Steer], 0, [tick]]
+        feed(inbox, tick, number, tick, [[0, 1, [shoot, steer]]])
+        number += 1
+        sent += 2
+        taken = values(inbox.take(tick))
+        assert Shoot(tick) in taken
+        assert Steer(tick) in taken
+    for tick in range(140, 300):
+        inbox.take(tick)
+    assert sent == inbox.applied + inbox.superseded + inbox.expired
 
 
 def test_repeated_ticks_under_new_numbers_change_nothing() -> None:
