@@ -174,6 +174,9 @@ class ClientWorld:
         self._polling = False
         self._leaving = False  # close() was called, and its work is not done
         self._sent_at = 0.0
+        self._interval = 0.0  # seconds between packets, where the server asks for fewer
+        self._send_at = 0.0  # not before
+        self._unsaid = False  # ticks or actions came since commands were sent
 
     @classmethod
     def connect(
@@ -664,7 +667,9 @@ class ClientWorld:
         self._store = Store(self._format, welcome.epoch, welcome.tick)
         self._store.passed(number)
         self._player_net = welcome.player
-        self._ticks = TickClock(welcome.tick_rate, welcome.update_rate)
+        if welcome.command_rate is not None:
+            self._interval = 1 / welcome.command_rate
+        self._ticks = TickClock(welcome.tick_rate, welcome.update_rate, self._interval)
         early, self._early = self._early, []
         self._store.resync = len(early) == EARLY_UPDATES
         for payload, came_at in early:
@@ -688,22 +693,25 @@ class ClientWorld:
         session = uplink.session
         session.lost(now)
         packet: bytes | None = None
+        ready = now >= self._send_at
         if store is not None:
             if store.resync and not store.asked:
                 store.resync = False
                 store.asked += 1
                 session.queue(encode(Resync()))
-            packet = self._commands(store, now)
-        if packet is None and session.due(now):
+            packet = self._commands(store, now, ready)
+        if packet is None and ready and session.due(now):
             packet = session.send(None, now)
         if packet is not None:
             self._sent_at = now
+            if self._player is not None:  # on the way into the game nothing waits
+                self._send_at = max(self._send_at, now - self._interval) + self._interval
             uplink.transmit(packet, now)
         if session.streaming:
             for piece in session.stream(now, 4096):
                 uplink.transmit(piece, now)
 
-    def _commands(self, store: Store, now: float) -> bytes | None:
+    def _commands(self, store: Store, now: float, ready: bool) -> bytes | None:
         """The packet with our commands, when there is something new in it or it is time."""
         ticks, outbox, session = self._ticks, self._outbox, self._uplink.session
         assert ticks is not None
@@ -717,8 +725,13 @@ class ClientWorld:
         if self._player is not None:
             outbox.stamp(begun)
         # A tick that begins is always said: from it the server measures how early we are.
-        if not begun and outbox.sent == before and now - self._sent_at < _QUIET:
+        self._unsaid = self._unsaid or bool(begun) or outbox.sent != before
+        # What is saved up has to fit: none of it is to be late.
+        if not ready and not (begun and outbox.crowded(COMMAND_ROOM)):
             return None
+        if not self._unsaid and now - self._sent_at < _QUIET:
+            return None
+        self._unsaid = False
         packed = outbox.pack(COMMAND_ROOM)
         if packed is None:
             return None

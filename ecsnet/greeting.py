@@ -28,7 +28,7 @@ __all__ = [
     "tidy_name",
 ]
 
-WIRE_VERSION = 1
+WIRE_VERSION = 2
 """Version of everything inside packets; both ends must have the same."""
 
 DIFFERENCE_LENGTH = 400
@@ -37,6 +37,7 @@ DIFFERENCE_LENGTH = 400
 _U32 = Annotated[int, msgspec.Meta(ge=0, le=0xFFFF_FFFF)]
 _Id = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
 _Rate = Annotated[float, msgspec.Meta(ge=0.1, le=10_000)]
+_CommandRate = Annotated[float, msgspec.Meta(ge=1, le=10_000)]
 
 
 class Hello(msgspec.Struct, array_like=True, forbid_unknown_fields=True, tag=1, frozen=True):
@@ -64,6 +65,8 @@ class Welcome(msgspec.Struct, array_like=True, forbid_unknown_fields=True, tag=2
     """How many of them are followed by an update."""
     tick: _U32
     """The tick that has just run, low 32 bits."""
+    command_rate: _CommandRate | None = None
+    """Packets that the client is to send in a second; one with each of its ticks when None."""
 
 
 class SchemaOffer(msgspec.Struct, array_like=True, forbid_unknown_fields=True, tag=3, frozen=True):

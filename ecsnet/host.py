@@ -139,6 +139,7 @@ class Host:
         now: float,
         *,
         update_rate: float | None = None,
+        command_rate: float | None = None,
         interest: Interest | None = None,
         seed: int | None = None,
     ) -> Stage:
@@ -148,6 +149,8 @@ class Host:
             recipe: What it is made from.
             now: Seconds on the clock that `receive` and `tick` are called with.
             update_rate: Updates a second to clients; each tick when left out.
+            command_rate: Packets a second from each client; one with each of its ticks when left
+                out.
             interest: Who sees what; everyone everything when left out.
             seed: Of its random numbers; random when left out.
         """
@@ -164,7 +167,9 @@ class Host:
             owner=Owner,
             interval=every / recipe.tick_rate,
         )
-        stage = Stage(simulation, replicator, recipe.tick_rate, every, self._catch_up, now)
+        stage = Stage(
+            simulation, replicator, recipe.tick_rate, every, self._catch_up, now, command_rate
+        )
         simulation.resolve = replicator.entity
         simulation.add_system(
             stage.replication.process, float("-inf"), "ReplicationSystem", always=True
@@ -321,7 +326,10 @@ class Host:
             guest.state = GuestState.JOINING
             stage = guest.stage = self.choose(hello.name)
             guest.name = stage.names.take(hello.name)
-            guest.inbox = Inbox(stage.tick_rate, self._frames)
+            guest.inbox = Inbox(stage.tick_rate, self._frames, stage.command_interval)
+            # What it does not send more often cannot be missed sooner.
+            path = guest.session.path
+            path.peer_interval = max(path.peer_interval, stage.command_interval)
             stage.last_player_id += 1
             guest.player_id = stage.last_player_id
             stage.joins.append(Join(guest.player_id, guest.name))
@@ -413,6 +421,7 @@ class Host:
                 stage.tick_rate,
                 stage.tick_rate / stage.every,
                 simulation.tick & 0xFFFF_FFFF,
+                stage.command_rate,
             )
             guest.session.queue(encode(welcome))
             # An entity that is none: a game may have deleted its player on the spot.

@@ -70,6 +70,9 @@ class ServerWorld:
         tick_rate: Ticks of the simulation in a second.
         update_rate: Updates to the clients in a second, at most one each tick; every tick when
             left out. It is brought to a whole number of ticks from one to the next.
+        command_rate: Packets that each client sends in a second, with the commands of all its ticks
+            since the one before; one with each tick when left out. A client runs ahead by as much
+            as it saves up, so its commands take that much longer to have an effect.
         max_clients: How many can play at a time.
         per_address: How many of them may come from one address (an IPv6 /64 counts as one); when
             left out, all but an eighth of ``max_clients``, which is kept for others.
@@ -90,6 +93,7 @@ class ServerWorld:
         tick_rate: float = 60.0,
         *,
         update_rate: float | None = None,
+        command_rate: float | None = None,
         max_clients: int = 64,
         per_address: int | None = None,
         interest: Interest | None = None,
@@ -107,6 +111,13 @@ class ServerWorld:
                 f"update_rate={update_rate!r}: a number between 0.2 and tick_rate={tick_rate!r},"
                 " a second"
             )
+        if command_rate is not None and not (
+            is_number(command_rate) and 1 <= command_rate <= tick_rate
+        ):
+            raise UsageError(
+                f"command_rate={command_rate!r:.60}: a number between 1 and"
+                f" tick_rate={tick_rate!r}, packets a second; leave it out for one with each tick"
+            )
         if type(max_clients) is not int or not 1 <= max_clients <= 65_535:
             raise UsageError(f"max_clients={max_clients!r}: a whole number between 1 and 65535")
         if per_address is not None and (type(per_address) is not int or per_address < 1):
@@ -121,6 +132,7 @@ class ServerWorld:
                 f"timeout={timeout!r}, bandwidth={bandwidth!r}: both are numbers above 0"
             )
         self.update_rate = update_rate
+        self.command_rate = command_rate
         self.max_clients = max_clients
         self.per_address = per_address
         self.interest = interest
@@ -146,6 +158,8 @@ class ServerWorld:
         self._recipe.tick_rate = rate
         if self.update_rate is not None:
             self.update_rate = min(self.update_rate, rate)
+        if self.command_rate is not None:
+            self.command_rate = min(self.command_rate, rate)
 
     @property
     def recipe(self) -> Recipe:
@@ -333,6 +347,7 @@ class ServerWorld:
             self._recipe,
             now,
             update_rate=self.update_rate,
+            command_rate=self.command_rate,
             interest=self.interest,
             seed=self.seed,
         )

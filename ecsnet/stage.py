@@ -28,6 +28,8 @@ class Stage:
         next_at: When it is due, in the host's seconds.
         dropped_ticks: Ticks that never ran because they were long overdue.
         every: Ticks from one update to the next.
+        command_rate: Packets that each client is to send in a second; one with each of its ticks
+            when None.
         analytics: What keeps what happens, where that is on.
     """
 
@@ -39,6 +41,7 @@ class Stage:
         every: int,
         catch_up: float,
         now: float,
+        command_rate: float | None = None,
     ) -> None:
         self.simulation = simulation
         self.replicator = replicator
@@ -49,6 +52,8 @@ class Stage:
         self.dropped_ticks = 0
         self.tick_rate = tick_rate
         self.every = every
+        self.command_rate = command_rate
+        self.command_interval = 0.0 if command_rate is None else 1 / command_rate  # seconds
         self.epoch = simulation.epoch
         self.catch_up = catch_up
 

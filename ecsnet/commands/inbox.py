@@ -19,7 +19,8 @@ REPEAT_SECONDS: Final = 0.25
 """How long the server goes on with the last held commands when no newer ones come."""
 
 HORIZON_SECONDS: Final = 1.0
-"""How far ahead of the server a command may be; honest clients stay far below."""
+"""How far ahead of the server a command may be; honest clients stay far below. Who sends seldom
+runs ahead by what it saves up, and twice that where packets get lost."""
 
 WAITING: Final = 256
 """How many actions of one player the server keeps; beyond it the oldest expire."""
@@ -54,6 +55,7 @@ class Inbox:
     Args:
         tick_rate: Ticks of the simulation in a second.
         gate: What frames come in by.
+        interval: Seconds from one packet of the client's to the next, where it saves ticks up.
 
     Attributes:
         applied: Commands that were handed to a tick.
@@ -91,8 +93,8 @@ class Inbox:
         "superseded",
     )
 
-    def __init__(self, tick_rate: float, gate: Gate[list[Frame]]) -> None:
-        horizon = max(8, round(HORIZON_SECONDS * tick_rate))
+    def __init__(self, tick_rate: float, gate: Gate[list[Frame]], interval: float = 0.0) -> None:
+        horizon = max(8, round((HORIZON_SECONDS + 2 * interval) * tick_rate))
         ring: list[tuple[Given, ...] | None] = [None] * (1 << horizon.bit_length())
         # The hot ones first: compiled, attributes lie in memory as they are listed here.
 

@@ -239,6 +239,12 @@ class Outbox:
         """
         self._acted = 0
 
+    def crowded(self, limit: int) -> bool:
+        """Whether another tick's frame might not fit into so many bytes with the unacked ones."""
+        frame = _FRAME_HEAD + self._held_bytes
+        size = sum(frame + sum(map(len, run.actions)) for run in self._runs)
+        return size + frame + COMMAND_BYTES > limit
+
     def pack(self, limit: int) -> Packed | None:
         """The unacked frames for one packet, oldest first; None when there are none.
 

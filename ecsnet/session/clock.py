@@ -60,6 +60,7 @@ class TickClock:
     Args:
         tick_rate: The server's ticks per second.
         update_rate: Its updates per second; one each tick when left out.
+        interval: Seconds for which ticks are saved up before they are sent.
 
     Attributes:
         tick: The tick that began last; -1 before the first.
@@ -68,12 +69,15 @@ class TickClock:
         jumps: How often it left the slew and jumped.
     """
 
-    def __init__(self, tick_rate: float, update_rate: float | None = None) -> None:
+    def __init__(
+        self, tick_rate: float, update_rate: float | None = None, interval: float = 0.0
+    ) -> None:
         self.tick = -1
         self.paused = True
         self.speed = 1.0
         self.jumps = 0
         self._rate = tick_rate
+        self._interval = interval
         self._silence = max(SILENCE, UPDATES_MISSED / (update_rate or tick_rate))
         self._now = float("inf")
         self._origin = 0.0  # so that the offset below does not eat the float's precision
@@ -114,7 +118,7 @@ class TickClock:
         self._fresh = False
         # What is sent now arrives a round trip after what has just arrived was sent. How much it
         # varies is not known yet: the first reports will say, and may move the clock at once.
-        self._lead = (rtt + self._frame) * self._rate + 1.5
+        self._lead = (rtt + self._frame + self._interval) * self._rate + 1.5
         self.paused = False
         self._forget(tick + self._lead)
         self.jumps = 0

@@ -718,7 +718,15 @@ class Arena:
             if up and connection is not None:
                 body = dice.choice(
                     (
-                        Welcome(5, 1, 1, dice.choice((60.0, 1e-9, 1e300)), 60.0, 7),
+                        Welcome(
+                            5,
+                            1,
+                            1,
+                            dice.choice((60.0, 1e-9, 1e300)),
+                            60.0,
+                            7,
+                            dice.choice((None, 0.0, 1.0, 1e300)),
+                        ),
                         SchemaOffer(mutated(dice, SCHEMA.encode_description())),
                         SchemaOffer(safely_encoded(self._description())),
                     )

@@ -169,7 +169,7 @@ def _packets() -> Iterator[tuple[str, bytes]]:
 def _greeting() -> Iterator[tuple[str, bytes]]:
     yield "fingerprint", SCHEMA.fingerprint
     yield "hello", encode(Hello(WIRE_VERSION, SCHEMA.fingerprint, "Ada"))
-    yield "welcome", encode(Welcome(EPOCH, 5, 1, 60.0, 30.0, 1000))
+    yield "welcome", encode(Welcome(EPOCH, 5, 1, 60.0, 30.0, 1000, 20.0))
     yield "schema-offer", encode(SchemaOffer(encode([])))
     yield "schema-differs", encode(SchemaDiffers("too bad"))
     yield "resync", encode(Resync())
@@ -319,7 +319,7 @@ class Foreigner:
 
     def __init__(self, fingerprint: bytes) -> None:
         self.nonce = b"stranger"
-        self.hello = encode([1, 1, fingerprint, "Zoe"])
+        self.hello = encode([1, 2, fingerprint, "Zoe"])
         self.session_id = b""
         self.number = 0
         self.came = 0
