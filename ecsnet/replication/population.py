@@ -134,6 +134,7 @@ class Population:
         self._players: set[int] = set()
         self._next_net = 1
         self._identity = world.identity()
+        self._warned = False
         self._limbo: set[Entity] = set()  # known, with no component that could be sent
         self._cids: dict[int, tuple[int, ...]] = {}
         self._sent = schema.cid_of
@@ -329,6 +330,8 @@ class Population:
         """The cell for an entity, from its position where the policy asks for one."""
         if self._interest.position is not None:
             if position is None:
+                if entity.point is not None and not self._warned:
+                    self._warn_of_lost_position(entity)
                 entity.point = None
                 return ANYWHERE
             lattice = self._lattice
@@ -337,6 +340,17 @@ class Population:
                 return lattice.square(entity.point, entity.cell)
             entity.point = self._interest.point(position) or entity.point
         return self._interest.cell(entity)
+
+    def _warn_of_lost_position(self, entity: Entity) -> None:
+        """Tell, once, that an entity which some could see is seen by all from now on."""
+        self._warned = True
+        assert self._interest.position is not None
+        log.warning(
+            "entity %d had a %s and has none now, so every player sees it, wherever it was: delete"
+            " it, or leave that on it; said once",
+            entity.esper,
+            self._interest.position.__name__,
+        )
 
     def _move(self, entity: Entity, old: Hashable, new: Hashable, delta: Delta) -> None:
         if new == old:

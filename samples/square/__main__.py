@@ -1,9 +1,12 @@
 from typing import Annotated
 import ecsnet as net, esper, pygame
 
+COLOURS = "orange", "cyan", "violet", "yellow"
+
 @net.replicated                                  # every client that can see the entity gets it
 class Square:
-    x: float = 320.0
+    x: float = 0.0
+    colour: str = "white"
 
 @net.command(hold=True)                          # client to server: the state of a stick
 class Steer:
@@ -12,8 +15,8 @@ class Steer:
 server = net.ServerWorld(tick_rate=60)
 
 @server.on_join
-def join(player: int) -> None:                   # a player is an entity
-    esper.add_component(player, Square())
+def join(player: int) -> None:                   # a player is an entity; its number is unique
+    esper.add_component(player, Square(player * 160 % 640, COLOURS[player % 4]))
 
 @server.system(priority=10)                      # or server.add_system(SomeProcessor)
 def move(dt: float) -> None:                     # dt: the fixed step, in seconds
@@ -23,12 +26,15 @@ def move(dt: float) -> None:                     # dt: the fixed step, in second
 if __name__ == "__main__":
     screen, clock = pygame.display.set_mode((640, 480)), pygame.time.Clock()
     with net.play(server) as client:             # the first one hosts, the second joins
+        role = "host" if server.host else "guest"
         while not client.closed and pygame.QUIT not in [e.type for e in pygame.event.get()]:
             keys = pygame.key.get_pressed()
             client.send(Steer(keys[pygame.K_RIGHT] - keys[pygame.K_LEFT]))
             client.poll()                        # never blocks
             screen.fill("black")
             for entity, square in esper.get_component(Square):
-                pygame.draw.rect(screen, "red", (square.x, 240, 20, 20))
+                pygame.draw.rect(screen, square.colour, (square.x, 240, 20, 20))
+                if entity == client.player:      # entities of this window's own esper world
+                    pygame.display.set_caption(f"{role}, {square.colour}")
             pygame.display.flip()
             clock.tick(60)

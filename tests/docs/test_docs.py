@@ -1,15 +1,19 @@
-"""Every program in README and guide runs, every shell line is one that exists, no link is dead.
+"""Every program in the documents runs, every shell line is one that exists, no link is dead.
 
 A Python block runs after the blocks above it under the same heading, with the imports that the
 guide begins with. A comment above the block that GitHub does not show says what else it needs::
 
     <!-- run: program NAME -->  a whole program: runs for some frames without a screen
+    <!-- run: typed NAME TEXT -->  a program that prints the text that is typed into its window
     <!-- run: file PATH -->     a module that the program below imports
     <!-- run: client -->        has a ``client``, connected to the ``server`` of this heading
     <!-- run: raises ERROR -->  raises that
     <!-- run: serve -->         runs a server, which is stopped after its first tick
     <!-- run: connect -->       connects to where nobody is
     <!-- run: async -->         defines ``main()``, which runs beside the ``server``
+
+`test_pong.py` plays the steps of ``docs/pong.md``, `test_analytics.py` the match of
+``docs/analytics.md``.
 """
 
 from __future__ import annotations
@@ -19,6 +23,7 @@ import asyncio
 import contextlib
 import importlib
 import inspect
+import io
 import re
 import runpy
 import shlex
@@ -47,7 +52,7 @@ DOCUMENTS = [
     "CONTRIBUTING.md",
     *sorted(str(path.relative_to(ROOT)) for path in (ROOT / "docs").glob("*.md")),
 ]
-RUN = ["README.md", "docs/guide.md"]
+RUN = ["README.md", "docs/first-message.md", "docs/pong.md", "docs/guide.md"]
 SAY = [*RUN, "docs/analytics.md"]  # whose blocks `test_analytics.py` runs
 FRAMES = 40
 
@@ -102,6 +107,7 @@ def chapters(file: str) -> list[Chapter]:
 CHAPTERS = [
     chapter
     for file in RUN
+    if file != "docs/pong.md"
     for chapter in chapters(file)
     if any(block.language == "python" for block in chapter.blocks)
 ]
@@ -115,6 +121,8 @@ class Screen:
         self.clock = ManualClock()
         self.frames = frames
         self.frame = 0
+        self.typed: list[object] = []  # a key for each frame, from the tenth on
+        self.pressed = {pygame.K_RIGHT: True}
         self.shown = 0
         self.worlds: list[dict[str, list[object]]] = []
 
@@ -124,11 +132,16 @@ class Screen:
         return self.clock()
 
     def get_pressed(self) -> dict[int, bool]:
-        return defaultdict(bool, {pygame.K_RIGHT: True})
+        return defaultdict(bool, self.pressed)
 
-    def get_events(self) -> list[object]:
+    def get_events(self, kind: int = pygame.QUIT) -> list[object]:
+        if kind == pygame.KEYDOWN:
+            return [self.typed.pop(0)] if self.typed and self.frame > 10 else []
         self.frame += 1
         return [pygame.event.Event(pygame.QUIT)] if self.frame >= self.frames else []
+
+    def wait(self, milliseconds: int) -> None:
+        self.clock.advance(milliseconds / 1000)
 
     def flip(self) -> None:
         self.shown += 1
@@ -158,6 +171,7 @@ def screen(monkeypatch: pytest.MonkeyPatch) -> Iterator[Screen]:
     monkeypatch.setattr(pygame.key, "get_pressed", made.get_pressed)
     monkeypatch.setattr(pygame.display, "flip", made.flip)
     monkeypatch.setattr(pygame.time, "Clock", lambda: made)
+    monkeypatch.setattr(pygame.time, "wait", made.wait)
     monkeypatch.setattr(sys.modules["ecsnet.play"], "time", made)
     play = net.play
 
@@ -240,6 +254,22 @@ class Reader:
         played = [world for world in self.screen.worlds if world["Player"]]
         assert len(played) > FRAMES / 2
         assert played[0] != played[-1]
+
+    def _typed(self, block: Block, name: str, text: str) -> None:
+        path = self.folder / name
+        path.write_text(block.code, encoding="utf-8")
+        for letter in text:
+            self.screen.typed.append(pygame.event.Event(pygame.KEYDOWN, key=0, unicode=letter))
+        self.screen.typed.append(
+            pygame.event.Event(pygame.KEYDOWN, key=pygame.K_RETURN, unicode="\r")
+        )
+        out = io.StringIO()
+        with use_registry(Registry()), net.World() as world, contextlib.redirect_stdout(out):
+            runpy.run_path(str(path), run_name="__main__")
+        world.close()
+        told, *printed = out.getvalue().splitlines()
+        assert told.startswith("hosting")
+        assert printed == [text]
 
     def _client(self, block: Block) -> None:
         if self.client is None:
@@ -326,7 +356,15 @@ def test_python(chapter: Chapter, tmp_path: Path, screen: Screen) -> None:
 
 
 def _opening() -> Block:
-    return chapters("README.md")[0].blocks[0]
+    return next(b for b in chapters("README.md")[0].blocks if b.language == "python")
+
+
+def test_readme_opens_with_what_works_in_a_fresh_clone() -> None:
+    """The commands that need no published package come first, and the others say what they need."""
+    typed = [words for file, words in _shell_lines() if file == "README.md"]
+    assert [words[:2] for words in typed[:2]] == [["make", "demo"], ["make", "test"]]
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert text.index("not published yet") < text.index("pip install")
 
 
 def test_readme_opens_with_a_picture_and_the_smallest_game() -> None:
@@ -336,7 +374,7 @@ def test_readme_opens_with_a_picture_and_the_smallest_game() -> None:
     assert (ROOT / picture[1]).read_bytes().startswith(b"\x89PNG")
     code = _opening().code
     assert code.strip() == (ROOT / "samples/square/__main__.py").read_text(encoding="utf-8").strip()
-    assert len([line for line in code.splitlines() if line.strip()]) <= 30
+    assert len([line for line in code.splitlines() if line.strip()]) <= 34
 
 
 def test_two_play_the_game_of_the_readme(
@@ -370,7 +408,9 @@ def test_two_play_the_game_of_the_readme(
         told.extend(second[0].poll())
         return tick(rate)
 
+    captions: set[str] = set()
     monkeypatch.setattr(screen, "tick", both)
+    monkeypatch.setattr(pygame.display, "set_caption", captions.add)
     with use_registry(registry):
         names = runpy.run_path(str(path), run_name="__main__")
     told.extend(second[0].poll())
@@ -381,8 +421,11 @@ def test_two_play_the_game_of_the_readme(
     assert told[-1] == net.Disconnected("shutdown")
     with second[0].view:
         squares = sorted(square.x for _, square in esper.get_component(names["Square"]))
+    # Each has a place and a colour of its own, and the window says which it is.
     assert squares[0] == 320.0
-    assert squares[1] > 520.0
+    assert squares[1] > 360.0
+    assert {square["colour"] for square in first[-1]} == {"cyan", "violet"}  # type: ignore[index]
+    assert captions == {"host, cyan"}
     second[0].close()
     second[0].view.close()
 
@@ -454,9 +497,9 @@ def test_shell(file: str, words: list[str]) -> None:
         extra = re.fullmatch(r"ecsnet\[(\w+)\]", arguments[1])
         assert extra is not None
         assert f"\n{extra[1]} = [" in (ROOT / "pyproject.toml").read_text()
-    elif program == "python":
+    elif program in ("python", ".venv/bin/python"):
         text = (ROOT / file).read_text(encoding="utf-8")
-        assert f"<!-- run: program {arguments[0]} -->" in text
+        assert re.search(rf"<!-- run: (program|typed|file) {arguments[0]}\b", text)
     else:
         assert program == "git"
 

@@ -405,3 +405,41 @@ def test_a_bad_owner_stays_at_home(subject: Subject, caplog: pytest.LogCaptureFi
     esper.remove_component(thing, Tank)  # so that it is looked at
     subject.capture()
     assert subject.owned(ann) == {thing}
+
+
+@grid
+def test_losing_the_position_is_told_once(
+    subject: Subject, caplog: pytest.LogCaptureFixture
+) -> None:
+    one, two, never = (
+        esper.create_entity(Tank(), Place()),
+        esper.create_entity(Tank(), Place()),
+        esper.create_entity(Tank()),
+    )
+    subject.capture()
+    esper.component_for_entity(one, Place).x = 50.0
+    esper.remove_component(never, Tank)
+    esper.delete_entity(two)
+    subject.capture()
+    assert caplog.messages == []
+    esper.remove_component(one, Place)
+    subject.capture()
+    assert subject.population.cells == {ANYWHERE: {subject.entity(one).net}}
+    (line,) = caplog.messages
+    assert line.startswith(f"entity {one} had a Place and has none now, so every player sees it")
+    esper.add_component(one, Place())
+    subject.capture()
+    esper.remove_component(one, Place)
+    subject.capture()
+    assert len(caplog.messages) == 1
+
+
+@pytest.mark.parametrize("subject", [Everyone(), Visible(lambda *_: True)], indirect=True)
+def test_without_a_grid_a_position_may_go(
+    subject: Subject, caplog: pytest.LogCaptureFixture
+) -> None:
+    one = esper.create_entity(Tank(), Place())
+    subject.capture()
+    esper.remove_component(one, Place)
+    assert subject.capture().removed == {subject.entity(one): PLACE}
+    assert caplog.messages == []
