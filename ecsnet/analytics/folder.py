@@ -34,6 +34,7 @@ __all__ = [
     "State",
     "UnreadableError",
     "highest_number",
+    "is_held",
     "lock",
     "mark_shipped",
     "recover",
@@ -51,7 +52,7 @@ class JournalError(UsageError):
 
 
 class UnreadableError(JournalError):
-    """A file of a journal is there, and cannot be read now."""
+    """A journal cannot be read now: it is not there, or the disk does not give it."""
 
 
 class FolderInUseError(JournalError):
@@ -97,7 +98,7 @@ def segments(folder: Path, series: Series | None = None) -> list[Segment]:
     try:
         names = os.listdir(folder)
     except FileNotFoundError as error:
-        raise JournalError(
+        raise UnreadableError(
             f"there is no folder {folder}: a server makes one with --analytics DIR or"
             " net.ServerWorld(analytics=DIR)"
         ) from error
@@ -135,12 +136,15 @@ def shipped_until(folder: Path, series: Series) -> tuple[int, int]:
 
 
 @contextlib.contextmanager
-def lock(folder: Path, patience: float = 0.0) -> Iterator[None]:
+def lock(folder: Path, patience: float = 0.0) -> Iterator[BinaryIO]:
     """Be the only writer of a folder while inside.
 
     Args:
         folder: Of the journal; made when it is not there.
         patience: Seconds to wait for another one, which may be about to end.
+
+    Yields:
+        The file that is locked, for `is_held`.
 
     Raises:
         FolderInUseError: Another process is.
@@ -165,7 +169,15 @@ def lock(folder: Path, patience: float = 0.0) -> Iterator[None]:
                     f"another server writes its journal to {folder}: give each a folder of its own"
                 )
             time.sleep(0.02)
-        yield
+        yield file
+
+
+def is_held(folder: Path, file: BinaryIO) -> bool:
+    """Whether a file that `lock` gave still locks the folder: somebody may have deleted it."""
+    try:
+        return os.path.samestat((folder / "lock").stat(), os.fstat(file.fileno()))
+    except (FileNotFoundError, NotADirectoryError, ValueError):  # or it is closed
+        return False
 
 
 def recover(folder: Path) -> int:

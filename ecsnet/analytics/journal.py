@@ -8,50 +8,29 @@ has. A disk that is full or broken costs records, which are counted, and never t
 from __future__ import annotations
 
 import contextlib
-import errno
 import logging
 import os
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 from ecsnet.analytics.folder import (
     JournalError,
     Segment,
     State,
     highest_number,
+    is_held,
     lock,
     recover,
-    rename,
     segments,
-    shipped_until,
-    sync_folder,
 )
-from ecsnet.analytics.records import (
-    FORMAT,
-    Declared,
-    Event,
-    Head,
-    Mark,
-    Match,
-    Slice,
-    decode,
-    encode,
-)
-from ecsnet.analytics.segment import (
-    FRAME_LIMIT,
-    HEADER,
-    Series,
-    frame,
-    frames,
-    new_header,
-    seed_of,
-)
+from ecsnet.analytics.records import Declared, Match, encode
+from ecsnet.analytics.retention import CLASSES, unshipped_records, worth
+from ecsnet.analytics.segment import Series
+from ecsnet.analytics.writer import FULL, Disk, SeriesWriter
 from ecsnet.wording import file_trouble
 
 __all__ = ["Disk", "Journal", "Limits", "Lost"]
@@ -60,19 +39,7 @@ logger = logging.getLogger("ecsnet.analytics")
 
 _ROUND_SECONDS = 0.25
 _CLOSE_SECONDS = 5.0
-_WRITE_BYTES = 256 * 1024
 _CALM_ROUNDS = 20  # a disk that is nearly full takes a little now and then
-
-
-class Disk(Protocol):
-    """What a journal asks of the operating system; tests have disks that fail."""
-
-    def write(self, descriptor: int, data: bytes, /) -> int:
-        """As `os.write`."""
-        ...
-
-    def fsync(self, descriptor: int, /) -> None:
-        """As `os.fsync`."""
 
 
 class _RealDisk:
@@ -166,7 +133,7 @@ class Journal:
         self._clock = clock
         self._resources = ExitStack()
         # Who ships the folder by hand has the lock for a moment.
-        self._resources.enter_context(lock(folder, patience=0.5))
+        self._lock = self._resources.enter_context(lock(folder, patience=0.5))
         try:
             left = recover(folder)
             if left:
@@ -188,9 +155,20 @@ class Journal:
         self._calm = 0  # rounds without
         self._refused = 0  # records, by the last round
         declared = tuple(components)
-        self._events = _File(self, Series.EVENTS, server, declared, disk)
-        self._snapshots = _File(self, Series.SNAPSHOTS, server, declared, disk)
-        self._files = (self._events, self._snapshots)
+        self._events, self._snapshots = self._files = [
+            SeriesWriter(
+                folder,
+                series,
+                server,
+                declared,
+                self._matches,
+                self._next_number,
+                cap=limits.waiting(series),
+                segment=limits.segment,
+                disk=disk,
+            )
+            for series in (Series.EVENTS, Series.SNAPSHOTS)
+        ]
         self._ending = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -250,17 +228,15 @@ class Journal:
         refused = sum(file.refused for file in self._files)
         if refused > self._refused:
             trouble, self._refused = "there is more of it than can wait in memory", refused
-        for file in self._files:
-            try:
-                file.write()
-                file.sync()
-            except OSError as error:
-                trouble = file_trouble(error)
         try:
+            if not is_held(self.folder, self._lock):
+                trouble = "somebody has deleted the folder, and what was in it is gone"
+                self._make_folder()
+            for file in self._files:
+                trouble = self._save(file) or trouble
             self._retain()
         except (OSError, JournalError) as error:
-            there = self.folder.is_dir()
-            trouble = trouble or (f"{error}" if there else "somebody has deleted the folder")
+            trouble = trouble or _reason(error)
         self._tell(trouble)
 
     def close(self) -> None:
@@ -275,6 +251,31 @@ class Journal:
                 return  # the thread has it
         else:
             self._finish()
+
+    def _save(self, file: SeriesWriter) -> str | None:
+        """Bring what waits in a series to the disk, on a full one at the cost of older segments.
+
+        Returns:
+            Why not all of it is there now.
+        """
+        while True:
+            try:
+                file.write()
+                file.sync()
+            except OSError as error:
+                if error.errno in FULL:
+                    with contextlib.suppress(OSError, JournalError):  # the disk has said why
+                        if self._make_room(file.series):
+                            continue
+                return file_trouble(error)
+            return None
+
+    def _make_folder(self) -> None:
+        """Hold a folder that somebody has deleted, once more."""
+        for file in self._files:
+            file.give_up()
+        self._resources.close()
+        self._lock = self._resources.enter_context(lock(self.folder))
 
     def _work(self) -> None:
         while not self._ending.wait(_ROUND_SECONDS):
@@ -337,7 +338,7 @@ class Journal:
                     continue
                 kept.append((segment, status.st_size))
                 size += status.st_size
-        for segment, bytes_ in sorted(kept, key=lambda each: _worth(each[0])):
+        for segment, bytes_ in sorted(kept, key=lambda each: worth(each[0])):
             if size <= limits.folder:
                 return
             if segment.state is not State.OPEN:
@@ -350,9 +351,9 @@ class Journal:
         Returns:
             Whether there was anything.
         """
-        there = sorted(segments(self.folder), key=_worth)
+        there = sorted(segments(self.folder), key=worth)
         for segment in there:
-            if segment.state is State.OPEN or _worth(segment)[0] > _CLASSES[series]:
+            if segment.state is State.OPEN or worth(segment)[0] > CLASSES[series]:
                 continue
             self._delete(segment)
             return True
@@ -361,8 +362,7 @@ class Journal:
         return False
 
     def _delete(self, segment: Segment) -> None:
-        unshipped = segment.state is not State.SHIPPED
-        count = _records_in(segment) if unshipped else 0
+        count = unshipped_records(segment)
         try:
             segment.path.unlink()
         except FileNotFoundError:
@@ -373,209 +373,5 @@ class Journal:
             self._deleted.snapshots += count
 
 
-_FULL = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))
-
-_CLASSES = {Series.SNAPSHOTS: 2, Series.EVENTS: 3}
-
-
-def _worth(segment: Segment) -> tuple[int, int]:
-    """What goes first when space ends: what is shipped, and of that snapshots; the oldest first."""
-    shipped = segment.state is State.SHIPPED
-    return (_CLASSES[segment.series] - (2 if shipped else 0), segment.number)
-
-
-def _records_in(segment: Segment) -> int:
-    """How many events or slices of a segment are in no database yet."""
-    number, offset = shipped_until(segment.path.parent, segment.series)
-    if number > segment.number:
-        return 0
-    try:
-        data = segment.path.read_bytes()
-    except OSError:
-        return 0
-    seed = seed_of(data)
-    if seed is None:
-        return 0
-    return sum(
-        isinstance(decode(found.payload), Event | Slice)
-        for found in frames(data[HEADER:], seed)
-        if number < segment.number or found.end > offset
-    )
-
-
-class _File:
-    """One series of a journal: its queue, and the segment that is being written.
-
-    Bytes are counted up by whoever puts, and up by whoever is done, so that neither of two threads
-    writes what the other one writes.
-    """
-
-    def __init__(
-        self,
-        journal: Journal,
-        series: Series,
-        server: str,
-        components: tuple[Declared, ...],
-        disk: Disk,
-    ) -> None:
-        self.refused = 0
-        self._journal = journal
-        self._series = series
-        self._server = server
-        self._components = components
-        self._disk = disk
-        self._cap = journal._limits.waiting(series)
-        self._queue: deque[tuple[int, bytes]] = deque()
-        self._came = 0  # bytes
-        self._went = 0
-        self._unsynced: list[tuple[int, bytes]] = []  # written, and not known to be on the disk
-        self._segment: Segment | None = None
-        self._descriptor = -1
-        self._seed = 0
-        self._end = 0  # of what is written
-        self._solid = 0  # of what is on the disk
-        self._announced: set[int] = set()
-
-    @property
-    def waiting(self) -> int:
-        """Bytes in memory."""
-        return self._came - self._went
-
-    @property
-    def queued(self) -> int:
-        """Records that are not written yet."""
-        return len(self._queue)
-
-    def put(self, match: int, record: bytes, own: bool = True) -> bool:
-        """Queue a record, if there is room."""
-        size = len(record)
-        cap = self._cap if own else self._cap * 3 // 4
-        if self._came - self._went + size > cap or size > FRAME_LIMIT:
-            self.refused += 1
-            return False
-        self._queue.append((match, record))
-        self._came += size
-        return True
-
-    def write(self) -> None:
-        """Write what waits.
-
-        Raises:
-            OSError: It cannot be written now; it goes on waiting.
-        """
-        queue = self._queue
-        most = _WRITE_BYTES
-        while queue:
-            if self._segment is None:
-                self._begin()
-            taken: list[tuple[int, bytes]] = []
-            parts: list[bytes] = []
-            announced = set(self._announced)
-            size = 0
-            while queue and size < most:
-                match, record = queue.popleft()
-                taken.append((match, record))
-                if match not in announced:
-                    announced.add(match)
-                    parts.append(frame(self._journal._matches[match], self._seed))
-                parts.append(frame(record, self._seed))
-                size += len(record)
-            try:
-                self._put_down(b"".join(parts))
-            except OSError as error:
-                queue.extendleft(reversed(taken))
-                if error.errno not in _FULL or len(taken) == 1:
-                    raise
-                most = size // 2  # less of it may fit
-                continue
-            self._announced = announced
-            self._unsynced += taken
-            if self._end >= self._journal._limits.segment:
-                self.sync()
-                self.seal()
-
-    def sync(self) -> None:
-        """Bring what is written to the disk, and mark that it is there.
-
-        Raises:
-            OSError: The disk failed. The segment is given up; what it was to hold waits again.
-        """
-        if not self._unsynced:
-            return
-        try:
-            self._disk.fsync(self._descriptor)
-        except OSError:
-            # Pages that failed once may be taken for written the next time: never trust this
-            # file again.
-            self._queue.extendleft(reversed(self._unsynced))
-            self._unsynced.clear()
-            with contextlib.suppress(OSError):
-                os.ftruncate(self._descriptor, self._solid)
-            self._let_go()
-            raise
-        self._went += sum(len(record) for _, record in self._unsynced)
-        self._unsynced.clear()
-        self._solid = self._end
-        with contextlib.suppress(OSError):  # the next mark, or the seal, tells as much
-            self._put_down(frame(encode(Mark()), self._seed), insist=False)
-
-    def seal(self) -> bool:
-        """End the segment that is being written; its next record begins another one.
-
-        Returns:
-            Whether there was one.
-
-        Raises:
-            OSError: The disk failed.
-        """
-        if self._segment is None:
-            return False
-        self.sync()
-        self._let_go()
-        return True
-
-    def _begin(self) -> None:
-        journal = self._journal
-        number = journal._next_number()
-        segment = Segment.named(journal.folder, self._series, number, State.OPEN)
-        header = new_header()
-        self._seed = seed_of(header) or 0
-        self._descriptor = os.open(segment.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o640)
-        self._segment, self._end, self._solid = segment, 0, 0
-        self._announced.clear()
-        head = Head(FORMAT, self._series.value, number, self._server, self._components)
-        try:
-            self._put_down(header + frame(encode(head), self._seed))
-            sync_folder(journal.folder)
-        except OSError:
-            os.close(self._descriptor)
-            self._segment = None
-            segment.path.unlink(missing_ok=True)
-            raise
-        self._solid = self._end
-
-    def _put_down(self, data: bytes, *, insist: bool = True) -> None:
-        """Append all of some bytes, or none of them; on a full disk at the cost of older ones."""
-        while True:
-            try:
-                written = self._disk.write(self._descriptor, data)
-                if written == len(data):
-                    self._end += written
-                    return
-            except OSError as error:
-                failure = error
-            else:
-                # A short write does not say why.
-                failure = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-            os.ftruncate(self._descriptor, self._end)
-            os.lseek(self._descriptor, self._end, os.SEEK_SET)
-            if not insist or failure.errno not in _FULL:
-                raise failure
-            if not self._journal._make_room(self._series):
-                raise failure
-
-    def _let_go(self) -> None:
-        segment, self._segment = self._segment, None
-        os.close(self._descriptor)
-        if segment is not None:
-            rename(segment, State.SEALED)
+def _reason(error: OSError | JournalError) -> str:
+    return file_trouble(error) if isinstance(error, OSError) else f"{error}"

@@ -7,24 +7,37 @@ damaged.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 from ecsnet.analytics.documents import Origin, documents_of, size_of
 from ecsnet.analytics.folder import JournalError, Segment, State, UnreadableError, segments
-from ecsnet.analytics.records import FORMAT, Event, Head, Mark, Match, Slice, decode
-from ecsnet.analytics.segment import HEADER, SEGMENT_LIMIT, Series, frames, seed_of
+from ecsnet.analytics.records import (
+    FORMAT,
+    Event,
+    Head,
+    Mark,
+    Match,
+    Slice,
+    decode,
+    makes_documents,
+)
+from ecsnet.analytics.segment import (
+    FRAME_PREFIX,
+    HEADER,
+    SEGMENT_LIMIT,
+    Series,
+    frames,
+    seed_of,
+)
 from ecsnet.analytics.values import Document
 from ecsnet.wording import file_trouble
 
 __all__ = ["Cursor", "Damage", "Entry", "Place", "Series", "documents"]
-
-
-# How records begin that say nothing about those behind them: the tags of events and slices.
-_DONE_WITH = (b"\x02", b"\x03")
 
 
 @dataclass(slots=True)
@@ -39,11 +52,11 @@ class Damage:
     segments: int = 0
     bytes: int = 0
 
-    def add(self, skipped: int) -> None:
+    def add(self, read: _Read) -> None:
         """Count the damage of one segment, if there is any."""
-        if skipped:
+        if read.damaged:
             self.segments += 1
-            self.bytes += skipped
+            self.bytes += read.skipped
 
     def __bool__(self) -> bool:
         return self.segments > 0
@@ -104,12 +117,12 @@ def documents(
     damage = Damage() if damage is None else damage
     known = _Known()
     for segment in segments(folder, series):
-        read = _Read(segment, known, 0)
-        for found in read:
+        read = _Read(segment.number, known)
+        for found in read.look(segment, whole=segment.state is not State.OPEN):
             wanted = match is None or found.origin.match.id.hex() == match
             if wanted and known.is_new(found):
                 yield from documents_of(found.record, found.origin)
-        damage.add(read.skipped)
+        damage.add(read)
 
 
 _BEGINNING = Place()
@@ -123,25 +136,29 @@ class Cursor:
         series: Which of the two.
         place: Where to begin.
 
-    Attributes:
-        damage: What could not be read.
-
     Raises:
         JournalError: There is no journal there.
     """
 
     def __init__(self, folder: Path, series: Series, place: Place = _BEGINNING) -> None:
         segments(folder, series)  # whether there is a folder
-        self.damage = Damage()
+        self._damage = Damage()  # of the segments behind
         self._folder = folder
         self._series = series
         self._place = place
         self._known = _Known()
-        self._segment: Segment | None = None
-        self._records: Iterator[_Found] = iter(())
         self._read: _Read | None = None
+        self._records: Iterator[_Found] = iter(())
         self._waiting: list[Entry] = []
         self._finished: list[Segment] = []
+
+    @property
+    def damage(self) -> Damage:
+        """What could not be read so far."""
+        damage = replace(self._damage)
+        if self._read is not None:
+            damage.add(self._read)
+        return damage
 
     def read(self, documents: int, size: int) -> list[Entry]:
         """The next documents.
@@ -189,28 +206,41 @@ class Cursor:
     def _advance(self) -> bool:
         """Look for more records, in the same segment or in the next; false when there are none."""
         while True:
-            last, read = self._segment, self._read
-            self._records = iter(())
-            if last is not None and read is not None and read.complete:
-                self.damage.add(read.skipped)
-                if last.state is State.SEALED:
-                    self._finished.append(last)
-                self._segment = self._read = None
-                self._place = Place(last.number + 1, 0)
-            there = segments(self._folder, self._series)
-            segment = next((one for one in there if one.number >= self._place.number), None)
-            if segment is None:
+            there = [
+                segment
+                for segment in segments(self._folder, self._series)
+                if segment.number >= self._place.number
+            ]
+            read = self._read
+            if read is not None and (not there or there[0].number != read.number):
+                self._leave(read)  # it was deleted
+                continue
+            if not there:
                 return False
-            offset = self._place.offset if segment.number == self._place.number else 0
-            self._segment = segment
-            self._read = read = _Read(segment, self._known, offset, synced=True)
-            records = iter(read)
+            segment = there[0]
+            if read is None:
+                if segment.number > self._place.number:
+                    self._place = Place(segment.number)
+                offset = self._place.offset
+                read = self._read = _Read(segment.number, self._known, offset, synced=True)
+            # Of a writer that could not give a segment its name, the next one tells as much.
+            whole = segment.state is not State.OPEN or len(there) > 1
+            records = read.look(segment, whole=whole)
             first = next(records, None)
             if first is not None:
                 self._records = itertools.chain([first], records)
                 return True
-            if not read.complete:
+            if not whole:
                 return False
+            if segment.state is State.SEALED:
+                self._finished.append(segment)
+            self._leave(read)
+
+    def _leave(self, read: _Read) -> None:
+        """Be done with a segment."""
+        self._damage.add(read)
+        self._read = None
+        self._place = Place(read.number + 1)
 
 
 @dataclass(slots=True)
@@ -255,40 +285,66 @@ class _Found(NamedTuple):
 
 
 class _Read:
-    """The records of one segment behind an offset.
+    """One segment, read once from its beginning to its end, in as many looks as that takes.
+
+    Args:
+        number: Of the segment.
+        known: What is known so far.
+        offset: Records that end before it are left out.
+        synced: Whether a record of a segment that is being written counts only once a mark says
+            that it is on the disk.
 
     Attributes:
-        complete: Whether nothing will follow.
-        skipped: Damaged bytes, so far.
+        number: Likewise.
+        skipped: Bytes that say nothing: damaged ones, and records that do not tell where they come
+            from because what said so is damaged.
     """
 
     def __init__(
-        self, segment: Segment, known: _Known, offset: int, *, synced: bool = False
+        self, number: int, known: _Known, offset: int = 0, *, synced: bool = False
     ) -> None:
+        self.number = number
         self.skipped = 0
-        self.complete = segment.state is not State.OPEN
-        self._segment = segment
+        self._headless = False
         self._known = known
         self._offset = offset
-        self._synced = synced and not self.complete
-
-    def __iter__(self) -> Iterator[_Found]:
-        segment, known = self._segment, self._known
+        self._synced = synced
+        self._seed: int | None = None
+        self._at = HEADER  # all before it was looked at
+        self._last = HEADER, b""  # where the last frame stands, and how it begins
+        self._waiting: list[_Found] = []  # for a mark
+        self._marked = HEADER, 0  # where the last mark ends, and what was skipped by then
         known.begin()
-        data = self._data()
+
+    @property
+    def damaged(self) -> bool:
+        """Whether anything is: a file that was emptied, too, in which there is nothing to skip."""
+        return self._headless or self.skipped > 0
+
+    def look(self, segment: Segment, *, whole: bool) -> Iterator[_Found]:
+        """The records that have come since the last look, which was taken to its end.
+
+        Args:
+            segment: The segment, as it is called now.
+            whole: Whether nothing will follow.
+        """
+        data = self._new_bytes(segment)
         if data is None:
-            self.complete = True
             return
-        seed = seed_of(data)
-        if seed is None:
-            self.skipped += max(1, len(data)) if self.complete else 0
+        if self._seed is None:
+            self._headless = whole
+            self.skipped = len(data) if whole else 0
             return
-        ready: list[_Found] = []
-        last = HEADER
-        for payload, start, end in frames(data[HEADER:], seed):
-            self.skipped += start - last
-            last = end
-            if end <= self._offset and payload[1:2] in _DONE_WITH:
+        known, seed, begin = self._known, self._seed, self._at
+        waits = self._synced and not whole
+        if not waits:
+            yield from self._waiting
+            self._waiting.clear()
+        for payload, start, end in frames(data, seed, begin):
+            self.skipped += start - self._at
+            self._at = end
+            self._last = start, data[start - begin : start - begin + FRAME_PREFIX]
+            if end <= self._offset and makes_documents(payload):
                 continue  # not decoded only to be left out
             record = decode(payload)
             if isinstance(record, Head):
@@ -302,32 +358,68 @@ class _Read:
                 known.matches[record.number] = record
             elif isinstance(record, Event | Slice):
                 origin = known.origin(record)
-                if end <= self._offset or origin is None:
+                if end <= self._offset:
                     continue
-                places = Place(segment.number, start), Place(segment.number, end)
-                ready.append(_Found(record, origin, *places))
-                if not self._synced:
-                    yield ready.pop()
+                if origin is None:
+                    self.skipped += end - start
+                    continue
+                found = _Found(record, origin, Place(self.number, start), Place(self.number, end))
+                if waits:
+                    self._waiting.append(found)
+                else:
+                    yield found
             elif isinstance(record, Mark):
-                yield from ready
-                ready.clear()
+                self._marked = end, self.skipped
+                yield from self._waiting
+                self._waiting.clear()
             else:
                 self.skipped += end - start
-        if self.complete:
-            self.skipped += len(data) - last
+        if whole:
+            rest = begin + len(data) - self._at
+            self.skipped += rest
+            self._at += rest
 
-    def _data(self) -> bytes | None:
-        """The bytes of the segment; None when it was deleted. It may have got another name since
-        the folder was listed.
+    def _new_bytes(self, segment: Segment) -> bytes | None:
+        """The bytes that were not looked at yet, or all of them where no seed is known.
+
+        Returns:
+            None when the segment was deleted.
         """
-        segment = self._segment
-        for state in (segment.state, State.SEALED, State.SHIPPED):
-            path = Segment.named(segment.path.parent, segment.series, segment.number, state).path
-            try:
-                with path.open("rb") as file:
-                    return file.read(SEGMENT_LIMIT)
-            except FileNotFoundError:
-                continue
-            except OSError as error:
-                raise UnreadableError(f"{path} cannot be read: {file_trouble(error)}") from error
-        return None
+        with _opened(segment) as file:
+            if file is None:
+                return None
+            if self._seed is None:
+                data = file.read(SEGMENT_LIMIT)
+                self._seed = seed_of(data)
+                return data if self._seed is None else data[HEADER:]
+            start, begins = self._last
+            file.seek(start)
+            data = file.read(SEGMENT_LIMIT - start)
+            if data.startswith(begins):
+                return data[self._at - start :]
+            # Its writer has taken back what was not marked yet: the disk was full, or failed.
+            self._waiting.clear()
+            self._at, self.skipped = self._marked
+            self._last = self._at, b""
+            file.seek(self._at)
+            return file.read(SEGMENT_LIMIT - self._at)
+
+
+@contextlib.contextmanager
+def _opened(segment: Segment) -> Iterator[BinaryIO | None]:
+    """A segment's file, which may have got another name since; None when it was deleted.
+
+    Raises:
+        UnreadableError: It is there, and cannot be read.
+    """
+    try:
+        with contextlib.ExitStack() as opened:
+            file: BinaryIO | None = None
+            for state in (segment.state, State.SEALED, State.SHIPPED):
+                named = Segment.named(segment.path.parent, segment.series, segment.number, state)
+                with contextlib.suppress(FileNotFoundError):
+                    file = opened.enter_context(named.path.open("rb"))
+                    break
+            yield file
+    except OSError as error:
+        raise UnreadableError(f"{segment.path} cannot be read: {file_trouble(error)}") from error

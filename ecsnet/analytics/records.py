@@ -22,6 +22,7 @@ __all__ = [
     "Slice",
     "decode",
     "encode",
+    "makes_documents",
 ]
 
 EVENT, SLICE = 2, 3
@@ -48,7 +49,7 @@ class Declared(msgspec.Struct, array_like=True, frozen=True):
 
 
 class Head(msgspec.Struct, array_like=True, frozen=True, tag_field="record", tag=0):
-    """The first record of a segment.
+    """The first record of a segment, which says it again now and then.
 
     Attributes:
         format: `FORMAT`.
@@ -66,7 +67,7 @@ class Head(msgspec.Struct, array_like=True, frozen=True, tag_field="record", tag
 
 
 class Match(msgspec.Struct, array_like=True, frozen=True, tag_field="record", tag=1):
-    """Comes before the first record of a match in each segment.
+    """Comes before the first record of a match behind each head.
 
     Attributes:
         number: What the segment's records call it.
@@ -134,7 +135,14 @@ class Slice(msgspec.Struct, array_like=True, frozen=True, tag_field="record", ta
 
 
 class Mark(msgspec.Struct, array_like=True, frozen=True, tag_field="record", tag=4):
-    """All before it has reached the disk."""
+    """All before it has reached the disk.
+
+    Attributes:
+        records: How many events or slices the segment holds by then; None where the server that
+            wrote it did not say.
+    """
+
+    records: int | None = None
 
 
 Record: TypeAlias = Head | Match | Event | Slice | Mark
@@ -150,3 +158,11 @@ def decode(payload: bytes) -> Record | None:
         return _decode(payload)
     except DECODE_ERRORS:
         return None
+
+
+def makes_documents(payload: bytes) -> bool:
+    """Whether a payload is an event or a slice; it is not decoded for that."""
+    return payload[1:2] in _TAGS
+
+
+_TAGS = (bytes((EVENT,)), bytes((SLICE,)))

@@ -17,6 +17,7 @@ from zlib import crc32
 
 __all__ = [
     "FRAME_LIMIT",
+    "FRAME_PREFIX",
     "HEADER",
     "MAGIC",
     "SEGMENT_LIMIT",
@@ -42,6 +43,9 @@ SEGMENT_LIMIT = 16 << 20
 """Bytes of a segment that are looked at; a writer begins a new one long before."""
 
 _PREFIX = struct.Struct("<4sII")
+
+FRAME_PREFIX = _PREFIX.size
+"""Bytes of a frame before its payload."""
 
 # Each false `SYNC` costs a CRC. A segment that is full of them, which no accident makes, is given
 # up after so many bytes.

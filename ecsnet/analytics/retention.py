@@ -1,0 +1,67 @@
+"""What goes first when space ends, and how much is lost with it."""
+
+from __future__ import annotations
+
+import os
+from typing import BinaryIO, Final
+
+from ecsnet.analytics.folder import Segment, State, shipped_until
+from ecsnet.analytics.records import Mark, decode, makes_documents
+from ecsnet.analytics.segment import HEADER, SEGMENT_LIMIT, Frame, Series, frames, seed_of
+
+__all__ = ["CLASSES", "unshipped_records", "worth"]
+
+CLASSES: Final = {Series.SNAPSHOTS: 2, Series.EVENTS: 3}
+"""How much the records of a series are worth, unshipped; shipped ones are worth 2 less."""
+
+_TAIL_BYTES: Final = 64  # a mark is shorter
+
+
+def worth(segment: Segment) -> tuple[int, int]:
+    """What a segment is worth: what is shipped goes first, and of that snapshots; the oldest first.
+
+    Returns:
+        Its class, see `CLASSES`, and its number: the least goes first.
+    """
+    shipped = segment.state is State.SHIPPED
+    return (CLASSES[segment.series] - (2 if shipped else 0), segment.number)
+
+
+def unshipped_records(segment: Segment) -> int:
+    """How many events or slices of a segment are in no database yet.
+
+    The last mark of a segment says how many there are, so that deleting one costs next to nothing;
+    only what a shipper is in the middle of, or a server that died has left, is looked through.
+    """
+    if segment.state is State.SHIPPED:
+        return 0
+    number, offset = shipped_until(segment.path.parent, segment.series)
+    if number > segment.number:
+        return 0
+    offset = offset if number == segment.number else 0
+    try:
+        with segment.path.open("rb") as file:
+            seed = seed_of(file.read(HEADER))
+            if seed is None:
+                return 0
+            told = _told(file, seed) if offset <= HEADER else None
+            if told is not None:
+                return told
+            file.seek(max(offset, HEADER))
+            data = file.read(SEGMENT_LIMIT)
+    except OSError:
+        return 0
+    return sum(makes_documents(found.payload) for found in frames(data, seed))
+
+
+def _told(file: BinaryIO, seed: int) -> int | None:
+    """How many records there are, by the mark at the end; None where there is none."""
+    size = file.seek(0, os.SEEK_END)
+    begin = file.seek(max(HEADER, size - _TAIL_BYTES))
+    last: Frame | None = None
+    for found in frames(file.read(), seed, begin):
+        last = found
+    if last is None or last.end != size:
+        return None
+    mark = decode(last.payload)
+    return mark.records if isinstance(mark, Mark) else None
