@@ -30,6 +30,7 @@ from ecsnet.guest import GREETING_SECONDS, Guest, GuestState, HostStats, Send
 from ecsnet.names import is_name, printable
 from ecsnet.recipe import Recipe
 from ecsnet.replication.interest import Interest
+from ecsnet.replication.network_ids import NetworkIds
 from ecsnet.replication.replicator import BANDWIDTH, Replicator
 from ecsnet.replication.wire import MESSAGE_BYTES, Resync
 from ecsnet.schema import Gate, Schema, encode
@@ -166,11 +167,13 @@ class Host:
             interest=interest,
             owner=Owner,
             interval=every / recipe.tick_rate,
+            draw_id=NetworkIds(str(seed).encode()).draw,
         )
         stage = Stage(
             simulation, replicator, recipe.tick_rate, every, self._catch_up, now, command_rate
         )
         simulation.resolve = replicator.entity
+        simulation.sees = stage.sees
         simulation.add_system(
             stage.replication.process, float("-inf"), "ReplicationSystem", always=True
         )
@@ -401,6 +404,7 @@ class Host:
             # Not everybody in the same tick.
             guest.report_at = tick + 1 + guest.player_id % stage.report_ticks
             stage.guests.append(guest)
+            stage.players[guest.player_id] = guest
             stage.arriving.append(guest)
             self._stats.joined += 1
             logger.info("%s joined", guest)
@@ -581,6 +585,7 @@ class Host:
         elif state is GuestState.JOINED:
             logger.info("%s is gone: %s", guest, reason)
             stage.guests.remove(guest)
+            del stage.players[guest.player_id]
             if guest in stage.arriving:
                 stage.arriving.remove(guest)
             if guest.viewer is not None:

@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
+from functools import partial
 from typing import Protocol, TypeVar, cast
 
 import esper
@@ -111,10 +112,12 @@ class Simulation:
         rng: The random numbers.
         player_entity: The entity of each player, by player number.
         player_number: The number of each player, by entity; while hooks see one leave, too.
-        rejected: Per player, commands for entities that were gone or not the player's own.
+        rejected: Per player, commands for entities that were gone or not the player's own, and
+            entities that commands named though the player could not see them.
         errors: How often each system or hook raised.
         failure: What a system or hook raised, where that stops the simulation.
         resolve: Maps network ids to entities, where there is replication.
+        sees: Whether a player, by number, may name a network id, where there are clients.
         observer: What keeps the game's events, where analytics are on.
         still: Set it to run none of the game's systems for now, so that the world can be compared
             with its copies. Joins, leaves and replication go on; commands do nothing.
@@ -142,6 +145,7 @@ class Simulation:
         self.failure: Exception | None = None
         self.still = False
         self.resolve: Callable[[int], int | None] = _resolve_nothing
+        self.sees: Callable[[int, int], bool] = _see_everything
         self.observer: Observer | None = None
 
         self._identity = self.world.identity()
@@ -368,7 +372,7 @@ class Simulation:
             for given in given_by_one:
                 entity = player
                 if given.target:
-                    entity = self._owned(given.target, cast(int, player))
+                    entity = self._owned(given.target, cast(int, player), cast(int, player_id))
                     if entity is None:
                         self.rejected[cast(int, player_id)] += 1
                         continue
@@ -383,13 +387,24 @@ class Simulation:
                 else:
                     commanded.given.append((entity, given.value, player_id))
 
-    def _owned(self, net: int, player: int) -> int | None:
-        """The entity behind a network id, if it is alive and the player's."""
-        entity = self._resolve_alive(net)
+    def _owned(self, net: int, player: int, player_id: int) -> int | None:
+        """The entity behind a network id, if the player sees it, and it is alive and theirs."""
+        entity = self._resolve_alive(net) if self.sees(player_id, net) else None
         if entity is None or entity == player:
             return entity
         owner = esper.try_component(entity, self._owner)
         return entity if getattr(owner, "player", None) == player else None
+
+    def _resolve_seen(self, player_id: int, net: int | None) -> int | None:
+        """The entity that a player's command refers to, None where that is not to be seen.
+
+        Ids can be guessed. What the command does with an entity, and whether there is one, would
+        tell what nobody showed to the player.
+        """
+        if net is None or self.sees(player_id, net):
+            return self._resolve_alive(net)
+        self.rejected[player_id] += 1
+        return None
 
     def _resolve_alive(self, net: int | None) -> int | None:
         entity = None if net is None else self.resolve(net)
@@ -397,11 +412,11 @@ class Simulation:
 
     def _make(self, commanded: _Commanded) -> None:
         """Make commands what systems get. A held one is handed out each tick, so each is a copy."""
-        kind, resolve = commanded.kind, self._resolve_alive
+        kind = commanded.kind
         given, commanded.given = commanded.given, []
         for entity, wire, player_id in given:
             try:
-                value = kind.from_wire(wire, resolve)
+                value = kind.from_wire(wire, partial(self._resolve_seen, cast(int, player_id)))
                 if kind.hold:
                     value = kind.clone(value)
             except Exception:  # noqa: BLE001 - of the code of a type of the game's
@@ -507,3 +522,7 @@ def rng() -> random.Random:
 
 def _resolve_nothing(_: int) -> int | None:
     return None
+
+
+def _see_everything(_player_id: int, _net: int) -> bool:
+    return True

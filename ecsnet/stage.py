@@ -23,6 +23,7 @@ class Stage:
         simulation: The simulation.
         replicator: What sends its world to the guests.
         guests: Those who are in it.
+        players: The same, by the number of their player.
         names: What they are called, and those who are about to come in.
         next_tick: The tick that runs next.
         next_at: When it is due, in the host's seconds.
@@ -46,6 +47,7 @@ class Stage:
         self.simulation = simulation
         self.replicator = replicator
         self.guests: list[Guest] = []
+        self.players: dict[int, Guest] = {}
         self.names = Names()
         self.next_tick = 1
         self.next_at = now
@@ -68,6 +70,12 @@ class Stage:
         self.reporting: list[Guest] = []
         self.replication = ReplicationSystem(replicator, simulation.world, every)
         self.analytics: AnalyticsSystem | None = None
+
+    def sees(self, player_id: int, net: int) -> bool:
+        """Whether a player's client was shown an entity, by its network id, up to a moment ago."""
+        guest = self.players.get(player_id)
+        viewer = None if guest is None else guest.viewer
+        return viewer is not None and self.replicator.can_name(viewer, net)
 
     def drop_time(self, now: float) -> None:
         """Skip the ticks that are overdue by more than what is caught up."""

@@ -15,7 +15,8 @@ a packet.
 
 Everything is counted once: a held command once for each client tick that it was held in, an action
 once. When all is quiet, ``sent == applied + expired + superseded``. Commands for entities that are
-gone or not the player's own are among the applied ones; they are counted again, as rejected.
+gone or not the player's own are among the applied ones; they are counted again, as rejected, and so
+is each reference in a command to an entity that its sender cannot see.
 
 `outbox` is the client's end, `inbox` the server's, `frames` what goes between them.
 """

@@ -18,7 +18,7 @@ def deltas(ids: list[int]) -> list[int]:
 
 
 def encode_run(ids: list[int], columns: list[tuple[int, list[object]]]) -> bytes:
-    """One run, from sorted network ids and ``(component id, wire values)`` columns."""
+    """One run, from network ids and ``(component id, wire values)`` columns."""
     return encode((deltas(ids), columns))
 
 

@@ -7,7 +7,8 @@ own (they restart after ``esper.clear_database``).
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Hashable, Iterator
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator
+from itertools import count
 
 from ecsnet.errors import BadValueError, UsageError
 from ecsnet.replication.interest import ANYWHERE, Grid, Interest
@@ -21,14 +22,16 @@ log = logging.getLogger("ecsnet.server")
 
 class Entity:
     """A replicated entity. ``public`` and ``private`` are bit sets of component ids: what
-    everybody who sees it gets, and what only its owner gets.
+    everybody who sees it gets, and what only its owner gets. ``order`` tells which of two entities
+    was there first, which their network ids do not.
     """
 
-    __slots__ = ("cell", "esper", "net", "owner", "point", "private", "public")
+    __slots__ = ("cell", "esper", "net", "order", "owner", "point", "private", "public")
 
-    def __init__(self, net: int, esper: int) -> None:
+    def __init__(self, net: int, esper: int, order: int = 0) -> None:
         self.net = net
         self.esper = esper
+        self.order = order
         self.public = 0
         self.private = 0
         self.cell: Hashable = ANYWHERE
@@ -107,10 +110,16 @@ class Population:
         world: the server's world; it must be current while methods run.
         interest: places entities in cells.
         owner: the component type whose ``player`` field names an entity's owner.
+        draw_id: gives the next network id, each one once; they count from 1 when left out.
     """
 
     def __init__(
-        self, schema: Schema, world: World, interest: Interest, owner: type | None = None
+        self,
+        schema: Schema,
+        world: World,
+        interest: Interest,
+        owner: type | None = None,
+        draw_id: Callable[[], int] | None = None,
     ) -> None:
         self.by_net: dict[int, Entity] = {}
         self.by_esper: dict[int, Entity] = {}
@@ -132,7 +141,8 @@ class Population:
         self._lattice = interest.lattice if type(interest) is Grid else None
         self._owner_type = owner
         self._players: set[int] = set()
-        self._next_net = 1
+        self._draw_id = draw_id or count(1).__next__
+        self._arrived = 0
         self._identity = world.identity()
         self._warned = False
         self._limbo: set[Entity] = set()  # known, with no component that could be sent
@@ -162,6 +172,11 @@ class Population:
             raise BadValueError(f"{entity!r} is not an entity")
         known = self.by_esper.get(number)
         return None if known is None else known.net
+
+    def in_order(self, nets: Iterable[int]) -> list[int]:
+        """Network ids in the order in which their entities came to be, as clients create them."""
+        by_net = self.by_net
+        return sorted(nets, key=lambda net: by_net[net].order)
 
     def cids(self, bits: int) -> tuple[int, ...]:
         """The component ids in a bit set, ascending."""
@@ -226,8 +241,8 @@ class Population:
             self._meet(world.types())
         arrived = {esper for _, source in stale for esper, _ in source} - self.by_esper.keys()
         for esper in sorted(arrived):
-            entity = Entity(self._next_net, esper)
-            self._next_net += 1
+            self._arrived += 1
+            entity = Entity(self._draw_id(), esper, self._arrived)
             self.by_esper[esper] = self.by_net[entity.net] = entity
             self._limbo.add(entity)
         for scan, source in stale:

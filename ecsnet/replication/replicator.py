@@ -8,7 +8,8 @@ client's own state is what it knows, what it is owed and its packets in flight.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable
+import math
+from collections.abc import Callable, Hashable, Iterable
 from typing import Final, cast
 
 from msgspec import Raw
@@ -33,6 +34,10 @@ from ecsnet.world import World
 BANDWIDTH: Final = 256 * 1024
 """Bytes per second that a client is sent at most, unless the game says otherwise."""
 
+SIGHT_SECONDS: Final = 1.0
+"""How long a client may go on naming what left its sight: it may not know that yet, and what it
+did before is still on its way, or waits for its tick."""
+
 _NOBODY: Final = -1
 _HEAD_BYTES: Final = 48  # of an update, at most
 _NOTHING: Final = Raw(b"\x90")
@@ -54,6 +59,7 @@ class Replicator:
         interest: decides who sees what.
         owner: the component type whose ``player`` field names an entity's owner.
         interval: ticks between two calls of `replicate`, times the tick's length, in seconds.
+        draw_id: gives network ids; see `Population`.
     """
 
     def __init__(
@@ -65,15 +71,17 @@ class Replicator:
         interest: Interest | None = None,
         owner: type | None = None,
         interval: float = 1 / 60,
+        draw_id: Callable[[], int] | None = None,
     ) -> None:
         self.epoch = epoch
         self.interest = interest or Everyone()
-        self.population = Population(schema, world, self.interest, owner)
+        self.population = Population(schema, world, self.interest, owner, draw_id)
         self.viewers: list[Viewer] = []
         self.tick = 0
 
         self._world = world
         self._interval = interval
+        self._sight_updates = math.ceil(SIGHT_SECONDS / interval)
         self._updates = 0
         self._stride = 1  # ticks from the last update to this one
         self._hoods: dict[Hashable, Hood] = {}
@@ -122,6 +130,13 @@ class Replicator:
     def can_see(self, viewer: Viewer, net: int) -> bool:
         """Whether this client was told of the entity, and not told that it went."""
         return net in viewer.known
+
+    def can_name(self, viewer: Viewer, net: int) -> bool:
+        """Whether this client can see the entity, or could a moment ago."""
+        if net in viewer.known:
+            return True
+        since = self._updates - self._sight_updates
+        return any(net in nets for update, nets in viewer.left_sight if update > since)
 
     def visible(self, viewer: Viewer) -> dict[int, int]:
         """What a client may see now: network ids to component bits. For tests and inspection."""
@@ -233,7 +248,7 @@ class Replicator:
         owned = [e for e in self.population.belongings(viewer.player) if e.point is not None]
         if not owned:
             return None
-        return min(owned, key=lambda e: (e.esper != viewer.player, e.net))
+        return min(owned, key=lambda e: (e.esper != viewer.player, e.order))
 
     def _leave_hood(self, viewer: Viewer) -> None:
         hood = viewer.hood
@@ -277,7 +292,7 @@ class Replicator:
         # Who went from one of its cells to another is still there. A hood that was made in this
         # tick shows all this already.
         entering = (change.came - change.went) - before
-        leaving = (change.went - change.came) & before
+        leaving = hood.leaving = (change.went - change.came) & before
         if entering or leaving:
             hood.visible = before.copy()
             hood.visible -= leaving
@@ -305,6 +320,8 @@ class Replicator:
             if not viewer.known_private and len(message) <= PIECE_BYTES:
                 viewer.session.queue(message)
                 viewer.known = hood.visible
+                if hood.leaving:
+                    viewer.note_leaving(hood.leaving, self._updates, self._sight_updates)
                 return
         self._tell_apart(viewer, hood)
 
@@ -333,6 +350,8 @@ class Replicator:
         viewer.known_private = private
         for net in gone:
             viewer.big.pop(net, None)
+        if gone:
+            viewer.note_leaving(gone, self._updates, self._sight_updates)
         last = None
         for message in self._messages(gone, removals, sets):
             last = (viewer.session.queue(message), len(message))
@@ -383,11 +402,12 @@ class Replicator:
         point = centre.point if centre is not None else None
 
         def nearness(net: int) -> tuple[bool, float, int]:
-            there = by_net[net].point
+            entity = by_net[net]
+            there = entity.point
             if point is None or there is None:
-                return net not in owned, 0.0, net
+                return net not in owned, 0.0, entity.order
             distance = (there[0] - point[0]) ** 2 + (there[1] - point[1]) ** 2
-            return net not in owned, distance, net
+            return net not in owned, distance, entity.order
 
         piece: set[int] = set()
         size = 0
@@ -436,7 +456,7 @@ class Replicator:
         if records is None:
             by_net = self.population.by_net
             groups: dict[int, list[int]] = {}
-            for net in sorted(nets):
+            for net in self.population.in_order(nets):
                 bits = by_net[net].public
                 if bits:
                     groups.setdefault(bits, []).append(net)

@@ -27,6 +27,7 @@ class Hood:
         "big",
         "cells",
         "fresh",
+        "leaving",
         "message",
         "only",
         "place",
@@ -53,6 +54,8 @@ class Hood:
         """What it showed in the tick before."""
         self.message: bytes | None = None
         """The structural update from the one to the other."""
+        self.leaving: set[int] = set()
+        """What it takes away; another set each time."""
         self.sheets: list[Sheet] = []
         """What fits, for those who see what everybody sees."""
         self.only: Sheet | None = None
@@ -132,6 +135,7 @@ class Viewer(_Hot):
         "gain",
         "gaps",
         "known_private",
+        "left_sight",
         "owed",
         "pieces",
         "refilled",
@@ -198,8 +202,17 @@ class Viewer(_Hot):
         """Messages of entering entities on their way: number, bytes."""
         self.big: dict[int, int] = {}
         """Entities larger than a datagram: the message that carries their latest version."""
+        self.left_sight: deque[tuple[int, set[int]]] = deque()
+        """What it was told that it went lately: the update that said so, network ids."""
         self.resyncing = 0
         """The structural message that answers a client which lost values, until it is there."""
+
+    def note_leaving(self, nets: set[int], update: int, memory: int) -> None:
+        """Remember for so many updates what the client is told of in this one that it went."""
+        left = self.left_sight
+        while left and left[0][0] <= update - memory:
+            left.popleft()
+        left.append((update, nets))
 
     def unsettle(self) -> None:
         """See `resettle`."""

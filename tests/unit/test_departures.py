@@ -34,6 +34,7 @@ def leftovers(network: Network | Harness) -> dict[str, object]:
         "listener._ended": listener._ended,
         "listener.admission": len(listener.admission),
         "stage.guests": stage.guests,
+        "stage.players": stage.players,
         "stage.names": len(stage.names),
         "stage.joins": stage.joins,
         "stage.leaves": stage.leaves,

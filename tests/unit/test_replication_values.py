@@ -8,6 +8,7 @@ import datetime
 import enum
 import itertools
 import logging
+import re
 from collections.abc import Callable, Iterator
 from typing import Annotated, TypeVar
 
@@ -433,7 +434,7 @@ def test_a_list_of_references_can_be_too_long(game: Game) -> None:
     entity = game.add(Friends([someone] * (ENTITY_BYTES + 10)))
     game.run(0.03)
     (line,) = game.lines
-    assert "Friends of 1,000,0" in line
+    assert re.match("Friends of [1-3],000,0", line)  # one to three bytes for an id
     game.live(entity, Friends).who[10:] = []
     game.run(0.5)
     assert [len(friends.who) for friends in game.shown(Friends)] == [10]
