@@ -12,6 +12,7 @@ import contextlib
 import logging
 import os
 import time
+from collections import deque
 from collections.abc import Callable
 from types import TracebackType
 from typing import TypeGuard, TypeVar, cast, overload
@@ -66,6 +67,13 @@ DEFAULT_PORT = 7777
 
 COMMAND_ROOM = 900
 """Bytes of commands in one packet."""
+
+WORK_A_POLL = 40_000
+"""How many ids and values one poll takes over from what the server says, about; each datagram or
+message counts as 25 more. What is left waits for the next poll."""
+
+NOTIFICATIONS = 131_072
+"""How many are kept that no `ClientWorld.poll` has returned."""
 
 EARLY_UPDATES = 1000
 """How many updates are kept that come before the Welcome; with more, all is asked for again."""
@@ -156,7 +164,11 @@ class ClientWorld:
         self._guard = WriteGuard(self._view, self.view) if debug else None
 
         self._store: Store | None = None
-        self._early: list[tuple[msgspec.Raw, float]] = []  # updates before the Welcome, and when
+        # What has arrived and is not taken over yet: number of a message or None, and when it came.
+        self._arrived: deque[tuple[int | None, bytes | msgspec.Raw, float]] = deque()
+        self._early: list[
+            tuple[bytes | msgspec.Raw, float]
+        ] = []  # updates before the Welcome, and when
         self._player_net = 0
         self._player: int | None = None
         self._ticks: TickClock | None = None
@@ -168,6 +180,7 @@ class ClientWorld:
         )
         self._difference: str | None = None  # between the server's game and this one
         self._explain: Callable[[Reason, str], str] = _as_it_is
+        self._work_left = 0
         self._joining_left = JOINING_SECONDS
         self._advanced_at = now
         self._events: list[Event] = []
@@ -259,23 +272,19 @@ class ClientWorld:
             registry=registry,
             clock=clock,
         )
-        events: list[Event] = []
         try:
             while client._player is None:
-                for event in client.poll():
+                client._poll()
+                for event in client._events[-1:]:
                     if isinstance(event, Refused):
                         raise RefusedError(event.reason, event.message)
                     if isinstance(event, Disconnected):
                         raise DisconnectedError(event.reason)
-                    events.append(event)
                 if client._player is None:
                     await asyncio.sleep(interval)
         except BaseException:  # a cancellation too
             client.close()
             raise
-        # As in `_arrive`: first of all we are in.
-        events.sort(key=lambda event: not isinstance(event, Connected))
-        client._events[:0] = events
         return client
 
     @classmethod
@@ -523,8 +532,14 @@ class ClientWorld:
                 happened is returned by the next `poll`. Of a game that `ecsnet.play` hosts here:
                 what a system or hook raised, with ``on_error="stop"``.
         """
+        self._poll()
+        events, self._events = self._events, []
+        return events
+
+    def _poll(self) -> None:
+        """All of `poll` but for handing out what happened."""
         if self.closed:
-            return []
+            return
         if self._polling or self._view.calling:
             raise UsageError(
                 "poll() inside poll(): an attached function, a converter or a system called it;"
@@ -538,7 +553,6 @@ class ClientWorld:
             if self._leaving:
                 self._let_go()
         self._view.call_back()
-        return self._take_events()
 
     def close(self) -> None:
         """Leave: tells the server, and takes what is replicated out of the view.
@@ -575,23 +589,40 @@ class ClientWorld:
         uplink = self._uplink
         if self._guard is not None and self._store is not None:
             self._guard.check(self._store)
-        for received in uplink.receive(now):
+        self._work_left = WORK_A_POLL
+        uplink.fetch(now)
+        self._take_over()
+        while not self._arrived:
+            received = uplink.receive(now)
+            if received is None:
+                break
             self._receive(received, now)
-            if self.closed:
-                return
+            self._take_over()
+        if self.closed:  # a hosted game may have done that
+            return
         uplink.check(now)
         self._give_up_waiting(now)
-        if uplink.end is not None:
-            self._ended(uplink.end)
         if self._store is not None:
+            self._store.recount()
             self._events += self._view.reconcile(self._store)
             self._arrive()
+            self._check_load(self._store)
+        if uplink.end is not None and not self.closed:
+            self._ended(uplink.end)
         if uplink.connected and not self.closed:  # a converter may have closed it
             self._step(now)
         uplink.measure(now)
         self._measure()
         if self._guard is not None and not self.closed:
             self._guard.watch(self._store)
+
+    def _check_load(self, store: Store) -> None:
+        """Leave a server that says more than a client keeps."""
+        excess = store.overload or self._view.overload
+        if len(self._events) > NOTIFICATIONS:
+            excess = f"more than {NOTIFICATIONS:,} things happened since poll() returned any"
+        if excess is not None and self._uplink.end is None:
+            self._uplink.give_up(Reason.OVERLOAD, f"too much to keep: {excess}")
 
     def _give_up_waiting(self, now: float) -> None:
         """End a joining that takes too long, whatever the server says meanwhile."""
@@ -610,25 +641,35 @@ class ClientWorld:
         finally:
             self._view.clear()
 
-    def _take_events(self) -> list[Event]:
-        events, self._events = self._events, []
-        return events
-
     def _receive(self, received: Received[msgspec.Raw], now: float) -> None:
         """What was in a packet."""
         for number, message in received.messages:
-            self._message(number, message, now)
+            self._arrived.append((number, message, now))
         for acked in (*received.acked, *received.late):
             if isinstance(acked, Told):
                 self._outbox.acked(acked.through)
         if received.payload is not None:
-            if self._store is not None:
-                self._update(received.payload, now)
+            self._arrived.append((None, received.payload, now))
+
+    def _take_over(self) -> None:
+        """Take over what has arrived, in order, as far as this poll gets."""
+        arrived = self._arrived
+        while arrived and self._work_left > 0 and self._uplink.end is None:
+            store = self._store
+            before = 0 if store is None else store.work
+            number, data, came_at = arrived.popleft()
+            if number is not None:
+                self._message(number, bytes(data), came_at)
+            elif store is not None:
+                self._update(data, came_at)
             elif len(self._early) < EARLY_UPDATES:
                 # Its packet is acked: what it says is not said again.
-                self._early.append((received.payload, now))
+                self._early.append((data, came_at))
+            if store is not None:
+                self._work_left -= store.work - before
+                self._check_load(store)
 
-    def _update(self, payload: msgspec.Raw, now: float) -> None:
+    def _update(self, payload: bytes | msgspec.Raw, now: float) -> None:
         store, ticks = self._store, self._ticks
         assert store is not None
         assert ticks is not None
@@ -649,7 +690,7 @@ class ClientWorld:
         store, session = self._store, self._uplink.session
         if store is not None:
             if isinstance(message, Structure):
-                if not store.structure(number, message) and message.epoch == store.epoch:
+                if not store.structure(number, message, len(data)) and message.epoch == store.epoch:
                     session.strike(now)
                 return
             store.passed(number)
@@ -672,8 +713,7 @@ class ClientWorld:
         self._ticks = TickClock(welcome.tick_rate, welcome.update_rate, self._interval)
         early, self._early = self._early, []
         self._store.resync = len(early) == EARLY_UPDATES
-        for payload, came_at in early:
-            self._update(payload, came_at)
+        self._arrived.extendleft((None, payload, came_at) for payload, came_at in reversed(early))
 
     def _arrive(self) -> None:
         """Say `Connected`, once our own player's entity is there."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -20,6 +21,9 @@ __all__ = ["End", "Uplink", "Wire"]
 
 DATAGRAMS_A_POLL: Final = 1000
 """What one poll takes in at most, so that a flood cannot hold a frame up."""
+
+DATAGRAMS_WAITING: Final = 2 * DATAGRAMS_A_POLL
+"""How many wait for later polls at most."""
 
 LOOK_UP_SECONDS: Final = 20.0
 """How long the look-up of the server's name may take; stalls of this end do not count."""
@@ -78,6 +82,7 @@ class Uplink:
         self.end: End | None = None
         self._hello = hello
         self._random = random
+        self._waiting: deque[bytes] = deque()  # datagrams that nobody has looked at yet
         self._resolver: Resolver | None = None
         self._wire: Wire | None = None
         self._udp: UdpClientSocket | None = None  # the wire, where that is UDP
@@ -101,35 +106,43 @@ class Uplink:
         """Go over something that reaches the server already."""
         self._wire = wire
 
-    def receive(self, now: float) -> Iterator[Received[msgspec.Raw]]:
-        """Take in what has arrived: one item for each packet of the session.
-
-        Each is answered, where it asks for that, when the next one is taken.
-        """
+    def fetch(self, now: float) -> None:
+        """Take what has arrived off the wire, for `receive`."""
         if self._wire is None:
             self._wire = self._resolved(now)
-        if self._wire is None or self.end is not None:
+        wire, link, waiting = self._wire, self.link, self._waiting
+        if wire is None or self.end is not None:
             return
-        datagrams: Iterable[bytes] = self._wire.receive(DATAGRAMS_A_POLL)
-        link = self.link
-        if link is not None:
-            for datagram in datagrams:
+        if link is None:
+            waiting.extend(wire.receive(DATAGRAMS_A_POLL))
+        else:
+            for datagram in wire.receive(DATAGRAMS_A_POLL):
                 link.put("in", datagram, now)
             for datagram in link.take("out", now):
-                self._wire.send(datagram)
-            datagrams = link.take("in", now)
-        for datagram in datagrams:
+                wire.send(datagram)
+            waiting.extend(link.take("in", now))
+        while len(waiting) > DATAGRAMS_WAITING:
+            waiting.pop()  # lost, as in the buffer of a socket
+
+    def receive(self, now: float) -> Received[msgspec.Raw] | None:
+        """Take in what was fetched, up to the next packet of the session.
+
+        Returns:
+            What is in it; None when there is nothing more. It is answered, where it asks for that.
+        """
+        waiting = self._waiting
+        while waiting and self.end is None:
+            datagram = waiting.popleft()
             self.stats.datagrams_received += 1
             self.stats.bytes_received += len(datagram)
             received = self._datagram(datagram, now)
-            if received is not None:
-                yield received
-                if received.reply:
-                    self.transmit(self.session.send(None, now), now)
             if self.session.abusive and self.end is None:
                 self.give_up(Reason.ABUSE, NONSENSE)
-            if self.end is not None:
-                return
+            elif received is not None:
+                if received.reply:
+                    self.transmit(self.session.send(None, now), now)
+                return received
+        return None
 
     def check(self, now: float) -> None:
         """Go on with the handshake, and notice when the server has fallen silent."""

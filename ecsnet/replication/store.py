@@ -11,13 +11,44 @@ from collections.abc import Iterable, Iterator
 from itertools import accumulate
 from typing import Literal
 
-from ecsnet.replication.wire import Column, Report, Run, Structure, Update, WireFormat
+from ecsnet.replication.wire import (
+    PIECE_BYTES,
+    Column,
+    Report,
+    Run,
+    Structure,
+    Update,
+    WireFormat,
+)
+from ecsnet.schema import encode
 from ecsnet.session.numbers import widen
 
 WAITING_BYTES = 1 << 20
 """About how much may wait for structure before the client asks for everything again."""
 
-_KEY_BYTES = 100  # what one waiting value costs beside its content
+ENTITIES = 65_536
+"""How many entities a client keeps at most."""
+
+COMPONENTS = 10 * ENTITIES
+"""How many components of them it keeps at most."""
+
+CONTENT_BYTES = 16 << 20
+"""About how many bytes these may take, as they are on the wire."""
+
+MESSAGE_PARTS = 131_072
+"""How many ids and values one structural message has at most."""
+
+MESSAGE_ENTITIES = PIECE_BYTES // 2
+"""How many entities one brings at most: each takes an id and a value, which are a byte or more."""
+
+LAST_ID = 2**53
+"""The greatest network id."""
+
+_MESSAGE_WORK = 25  # what a message takes, in values of an update
+_STRUCTURE_WORK = 4  # what a part of a structural message takes
+_KEY_BYTES = 100  # what a waiting value costs beside its content
+_RECOUNT_BYTES = CONTENT_BYTES // 4
+_RECOUNTED_AT_ONCE = 2000  # entities
 
 
 class Record:
@@ -64,6 +95,17 @@ class Store:
         self.dropped = 0
         """Messages that named another simulation or did not make sense."""
 
+        self.work = 0
+        """Ids and values looked at so far, and some for each message: a measure of time."""
+        self.overload: str | None = None
+        """Set when the server says more than a client keeps: how much of what."""
+
+        self._keys = 0  # components of all entities
+        # What the values take is at most what was counted when all of them were encoded last, and
+        # the bytes that came since then.
+        self._counted = self._came = 0
+        self._recount: list[int] | None = None  # entities that are still to be counted
+        self._recounted = self._came_meanwhile = 0
         self._trusted = 0  # updates that depend on less do not know of a resync
         self._waiting: dict[tuple[int, int], tuple[int, int, object, int]] = {}
         self._waiting_bytes = 0
@@ -75,6 +117,8 @@ class Store:
         Returns:
             Whether it made sense and was for this simulation.
         """
+        parts = self._parts(update.runs)
+        self._note(size, parts, _MESSAGE_WORK + parts)
         runs = self._runs(update.runs) if update.epoch == self.epoch else None
         if runs is None:
             self.dropped += 1
@@ -101,15 +145,18 @@ class Store:
             self._wait(runs, tick, depends, size // count)
         return True
 
-    def structure(self, number: int, message: Structure[object]) -> bool:
-        """Apply the structural message with this number in the reliable channel.
+    def structure(self, number: int, message: Structure[object], size: int = 0) -> bool:
+        """Apply the structural message with this number in the reliable channel; ``size`` is its
+        length in bytes.
 
         Returns:
             Whether it made sense and was for this simulation.
         """
         self.structured = number
+        if not self._affordable(message, size):
+            return True
         runs = self._runs(message.sets) if message.epoch == self.epoch else None
-        if runs is None:
+        if runs is None or not all(0 < net <= LAST_ID for nets, _ in runs for net in nets):
             self.dropped += 1
             return False
         if not (message.despawned or message.hidden or message.removed or runs):
@@ -124,6 +171,7 @@ class Store:
             for net in accumulate(ids):
                 record = self.entities.get(net)
                 if record is not None and record.ticks.pop(cid, None) is not None:
+                    self._keys -= 1
                     del record.values[cid]
                     self._touch(net, cid)
         for nets, columns in runs:
@@ -133,9 +181,13 @@ class Store:
                     self.dirty.setdefault(net, set())
             for cid, values in columns:
                 for net, value in zip(nets, values, strict=True):
-                    self.entities[net].ticks.setdefault(cid, -1)
+                    ticks = self.entities[net].ticks
+                    if cid not in ticks:
+                        ticks[cid] = -1
+                        self._keys += 1
                     self._value(net, cid, tick, value)
         self._release()
+        self._check_kept()
         return True
 
     def passed(self, number: int) -> None:
@@ -175,8 +227,66 @@ class Store:
     def _forget(self, net: int, why: Literal["despawned", "hidden"]) -> None:
         record = self.entities.pop(net, None)
         if record is not None:
+            self._keys -= len(record.ticks)
             self.dirty.setdefault(net, set()).update(record.values)
             self.went[net] = why
+
+    # What may be kept and done. All of it is looked at before an id becomes anything.
+
+    def _affordable(self, message: Structure[object], size: int) -> bool:
+        """Whether there is room for all that a message may bring."""
+        parts = len(message.despawned) + len(message.hidden) + self._parts(message.sets)
+        parts += sum([len(ids) for _, ids in message.removed])
+        self._note(size, parts, _MESSAGE_WORK + _STRUCTURE_WORK * parts)
+        if parts > MESSAGE_PARTS:
+            self.overload = f"a message has {parts:,} ids and values, at most {MESSAGE_PARTS:,} fit"
+            return False
+        named = sum([len(run.ids) for run in message.sets])
+        if named > min(MESSAGE_ENTITIES, ENTITIES - len(self.entities)):
+            news = {net for run in message.sets for net in run.entities()} - self.entities.keys()
+            if len(news) > MESSAGE_ENTITIES:
+                self.overload = (
+                    f"a message brings {len(news):,} entities, at most {MESSAGE_ENTITIES:,} fit"
+                )
+            elif len(self.entities) + len(news) > ENTITIES:
+                self.overload = f"the server shows more than {ENTITIES:,} entities"
+        return self.overload is None
+
+    @staticmethod
+    def _parts(runs: Iterable[Run[object]]) -> int:
+        return sum([len(run.ids) * (1 + len(run.columns)) for run in runs])
+
+    def _note(self, size: int, parts: int, work: int) -> None:
+        self.work += work
+        if parts:
+            self._came += size
+            self._came_meanwhile += size
+
+    def recount(self) -> None:
+        """To be called once a poll: goes on counting what is kept, where much came since it was
+        counted last.
+        """
+        if self._recount is None:
+            if self._came < _RECOUNT_BYTES:
+                return
+            self._recount = list(self.entities)
+            self._recounted = self._came_meanwhile = 0
+        now = self._recount[-_RECOUNTED_AT_ONCE:]
+        del self._recount[-_RECOUNTED_AT_ONCE:]
+        for net in now:
+            record = self.entities.get(net)
+            if record is not None:
+                self._recounted += len(encode(record.values))
+        if not self._recount:
+            self._recount = None
+            self._counted, self._came = self._recounted, self._came_meanwhile
+        self._check_kept()
+
+    def _check_kept(self) -> None:
+        if self._keys > COMPONENTS:
+            self.overload = f"the server shows more than {COMPONENTS:,} components"
+        elif self._counted + self._came > CONTENT_BYTES:
+            self.overload = f"what the server shows takes more than {CONTENT_BYTES >> 20} MiB"
 
     # Values that came before the structure they depend on. They are applied at once where
     # their key is known, and again when the structure is there: it may take the key away and

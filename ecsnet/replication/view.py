@@ -17,7 +17,6 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from itertools import islice
 
 import esper
 
@@ -31,8 +30,15 @@ logger = logging.getLogger("ecsnet.client")
 
 _NONE: frozenset[int] = frozenset()
 
-ENTITIES_AT_ONCE = 4096
-"""How many entities one `View.reconcile` brings up to date at most; the others have to wait."""
+PARTS_AT_ONCE = 8192
+"""About how many entities and components one `View.reconcile` brings up to date; the others have to
+wait."""
+
+MENTIONS = 262_144
+"""How many references to entities are kept at most; different ones, within each component."""
+
+MENTIONS_OF_ONE = 16_384
+"""How many references one component holds at most."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -70,6 +76,9 @@ class View:
         """Values that the code of a type of the game's refused."""
         self.calling = False
         """Whether functions that the game attached are being called."""
+        self.overload: str | None = None
+        """Set when there are more references than are kept: how many. From then on no value is
+        shown."""
 
         self._components = schema.components
         self._types = {component.cls for component in schema.components}
@@ -82,6 +91,7 @@ class View:
         self._unborn: set[int] = set()  # network ids of entities that have no component yet
         self._refers: dict[int, set[tuple[int, int]]] = {}  # to a network id: who mentions it
         self._mentions: dict[tuple[int, int], tuple[int, ...]] = {}
+        self._mentioned = 0  # in all of them
         self._identity: object = None
         self._structure: object = None
 
@@ -109,7 +119,7 @@ class View:
     def reconcile(self, store: Store) -> list[Event]:
         """Make the world say what the store says; returns what happened.
 
-        Entities are brought up to date as a whole, so many at a time.
+        Entities are brought up to date as a whole, so many at a time; what is left stays dirty.
         """
         events: list[Event] = []
         with self.world:
@@ -117,7 +127,7 @@ class View:
             self._notice_damage(store)
             if not store.dirty:
                 return events
-            batch = {net: store.dirty[net] for net in islice(store.dirty, ENTITIES_AT_ONCE)}
+            batch = self._batch(store)
             moved: list[int] = []
             for net in [net for net in batch if net not in store.entities]:
                 del batch[net], store.dirty[net]
@@ -146,13 +156,15 @@ class View:
         nothing happens.
 
         Raises:
-            Exception: The first that one of them raised, once all were called; the others are
-                logged.
+            Exception: The first that one of them raised, once all were called; the last of further
+                ones is logged.
         """
         if self.calling:
             return
         self.calling = True
+        raised = 0
         first: Exception | None = None
+        last: Exception | None = None
         self._calls.extend(self._postponed)
         self._postponed.clear()
         try:
@@ -161,13 +173,13 @@ class View:
                 try:
                     with self.world:
                         call()
-                except Exception as error:
-                    if first is None:
-                        first = error
-                    else:
-                        logger.warning("another attached function raised", exc_info=error)
+                except Exception as error:  # noqa: BLE001 - the game's, and raised below
+                    raised += 1
+                    first, last = first or error, error
         finally:
             self.calling = False
+        if raised > 1:
+            logger.warning("%d attached functions raised, the last one:", raised, exc_info=last)
         if first is not None:
             raise first
 
@@ -262,9 +274,23 @@ class View:
         for known in (self._attached, self.local, self.remote, self._mentions, self._refers):
             known.clear()
         self._unborn.clear()
+        self._mentioned = 0
         self._identity = None
 
     # Entities.
+
+    def _batch(self, store: Store) -> dict[int, set[int]]:
+        """What is brought up to date now: the oldest changes."""
+        room = PARTS_AT_ONCE
+        batch: dict[int, set[int]] = {}
+        for net, cids in store.dirty.items():
+            record = store.entities.get(net)
+            new = record is not None and net not in self.local
+            room -= 1 + len(record.values if new and record is not None else cids)
+            if room < 0 and batch:
+                break
+            batch[net] = cids
+        return batch
 
     def _applied(
         self,
@@ -389,7 +415,7 @@ class View:
             kind, wire = self._components[cid], record.values[cid]
             if kind.has_refs:
                 self._mention(net, cid, wire)
-            value = self._private(kind, wire)
+            value = None if self.overload else self._private(kind, wire)
             if value is not None:
                 values[cid] = value
         return values
@@ -409,14 +435,25 @@ class View:
 
     def _mention(self, net: int, cid: int, wire: object | None) -> None:
         key = (net, cid)
-        for mentioned in self._mentions.pop(key, ()):
+        before = self._mentions.pop(key, ())
+        self._mentioned -= len(before)
+        for mentioned in before:
             referrers = self._refers[mentioned]
             referrers.discard(key)
             if not referrers:
                 del self._refers[mentioned]
         if wire is None:
             return
-        mentions = tuple(set(self._components[cid].refs(wire)))
+        found = self._components[cid].refs(wire)
+        if len(found) > MENTIONS_OF_ONE:
+            name = self._components[cid].name
+            self.overload = f"a {name} holds {len(found):,} references, at most {MENTIONS_OF_ONE:,}"
+            return
+        mentions = tuple(set(found))
+        if self._mentioned + len(mentions) > MENTIONS:
+            self.overload = f"components hold more than {MENTIONS:,} references to entities"
+            return
+        self._mentioned += len(mentions)
         if mentions:
             self._mentions[key] = mentions
             for mentioned in mentions:

@@ -91,7 +91,7 @@ class Structure(
     """Entities that went out of this client's sight."""
     removed: list[tuple[_I53, list[_I53]]]
     """Component id, and differences of network ids."""
-    sets: list[Run[ColumnT]]
+    sets: Annotated[list[Run[ColumnT]], msgspec.Meta(max_length=PIECE_BYTES)]
     """Entities and components that came, with their values of ``tick``."""
 
 

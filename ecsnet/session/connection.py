@@ -117,6 +117,7 @@ class Reason(StrEnum):
     NAME = "name"
     UNREACHABLE = "unreachable"
     ADDRESS = "address"
+    OVERLOAD = "overload"
 
 
 _REASONS: Final = tuple(Reason)

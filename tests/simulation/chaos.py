@@ -231,15 +231,15 @@ class Watcher:
             wait(runs, tick, depends, cost)  # type: ignore[arg-type]
             counts["resyncs"] += store.resync and not before
 
-        def watched_structure(number: int, message: Structure[object]) -> bool:
-            size = sum(len(run.ids) for run in message.sets) + len(message.removed)
-            if chaos.plan.calm and size <= 3 and self.settled(2.0):
+        def watched_structure(number: int, message: Structure[object], size: int = 0) -> bool:
+            parts = sum(len(run.ids) for run in message.sets) + len(message.removed)
+            if chaos.plan.calm and parts <= 3 and self.settled(2.0):
                 counts["promptness checked"] += 1
                 age = chaos.game.tick - message.tick
                 allowed = (chaos.plan.lag + chaos.plan.jitter) * chaos.plan.tick_rate + 4
                 self.prompt += 1
                 self.late += age > allowed
-            return structure(number, message)
+            return structure(number, message, size)
 
         def watched_update(message: Update[object], size: int) -> bool:
             if chaos.checks_redundancy:

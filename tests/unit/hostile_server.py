@@ -12,6 +12,7 @@ from ecsnet.events import Disconnected, Event, Refused
 from ecsnet.greeting import Welcome
 from ecsnet.replication.encoding import encode_structure
 from ecsnet.schema import Registry, encode
+from ecsnet.session.channel import SPAN
 from ecsnet.session.connection import Connection, Listener, Reason
 from ecsnet.session.packets import RAW
 from ecsnet.session.session import Session
@@ -86,6 +87,9 @@ class HostileServer:
         sent, self.wire.sent = self.wire.sent, []
         for data in sent:
             self._hear(data)
+        if self.session.streaming and not self.client.closed:
+            self.session.lost(self.clock.now)
+            self._stream()
         return events
 
     def _hear(self, data: bytes) -> None:
@@ -121,12 +125,15 @@ class HostileServer:
         self.poll()
 
     def say(self, message: bytes) -> None:
-        """Send a reliable message, all of it at once."""
+        """Send a reliable message, as much of it at once as a client takes; `poll` goes on."""
         self.session.queue(message)
-        while packets := self.session.stream(self.clock.now, 1 << 21):
-            for packet in packets:
-                self._seal(packet)
+        self._stream()
         self.send(None)
+
+    def _stream(self) -> None:
+        self.session._out.window = float(SPAN)
+        for packet in self.session.stream(self.clock.now, 2 * SPAN):
+            self._seal(packet)
 
     def structure(
         self,

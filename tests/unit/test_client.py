@@ -966,7 +966,7 @@ def test_an_async_program_gets_exceptions(
     resolver: None, monkeypatch: pytest.MonkeyPatch, event: Event, error: type[Exception]
 ) -> None:
     polls: list[list[Event]] = [[], [Spawned(1)], [event]]
-    monkeypatch.setattr(ClientWorld, "poll", lambda self: polls.pop(0))
+    monkeypatch.setattr(ClientWorld, "_poll", lambda self: self._events.extend(polls.pop(0)))
 
     async def main() -> None:
         await ClientWorld.connect_async("host", world="async", interval=0)
@@ -979,11 +979,10 @@ def test_an_async_program_gets_exceptions(
 def test_an_async_program_gets_a_client_that_is_in(
     resolver: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def poll(self: ClientWorld) -> list[Event]:
+    def poll(self: ClientWorld) -> None:
         self._player = 3
-        return [Connected(3)]
 
-    monkeypatch.setattr(ClientWorld, "poll", poll)
+    monkeypatch.setattr(ClientWorld, "_poll", poll)
 
     async def main() -> ClientWorld:
         return await ClientWorld.connect_async("host", world="async")
