@@ -136,17 +136,15 @@ class Uplink:
             self.stats.datagrams_received += 1
             self.stats.bytes_received += len(datagram)
             received = self._datagram(datagram, now)
-            if self.session.abusive and self.end is None:
-                self.give_up(Reason.ABUSE, NONSENSE)
-            elif received is not None:
+            if not self._leave_the_abusive() and received is not None:
                 if received.reply:
                     self.transmit(self.session.send(None, now), now)
                 return received
         return None
 
     def check(self, now: float) -> None:
-        """Go on with the handshake, and notice when the server has fallen silent."""
-        if self._wire is None or self.end is not None:
+        """Go on with the handshake; notice a server that has fallen silent, or talks nonsense."""
+        if self._wire is None or self.end is not None or self._leave_the_abusive():
             return
         if self._connection is None:
             for datagram in self._dial.poll(now):
@@ -193,6 +191,11 @@ class Uplink:
         """Let go of what carries datagrams. Closing twice is fine."""
         if self._wire is not None:
             self._wire.close()
+
+    def _leave_the_abusive(self) -> bool:
+        if self.session.abusive and self.end is None:
+            self.give_up(Reason.ABUSE, NONSENSE)
+        return self.session.abusive
 
     def _resolved(self, now: float) -> Wire | None:
         """The way to the server, once its address is known."""
