@@ -9,7 +9,6 @@ import argparse
 import json
 import logging
 import os
-import runpy
 import sys
 import time
 import traceback
@@ -21,14 +20,14 @@ import ecsnet
 from ecsnet.analytics.command import add_parser, folder_of
 from ecsnet.analytics.options import MONGO_VARIABLE, keeping
 from ecsnet.client import DEFAULT_PORT, _Past
-from ecsnet.demo import DemoError, Options, has_window, run, sample_names
+from ecsnet.demo import DemoError, Options, has_window, run
 from ecsnet.errors import EcsnetError, UsageError
+from ecsnet.games import find_game, no_server, program_of, sample_names, servers_in
 from ecsnet.modules import find
 from ecsnet.play import join_instead
 from ecsnet.server import ServerWorld
 from ecsnet.session import session
 from ecsnet.transport.address import Address, lan_host, parse_address, spell_address
-from ecsnet.wording import brief
 
 __all__ = ["main"]
 
@@ -72,7 +71,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _serve(given: argparse.Namespace) -> int:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    server = _find_server(given.game)
+    server = _server(given.game)
     if given.tick_rate is not None:
         server.tick_rate = given.tick_rate
     server.analytics = keeping(server.analytics, given.analytics, given.mongo)
@@ -95,21 +94,16 @@ def _serve(given: argparse.Namespace) -> int:
     return 0
 
 
-def _find_server(text: str) -> ServerWorld:
+def _server(text: str) -> ServerWorld:
     """The server that ``MODULE:ATTR`` or ``FILE.py:ATTR`` names.
 
     Raises:
         UsageError: There is none.
     """
     module, found = find(text, "server", "server")
-    name, _, attribute = text.rpartition(":")
     if isinstance(found, ServerWorld):
         return found
-    servers = [key for key, value in vars(module).items() if isinstance(value, ServerWorld)]
-    hint = f"it has {name}:{servers[0]}" if servers else "it has none: server = net.ServerWorld()"
-    if found is None:
-        raise UsageError(f"there is no {attribute!r} in {name}; {hint}")
-    raise UsageError(f"{text} is {brief(found)}, not a ServerWorld; {hint}")
+    raise no_server(text, found, servers_in(module))
 
 
 # ecsnet join
@@ -119,7 +113,7 @@ def _join(given: argparse.Namespace) -> int:
     join_instead(given.address)
     game: str = given.game
     made, quits = _Past.made, False
-    run_it = _program(game)
+    run_it = program_of(find_game(game))
     sys.argv = [game, *given.rest]
     try:
         run_it()
@@ -136,37 +130,6 @@ def _join(given: argparse.Namespace) -> int:
     return 0
 
 
-def _program(game: str) -> Callable[[], object]:
-    """What runs a file, a module of the current folder or a sample as the program.
-
-    Raises:
-        UsageError: It is none of these.
-    """
-    if not game.endswith(".py"):
-        module = _runnable(game)
-        return lambda: runpy.run_module(module, run_name="__main__", alter_sys=True)
-    if not Path(game).is_file():
-        raise UsageError(f"there is no file {game}")
-    sys.path.insert(0, str(Path(game).absolute().parent))
-    return lambda: runpy.run_path(game, run_name="__main__")
-
-
-def _runnable(name: str) -> str:
-    """The module that a game's name stands for: of the current folder, or a sample.
-
-    Raises:
-        UsageError: It is neither.
-    """
-    folder = Path.cwd()
-    if (folder / name / "__main__.py").is_file() or (folder / f"{name}.py").is_file():
-        sys.path.insert(0, str(folder))
-        return name
-    if name in sample_names():
-        return f"ecsnet.samples.{name}"
-    samples = ", ".join(sample_names())
-    raise UsageError(f"there is no game {name!r}: give a FILE.py or one of {samples}")
-
-
 # ecsnet demo
 
 
@@ -174,7 +137,7 @@ def _demo(given: argparse.Namespace) -> int:
     headless: bool = given.headless
     progress = _Progress()
     if not headless and not has_window(given.name):
-        progress(f"{given.name} shows no windows in the demo: playing headless")
+        progress(f"{given.name} shows no windows: playing headless")
         headless = True
     if not headless and not _has_display():
         progress("there is no display: playing headless")
@@ -291,14 +254,21 @@ def _parser() -> argparse.ArgumentParser:
 
     demo = verbs.add_parser(
         "demo",
-        help="watch a sample: a server and its players, over real UDP",
-        description="Run a sample's server and players as processes of their own, over real UDP, "
-        "and compare all worlds at the end.",
+        help="watch a game: a server and its players, over real UDP",
+        description="Run a game's server and players as processes of their own, over real UDP, "
+        "and compare all worlds at the end. Its function bot(client), where it has one, plays "
+        "until somebody presses a key.",
     )
     demo.set_defaults(command=_demo)
     add = demo.add_argument
-    add("name", metavar="NAME", nargs="?", default="pong", help="the sample (%(default)s)")
-    add("--headless", action="store_true", help="bots without windows")
+    add(
+        "name",
+        metavar="GAME",
+        nargs="?",
+        default="pong",
+        help=f"FILE.py, a folder, or one of {', '.join(sample_names())} (%(default)s)",
+    )
+    add("--headless", action="store_true", help="no windows: the bot plays, or nobody")
     add(
         "--seconds",
         type=_positive,

@@ -15,7 +15,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from types import TracebackType
-from typing import TypeGuard, TypeVar, cast, overload
+from typing import Self, TypeGuard, TypeVar, cast, overload
 from weakref import WeakValueDictionary
 
 import esper
@@ -203,7 +203,7 @@ class ClientWorld:
         debug: bool = False,
         registry: Registry | None = None,
         clock: Callable[[], float] = time.perf_counter,
-    ) -> ClientWorld:
+    ) -> Self:
         """Begin to connect; returns at once, the rest happens in `poll`.
 
         Args:

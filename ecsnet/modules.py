@@ -11,7 +11,7 @@ from types import ModuleType
 
 from ecsnet.errors import UsageError
 
-__all__ = ["find", "import_path", "load"]
+__all__ = ["attribute_of", "find", "import_path", "load"]
 
 
 def find(text: str, what: str, example: str) -> tuple[ModuleType, object]:
@@ -35,29 +35,41 @@ def find(text: str, what: str, example: str) -> tuple[ModuleType, object]:
             game = game.removesuffix(".py")
         raise UsageError(f"{text!r} names no {what}: write MODULE:ATTR, such as {game}:{example}")
     module = load(name)
+    return module, attribute_of(module, attribute)
+
+
+def attribute_of(module: ModuleType, name: str) -> object:
+    """What a module has under a name with dots in it, or not; None when it has nothing."""
     found: object = module
-    for part in attribute.split("."):
+    for part in name.split("."):
         found = getattr(found, part, None)
-    return module, found
+    return found
 
 
-def load(name: str) -> ModuleType:
-    """Import a module by its name, or by its file's; the current folder is importable.
+def load(name: str, folder: str | None = None) -> ModuleType:
+    """Import a module by its name, or by its file's.
+
+    Args:
+        name: Of the module, or the path of its file.
+        folder: What has to be importable for that: the file's folder, else the current one, when
+            left out.
 
     Raises:
         UsageError: There is none of that name, or it cannot be imported.
     """
+    path: Path | None = None
     if name.endswith(".py"):
         path = Path(name)
         if not path.is_file():
             raise UsageError(f"there is no file {name}")
-        folder, name = str(path.absolute().parent), path.stem
-    else:
-        folder = os.getcwd()
+        folder, name = folder or str(path.absolute().parent), path.stem
+        if "." in name:
+            raise UsageError(f"{path} cannot be imported: leave the dots out of its name")
+    folder = folder or os.getcwd()
     if folder not in sys.path:
         sys.path.insert(0, folder)
     try:
-        return importlib.import_module(name)
+        module = importlib.import_module(name)
     except ModuleNotFoundError as error:
         if error.name is not None and f"{name}.".startswith(f"{error.name}."):
             raise UsageError(
@@ -66,6 +78,9 @@ def load(name: str) -> ModuleType:
         raise UsageError(f"{name} cannot be imported: {error}{_line_of(error)}") from error
     except (ImportError, SyntaxError, TypeError, ValueError) as error:
         raise UsageError(f"{name} cannot be imported: {error}{_line_of(error)}") from error
+    if path is not None and not path.samefile(getattr(module, "__file__", None) or os.devnull):
+        raise UsageError(f"{path} has the name of another module, which hides it: rename it")
+    return module
 
 
 def _line_of(error: Exception) -> str:

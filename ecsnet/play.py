@@ -37,6 +37,7 @@ _OWN: Address = ("in process", 1)  # our own client's address: no socket has one
 _CATCH_UP = 0.25  # seconds: a window's frame may take long
 
 _join_instead: str | None = None
+_connect: Callable[..., ClientWorld] | None = None  # in place of ClientWorld.connect
 
 
 class HostedWire:
@@ -203,7 +204,8 @@ def play(
     join = _join_instead or join
     if join is not None:
         address = parse_address(join, port)
-        return ClientWorld.connect(*address, name=name, link=link, debug=debug)
+        connect = _connect or ClientWorld.connect
+        return connect(*address, name=name, link=link, debug=debug)
     clock = time.perf_counter
     socket: UdpServerSocket | None = None
     if not offline:
@@ -284,9 +286,17 @@ def _check_server(server: object) -> None:
     raise UsageError(f"play() got {brief(server)}: it takes the game, a ServerWorld: {what}")
 
 
-def join_instead(address: str | None) -> None:
-    """Let every `play` from now on join the game at an address, whatever it was told."""
-    global _join_instead
+def join_instead(address: str | None, connect: Callable[..., ClientWorld] | None = None) -> None:
+    """Let every `play` from now on join the game at an address, whatever it was told.
+
+    Args:
+        address: Where the game is; None for what `play` is told.
+        connect: What makes the client, as `ClientWorld.connect` does when left out.
+
+    Raises:
+        UsageError: It is no address.
+    """
+    global _join_instead, _connect
     if address is not None:
         parse_address(address, DEFAULT_PORT)
-    _join_instead = address
+    _join_instead, _connect = address, connect

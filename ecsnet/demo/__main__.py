@@ -6,11 +6,18 @@ import sys
 
 import msgspec
 
-from ecsnet.demo.control import Settings, claim_stdout
+from ecsnet.demo.control import Settings, Wrong, claim_pipes, say
 from ecsnet.demo.player import play
 from ecsnet.demo.server import serve
+from ecsnet.errors import UsageError
+from ecsnet.games import find_game
 
 if __name__ == "__main__":
-    claim_stdout()
+    claim_pipes()
     settings = msgspec.json.decode(sys.argv[1], type=Settings)
-    (play if settings.name else serve)(settings)
+    try:
+        run = (play if settings.name else serve)(settings, find_game(settings.game))
+    except UsageError as error:
+        say(Wrong(str(error)))
+        sys.exit(2)
+    run()

@@ -38,7 +38,8 @@ __all__ = [
     "Settings",
     "Still",
     "Stop",
-    "claim_stdout",
+    "Wrong",
+    "claim_pipes",
     "listen",
     "say",
 ]
@@ -53,7 +54,8 @@ _PATIENCE = 5.0  # seconds that a child has to end once its parent is gone
 class Settings(msgspec.Struct, frozen=True):
     """What a child is started with."""
 
-    sample: str
+    game: str
+    """As it was typed."""
     name: str = ""
     """Of the player; empty for the server."""
     port: int = 0
@@ -62,7 +64,8 @@ class Settings(msgspec.Struct, frozen=True):
     loss: float = 0.0
     number: int = 0
     """Which player it is, from 0."""
-    window: bool = False
+    program: bool = False
+    """Whether the game's own program plays, in its window, rather than a bot alone."""
     analytics: str | None = None
     """Folder of the server's journal."""
 
@@ -112,6 +115,12 @@ class Gone(msgspec.Struct, tag="gone"):
     """The player's connection ended, or never came about."""
 
     reason: str
+
+
+class Wrong(msgspec.Struct, tag="wrong"):
+    """The game cannot be played like that, and the caller can mend it."""
+
+    text: str
 
 
 class Closed(msgspec.Struct, tag="closed"):
@@ -175,7 +184,9 @@ class PlayerReport(msgspec.Struct, tag="player"):
     """What it sees, as digests."""
 
 
-Said: TypeAlias = Ready | Joined | Gone | Closed | Pictured | ServerReport | Served | PlayerReport
+Said: TypeAlias = (
+    Ready | Joined | Gone | Wrong | Closed | Pictured | ServerReport | Served | PlayerReport
+)
 
 
 # A child's end.
@@ -189,7 +200,7 @@ def listen(take: Callable[[Order], object]) -> None:
         rest = b""
         # Not sys.stdin: a thread that waits in there would keep the process from ending.
         with contextlib.suppress(RuntimeError):  # the event loop that takes them is closed
-            while data := os.read(0, 65536):
+            while data := os.read(_in, 65536):
                 *lines, rest = (rest + data).split(b"\n")
                 for line in lines:
                     take(orders.decode(line))
@@ -200,10 +211,16 @@ def listen(take: Callable[[Order], object]) -> None:
     threading.Thread(target=read, name="orders", daemon=True).start()
 
 
-def claim_stdout() -> None:
-    """Keep stdout for `say`: what the game prints goes to stderr from now on."""
-    global _out
-    _out = os.dup(1)
+def claim_pipes() -> None:
+    """Keep stdin for `listen` and stdout for `say`, before the game uses them.
+
+    The game reads nothing, and what it prints goes to stderr.
+    """
+    global _in, _out
+    _in, _out = os.dup(0), os.dup(1)
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
     os.dup2(2, 1)
 
 
@@ -215,7 +232,7 @@ def say(message: Said) -> None:
             data = data[os.write(_out, data) :]
 
 
-_out = 1
+_in, _out = 0, 1
 
 
 # The parent's end.
@@ -230,7 +247,7 @@ class Child:
     Args:
         settings: What it is to do.
         inbox: Where to put what it says.
-        extra: For its environment: what other users of the machine must not see.
+        extra: For its environment, where other users of the machine do not see it.
     """
 
     def __init__(

@@ -1,10 +1,13 @@
-"""A player's process in the demo: a client, and a bot or somebody at a window."""
+"""A player's process in the demo: a client, and a bot or the game's own program."""
 
 from __future__ import annotations
 
 import queue
+import sys
 import time
 from array import array
+from collections.abc import Callable
+from types import TracebackType
 
 from ecsnet.client import ClientWorld
 from ecsnet.demo.control import (
@@ -19,13 +22,16 @@ from ecsnet.demo.control import (
     PlayerReport,
     Settings,
     Stop,
+    Wrong,
     listen,
     say,
 )
 from ecsnet.demo.digest import shown_to
 from ecsnet.demo.figures import spread
-from ecsnet.demo.samples import load
-from ecsnet.events import Connected, Disconnected, Refused
+from ecsnet.errors import UsageError
+from ecsnet.events import Connected, Disconnected, Event, Refused
+from ecsnet.games import Bot, Game, bot_of, program_of, server_of
+from ecsnet.play import join_instead
 from ecsnet.transport.link import Link
 
 __all__ = ["play"]
@@ -33,69 +39,122 @@ __all__ = ["play"]
 FRAME = 1 / 60
 
 
-def play(settings: Settings) -> None:
-    """Play a sample until told to end."""
+def play(settings: Settings, game: Game) -> Callable[[], object]:
+    """Make ready to play a game; what is returned plays until it is told to end.
+
+    Raises:
+        UsageError: The game cannot be played.
+    """
     orders: queue.SimpleQueue[Order] = queue.SimpleQueue()
-    player = _Player(settings)
+    if settings.program:
+        program = _program(settings, game, orders)
+    else:
+        _, module = server_of(game)
+        bot = bot_of(module)
+
+        def program() -> None:
+            player = Player.connect("127.0.0.1", settings.port, name=settings.name)
+            player.begin(settings, game, orders, bot)
+            player.keep_polling()
+
     listen(orders.put)
-    due = time.perf_counter()
-    while not player.done:
-        while not orders.empty():
-            player.obey(orders.get())
-        player.frame()
-        due += FRAME
-        wait = due - time.perf_counter()
-        if wait > 0:
-            time.sleep(wait)
-        else:
-            due -= wait  # a frame that came late is not made up for
+    return program
 
 
-class _Player:
-    def __init__(self, settings: Settings) -> None:
-        self.done = False
+def _program(
+    settings: Settings, game: Game, orders: queue.SimpleQueue[Order]
+) -> Callable[[], object]:
+    """What runs the game's own program, in which `ecsnet.play` joins the demo's server."""
+    from ecsnet.demo.screen import make_room
+
+    made: list[Player] = []
+
+    def connect(host: str, port: int, **options: object) -> Player:
+        try:
+            bot = bot_of(sys.modules["__main__"])
+        except UsageError as error:
+            say(Wrong(str(error)))
+            sys.exit(2)
+        player = Player.connect(host, port, name=settings.name, debug=options["debug"] is True)
+        player.begin(settings, game, orders, bot)
+        made.append(player)
+        return player
+
+    join_instead(f"127.0.0.1:{settings.port}", connect)
+    make_room(settings.number)
+    run = program_of(game)
+    sys.argv = [game.name]
+
+    def program() -> None:
+        run()
+        if not made:
+            say(Wrong(f"{game.name} ended and never called net.play(): nobody plays it"))
+            sys.exit(2)
+        made[-1].close()  # for a program that leaves that to us
+
+    return program
+
+
+class Player(ClientWorld):
+    """A client that does what the demo's parent says, whoever calls its `poll` once a frame."""
+
+    def begin(
+        self,
+        settings: Settings,
+        game: Game,
+        orders: queue.SimpleQueue[Order],
+        bot: Bot | None,
+    ) -> None:
+        """Take part in the demo.
+
+        Args:
+            settings: Of this process.
+            game: The game.
+            orders: What the parent says.
+            bot: Who plays until somebody presses a key; nobody when None.
+        """
         self._settings = settings
-        self._bot = load(settings.sample).play
+        self._game = game
+        self._orders = orders
+        self._bot = bot
         self._stopped = False
+        self._over = False
+        self._in_poll = self._leaves = False
         self._polls = array("d")
-        self._link = Link(settings.lag, settings.jitter, settings.loss, seed=settings.number)
-        self._client = ClientWorld.connect(
-            "127.0.0.1", settings.port, name=settings.name, link=self._link
+        self.link = self._network = Link(
+            settings.lag, settings.jitter, settings.loss, seed=settings.number
         )
-        self._screen = None
-        if settings.window:
-            from ecsnet.demo.screen import Screen
 
-            self._screen = Screen(settings.sample, settings.number)
-
-    @property
-    def _title(self) -> str:
-        return f"{self._settings.sample.title()} · {self._settings.name} · {self._client.stats}"
-
-    def obey(self, order: Order) -> None:
-        if isinstance(order, Stop):
-            self._stopped = True
-            self._client._outbox.release_all()
-        elif isinstance(order, Ask):
-            say(self._report())
-        elif isinstance(order, Picture):
-            from ecsnet.demo.screen import save_picture
-
-            save_picture(self._settings.sample, self._client, order.path)
-            say(Pictured(self._title))
-        elif isinstance(order, Bye):
-            self._client.close()
-            self.done = True
-
-    def frame(self) -> None:
-        client, screen = self._client, self._screen
-        if not self._stopped:
-            if screen is not None and screen.touched:
-                screen.steer(client)
+    def keep_polling(self) -> None:
+        """Stand in for a game's loop, until the parent says goodbye."""
+        due = time.perf_counter()
+        while True:
+            self.poll()
+            due += FRAME
+            wait = due - time.perf_counter()
+            if wait > 0:
+                time.sleep(wait)
             else:
-                self._bot(client)
-        before = time.perf_counter()
-        events = client.poll()
+                due -= wait  # a frame that came late is not made up for
+
+    def poll(self) -> list[Event]:
+        """Do what was ordered, let the bot play, and poll.
+
+        Raises:
+            SystemExit: The demo is over.
+        """
+        while not self._orders.empty():
+            self._obey(self._orders.get())
+        if self._bot is not None and not self._stopped and not self.closed:
+            if _key_is_down():
+                self._bot = None  # somebody wants to play
+            else:
+                self._bot(self)
+        before, self._in_poll = time.perf_counter(), True
+        try:
+            events = super().poll()
+        finally:
+            self._in_poll = False
         self._polls.append(time.perf_counter() - before)
         for event in events:
             if isinstance(event, Connected):
@@ -104,13 +163,65 @@ class _Player:
                 say(Gone(event.message))
             elif isinstance(event, Disconnected):
                 say(Gone(event.reason))
-        if screen is not None and not screen.show(client, self._title):
-            screen.close()
-            self._screen = None
+        if self._leaves:
+            self.close()
+        return events
+
+    def send(self, command: object, entity: int | None = None) -> None:
+        """Send a command, unless the parent waits for the last ones to get through."""
+        if not self._stopped:
+            super().send(command, entity)
+
+    def close(self) -> None:
+        """Leave once the worlds were compared, which is when the parent says so.
+
+        Raises:
+            SystemExit: The demo is over.
+        """
+        self._leaves = self._in_poll
+        if self._leaves:
+            return  # what is attached closes us: when this poll is done
+        if not self._over and not self.closed:
+            self._over = True
             say(Closed())
+            self.keep_polling()
+        super().close()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        # A game that fails ends at once, and with it the demo.
+        self._over = self._over or not (kind is None or issubclass(kind, SystemExit))
+        super().__exit__(kind, error, traceback)
+
+    def _obey(self, order: Order) -> None:
+        if isinstance(order, Stop):
+            self._stopped = True
+            self._outbox.release_all()
+        elif isinstance(order, Ask):
+            say(self._report())
+        elif isinstance(order, Picture):
+            say(self._pictured(order.path))
+        elif isinstance(order, Bye):
+            self._over = True
+            self.close()
+            raise SystemExit
+
+    def _pictured(self, path: str) -> Pictured | Wrong:
+        from ecsnet.demo.screen import save_window
+
+        try:
+            caption = save_window(path)
+        except UsageError as error:
+            return Wrong(f"{self._game.name} {error}")
+        name, rest = self._settings.name, caption or f"{self._game.title} · {self.stats}"
+        return Pictured(rest if name in rest else f"{name} · {rest}")
 
     def _report(self) -> PlayerReport:
-        stats, outbox = self._client.stats, self._client._outbox
+        stats, outbox = self.stats, self._outbox
         return PlayerReport(
             name=self._settings.name,
             sent=outbox.sent,
@@ -121,8 +232,14 @@ class _Player:
             jitter_ms=round(stats.jitter * 1000, 2),
             loss=round(stats.loss, 4),
             datagrams_sent=stats.datagrams_sent,
-            datagrams_dropped=self._link.stats.dropped,
+            datagrams_dropped=self._network.stats.dropped,
             bytes_sent=stats.bytes_sent,
             solid=stats.solid,
-            world=shown_to(self._client),
+            world=shown_to(self),
         )
+
+
+def _key_is_down() -> bool:
+    """Whether somebody is at the keyboard of this process's window."""
+    pygame = sys.modules.get("pygame")
+    return pygame is not None and pygame.display.get_init() and True in pygame.key.get_pressed()

@@ -15,6 +15,7 @@ class Outcome:
     """The figures of a demo. Times are in milliseconds, shares between 0 and 1."""
 
     sample: str
+    """The game, as it was named."""
     seconds: float
     """That were played."""
     clients: int
@@ -90,7 +91,7 @@ def outcome(
     """Put the last reports together.
 
     Args:
-        sample: Name of the sample.
+        sample: The game, as it was named.
         seconds: How long was played.
         settled: How many seconds it took until all was the same.
         server: The server's report.

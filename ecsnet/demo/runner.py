@@ -34,10 +34,11 @@ from ecsnet.demo.control import (
     Settings,
     Still,
     Stop,
+    Wrong,
 )
 from ecsnet.demo.report import Outcome, compare, outcome
-from ecsnet.demo.samples import has_window
 from ecsnet.errors import UsageError
+from ecsnet.games import find_game
 
 __all__ = ["DemoError", "Options", "run"]
 
@@ -59,6 +60,7 @@ FLUSH_SECONDS = 8.0
 """How long the server may take, which may have something to bring to a disk and a database."""
 
 _ASK_EVERY = 0.1
+_SAMPLES = "ecsnet.samples."
 
 T = TypeVar("T", bound=Said)
 
@@ -72,10 +74,10 @@ class Options:
     """What to run.
 
     Attributes:
-        sample: Name of the sample.
+        sample: The game: a sample's name, or what else `find_game` finds.
         clients: How many players.
         seconds: How long to play; None until somebody closes a window.
-        windows: Whether players have windows.
+        windows: Whether players have windows, in which the game's own program runs.
         lag: Seconds that each datagram takes, in each direction.
         jitter: Seconds by which that varies.
         loss: Share of datagrams that get lost, 0 to 1.
@@ -104,7 +106,7 @@ def run(options: Options, tell: Callable[[str], object] = lambda _: None) -> Out
         tell: Called with what is going on, a short line at a time.
 
     Raises:
-        UsageError: There is no such sample, or it has nothing to show, or pygame is missing.
+        UsageError: There is no such game, or it has nothing to show, or pygame is missing.
         DemoError: A process failed; it said why on stderr.
     """
     _check(options)
@@ -114,6 +116,21 @@ def run(options: Options, tell: Callable[[str], object] = lambda _: None) -> Out
     finally:
         demo.end()
     return replace(played, ticks=demo.ticks_served(played.ticks))
+
+
+def has_window(sample: str) -> bool:
+    """Whether a game opens windows: what is no sample is taken to.
+
+    Raises:
+        UsageError: There is no such game.
+    """
+    game = find_game(sample)
+    module = importlib.util.find_spec(game.code) if game.code.startswith(_SAMPLES) else None
+    places = module.submodule_search_locations if module is not None else None
+    if places is None:
+        return True
+    files = [file for place in places for file in Path(place).glob("*.py")]
+    return any("pygame" in file.read_text(encoding="utf-8") for file in files)
 
 
 def _check(options: Options) -> None:
@@ -179,6 +196,7 @@ class _Demo:
         self._server = server = Child(settings, self._inbox, extra)
         port = self._expect([server], Ready, START_SECONDS)[server].port
         self._tell(f"the server listens on 127.0.0.1:{port}, starting {options.clients} clients")
+        hidden = {} if options.windows else {"SDL_VIDEODRIVER": "dummy", "SDL_AUDIODRIVER": "dummy"}
         for number in range(options.clients):
             settings = Settings(
                 options.sample,
@@ -188,9 +206,9 @@ class _Demo:
                 jitter=options.jitter,
                 loss=options.loss,
                 number=number,
-                window=options.windows,
+                program=options.windows or options.screenshot is not None,
             )
-            self._players.append(Child(settings, self._inbox))
+            self._players.append(Child(settings, self._inbox, hidden))
         self._expect(self._players, Joined, START_SECONDS)
 
     def _play(self, begun: float) -> None:
@@ -295,6 +313,8 @@ class _Demo:
             child, message = self._inbox.get(timeout=seconds)
         except queue.Empty:
             return
+        if isinstance(message, Wrong):
+            raise UsageError(message.text)
         if message is None:
             status = child.end(END_SECONDS)
             raise DemoError(f"{child} ended with status {status}")

@@ -8,68 +8,47 @@ from collections.abc import Sequence
 
 import pygame
 
-from ecsnet.client import ClientWorld
-from ecsnet.demo.samples import load_window
+from ecsnet.errors import UsageError
 
-__all__ = ["Screen", "save_picture", "side_by_side"]
+__all__ = ["make_room", "save_window", "side_by_side"]
 
 _GAP = 16
 _BAR = 30
 _DESK, _FRAME, _TITLE = "#d6dae2", "#3a4252", "#f2f4f8"
+_USUAL = 640, 480  # of a window; a demo opens them before it knows
 
 
-class Screen:
-    """A player's window. A bot plays in it until somebody presses a key.
+def make_room(number: int) -> None:
+    """Give this process's window a place beside the others, or a screen that nobody sees.
 
     Args:
-        sample: Name of the sample.
-        number: Of the player, from 0: windows stand side by side.
+        number: Of the player, from 0.
     """
-
-    def __init__(self, sample: str, number: int) -> None:
-        self._window = load_window(sample)
-        width, height = self._window.SIZE
-        x, y = 40 + (number % 2) * (width + _GAP), 60 + number // 2 * (height + 3 * _GAP)
-        os.environ.setdefault("SDL_VIDEO_WINDOW_POS", f"{x},{y}")
-        pygame.font.init()
-        try:
-            self._surface = pygame.display.set_mode(self._window.SIZE)
-        except pygame.error as error:
-            sys.stderr.write(f"no window can be opened ({error}): playing without\n")
-            pygame.display.quit()
-            os.environ["SDL_VIDEODRIVER"] = "dummy"
-            self._surface = pygame.display.set_mode(self._window.SIZE)
-        self.touched = False
-        """Whether somebody is at the keyboard."""
-
-    def steer(self, client: ClientWorld) -> None:
-        """Send what the keys say."""
-        self._window.steer(client)
-
-    def show(self, client: ClientWorld, title: str) -> bool:
-        """Draw a frame; False when somebody closed the window."""
-        if not self.touched:
-            # Left in the queue for `steer`, which otherwise takes what is not QUIT.
-            self.touched = pygame.event.peek(pygame.KEYDOWN)
-            if not self.touched:
-                pygame.event.get(exclude=pygame.QUIT)
-        self._window.draw(self._surface, client)
-        pygame.display.set_caption(title)
-        pygame.display.flip()
-        return not pygame.event.get(pygame.QUIT)
-
-    def close(self) -> None:
-        """Close the window."""
-        pygame.display.quit()
+    width, height = _USUAL
+    x, y = 40 + (number % 2) * (width + _GAP), 60 + number // 2 * (height + 3 * _GAP)
+    os.environ.setdefault("SDL_VIDEO_WINDOW_POS", f"{x},{y}")
+    try:
+        pygame.display.init()
+    except pygame.error as error:
+        sys.stderr.write(f"no window can be opened ({error}): playing without\n")
+        os.environ["SDL_VIDEODRIVER"] = "dummy"
 
 
-def save_picture(sample: str, client: ClientWorld, path: str) -> None:
-    """Save what a player's window shows, or would show if there were one."""
-    window = load_window(sample)
-    pygame.font.init()
-    surface = pygame.Surface(window.SIZE)
-    window.draw(surface, client)
+def save_window(path: str) -> str:
+    """Save what this process's window shows.
+
+    Returns:
+        The window's caption; empty where the game gave it none.
+
+    Raises:
+        UsageError: There is no window of pygame's.
+    """
+    surface = pygame.display.get_surface() if pygame.display.get_init() else None
+    if surface is None:
+        raise UsageError("opens no window of pygame's: there is nothing to save a picture of")
     pygame.image.save(surface, path)
+    caption = pygame.display.get_caption()[0]
+    return "" if caption == "pygame window" else caption
 
 
 def side_by_side(windows: Sequence[tuple[str, str]], path: str) -> None:

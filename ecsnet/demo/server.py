@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from array import array
+from collections.abc import Callable
 from time import perf_counter
 
 from ecsnet.analytics.options import keeping
@@ -21,7 +22,7 @@ from ecsnet.demo.control import (
 )
 from ecsnet.demo.digest import visible_to
 from ecsnet.demo.figures import spread
-from ecsnet.demo.samples import load
+from ecsnet.games import Game, server_of
 from ecsnet.server import ServerWorld, _new_event_loop
 from ecsnet.stage import Stage
 from ecsnet.transport.address import Address
@@ -31,13 +32,21 @@ __all__ = ["serve"]
 _FIRST = 30
 
 
-def serve(settings: Settings) -> None:
-    """Serve a sample on a free port of the loopback until told to end."""
-    server = load(settings.sample).server
+def serve(settings: Settings, game: Game) -> Callable[[], object]:
+    """Make ready to serve a game on a free port of the loopback; what is returned does.
+
+    Raises:
+        UsageError: The game has no server, or cannot keep a journal where it should.
+    """
+    server, _ = server_of(game)
     server.analytics = keeping(server.analytics, settings.analytics)
     server.per_address = server.max_clients  # all players are on this machine
-    with asyncio.Runner(loop_factory=_new_event_loop) as runner:
-        runner.run(_Process(server).run())
+
+    def run() -> None:
+        with asyncio.Runner(loop_factory=_new_event_loop) as runner:
+            runner.run(_Process(server).run())
+
+    return run
 
 
 class _Process:

@@ -30,7 +30,7 @@ def main() -> None:
             took.append((time.perf_counter() - before) * 1000)
             window.draw(screen, client)
             pygame.display.flip()
-            pygame.display.set_caption(f"Pong · {given.name} · {client.stats}")
+            pygame.display.set_caption(f"Pong · {client.stats}")
             clock.tick(60)
     if given.profile and took:
         took.sort()

@@ -117,6 +117,12 @@ def test_help_names_every_command(run: Run) -> None:
         ("demo --loss 101", "--loss"),
         ("demo --jitter much", "--jitter"),
         ("demo knights --headless --screenshot x.png", "knights"),
+        ("demo nothing.py", "there is no file nothing.py"),
+        ("demo nothing.py:server", "there is no file nothing.py"),
+        ("demo nothing.py:", "'nothing.py:' names no game: write FILE.py, or FILE.py:SERVER"),
+        ("demo :server", "':server' names no game"),
+        ("demo .", ". is a folder without a __main__.py: name a file in it, such as game.py"),
+        ("join . localhost", ". is a folder without a __main__.py"),
         ("demo --headless --screenshot nowhere/x.png", "nowhere"),
     ],
 )
@@ -268,8 +274,3 @@ def test_a_program_that_never_plays_joins_nothing(run: Run, folder: Path) -> Non
     )
     (folder / "game.py").write_text("import sys\nsys.exit()")  # as after its --help
     assert run("join", "game.py", "127.0.0.1:99") == (0, "", "")
-
-
-def test_names_of_samples_are_known(run: Run, folder: Path) -> None:
-    assert {"knights", "pong", "square"} <= set(cli.sample_names())
-    assert cli._runnable("pong") == "ecsnet.samples.pong"

@@ -14,7 +14,8 @@ from ecsnet.demo.control import PlayerReport, ServerReport
 from ecsnet.demo.digest import shown_to, visible_to
 from ecsnet.demo.figures import spread
 from ecsnet.demo.report import Outcome, compare, outcome
-from ecsnet.demo.samples import has_window, load, sample_names
+from ecsnet.demo.runner import has_window
+from ecsnet.games import bot_of, find_game, sample_names, server_of
 from ecsnet.schema import Registry, use_registry
 from ecsnet.stage import Stage
 
@@ -105,11 +106,13 @@ def test_spread() -> None:
 
 def test_every_sample_can_be_played_by_a_bot() -> None:
     names = sample_names()
-    assert {"knights", "pong"} <= set(names)
-    assert [name for name in names if has_window(name)] == ["pong"]
-    for name in ("knights", "pong"):
-        assert callable(load(name).play)
-    with pytest.raises(net.UsageError, match="no sample is called 'chess'"):
+    assert {"knights", "pong", "square"} <= set(names)
+    assert [name for name in names if has_window(name)] == ["pong", "square"]
+    for name in names:
+        server, module = server_of(find_game(name))
+        assert isinstance(server, net.ServerWorld)
+        assert callable(bot_of(module))
+    with pytest.raises(net.UsageError, match="there is no game 'chess'"):
         has_window("chess")
 
 
