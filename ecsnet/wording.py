@@ -8,7 +8,7 @@ import socket
 import sys
 from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
 
-__all__ = ["brief", "file_trouble", "short_name", "socket_trouble", "type_name"]
+__all__ = ["bind_trouble", "brief", "file_trouble", "send_trouble", "short_name", "type_name"]
 
 
 class _Brief(reprlib.Repr):
@@ -102,24 +102,40 @@ def file_trouble(error: OSError) -> str:
     return _with_advice(error, _FILES.get(error.errno or 0))
 
 
-def socket_trouble(error: Exception, host: str, port: int) -> str:
-    """Say why a name or an address cannot be used for a socket, and what helps.
+def bind_trouble(error: Exception, host: str, port: int) -> str:
+    """Say why a socket cannot be bound there, and what helps.
 
     Args:
-        error: What a look-up, or a call of a socket, raised.
-        host: The name or address that was asked for.
+        error: What the look-up of the name, or a call of the socket, raised.
+        host: The name or address of this machine.
         port: The port.
     """
-    if isinstance(error, socket.gaierror):  # its numbers are of another kind than errno's
-        return _with_advice(error, _LOOKUPS.get(error.errno or 0, _SPELLING))
-    if not isinstance(error, OSError):  # it got no further than being encoded
-        return f"{brief(host)} can be no name of a machine: {_SPELLING}"
-    advice = _SOCKETS.get(error.errno or 0)
+    if not isinstance(error, OSError) or isinstance(error, socket.gaierror):
+        return _lookup_trouble(error, host)
+    advice = _BINDING.get(error.errno or 0)
     if error.errno == errno.EACCES and 0 < port < 1024:
         advice = "ports below 1024 are the administrator's: use one above, such as 7777"
     elif error.errno == errno.EINVAL and host.startswith("f"):
         advice = f"an address like that needs its interface: '{host}%eth0'"
     return _with_advice(error, advice)
+
+
+def send_trouble(error: Exception, host: str) -> str:
+    """Say why a server cannot be found by its name, or be sent anything, and what helps.
+
+    Args:
+        error: What the look-up of the name, or a call of the socket, raised.
+        host: The server's name or address.
+    """
+    if not isinstance(error, OSError) or isinstance(error, socket.gaierror):
+        return _lookup_trouble(error, host)
+    return _with_advice(error, _SENDING.get(error.errno or 0))
+
+
+def _lookup_trouble(error: Exception, host: str) -> str:
+    if isinstance(error, socket.gaierror):  # its numbers are of another kind than errno's
+        return _with_advice(error, _LOOKUPS.get(error.errno or 0, _SPELLING))
+    return f"{brief(host)} can be no name of a machine: {_SPELLING}"  # it cannot be encoded
 
 
 _SPELLING = "is it spelt right? An address in digits, such as '192.168.1.5', needs no look-up"
@@ -129,16 +145,27 @@ _LOOKUPS = {
     " such as '192.168.1.5', needs none",
 }
 
-_NO_WAY = "this machine has no way there: is it online?"
-
-_SOCKETS = {
+_BINDING = {
     errno.EADDRNOTAVAIL: "that is no address of this machine: '0.0.0.0' stands for all that it has",
-    errno.EACCES: "this system lets no program use that: try another port",
+    errno.EACCES: "this machine's rules forbid that port: try another one",
     errno.EPERM: "a firewall or a sandbox on this machine forbids it",
     errno.EAFNOSUPPORT: "this machine has no IPv6: use an IPv4 address, such as '0.0.0.0'",
+    errno.EMFILE: _FILES[errno.EMFILE],
+    errno.ENFILE: _FILES[errno.ENFILE],
+}
+
+_NO_WAY = "this machine has no way there: is it online, and is the address right?"
+_FORBIDDEN = "that is an address of many machines, or a firewall on this one forbids it"
+
+_SENDING = {
+    errno.EADDRNOTAVAIL: _NO_WAY,
     errno.ENETUNREACH: _NO_WAY,
     errno.EHOSTUNREACH: _NO_WAY,
     errno.ENETDOWN: _NO_WAY,
+    errno.EACCES: _FORBIDDEN,
+    errno.EPERM: _FORBIDDEN,
+    errno.EAFNOSUPPORT: "this machine has no IPv6: use the server's IPv4 address",
+    errno.EINVAL: "is the address right? One that begins with fe80 needs its interface: %eth0",
     errno.EMFILE: _FILES[errno.EMFILE],
     errno.ENFILE: _FILES[errno.ENFILE],
 }

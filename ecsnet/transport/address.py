@@ -12,7 +12,7 @@ from functools import lru_cache
 from typing import TypeAlias
 
 from ecsnet.errors import AddressInUseError, UsageError
-from ecsnet.wording import socket_trouble
+from ecsnet.wording import bind_trouble
 
 __all__ = [
     "Address",
@@ -249,7 +249,7 @@ def _cannot_serve(error: Exception, host: str, port: int) -> UsageError:
             f"port {port} on {host} is in use: is a server running already? Join the game there,"
             " or use another port"
         )
-    return UsageError(f"cannot serve on {host}:{port}: {socket_trouble(error, host, port)}")
+    return UsageError(f"cannot serve on {host}:{port}: {bind_trouble(error, host, port)}")
 
 
 def _enlarge(bound: socket.socket) -> None:

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 
 from ecsnet.transport.address import Address, check_port
-from ecsnet.wording import socket_trouble
+from ecsnet.wording import send_trouble
 
 __all__ = ["Resolver", "UdpClientSocket"]
 
@@ -69,7 +69,7 @@ class Resolver:
         try:
             addresses = list(self._lookup(self._host, self._port))
         except (OSError, ValueError, OverflowError) as error:
-            trouble = socket_trouble(error, self._host, self._port)
+            trouble = send_trouble(error, self._host)
             self.error = f"cannot find {self._host}: {trouble}"
             return
         if addresses:
@@ -166,7 +166,7 @@ class UdpClientSocket:
 
     def _cannot_send(self, error: Exception, address: Address) -> None:
         if not self._sent:
-            self.trouble = f"cannot send to {address[0]}: {socket_trouble(error, *address[:2])}"
+            self.trouble = f"cannot send to {address[0]}: {send_trouble(error, address[0])}"
 
     def _known(self, address: Address) -> bool:
         return any(address[:2] == one[:2] for one in self._addresses)

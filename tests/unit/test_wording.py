@@ -12,7 +12,7 @@ import pytest
 
 import ecsnet as net
 from ecsnet.schema import Registry, use_registry
-from ecsnet.wording import brief, file_trouble, socket_trouble
+from ecsnet.wording import bind_trouble, brief, file_trouble, send_trouble
 
 with use_registry(Registry()):
 
@@ -66,34 +66,57 @@ def refused(number: int) -> OSError:
     return OSError(number, os.strerror(number))
 
 
+LOOKUPS = [
+    (socket.gaierror(socket.EAI_NONAME, "Name unknown"), "Name unknown: is it spelt right"),
+    (socket.gaierror(socket.EAI_AGAIN, "Try again"), "no name server answers: .* online"),
+    (UnicodeError("label empty or too long"), "'fe80::1' can be no name of a machine"),
+    (ValueError("embedded null character"), "can be no name of a machine: is it spelt"),
+]
+
+
 @pytest.mark.parametrize(
     ("error", "says"),
     [
         (refused(errno.EADDRNOTAVAIL), "no address of this machine: '0.0.0.0'"),
         (refused(errno.EACCES), "below 1024 .* above, such as 7777"),
         (refused(errno.EAFNOSUPPORT), "no IPv6: use an IPv4 address"),
-        (refused(errno.ENETUNREACH), "is it online"),
-        (refused(errno.EHOSTUNREACH), "is it online"),
         (refused(errno.EPERM), "firewall"),
         (refused(errno.EINVAL), "needs its interface: 'fe80::1%eth0'"),
         (refused(errno.EMFILE), "ulimit"),
-        (socket.gaierror(socket.EAI_NONAME, "Name unknown"), "Name unknown: is it spelt right"),
-        (socket.gaierror(socket.EAI_AGAIN, "Try again"), "no name server answers: .* online"),
-        (UnicodeError("label empty or too long"), "'fe80::1' can be no name of a machine"),
-        (ValueError("embedded null character"), "can be no name of a machine: is it spelt"),
+        *LOOKUPS,
     ],
 )
-def test_what_a_socket_cannot_do_comes_with_a_way_out(error: Exception, says: str) -> None:
-    text = socket_trouble(error, "fe80::1", 80)
+def test_what_cannot_be_served_on_comes_with_a_way_out(error: Exception, says: str) -> None:
+    text = bind_trouble(error, "fe80::1", 80)
     assert re.search(says, text)
     if isinstance(error, OSError):
         assert text.startswith(f"{error.strerror}: ")
 
 
 def test_a_port_that_needs_no_administrator_has_another_way_out() -> None:
-    text = socket_trouble(refused(errno.EACCES), "127.0.0.1", 7777)
+    text = bind_trouble(refused(errno.EACCES), "127.0.0.1", 7777)
     assert "1024" not in text
-    assert "try another port" in text
+    assert "try another one" in text
+
+
+@pytest.mark.parametrize(
+    ("error", "says"),
+    [
+        (refused(errno.ENETUNREACH), "is it online"),
+        (refused(errno.EHOSTUNREACH), "is it online"),
+        (refused(errno.EADDRNOTAVAIL), "is it online"),
+        (refused(errno.EACCES), "an address of many machines, or a firewall"),
+        (refused(errno.EPERM), "firewall"),
+        (refused(errno.EAFNOSUPPORT), "no IPv6: use the server's IPv4 address"),
+        (refused(errno.EINVAL), "fe80 needs its interface"),
+        *LOOKUPS,
+    ],
+)
+def test_what_cannot_be_sent_to_comes_with_a_way_out(error: Exception, says: str) -> None:
+    text = send_trouble(error, "fe80::1")
+    assert re.search(says, text)
+    if isinstance(error, OSError):
+        assert text.startswith(f"{error.strerror}: ")
 
 
 @pytest.mark.parametrize(
@@ -116,5 +139,6 @@ def test_what_a_file_cannot_do_comes_with_a_way_out(number: int, says: str) -> N
 
 def test_what_has_no_known_way_out_is_said_as_it_is() -> None:
     assert file_trouble(refused(errno.EPROTO)) == os.strerror(errno.EPROTO)
-    assert socket_trouble(refused(errno.EPROTO), "host", 7777) == os.strerror(errno.EPROTO)
+    assert bind_trouble(refused(errno.EPROTO), "host", 7777) == os.strerror(errno.EPROTO)
+    assert send_trouble(refused(errno.EPROTO), "host") == os.strerror(errno.EPROTO)
     assert file_trouble(OSError("of another kind")) == "of another kind"
