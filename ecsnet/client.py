@@ -57,6 +57,7 @@ from ecsnet.stats import ClientStats
 from ecsnet.transport.address import parse_address
 from ecsnet.transport.link import Link
 from ecsnet.uplink import End, Uplink, Wire
+from ecsnet.wording import brief
 from ecsnet.world import World
 
 __all__ = ["ClientStats", "ClientWorld"]
@@ -141,7 +142,7 @@ class ClientWorld:
         _check_link(link)
         if not isinstance(world, str | None):
             raise UsageError(
-                f"world={world!r:.60}: give the name of an esper world, such as world='second'"
+                f"world={brief(world)}: give the name of an esper world, such as world='second'"
             )
         self.view = World.current() if world is None else World.named(world)
         shown = _shown.get(self.view.name)
@@ -261,7 +262,7 @@ class ClientWorld:
             UsageError: As for `connect`.
         """
         if not (is_number(interval) and interval >= 0):
-            raise UsageError(f"connect_async(interval={interval!r:.60}): give seconds, 0 or more")
+            raise UsageError(f"connect_async(interval={brief(interval)}): give seconds, 0 or more")
         client = cls.connect(
             host,
             port,
@@ -423,9 +424,9 @@ class ClientWorld:
         """
         component_type(component, "attach()")
         if not callable(make):
-            raise UsageError(f"attach(make={make!r:.60}): give a function")
+            raise UsageError(f"attach(make={brief(make)}): give a function")
         if not (remove is None or callable(remove)):
-            raise UsageError(f"attach(remove={remove!r:.60}): give a function, or leave it out")
+            raise UsageError(f"attach(remove={brief(remove)}): give a function, or leave it out")
         # It gets values of that type only.
         made = cast(Callable[[int, object], object], make)
         self._view.attach(Attachment(component, made, remove))
@@ -500,7 +501,7 @@ class ClientWorld:
             )
         if not _is_int(entity) and entity is not None:
             raise UsageError(
-                f"{verb} got entity={entity!r:.60}: give the number of an entity in client.view,"
+                f"{verb} got entity={brief(entity)}: give the number of an entity in client.view,"
                 " as from client.mine(), or leave it out for the player's own"
             )
         if self.closed:
@@ -822,23 +823,25 @@ def _as_it_is(_: Reason, text: str) -> str:
 
 def _check_link(link: object) -> None:
     if not isinstance(link, Link | None):
-        raise UsageError(f"link={link!r:.60}: give a Link, as in net.Link(lag=0.1), or None")
+        raise UsageError(f"link={brief(link)}: give a Link, as in net.Link(lag=0.1), or None")
 
 
 def _check_address(host: object, port: object) -> None:
     """Refuse what can be no server's address, without a look at the network."""
     if not _is_int(port) or not 0 < port < 65536:
-        raise UsageError(f"connect({host!r}, {port!r:.60}): a port is a number from 1 to 65535")
+        raise UsageError(
+            f"connect({brief(host)}, {brief(port)}): a port is a number from 1 to 65535"
+        )
     name = ""
     for text in (host, host.rpartition(":")[0]) if isinstance(host, str) else ():
         with contextlib.suppress(UsageError):  # what stands behind the colon may be no port
             name, own = parse_address(text, port)
             break
     if not name:
-        raise UsageError(f"connect({host!r:.60}): give the name or the address of the server")
+        raise UsageError(f"connect({brief(host)}): give the name or the address of the server")
     if name != host:
         raise UsageError(
-            f"connect({host!r:.60}): the port is a parameter of its own: connect({name!r}, {own})"
+            f"connect({brief(host)}): the port is a parameter of its own: connect({name!r}, {own})"
         )
 
 

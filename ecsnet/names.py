@@ -10,6 +10,7 @@ import unicodedata
 from typing import Final
 
 from ecsnet.errors import UsageError
+from ecsnet.wording import brief
 
 __all__ = ["NAME_LENGTH", "Names", "is_name", "looks_like", "printable", "tidy_name"]
 
@@ -54,7 +55,7 @@ def tidy_name(name: str) -> str:
         UsageError: It is no text, empty, too long, or has characters that a name cannot have.
     """
     if not isinstance(name, str):
-        raise UsageError(f"name={name!r:.60}: a player's name is a str")
+        raise UsageError(f"name={brief(name)}: a player's name is a str")
     words = unicodedata.normalize("NFC", name).split(" ")
     tidy = " ".join(word for word in words if word).strip()
     fault = _fault(tidy)

@@ -106,8 +106,8 @@ class Recipe:
     ) -> None:
         if not is_number(priority):
             raise UsageError(
-                f"priority={priority!r} of {name}: give a number; systems with a higher one run"
-                " first"
+                f"priority={brief(priority)} of {name}: give a number; systems with a higher one"
+                " run first"
             )
         self.systems.append((priority, name, make))
 

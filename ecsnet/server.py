@@ -108,28 +108,31 @@ class ServerWorld:
             is_number(update_rate) and 0.2 <= update_rate <= tick_rate
         ):
             raise UsageError(
-                f"update_rate={update_rate!r}: a number between 0.2 and tick_rate={tick_rate!r},"
-                " a second"
+                f"update_rate={brief(update_rate)}: a number between 0.2 and"
+                f" tick_rate={brief(tick_rate)}, a second"
             )
         if command_rate is not None and not (
             is_number(command_rate) and 1 <= command_rate <= tick_rate
         ):
             raise UsageError(
-                f"command_rate={command_rate!r:.60}: a number between 1 and"
-                f" tick_rate={tick_rate!r}, packets a second; leave it out for one with each tick"
+                f"command_rate={brief(command_rate)}: a number between 1 and"
+                f" tick_rate={brief(tick_rate)}, packets a second; leave it out for one with each"
+                " tick"
             )
         if type(max_clients) is not int or not 1 <= max_clients <= 65_535:
-            raise UsageError(f"max_clients={max_clients!r}: a whole number between 1 and 65535")
+            raise UsageError(
+                f"max_clients={brief(max_clients)}: a whole number between 1 and 65535"
+            )
         if per_address is not None and (type(per_address) is not int or per_address < 1):
             raise UsageError(
-                f"per_address={per_address!r}: a whole number from 1 on, how many of the"
+                f"per_address={brief(per_address)}: a whole number from 1 on, how many of the"
                 f" {max_clients} places one address may take"
             )
         if on_error not in ("stop", "skip"):
-            raise UsageError(f"on_error={on_error!r}: it is 'stop' or 'skip'")
+            raise UsageError(f"on_error={brief(on_error)}: it is 'stop' or 'skip'")
         if not all(is_number(value) and value > 0 for value in (timeout, bandwidth)):
             raise UsageError(
-                f"timeout={timeout!r}, bandwidth={bandwidth!r}: both are numbers above 0"
+                f"timeout={brief(timeout)}, bandwidth={brief(bandwidth)}: both are numbers above 0"
             )
         self.update_rate = update_rate
         self.command_rate = command_rate
@@ -505,7 +508,7 @@ def _is_function(value: object) -> bool:
 
 def _check_tick_rate(rate: float) -> None:
     if not (is_number(rate) and 1 <= rate <= 1000):
-        raise UsageError(f"tick_rate={rate!r}: a number between 1 and 1000, ticks a second")
+        raise UsageError(f"tick_rate={brief(rate)}: a number between 1 and 1000, ticks a second")
 
 
 def _new_event_loop() -> asyncio.AbstractEventLoop:

@@ -11,6 +11,7 @@ from typing import Literal
 from ecsnet.errors import UsageError
 from ecsnet.recipe import is_number
 from ecsnet.schema import Suspect, component_type
+from ecsnet.wording import brief
 
 __all__ = [
     "FOLDER",
@@ -81,12 +82,12 @@ class Analytics:
         for name, given in (("every", self.every), ("suspects", self.suspects)):
             if not isinstance(given, Mapping):
                 raise UsageError(
-                    f"Analytics({name}={given!r}): a dict from component types, {name}={{Position: "
-                    "...}"
+                    f"Analytics({name}={brief(given)}): a dict from component types,"
+                    f" {name}={{Position: ...}}"
                 )
         left_out: object = self.leave_out
         if isinstance(left_out, str) or not isinstance(left_out, Collection):
-            raise UsageError(f"Analytics(leave_out={left_out!r}): a list of component types")
+            raise UsageError(f"Analytics(leave_out={brief(left_out)}): a list of component types")
         for cls in (*self.every, *self.leave_out, *self.suspects):
             component_type(cls, "Analytics()")
         for name, ticks in [
@@ -95,7 +96,7 @@ class Analytics:
         ]:
             if ticks is not None and not (type(ticks) is int and 1 <= ticks <= _MOST_TICKS):
                 raise UsageError(
-                    f"Analytics({name}={ticks!r:.60}): a whole number of ticks, from 1 to"
+                    f"Analytics({name}={brief(ticks)}): a whole number of ticks, from 1 to"
                     f" {_MOST_TICKS:,}"
                 )
         both = [cls.__name__ for cls in self.every if cls in self.leave_out]
@@ -106,7 +107,8 @@ class Analytics:
         for cls, limits in self.suspects.items():
             if not isinstance(limits, Suspect):
                 raise UsageError(
-                    f"Analytics(suspects={{{cls.__name__}: {limits!r}}}): give a net.Suspect(...)"
+                    f"Analytics(suspects={{{cls.__name__}: {brief(limits)}}}): give a"
+                    " net.Suspect(...)"
                 )
             if not point_of(cls):
                 raise UsageError(
@@ -116,23 +118,23 @@ class Analytics:
             kind = type(self.mongo).__name__
             raise UsageError(f"Analytics(mongo=...): a text, mongodb://HOST:PORT/DB, not {kind}")
         if self.driver not in ("motor", "pymongo"):
-            raise UsageError(f"Analytics(driver={self.driver!r}): it is 'motor' or 'pymongo'")
+            raise UsageError(f"Analytics(driver={brief(self.driver)}): it is 'motor' or 'pymongo'")
         for name, days in (("expire_days", self.expire_days), ("max_days", self.max_days)):
             if days is not None and not (is_number(days) and is_days(days)):
                 raise UsageError(
-                    f"Analytics({name}={days!r:.60}): a number of days, above 0 and below"
+                    f"Analytics({name}={brief(days)}): a number of days, above 0 and below"
                     f" {MOST_DAYS:,}"
                 )
         if type(self.max_bytes) is not int or not 1 << 20 <= self.max_bytes < 1 << 60:
             raise UsageError(
-                f"Analytics(max_bytes={self.max_bytes!r:.60}): a number of bytes, from 1 MiB on"
+                f"Analytics(max_bytes={brief(self.max_bytes)}): a number of bytes, from 1 MiB on"
             )
         named: object = self.server
         if named is not None and not (
             isinstance(named, str) and 0 < len(named) <= _NAME_LENGTH and named.isprintable()
         ):
             raise UsageError(
-                f"Analytics(server={named!r:.60}): 1 to {_NAME_LENGTH} printable characters"
+                f"Analytics(server={brief(named)}): 1 to {_NAME_LENGTH} printable characters"
             )
 
     @property
@@ -149,7 +151,7 @@ def folder_fault(folder: object) -> tuple[str, str] | None:
     """
     given = os.fspath(folder) if isinstance(folder, str | os.PathLike) else folder
     if not isinstance(given, str) or not given or "\0" in given:
-        return f"{folder!r:.60}", "name a folder, such as 'data'"
+        return brief(folder), "name a folder, such as 'data'"
     if given.startswith(("mongodb://", "mongodb+srv://")):  # there may be a password in it
         says = (
             "this is where the journal's folder goes, which is always written; name the database"

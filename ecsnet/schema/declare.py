@@ -143,11 +143,13 @@ def replicated(
     """
     if visible_to not in _VISIBLE_TO:
         allowed = ", ".join(map(repr, _VISIBLE_TO))
-        raise DeclarationError(f"replicated(visible_to={visible_to!r}): it is one of {allowed}")
+        raise DeclarationError(
+            f"replicated(visible_to={brief(visible_to)}): it is one of {allowed}"
+        )
     if not isinstance(once, bool):
-        raise DeclarationError(f"replicated(once={once!r}): it is True or False")
+        raise DeclarationError(f"replicated(once={brief(once)}): it is True or False")
     if type(rate) is not int or not 1 <= rate <= 1000:
-        raise DeclarationError(f"replicated(rate={rate!r}): a number of ticks from 1 to 1000")
+        raise DeclarationError(f"replicated(rate={brief(rate)}): a number of ticks from 1 to 1000")
     if once and rate != 1:
         raise DeclarationError("replicated(once=True): it is sent once, so a rate means nothing")
 
@@ -191,7 +193,7 @@ def command(
             what to write instead.
     """
     if not isinstance(hold, bool):
-        raise DeclarationError(f"command(hold={hold!r}): it is True or False")
+        raise DeclarationError(f"command(hold={brief(hold)}): it is True or False")
 
     def declare(cls: type[T], caller: FrameType) -> type[T]:
         return _publish(CommandType.of(_declare(cls, caller, "command", bounded=True), hold=hold))

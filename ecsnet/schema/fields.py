@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Annotated, TypeAlias
 
 from ecsnet.errors import DeclarationError
+from ecsnet.wording import brief
 
 __all__ = ["Between", "EntityMark", "EntityRef", "MaxLen", "Quantized", "Suspect"]
 
@@ -26,7 +27,7 @@ class Quantized:
 
     def __post_init__(self) -> None:
         if not (_is_number(self.step) and self.step > 0):
-            raise DeclarationError(f"Quantized({self.step!r}): the step is a number above 0")
+            raise DeclarationError(f"Quantized({brief(self.step)}): the step is a number above 0")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +48,8 @@ class Between:
     def __post_init__(self) -> None:
         if not (_is_number(self.lo) and _is_number(self.hi) and self.lo <= self.hi):
             raise DeclarationError(
-                f"Between({self.lo!r}, {self.hi!r}): the smaller number first, then the larger"
+                f"Between({brief(self.lo)}, {brief(self.hi)}): the smaller number first,"
+                " then the larger"
             )
 
 
@@ -63,7 +65,7 @@ class MaxLen:
 
     def __post_init__(self) -> None:
         if type(self.n) is not int or self.n < 1:
-            raise DeclarationError(f"MaxLen({self.n!r}): a whole number of at least 1")
+            raise DeclarationError(f"MaxLen({brief(self.n)}): a whole number of at least 1")
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +89,8 @@ class Suspect:
         given = [limit for limit in (self.max_speed, self.max_rate) if limit is not None]
         if not given or not all(_is_number(limit) and limit >= 0 for limit in given):
             raise DeclarationError(
-                f"Suspect(max_speed={self.max_speed!r}, max_rate={self.max_rate!r}): one of them"
-                " or both, as numbers from 0, in units a second"
+                f"Suspect(max_speed={brief(self.max_speed)}, max_rate={brief(self.max_rate)}):"
+                " one of them or both, as numbers from 0, in units a second"
             )
 
 

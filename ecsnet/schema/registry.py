@@ -14,6 +14,7 @@ from ecsnet.schema.annotations import Reader
 from ecsnet.schema.description import Schema
 from ecsnet.schema.shapes import Foreign
 from ecsnet.schema.wiretype import CommandType, ComponentType, WireType
+from ecsnet.wording import brief
 
 __all__ = ["Registry", "current_registry", "is_stock", "register_type", "use_registry"]
 
@@ -102,7 +103,8 @@ class Registry:
             or "__ecsnet__" in vars(given)
         ):
             raise DeclarationError(
-                f"register_type() got {cls!r}: it takes a class that cannot cross the wire as it is"
+                f"register_type() got {brief(cls)}: it takes a class that cannot cross the wire"
+                " as it is"
             )
         place = f"{os.path.basename(caller.f_code.co_filename)}:{caller.f_lineno}"
         other = self._foreign.get(cls)

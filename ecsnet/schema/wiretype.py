@@ -224,7 +224,7 @@ def _refusal(cls: object, verb: str, found: object, wanted: str, decorator: str)
         if _known(type(cls)) is None:
             return f"{verb} got {brief(cls)}: pass a class that is {wanted}"
         return f"{verb} got {brief(cls)}: pass the class, {type(cls).__name__}"
-    if issubclass(cls, type):
+    if issubclass(cls, type) or cls.__module__ in ("types", "typing"):  # list[int], int | str
         return f"{verb} got a class: pass an instance of it"
     name = "None" if cls is type(None) else cls.__qualname__
     if isinstance(found, WireType):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ecsnet.errors import UsageError
+from ecsnet.wording import brief
 
 __all__ = ["ManualClock"]
 
@@ -31,7 +32,7 @@ class ManualClock:
             UsageError: Time would run backwards.
         """
         if not seconds >= 0:
-            raise UsageError(f"advance({seconds!r}): time runs forwards only, give 0 or more")
+            raise UsageError(f"advance({brief(seconds)}): time runs forwards only, give 0 or more")
         self.now += seconds
         return self.now
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from ecsnet.errors import UsageError
 from ecsnet.testing.clock import ManualClock
 from ecsnet.transport.link import Direction, Link, LinkStats
+from ecsnet.wording import brief
 
 __all__ = ["FaultStats", "FaultyLink", "LinkEnd"]
 
@@ -61,7 +62,7 @@ class FaultyLink(Link):
         super().__init__(lag, jitter, loss, duplicate=duplicate, corrupt=corrupt, seed=seed)
         if not 0 <= burst <= 1 or burst_seconds < 0:
             raise UsageError(
-                f"FaultyLink(burst={burst!r}, burst_seconds={burst_seconds!r}):"
+                f"FaultyLink(burst={brief(burst)}, burst_seconds={brief(burst_seconds)}):"
                 " give a share between 0 and 1, and seconds, 0 or more"
             )
         self.burst = burst

@@ -12,7 +12,7 @@ from functools import lru_cache
 from typing import TypeAlias
 
 from ecsnet.errors import AddressInUseError, UsageError
-from ecsnet.wording import bind_trouble
+from ecsnet.wording import bind_trouble, brief
 
 __all__ = [
     "Address",
@@ -143,7 +143,7 @@ def _is_loopback(host: str) -> bool:
 
 def _no_address(text: object) -> UsageError:
     return UsageError(
-        f"{text!r:.60} is no address: write HOST or HOST:PORT, such as 192.168.1.5:7777 or"
+        f"{brief(text)} is no address: write HOST or HOST:PORT, such as 192.168.1.5:7777 or"
         " [::1]:7777, PORT from 1 to 65535"
     )
 
@@ -195,7 +195,7 @@ def _network(host: str) -> str:
 def check_port(port: int, *, lowest: int = 1) -> None:
     """Raise ``UsageError`` for a number that is no port; the system would cut off its top."""
     if type(port) is not int:
-        raise UsageError(f"port={port!r}: give a number from {lowest} to 65535")
+        raise UsageError(f"port={brief(port)}: give a number from {lowest} to 65535")
     if not lowest <= port <= 65535:
         raise UsageError(f"port {port} is not between {lowest} and 65535")
 
@@ -204,7 +204,7 @@ def check_local(host: str, port: int) -> None:
     """Raise ``UsageError`` for what can be no address of a server."""
     check_port(port, lowest=0)
     if not isinstance(host, str):
-        raise UsageError(f"host={host!r}: give a name or an address, such as '0.0.0.0'")
+        raise UsageError(f"host={brief(host)}: give a name or an address, such as '0.0.0.0'")
 
 
 def bind_udp(host: str, port: int) -> socket.socket:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from ecsnet.errors import UsageError
+from ecsnet.wording import brief
 
 __all__ = ["Link", "LinkStats"]
 
@@ -71,12 +72,12 @@ class Link:
     ) -> None:
         for name, share in {"loss": loss, "duplicate": duplicate, "corrupt": corrupt}.items():
             if not _between(0, share, 1):
-                raise UsageError(f"Link({name}={share!r:.60}): give a share between 0 and 1")
+                raise UsageError(f"Link({name}={brief(share)}): give a share between 0 and 1")
         for name, seconds in {"lag": lag, "jitter": jitter}.items():
             if not _between(0, seconds, LONGEST):
-                raise UsageError(f"Link({name}={seconds!r:.60}): {_advice(seconds)}")
+                raise UsageError(f"Link({name}={brief(seconds)}): {_advice(seconds)}")
         if not isinstance(seed, int | None):
-            raise UsageError(f"Link(seed={seed!r:.60}): give a whole number, or None")
+            raise UsageError(f"Link(seed={brief(seed)}): give a whole number, or None")
         self.lag = lag
         self.jitter = jitter
         self.loss = loss

@@ -264,6 +264,15 @@ CROSS = " cannot cross the wire: "
             lambda: net.ServerWorld(analytics=object()),
             "analytics=an object: a folder, or net.Analytics(...)",
         ),
+        (lambda: net.Link(lag=Position), "Link(lag=class Position): give seconds"),
+        (lambda: net.Between(Hue, 3), "Between(class Hue, 3): the smaller number first"),
+        (lambda: net.MaxLen(len), "MaxLen(function len()): a whole number"),
+        (lambda: net.ServerWorld(tick_rate=object()), "tick_rate=an object: a number between"),
+        (lambda: net.play(net.ServerWorld(), join=Hue), "class Hue is no address: write HOST or"),
+        (
+            lambda: net.play(net.ServerWorld(), name=Hue, offline=True),
+            "name=class Hue: a player's name is a str",
+        ),
     ],
 )
 def test_types_are_named_as_their_author_knows_them(
@@ -274,11 +283,20 @@ def test_types_are_named_as_their_author_knows_them(
     assert str(caught.value).startswith(message)
 
 
-def test_none_is_no_command(registry: Registry) -> None:
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (None, "send() got None, which is not a command"),
+        (list[int], "send() got a class: pass an instance of it"),
+        (int | str, "send() got a class: pass an instance of it"),
+    ],
+    ids=str,
+)
+def test_what_is_no_command_is_named(registry: Registry, value: object, message: str) -> None:
     playing = Game(net.ServerWorld(), registry)
     with pytest.raises(net.UsageError) as caught:
-        playing.client.send(None)
-    assert str(caught.value) == "send() got None, which is not a command"
+        playing.client.send(value)
+    assert str(caught.value) == message
     playing.client.close()
 
 
