@@ -18,6 +18,8 @@ from ecsnet.session.session import Record
 Wires = Callable[[int, list[int]], list[object]]
 """The wire values of a component id for network ids: what the shadows hold."""
 
+_TRIES: Final = 4  # to fill a datagram better
+
 _SHORT_ARRAYS: Final = [bytes((0x90 | count,)) for count in range(16)]
 
 
@@ -76,19 +78,54 @@ def array_header(count: int) -> bytes:
 
 
 def make_runs(nets: list[int], cids: tuple[int, ...], wires: Wires) -> list[Run]:
-    """Encode sorted entities into runs that each fit a datagram.
+    """Encode sorted entities into runs that fill a datagram each, as nearly as whole ones can.
 
     An entity that does not fit one by itself comes as a run larger than `SHEET_BYTES`.
     """
-    data = encode_run(nets, [(cid, wires(cid, nets)) for cid in cids])
+    columns = [(cid, wires(cid, nets)) for cid in cids]
+    data = encode_run(nets, columns)
     if len(data) <= SHEET_BYTES or len(nets) == 1:
         return [Run(nets, cids, data)]
-    parts = min(len(nets), len(data) // SHEET_BYTES + 1)
-    step = -(-len(nets) // parts)
     runs: list[Run] = []
-    for start in range(0, len(nets), step):
-        runs += make_runs(nets[start : start + step], cids, wires)
+    start = 0
+    mean = len(data) / len(nets)
+    while start < len(nets):
+        count, data = _fill(nets, columns, start, mean)
+        mean = len(data) / count
+        runs.append(Run(nets[start : start + count], cids, data))
+        start += count
     return runs
+
+
+def _fill(
+    nets: list[int], columns: list[tuple[int, list[object]]], start: int, mean: float
+) -> tuple[int, bytes]:
+    """Encode as many entities from ``start`` on as fit a datagram, or one that does not.
+
+    Where they all take about as much as ``mean``, the first try is the last one. Where they do not,
+    a few more close in on what fits.
+
+    Returns:
+        How many they are, and their run.
+    """
+    left = len(nets) - start
+    fitting, best = 0, b""
+    excess = left + 1  # so many do not fit, as far as that is known
+    count = min(left, max(1, int(SHEET_BYTES / mean)))
+    tries = 0
+    while True:
+        end = start + count
+        data = encode_run(nets[start:end], [(cid, values[start:end]) for cid, values in columns])
+        tries += 1
+        if len(data) <= SHEET_BYTES or count == 1:
+            fitting, best = count, data
+            if SHEET_BYTES - len(data) < len(data) // count:  # no room for another such one
+                return fitting, best
+        else:
+            excess = count
+        if excess - fitting <= 1 or (fitting and tries >= _TRIES):
+            return fitting, best
+        count = min(excess - 1, max(fitting + 1, count * SHEET_BYTES // len(data)))
 
 
 def make_owned_runs(

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import itertools
+import random
 from collections.abc import Sequence
 
 import msgspec
@@ -72,6 +73,82 @@ def test_runs_fit_a_datagram_and_hold_whole_entities(sizes: list[int]) -> None:
         assert found == list(run.nets)
         # All components of an entity that changed in one tick are in one run.
         assert columns == [(cid, values(cid, run.nets)) for cid in (0, 1)]
+
+
+def least(sizes: Sequence[int]) -> int:
+    """The fewest datagrams for whole entities in their order: with each one as full as can be."""
+
+    values = [len(encode_run([], [(0, [bytes(size)])])) - EMPTY for size in sizes]
+    count, start, total = 1, 0, 0
+    for end, value in enumerate(values, 1):
+        total += value
+        many = end - start
+        arrays = 2 * (len(array_header(many)) - 1)
+        ids = many - 1 + len(msgspec.msgpack.encode(start + 1))
+        if many > 1 and EMPTY + arrays + ids + total > SHEET_BYTES:
+            count, start, total = count + 1, end - 1, value
+    return count
+
+
+EMPTY = len(encode_run([], [(0, [])]))
+
+
+def test_the_fewest_datagrams_are_counted_right() -> None:
+    nets, sizes = list(range(1, 18)), [59] * 17
+    values: list[object] = [bytes(size) for size in sizes]
+    assert len(encode_run(nets, [(0, values)])) <= SHEET_BYTES
+    assert least(sizes) == 1
+    assert len(encode_run([*nets, 18], [(0, [*values, bytes(59)])])) > SHEET_BYTES
+    assert least([*sizes, 59]) == 2
+
+
+def datagrams(sizes: Sequence[int]) -> int:
+    nets = list(range(1, len(sizes) + 1))
+    runs = make_runs(nets, (0,), lambda _, some: [bytes(sizes[net - 1]) for net in some])
+    return len(sheets(1, runs, 0.0))
+
+
+@pytest.mark.parametrize(
+    "size", [1, 9, 20, 33, 60, 64, 90, 150, 178, 200, 270, 350, 530, 540, 1000]
+)
+@pytest.mark.parametrize("count", [2, 10, 18, 35, 100, 333, 1000])
+def test_entities_of_one_size_take_as_few_datagrams_as_can_be(size: int, count: int) -> None:
+    assert datagrams([size] * count) == least([size] * count)
+
+
+@pytest.mark.parametrize(
+    "sizes",
+    [
+        [*[20] * 300, *[200] * 300],
+        [*[500] * 60, *[5] * 900],
+        [10, 900] * 50,
+        [*range(1, 500)],
+        [*range(500, 1, -1)],
+        [*[1] * 500, *[1070] * 5, *[1] * 500],
+    ],
+)
+def test_entities_of_many_sizes_take_few_datagrams(sizes: list[int]) -> None:
+    assert datagrams(sizes) <= 1.1 * least(sizes)
+
+
+def test_over_sizes_and_counts_datagrams_are_at_most_a_tenth_more_than_need_be() -> None:
+    dice = random.Random(40)
+    made = needed = 0
+    ratios = []
+    for _ in range(120):
+        longest, count = dice.choice([8, 40, 100, 300, 600]), dice.choice([10, 30, 100, 400])
+        sizes = [dice.randint(0, longest) for _ in range(count)]
+        found, fewest = datagrams(sizes), least(sizes)
+        made, needed = made + found, needed + fewest
+        ratios.append(found / fewest)
+    assert made <= 1.1 * needed
+    assert sum(ratios) <= 1.1 * len(ratios)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.integers(0, 600), min_size=1, max_size=200))
+def test_runs_leave_little_room_for_what_comes_next(sizes: list[int]) -> None:
+    assert datagrams(sizes) <= 1.25 * least(sizes) + 1
 
 
 def test_an_entity_larger_than_a_datagram_is_a_run_of_its_own() -> None:

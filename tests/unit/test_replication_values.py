@@ -9,6 +9,7 @@ import enum
 import itertools
 import logging
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Annotated, TypeVar
 
@@ -22,7 +23,7 @@ from ecsnet.errors import BadValueError
 from ecsnet.replication.sizes import ENTITY_BYTES, Sizes
 from ecsnet.replication.wire import MESSAGE_BYTES, PIECE_BYTES, WireFormat
 from ecsnet.schema import Gate, component_type
-from ecsnet.testing import Harness, Registry, use_registry
+from ecsnet.testing import Harness, Registry, Seat, use_registry
 
 T = TypeVar("T")
 
@@ -438,6 +439,41 @@ def test_a_list_of_references_can_be_too_long(game: Game) -> None:
     game.live(entity, Friends).who[10:] = []
     game.run(0.5)
     assert [len(friends.who) for friends in game.shown(Friends)] == [10]
+
+
+def test_a_thousand_texts_fill_their_datagrams() -> None:
+    with use_registry(REGISTRY):
+        server = net.ServerWorld(60, bandwidth=64 << 20)
+    notes: list[Note] = []
+
+    @server.system
+    def write(_dt: float) -> None:
+        for note in notes:
+            note.text = f"{net.tick():>60}"
+
+    with Harness(server, seed=1, registry=REGISTRY) as harness:
+        clients = [harness.connect(f"P{number}") for number in range(20)]
+        harness.run(0.5)
+        with harness.world:
+            made = [Note("-" * 60) for _ in range(1_000)]
+            for note in made:
+                esper.create_entity(note)
+        harness.until(lambda: all(len(client._view.local) >= 1_000 for client in clients))
+        harness.run(0.1)
+        notes += made
+        sent: dict[int, Counter[str]] = {}
+
+        def count(data: bytes, seat: Seat) -> None:
+            sent.setdefault(harness.simulation.tick, Counter())[seat.name] += 1
+
+        harness.watch_sent = count
+        harness.step(6)
+        assert len(sent) >= 6
+        for tick in [*sent][1:-1]:
+            assert len(sent[tick]) == len(clients)
+            # With 60 characters, a tag, and an id each, they cannot be fewer than 59.
+            assert min(sent[tick].values()) >= 59
+            assert max(sent[tick].values()) <= 67
 
 
 # What a value may raise.
