@@ -16,6 +16,7 @@ import esper
 
 import ecsnet as net
 from ecsnet.components import Owner, Player
+from ecsnet.replication.sizes import ENTITY_BYTES
 from ecsnet.replication.store import WAITING_BYTES
 from ecsnet.schema import encode
 from ecsnet.testing import Registry, use_registry
@@ -54,6 +55,13 @@ with use_registry(REGISTRY):
     @net.replicated
     class Blob:
         data: bytes = b""
+
+    @net.replicated
+    class Spot:
+        """Of immutable types, and given lists and bytearrays now and then."""
+
+        at: tuple[float, float] = (0.0, 0.0)
+        mark: bytes = b""
 
     @net.replicated
     class Target:
@@ -102,8 +110,9 @@ with use_registry(REGISTRY):
 SCHEMA = REGISTRY.schema()
 CID = {kind.cls: cid for cid, kind in enumerate(SCHEMA.components)}
 PRIVATE = (Secret, Deed, Purse)
-OPTIONAL = (Angle, Health, Bag, Blob, Target, Kind, Slow, Log, Secret, Deed, Purse, Ledger)
-SPOILABLE = (Health, Bag, Angle, Target, Place, Owner)
+OPTIONAL = (Angle, Health, Bag, Blob, Spot, Target, Kind, Slow, Log, Secret, Deed, Purse, Ledger)
+SPOILABLE = (Blob, Health, Bag, Angle, Target, Place, Owner)
+TOO_LARGE = bytes(ENTITY_BYTES)
 
 POLICIES = ("everyone", "grid", "predicate")
 
@@ -116,7 +125,8 @@ EVENTS = (
     "writes in place", "owner changes", "cell moves", "interest changes", "rate writes",
     "once writes", "owner-only writes", "quantised writes", "writes below a step",
     "references written", "larger than a datagram", "clear_database", "bad values",
-    "bad values healed", "player entities killed", "tick without update",
+    "bad values healed", "values too large", "writes in place of the immutable",
+    "player entities killed", "tick without update",
     # What the clients did.
     "joins", "leaves", "vanishes", "timeouts", "held commands", "actions", "actions on owned",
     "commands rejected", "commands applied", "spawned", "despawned", "hidden", "inserted",
@@ -573,6 +583,8 @@ class Game:
                 size = dice.choice([5, 300, 1200, 3000])
                 component.data = dice.randbytes(4) * (size // 4)
                 counts["larger than a datagram"] += size > 1180
+        elif cls is Spot:
+            self._write_spot(component, dice)
         elif cls is Target:
             component.entity = dice.choice([None, *self.players, *dice.sample(self.things, 1)])
             counts["references written"] += 1
@@ -600,6 +612,17 @@ class Game:
             component.player = dice.choice([None, *self.players])
             counts["owner changes"] += 1
 
+    def _write_spot(self, spot: Spot, dice: Random) -> None:
+        if isinstance(spot.at, list) and dice.random() < 0.8:
+            spot.at[dice.randrange(2)] = dice.uniform(0, 100)
+            spot.mark.append(dice.randrange(256))
+            del spot.mark[:-4]
+            self.counts["writes in place of the immutable"] += 1
+        elif dice.random() < 0.5:
+            spot.at, spot.mark = [0.0, dice.random()], bytearray(b"-")  # type: ignore[assignment]
+        else:
+            spot.at, spot.mark = (dice.random(), 0.0), b"+"
+
     # Rule 5.
 
     def _spoil(self, dice: Random) -> None:
@@ -617,7 +640,10 @@ class Game:
                 self.good[key] = encode(kind.to_wire(component, self.reference))
             self.spoiled[key] = component
             self.counts["bad values"] += 1
-            if cls is Health:
+            if cls is Blob:
+                component.data = TOO_LARGE
+                self.counts["values too large"] += 1
+            elif cls is Health:
                 component.hp = dice.choice([0.5, "dead", 1 << 70, None])
             elif cls is Bag:
                 component.items.append(dice.choice(["x", 1.5, None, [1]]))
@@ -634,7 +660,9 @@ class Game:
     def _heal(self, key: tuple[int, type], component: object, dice: Random) -> None:
         self._unspoil(*key)
         self.counts["bad values healed"] += 1
-        if key[1] is Health:
+        if key[1] is Blob:
+            component.data = dice.randbytes(4)
+        elif key[1] is Health:
             component.hp = 7
         elif key[1] is Bag:
             component.items = [dice.randrange(9)]

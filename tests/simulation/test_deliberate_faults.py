@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterable, Sequence
+from copy import copy
 from functools import cache
 
 import pytest
@@ -19,7 +20,8 @@ from ecsnet.replication import replicator
 from ecsnet.replication.packing import Run
 from ecsnet.replication.population import Delta, Entity, Population, Touched
 from ecsnet.replication.replicator import Replicator
-from ecsnet.replication.scan import BytesScan, LossyScan, OnceScan, Scan
+from ecsnet.replication.scan import BytesScan, Checked, LossyScan, OnceScan, Scan, StructScan
+from ecsnet.replication.sizes import Sizes
 from ecsnet.replication.store import Record, Store
 from ecsnet.replication.view import View
 from ecsnet.replication.viewer import Hood, Viewer
@@ -147,7 +149,28 @@ def the_last_to_arrive_wins(patch: pytest.MonkeyPatch) -> None:
 
 @fault(5, SPOILT, "misunderstood", "not equal", "Error")
 def bad_values_are_sent(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(Scan, "_good", lambda self, wires: True)
+    def unchecked(self: Scan[Entity, object], indices: list[int]) -> Checked:
+        kind, reference = self.component, self._reference
+        wires = [kind.to_wire(self._components[i], reference) for i in indices]
+        return Checked(indices, wires, [*map(copy, wires)], 1 << 20)
+
+    patch.setattr(Scan, "_try", unchecked)
+
+
+@fault(5, SPOILT, "too long", "a structural message of")
+def values_of_any_size_are_sent(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Sizes, "set", lambda self, entity, cid, size: True)
+
+
+@fault(5, SPOILT, "not equal")
+def what_can_change_in_place_is_taken_for_immutable(patch: pytest.MonkeyPatch) -> None:
+    def trusting(self: StructScan[Entity], indices: list[int]) -> list[Entity]:
+        checked = self._checked(indices)
+        for i in checked.indices:
+            self._shadows[i] = self.component.clone(self._components[i])
+        return [self._entities[i] for i in checked.indices]
+
+    patch.setattr(StructScan, "_take", trusting)
 
 
 @fault(6, WHOLE, "is seen apart")
@@ -270,7 +293,7 @@ def everybody_gets_the_owners_form(patch: pytest.MonkeyPatch) -> None:
     patch.setattr("ecsnet.replication.replicator.mine", lambda run, player: run.owners or run)
 
 
-@fault(12, LOSSY, "should have")
+@fault(12, LOSSY, "should have", "solid up to")
 def what_was_owned_is_not_taken_away(patch: pytest.MonkeyPatch) -> None:
     settle = Replicator._settle_private
 
@@ -291,7 +314,8 @@ def what_was_owned_is_not_taken_away(patch: pytest.MonkeyPatch) -> None:
 def changes_below_a_step_are_sent(patch: pytest.MonkeyPatch) -> None:
     def all_of_them(self: LossyScan, indices: list[int]) -> list[int]:
         taken = []
-        for i, wire in zip(*self._to_wires(indices), strict=True):
+        checked = self._checked(indices)
+        for i, wire in zip(checked.indices, checked.made, strict=True):
             self._shadows[i] = self.component.clone(self._components[i])
             self._wires[self._entities[i]] = wire
             taken.append(self._entities[i])

@@ -689,6 +689,40 @@ def test_numbers_of_numpy_cross_as_what_they_are(game: Game) -> None:
         game.run(0.2)
 
 
+def test_what_a_converter_makes_is_judged_like_all_else(game: Game) -> None:
+    class Half:
+        def __repr__(self) -> str:
+            return "0.5"
+
+    entity = game.add(Placed(Vector(Meters(1.0), Level.HARD)))
+    game.run(0.2)
+    assert game.shown(Placed) == [Placed(Vector(1.0, 2.0))]
+    assert game.lines == []
+    game.live(entity, Placed).where = Vector(1.0, Half())  # type: ignore[arg-type]
+    game.run(0.2)
+    (line,) = game.lines
+    assert f"on entity {entity}: 0.5 in it is a Half: the whole Placed stays at home" in line
+
+
+def test_nothing_that_is_too_large_stops_a_server_that_skips_errors(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with use_registry(REGISTRY):
+        server = net.ServerWorld(60, on_error="skip")
+
+    @server.on_start
+    def start() -> None:
+        esper.create_entity(Blob(bytes(1_048_570)), Note("beside"))
+
+    with Harness(server, seed=1, registry=REGISTRY) as harness:
+        client = harness.connect("Ann")
+        harness.run(0.5)
+        with client.view:
+            assert [note for _, note in esper.get_component(Note)] == [Note("beside")]
+    (record,) = (record for record in caplog.records if record.levelno >= logging.WARNING)
+    assert record.getMessage().startswith("Blob of 1,048,5")
+
+
 def test_commands_take_subclasses_and_name_what_they_refuse(game: Game) -> None:
     class Half:
         def __repr__(self) -> str:

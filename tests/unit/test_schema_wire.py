@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -521,3 +522,101 @@ def test_quantizing_twice_changes_nothing(step: float, value: float) -> None:
     once = declared.from_wire(wire, plain)
     assert abs(once.f0 - value) <= step * 0.5000001  # type: ignore[attr-defined]
     assert declared.to_wire(once, plain) == wire
+
+
+# How much it may be.
+
+
+class Rank(enum.Enum):
+    LOW = "low"
+    HIGH = "the highest of all"
+
+
+@pytest.mark.parametrize(
+    ("annotation", "largest"),
+    [
+        (int, 2**64 - 1),
+        (float, -1e300),
+        (bool, True),
+        (EntityRef, 2**63 - 1),
+        (Annotated[float, Quantized(0.5)], -(2.0**48)),
+        (Annotated[str, MaxLen(40)], "\U0001f600" * 40),
+        (Annotated[bytes, MaxLen(300)], bytes(300)),
+        (Rank, Rank.HIGH),
+        (Literal["a", "much longer"], "much longer"),
+        (tuple[int, float, bool], (2**63, 0.5, False)),
+        (tuple[int, tuple[EntityRef, Rank]] | None, (2**63, (2**63 - 1, Rank.HIGH))),
+    ],
+)
+def test_a_bound_is_as_much_as_a_value_may_take(annotation: object, largest: object) -> None:
+    cls: type = replicated(type("Sized", (), {"__annotations__": {"value": annotation}}))
+    declared = component_type(cls)
+    value = cls(largest)
+    assert declared.fault(value, plain) is None
+    assert declared.bound is not None
+    assert len(encode(declared.to_wire(value, plain))) <= declared.bound <= 8 * len(encode(value))
+
+
+@pytest.mark.parametrize(
+    "annotation",
+    [str, bytes, list[int], dict[str, int], tuple[int, ...], str | None, tuple[int, str]],
+)
+def test_what_may_be_of_any_length_has_no_bound(annotation: object) -> None:
+    cls: type = replicated(type("Endless", (), {"__annotations__": {"value": annotation}}))
+    assert component_type(cls).bound is None
+
+
+# Values that look as if they fitted.
+
+
+class Meters(float):
+    pass
+
+
+class Half:
+    def __repr__(self) -> str:
+        return "0.5"
+
+
+@pytest.mark.parametrize(
+    ("annotation", "bad", "message"),
+    [
+        (float, Half(), "Tank.value: 0.5 is not float: it is a Half"),
+        (
+            list[float],
+            [1.0, Half()],
+            "Tank.value: [1.0, 0.5] is not list[float]: 0.5 in it is a Half",
+        ),
+        (int, Meters(2.0), "Tank.value: 2.0 is not int: it is a Meters"),
+        (int, 2**64, "18446744073709551616 is not int: it is too large for 64 bits"),
+        (int, -(2**63) - 1, "it is too large for 64 bits"),
+        (dict[str, list[int]], {"a": [1, 2**70]}, f"{2**70} in it is too large for 64 bits"),
+        (str, "a\udc00", "it holds half of a surrogate pair"),
+        (dict[str, int], {"\ud800": 1}, "'\\ud800' in it holds half of a surrogate pair"),
+        (tuple[str, int], ("\ud800", 1), "'\\ud800' in it holds half of a surrogate pair"),
+        (Annotated[float, Quantized(0.5)], Half(), "it is a Half"),
+        (EntityRef, Meters(3.0), "3.0 is not EntityRef: it is a Meters"),
+    ],
+)
+def test_a_fault_says_what_a_repr_hides(annotation: object, bad: object, message: str) -> None:
+    def only_entities(entity: int | None) -> int | None:
+        if not isinstance(entity, int | None):
+            raise TypeError
+        return entity
+
+    cls: type = replicated(type("Tank", (), {"__annotations__": {"value": annotation}}))
+    fault = component_type(cls).fault(cls(bad), only_entities)
+    assert fault is not None
+    assert message in fault
+
+
+def test_a_fault_is_found_in_what_holds_itself() -> None:
+    @replicated
+    class Nest:
+        inside: list[list[int]] = []
+
+    endless: list[object] = []
+    endless.append(endless)
+    fault = component_type(Nest).fault(Nest(endless), plain)  # type: ignore[arg-type]
+    assert fault is not None
+    assert re.fullmatch(r"Nest.inside: \[+\.\.\.\]+ is not list\[list\[int\]\]", fault)
