@@ -721,7 +721,9 @@ class ClientWorld:
         if self._player is not None:
             return
         player = self.player
-        if player is None and self._player_net:
+        store = self._store
+        # It comes first. Where all of a tick has arrived without it, the game has deleted it again.
+        if player is None and self._player_net and store is not None and not store.solid:
             return
         self._player = player or 0
         self._outbox.idle()  # what was sent until now was sent in no tick

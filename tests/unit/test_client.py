@@ -163,6 +163,16 @@ def test_a_player_without_an_entity_is_connected_all_the_same() -> None:
         assert client.connected
 
 
+def test_a_player_whose_entity_goes_while_it_is_on_its_way_is_connected(game: Harness) -> None:
+    client = game.connect("Ann", Link(lag=0.1, seed=1), wait=None)
+    game.until(lambda: game.simulation.player_entity)
+    with game.world:
+        esper.delete_entity(game.simulation.player_entity[1])
+    game.until(lambda: client.connected)
+    assert game.events(client) == [Connected(0)]
+    assert client.player is None
+
+
 def test_another_game_is_refused_with_what_differs(
     game: Harness, caplog: pytest.LogCaptureFixture
 ) -> None:
