@@ -359,7 +359,7 @@ def players_keep_ids_that_became_somebody_elses(patch: pytest.MonkeyPatch) -> No
 
 @fault(14, IDLE, "Target")
 def references_do_not_heal(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(View, "_heal", lambda self, store, moved: None)
+    patch.setattr(View, "_referring_to", lambda self, *moved: {})
 
 
 @fault(14, PLAIN, "misunderstood", "not equal")
