@@ -10,6 +10,7 @@ import dataclasses
 from collections.abc import Callable, Iterable, Sequence
 from copy import copy
 from functools import cache
+from itertools import count
 
 import pytest
 from chaos import Plan, Report, run
@@ -345,9 +346,16 @@ def network_ids_start_again(patch: pytest.MonkeyPatch) -> None:
 
     def restarting(self: Population, delta: Delta, touched: Touched) -> None:
         if self._world.identity() is not self._identity:
-            self._next_net = 1
+            self._draw_id = count(1).__next__
         structure(self, delta, touched)
 
+    make = Population.__init__
+
+    def counting(self: Population, *args: object, **options: object) -> None:
+        make(self, *args, **options)  # type: ignore[arg-type]
+        self._draw_id = count(1).__next__
+
+    patch.setattr(Population, "__init__", counting)
     patch.setattr(Population, "_structure", restarting)
 
 
