@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, TypeAlias
 
 import msgspec
 
@@ -47,6 +47,9 @@ class Given:
 
 
 _NONE: tuple[Given, ...] = ()
+
+_State: TypeAlias = dict[tuple[CommandType, int], Given]
+"""What is held, by type and target."""
 
 
 class Inbox:
@@ -171,14 +174,16 @@ class Inbox:
         if (tick | next_tick) > _U31:
             tick = widen(tick, 32, next_tick)
         fresh = -1
-        held = _NONE
+        state: _State = {}
+        held: tuple[Given, ...] | None = _NONE
         for frame in self._frames:
             tick += frame.gap
             count = frame.count
             actions: list[Given] | None = None
             commands = frame.commands
             if commands:
-                held, actions = self._change(held, commands)
+                actions = self._change(state, commands)
+                held = None
             skip = self._number - number
             number += count or 1
             if skip >= (count or 1):
@@ -194,6 +199,8 @@ class Inbox:
                 tick += count
                 if fresh < 0:
                     fresh = first
+                if held is None:
+                    held = tuple(state.values())
                 self._extend(first, tick, held, next_tick)
         return fresh
 
@@ -251,31 +258,34 @@ class Inbox:
                     return
         self._raw = raw
         if len(frames) == 1 and not frames[0].gap and len(frames[0].commands) <= HELD_STATES:
+            state: _State = {}
+            self._change(state, frames[0].commands)
             self._count = frames[0].count
-            self._states, _ = self._change(_NONE, frames[0].commands)
+            self._states = tuple(state.values())
 
-    def _change(
-        self, held: tuple[Given, ...], commands: Sequence[Entry]
-    ) -> tuple[tuple[Given, ...], list[Given]]:
-        """Held commands after a frame, and the frame's actions."""
-        actions: list[Given] = []
-        if not held and len(commands) == 1:
-            only = commands[0]
-            if only.hold and only.value is not None:  # as it is mostly
-                return (Given(only.kind, only.target, only.value),), actions
-        state = {(given.kind, given.target): given for given in held}
+    def _change(self, state: _State, commands: Sequence[Entry]) -> list[Given] | None:
+        """Bring what is held up to date with a frame; return the frame's actions.
+
+        It takes what changes, and not what is held, so that a packet of many small changes to many
+        states costs as much as its bytes.
+        """
+        actions: list[Given] | None = None
         for entry in commands:
+            kind, target, value = entry.kind, entry.target, entry.value
             if not entry.hold:
-                actions.append(Given(entry.kind, entry.target, entry.value))
-            elif entry.value is None:
-                state.pop((entry.kind, entry.target), None)
+                if actions is None:
+                    actions = []
+                actions.append(Given(kind, target, value))
+            elif value is None:
+                state.pop((kind, target), None)
             else:
-                given = Given(entry.kind, entry.target, entry.value)
-                state[(given.kind, given.target)] = given
+                state[(kind, target)] = Given(kind, target, value)
         if len(state) > HELD_STATES:
-            self.rejected += len(state) - HELD_STATES
-            return tuple(state.values())[-HELD_STATES:], actions
-        return tuple(state.values()), actions
+            beyond = len(state) - HELD_STATES
+            self.rejected += beyond
+            for key in list(state)[:beyond]:
+                del state[key]
+        return actions
 
     def _act(self, tick: int, actions: list[Given], next_tick: int) -> None:
         allowed = ACTIONS_A_TICK if tick <= next_tick + self._horizon else 0

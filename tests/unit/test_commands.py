@@ -1,15 +1,20 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Sequence
+from functools import partial
+from types import FrameType
 from typing import Annotated
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ecsnet.commands.frames import ACTIONS_A_TICK, HELD_STATES, Frame, Input, frames_gate
 from ecsnet.commands.inbox import WAITING, Given, Inbox
+from ecsnet.commands.inbox import __file__ as inbox_file
 from ecsnet.commands.outbox import BACKLOG, COMMAND_BYTES, HELD_BYTES, Outbox, Packed
 from ecsnet.errors import BadMessageError, UsageError
 from ecsnet.schema import Between, Gate, MaxLen, Registry, command, encode, use_registry
@@ -625,3 +630,65 @@ def test_tells_its_ticks_at_first_and_while_there_are_commands() -> None:
     hand_over(outbox, inbox, 599)
     assert values(inbox.take(599)) == [Shoot(1)]
     assert settled(outbox, inbox)
+
+
+def steps(take: Callable[[], object]) -> int:
+    """How many instructions of Python something takes: its cost, whatever else the machine does."""
+    count = 0
+
+    def trace(frame: FrameType, event: str, _argument: object) -> object:
+        nonlocal count
+        frame.f_trace_opcodes = True
+        count += event == "opcode"
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        take()
+    finally:
+        sys.settrace(before)
+    return count
+
+
+def restless_frames(first: int, changes: int, states: int, *, action: bool = False) -> msgspec.Raw:
+    """A frame with all states, and then one for each change of one of them."""
+    steer, shoot = ID[Steer], ID[Shoot]
+    frames: list[object] = [(0, 1, [(steer, target, (first,)) for target in range(1, states + 1)])]
+    for number in range(changes):
+        commands: list[object] = [(steer, 1 + number % states, (first + number,))]
+        if action:
+            commands.append((shoot, 0, (number,)))
+        frames.append((0, 1, commands))
+    return msgspec.Raw(encode(frames))
+
+
+@pytest.mark.skipif(not inbox_file.endswith(".py"), reason="compiled code has no instructions")
+@pytest.mark.parametrize("action", [False, True])
+@pytest.mark.parametrize("known", [False, True])
+def test_a_change_costs_the_same_however_much_is_held(known: bool, action: bool) -> None:
+    """Of one of 32 states as of the only one: in frames that are news, and in old ones."""
+    costs = []
+    for states in (1, HELD_STATES):
+        inbox = Inbox(60.0, FRAMES)
+        inbox.receive(0, 1, restless_frames(0, 40, states), 1)
+        second = restless_frames(1, 40, states, action=action)
+        number = 0 if known else 41
+        changes = steps(partial(inbox.receive, number, number + 1, second, 1))
+        whole = restless_frames(2, 0, states)
+        costs.append(changes - steps(partial(inbox.receive, number, number + 1, whole, 1)))
+    one, many = costs
+    assert one > 40 * 20
+    assert many < 1.2 * one
+
+
+def test_what_is_held_after_each_of_many_changes() -> None:
+    inbox = Inbox(60.0, FRAMES)
+    inbox.receive(0, 1, restless_frames(0, 40, HELD_STATES), 1)
+    expected = dict.fromkeys(range(1, HELD_STATES + 1), 0)
+    for tick in range(1, 42):
+        if tick > 1:
+            expected[1 + (tick - 2) % HELD_STATES] = tick - 2
+        taken = inbox.take(tick)
+        assert {given.target: given.value.dx for given in taken} == expected  # type: ignore[attr-defined]
+    assert inbox.applied == 41 * HELD_STATES
