@@ -20,6 +20,7 @@ import ecsnet
 from ecsnet.analytics.command import add_parser, folder_of
 from ecsnet.analytics.options import MONGO_VARIABLE, keeping
 from ecsnet.client import DEFAULT_PORT, _Past
+from ecsnet.console import console_log
 from ecsnet.demo import DemoError, Options, has_window, run
 from ecsnet.errors import EcsnetError, UsageError
 from ecsnet.games import find_game, no_server, program_of, sample_names, servers_in
@@ -30,6 +31,8 @@ from ecsnet.session import session
 from ecsnet.transport.address import Address, lan_host, parse_address, spell_address
 
 __all__ = ["main"]
+
+logger = logging.getLogger("ecsnet.server")
 
 FAILED = 1
 """Exit status when what was started failed."""
@@ -70,7 +73,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _serve(given: argparse.Namespace) -> int:
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    with console_log():
+        return _serve_logged(given)
+
+
+def _serve_logged(given: argparse.Namespace) -> int:
     server = _server(given.game)
     if given.tick_rate is not None:
         server.tick_rate = given.tick_rate
@@ -83,7 +90,7 @@ def _serve(given: argparse.Namespace) -> int:
         own = lan_host(address)
         if own is not None:
             typed = spell_address(own, address[1], DEFAULT_PORT)
-            _note(f"others on this network can join at {typed}, UDP port {address[1]}")
+            logger.info("others on this network can join at %s, UDP port %d", typed, address[1])
 
     try:
         server._run(given.host, given.port, ready)

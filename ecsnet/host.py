@@ -28,6 +28,7 @@ from ecsnet.greeting import (
 )
 from ecsnet.guest import GREETING_SECONDS, Guest, GuestState, HostStats, Send
 from ecsnet.names import is_name, printable
+from ecsnet.rationing import RationedLog
 from ecsnet.recipe import Recipe
 from ecsnet.replication.interest import Interest
 from ecsnet.replication.network_ids import NetworkIds
@@ -127,6 +128,7 @@ class Host:
         self._packets: Packets[Input] = Packets(Input)  # type: ignore[arg-type]
         self._frames = frames_gate(schema)
         self._messages: Gate[_FromClient] = Gate(_FromClient, MESSAGE_LIMIT)
+        self._log = RationedLog(logger)
         self._check_at = float("-inf")
         self._complained_at = float("-inf")
         self._complained_of = 0  # dropped ticks
@@ -244,8 +246,9 @@ class Host:
         if inbound is None:
             return
         if inbound.closed is not None and guest is not None:
-            self._forget(guest, inbound.closed.reason or Reason.LEFT)
+            self._forget(guest, inbound.closed.reason or Reason.LEFT, now)
         if inbound.refused is not None:
+            self._log.info(now, "%s:%d is not let in: %s", *address[:2], inbound.refused)
             self._note_refusal("", inbound.refused, self._first_stage(), now)
         if inbound.opened and inbound.connection is not None:
             connection, session = inbound.connection, self._session()
@@ -302,7 +305,7 @@ class Host:
             self._hello(guest, message, now)
         elif isinstance(message, SchemaDiffers) and guest.state is GuestState.OFFERED:
             difference = printable(message.difference)
-            logger.info("%s plays another game and is refused: %s", guest, difference)
+            self._log.info(now, "%s plays another game and is refused: %s", guest, difference)
             self.disconnect(guest, Reason.SCHEMA, now)
         elif isinstance(message, Resync) and guest.viewer is not None and guest.stage is not None:
             guest.stage.replicator.resync(guest.viewer)
@@ -311,7 +314,8 @@ class Host:
 
     def _hello(self, guest: Guest, hello: Hello, now: float) -> None:
         if hello.wire_version != WIRE_VERSION:
-            logger.info(
+            self._log.info(
+                now,
                 "%s speaks wire version %d and is refused: this is version %d",
                 guest,
                 hello.wire_version,
@@ -319,7 +323,7 @@ class Host:
             )
             self.disconnect(guest, Reason.VERSION, now)
         elif not is_name(hello.name):
-            logger.info("%s is refused for its name, %r", guest, printable(hello.name))
+            self._log.info(now, "%s is refused for its name, %r", guest, printable(hello.name))
             self.disconnect(guest, Reason.NAME, now)
         elif hello.fingerprint != self.schema.fingerprint:
             guest.name = hello.name
@@ -375,7 +379,7 @@ class Host:
         tick = stage.next_tick
         stage.replication.now = now
         if stage.joining:
-            self._seat(stage, tick)
+            self._seat(stage, tick, now)
         joins, stage.joins = stage.joins, []
         leaves, stage.leaves = stage.leaves, []
         if stage.reporting:
@@ -396,7 +400,7 @@ class Host:
             if tick >= guest.report_at:
                 self._report(stage, guest, tick)
 
-    def _seat(self, stage: Stage, tick: int) -> None:
+    def _seat(self, stage: Stage, tick: int, now: float) -> None:
         """Let in those whose join is part of the tick that begins."""
         for guest in stage.joining:
             guest.state = GuestState.JOINED
@@ -407,7 +411,7 @@ class Host:
             stage.players[guest.player_id] = guest
             stage.arriving.append(guest)
             self._stats.joined += 1
-            logger.info("%s joined", guest)
+            self._log.info(now, "%s joined", guest)
             if stage.analytics is not None:
                 stage.analytics.joined(guest.player_id, guest.name)
         stage.joining.clear()
@@ -479,17 +483,18 @@ class Host:
                 dropped - self._complained_of,
             )
             self._complained_at, self._complained_of = now, dropped
+        self._log.catch_up(now)
         for connection in self.listener.poll(now):
             guest = self.guests.get(cast(Address, connection.address))
             if guest is not None and guest.connection is connection:
                 for datagram in connection.goodbye():  # a client that sleeps hears it one day
                     self._deliver(datagram, guest.address)
-                self._forget(guest, Reason.TIMEOUT)
+                self._forget(guest, Reason.TIMEOUT, now)
         for guest in list(self.guests.values()):
             session = guest.session
             waiting = session.queued - session.delivered
             if waiting > BACKLOG_MESSAGES or session.backlog > BACKLOG_BYTES:
-                logger.info("%s takes in too little: %d messages wait", guest, waiting)
+                self._log.info(now, "%s takes in too little: %d messages wait", guest, waiting)
                 self.disconnect(guest, Reason.SLOW, now)
                 continue
             if guest.viewer is not None:
@@ -498,7 +503,7 @@ class Host:
                 guest.deadline = min(guest.deadline + self.listener.stalled, now + GREETING_SECONDS)
             if now > guest.deadline and guest.state in (GuestState.GREETING, GuestState.OFFERED):
                 late = guest.state is GuestState.OFFERED
-                logger.info("%s did not get into the game in time", guest)
+                self._log.info(now, "%s did not get into the game in time", guest)
                 self.disconnect(guest, Reason.SCHEMA if late else Reason.TIMEOUT, now)
                 continue
             session.lost(now)
@@ -515,7 +520,7 @@ class Host:
         self._note_end(guest, reason, now)
         for datagram in self.listener.disconnect(guest.connection, reason, now):
             self._deliver(datagram, guest.address)
-        self._forget(guest, reason)
+        self._forget(guest, reason, now)
 
     def close(self, reason: Reason, now: float) -> None:
         """Tell everybody goodbye and end the simulations: everybody leaves, hooks run.
@@ -566,7 +571,7 @@ class Host:
             "commands_superseded": stats.commands_superseded,
         }
 
-    def _forget(self, guest: Guest, reason: Reason) -> None:
+    def _forget(self, guest: Guest, reason: Reason, now: float) -> None:
         """A guest is gone, and so is its player at the next tick."""
         if self.guests.get(guest.address) is guest:
             del self.guests[guest.address]
@@ -583,7 +588,7 @@ class Host:
             stage.joining.remove(guest)
             stage.joins = [join for join in stage.joins if join.player_id != guest.player_id]
         elif state is GuestState.JOINED:
-            logger.info("%s is gone: %s", guest, reason)
+            self._log.info(now, "%s is gone: %s", guest, reason)
             stage.guests.remove(guest)
             del stage.players[guest.player_id]
             if guest in stage.arriving:

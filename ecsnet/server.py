@@ -15,6 +15,7 @@ from ecsnet.analytics.options import Analytics
 from ecsnet.analytics.service import AnalyticsService
 from ecsnet.commands.inbox import Given
 from ecsnet.components import Owner, Player
+from ecsnet.console import last_resort
 from ecsnet.errors import UsageError
 from ecsnet.guest import Send
 from ecsnet.host import CATCH_UP_SECONDS, Host
@@ -466,7 +467,7 @@ class ServerWorld:
             raise failure
 
     def _run(self, host: str, port: int, ready: Callable[[Address], object] | None = None) -> None:
-        with asyncio.Runner(loop_factory=_new_event_loop) as runner:
+        with last_resort(), asyncio.Runner(loop_factory=_new_event_loop) as runner:
             loop = runner.get_loop()
 
             def stop(_signal: int) -> None:

@@ -19,6 +19,7 @@ import esper
 
 from ecsnet.commands.inbox import Given
 from ecsnet.errors import OutsideTickError, UsageError, WorldError
+from ecsnet.rationing import RationedLog
 from ecsnet.recipe import Recipe, name_of
 from ecsnet.schema import CommandType, command_type
 from ecsnet.world import World, current_name
@@ -148,6 +149,7 @@ class Simulation:
         self.sees: Callable[[int, int], bool] = _see_everything
         self.observer: Observer | None = None
 
+        self._log = RationedLog(logger)
         self._identity = self.world.identity()
         self._player = player
         self._owner = owner
@@ -319,11 +321,14 @@ class Simulation:
         if owners is self._owners:
             return  # nothing came or went
         self._owners = owners
+        now = self.tick * self.dt
+        self._log.catch_up(now)
         alive = self.world.alive
         cleared = self.world.identity() is not self._identity
         entities = self.player_entity
         for player_id in [n for n in self._names if cleared or not alive(entities[n])]:
-            logger.warning(
+            self._log.warning(
+                now,
                 "the entity of player %d (%s), who is still in the game, is gone in tick %d: the"
                 " game deleted it, and the player only looks on from here; remove its components"
                 " instead, or give players avatars of their own, with Owner(player), to delete",
@@ -340,7 +345,8 @@ class Simulation:
             # Who was a player when it was first named may have left since.
             if player not in self.player_number and player not in self._named | self._nobodies:
                 self._nobodies.add(player)
-                logger.warning(
+                self._log.warning(
+                    now,
                     "Owner(%d) on entity %d names no player's entity, in tick %d: nobody owns it;"
                     " give the entity that on_join is called with, not Player.id",
                     player,
