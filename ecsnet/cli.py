@@ -1,4 +1,4 @@
-"""The ``ecsnet`` command: serve a game, join one, see the demo, or what happened in matches.
+"""The ``ecsnet`` command: write a game, serve it, join it, see it, or what happened in matches.
 
 What the caller got wrong is one line on stderr and exit status 2.
 """
@@ -9,6 +9,7 @@ import argparse
 import json
 import logging
 import os
+import shlex
 import sys
 import time
 import traceback
@@ -26,6 +27,7 @@ from ecsnet.errors import EcsnetError, UsageError
 from ecsnet.games import find_game, no_server, program_of, sample_names, servers_in
 from ecsnet.modules import find
 from ecsnet.play import join_instead
+from ecsnet.scaffold import new_game
 from ecsnet.server import ServerWorld
 from ecsnet.session import session
 from ecsnet.transport.address import Address, lan_host, parse_address, spell_address
@@ -58,7 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     # Only now, so that an option that there is not is named first.
     if given.verb is None:
-        parser.error("give a COMMAND: serve, join, demo or analytics")
+        parser.error("give a COMMAND: new, serve, join, demo or analytics")
     command: Callable[[argparse.Namespace], int] = given.command
     try:
         return command(given)
@@ -216,6 +218,22 @@ class _Progress:
             self._width = 0
 
 
+# ecsnet new
+
+
+def _new(given: argparse.Namespace) -> int:
+    path: Path = given.path
+    new_game(path)
+    print(
+        f"{path} is a game: collect stars\n"
+        f"  cd {shlex.quote(str(path))}\n"
+        "  python game.py                      # twice: two play\n"
+        "  ecsnet demo game.py --lag 100       # bots, on a bad network\n"
+        "  pytest                              # its tests"
+    )
+    return 0
+
+
 # What was typed.
 
 
@@ -289,6 +307,14 @@ def _parser() -> argparse.ArgumentParser:
     add("--loss", type=_from(0, 90), default=0.0, metavar="PCT", help="datagrams lost, in percent")
     _add_analytics(demo)
     add("--screenshot", type=Path, metavar="FILE", help="save a picture of all windows")
+
+    new = verbs.add_parser(
+        "new",
+        help="write a game to start from",
+        description="Write a game that runs at once and tests itself, into a folder of that name.",
+    )
+    new.set_defaults(command=_new)
+    new.add_argument("path", metavar="NAME", type=Path, help="of the game; a path in front is fine")
 
     add_parser(verbs)
     return parser

@@ -81,7 +81,7 @@ def find_game(text: str) -> Game:
     name, colon, attribute = text.rpartition(":")
     if not colon or os.path.exists(text):
         name, colon, attribute = text, "", ""
-    elif not name or not all(part.isidentifier() for part in attribute.split(".")):
+    if not name or (colon and not all(part.isidentifier() for part in attribute.split("."))):
         raise UsageError(f"{text!r} names no game: write FILE.py, or FILE.py:SERVER")
     wanted = attribute or None
     path = Path(name)
@@ -94,15 +94,15 @@ def find_game(text: str) -> Game:
     if (path / "__main__.py").is_file():
         whole = path.resolve()
         return Game(name, whole.name, str(whole.parent), wanted)
+    if colon or (path.name == name and Path(f"{name}.py").is_file()):
+        return Game(name, name, os.getcwd(), wanted)
+    if name in sample_names():
+        return Game(name, f"ecsnet.samples.{name}", os.getcwd())
     if path.is_dir():
         raise UsageError(
             f"{name} is a folder without a __main__.py: name a file in it, such as"
             f" {path / 'game.py'}"
         )
-    if colon or (path.name == name and path.with_suffix(".py").is_file()):
-        return Game(name, name, os.getcwd(), wanted)
-    if name in sample_names():
-        return Game(name, f"ecsnet.samples.{name}", os.getcwd())
     samples = ", ".join(sample_names())
     raise UsageError(f"there is no game {name!r}: give a FILE.py or one of {samples}")
 

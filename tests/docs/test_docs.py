@@ -500,8 +500,10 @@ def test_shell(file: str, words: list[str]) -> None:
     elif program in ("python", ".venv/bin/python"):
         text = (ROOT / file).read_text(encoding="utf-8")
         assert re.search(rf"<!-- run: (program|typed|file) {arguments[0]}\b", text)
+    elif program == "cd":
+        assert (file, ["ecsnet", "new", *arguments]) in _shell_lines()
     else:
-        assert program == "git"
+        assert program in ("git", "pytest")
 
 
 # Links.

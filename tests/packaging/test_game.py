@@ -105,3 +105,33 @@ def test_pyright_accepts_the_game(installed: Any, game: Path) -> None:
     summary = json.loads(out)["summary"]
     assert summary["errorCount"] == summary["warningCount"] == 0
     assert summary["filesAnalyzed"] >= 6
+
+
+def test_a_new_game_runs_and_is_typed_and_tidy(installed: Any, tmp_path: Path) -> None:
+    ecsnet = installed.python.parent / "ecsnet"
+    installed.run(ecsnet, "new", "star_fall", cwd=tmp_path)
+    folder = tmp_path / "star_fall"
+    out = installed.run(
+        *(ecsnet, "demo", "star_fall/game.py", "--headless", "--seconds", 2, "--json"),
+        *("--clients", 2, "--lag", 100, "--jitter", 20, "--loss", 5),
+        cwd=tmp_path,
+    )
+    figures = json.loads(out)
+    assert figures["diverged"] == 0
+    assert figures["compared"] > 40
+    assert figures["commands_sent"] > 0
+    tests = installed.run(installed.python, "-m", "pytest", "-q", cwd=folder)
+    assert "2 passed" in tests
+    out = installed.run(
+        sys.executable,
+        *("-m", "mypy", "--strict", "--python-executable", installed.python),
+        *("--cache-dir", tmp_path / ".mypy_cache", "."),
+        cwd=folder,
+        timeout=250,
+    )
+    assert "no issues found" in out
+    for command in (("check",), ("format", "--check")):
+        installed.run(
+            *(sys.executable, "-m", "ruff", *command, "--isolated", "--line-length", 100, "."),
+            cwd=folder,
+        )

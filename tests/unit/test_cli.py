@@ -75,15 +75,15 @@ def test_version(run: Run) -> None:
 def test_help_names_every_command(run: Run) -> None:
     status, out, _ = run("--help")
     assert status == 0
-    assert all(command in out for command in ("serve", "join", "demo", "analytics"))
-    for command in ("serve", "join", "demo", "analytics"):
+    assert all(command in out for command in ("new", "serve", "join", "demo", "analytics"))
+    for command in ("new", "serve", "join", "demo", "analytics"):
         assert run(command, "--help")[0] == 0
 
 
 @pytest.mark.parametrize(
     ("typed", "says"),
     [
-        ("", "give a COMMAND: serve, join, demo or analytics"),
+        ("", "give a COMMAND: new, serve, join, demo or analytics"),
         ("--bogus", "unrecognized arguments: --bogus;"),
         ("dance", "dance"),
         ("serve", "MODULE:ATTR"),

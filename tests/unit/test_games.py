@@ -83,6 +83,8 @@ def test_the_server_of_a_package_needs_no_window(folder: Path) -> None:
 def test_samples_are_found_where_the_folder_has_nothing_of_that_name(folder: Path) -> None:
     assert {"knights", "pong", "square"} <= set(sample_names())
     assert find_game("pong").code == "ecsnet.samples.pong"
+    (folder / "pong").mkdir()  # no game
+    assert find_game("pong").code == "ecsnet.samples.pong"
     assert isinstance(server_of(find_game("ecsnet.samples.pong.game:server"))[0], ServerWorld)
 
 
