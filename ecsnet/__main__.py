@@ -31,7 +31,9 @@ def run() -> int:
     except KeyboardInterrupt:
         return _INTERRUPTED
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the last flush
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        for stream in filter(None, (sys.stdout, sys.stderr)):  # each is flushed once more
+            os.dup2(nowhere, stream.fileno())
         return _NOBODY_READS
     finally:
         signal.signal(signal.SIGINT, signal.SIG_DFL)  # nothing is left to unwind

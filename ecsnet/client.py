@@ -187,6 +187,7 @@ class ClientWorld:
         self._events: list[Event] = []
         self._polling = False
         self._leaving = False  # close() was called, and its work is not done
+        self._handlers = contextlib.ExitStack()  # of signals, which `play` takes
         self._sent_at = 0.0
         self._interval = 0.0  # seconds between packets, where the server asks for fewer
         self._send_at = 0.0  # not before
@@ -637,6 +638,7 @@ class ClientWorld:
         """Have nothing to do with the server and the view any more."""
         self._leaving = False
         self._events.clear()
+        self._handlers.close()
         try:
             self._uplink.close()
         finally:

@@ -9,6 +9,7 @@ import shlex
 import signal
 import sys
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
@@ -205,7 +206,7 @@ def play(
     if join is not None:
         address = parse_address(join, port)
         connect = _connect or ClientWorld.connect
-        return connect(*address, name=name, link=link, debug=debug)
+        return _leaves_well(connect(*address, name=name, link=link, debug=debug))
     clock = time.perf_counter
     socket: UdpServerSocket | None = None
     if not offline:
@@ -215,7 +216,7 @@ def play(
             logger.info("port %d is taken: joining the game there", port)
             client = ClientWorld.connect(host, port, name=name, link=link, debug=debug)
             client._explain = partial(_explain_taken, port)
-            return client
+            return _leaves_well(client)
         logger.info("hosting on port %d", socket.address[1])
     wire: HostedWire | None = None
     try:
@@ -235,6 +236,20 @@ def play(
         raise
     if socket is not None and not quiet:
         _announce(socket.address)
+    return client
+
+
+def _leaves_well(client: ClientWorld) -> ClientWorld:
+    """Let a client that joined say goodbye where this process is asked to end."""
+    found = weakref.ref(client)  # the handlers are no reason for it to stay
+
+    def end(number: int) -> None:
+        client = found()
+        if client is not None:
+            atexit.register(client.close)  # for a program that does not use `with`
+        raise _end_of(number)
+
+    client._handlers.enter_context(ending(end))
     return client
 
 

@@ -166,9 +166,8 @@ def _run(given: argparse.Namespace) -> int:
             with contextlib.closing(source):
                 report(given, source)
         sys.stdout.flush()
-    except BrokenPipeError:  # head has seen enough
-        _silence_stdout()
-        return 1
+    except BrokenPipeError:  # head has seen enough: the end of every command
+        raise
     except OSError as error:  # what reads and what writes files says so itself
         _silence_stdout()
         raise UsageError(f"stdout cannot be written: {file_trouble(error)}") from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -109,6 +110,34 @@ def test_who_hosts_in_play_says_goodbye(start: Start, number: signal.Signals, lo
     status, out = ended(process)
     assert out == "left True\n"
     assert status == STATUS[number]
+
+
+@pytest.mark.parametrize("number", ENDS)
+@pytest.mark.parametrize("how", ["join", "port"])
+def test_who_joined_in_play_says_goodbye(start: Start, how: str, number: signal.Signals) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    serve = ("-m", "ecsnet", "serve", "game:server", "--host", "127.0.0.1", "--port", port)
+    game = f"""
+    if __name__ == "__main__":
+        how = {{"join": "127.0.0.1:{port}"}} if {how!r} == "join" else {{}}
+        with net.play(server, host="127.0.0.1", port={port}, **how) as client:
+            while not client.closed:
+                client.poll()
+                time.sleep(0.005)
+    """
+    server = start(game, *serve)
+    wait_for(server, "serving on")
+    player = start(game)
+    wait_for(server, "joined")
+    player.send_signal(number)
+    status, _ = ended(player)
+    assert status == STATUS[number]
+    wait_for(server, "left True")  # told, not found out: a silence would be noticed after 10 s
+    server.terminate()
+    _, out = ended(server)
+    assert "timeout" not in out
 
 
 @pytest.mark.parametrize("number", ENDS)

@@ -259,10 +259,12 @@ def test_who_joins_or_plays_alone_or_wants_quiet_is_told_nothing(
     start(game, quiet=True).close()
     assert len(Socket.made) == 1
     start(game, offline=True).close()
-    monkeypatch.setattr(ClientWorld, "connect", lambda *_, **__: SimpleNamespace())
+    client = ClientWorld.over(MemoryEnd(), registry=registry, clock=clock)
+    monkeypatch.setattr(ClientWorld, "connect", lambda *_, **__: client)
     start(game, join="10.1.2.3")
     Socket.taken = True
     start(game)
+    client.close()
     assert capsys.readouterr().out == ""
 
 
@@ -288,7 +290,7 @@ def test_with_the_port_taken_it_joins_the_game_there(
 ) -> None:
     joined: list[tuple[object, ...]] = []
 
-    client = SimpleNamespace()
+    client = ClientWorld.over(MemoryEnd(), registry=registry, clock=clock)
 
     def connect(host: str, port: int, **options: object) -> object:
         joined.append((host, port, options))
@@ -316,6 +318,7 @@ def test_with_the_port_taken_it_joins_the_game_there(
     assert [entry[:2] for entry in joined[3:]] == [("example.org", 5)] * 2
     with pytest.raises(UsageError, match="no address"):
         join_instead("host:port")
+    client.close()
 
 
 def test_offline_needs_no_socket(clock: ManualClock, game: ServerWorld) -> None:
