@@ -21,6 +21,7 @@ from __future__ import annotations
 import ast
 import asyncio
 import contextlib
+import enum
 import importlib
 import inspect
 import io
@@ -355,6 +356,44 @@ def test_python(chapter: Chapter, tmp_path: Path, screen: Screen) -> None:
     assert reader.ran == sum(block.language == "python" for block in chapter.blocks)
 
 
+# Whose blocks of Python other tests run.
+RUN_ELSEWHERE = {
+    "docs/analytics.md": "tests/docs/test_analytics.py",
+    "docs/journal.md": "tests/unit/test_journal_doc.py",
+}
+
+
+def test_every_block_of_python_is_run_by_a_test() -> None:
+    """Those of `RUN` and of the protocol are run by this file, those of Pong by its neighbour."""
+    shown = {
+        file
+        for file in DOCUMENTS
+        if any(b.language == "python" for chapter in chapters(file) for b in chapter.blocks)
+    }
+    assert shown == {*RUN, *RUN_ELSEWHERE, "docs/protocol.md"}
+    for file, test in RUN_ELSEWHERE.items():
+        assert file.rpartition("/")[2] in (ROOT / test).read_text(encoding="utf-8")
+
+
+def test_the_types_of_the_protocols_example() -> None:
+    class Angle:
+        def __init__(self, degrees: float) -> None:
+            self.degrees = degrees
+
+    net.register_type(Angle, float, lambda angle: angle.degrees, Angle)
+    names: dict[str, Any] = {"Angle": Angle, "Colour": enum.Enum("Colour", {"RED": "red"})}
+    exec(PRELUDE, names)
+    (block,) = (
+        block
+        for chapter in chapters("docs/protocol.md")
+        for block in chapter.blocks
+        if block.language == "python"
+    )
+    exec(block.code, names)
+    tank = names["Tank"](hp=50, aim=Angle(90.0), spot=names["Spot"](1.5))
+    assert (tank.colour, tank.spot.x) == (names["Colour"].RED, 1.5)
+
+
 def _opening() -> Block:
     return next(b for b in chapters("README.md")[0].blocks if b.language == "python")
 
@@ -485,7 +524,7 @@ def _known_targets() -> set[str]:
 @pytest.mark.parametrize(("file", "words"), _shell_lines())
 def test_shell(file: str, words: list[str]) -> None:
     program, *arguments = words
-    if program == "ecsnet":
+    if program in ("ecsnet", ".venv/bin/ecsnet"):
         _parser().parse_args(arguments)  # ends the program when it does not understand them
     elif program == "make":
         assert arguments[0] in _known_targets()
