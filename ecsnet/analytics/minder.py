@@ -10,17 +10,17 @@ import importlib.util
 import logging
 import os
 import subprocess
-import sys
 import threading
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from ecsnet.analytics import backoff
+from ecsnet.analytics.options import MONGO_VARIABLE
 from ecsnet.analytics.ship import URI_VARIABLE, WRONG, ship
 from ecsnet.analytics.target import target_name
 from ecsnet.errors import UsageError
-from ecsnet.modules import import_path
+from ecsnet.interpreter import installed_path, interpreter
 from ecsnet.wording import file_trouble
 
 if TYPE_CHECKING:
@@ -31,6 +31,26 @@ __all__ = ["Minder", "ship"]
 _log = logging.getLogger("ecsnet.analytics")
 
 _HEALTHY_SECONDS: Final = 60.0  # who lived so long starts again at once
+
+_NEEDS: Final = ("esper", "msgspec", "uvloop", "dnspython", "pymongo", "motor")
+"""What a child imports beside ecsnet and what is Python's own."""
+
+_ECSNET: Final = Path(__file__).absolute().parents[1] / "__init__.py"
+
+# What a child runs. It holds the database's password, so nothing of the game's folder may run in
+# it: it looks for modules neither there (-I) nor where a site hook adds folders (-S), but only
+# where packages are installed, and takes ecsnet from where it is.
+_CHILD: Final = """\
+import sys
+from importlib.util import module_from_spec, spec_from_file_location
+file, folder, driver, days, *path = sys.argv[1:]
+sys.path += path
+spec = spec_from_file_location("ecsnet", file)
+package = sys.modules["ecsnet"] = module_from_spec(spec)
+spec.loader.exec_module(package)
+from ecsnet.analytics.ship import main
+main(folder, driver, days)
+"""
 
 
 class Minder:
@@ -45,7 +65,7 @@ class Minder:
         expire_days: After how many days the database may delete a document, where it can.
 
     Raises:
-        UsageError: The URI is none, or the driver is missing.
+        UsageError: The URI is none, the driver is missing, or there is no Python to start.
     """
 
     def __init__(
@@ -62,16 +82,18 @@ class Minder:
                 f"{driver} is missing, so nothing can be shipped to {self._target}: pip install"
                 " 'ecsnet[analytics]'"
             )
+        python = interpreter(
+            f"what ships to {self._target}",
+            f"leave mongo= (and {MONGO_VARIABLE}) out, and run `ecsnet analytics ship"
+            f" {folder.absolute()} --mongo URI --follow` beside it, with an installed Python",
+        )
         days = "" if expire_days is None else repr(expire_days)
         self._command = [
-            *(sys.executable, "-P", "-m", "ecsnet.analytics"),
+            *(python, "-I", "-S", "-c", _CHILD, str(_ECSNET)),
             *(str(folder.absolute()), driver, days),
+            *installed_path(*_NEEDS),
         ]
-        self._environment = {
-            **os.environ,
-            "PYTHONPATH": import_path(),
-            URI_VARIABLE: uri,
-        }
+        self._environment = {**os.environ, URI_VARIABLE: uri}
         self._ending = threading.Event()
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None

@@ -1,8 +1,7 @@
 """The process that ships: ``ecsnet analytics ship``, or the child that a server starts.
 
-``python -m ecsnet.analytics FOLDER DRIVER EXPIRE_DAYS`` is that child. It finds the URI in
-its environment, where other users do not see it, and ends when its stdin does: because the server
-closed it, or because the server is no more.
+`main` is that child. It finds the URI in its environment, where other users do not see it, and ends
+when its stdin does: because the server closed it, or because the server is no more.
 """
 
 from __future__ import annotations
@@ -12,7 +11,6 @@ import contextlib
 import logging
 import os
 import signal
-import sys
 import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
@@ -176,12 +174,17 @@ def _signals(stop: Callable[[], object], *numbers: signal.Signals) -> Iterator[N
 # A server's child.
 
 
-def main() -> NoReturn:
-    """Be a server's child, as its arguments say."""
+def main(folder: str, driver: str, days: str) -> NoReturn:
+    """Be a server's child.
+
+    Args:
+        folder: Of the journal.
+        driver: What talks to the database.
+        days: After how many days the database may delete a document; empty for never.
+    """
     # Whoever presses Ctrl-C means the server, which has last things to say.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    folder, driver, days = sys.argv[1:]
     try:
         uri = os.environ.pop(URI_VARIABLE)
         expire_days = float(days) if days else None

@@ -17,6 +17,7 @@ from typing import TypeAlias
 
 import msgspec
 
+from ecsnet.interpreter import interpreter
 from ecsnet.modules import import_path
 
 __all__ = [
@@ -260,8 +261,9 @@ class Child:
             "PYGAME_HIDE_SUPPORT_PROMPT": "1",
             **(extra or {}),
         }
+        python = interpreter("each part of a demo", "run it with an installed Python")
         self._process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "ecsnet.demo", msgspec.json.encode(settings).decode()],
+            [python, "-P", "-m", "ecsnet.demo", msgspec.json.encode(settings).decode()],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env=environment,
