@@ -99,17 +99,7 @@ def test_nor_does_what_a_package_put_on_the_path(
     assert str(site) in path
     assert any((Path(folder) / "msgspec").is_dir() for folder in path)
     code = "import sys; sys.path += sys.argv[1:]; import motor"
-    done = subprocess.run(
-        [
-            sys.executable,
-            "-I",
-            "-S",
-            "-c",
-            "import sys; sys.path += sys.argv[1:]; import motor",
-            *path,
-        ],
-        check=False,
-    )
+    done = subprocess.run([sys.executable, "-I", "-S", "-c", code, *path], check=False)
     assert done.returncode == 0
     assert ran(tmp_path) == []
 
