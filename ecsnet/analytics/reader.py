@@ -37,7 +37,16 @@ from ecsnet.analytics.segment import (
 from ecsnet.analytics.values import Document
 from ecsnet.wording import file_trouble
 
-__all__ = ["Cursor", "Damage", "Entry", "Place", "Series", "documents"]
+__all__ = [
+    "Cursor",
+    "Damage",
+    "Entry",
+    "Outline",
+    "Place",
+    "Series",
+    "documents",
+    "outlines",
+]
 
 
 @dataclass(slots=True)
@@ -114,14 +123,58 @@ def documents(
         JournalError: There is no journal there, it cannot be read, or another version of ecsnet
             wrote it.
     """
-    damage = Damage() if damage is None else damage
+    for found in _records(folder, series, Damage() if damage is None else damage):
+        if match is None or found.origin.match.id.hex() == match:
+            yield from documents_of(found.record, found.origin)
+
+
+@dataclass(slots=True)
+class Outline:
+    """What tells of a match as a whole.
+
+    Attributes:
+        origin: The match, and what its server declares.
+        events: Documents of its ``start`` and ``stop``, and of its last event; those there are.
+    """
+
+    origin: Origin
+    events: list[Document] = field(default_factory=list)
+
+
+def outlines(folder: Path, *, damage: Damage | None = None) -> Iterator[Outline]:
+    """The matches that events tell of. Of all other events no documents are made, which is faster.
+
+    Args:
+        folder: Of the journal.
+        damage: Where to count what could not be read.
+
+    Raises:
+        JournalError: As for `documents`.
+    """
+    made: dict[bytes, Outline] = {}
+    last: dict[bytes, _Found] = {}
+    for found in _records(folder, Series.EVENTS, Damage() if damage is None else damage):
+        record, identity = found.record, found.origin.match.id
+        assert isinstance(record, Event)
+        outline = made.setdefault(identity, Outline(found.origin))
+        if record.type in ("start", "stop"):
+            outline.events += documents_of(record, found.origin)
+        if identity not in last or record.tick >= last[identity].record.tick:
+            last[identity] = found
+    for identity, outline in made.items():
+        found = last[identity]
+        outline.events += documents_of(found.record, found.origin)
+        yield outline
+
+
+def _records(folder: Path, series: Series, damage: Damage) -> Iterator[_Found]:
+    """All records of a series, once each."""
     known = _Known()
     for segment in segments(folder, series):
         read = _Read(segment.number, known)
         for found in read.look(segment, whole=segment.state is not State.OPEN):
-            wanted = match is None or found.origin.match.id.hex() == match
-            if wanted and known.is_new(found):
-                yield from documents_of(found.record, found.origin)
+            if known.is_new(found):
+                yield found
         damage.add(read)
 
 

@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import msgspec
+from msgspec import structs
 
+from ecsnet.analytics.documents import Origin
 from ecsnet.analytics.folder import segments
-from ecsnet.analytics.reader import Damage, Series, documents
+from ecsnet.analytics.reader import Damage, Series, documents, outlines
 from ecsnet.analytics.reading import Component, Event, Start, Stop, as_event, detail
 from ecsnet.analytics.target import conceal, parse_target
 from ecsnet.analytics.values import Document
@@ -49,7 +51,7 @@ class Match(msgspec.Struct, frozen=True, kw_only=True):
     server: str
     room: str
     tick_rate: float | None
-    """None where the event that says so was lost."""
+    """None where nothing says so: the event that does was lost, and there is no journal."""
     ended: datetime | None
     """None while it runs, and for ever when it crashed."""
     reason: str | None
@@ -190,7 +192,14 @@ class JournalSource:
         self._passes: list[tuple[Series, Damage]] = []
 
     def matches(self) -> list[Match]:
-        return matches_of(self._documents(Series.EVENTS, None))
+        damage = Damage()
+        self._passes.append((Series.EVENTS, damage))
+        origins: dict[str, Origin] = {}
+        told: list[Document] = []
+        for outline in outlines(self._folder, damage=damage):
+            origins[outline.origin.match.id.hex()] = outline.origin
+            told += outline.events
+        return [_with_schema(match, origins[match.id]) for match in matches_of(told)]
 
     def events(self, *matches: str) -> Iterator[Document]:
         return self._documents(Series.EVENTS, matches)
@@ -218,6 +227,16 @@ class JournalSource:
             return found
         wanted = frozenset(matches)
         return (document for document in found if document["match"] in wanted)
+
+
+def _with_schema(match: Match, origin: Origin) -> Match:
+    """A match; where its start was lost, with what the journal says of it elsewhere."""
+    if match.tick_rate is not None:
+        return match
+    declared = [Component(each.key, each.name, each.fields) for each in origin.components]
+    return structs.replace(
+        match, tick_rate=origin.match.tick_rate, components=match.components or tuple(declared)
+    )
 
 
 class MongoSource:

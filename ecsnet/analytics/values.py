@@ -9,8 +9,9 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence, Set
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from enum import Enum
+from functools import lru_cache
 from itertools import islice
 from typing import TypeAlias, TypeVar, cast
 
@@ -33,6 +34,7 @@ STORED_DEPTH = 24
 
 _T = TypeVar("_T")
 
+_EPOCH = datetime.fromtimestamp(0, UTC)
 _INT64 = range(-(2**63), 2**63)
 _TEXT_LIMIT = 4096  # characters or bytes that `plain` keeps
 _ITEMS_LIMIT = 256  # items of a container that `plain` keeps
@@ -129,12 +131,13 @@ def told(value: object, kind: Kind, depth: int = STORED_DEPTH) -> Value:
     return storable(value, depth=depth)
 
 
+@lru_cache(maxsize=256)  # a match and a tick have one for all of their documents
 def milliseconds(time: int) -> datetime:
     """Milliseconds since 1970 as a time; the nearest that there is, where there is none."""
     try:
-        return datetime.fromtimestamp(time // 1000, UTC).replace(microsecond=time % 1000 * 1000)
-    except (ValueError, OverflowError, OSError):
-        return datetime.fromtimestamp(0, UTC)
+        return _EPOCH + timedelta(milliseconds=time)
+    except OverflowError:
+        return _EPOCH
 
 
 def _plain(value: object, depth: int, left: list[int]) -> object:

@@ -258,3 +258,24 @@ def test_a_database_that_is_not_there_is_told(monkeypatch: pytest.MonkeyPatch) -
     assert "Connection refused" in str(caught.value)
     assert "secret" not in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_a_match_whose_oldest_events_were_deleted_still_has_its_schema(tmp_path: Path) -> None:
+    whole = some_matches()
+    whole.write(tmp_path / "whole")
+    expected = JournalSource(tmp_path / "whole").matches()
+    lost = some_matches()
+    lost.records = [
+        (series, record)
+        for series, record in lost.records
+        if getattr(record, "type", None) != "start"
+    ]
+    lost.write(tmp_path / "lost")
+    source = JournalSource(tmp_path / "lost")
+    found = source.matches()
+    assert [(match.id, match.tick_rate, match.ticks) for match in found] == [
+        (match.id, match.tick_rate, match.ticks) for match in expected
+    ]
+    assert all(match.components == expected[0].components for match in found)
+    assert len(expected[0].components) == 3
+    assert "start" not in {event["type"] for event in source.events(A, B, C)}
