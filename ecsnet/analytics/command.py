@@ -28,6 +28,7 @@ from ecsnet.errors import UsageError
 from ecsnet.wording import file_trouble
 
 if TYPE_CHECKING:
+    from ecsnet.analytics.export import Table
     from ecsnet.analytics.reports import Finding, Rule
     from ecsnet.analytics.sources import Match, Source
     from ecsnet.analytics.values import Document
@@ -38,6 +39,7 @@ _NEEDED = {
     "matplotlib": "pictures need matplotlib: pip install 'ecsnet[analytics]', or ask for --json",
     "rich": "tables need rich: pip install 'ecsnet[analytics]', or ask for --json",
     "pymongo": "a MongoDB needs pymongo: pip install 'ecsnet[analytics]'",
+    "_sqlite3": "this Python was built without SQLite: use another one, or --to csv",
     "motor": "shipping needs motor: pip install 'ecsnet[analytics]', or --driver pymongo",
 }
 
@@ -115,9 +117,11 @@ def add_parser(verbs: argparse._SubParsersAction[_Parser]) -> None:
     export.add_argument(
         "matches", nargs="*", default=["all"], metavar="MATCH", help=f"{MATCH} (all)"
     )
-    export.add_argument("--to", required=True, choices=["jsonl", "csv"], help="in which format")
     export.add_argument(
-        "--what", choices=["events", "states"], default="events", help="which (%(default)s)"
+        "--to", required=True, choices=["jsonl", "csv", "sqlite"], help="in which format"
+    )
+    export.add_argument(
+        "--what", choices=["events", "states"], help="which (events; sqlite: both, and the matches)"
     )
     export.add_argument("--out", type=_file, metavar="FILE", help="where to (stdout)")
 
@@ -365,6 +369,9 @@ def _tick(document: Document) -> int:
 def _export(given: argparse.Namespace, source: Source) -> None:
     from ecsnet.analytics import export
 
+    if given.to == "sqlite":
+        _export_database(given, source)
+        return
     matches, ids = _chosen(source, given.matches)
     states = given.what == "states"
     documents = source.states(*ids) if states else source.events(*ids)
@@ -372,11 +379,31 @@ def _export(given: argparse.Namespace, source: Source) -> None:
         if given.to == "jsonl":
             export.jsonl(documents, out)
         elif states:
-            untold = [match.id for match in matches if not match.components]
-            columns = export.columns_of(matches, source.states(*untold))
-            export.csv_of_states(columns, documents, out)
+            export.to_csv(_states(source, matches), out)
         else:
-            export.csv_of_events(documents, out)
+            export.to_csv(export.event_table(documents), out)
+
+
+def _export_database(given: argparse.Namespace, source: Source) -> None:
+    from ecsnet.analytics import export, sqlite
+
+    if given.out is None:
+        raise UsageError("a SQLite database is a file: give --out FILE.db")
+    matches, ids = _chosen(source, given.matches)
+    tables = {"matches": export.match_table(matches)}
+    if given.what != "states":
+        tables["events"] = export.event_table(source.events(*ids))
+    if given.what != "events":
+        tables["states"] = _states(source, matches)
+    sqlite.write(given.out, tables)
+
+
+def _states(source: Source, matches: Sequence[Match]) -> Table:
+    from ecsnet.analytics import export
+
+    untold = [match.id for match in matches if not match.components]
+    columns = export.columns_of(matches, source.states(*untold))
+    return export.state_table(columns, source.states(*(match.id for match in matches)))
 
 
 def _ship(given: argparse.Namespace) -> int:

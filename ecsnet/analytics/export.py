@@ -1,11 +1,16 @@
-"""Documents as files that other tools read: JSON lines, or a flat CSV. Written as they are read."""
+"""Documents as files that other tools read: JSON lines, or tables as CSV. Written as they are read.
+
+`ecsnet.analytics.sqlite` writes the same tables.
+"""
 
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from datetime import datetime
-from typing import TextIO
+from typing import Final, TextIO, TypeAlias
 
 import msgspec
 
@@ -13,13 +18,47 @@ from ecsnet.analytics.reading import as_event, as_state
 from ecsnet.analytics.sources import Match
 from ecsnet.analytics.values import Document
 
-__all__ = ["Column", "columns_of", "csv_of_events", "csv_of_states", "jsonl"]
+__all__ = [
+    "Cell",
+    "Column",
+    "Json",
+    "Table",
+    "columns_of",
+    "event_table",
+    "jsonl",
+    "match_table",
+    "state_table",
+    "to_csv",
+]
 
-Column = tuple[str, str]
+Column: TypeAlias = tuple[str, str]
 """Key of a component, and a field of it."""
 
-ABOUT = ("match", "started", "server", "room", "tick", "time")
-"""What every row begins with."""
+
+class Json(str):
+    """A text that is JSON, and that a person has not typed."""
+
+    __slots__ = ()
+
+
+Cell: TypeAlias = "str | int | float | None"
+"""What a table holds: `Json` for what is more than that."""
+
+ABOUT: Final = ("match", "started", "server", "room", "tick", "time")
+"""What every row of events and states begins with."""
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Rows of cells, made as they are asked for.
+
+    Attributes:
+        columns: Their names, no two of them alike.
+        rows: A cell for each column.
+    """
+
+    columns: Sequence[str]
+    rows: Iterable[Sequence[Cell]]
 
 
 def jsonl(documents: Iterable[Document], out: TextIO) -> None:
@@ -32,18 +71,30 @@ def jsonl(documents: Iterable[Document], out: TextIO) -> None:
     out.writelines(f"{_json(document)}\n" for document in documents)
 
 
-def csv_of_events(documents: Iterable[Document], out: TextIO) -> None:
-    """Write events, one a row; the column ``data`` is JSON.
+def match_table(matches: Iterable[Match]) -> Table:
+    """Matches, one a row; components and commands are JSON.
+
+    Args:
+        matches: Which.
+    """
+    names = [name for name in Match.__struct_fields__ if name != "id"]
+    rows = ([match.id, *(_cell(getattr(match, name)) for name in names)] for match in matches)
+    return Table(["match", *names], rows)
+
+
+def event_table(documents: Iterable[Document]) -> Table:
+    """Events, one a row; the column ``data`` is JSON.
 
     Args:
         documents: Of ``server_events``.
-        out: Where to.
     """
-    rows = csv.writer(out, lineterminator="\n")
-    rows.writerow([*ABOUT, "type", "player", "entity", "data"])
-    for event in map(as_event, documents):
-        about = [_cell(getattr(event, name)) for name in ABOUT]
-        rows.writerow([*about, event.type, event.player, event.entity, _json(event.data)])
+
+    def rows() -> Iterator[Sequence[Cell]]:
+        for event in map(as_event, documents):
+            about = [_cell(getattr(event, name)) for name in ABOUT]
+            yield [*about, event.type, event.player, event.entity, Json(_json(event.data))]
+
+    return Table([*ABOUT, "type", "player", "entity", "data"], rows())
 
 
 def columns_of(matches: Iterable[Match], states: Iterable[Document]) -> list[Column]:
@@ -65,8 +116,8 @@ def columns_of(matches: Iterable[Match], states: Iterable[Document]) -> list[Col
     return list(columns)
 
 
-def csv_of_states(columns: Sequence[Column], documents: Iterable[Document], out: TextIO) -> None:
-    """Write snapshots, a row for each entity, a column for each field: ``position_x``.
+def state_table(columns: Sequence[Column], documents: Iterable[Document]) -> Table:
+    """Snapshots, a row for each entity, a column for each field: ``position_x``.
 
     A field that an entity does not have is empty. An entity that a snapshot tells of in two
     documents has two rows.
@@ -74,29 +125,95 @@ def csv_of_states(columns: Sequence[Column], documents: Iterable[Document], out:
     Args:
         columns: Which component fields.
         documents: Of ``game_state``.
+    """
+
+    def rows() -> Iterator[Sequence[Cell]]:
+        for state in map(as_state, documents):
+            about = [_cell(getattr(state, name)) for name in ABOUT]
+            for entity in state.entities:
+                one = [_cell(entity.get("id")), _cell(entity.get("owner"))]
+                values = (_field(entity.get(key), field) for key, field in columns)
+                yield [*about, state.snapshot, *one, *values]
+
+    fixed = [*ABOUT, "snapshot", "entity", "owner"]
+    return Table(_unlike([*fixed, *(f"{key}_{field}" for key, field in columns)]), rows())
+
+
+def to_csv(table: Table, out: TextIO) -> None:
+    """Write a table as CSV, in which a spreadsheet finds no formula.
+
+    Args:
+        table: What to write.
         out: Where to.
     """
-    rows = csv.writer(out, lineterminator="\n")
-    names = [f"{key}_{field}" for key, field in columns]
-    rows.writerow([*ABOUT, "snapshot", "entity", "owner", *names])
-    for state in map(as_state, documents):
-        about = [_cell(getattr(state, name)) for name in ABOUT]
-        for entity in state.entities:
-            values = (_field(entity.get(key), field) for key, field in columns)
-            rows.writerow([*about, state.snapshot, entity.get("id"), entity.get("owner"), *values])
+    rows = csv.writer(_Lines(out))
+    rows.writerow(map(_harmless, table.columns))
+    rows.writerows(map(_harmless, row) for row in table.rows)
 
 
-def _field(component: object, field: str) -> object:
+def _unlike(names: Sequence[str]) -> list[str]:
+    """Names of which no two are alike, in capitals or not: ``a_b_c`` may be of ``a`` or ``a_b``."""
+    taken: set[str] = set()
+    made: list[str] = []
+    for name in names:
+        number, given = 1, name
+        while given.lower() in taken:
+            number += 1
+            given = f"{name}_{number}"
+        taken.add(given.lower())
+        made.append(given)
+    return made
+
+
+def _field(component: object, field: str) -> Cell:
     return _cell(component.get(field)) if isinstance(component, dict) else None
 
 
-def _cell(value: object) -> object:
+def _cell(value: object) -> Cell:
     if isinstance(value, datetime):
         return value.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    if isinstance(value, (bool, list, dict, bytes)):
-        return _json(value)
-    return value
+    if value is None or (isinstance(value, str | int | float) and not isinstance(value, bool)):
+        return value
+    return Json(_json(value))
 
 
 def _json(value: object) -> str:
     return msgspec.json.encode(value).decode()
+
+
+# Spreadsheets take for a formula what begins with one of these (some of them what only looks like
+# one, too), whatever stands before it that cannot be seen; and for a new cell, in some countries,
+# what follows a semicolon.
+_FORMULA: Final = frozenset("=+-@\uff1d\uff0b\uff0d\uff20\ufe66\ufe62\ufe63\ufe6b")
+_UNSEEN = r"\s\x00-\x1f\x7f-\xa0\xad\u180e\u200b-\u200f\u2028-\u202f\u2060-\u206f\ufeff"
+_BEGINNING = re.compile(rf"(?:^|[;\t\r\n])[{_UNSEEN}]*")
+_BREAKS = re.compile(r"[;\t\r\n]")
+_NUMBER = re.compile(r"-(?:Infinity|\d{19,})")  # which no other cell can hold
+
+
+def _harmless(cell: Cell) -> Cell:
+    """A cell, with a ' before what a spreadsheet would take for a formula."""
+    if isinstance(cell, Json):
+        return cell.replace(";", r"\u003b")  # in JSON it is part of a text
+    if not isinstance(cell, str) or _NUMBER.fullmatch(cell):
+        return cell
+    return _BEGINNING.sub(_marked, cell)
+
+
+def _marked(begin: re.Match[str]) -> str:
+    unseen = begin[0]
+    formula = begin.string[begin.end() : begin.end() + 1] in _FORMULA
+    breaks = _BREAKS.search(unseen) is not None
+    before = begin.start() == 0 and (formula or unseen[:1] in ("\t", "\r", "\n"))
+    mark = "'"
+    return mark * before + unseen + mark * (formula and (breaks or not before))
+
+
+class _Lines:
+    """Ends rows in a line feed. With that as its own end, `csv` leaves a carriage return bare."""
+
+    def __init__(self, out: TextIO) -> None:
+        self._out = out
+
+    def write(self, row: str) -> int:
+        return self._out.write(row.removesuffix("\r\n") + "\n")

@@ -258,7 +258,7 @@ def test_export_states_as_csv(run: Run) -> None:
         "score_title",
         "ghost_mood",
     ]
-    assert made[1]["score_title"] == "=1+1"
+    assert made[1]["score_title"] == "'=1+1"
     assert (made[2]["entity"], made[2]["owner"], made[2]["score_coins"]) == ("13", "", "")
     assert made[2]["snapshot"] == "10"
     assert made[2]["tick"] == "11"

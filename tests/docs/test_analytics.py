@@ -15,12 +15,14 @@ import importlib.util
 import io
 import re
 import shlex
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from ecsnet import cli
+from ecsnet.analytics.reader import Series, documents
 from ecsnet.schema import Registry, use_registry
 from ecsnet.server import ServerWorld
 from tests.docs.test_docs import ROOT, Block, _importable, chapters
@@ -116,6 +118,19 @@ def test_other_tools_read_what_is_exported(block: Block) -> None:
         if " export " in line:
             assert cli.main(shlex.split(line)[1:]) == 0
     exec(_compiled(block), {})
+
+
+def test_events_an_hour_are_all_events(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    [block] = [block for block in BLOCKS if block.hint == ["if", "sqlite3"]]
+    assert cli.main(["analytics", "export", "--to", "sqlite", "--out", "field.db", "all"]) == 0
+    exec(_compiled(block), {})
+    counted: Counter[str] = Counter()
+    for line in capsys.readouterr().out.splitlines():
+        _day, _hour, type, count = line.split()
+        counted[type] += int(count)
+    kept = Counter(str(event["type"]) for event in documents(folder / "analytics", Series.EVENTS))
+    assert counted == kept
+    assert kept["pay"] == 16
 
 
 def test_every_block_is_looked_at() -> None:
