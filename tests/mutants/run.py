@@ -78,10 +78,12 @@ class Verdict:
     """What became of a fault: "caught", "hung" (caught, too) or "survived"."""
 
     fault: Fault
+    line: int
+    diff: str
     outcome: str
+    by: str
+    """The test that failed, where one did."""
     seconds: float
-    by: str = ""
-    """The test that failed."""
 
 
 @dataclass
@@ -230,7 +232,9 @@ class Copy:
             outcome, by = self._try(fault, record)
         finally:
             self._write(path, source)
-        return Verdict(fault, outcome, time.monotonic() - began, by)
+        return Verdict(
+            fault, fault.line(source), fault.diff(source), outcome, by, time.monotonic() - began
+        )
 
     def _try(self, fault: Fault, record: Record) -> tuple[str, str]:
         tests = record.nearest(fault)
@@ -288,9 +292,7 @@ def judge(
                 verdict = future.result()
                 verdicts.append(verdict)
                 if tell and verdict.outcome == "survived":
-                    source = (project.root / verdict.fault.path).read_bytes()
-                    where = f"{verdict.fault.path}:{verdict.fault.line(source)}"
-                    print(f"{where}\n{verdict.fault.diff(source)}", flush=True)
+                    print(f"{verdict.fault.path}:{verdict.line}\n{verdict.diff}", flush=True)
                 if tell and (len(verdicts) % 20 == 0 or len(verdicts) == len(faults)):
                     print(f"{len(verdicts)}/{len(faults)}: {summary(verdicts)}", flush=True)
         finally:
@@ -312,21 +314,19 @@ def summary(verdicts: Sequence[Verdict]) -> str:
     )
 
 
-def document(root: Path, verdicts: Sequence[Verdict], seed: int) -> dict[str, object]:
+def document(verdicts: Sequence[Verdict], seed: int) -> dict[str, object]:
     """All verdicts, for programs."""
-    entries = []
-    for verdict in verdicts:
-        source = (root / verdict.fault.path).read_bytes()
-        entries.append(
-            {
-                "file": verdict.fault.path,
-                "line": verdict.fault.line(source),
-                "outcome": verdict.outcome,
-                "by": verdict.by,
-                "seconds": round(verdict.seconds, 2),
-                "diff": verdict.fault.diff(source),
-            }
-        )
+    entries = [
+        {
+            "file": verdict.fault.path,
+            "line": verdict.line,
+            "outcome": verdict.outcome,
+            "by": verdict.by,
+            "seconds": round(verdict.seconds, 2),
+            "diff": verdict.diff,
+        }
+        for verdict in verdicts
+    ]
     return {"seed": seed, "summary": summary(verdicts), "faults": entries}
 
 
@@ -351,7 +351,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"the tests fail without any fault:\n{error}", file=sys.stderr)
         return 1
     if options.json:
-        print(json.dumps(document(ROOT, verdicts, seed), indent=1))
+        print(json.dumps(document(verdicts, seed), indent=1))
     else:
         print(f"seed {seed}: {summary(verdicts)}")
     return 0

@@ -142,7 +142,7 @@ def test_what_tests_notice_is_caught_and_the_rest_is_shown(
     ]
     verdicts = judge(made, faults, 2)
     outcomes = {
-        (verdict.fault.line(SUMS.encode()), verdict.fault.text.strip()): (
+        (verdict.line, verdict.fault.text.strip()): (
             verdict.outcome,
             verdict.by,
         )
@@ -161,7 +161,7 @@ def test_what_tests_notice_is_caught_and_the_rest_is_shown(
     assert "+    return left or right" in out
     assert "sums.py:20\n" not in out
     assert f"of {len(verdicts)} faults caught" in out
-    said = document(tmp_path, verdicts, 0)
+    said = document(verdicts, 0)
     assert said["summary"] == summary(verdicts)
     assert "survived" in str(said["faults"])
 

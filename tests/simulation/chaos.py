@@ -36,6 +36,8 @@ from chaos_game import (
     Secret,
     Steer,
 )
+from leftovers import grown, holdings
+from spending import Spending
 
 from ecsnet.commands.outbox import QUIET_TICKS, UNACKED_FRAMES
 from ecsnet.components import Owner
@@ -47,6 +49,19 @@ from ecsnet.session.session import Received, Session
 from ecsnet.testing import FaultyLink, Harness, Seat
 
 __all__ = ["EVENTS", "MismatchError", "Plan", "Report", "run"]
+
+LEFT_SECONDS = 30
+"""After this time everybody who left has timed out and is forgotten."""
+
+REMEMBERED = {
+    "listener._ended": 4096,
+    "listener._dismissed": 4096,
+    "listener.dropped": 16,
+    "stages[].simulation.errors": 16,
+    "stages[].replicator.population._cids": 4096,
+}
+"""What a server may still hold when all have left: whom it knew for a while, and what it counts by
+kind."""
 
 MARK = re.compile(rb"@([psh])(\d+)\.(\d+);")
 
@@ -290,6 +305,8 @@ class Chaos:
             plan.lossless and not plan.jitter and not plan.stalls and plan.bandwidth > 200_000
         )
         self.harness.watch_sent = self._sent
+        self._empty = holdings(self.harness.host)
+        self._spending: dict[Seat, Spending] = {}
         self.vanished: list[Watcher] = []
         self._serial = 0
         self._places: dict[Viewer, object] = {}
@@ -369,6 +386,7 @@ class Chaos:
         self._check_commands()
         self._check_promptness()
         self._check_bounds()
+        self._everybody_leaves()
 
     # Clients.
 
@@ -428,6 +446,14 @@ class Chaos:
         if len(data) > MAX_DATAGRAM:
             raise MismatchError(f"a datagram of {len(data)} bytes to {seat.name}")
         self.sent_now.append((seat, data))
+        spending = self._spending.get(seat)
+        if spending is None:
+            spending = self._spending[seat] = Spending(self.plan.bandwidth)
+        spending.sent(len(data), self.now)
+        if spending.worst > 1:
+            raise MismatchError(
+                f"{seat.name} was sent {spending.worst:.0%} of what its bandwidth allows"
+            )
 
     def _check_sent(self) -> None:
         """No bytes of what a client may not see."""
@@ -691,6 +717,26 @@ class Chaos:
             }
             if any(misread.values()):
                 raise MismatchError(f"{watcher.seat.name}: misunderstood: {misread}")
+
+    def _everybody_leaves(self) -> None:
+        """And nothing is left of them, nor of a world that is cleared."""
+        harness = self.harness
+        for watcher in self.watchers:
+            if self.dice.random() < 0.5:
+                harness.leave(watcher.client)
+            else:
+                harness.vanish(watcher.client)
+            self._count_link(watcher)
+        self.watchers.clear()
+        harness.step()
+        with harness.world:
+            esper.clear_database()
+        harness.run(LEFT_SECONDS)
+        self.sent_now.clear()
+        left = grown(self._empty | Counter(REMEMBERED), holdings(harness.host))
+        if left:
+            raise MismatchError(f"all have left, and this is still held: {left}")
+        self.counts["left alone"] += 1
 
     def _check_solid(self) -> None:
         """Up to its solid tick a client has everything."""
