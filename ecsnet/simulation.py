@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from functools import partial
-from typing import Protocol, TypeVar, cast
+from typing import Final, Protocol, TypeVar, cast
 
 import esper
 
@@ -46,6 +46,9 @@ class Keep(Enum):
 
     KEEP = "keep"
 
+
+_NOBODIES: Final = 16
+"""So many numbers of players that there are not are complained about; more say the same."""
 
 KEEP = Keep.KEEP
 """Returned by an ``on_leave`` hook: leave the player's entity, and what it owns, in the world."""
@@ -343,7 +346,9 @@ class Simulation:
                 continue
             named.add(player)
             # Who was a player when it was first named may have left since.
-            if player not in self.player_number and player not in self._named | self._nobodies:
+            if player in self.player_number or player in self._named or player in self._nobodies:
+                continue
+            if len(self._nobodies) < _NOBODIES:
                 self._nobodies.add(player)
                 self._log.warning(
                     now,

@@ -58,6 +58,8 @@ REMEMBERED = {
     "listener._dismissed": 4096,
     "listener.dropped": 16,
     "stages[].simulation.errors": 16,
+    "stages[].simulation._nobodies": 16,
+    "stages[].replicator.population._seen": 256,
     "stages[].replicator.population._cids": 4096,
 }
 """What a server may still hold when all have left: whom it knew for a while, and what it counts by

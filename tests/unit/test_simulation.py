@@ -663,6 +663,18 @@ def test_an_owner_that_names_no_player_is_warned_of_once(
     assert len(running.world.structure(Owner)) == 6
 
 
+def test_owners_that_are_no_players_are_noted_a_few_times_only(
+    recipe: Recipe, caplog: pytest.LogCaptureFixture
+) -> None:
+    recipe.add_function(lambda dt: esper.create_entity(Owner(1000 + net.tick())) and None, 0)
+    running = simulation(recipe)
+    with caplog.at_level(logging.WARNING, "ecsnet.server"):
+        for _ in range(100):
+            running.step()
+    assert len(caplog.messages) == len(running._nobodies) == 16
+    assert "Owner(1001)" in caplog.messages[0]
+
+
 def test_when_it_finishes_everybody_leaves_and_no_system_runs(recipe: Recipe) -> None:
     seen: list[object] = []
 
