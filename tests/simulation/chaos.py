@@ -56,7 +56,9 @@ LEFT_SECONDS = 30
 REMEMBERED = {
     "listener._ended": 4096,
     "listener._dismissed": 4096,
+    "listener.admission._gone": 4096,
     "listener.dropped": 16,
+    "listener.admission.denied": 16,
     "stages[].simulation.errors": 16,
     "stages[].simulation._nobodies": 16,
     "stages[].replicator.population._seen": 256,

@@ -56,6 +56,7 @@ BOUNDED = {
     # Those who left are remembered for a while.
     "listener._ended": 4096,
     "listener._dismissed": 4096,
+    "listener.admission._gone": 4096,
     # Pings are forgotten when their id comes again.
     "host.guests[].session._pings": PING_IDS,
     "client._uplink.session._pings": PING_IDS,
