@@ -62,6 +62,9 @@ BOUNDED = {
     "client._uplink.session._pings": PING_IDS,
     # Looked at when the next entity enters.
     "host.guests[].viewer.pieces": 8,
+    # Looked at when the next entity goes; what went in a second.
+    "host.guests[].viewer.left_sight": 64,
+    "host.guests[].viewer.left_sight[][]": 128,
     # By kinds of entities.
     "host.stages[].replicator.population._cids": 64,
 }
