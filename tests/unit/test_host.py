@@ -529,12 +529,19 @@ def test_bad_input_is_a_strike_and_another_epochs_is_not() -> None:
     (ann,) = network.joined(1)
     assert ann.welcome is not None
     epoch = ann.welcome.epoch
+    # A frame that the server has not had when it comes, for a tick that has not run.
+    frame, tick = ann.guest.inbox._number + 60, network.stage.next_tick + 6
+    frames = [[0, 1, [[STEER, 0, [1]]]]]
     for number in range(4):
         ann.say(ann.session.send((epoch, 0, 0, [[0, 1, [["steer"]]]], number), network.now))
-        ann.say(ann.session.send((epoch ^ 1, 0, 0, [[0, 1, [[STEER, 0, [1]]]]]), network.now))
+        ann.say(ann.session.send((epoch ^ 1, frame, tick, frames), network.now))
     network.run(0.2)
     assert ann.guest.session.strikes == 4
     assert ann.guest.inbox.applied == 0
+    tick = network.stage.next_tick + 6
+    ann.say(ann.session.send((epoch, frame, tick, frames), network.now))
+    network.run(0.2)
+    assert ann.guest.inbox.applied == 1  # so the epoch it was
     ann.say(ann.session.send((epoch, 0, 0, [], "more"), network.now))
     network.until(lambda: ann.over)
     assert ann.over is Reason.ABUSE
