@@ -836,7 +836,7 @@ def _check_address(host: object, port: object) -> None:
         raise UsageError(
             f"connect({brief(host)}, {brief(port)}): a port is a number from 1 to 65535"
         )
-    name = ""
+    name, own = "", port
     for text in (host, host.rpartition(":")[0]) if isinstance(host, str) else ():
         with contextlib.suppress(UsageError):  # what stands behind the colon may be no port
             name, own = parse_address(text, port)

@@ -46,18 +46,22 @@ def play(settings: Settings, game: Game) -> Callable[[], object]:
         UsageError: The game cannot be played.
     """
     orders: queue.SimpleQueue[Order] = queue.SimpleQueue()
-    if settings.program:
-        program = _program(settings, game, orders)
-    else:
-        _, module = server_of(game)
-        bot = bot_of(module)
-
-        def program() -> None:
-            player = Player.connect("127.0.0.1", settings.port, name=settings.name)
-            player.begin(settings, game, orders, bot)
-            player.keep_polling()
-
+    make = _program if settings.program else _bot
+    program = make(settings, game, orders)
     listen(orders.put)
+    return program
+
+
+def _bot(settings: Settings, game: Game, orders: queue.SimpleQueue[Order]) -> Callable[[], object]:
+    """What plays without the game's own program: its bot, where it has one."""
+    _, module = server_of(game)
+    bot = bot_of(module)
+
+    def program() -> None:
+        player = Player.connect("127.0.0.1", settings.port, name=settings.name)
+        player.begin(settings, game, orders, bot)
+        player.keep_polling()
+
     return program
 
 
