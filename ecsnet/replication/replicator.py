@@ -42,6 +42,7 @@ _NOBODY: Final = -1
 _HEAD_BYTES: Final = 48  # of an update, at most
 _NOTHING: Final = Raw(b"\x90")
 _BATCH: Final = 16  # packets
+_FLOOD: Final = 4 << 20  # bytes that one client may be told of new components, and not have
 _MOST_GONE: Final = PIECE_BYTES // 9  # network ids in one piece, each at its longest
 _MANY: Final = PIECE_BYTES // 16  # entities: more are not tried whether they fit a piece
 
@@ -330,19 +331,25 @@ class Replicator:
         population = self.population
         owned = {entity.net: entity for entity in population.belongings(viewer.player)}
         viewer.extra = owned.keys() - hood.visible if owned else set()
-        viewer.resettle = False
         target = hood.visible | viewer.extra if viewer.extra else hood.visible
         before = viewer.known
         gone = before - target
         kept = before - gone
+        sets = self._inserts(kept)
+        if sets and viewer.session.backlog + sum(map(len, sets)) > _FLOOD:
+            # More than may wait for it: who got new components goes out of sight, and comes back
+            # as the stream has room.
+            hiding = kept.intersection([entity.net for entity in self._delta.inserted])
+            gone, kept, target = gone | hiding, kept - hiding, target - hiding
+            sets = []
         arriving = self._next_piece(viewer, target - kept, owned)
         known = kept | arriving
 
         private = {
             net: entity.private for net, entity in owned.items() if entity.private and net in known
         }
+        viewer.resettle = self._postpone(viewer, private)
         removals = self._removals(kept)
-        sets = self._inserts(kept)
         sets += self._records(arriving)
         self._settle_private(viewer, private, known, removals, sets)
 
@@ -357,6 +364,25 @@ class Replicator:
             last = (viewer.session.queue(message), len(message))
             if arriving:
                 viewer.pieces.append(last)
+
+    def _postpone(self, viewer: Viewer, private: dict[int, int]) -> bool:
+        """Take what a viewer gains of owner-only components out of what it is to know, for large
+        entities and while enough is on its way.
+
+        Returns:
+            Whether there is anything left for later.
+        """
+        backlog = viewer.session.backlog
+        postponed = False
+        for net, bits in list(private.items()):
+            had = viewer.known_private.get(net, 0)
+            large = self.population.large_bytes(net) if bits & ~had else 0
+            if large and backlog >= STREAM_WINDOW:
+                private[net] = bits & had
+                postponed = True
+            else:
+                backlog += large
+        return postponed
 
     def _settle_private(
         self,

@@ -429,6 +429,41 @@ def test_large_entities_that_change_together_do_not_end_their_clients(game: Game
     assert game.shown(Blob) == [Blob(b"+")] * 24
 
 
+@pytest.mark.parametrize(("count", "size"), [(24, 600_000), (90, 100_000)])
+def test_a_flood_of_new_components_does_not_end_its_clients(
+    game: Game, count: int, size: int
+) -> None:
+    crowd = [game.add(Note("-")) for _ in range(count)]
+    game.run(1.5)
+    assert len(game.shown(Note)) == count
+    for entity in crowd:
+        game.put(entity, Blob(bytes(size)))
+    game.run(0.2)
+    assert len(game.shown(Blob)) < count
+    game.harness.until(lambda: len(game.shown(Blob)) == count, 60.0)
+    game.settle()
+    assert game.lines == []
+
+
+def test_a_flood_for_a_new_owner_does_not_end_it(game: Game) -> None:
+    player = game.harness.simulation.player_entity[1]
+    crowd = [game.add(Note("-"), Diary("y" * 600_000), Owner(None)) for _ in range(24)]
+    game.run(1.0)
+    for entity in crowd:
+        game.live(entity, Owner).player = player
+    game.run(0.2)
+    assert 0 < len(game.shown(Diary)) < 24
+    assert [owner.player for owner in game.shown(Owner)] == [game.client.player] * 24
+    game.harness.until(lambda: len(game.shown(Diary)) == 24, 60.0)
+    game.settle()
+    for entity in crowd:
+        game.live(entity, Owner).player = None
+    game.run(0.2)
+    assert game.shown(Diary) == []
+    game.settle()
+    assert game.lines == []
+
+
 def test_a_list_of_references_can_be_too_long(game: Game) -> None:
     someone = game.add(Note())
     game.run(0.2)
