@@ -154,7 +154,8 @@ class ClientWorld:
         _shown[self.view.name] = self
         _Past.made += 1
         _Past.refused = False
-        self._schema: Schema = (registry or current_registry()).schema()
+        types = registry or current_registry()
+        self._schema: Schema = types.schema()
         self._format = WireFormat(self._schema)
         self._clock = clock
         now = clock()
@@ -192,6 +193,7 @@ class ClientWorld:
         self._interval = 0.0  # seconds between packets, where the server asks for fewer
         self._send_at = 0.0  # not before
         self._unsaid = False  # ticks or actions came since commands were sent
+        types.use(self)
 
     @classmethod
     def connect(

@@ -347,7 +347,7 @@ class ServerWorld:
             catch_up=catch_up,
             analytics=analytics,
         )
-        game.add_simulation(
+        stage = game.add_simulation(
             self._recipe,
             now,
             update_rate=self.update_rate,
@@ -355,6 +355,7 @@ class ServerWorld:
             interest=self.interest,
             seed=self.seed,
         )
+        self._registry.use(stage.simulation.world)
         return game
 
     def step(

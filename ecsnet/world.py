@@ -46,7 +46,7 @@ class World:
         WrongThreadError: Another thread uses esper.
     """
 
-    __slots__ = ("_adopted", "_closed", "_previous", "name")
+    __slots__ = ("__weakref__", "_adopted", "_closed", "_previous", "name")
 
     def __init__(self, name: str | None = None) -> None:
         _check_thread()

@@ -585,6 +585,7 @@ def _rebind(function: types.FunctionType, old: type[object], new: type[object]) 
 def _place(cls: type[object], caller: FrameType) -> tuple[str, int]:
     """The file, and the line with the word ``class``: the frame stands at the decorator."""
     file, first = caller.f_code.co_filename, caller.f_lineno
+    linecache.checkcache(file)  # it may have been edited and reloaded
     begins = re.compile(rf"\s*class\s+{re.escape(cls.__name__)}\b")
     for line in range(first, first + 50):
         if begins.match(linecache.getline(file, line)):

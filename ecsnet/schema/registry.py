@@ -1,18 +1,26 @@
-"""Who declared what: the types of one game."""
+"""Who declared what: the types of one game.
+
+A declaration that is executed again takes the place of what it declared before, as when a module is
+reloaded, a file is run twice in one process, or a cell of a notebook once more. Two declarations of
+one name are a mistake, and so is one module under two names: both would make two of a class.
+"""
 
 from __future__ import annotations
 
+import linecache
 import os
+import re
 import sys
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from types import FrameType
-from typing import TypeVar
+from typing import Protocol, TypeVar
+from weakref import WeakSet
 
 from ecsnet.errors import DeclarationError
 from ecsnet.schema.annotations import Reader
 from ecsnet.schema.description import Schema
-from ecsnet.schema.shapes import Foreign
+from ecsnet.schema.shapes import Foreign, Origin
 from ecsnet.schema.wiretype import CommandType, ComponentType, WireType
 from ecsnet.wording import brief
 
@@ -20,16 +28,30 @@ __all__ = ["Registry", "current_registry", "is_stock", "register_type", "use_reg
 
 T = TypeVar("T")
 
+D = TypeVar("D", bound=WireType)
+
+_INTERACTIVE = re.compile(r"<.*>|.*[/\\](ipykernel|marimo)_\d+[/\\].*")
+"""File names of what was typed: each cell or line has one of its own, or all have the same."""
+
+
+class Running(Protocol):
+    """Something that uses the types of a registry until it is closed."""
+
+    @property
+    def closed(self) -> bool: ...
+
 
 class _Declared:
-    """Types by wire name; components and commands may share a name."""
+    """Types by wire name; components and commands may share a name.
+
+    Attributes:
+        changes: How often something was added or took another's place.
+    """
 
     def __init__(self) -> None:
         self.components: dict[str, ComponentType] = {}
         self.commands: dict[str, CommandType] = {}
-
-    def __len__(self) -> int:
-        return len(self.components) + len(self.commands)
+        self.changes = 0
 
 
 _stock = _Declared()
@@ -42,19 +64,26 @@ class Registry:
         self._own = _Declared()
         self._foreign: dict[object, Foreign] = {}
         self._schema: Schema | None = None
-        self._schema_size = -1
+        self._schema_changes = (-1, -1)
+        self._users: WeakSet[Running] = WeakSet()
 
     def add(self, wire_type: ComponentType | CommandType) -> None:
         """Take in a declared class.
 
         Raises:
-            DeclarationError: There is one of that name; the message names both places.
+            DeclarationError: There is one of that name, declared elsewhere, or here while a game
+                runs with it; the message names both places.
         """
         declared = _stock if is_stock(wire_type.cls.__module__) else self._own
         if isinstance(wire_type, ComponentType):
-            _put(declared.components, wire_type)
+            self._put(declared.components, wire_type)
         else:
-            _put(declared.commands, wire_type)
+            self._put(declared.commands, wire_type)
+        declared.changes += 1
+
+    def use(self, running: Running) -> None:
+        """Let no declaration take another's place until something is closed, or gone."""
+        self._users.add(running)
 
     def register_type(
         self,
@@ -81,12 +110,32 @@ class Registry:
         return sorted(declared, key=lambda command: command.name)
 
     def schema(self) -> Schema:
-        """The types that cross the wire, as they are now; the same object until one is added."""
-        size = len(_stock) + len(self._own)
-        if self._schema is None or size != self._schema_size:
+        """The types that cross the wire, as they are now; the same object until one is declared."""
+        changes = (_stock.changes, self._own.changes)
+        if self._schema is None or changes != self._schema_changes:
             self._schema = Schema(self.components(), self.commands())
-            self._schema_size = size
+            self._schema_changes = changes
         return self._schema
+
+    def _put(self, types: dict[str, D], new: D) -> None:
+        old = types.get(new.name)
+        if old is not None:
+            begins = rf"class\s+{re.escape(new.cls.__name__)}\b"
+            if is_stock(new.cls.__module__) or not _is_again(
+                (old.cls.__module__, old.file, old.line),
+                (new.cls.__module__, new.file, new.line),
+                begins,
+            ):
+                raise DeclarationError(_twice(old, new))
+            self._refuse_while_used(f"class {new.name}", new.place)
+        types[new.name] = new
+
+    def _refuse_while_used(self, what: str, place: str) -> None:
+        if any(not user.closed for user in self._users):
+            raise DeclarationError(
+                f"{what} is declared again, at {place}, while a game runs with the one before:"
+                " close its clients and stop its server, then run this again"
+            )
 
     def _register(
         self,
@@ -106,19 +155,23 @@ class Registry:
                 f"register_type() got {brief(cls)}: it takes a class that cannot cross the wire"
                 " as it is"
             )
-        place = f"{os.path.basename(caller.f_code.co_filename)}:{caller.f_lineno}"
+        file, line = caller.f_code.co_filename, caller.f_lineno
+        place = f"{os.path.basename(file)}:{line}"
+        origin = (str(caller.f_globals.get("__name__")), file, line)
         other = self._foreign.get(cls)
         if other is not None:
-            raise DeclarationError(
-                f"{cls.__qualname__} is registered twice: at {other.place} and at {place}"
-            )
+            if not _is_again(other.origin, origin, r".*\bregister_type\b"):
+                raise DeclarationError(
+                    f"{cls.__qualname__} is registered twice: at {other.place} and at {place}"
+                )
+            self._refuse_while_used(cls.__qualname__, place)
 
         def resolve(path: str, text: str) -> object:
             raise DeclarationError(f"{path}: give the type itself, not {text!r}")
 
         path = f"register_type({cls.__qualname__}, ...)"
         Reader(False, self.foreign, resolve).read(path, wire_type)
-        self._foreign[cls] = Foreign(cls, wire_type, to_wire, from_wire, place)
+        self._foreign[cls] = Foreign(cls, wire_type, to_wire, from_wire, place, origin)
 
 
 def register_type(
@@ -164,28 +217,44 @@ def use_registry(registry: Registry) -> Generator[Registry]:
 
 _current = Registry()
 
-D = TypeVar("D", bound=WireType)
-
 
 def is_stock(module: str) -> bool:
     """Whether a module is part of ecsnet; its samples are games like any other."""
     return module.startswith("ecsnet.") and not module.startswith("ecsnet.samples.")
 
 
-def _put(types: dict[str, D], new: D) -> None:
-    old = types.setdefault(new.name, new)
-    if old is new:
-        return
+def _is_again(old: Origin, new: Origin, begins: str) -> bool:
+    """Whether a declaration is an earlier one, executed again.
+
+    Args:
+        old: Where that stood.
+        new: Where this stands.
+        begins: How its line begins, a regular expression.
+    """
+    (old_module, old_file, old_line), (module, file, line) = old, new
+    if old_module != module:
+        return False
+    if _INTERACTIVE.fullmatch(old_file) and _INTERACTIVE.fullmatch(file):
+        return True
+    if old_file != file or old_line == line:
+        return old_file == file
+    # The file was edited in between, unless the other one still stands there.
+    linecache.checkcache(file)
+    source = linecache.getlines(file)
+    return bool(source) and not re.match(rf"\s*{begins}", "".join(source[old_line - 1 : old_line]))
+
+
+def _twice(old: WireType, new: WireType) -> str:
     if (old.file, old.line) == (new.file, new.line):
         modules = old.cls.__module__, new.cls.__module__
-        raise DeclarationError(
+        return (
             f"class {new.name} is declared twice: at {old.place} and at {new.place};"
             f" the same line ran as {modules[0]} and as {modules[1]}, and may run only once"
         )
     places = (old.place, new.place)
     if os.path.basename(old.file) == os.path.basename(new.file):
         places = (f"{old.file}:{old.line}", f"{new.file}:{new.line}")
-    raise DeclarationError(
+    return (
         f"class {new.name} is declared twice: at {places[0]} and at {places[1]};"
         " the wire name does not hold the module, so rename one of them"
     )

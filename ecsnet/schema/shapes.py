@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import Enum
 from hashlib import blake2b
 from types import GenericAlias, NoneType
-from typing import Annotated, Any, Literal, Union
+from typing import Annotated, Any, Literal, TypeAlias, Union
 
 import msgspec
 
@@ -30,6 +30,7 @@ __all__ = [
     "MappingShape",
     "NestedShape",
     "OptionalShape",
+    "Origin",
     "QuantizedShape",
     "SequenceShape",
     "Shape",
@@ -48,6 +49,10 @@ HEADER_BYTES = 5
 """What stands before something of any length, encoded, at most."""
 
 
+Origin: TypeAlias = tuple[str, str, int]
+"""Where a declaration stands: the module that ran it, file, line."""
+
+
 @dataclass(frozen=True, slots=True)
 class Foreign:
     """A type that somebody else wrote, and how it crosses the wire."""
@@ -57,6 +62,8 @@ class Foreign:
     to_wire: Callable[[Any], object]
     from_wire: Callable[[Any], object]
     place: str
+    """For people: ``"game.py:9"``."""
+    origin: Origin
 
 
 class Shape:
