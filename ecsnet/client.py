@@ -14,6 +14,7 @@ import os
 import time
 from collections import deque
 from collections.abc import Callable
+from math import inf
 from types import TracebackType
 from typing import Self, TypeGuard, TypeVar, cast, overload
 from weakref import WeakValueDictionary
@@ -21,6 +22,7 @@ from weakref import WeakValueDictionary
 import esper
 import msgspec
 
+from ecsnet.arguments import check_flag, check_function, check_instance, check_number, is_number
 from ecsnet.commands.frames import ACTIONS_A_TICK
 from ecsnet.commands.outbox import Outbox, Told
 from ecsnet.components import Owner
@@ -36,7 +38,6 @@ from ecsnet.greeting import (
     Welcome,
     tidy_name,
 )
-from ecsnet.recipe import is_number
 from ecsnet.replication.store import Store
 from ecsnet.replication.view import Attachment, View
 from ecsnet.replication.wire import MESSAGE_BYTES, Resync, Structure, WireFormat
@@ -140,6 +141,13 @@ class ClientWorld:
         self.closed = False
         self._name = tidy_name(name)
         _check_link(link)
+        check_flag("debug", debug)
+        if registry is not None:
+            check_instance("registry", registry, Registry, "give a Registry, or leave it out")
+        check_function("clock", clock, "")
+        now = clock()
+        check_number("clock()", now, -inf, inf, "a clock gives seconds, as time.perf_counter does")
+        check_function("random", random, "count: int")
         if not isinstance(world, str | None):
             raise UsageError(
                 f"world={brief(world)}: give the name of an esper world, such as world='second'"
@@ -158,7 +166,6 @@ class ClientWorld:
         self._schema: Schema = types.schema()
         self._format = WireFormat(self._schema)
         self._clock = clock
-        now = clock()
         hello = Hello(WIRE_VERSION, self._schema.fingerprint, self._name)
         self._uplink = Uplink(encode(hello), now, random)
         self._uplink.link = link
@@ -305,6 +312,11 @@ class ClientWorld:
         random: Callable[[int], bytes] = os.urandom,
     ) -> ClientWorld:
         """A client whose datagrams something else carries; for one process, and for tests."""
+        for method in ("send", "receive", "pin", "close"):
+            if not callable(getattr(wire, method, None)):
+                raise UsageError(
+                    f"over({brief(wire)}): it has no method {method}(); give what carries datagrams"
+                )
         client = cls(
             name=name,
             world=world,
@@ -381,6 +393,8 @@ class ClientWorld:
         """
         if types:
             component_type(types[0], "mine()")
+        for kind in types[1:]:
+            check_instance("mine()", kind, type, "give classes of components")
         player = self.player
         if player is None:
             return []
@@ -426,10 +440,8 @@ class ClientWorld:
             Exception: What ``make`` raised for entities that are there.
         """
         component_type(component, "attach()")
-        if not callable(make):
-            raise UsageError(f"attach(make={brief(make)}): give a function")
-        if not (remove is None or callable(remove)):
-            raise UsageError(f"attach(remove={brief(remove)}): give a function, or leave it out")
+        check_function("attach(make", make, f"entity: int, value: {component.__name__}")
+        check_function("attach(remove", remove, "made: object", optional=True)
         # It gets values of that type only.
         made = cast(Callable[[int, object], object], make)
         self._view.attach(Attachment(component, made, remove))

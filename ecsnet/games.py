@@ -19,10 +19,10 @@ from types import ModuleType
 from typing import cast
 
 import ecsnet.samples
+from ecsnet.arguments import check_call
 from ecsnet.client import ClientWorld
 from ecsnet.errors import UsageError
 from ecsnet.modules import attribute_of, load
-from ecsnet.recipe import check_call
 from ecsnet.server import ServerWorld
 from ecsnet.wording import brief
 

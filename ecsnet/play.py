@@ -15,6 +15,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 
+from ecsnet.arguments import check_flag
 from ecsnet.client import DEFAULT_PORT, ClientWorld
 from ecsnet.errors import AddressInUseError, UsageError
 from ecsnet.host import Host
@@ -199,6 +200,8 @@ def play(
             address or a name that cannot be.
     """
     _check_server(server)
+    check_flag("play(offline", offline)
+    check_flag("play(debug", debug)
     check_local(host, port)
     if join is not None and offline:
         raise UsageError("play(join=…, offline=True): either join a game or play alone")

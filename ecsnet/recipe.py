@@ -8,12 +8,13 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Literal, Protocol, TypeGuard, cast
+from typing import Literal, Protocol, cast
 
+from ecsnet.arguments import check_call, is_number, name_of, refuse_later, takes
 from ecsnet.errors import UsageError
 from ecsnet.wording import brief
 
-__all__ = ["OnError", "Recipe", "System", "check_call", "is_number", "name_of"]
+__all__ = ["OnError", "Recipe", "System"]
 
 OnError = Literal["stop", "skip"]
 """What happens when a system or hook raises: stop the simulation, or skip it for the tick."""
@@ -88,6 +89,8 @@ class Recipe:
                 f"add_system() got {brief(system)}: it takes a class with a method process(dt), "
                 "an instance of one, a function that makes one, or a function of dt"
             )
+        else:
+            refuse_later("add_system()", system, name_of(system), "dt: float")
         make = cast(Callable[[], System], system)
         if takes(make):
             self._add(priority, name_of(make), lambda: _process_of(make))
@@ -112,66 +115,6 @@ class Recipe:
         self.systems.append((priority, name, make))
 
 
-_LATER = (inspect.iscoroutinefunction, inspect.isgeneratorfunction, inspect.isasyncgenfunction)
-
-
-def takes(function: Callable[..., object], *arguments: object) -> bool:
-    """Whether something can be called with so many arguments, as far as it tells."""
-    try:
-        inspect.signature(function).bind(*arguments)
-    except TypeError:
-        return False
-    except ValueError:  # built in, and does not tell
-        return True
-    return True
-
-
-def check_call(
-    where: str,
-    function: Callable[..., object],
-    name: str,
-    parameters: str,
-    *,
-    unbound: bool = False,
-) -> None:
-    """Refuse what would fail when it is called, or do nothing.
-
-    Args:
-        where: What it was given to: ``"@server.on_join"``.
-        function: What will be called.
-        name: What it is called.
-        parameters: Those that it is to have: ``"player: int"``.
-        unbound: Whether it is a method that has no ``self`` yet.
-
-    Raises:
-        UsageError: It takes something else, or calling it would run none of it.
-    """
-    short = name.rpartition(".")[2]
-    if any(later(function) for later in _LATER):
-        raise UsageError(
-            f"{where} got {name}, which is async or has a yield: a call would run none of it;"
-            f" write a plain def {short}({parameters})"
-        )
-    given = [part.partition(":")[0] for part in parameters.split(", ") if part not in ("", "self")]
-    if not takes(function, *given, *(["self"] if unbound else [])):
-        raise UsageError(
-            f"{where} got {name}{_parameters(function)}, but calls it as"
-            f" {short}({', '.join(given)}): write def {short}({parameters})"
-        )
-
-
-def _parameters(function: Callable[..., object]) -> str:
-    """The names of what a function takes: ``(self, dt)``."""
-    signature = inspect.signature(function)
-    bare = [each.replace(annotation=each.empty) for each in signature.parameters.values()]
-    return str(signature.replace(parameters=bare, return_annotation=signature.empty))
-
-
-def is_number(value: object) -> TypeGuard[float]:
-    """Whether it is an int or a float, and not the float that is no number."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and value == value
-
-
 def _check_system(
     where: str, process: Callable[..., object], name: str, *, unbound: bool = False
 ) -> None:
@@ -189,8 +132,3 @@ def _process_of(make: Callable[[], System]) -> Callable[[float], object]:
         )
     _check_system("add_system()", process, f"{type(made).__qualname__}.process")
     return cast("Callable[[float], object]", process)
-
-
-def name_of(function: Callable[..., object]) -> str:
-    """What a system or hook is called in logs and errors."""
-    return getattr(function, "__qualname__", type(function).__qualname__)

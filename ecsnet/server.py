@@ -9,10 +9,18 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TypeVar, overload
+from math import inf
+from typing import TYPE_CHECKING, TypeVar, overload
 
 from ecsnet.analytics.options import Analytics
 from ecsnet.analytics.service import AnalyticsService
+from ecsnet.arguments import (
+    check_call,
+    check_function,
+    check_items,
+    check_number,
+    check_whole,
+)
 from ecsnet.commands.inbox import Given
 from ecsnet.components import Owner, Player
 from ecsnet.console import last_resort
@@ -21,11 +29,12 @@ from ecsnet.guest import Send
 from ecsnet.host import CATCH_UP_SECONDS, Host
 from ecsnet.idle import warn_of_idle_worlds
 from ecsnet.names import tidy_name
-from ecsnet.recipe import OnError, Recipe, System, check_call, is_number
+from ecsnet.recipe import OnError, Recipe, System
 from ecsnet.replication.interest import Interest
 from ecsnet.replication.replicator import BANDWIDTH
 from ecsnet.schema import Registry, command_type, current_registry
 from ecsnet.session.connection import TIMEOUT, Reason
+from ecsnet.settings import SETTINGS, check_tick_rate
 from ecsnet.signals import ending
 from ecsnet.simulation import Join, Simulation
 from ecsnet.transport.address import Address, check_local
@@ -104,37 +113,10 @@ class ServerWorld:
         bandwidth: float = BANDWIDTH,
         analytics: Analytics | str | os.PathLike[str] | None = None,
     ) -> None:
-        _check_tick_rate(tick_rate)
-        if update_rate is not None and not (
-            is_number(update_rate) and 0.2 <= update_rate <= tick_rate
-        ):
-            raise UsageError(
-                f"update_rate={brief(update_rate)}: a number between 0.2 and"
-                f" tick_rate={brief(tick_rate)}, a second"
-            )
-        if command_rate is not None and not (
-            is_number(command_rate) and 1 <= command_rate <= tick_rate
-        ):
-            raise UsageError(
-                f"command_rate={brief(command_rate)}: a number between 1 and"
-                f" tick_rate={brief(tick_rate)}, packets a second; leave it out for one with each"
-                " tick"
-            )
-        if type(max_clients) is not int or not 1 <= max_clients <= 65_535:
-            raise UsageError(
-                f"max_clients={brief(max_clients)}: a whole number between 1 and 65535"
-            )
-        if per_address is not None and (type(per_address) is not int or per_address < 1):
-            raise UsageError(
-                f"per_address={brief(per_address)}: a whole number from 1 on, how many of the"
-                f" {max_clients} places one address may take"
-            )
+        check_tick_rate(tick_rate)
         if on_error not in ("stop", "skip"):
             raise UsageError(f"on_error={brief(on_error)}: it is 'stop' or 'skip'")
-        if not all(is_number(value) and value > 0 for value in (timeout, bandwidth)):
-            raise UsageError(
-                f"timeout={brief(timeout)}, bandwidth={brief(bandwidth)}: both are numbers above 0"
-            )
+        self._recipe = Recipe(tick_rate=tick_rate, on_error=on_error)
         self.update_rate = update_rate
         self.command_rate = command_rate
         self.max_clients = max_clients
@@ -143,13 +125,18 @@ class ServerWorld:
         self.seed = seed
         self.timeout = timeout
         self.bandwidth = bandwidth
-        self.analytics = _analytics_of(analytics)
-        self._recipe = Recipe(tick_rate=tick_rate, on_error=on_error)
+        self.analytics: Analytics | None = analytics  # type: ignore[assignment]  # made of a path
         self._registry: Registry = current_registry()
         self._own: Simulation | None = None  # what step() runs
         self._last_player = 0
         self._stop: asyncio.Event | None = None
         self._host: Host | None = None
+
+    if not TYPE_CHECKING:  # who would let any name be assigned then
+
+        def __setattr__(self, name: str, value: object) -> None:
+            setting = SETTINGS.get(name)
+            super().__setattr__(name, value if setting is None else setting(self, value))
 
     @property
     def tick_rate(self) -> float:
@@ -158,7 +145,7 @@ class ServerWorld:
 
     @tick_rate.setter
     def tick_rate(self, rate: float) -> None:
-        _check_tick_rate(rate)
+        check_tick_rate(rate)
         self._recipe.tick_rate = rate
         if self.update_rate is not None:
             self.update_rate = min(self.update_rate, rate)
@@ -285,6 +272,7 @@ class ServerWorld:
             UsageError: The address is not one of this machine's, or it is being served already.
             Exception: What a system or hook raised, with ``on_error="stop"``.
         """
+        check_function("serve(ready", ready, "address: tuple", optional=True)
         if self._stop is not None:
             raise UsageError("serve() of a ServerWorld that is being served: make a second one")
         check_local(host, port)
@@ -333,6 +321,12 @@ class ServerWorld:
         Raises:
             JournalError: Analytics are on, and their folder cannot be used.
         """
+        check_function("make_host(send", send, "data: bytes, address: tuple")
+        check_number("make_host(now", now, -inf, inf, "give seconds, on the clock of all calls")
+        check_function("make_host(random", random, "count: int")
+        check_number("make_host(catch_up", catch_up, 0, inf, "give seconds, 0 or more")
+        if not isinstance(environment, Mapping | None):
+            raise UsageError(f"make_host(environment={brief(environment)}): give a dict of texts")
         # No default: help() would print it, and whatever secrets are in it.
         found = os.environ if environment is None else environment
         analytics = AnalyticsService.open(self.analytics, self._registry, found)
@@ -383,20 +377,27 @@ class ServerWorld:
             The simulation: ``simulation.player_entity[1]``, ``simulation.tick``, ...
 
         Raises:
-            UsageError: A command is none, or does not fit what its class declares.
+            UsageError: A command is none, or does not fit what its class declares, or one of the
+                others is not what it has to be. No tick has run then.
             Exception: What a system or hook raised, with ``on_error="stop"``.
         """
+        check_whole("step(ticks", ticks, 0, "give a number of ticks, 0 or more")
+        check_items("step(joins", joins, "give a list of names, joins=['Ann']")
+        check_items("step(leaves", leaves, "give a list of player numbers, leaves=[1]")
+        check_items("step(commands", commands, "give a list, commands=[(1, Steer(1))]")
+        given = [_given_by(each) for each in commands]
+        going = tuple(leaves)
+        for number in going:
+            check_whole("step(leaves", number, 0, "give the numbers of players, leaves=[1]")
+        coming: list[Join] = []
+        for index, name in enumerate(joins, 1):
+            coming.append(Join(self._last_player + index, tidy_name(name)))
+        self._last_player += len(coming)
         simulation = self._own
         if simulation is None:
             simulation = self._own = Simulation(
                 self._recipe, seed=self.seed or 0, epoch=0, player=Player, owner=Owner
             )
-        given = [(player, _given(command)) for player, command in commands]
-        coming: list[Join] = []
-        for name in joins:
-            self._last_player += 1
-            coming.append(Join(self._last_player, tidy_name(name)))
-        going = tuple(leaves)
         for index in range(ticks):
             simulation.step(
                 coming if index == 0 else (),
@@ -479,6 +480,18 @@ class ServerWorld:
                 runner.run(self.serve(host, port, ready=ready))
 
 
+def _given_by(pair: object) -> tuple[int, Given]:
+    """A player's number, and its command as `Simulation.step` takes it."""
+    if not (isinstance(pair, tuple | list) and len(pair) == 2):
+        raise UsageError(
+            f"step(commands=[{brief(pair)}]): each is a pair of a player's number and a command,"
+            " commands=[(1, Steer(1))]"
+        )
+    number, command = pair
+    check_whole("step(commands", number, 0, "the number of a player goes first, (1, Steer(1))")
+    return number, _given(command)
+
+
 def _given(command: object) -> Given:
     """A command as `Simulation.step` takes it, for the player's own entity."""
     kind = command_type(type(command), "step()")
@@ -496,21 +509,8 @@ def _same(entity: int | None) -> int | None:
     return entity
 
 
-def _analytics_of(given: Analytics | str | os.PathLike[str] | None) -> Analytics | None:
-    if given is None or isinstance(given, Analytics):
-        return given
-    if isinstance(given, str | os.PathLike):
-        return Analytics(given)
-    raise UsageError(f"analytics={brief(given)}: a folder, or net.Analytics(...)")
-
-
 def _is_function(value: object) -> bool:
     return callable(value) and not isinstance(value, type)
-
-
-def _check_tick_rate(rate: float) -> None:
-    if not (is_number(rate) and 1 <= rate <= 1000):
-        raise UsageError(f"tick_rate={brief(rate)}: a number between 1 and 1000, ticks a second")
 
 
 def _new_event_loop() -> asyncio.AbstractEventLoop:

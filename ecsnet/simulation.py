@@ -17,10 +17,11 @@ from typing import Final, Protocol, TypeVar, cast
 
 import esper
 
+from ecsnet.arguments import check_instance, name_of
 from ecsnet.commands.inbox import Given
 from ecsnet.errors import OutsideTickError, UsageError, WorldError
 from ecsnet.rationing import RationedLog
-from ecsnet.recipe import Recipe, name_of
+from ecsnet.recipe import Recipe
 from ecsnet.schema import CommandType, command_type
 from ecsnet.world import World, current_name
 
@@ -261,6 +262,8 @@ class Simulation:
     def commands(self, command: type[T], *having: type) -> list[tuple[int, T]]:
         """What `ecsnet.commands` gives while this simulation runs a tick."""
         kind = command_type(command, "net.commands()")
+        for other in having:
+            check_instance("net.commands(having", other, type, "give classes of components")
         commanded = self._commanded.get(kind)
         values: list[tuple[object, object]] = []
         if commanded is not None:

@@ -7,6 +7,7 @@ from operator import itemgetter
 
 import esper
 
+from ecsnet.arguments import check_number
 from ecsnet.components import Bounds, Collider, MaxSpeed, Position, Velocity
 from ecsnet.systems.rectangles import Box, Hit, Space, hit, swept
 
@@ -33,6 +34,9 @@ class MovementSystem(esper.Processor):
     """
 
     def __init__(self, max_speed: float | None = None) -> None:
+        if max_speed is not None:
+            advice = "give units per second, 0 or more, or None for no limit"
+            check_number("MovementSystem(max_speed", max_speed, 0, math.inf, advice)
         self.max_speed = max_speed
 
     def process(self, dt: float) -> None:

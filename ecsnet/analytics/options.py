@@ -8,8 +8,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
+from ecsnet.arguments import is_number
 from ecsnet.errors import UsageError
-from ecsnet.recipe import is_number
 from ecsnet.schema import Suspect, component_type
 from ecsnet.wording import brief
 

@@ -12,10 +12,17 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Iterable
-from typing import Protocol
+from math import inf
+from typing import Final, Protocol
 
+from ecsnet.arguments import check_function, check_instance, check_whole, is_number
 from ecsnet.errors import UsageError
 from ecsnet.replication.lattice import Lattice
+from ecsnet.schema import component_type
+from ecsnet.wording import brief
+
+RADIUS: Final = 50
+"""Cells that a `Grid` lets clients see in each direction, at most; the block is 101 x 101 then."""
 
 ANYWHERE: Hashable = None
 """The cell of what has no position: everybody sees it."""
@@ -114,12 +121,29 @@ class Grid(Interest):
         fields: tuple[str, str] = ("x", "y"),
         hysteresis: float = 0.1,
     ) -> None:
-        if not size > 0:
-            raise UsageError(f"Grid(size={size!r}): the side of a cell must be greater than 0")
-        if radius < 0:
-            raise UsageError(f"Grid(radius={radius!r}): give 0 or more cells around the viewer")
-        if not 0 <= hysteresis < 1:
-            raise UsageError(f"Grid(hysteresis={hysteresis!r}): give a part of a cell, 0 to 1")
+        if not (is_number(size) and 0 < size < inf):
+            raise UsageError(f"Grid(size={brief(size)}): the side of a cell must be greater than 0")
+        check_whole(
+            "Grid(radius",
+            radius,
+            0,
+            f"give 0 or more cells around the viewer, up to {RADIUS}; for more, larger cells",
+            RADIUS,
+        )
+        if not (is_number(hysteresis) and 0 <= hysteresis < 1):
+            raise UsageError(f"Grid(hysteresis={brief(hysteresis)}): give a part of a cell, 0 to 1")
+        named: object = fields
+        if not (
+            isinstance(named, tuple | list)
+            and len(named) == 2
+            and all(isinstance(name, str) for name in named)
+        ):
+            raise UsageError(
+                f"Grid(fields={brief(fields)}): give the names of two fields, such as ('x', 'y')"
+            )
+        check_instance(
+            "Grid(position", position, type, "give the class of a component, not an instance"
+        )
         missing = [
             name for name in fields if name not in getattr(position, "__struct_fields__", ())
         ]
@@ -128,6 +152,13 @@ class Grid(Interest):
                 f"Grid({position.__name__}): it has no field {missing[0]!r}; name its two"
                 " coordinates with fields=(…, …), and put @net.replicated above it"
             )
+        placing = component_type(position, "Grid()")
+        for field in placing.fields:
+            if field.name in fields and not field.number:
+                raise UsageError(
+                    f"Grid({position.__name__}): its {field.name} is {field.text}, and a coordinate"
+                    " is a number: name two others with fields=(…, …)"
+                )
         self.position = position
         self.size = size
         self.radius = radius
@@ -168,8 +199,8 @@ class Visible(Interest):
     """
 
     def __init__(self, predicate: Callable[[int, int], bool], *, every: int = 1) -> None:
-        if every < 1:
-            raise UsageError(f"Visible(every={every!r}): give 1 or more ticks")
+        check_function("Visible(predicate", predicate, "player: int, entity: int")
+        check_whole("Visible(every", every, 1, "give 1 or more ticks")
         self.predicate = predicate
         self.every = every
 

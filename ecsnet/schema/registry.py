@@ -17,6 +17,7 @@ from types import FrameType
 from typing import Protocol, TypeVar
 from weakref import WeakSet
 
+from ecsnet.arguments import check_function, check_instance
 from ecsnet.errors import DeclarationError
 from ecsnet.schema.annotations import Reader
 from ecsnet.schema.description import Schema
@@ -155,6 +156,8 @@ class Registry:
                 f"register_type() got {brief(cls)}: it takes a class that cannot cross the wire"
                 " as it is"
             )
+        check_function("register_type(to_wire", to_wire, f"value: {cls.__name__}")
+        check_function("register_type(from_wire", from_wire, "wire: object")
         file, line = caller.f_code.co_filename, caller.f_lineno
         place = f"{os.path.basename(file)}:{line}"
         origin = (str(caller.f_globals.get("__name__")), file, line)
@@ -195,6 +198,7 @@ def register_type(
 
     Raises:
         DeclarationError: The type is registered already, or crosses the wire as it is.
+        UsageError: One of the functions does not take one value.
     """
     _current._register(cls, wire_type, to_wire, from_wire, sys._getframe(1))
 
@@ -206,7 +210,12 @@ def current_registry() -> Registry:
 
 @contextmanager
 def use_registry(registry: Registry) -> Generator[Registry]:
-    """Let declarations go into another registry inside a ``with``, to keep games apart."""
+    """Let declarations go into another registry inside a ``with``, to keep games apart.
+
+    Raises:
+        UsageError: It is no `Registry`.
+    """
+    check_instance("use_registry(registry", registry, Registry, "give a Registry()")
     global _current
     before, _current = _current, registry
     try:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from math import inf
+
+from ecsnet.arguments import check_number, is_number
 from ecsnet.errors import UsageError
 from ecsnet.wording import brief
 
@@ -14,11 +17,15 @@ class ManualClock:
     Args:
         now: Seconds that it starts at.
 
+    Raises:
+        UsageError: It is no number.
+
     Attributes:
         now: The same seconds that a call gives.
     """
 
     def __init__(self, now: float = 100.0) -> None:
+        check_number("ManualClock(now", now, -inf, inf, "give seconds")
         self.now = now
 
     def __call__(self) -> float:
@@ -31,7 +38,7 @@ class ManualClock:
         Raises:
             UsageError: Time would run backwards.
         """
-        if not seconds >= 0:
+        if not (is_number(seconds) and seconds >= 0):
             raise UsageError(f"advance({brief(seconds)}): time runs forwards only, give 0 or more")
         self.now += seconds
         return self.now

@@ -9,8 +9,17 @@ from __future__ import annotations
 import itertools
 import random
 from collections.abc import Callable, Iterator, Mapping
+from math import inf
 from types import TracebackType
 
+from ecsnet.arguments import (
+    check_flag,
+    check_function,
+    check_instance,
+    check_number,
+    check_seed,
+    check_whole,
+)
 from ecsnet.client import ClientWorld
 from ecsnet.errors import UsageError
 from ecsnet.events import Disconnected, Event, Refused
@@ -26,9 +35,15 @@ from ecsnet.testing.compare import Comparison, Inserts, Truth
 from ecsnet.testing.link import LinkEnd
 from ecsnet.transport.address import Address
 from ecsnet.transport.link import Link
+from ecsnet.wording import brief
 from ecsnet.world import World
 
 __all__ = ["Harness", "Seat"]
+
+LONGEST = 1e6
+"""Seconds that one call runs at most: eleven days of the virtual clock."""
+
+_SECONDS = f"give seconds, from 0 to {LONGEST:,.0f}"
 
 _numbers = itertools.count(1)
 
@@ -89,6 +104,9 @@ class Harness:
         registry: The game's types, where they are not those of ``server``.
         clock: The time; a new clock when left out.
 
+    Raises:
+        UsageError: One of these is not what it has to be.
+
     Attributes:
         clock: The time.
         host: What runs the game.
@@ -106,6 +124,12 @@ class Harness:
         registry: Registry | None = None,
         clock: ManualClock | None = None,
     ) -> None:
+        check_instance("Harness(server", server, ServerWorld, "give the game, a ServerWorld")
+        check_seed("Harness(seed", seed)
+        if registry is not None:
+            check_instance("Harness(registry", registry, Registry, "give a Registry")
+        if clock is not None:
+            check_instance("Harness(clock", clock, ManualClock, "give a ManualClock")
         self.clock = ManualClock() if clock is None else clock
         self.seats: dict[ClientWorld, Seat] = {}
         self.watch_sent: Callable[[bytes, Seat], None] | None = None
@@ -158,8 +182,14 @@ class Harness:
             debug: As for `ClientWorld.connect`.
 
         Raises:
-            UsageError: It was not let in within that time.
+            UsageError: It was not let in within that time, or an argument makes no sense.
         """
+        if link is not None:
+            check_instance("connect(link", link, Link, "give a Link, or a FaultyLink")
+        check_whole("connect(every", every, 1, "give a number of steps, 1 or more")
+        if wait is not None:
+            check_number("connect(wait", wait, 0, inf, "give seconds, or None to return at once")
+        check_flag("connect(debug", debug)
         number = next(_numbers)
         place = len(self.seats) + 1
         link = Link(seed=0) if link is None else link
@@ -186,24 +216,24 @@ class Harness:
 
     def leave(self, client: ClientWorld) -> None:
         """Close a client; the server hears of it through the network."""
-        seat = self.seats[client]
+        seat = self._seat(client, "leave()")
         client.close()
         seat.polling = False
 
     def vanish(self, client: ClientWorld) -> None:
         """Let a client stop without a word; the server will find out."""
-        seat = self.seats[client]
+        seat = self._seat(client, "vanish()")
         seat.polling = False
         client.closed = True
         client.close()
 
     def events(self, client: ClientWorld) -> list[Event]:
         """All events that a client's polls returned; clear the list to start anew."""
-        return self.seats[client].events
+        return self._seat(client, "events()").events
 
     def guest(self, client: ClientWorld) -> Guest | None:
         """A client as the server knows it; None when it is not, or no longer, connected."""
-        return self.host.guests.get(self.seats[client].address)
+        return self.host.guests.get(self._seat(client, "guest()").address)
 
     # Time.
 
@@ -213,6 +243,7 @@ class Harness:
         Raises:
             Exception: What a system or hook raised, with ``on_error="stop"``.
         """
+        check_whole("step(ticks", ticks, 0, "give a number of ticks, 0 or more")
         clock, host = self.clock, self.host
         for _ in range(ticks):
             self._steps += 1
@@ -229,6 +260,7 @@ class Harness:
 
     def run(self, seconds: float) -> None:
         """Run for some seconds of the virtual clock."""
+        check_number("run(seconds", seconds, 0, LONGEST, _SECONDS)
         self.step(max(1, round(seconds * self.stage.tick_rate)))
 
     def until(self, condition: Callable[[], object], seconds: float = 5.0) -> None:
@@ -237,6 +269,8 @@ class Harness:
         Raises:
             UsageError: It did not become true in this time.
         """
+        check_function("until(condition", condition, "")
+        check_number("until(seconds", seconds, 0, LONGEST, _SECONDS)
         deadline = self.clock.now + seconds
         while not condition():
             if self.clock.now >= deadline:
@@ -263,7 +297,7 @@ class Harness:
         """
         result = Comparison()
         for each in self.clients if client is None else [client]:
-            seat = self.seats[each]
+            seat = self._seat(each, "compare()")
             guest = self.guest(each)
             viewer = None if guest is None else guest.viewer
             if viewer is None or each.closed:
@@ -281,6 +315,7 @@ class Harness:
         Returns:
             The last comparison; false when they still differed.
         """
+        check_number("settle(seconds", seconds, 0, LONGEST, _SECONDS)
         self.simulation.still = True
         deadline = self.clock.now + seconds
         try:
@@ -317,6 +352,14 @@ class Harness:
         return iter(self.clients)
 
     # Inside.
+
+    def _seat(self, client: object, verb: str) -> Seat:
+        seat = self.seats.get(client) if isinstance(client, ClientWorld) else None
+        if seat is None:
+            raise UsageError(
+                f"{verb} got {brief(client)}: give a client that this harness's connect() returned"
+            )
+        return seat
 
     def _to_client(self, data: bytes, address: Address) -> None:
         seat = self._by_address[address]

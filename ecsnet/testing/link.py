@@ -5,11 +5,11 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass
+from math import inf
 
-from ecsnet.errors import UsageError
+from ecsnet.arguments import check_number
 from ecsnet.testing.clock import ManualClock
 from ecsnet.transport.link import Direction, Link, LinkStats
-from ecsnet.wording import brief
 
 __all__ = ["FaultStats", "FaultyLink", "LinkEnd"]
 
@@ -60,11 +60,8 @@ class FaultyLink(Link):
         seed: int = 0,
     ) -> None:
         super().__init__(lag, jitter, loss, duplicate=duplicate, corrupt=corrupt, seed=seed)
-        if not 0 <= burst <= 1 or burst_seconds < 0:
-            raise UsageError(
-                f"FaultyLink(burst={brief(burst)}, burst_seconds={brief(burst_seconds)}):"
-                " give a share between 0 and 1, and seconds, 0 or more"
-            )
+        check_number("FaultyLink(burst", burst, 0, 1, "give a share between 0 and 1")
+        check_number("FaultyLink(burst_seconds", burst_seconds, 0, inf, "give seconds, 0 or more")
         self.burst = burst
         self.burst_seconds = burst_seconds
         self.stats = FaultStats()

@@ -7,6 +7,7 @@ import random
 from dataclasses import dataclass, field
 from typing import Literal
 
+from ecsnet.arguments import check_seed, is_number
 from ecsnet.errors import UsageError
 from ecsnet.wording import brief
 
@@ -76,8 +77,7 @@ class Link:
         for name, seconds in {"lag": lag, "jitter": jitter}.items():
             if not _between(0, seconds, LONGEST):
                 raise UsageError(f"Link({name}={brief(seconds)}): {_advice(seconds)}")
-        if not isinstance(seed, int | None):
-            raise UsageError(f"Link(seed={brief(seed)}): give a whole number, or None")
+        check_seed("Link(seed", seed)
         self.lag = lag
         self.jitter = jitter
         self.loss = loss
@@ -135,7 +135,7 @@ class Link:
 
 
 def _between(least: float, value: object, most: float) -> bool:
-    return isinstance(value, int | float) and least <= value <= most
+    return is_number(value) and least <= value <= most
 
 
 def _advice(seconds: float) -> str:
