@@ -94,6 +94,7 @@ class Guest(Outlet):
         "connection",
         "deadline",
         "inbox",
+        "joined_at",
         "name",
         "player_id",
         "playing",
@@ -133,6 +134,7 @@ class Guest(Outlet):
         self.stage: Stage | None = None
         self.state = GuestState.GREETING
         self.deadline = now + GREETING_SECONDS
+        self.joined_at = now
         self.reported_at = 0  # packets sent until the last report
 
     def __str__(self) -> str:

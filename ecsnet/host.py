@@ -62,6 +62,10 @@ BACKLOG_BYTES: Final = 8 << 20
 BACKLOG_MESSAGES: Final = 16_384
 """What may wait for a client that acknowledges nothing, before it is given up as too slow."""
 
+_ENTITY_SECONDS: Final = 1e-3
+"""How long a client has to stay for each entity that it was to be shown, or its address waits: ten
+times what sending it takes, with 26 bytes each and the usual bandwidth."""
+
 _CHECK_SECONDS: Final = 0.1
 _COMPLAINT_SECONDS: Final = 10.0  # from one warning of dropped ticks to the next
 _OFFER_ALLOWANCE: Final = 16 * 1024  # bytes streamed a tick to a client that is not in the game yet
@@ -405,6 +409,7 @@ class Host:
         for guest in stage.joining:
             guest.state = GuestState.JOINED
             guest.playing = stage
+            guest.joined_at = now
             # Not everybody in the same tick.
             guest.report_at = tick + 1 + guest.player_id % stage.report_ticks
             stage.guests.append(guest)
@@ -594,6 +599,9 @@ class Host:
             if guest in stage.arriving:
                 stage.arriving.remove(guest)
             if guest.viewer is not None:
+                owing = _ENTITY_SECONDS * stage.replicator.shown(guest.viewer)
+                if (stayed := now - guest.joined_at) < owing:
+                    self.listener.admission.charge(guest.address, owing - stayed, now)
                 stage.replicator.remove_viewer(guest.viewer)
                 guest.viewer = None
             stage.leaves.append(guest.player_id)

@@ -38,6 +38,10 @@ SIGHT_SECONDS: Final = 1.0
 """How long a client may go on naming what left its sight: it may not know that yet, and what it
 did before is still on its way, or waits for its tick."""
 
+_RESYNC_PAUSE: Final = 20  # a client is sent everything again for a twentieth of the time at most
+_TURN_SECONDS: Final = 1.5e-4  # for each entity that a client is told of again
+_ENTERING_BYTES: Final = PIECE_BYTES * 3 // 4  # of a piece; its owner may get more of it
+_CHUNK: Final = 32  # entities whose size is looked at together while a piece is filled
 _NOBODY: Final = -1
 _HEAD_BYTES: Final = 48  # of an update, at most
 _NOTHING: Final = Raw(b"\x90")
@@ -88,6 +92,8 @@ class Replicator:
         self._hoods: dict[Hashable, Hood] = {}
         self._unseated: list[Viewer] = []  # those to look at in _seat()
         self._centred: dict[int, list[Viewer]] = {}  # by the network id that they look from
+        self._resyncs: list[Viewer] = []  # those that wait until they may have one
+        self._resync_at = 0  # the update from which on it is the next one's turn
         self._delta = Delta(0)
         self._watchers: dict[Hashable, list[Hood]] = {}  # by cell
         self._recorded: dict[frozenset[int], list[bytes]] = {}  # in this tick
@@ -112,6 +118,8 @@ class Replicator:
         self.viewers.remove(viewer)
         if viewer in self._unseated:
             self._unseated.remove(viewer)
+        if viewer in self._resyncs:
+            self._resyncs.remove(viewer)
         self._centre_on(viewer, None)
         self._leave_hood(viewer)
 
@@ -125,8 +133,34 @@ class Replicator:
         return None if known is None else known.esper
 
     def resync(self, viewer: Viewer) -> None:
-        """The client lost values that it had acknowledged: send it everything again."""
-        viewer.resync(self._message((), {}, []))
+        """The client lost values that it had acknowledged: send it everything again.
+
+        That costs a world. So clients take turns, and each gets it again only after twenty times as
+        long as it took: that is what its bandwidth makes of the bytes.
+        """
+        updates = self._updates
+        if updates < max(viewer.resync_at, self._resync_at) or viewer.restoring_since:
+            if viewer not in self._resyncs:
+                self._resyncs.append(viewer)
+            return
+        self._resync_at = updates + math.ceil(len(viewer.known) * _TURN_SECONDS / self._interval)
+        viewer.restoring_since = max(1, updates)
+        viewer.resync(self._message([], {}, []))
+
+    def _resync_who_waits(self) -> None:
+        waiting, self._resyncs = self._resyncs, []
+        for viewer in waiting:
+            self.resync(viewer)
+
+    def _restored(self, viewer: Viewer) -> None:
+        """A client that had lost values was sent all of them."""
+        took = self._updates - viewer.restoring_since
+        viewer.restoring_since = 0
+        viewer.resync_at = self._updates + (_RESYNC_PAUSE - 1) * max(took, 1)
+
+    def shown(self, viewer: Viewer) -> int:
+        """How many entities this client is shown, or will be once all of them have entered."""
+        return 0 if viewer.hood is None else len(viewer.hood.visible)
 
     def can_see(self, viewer: Viewer, net: int) -> bool:
         """Whether this client was told of the entity, and not told that it went."""
@@ -163,6 +197,8 @@ class Replicator:
         self.tick = tick
         self._updates += 1
         self._recorded.clear()
+        if self._resyncs:
+            self._resync_who_waits()
         with self._world:
             self._delta = self.population.capture(tick)
             if self._delta.cleared:
@@ -411,40 +447,74 @@ class Replicator:
                     removals.setdefault(cid, []).append(net)
         sets += self._split({bits: sorted(nets) for bits, nets in gains.items()})
 
+    def _may_enter(self, viewer: Viewer) -> bool:
+        """Whether so few pieces are on their way that the client can have one more."""
+        delivered, pieces = viewer.session.delivered, viewer.pieces
+        while pieces and pieces[0][0] <= delivered:
+            pieces.popleft()
+        return sum(size for _, size in pieces) < STREAM_WINDOW
+
     def _next_piece(self, viewer: Viewer, pending: set[int], owned: dict[int, Entity]) -> set[int]:
         """Which of the pending entities enter now: nearest first, at most a piece, and only
         while few are on their way.
         """
-        delivered = viewer.session.delivered
-        while viewer.pieces and viewer.pieces[0][0] <= delivered:
-            viewer.pieces.popleft()
-        if not pending or sum(size for _, size in viewer.pieces) >= STREAM_WINDOW:
+        if not pending or not self._may_enter(viewer):
             return set()
         if len(pending) <= _MANY and owned.keys().isdisjoint(pending):
             size = sum([len(run) for run in self._records(pending)])
             if size <= PIECE_BYTES:
                 return pending
+        # What is owned goes first. What was looked up before may be gone, or have entered.
+        order = viewer.entering
+        order += reversed(self.population.in_order(pending.intersection(owned)))
+        left = pending.copy()
+        piece: set[int] = set()
+        room = _ENTERING_BYTES
+        while left:
+            chunk: list[int] = []
+            while left and len(chunk) < _CHUNK:
+                if not order:
+                    order += self._farthest_first(viewer, left)
+                net = order.pop()
+                if net in left:
+                    left.discard(net)
+                    chunk.append(net)
+            size = self._size(chunk)
+            full = size > room
+            while size > room and len(chunk) > 1:
+                half = len(chunk) // 2
+                order += reversed(chunk[half:])
+                del chunk[half:]
+                size = self._size(chunk)
+            if size <= room or not piece:
+                piece.update(chunk)
+                room -= size
+            else:
+                order += reversed(chunk)
+            if full:
+                break
+        return piece
+
+    def _size(self, nets: list[int]) -> int:
+        """Bytes that entities take as they enter, encoded once for all who meet them now."""
+        return sum([len(run) for run in self._records(set(nets))])
+
+    def _farthest_first(self, viewer: Viewer, nets: set[int]) -> list[int]:
+        """Network ids, those of what is next to a viewer last."""
         by_net, centre = self.population.by_net, viewer.centre
         point = centre.point if centre is not None else None
+        order = self.population.in_order(nets)
+        order.reverse()
+        if point is None:
+            return order
+        x, y = point
 
-        def nearness(net: int) -> tuple[bool, float, int]:
-            entity = by_net[net]
-            there = entity.point
-            if point is None or there is None:
-                return net not in owned, 0.0, entity.order
-            distance = (there[0] - point[0]) ** 2 + (there[1] - point[1]) ** 2
-            return net not in owned, distance, entity.order
+        def distance(net: int) -> float:
+            there = by_net[net].point
+            return 0.0 if there is None else (there[0] - x) ** 2 + (there[1] - y) ** 2
 
-        piece: set[int] = set()
-        size = 0
-        for net in sorted(pending, key=nearness):
-            entity = by_net[net]
-            bits = entity.public | (entity.private if net in owned else 0)
-            size += len(self._run([net], bits))
-            if piece and size > PIECE_BYTES:
-                break
-            piece.add(net)
-        return piece
+        order.sort(key=distance, reverse=True)
+        return order
 
     def _messages(self, gone: Iterable[int], removals: Gone, sets: list[bytes]) -> Iterable[bytes]:
         """Structural messages of at most about a piece each; nothing when nothing happened."""
@@ -632,7 +702,9 @@ class Replicator:
 
     def _send(self, viewer: Viewer, hood: Hood, private: set[int], now: float) -> None:
         """One viewer's datagrams of this tick, where they may be its own."""
-        if hood.message is None and (viewer.known is not hood.visible or viewer.resettle):
+        if hood.message is None and (
+            viewer.resettle or (viewer.known is not hood.visible and self._may_enter(viewer))
+        ):
             self._tell(viewer, hood)
         if hood.big:
             self._owe_big(viewer, hood.big)
@@ -645,6 +717,7 @@ class Replicator:
         viewer.allowance = min(viewer.burst, viewer.allowance + gained)
         viewer.refilled = self._updates
         if viewer.resyncing and session.delivered >= viewer.resyncing:
+            viewer.restoring_since = self._updates
             viewer.owe_all(self.population)
         ready = hood.sheets
         if viewer.owed or not shared:
@@ -670,6 +743,8 @@ class Replicator:
         if not sent and viewer.allowance > 0 and session.due(now):
             payload = self._update(viewer, not viewer.owed, _NOTHING)
             self._emit(viewer, session.send(payload, now))
+        if viewer.restoring_since and not (viewer.resyncing or viewer.owed):
+            self._restored(viewer)
         viewer.sound = not (viewer.owed or viewer.fills or viewer.resyncing or viewer.resettle)
         viewer.depends = session.queued & U32
         viewer.patience = int(session.patience / self._interval * self._stride)
@@ -732,7 +807,10 @@ class Replicator:
 
     def _owed_runs(self, viewer: Viewer) -> list[Run]:
         groups: dict[int, list[int]] = {}
-        for net, bits in viewer.take_owed(self.population, int(viewer.allowance), self.tick):
+        room = viewer.allowance
+        if viewer.restoring_since:  # of much no more than the bandwidth: a burst is felt by all
+            room = min(room, viewer.gain)
+        for net, bits in viewer.take_owed(self.population, int(room), self.tick):
             groups.setdefault(bits, []).append(net)
         result = []
         for bits, nets in groups.items():

@@ -7,7 +7,7 @@ set difference, known before against visible now, never from a list of events.
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, OrderedDict, deque
 from collections.abc import Hashable, Iterable
 from typing import Final, cast
 
@@ -128,8 +128,10 @@ class Viewer(_Hot):
     """
 
     __slots__ = (
+        "_lacked",
         "big",
         "burst",
+        "entering",
         "extra",
         "fills",
         "gain",
@@ -139,6 +141,8 @@ class Viewer(_Hot):
         "owed",
         "pieces",
         "refilled",
+        "restoring_since",
+        "resync_at",
         "resyncing",
         "stream_allowance",
     )
@@ -191,13 +195,17 @@ class Viewer(_Hot):
         """Owner-only components that it was told of: network id to component bits."""
         self.extra: set[int] = set()
         """What it owns outside its neighbourhood."""
-        self.owed: dict[tuple[int, int], int] = {}
+        self.owed: OrderedDict[tuple[int, int], int] = OrderedDict()
         """(network id, component id) to the tick since which the client lacks it, oldest first."""
+        self._lacked: dict[int, int] = {}
+        """How many of these are lacked since each tick."""
         self.gaps: dict[tuple[int, int], tuple[int, int]] = {}
         """Keys of which an older value was lost: the tick whose packet carries the one that makes
         up for it, and the tick since which the client lacks the key until that arrives."""
         self.fills: dict[int, Fill] = {}
         """The same by the ticks of these packets."""
+        self.entering: list[int] = []
+        """What was out of its sight and enters, the nearest last, as far as that was looked up."""
         self.pieces: deque[tuple[int, int]] = deque()
         """Messages of entering entities on their way: number, bytes."""
         self.big: dict[int, int] = {}
@@ -206,6 +214,10 @@ class Viewer(_Hot):
         """What it was told that it went lately: the update that said so, network ids."""
         self.resyncing = 0
         """The structural message that answers a client which lost values, until it is there."""
+        self.restoring_since = 0
+        """The update in which it asked, while it is sent everything again."""
+        self.resync_at = 0
+        """The update from which on it may have everything again."""
 
     def note_leaving(self, nets: set[int], update: int, memory: int) -> None:
         """Remember for so many updates what the client is told of in this one that it went."""
@@ -268,9 +280,25 @@ class Viewer(_Hot):
     def _owe(self, key: tuple[int, int], tick: int) -> None:
         self.sound = False
         since = self.lacking(key, tick)
-        self.owed[key] = min(since, self.owed.get(key, since))
+        before = self._take(key, keep=True)
+        if before is not None:
+            since = min(since, before)
+        self.owed[key] = since
+        self._lacked[since] = self._lacked.get(since, 0) + 1
         if key in self.gaps and self.gaps[key][0] >= tick:
             del self.gaps[key]
+
+    def _take(self, key: tuple[int, int], *, keep: bool = False) -> int | None:
+        """Since when a key is owed, which it is no longer; with ``keep`` it keeps its place."""
+        since = self.owed.get(key) if keep else self.owed.pop(key, None)
+        if since is None:
+            return None
+        left = self._lacked[since] - 1
+        if left:
+            self._lacked[since] = left
+        else:
+            del self._lacked[since]
+        return since
 
     def resync(self, answer: bytes) -> None:
         """The client lost values that it had acknowledged: soon it is owed everything.
@@ -287,10 +315,16 @@ class Viewer(_Hot):
         or all of it might have to wait there for the answer, and overflow once more.
         """
         self.resyncing = 0
+        owed, cids, private = self.owed, population.cids, self.known_private
         for net in sorted(self.known):
-            bits = self.sees(net, population)
-            for cid in population.cids(bits):
-                self.owed[net, cid] = 0  # nobody knows since when it lacks them
+            entity = population.by_net.get(net)
+            if entity is not None:
+                bits = entity.public
+                if private:
+                    bits |= entity.private & private.get(net, 0)
+                for cid in cids(bits):
+                    owed[net, cid] = 0  # nobody knows since when it lacks them
+        self._lacked = dict(Counter(owed.values()))
 
     def sees(self, net: int, population: Population) -> int:
         """The component bits of a known entity that this client may see now."""
@@ -313,7 +347,7 @@ class Viewer(_Hot):
         if oldest is not None and oldest.tick <= tick - lag:
             lag = tick - oldest.tick + 1
         if self.owed:
-            lag = max(lag, tick - min(self.owed.values()) + 1)
+            lag = max(lag, tick - min(self._lacked) + 1)
         if self.fills:
             self._filled(tick if oldest is None else oldest.tick)
             for sent, fill in self.fills.items():
@@ -330,25 +364,21 @@ class Viewer(_Hot):
         enough to do: there may be more of them than may ever wait there.
         """
         taken: dict[int, int] = {}
-        waiting = self.session.delivered
+        owed = self.owed
         oldest = cast("Flight | None", self.session.oldest())
         open_from = tick if oldest is None else oldest.tick
-        cost = 0
-        backlog = self.session.backlog
-        for net, cid in list(self.owed):
-            if net in taken or self.big.get(net, 0) > waiting:
+        cost = passed = 0
+        while owed and cost < room and passed < _PASS:
+            key = next(iter(owed))
+            net, cid = key
+            if net in self.big and self.big[net] > self.session.delivered:
+                owed.move_to_end(key)
+                passed += 1
                 continue
-            if cost >= room:
-                break
-            large = population.large_bytes(net)
-            if large:
-                if backlog >= STREAM_WINDOW:
-                    continue
-                backlog += large
             sees = self.sees(net, population)
             bits = 0
             for other in population.cids(sees):
-                since = self.owed.pop((net, other), None)
+                since = self._take((net, other))
                 if since is not None:
                     bits |= 1 << other
                     sent, lacked = self.gaps.get((net, other), (-1, since))
@@ -356,7 +386,7 @@ class Viewer(_Hot):
                         since = min(since, lacked)
                     self._fill((net, other), tick, since)
             if not sees >> cid & 1:
-                self.owed.pop((net, cid), None)
+                self._take(key)
             if bits:
                 taken[net] = bits
                 cost += 4 + 12 * bits.bit_count()
@@ -366,6 +396,8 @@ class Viewer(_Hot):
 STREAM_WINDOW: Final = 2 * PIECE_BYTES
 """While so many bytes of messages are on their way to a client, entities and values for which more
 would have to be queued wait."""
+
+_PASS: Final = 64  # owed keys that cannot go yet and are passed over in one update
 
 BURST_SECONDS: Final = 0.25
 """Seconds of bandwidth that may be sent at once."""

@@ -161,6 +161,20 @@ class Admission:
         if len(self._gone) > REMEMBERED:
             del self._gone[next(iter(self._gone))]
 
+    def charge(self, address: Hashable, seconds: float, now: float) -> None:
+        """Let a source pay for a connection that cost more than it was good for.
+
+        Args:
+            address: Where it was.
+            seconds: How long the source will have to wait longer for its next ones, once it has
+                used up what it may open at once.
+            now: Seconds.
+        """
+        key = self._source(address)
+        known = self._here.get(key) or self._gone.get(key)
+        if known is not None:
+            known.joins.spend(seconds * JOINS_A_SECOND, now)
+
     def sweep(self, now: float) -> None:
         """Forget the sources of which nothing need be kept in mind. Cheap, to be called often."""
         if now < self._sweep_at:
