@@ -22,10 +22,11 @@ TICKS ?= 2000
 N ?= 100000
 DOCUMENTS ?= 100000
 OUTAGES ?= 20
+VISITS ?= 5000
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help environment demo test lint types coverage soak outages fuzz mutants perf clean
+.PHONY: help environment demo test lint types coverage soak outages fuzz mutants visits perf clean
 
 help:
 	@echo 'make demo                          two players in one game of Pong; picture in demo.png'
@@ -36,6 +37,7 @@ help:
 	@echo 'make outages [DOCUMENTS= OUTAGES=] a journal shipped to a database that goes away'
 	@echo 'make fuzz [N=]                     N bad datagrams, and damaged journals'
 	@echo 'make mutants [N= SEED=]            N faults put into the core: do the tests notice?'
+	@echo 'make visits [VISITS=]              a public server: one greedy address, many visits'
 	@echo 'make perf                          performance beside a floor, as ratios'
 	@echo 'make clean                         remove .venv, caches and build results'
 
@@ -89,11 +91,15 @@ mutants: $(READY)
 	$(BIN)/python tests/mutants/run.py --count $(if $(filter file,$(origin N)),200,$(N)) \
 		$(if $(SEED),--seed $(SEED)) $(ARGS)
 
+visits: $(READY)
+	$(BIN)/python tests/socket/visits.py --visits $(VISITS)
+
 perf: $(READY)
 	$(BIN)/python -m perf tick
 	$(BIN)/python -m perf response
 	$(BIN)/python -m perf size
 	$(BIN)/python -m perf analytics
+	$(BIN)/python -m perf world
 
 clean:
 	rm -rf $(VENV) build dist htmlcov .coverage .coverage.* .hypothesis

@@ -23,7 +23,7 @@ __all__ = ["console_log", "last_resort"]
 LINES: Final = 1000
 """Lines that wait for the thread at most."""
 
-_FLUSH_SECONDS: Final = 0.3  # at the end, for what waits; a reader that is there needs less
+_FLUSH_SECONDS: Final = 0.2  # at the end, for what waits; a reader that is there needs less
 
 
 @contextlib.contextmanager

@@ -1,4 +1,4 @@
-"""``python -m perf tick|response|size|analytics|against``."""
+"""``python -m perf tick|response|size|analytics|world|against``."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from perf import against, analytics, response, size, tick
+from perf import against, analytics, response, size, tick, world
 from perf.build import compiled
 from perf.report import PerfError, Report
 
@@ -34,6 +34,9 @@ def _report(options: argparse.Namespace, command: str) -> Report:
     runs, seconds = options.runs, options.seconds
     if options.benchmark == "analytics":
         report = analytics.run(command, runs, seconds, options.clients, build)
+    elif options.benchmark == "world":
+        ticks = max(1, round(seconds * world.RATE))
+        report = world.run(command, options.clients, options.entities, runs, ticks, build)
     elif options.benchmark == "response":
         report = response.run(command, options.clients, runs, seconds, options.settle, build)
     else:
@@ -63,12 +66,16 @@ def _parser() -> argparse.ArgumentParser:
     three = benchmarks.add_parser("analytics", help="ticks with analytics beside ticks without")
     three.add_argument("--clients", type=_count, default=32, metavar="N")
     three.add_argument("--seconds", type=float, default=15.0, help="measured in each run")
-    for benchmark in (one, two, three):
+    six = benchmarks.add_parser("world", help="clients that ask for the world, beside idle ones")
+    six.add_argument("--clients", type=_count, default=8, metavar="N")
+    six.add_argument("--entities", type=_count, default=10_000, metavar="N")
+    six.add_argument("--seconds", type=float, default=20.0, help="measured in each run")
+    for benchmark in (one, two, three, six):
         benchmark.add_argument(
             "--interpreted", action="store_true", help="a server that is not compiled"
         )
     four = benchmarks.add_parser("size", help="bytes per moved entity")
-    for benchmark in (one, two, three, four):
+    for benchmark in (one, two, three, four, six):
         benchmark.add_argument("--runs", type=_count, default=5, metavar="N")
         benchmark.add_argument("--json", action="store_true", help="print one JSON object")
     five = benchmarks.add_parser("against", help="a benchmark here beside another checkout's")

@@ -36,6 +36,16 @@ def rows(report: dict[str, Any]) -> dict[str, dict[str, Any]]:
     return {row["name"]: row for row in report["rows"]}
 
 
+def test_world_measures_those_who_ask_beside_idle_ones() -> None:
+    report = rows(perf("world", "--clients", "2", "--entities", "200", "--seconds", "0.5"))
+    for way in ("resync", "rejoin"):
+        cpu = report[f"server CPU, 2 clients that {way}"]
+        assert cpu["value"] > 0
+        assert cpu["floor"] > 0
+        assert int(cpu["note"].split()[0]) > 0
+        assert report[f"missed ticks, 2 clients that {way}"]["note"] == "of 30"
+
+
 def test_tick_moves_the_same_datagrams_in_both_runs() -> None:
     report = rows(
         perf("tick", "--clients", "3", "--entities", "40", "--seconds", "0.5", "--warmup", "30")
