@@ -179,6 +179,7 @@ class ClientWorld:
             tuple[bytes | msgspec.Raw, float]
         ] = []  # updates before the Welcome, and when
         self._player_net = 0
+        self._welcomed_in = 0  # the tick
         self._player: int | None = None
         self._ticks: TickClock | None = None
         self._timed = False  # the clock runs; not before a round trip was measured
@@ -725,6 +726,7 @@ class ClientWorld:
         self._store = Store(self._format, welcome.epoch, welcome.tick)
         self._store.passed(number)
         self._player_net = welcome.player
+        self._welcomed_in = welcome.tick
         if welcome.command_rate is not None:
             self._interval = 1 / welcome.command_rate
         self._ticks = TickClock(welcome.tick_rate, welcome.update_rate, self._interval)
@@ -733,13 +735,14 @@ class ClientWorld:
         self._arrived.extendleft((None, payload, came_at) for payload, came_at in reversed(early))
 
     def _arrive(self) -> None:
-        """Say `Connected`, once our own player's entity is there."""
-        if self._player is not None:
+        """Say `Connected`, once our own player's entity is there, or is not going to be."""
+        store = self._store
+        if self._player is not None or store is None:
             return
         player = self.player
-        store = self._store
-        # It comes first. Where all of a tick has arrived without it, the game has deleted it again.
-        if player is None and self._player_net and store is not None and not store.solid:
+        # What a player owns comes first. When all has arrived, and it has not, the game deleted it.
+        gone = store.solid > self._welcomed_in and self._player_net not in store.entities
+        if player is None and self._player_net and not gone:
             return
         self._player = player or 0
         self._outbox.idle()  # what was sent until now was sent in no tick

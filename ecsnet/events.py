@@ -27,7 +27,7 @@ class Connected:
     """The server let us in, and our player's own entity is in the view."""
 
     player: int
-    """Our player entity."""
+    """Our player entity; 0 when the game has none for us, or has deleted it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,6 +41,8 @@ from spending import Spending
 
 from ecsnet.commands.outbox import QUIET_TICKS, UNACKED_FRAMES
 from ecsnet.components import Owner
+from ecsnet.errors import UsageError
+from ecsnet.events import Event
 from ecsnet.replication.store import Store
 from ecsnet.replication.viewer import Viewer
 from ecsnet.replication.wire import PIECE_BYTES, Structure, Update
@@ -150,6 +152,110 @@ def _counted_fates(counts: Counter[str]) -> Iterator[None]:
         Session.receive = receive  # type: ignore[method-assign]
 
 
+class Sprite:
+    """What a client's game hangs on entities."""
+
+
+class GameError(Exception):
+    """What a client's game raises out of `poll`."""
+
+
+class Callbacks:
+    """Functions that a client's game attaches, and that do now and then what none should."""
+
+    def __init__(self, watcher: Watcher) -> None:
+        self.watcher = watcher
+        self.client = watcher.client
+        self.counts = watcher.chaos.counts
+        self.dice = Random(f"callbacks {watcher.chaos.plan.seed} {watcher.serial}")
+        self.sprites: set[Sprite] = set()
+        self.attached = 0
+        self.armed = self.raised = self.failed = self.left = False
+        self._poll = self.client.poll
+        self.client.poll = self.poll  # type: ignore[method-assign]
+
+    def poll(self) -> list[Event]:
+        """The client's poll, in a game that goes on when its own code raises."""
+        self.raised = False
+        try:
+            return self._poll()
+        except GameError:
+            assert self.raised
+            return []
+
+    def make(self, entity: int, health: Health) -> Sprite:
+        assert esper.component_for_entity(entity, Health) is health
+        self.act()
+        self.counts["sprites made"] += 1
+        sprite = Sprite()
+        self.sprites.add(sprite)
+        return sprite
+
+    def remove(self, sprite: Sprite) -> None:
+        self.sprites.remove(sprite)
+        self.counts["sprites removed"] += 1
+        self.act()
+
+    def act(self) -> None:
+        chaos = self.watcher.chaos
+        if not self.armed or self.client.closed or chaos.game.still:
+            return
+        if self.dice.random() >= chaos.plan.mischief:
+            return
+        deeds = {
+            "raise": self.fail,
+            "delete": self.delete,
+            "clear": esper.clear_database,
+            "switch worlds": lambda: esper.switch_world("somewhere else"),
+            "attach": self.attach,
+            "poll": self.poll_again,
+        }
+        what = self.dice.choice(list(deeds))
+        if self.dice.random() < 0.05 and chaos.plan.comings:
+            what, deeds["close"] = "close", self.close
+        self.counts[f"callbacks that {what}"] += 1
+        deeds[what]()
+
+    def fail(self) -> None:
+        self.raised = self.failed = True
+        raise GameError
+
+    def delete(self) -> None:
+        entities = sorted(self.client._view.remote)
+        for entity in self.dice.sample(entities, min(3, len(entities))):
+            self.client.view.delete(entity, immediate=self.dice.random() < 0.5)
+
+    def attach(self) -> None:
+        if self.attached < 3:
+            self.attached += 1
+            self.client.attach(Place, lambda entity, place: None)
+
+    def poll_again(self) -> None:
+        try:
+            self._poll()
+        except UsageError:
+            return
+        raise MismatchError("poll inside poll was not refused")
+
+    def close(self) -> None:
+        self.left = True
+        self.client.close()
+
+    def check(self) -> None:
+        """Each sprite is on an entity with its component, and each of these has one, but for those
+        where that raised.
+        """
+        with self.client.view:
+            hung = [sprite for _, (_, sprite) in esper.get_components(Health, Sprite)]
+            lonely = len(esper.get_component(Sprite)) - len(hung)
+            bare = len(esper.get_component(Health)) - len(hung)
+        if set(hung) != self.sprites or lonely or (bare and not self.failed):
+            raise MismatchError(
+                f"{self.watcher.seat.name}: {len(hung)} sprites shown, {lonely} without their"
+                f" component, {bare} missing, {len(self.sprites)} made and not removed"
+            )
+
+
 class Watcher:
     """Looks over the shoulder of one client."""
 
@@ -165,6 +271,7 @@ class Watcher:
         self.entitled: set[bytes] = set()
         self.seen_message = 0
         self.seen_events = 0
+        self.callbacks = Callbacks(self)
         self.prompt = self.late = 0
 
     def poll(self, dice: Random) -> None:
@@ -187,6 +294,8 @@ class Watcher:
         if self.joined_at is None:
             self.joined_at = self.chaos.now
             client.watch(Health)
+            client.attach(Health, self.callbacks.make, remove=self.callbacks.remove)
+            self.callbacks.armed = True
         if not self.chaos.game.still:
             self._act(dice)
         if self.chaos.plan.lossless:
@@ -387,6 +496,8 @@ class Chaos:
         self.counts["clients compared"] += len(harness.clients)
         self._check_quiet()
         self._check_visible()
+        for watcher in self.watchers:
+            watcher.callbacks.check()
         self._check_commands()
         self._check_promptness()
         self._check_bounds()
@@ -428,6 +539,13 @@ class Chaos:
         """With half of all datagrams lost, a connection may not come about or time out."""
         for watcher in list(self.watchers):
             if not watcher.client.closed:
+                continue
+            if watcher.callbacks.left:
+                watcher.seat.polling = False
+                watcher.callbacks.check()  # nothing is left of it
+                self.watchers.remove(watcher)
+                self._count_link(watcher)
+                self._come()
                 continue
             event = watcher.seat.events[-1]
             if getattr(event, "reason", "") not in (Reason.UNREACHABLE, Reason.TIMEOUT):

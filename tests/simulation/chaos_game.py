@@ -130,7 +130,10 @@ EVENTS = (
     # What the clients did.
     "joins", "leaves", "vanishes", "timeouts", "held commands", "actions", "actions on owned",
     "commands rejected", "commands applied", "spawned", "despawned", "hidden", "inserted",
-    "removed", "changed", "view damaged",
+    "removed", "changed", "view damaged", "sprites made", "sprites removed",
+    "callbacks that raise", "callbacks that delete", "callbacks that clear",
+    "callbacks that switch worlds", "callbacks that attach", "callbacks that poll",
+    "callbacks that close",
     # What replication did.
     "several datagrams a tick", "packets lost", "late acks", "owed", "over budget", "resyncs",
     "waited for structure", "sent by stream", "solid checked", "atomic checked",
@@ -169,6 +172,7 @@ class Plan:
     comings: float = 0.004
     ask_every: int = 1
     damage: float = 0.002
+    mischief: float = 0.01
 
     @property
     def lossless(self) -> bool:

@@ -313,6 +313,43 @@ def test_welcome_and_never_the_player(server: HostileServer) -> None:
     assert event.reason == "timeout"
 
 
+@pytest.mark.parametrize("delay", range(4))
+@pytest.mark.parametrize("others", [0, 3000])
+def test_a_player_that_the_game_deletes_soon_is_connected_all_the_same(
+    delay: int, others: int
+) -> None:
+    """Before the client was shown it, or after."""
+    with use_registry(registry):
+        server = ServerWorld(seed=1)
+    joined: list[tuple[int, int]] = []
+    server.on_join(lambda player: joined.append((tick(), player)))
+    with Harness(server) as game:
+        with game.world:
+            for _ in range(others):
+                esper.create_entity(Tank())
+        client = game.connect("Ann", Link(lag=0.05, jitter=0.02, loss=0.2, seed=delay), wait=None)
+        while not joined or game.simulation.tick < joined[0][0] + delay:
+            game.step()
+        game.world.delete(joined[0][1])
+        game.until(lambda: client.connected, 3)
+        game.run(2.0)
+        assert client.player is None
+        assert [type(event) for event in game.events(client)].count(Connected) == 1
+        assert game.compare(client)
+
+
+def test_a_player_among_many_is_shown_before_connected() -> None:
+    with use_registry(registry):
+        server = ServerWorld(seed=1, bandwidth=50_000)
+    with Harness(server) as game:
+        with game.world:
+            for _ in range(5000):
+                esper.create_entity(Tank())
+        client = game.connect("Ann", Link(lag=0.05, loss=0.2, seed=1))
+        assert client.player
+        assert Connected(client.player) in game.events(client)
+
+
 def test_schema_offers_without_end(server: HostileServer) -> None:
     server.accept()
     event = until_over(server, lambda: server.say(encode(SchemaOffer(b"\x90"))), 5)
