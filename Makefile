@@ -35,7 +35,7 @@ help:
 	@echo 'make coverage                      branch coverage of the core, at least 95 %'
 	@echo 'make soak [SEED= SEEDS= TICKS=]    simulated worlds under faults; SEED= runs one again'
 	@echo 'make outages [DOCUMENTS= OUTAGES=] a journal shipped to a database that goes away'
-	@echo 'make fuzz [N=]                     N bad datagrams, and damaged journals'
+	@echo 'make fuzz [N=]                     N bad datagrams, bad servers, damaged journals'
 	@echo 'make mutants [N= SEED=]            N faults put into the core: do the tests notice?'
 	@echo 'make visits [VISITS=]              a public server: one greedy address, many visits'
 	@echo 'make perf                          performance beside a floor, as ratios'
@@ -85,6 +85,7 @@ outages: $(READY)
 
 fuzz: $(READY)
 	$(BIN)/python tests/fuzz/run.py --count $(N) $(if $(SEED),--seed $(SEED))
+	$(BIN)/python tests/fuzz/bad_server.py --count $(shell expr $(N) / 500) $(if $(SEED),--seed $(SEED))
 	$(BIN)/python tests/fuzz/journal.py --count $(shell expr $(N) / 100) $(if $(SEED),--seed $(SEED))
 
 mutants: $(READY)

@@ -237,10 +237,10 @@ class Store:
         """Whether there is room for all that a message may bring."""
         parts = len(message.despawned) + len(message.hidden) + self._parts(message.sets)
         parts += sum([len(ids) for _, ids in message.removed])
-        self._note(size, parts, _MESSAGE_WORK + _STRUCTURE_WORK * parts)
         if parts > MESSAGE_PARTS:
             self.overload = f"a message has {parts:,} ids and values, at most {MESSAGE_PARTS:,} fit"
             return False
+        self._note(size, parts, _MESSAGE_WORK + _STRUCTURE_WORK * parts)
         named = sum([len(run.ids) for run in message.sets])
         if named > min(MESSAGE_ENTITIES, ENTITIES - len(self.entities)):
             news = {net for run in message.sets for net in run.entities()} - self.entities.keys()

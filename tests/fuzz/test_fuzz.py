@@ -55,6 +55,41 @@ def test_the_same_seed_sends_the_same_datagrams() -> None:
     assert one.stdout.endswith("None\n")
 
 
+def test_no_server_makes_a_client_keep_or_do_more_than_its_limits() -> None:
+    result = python(str(HERE / "bad_server.py"), "--count", "100", "--seed", "2", "--any-time")
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert "ok: no exception escaped" in result.stdout
+
+
+SERVER_FAULTS = {
+    "messages are expanded however much they bring": (
+        """
+        import ecsnet.replication.store as store
+        store.Store._affordable = lambda self, message, size: True
+        """,
+        "entities, more than 65,536",
+    ),
+    "datagrams wait without end": (
+        "import ecsnet.uplink; ecsnet.uplink.DATAGRAMS_WAITING = 1 << 60",
+        "datagrams that wait, more than",
+    ),
+}
+
+
+@pytest.mark.parametrize("fault", SERVER_FAULTS)
+def test_the_bad_servers_notice_when(fault: str) -> None:
+    patch, says = SERVER_FAULTS[fault]
+    script = (
+        f"{dedent(patch)}\nimport sys, bad_server\n"
+        "bad_server.DATAGRAMS_WAITING = 2000\n"
+        "sys.argv = ['bad_server', '--count', '100', '--seed', '2', '--any-time']\n"
+        "sys.exit(bad_server.main())"
+    )
+    result = python("-c", script)
+    assert result.returncode == 1, result.stdout + result.stderr
+    assert says in result.stdout
+
+
 def test_damaged_journals_are_read_as_far_as_they_are_sound() -> None:
     result = python(str(HERE / "journal.py"), "--count", "150", "--seed", "3")
     assert result.returncode == 0, result.stdout + result.stderr

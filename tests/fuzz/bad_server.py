@@ -1,0 +1,400 @@
+"""Lets clients play with servers that lie: `python tests/fuzz/bad_server.py --count N`, N sessions.
+
+Each server goes by the book until it has let the client in, or not even that far, and then tries to
+make it keep too much, work too long, wait for ever or trip. Exits with status 1 when an exception
+escaped, when a client kept or did more than its limits say, when anything was left of a client that
+had closed, when memory grew, when a poll took more than 50 ms of its thread's time, or when some
+attack or some end never happened. The seed that it prints plays the same sessions again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import logging
+import random
+import sys
+import time
+import traceback
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+from game import SCHEMA, registry
+from hostile import deltas, plain, resident
+from mutations import Tree, encode, junk, mutated, nest, respin, safely_encoded
+
+from ecsnet.client import NOTIFICATIONS, WORK_A_POLL
+from ecsnet.events import Disconnected, Refused
+from ecsnet.greeting import SchemaOffer, Welcome
+from ecsnet.replication.store import COMPONENTS, ENTITIES, MESSAGE_PARTS, WAITING_BYTES
+from ecsnet.replication.view import MENTIONS
+from ecsnet.session.channel import FRAGMENT
+from ecsnet.session.connection import Reason
+from ecsnet.uplink import DATAGRAMS_WAITING
+from tests.unit.hostile_server import EPOCH, HostileServer
+
+FRAMES = 90
+"""Frames in which a server does its worst; where it keeps a client waiting, there are more."""
+
+POLL_LIMIT = 0.05
+"""Seconds of its thread that a poll may take."""
+
+MEMORY_LIMIT = 96 << 20
+"""Bytes by which the process may grow after its first sessions."""
+
+ENDS = ("refused: timeout", "refused: schema", "abuse", "overload", "kicked", "it lives")
+
+
+class WrongError(AssertionError):
+    """Something happened that must not."""
+
+
+class BadServer(HostileServer):
+    """A server with dice."""
+
+    def __init__(self, dice: random.Random) -> None:
+        super().__init__(registry)
+        self.dice = dice
+        self.net = 1
+        self.worst = 0.0
+        self.end = "it lives"
+
+    def frame(self) -> None:
+        """A frame of the client's, with a look at what it kept and did."""
+        client, store = self.client, self.client._store
+        work = store.work if store is not None else 0
+        poll = client.poll
+
+        def timed() -> list[object]:
+            began = time.thread_time()
+            events = poll()
+            self.worst = max(self.worst, time.thread_time() - began)
+            return events  # type: ignore[return-value]
+
+        client.poll = timed  # type: ignore[method-assign, assignment]
+        events = self.poll()
+        client.poll = poll  # type: ignore[method-assign]
+        for event in events:
+            if isinstance(event, Refused):
+                self.end = f"refused: {event.reason}" if event.reason != "abuse" else "abuse"
+            elif isinstance(event, Disconnected):
+                self.end = event.reason
+        if store is not None:
+            self._check(store.work - work)
+
+    def _check(self, work: int) -> None:
+        client, store, session = self.client, self.client._store, self.client._uplink.session
+        assert store is not None
+        kept = {
+            "entities": (len(store.entities), ENTITIES),
+            "components": (sum(len(r.ticks) for r in store.entities.values()), COMPONENTS + 99_999),
+            "entities shown": (len(client._view.local), ENTITIES + 8192),
+            "references": (client._view._mentioned, MENTIONS),
+            "bytes that wait": (store._waiting_bytes, WAITING_BYTES + 100_000),
+            "fragments": (session._in.held, 1 << 20),
+            "messages in part": (len(session._in._waiting), 256),
+            "datagrams that wait": (len(client._uplink._waiting), DATAGRAMS_WAITING),
+            "what is not taken over": (len(client._arrived), 1300),
+            "messages of its own": (session._out.backlog, 1000),
+            "notifications": (len(client._events), NOTIFICATIONS),
+            "work": (work, WORK_A_POLL + 4 * MESSAGE_PARTS + 1000),
+        }
+        for name, (found, limit) in kept.items():
+            if found > limit:
+                raise WrongError(f"{found:,} {name}, more than {limit:,}")
+
+    # What it says.
+
+    def value(self, cid: int) -> Tree:
+        kind = SCHEMA.components[cid]
+        return plain(kind.to_wire(kind.cls(), lambda entity: entity))
+
+    def run(self, nets: list[int]) -> Tree:
+        cids = self.dice.sample(range(len(SCHEMA.components)), self.dice.choice((1, 1, 2, 4)))
+        return [deltas(nets), [[cid, [self.value(cid)] * len(nets)] for cid in sorted(cids)]]
+
+    def structural(self, tree: Tree) -> None:
+        self.say(safely_encoded(tree)[: 1 << 20])
+
+    def message(
+        self, *, gone: Tree = (), hidden: Tree = (), removed: Tree = (), sets: Tree
+    ) -> Tree:
+        self.tick += 1
+        return [16, EPOCH, self.tick & 0xFFFFFFFF, list(gone), list(hidden), list(removed), sets]
+
+    def fresh(self, count: int) -> list[int]:
+        nets = list(range(self.net, self.net + count))
+        self.net += count
+        return nets
+
+    def update(self, runs: Tree, depends: int = 0, tick: int | None = None) -> None:
+        self.tick += 1
+        tick = self.tick if tick is None else tick
+        payload = [EPOCH, tick & 0xFFFFFFFF, 0, self.session.queued + depends, None, runs]
+        if len(encode(payload)) < 1100:
+            self.send(payload)
+
+
+def many_ids(server: BadServer) -> None:
+    count = server.dice.choice((1000, 50_000, 500_000, 1_000_000))
+    ids = [1] * count
+    server.structural(
+        server.dice.choice(
+            (
+                server.message(sets=[[ids, []]]),
+                server.message(gone=ids, sets=[]),
+                server.message(hidden=ids, sets=[]),
+                server.message(removed=[[0, ids]], sets=[]),
+                server.message(sets=[[[1], []]] * min(count, 200_000)),
+            )
+        )
+    )
+
+
+def spawns(server: BadServer) -> None:
+    nets = server.fresh(server.dice.choice((1, 100, 1500)))
+    server.structural(server.message(sets=[server.run(nets)]))
+
+
+def comings_and_goings(server: BadServer) -> None:
+    nets = server.fresh(400)
+    server.structural(server.message(sets=[server.run(nets)]))
+    server.structural(server.message(gone=deltas(nets), sets=[]))
+
+
+def large_values(server: BadServer) -> None:
+    cid = SCHEMA.cid_of[next(c.cls for c in SCHEMA.components if c.name == "Bag")]
+    items = [server.dice.randrange(3)] * server.dice.choice((1000, 100_000, 900_000))
+    server.structural(server.message(sets=[[server.fresh(1), [[cid, [[items, {}]]]]]]))
+
+
+def references(server: BadServer) -> None:
+    cid = SCHEMA.cid_of[next(c.cls for c in SCHEMA.components if c.name == "Follows")]
+    nets = server.fresh(server.dice.choice((1, 20)))
+    others = list(range(1, server.dice.choice((20, 800, 20_000))))
+    server.structural(server.message(sets=[[deltas(nets), [[cid, [[1, others]] * len(nets)]]]]))
+
+
+def flood(server: BadServer) -> None:
+    if server.net == 1:
+        server.structural(server.message(sets=[server.run(server.fresh(60))]))
+    for _ in range(server.dice.choice((10, 300, 1200))):
+        server.update([server.run(list(range(1, server.dice.randint(2, 60))))])
+
+
+def ahead_of_structure(server: BadServer) -> None:
+    for _ in range(300):
+        server.update([server.run(server.fresh(server.dice.randint(1, 40)))], depends=9)
+
+
+def jumping_ticks(server: BadServer) -> None:
+    tick = server.dice.choice((0, 1, 2**31, 2**32 - 1, server.dice.randrange(2**32)))
+    server.update([server.run([1, 2])], tick=tick)
+    report = [server.dice.choice((-(2**53), 0, 2**53)), 2**53, 0, 0, 0]
+    server.send([EPOCH, tick, server.dice.choice((0, 2**53)), 0, report, []])
+
+
+def ids_out_of_range(server: BadServer) -> None:
+    ids = server.dice.choice(([-1], [0], [2**53, 2**53], [1, -5], [2**62], [-(2**53)]))
+    server.structural(server.message(sets=[[ids, [[0, [server.value(0)] * len(ids)]]]]))
+
+
+def spoiled(server: BadServer) -> None:
+    if server.net == 1:
+        server.structural(server.message(sets=[server.run(server.fresh(10))]))
+    tree = server.message(sets=[server.run(server.fresh(3))])
+    body = safely_encoded(respin(server.dice, tree, server.dice.choice((1, 2, 5))))
+    if server.dice.random() < 0.3:
+        body = mutated(server.dice, body)
+    server.say(body[: 1 << 20])
+
+
+def nested(server: BadServer) -> None:
+    deep = msgspec.Raw(nest(server.dice))
+    server.say(safely_encoded(server.message(sets=[[[1], [[0, [deep]]]]])))
+    server.send([EPOCH, 1, 0, 0, None, deep])
+
+
+def noise(server: BadServer) -> None:
+    assert server.connection is not None
+    for _ in range(server.dice.choice((1, 40))):
+        server.deliver(server.connection.seal(safely_encoded(junk(server.dice))[:1100] or b"x"))
+
+
+def fragments(server: BadServer) -> None:
+    assert server.connection is not None
+    for _ in range(100):
+        number = server.session.queued + server.dice.randint(1, 200)
+        parts = server.dice.choice((2, 900, 1024))
+        packet = msgspec.msgpack.decode(server.session.send(None, server.clock.now))
+        piece = [number & 0xFFFF, bytes(FRAGMENT), server.dice.randrange(parts - 1), parts]
+        server.deliver(server.connection.seal(encode([*packet[:3], None, [piece], 0, None])))
+
+
+def pings(server: BadServer) -> None:
+    for _ in range(1000):
+        server._seal(server.session.ping(server.clock.now))
+
+
+def welcomes(server: BadServer) -> None:
+    server.say(encode(plain(Welcome(EPOCH, 0, 1, 60.0, 60.0, 100))))
+
+
+def goodbye(server: BadServer) -> None:
+    assert server.connection is not None
+    spawns(server)
+    if server.dice.random() < 0.1:
+        for datagram in server.connection.disconnect(Reason.KICKED):
+            server.deliver(datagram)
+
+
+def silence(server: BadServer) -> None:
+    server.send(None)
+
+
+def never_the_player(server: BadServer) -> None:
+    if server.client._store is None:
+        server.say(encode(plain(Welcome(EPOCH, 2**40, 1, 60.0, 60.0, 100))))
+    spawns(server) if server.dice.random() < 0.05 else server.send(None)
+
+
+def offers(server: BadServer) -> None:
+    description = server.dice.choice(
+        (
+            SCHEMA.encode_description(),
+            safely_encoded(respin(server.dice, SCHEMA.description(), 3)),
+            encode([["component", "X", [["a", "b"]] * 4, [["f", "int"]] * 9]] * 9000),
+            nest(server.dice),
+        )
+    )
+    server.say(encode(plain(SchemaOffer(description))))
+
+
+def one_offer(server: BadServer) -> None:
+    server.send(None) if server.session.queued else offers(server)
+
+
+def strange_welcomes(server: BadServer) -> None:
+    rates: tuple[float, ...] = (0.0, -1.0, 1e300, 1e-300, float("inf"), float("nan"), 0.1, 1e4)
+    pick = server.dice.choice
+    server.say(encode(plain(Welcome(EPOCH, 0, 1, pick(rates), pick(rates), pick((0, 2**32 - 1))))))
+    server.send(None)
+
+
+def early_updates(server: BadServer) -> None:
+    for _ in range(200):
+        server.update([server.run(list(range(1, 60)))])
+    if server.dice.random() < 0.2:
+        welcomes(server)
+
+
+IN_GAME: tuple[Callable[[BadServer], None], ...] = (
+    many_ids, spawns, comings_and_goings, large_values, references, flood, ahead_of_structure,
+    jumping_ticks, ids_out_of_range, spoiled, nested, noise, fragments, pings, welcomes, goodbye,
+)  # fmt: skip
+AT_THE_DOOR: tuple[Callable[[BadServer], None], ...] = (
+    silence, never_the_player, offers, one_offer, strange_welcomes, early_updates, noise,
+)  # fmt: skip
+NAMES = tuple(dict.fromkeys(attack.__name__ for attack in (*IN_GAME, *AT_THE_DOOR)))
+
+
+class Report:
+    """What became of all sessions."""
+
+    def __init__(self) -> None:
+        self.sessions: Counter[str] = Counter()
+        self.ends: Counter[str] = Counter()
+        self.worst: dict[str, float] = dict.fromkeys(NAMES, 0.0)
+        self.grown = 0
+
+
+def play(seed: int, report: Report) -> None:
+    """One session."""
+    dice = random.Random(seed)
+    server = BadServer(dice)
+    door = dice.random() < 0.35
+    attacks = dice.sample(AT_THE_DOOR if door else IN_GAME, dice.choice((1, 1, 2)))
+    try:
+        server.accept()
+        if not door:
+            server.welcome()
+        frames = 800 if door else FRAMES
+        for _ in range(frames):
+            if server.client.closed:
+                break
+            if server.session.backlog < 1 << 20:
+                dice.choice(attacks)(server)
+            server.frame()
+        server.client.close()
+        for kind in SCHEMA.components:
+            if server.client.view.structure(kind.cls):
+                raise WrongError(f"{kind.name} stays in the view of a client that has closed")
+    finally:
+        server.close()
+    for attack in attacks:
+        name = attack.__name__
+        report.sessions[name] += 1
+        if len(attacks) == 1:
+            report.worst[name] = max(report.worst[name], server.worst)
+    report.ends[server.end] += 1
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--count", type=int, default=400, help="sessions")
+    parser.add_argument("--seed", type=int, default=None)
+    parser.add_argument("--any-time", action="store_true", help="let polls take as long as they do")
+    arguments = parser.parse_args()
+    seed = arguments.seed if arguments.seed is not None else random.randrange(10**6)
+    logging.getLogger("ecsnet").setLevel(logging.CRITICAL)
+    print(f"seed {seed}", flush=True)
+    report, failure, before = Report(), None, 0
+    began = time.perf_counter()
+    for number in range(arguments.count):
+        try:
+            play(seed * 1000 + number, report)
+        except BaseException:
+            failure = f"session {number}:\n{traceback.format_exc()}"
+            break
+        gc.collect()  # what is over is not for the next one's polls to clear away
+        if number == arguments.count // 2:
+            before = resident()
+    report.grown = resident() - before
+    return summary(report, failure, arguments, time.perf_counter() - began)
+
+
+def summary(
+    report: Report, failure: str | None, arguments: argparse.Namespace, seconds: float
+) -> int:
+    """Print what happened; 1 when anything was wrong."""
+    print("\nsessions, and the longest poll where it was the only attack:")
+    for name in NAMES:
+        print(f"{report.sessions[name]:>8,} {report.worst[name] * 1000:8.1f} ms  {name}")
+    print("\nhow clients came out of it:")
+    for end in ENDS:
+        print(f"{report.ends[end]:>8,}  {end}")
+    print(f"\n{sum(report.ends.values()):,} sessions in {seconds:.0f} s,", end=" ")
+    print(f"memory {report.grown / 2**20:+.1f} MiB in the second half")
+    faults = [] if failure is None else [failure]
+    if report.grown > MEMORY_LIMIT:
+        faults.append(f"{report.grown:,} bytes more")
+    slow = [name for name, worst in report.worst.items() if worst > POLL_LIMIT]
+    if slow and not arguments.any_time:
+        faults.append(f"polls of more than {POLL_LIMIT * 1000:g} ms: {', '.join(slow)}")
+    never = [name for name in (*NAMES, *ENDS) if not (report.sessions + report.ends)[name]]
+    if never and failure is None:
+        faults.append(f"never happened: {', '.join(never)}")
+    for fault in faults:
+        print(f"\nFAILED: {fault}")
+    if not faults:
+        print("ok: no exception escaped, and no client kept or did more than its limits say")
+    return 1 if faults else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
