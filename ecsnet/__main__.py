@@ -11,15 +11,14 @@ from ecsnet.signals import Importing
 __all__ = ["run"]
 
 _INTERRUPTED = 128 + signal.SIGINT
-_NOBODY_READS = 128 + 13  # SIGPIPE, which Windows does not have
 
 
 def run() -> int:
     """Run the command with what was typed.
 
     Returns:
-        The exit status of `ecsnet.cli.main`; 130 after Ctrl-C, from the first import on, and 141
-        when what reads the output has gone, as in ``ecsnet ... | head``.
+        The exit status of `ecsnet.cli.main`; 130 after Ctrl-C, from the first import on, and 1 when
+        what reads the output has gone, as in ``ecsnet ... | head``.
     """
     try:
         with Importing():
@@ -34,7 +33,7 @@ def run() -> int:
         nowhere = os.open(os.devnull, os.O_WRONLY)
         for stream in filter(None, (sys.stdout, sys.stderr)):  # each is flushed once more
             os.dup2(nowhere, stream.fileno())
-        return _NOBODY_READS
+        return 1
     finally:
         signal.signal(signal.SIGINT, signal.SIG_DFL)  # nothing is left to unwind
 
