@@ -6,7 +6,7 @@ It is a plugin, named with ``-p``, and told what to do by the environment:
 - MUTANTS_MEMORY: bytes of memory that it may have.
 - MUTANTS_SELECT: a JSON file with the tests to run, in this order; the others are left out.
 - MUTANTS_RECORD: a JSON file to write: which test takes how long and runs which lines.
-- MUTANTS_SOURCES: the files whose lines are recorded, as a pattern.
+- MUTANTS_SOURCES: the files whose lines are recorded, as patterns, one a line.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def _begin() -> coverage.Coverage | None:
         return None
     # Not pytest's business: the modules must not have been imported before.
     measured = coverage.Coverage(
-        data_file=None, config_file=False, include=[os.environ["MUTANTS_SOURCES"]]
+        data_file=None, config_file=False, include=os.environ["MUTANTS_SOURCES"].splitlines()
     )
     measured.start()
     return measured

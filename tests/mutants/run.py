@@ -35,11 +35,11 @@ from faults import Fault, choose
 ROOT: Final = Path(__file__).parents[2]
 WORKERS: Final = 2
 MEMORY: Final = 4 << 30
-_FAILED = re.compile(r"^(?:FAILED|ERROR) (\S+)", re.MULTILINE)
+_FAILED = re.compile(r"^(?:FAILED|ERROR) (.+?)(?: - .*)?$", re.MULTILINE)
 
 
 class BrokenError(Exception):
-    """The tests fail without any fault."""
+    """The tests are of no use, without any fault."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,13 @@ class Record:
     seconds: list[float]
     lines: dict[str, dict[int, set[int]]]
     """By file and line: the tests, by their place, that run it; -1 for what runs at import."""
+    failed: set[str]
     last_seconds: float = 0.0
+
+    def useful(self) -> set[int]:
+        """The tests that pass, and run any line of the core."""
+        used = {test for lines in self.lines.values() for tests in lines.values() for test in tests}
+        return {test for test in used if test >= 0 and self.tests[test] not in self.failed}
 
     def nearest(self, fault: Fault) -> list[int]:
         """The tests that can notice a fault, in the order in which to try them."""
@@ -103,8 +109,8 @@ class Record:
         chosen: set[int] = set()
         for line in range(first, last + 1):
             chosen |= of_file.get(line, set())
-        if not chosen or -1 in chosen:
-            chosen = set(range(len(self.tests)))
+        useful = self.useful()
+        chosen = chosen & useful if chosen and -1 not in chosen else useful
         words = [word for word in Path(fault.path).with_suffix("").parts if word != "__init__"]
 
         def distance(test: int) -> tuple[int, float]:
@@ -153,7 +159,7 @@ class Copy:
                 child = subprocess.Popen(
                     [
                         *(sys.executable, "-m", "pytest", "-p", "mutant_plugin"),
-                        *("-p", "no:cacheprovider", "-q", "-x", "--tb=no", *arguments),
+                        *("-p", "no:cacheprovider", "-q", "--tb=no", *arguments),
                     ],
                     cwd=self.folder,
                     env={
@@ -192,31 +198,33 @@ class Copy:
             self.children.discard(child)
 
     def record(self) -> Record:
-        """Run all tests once.
+        """Run all tests once. Those that fail are left out, as are those of something else.
 
         Raises:
-            BrokenError: They fail as it is.
+            BrokenError: The tests cannot be run, or nothing in them passes.
         """
-        project = self.project
+        project, root = self.project, self.folder.resolve()
         file = self.folder / "mutants.json"
-        sources = str(self.folder.resolve() / project.core[0].partition("/")[0] / "*")
+        sources = [
+            str(root / name / "*" if (root / name).is_dir() else root / name)
+            for name in project.core
+        ]
         status, output = self.pytest(
-            project.tests, 1800, MUTANTS_RECORD=str(file), MUTANTS_SOURCES=sources
+            project.tests, 3600, MUTANTS_RECORD=str(file), MUTANTS_SOURCES="\n".join(sources)
         )
-        if status != 0:
+        if status not in (0, 1):
             raise BrokenError(output)
         found = json.loads(file.read_text())
-        root = self.folder.resolve()
-        lines = {
-            Path(path).relative_to(root).as_posix(): {
+        record = Record(found["tests"], found["seconds"], {}, set(_FAILED.findall(output)))
+        for path, by_line in found["lines"].items():
+            record.lines[Path(path).relative_to(root).as_posix()] = {
                 int(line): set(tests) for line, tests in by_line.items()
             }
-            for path, by_line in found["lines"].items()
-        }
-        record = Record(found["tests"], found["seconds"], lines)
+        if not record.useful():
+            raise BrokenError(output)
         if project.last:
             began = time.monotonic()
-            status, output = self.pytest(project.last, 1800)
+            status, output = self.pytest(project.last, 3600)
             if status != 0:
                 raise BrokenError(output)
             record.last_seconds = time.monotonic() - began
@@ -243,9 +251,10 @@ class Copy:
         files = dict.fromkeys(record.tests[test].partition("::")[0] for test in tests)
         patience = self.project.patience
         seconds = patience + 4 * sum(record.seconds[test] for test in tests)
-        status, output = self.pytest([*files], seconds, MUTANTS_SELECT=str(chosen))
+        status, output = self.pytest(["-x", *files], seconds, MUTANTS_SELECT=str(chosen))
         if status == 0 and self.project.last:
-            status, output = self.pytest(self.project.last, patience + 4 * record.last_seconds)
+            limit = patience + 4 * record.last_seconds
+            status, output = self.pytest(["-x", *self.project.last], limit)
         if status is None:
             return "hung", ""
         failed = _FAILED.search(output)
@@ -264,7 +273,7 @@ def judge(
     """Try faults, some at a time; what survives is printed at once.
 
     Raises:
-        BrokenError: The tests fail without any fault.
+        BrokenError: The tests are of no use, without any fault.
     """
     verdicts: list[Verdict] = []
     with tempfile.TemporaryDirectory(prefix="mutants-") as place:
@@ -275,6 +284,8 @@ def judge(
         if tell:
             print("running the tests without any fault ...", flush=True)
         record = copies[0].record()
+        if tell and record.failed:
+            print(f"left out, because they fail anyway: {', '.join(sorted(record.failed))}")
         idle: queue.SimpleQueue[Copy] = queue.SimpleQueue()
         for copy in copies:
             idle.put(copy)

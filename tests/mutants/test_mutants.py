@@ -167,7 +167,18 @@ def test_what_tests_notice_is_caught_and_the_rest_is_shown(
 
 
 @pytest.mark.slow
-def test_tests_that_fail_anyway_try_nothing(tmp_path: Path) -> None:
+def test_tests_that_fail_anyway_are_left_out(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fails = "\n\ndef test_alas() -> None:\n    assert clamp(1, 1) == 2\n"
+    made = project(tmp_path, TESTS + fails, patience=8.0)
+    faults = [fault for fault in choose(tmp_path, made.core, 100, 0) if "or" in fault.text]
+    assert [verdict.outcome for verdict in judge(made, faults, 1)] == ["survived"]
+    assert "fail anyway: tests/test_sums.py::test_alas" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_where_no_test_passes_nothing_is_tried(tmp_path: Path) -> None:
     made = project(tmp_path, "def test() -> None:\n    assert not 'sound'\n", patience=8.0)
     faults = choose(tmp_path, made.core, 1, 0)
     assert len(faults) == 1
