@@ -66,6 +66,7 @@ BOUNDED = {
     "host.guests[].viewer.left_sight": 64,
     "host.guests[].viewer.left_sight[][]": 128,
     # By kinds of entities.
+    "stages[].replicator.population._cids": 64,
     "host.stages[].replicator.population._cids": 64,
 }
 """What may grow, and up to where."""
