@@ -238,25 +238,37 @@ class SeriesWriter:
         does not cost all that follows.
         """
         batch = _Batch([], [], self._repeated, self._announced.copy())
+        queue, seed, announced = self._queue, self._seed, batch.announced
         every = max(REPEAT_BYTES, REPEAT_SHARE * len(self._head))
         end, last = self._end, self._end + _WRITE_BYTES
-        while self._queue and len(batch.taken) < most and end < last:
-            match, record = self._queue.popleft()
-            batch.taken.append((match, record))
-            said: list[bytes] = []
-            if batch.announced and end + len(record) > batch.repeated + every:
-                batch.repeated = end
-                batch.announced.clear()
-                said.append(self._head)
-            if match not in batch.announced:
-                batch.announced.add(match)
-                said.append(self._matches[match])
-            said.append(record)
-            for payload in said:
-                made = frame(payload, self._seed)
-                batch.frames.append(made)
-                end += len(made)
+        while queue and len(batch.taken) < most and end < last:
+            match, record = one = queue.popleft()
+            batch.taken.append(one)
+            far = end + len(record) > batch.repeated + every
+            if far or match not in announced:
+                end += self._introduce(batch, match, end if far and announced else None)
+            made = frame(record, seed)
+            batch.frames.append(made)
+            end += len(made)
         return batch
+
+    def _introduce(self, batch: _Batch, match: int, head_at: int | None) -> int:
+        """Say the head again, if it is to stand somewhere, and a match that is not announced.
+
+        Returns:
+            How many bytes that takes.
+        """
+        said: list[bytes] = []
+        if head_at is not None:
+            batch.repeated = head_at
+            batch.announced.clear()
+            said.append(self._head)
+        if match not in batch.announced:
+            batch.announced.add(match)
+            said.append(self._matches[match])
+        made = b"".join(frame(payload, self._seed) for payload in said)
+        batch.frames.append(made)
+        return len(made)
 
     def _append(self, data: bytes) -> None:
         """Append all of some bytes, or none of them."""
