@@ -141,6 +141,7 @@ class Player:
             random=arena.nonces.randbytes,
         )
         self.forged: list[bytes] = []
+        self.patient = arena.dice.random() < 0.85
 
     @property
     def store(self) -> Any:
@@ -192,6 +193,11 @@ class Arena:
         self._number += 1
         return self._number
 
+    def elsewhere(self, net: int) -> Address:
+        """An address that nobody had: of one that many had, a host has enough."""
+        number = self.number()
+        return f"{net}.{number >> 16 & 255}.{number >> 8 & 255}.{number & 255}", 40_000
+
     # The honest part.
 
     def _answer(self, data: bytes, address: Address) -> None:
@@ -218,7 +224,7 @@ class Arena:
         self._check_server()
 
     def connect(self, name: str) -> Player:
-        player = Player(self, name, ("10.0.0.1", 20_000 + self.number() % 40_000))
+        player = Player(self, name, self.elsewhere(10))
         self.players.append(player)
         for _ in range(60):
             self.beat()
@@ -246,7 +252,7 @@ class Arena:
 
     def enlist(self) -> Mallory:
         """Bring a hostile player into the game, by the book so far."""
-        address = ("10.6.6.6", 1024 + self.number() % 60_000)
+        address = self.elsewhere(66)
         connection, session = self._shake_hands(address)
         session.queue(encode_struct(Hello(WIRE_VERSION, SCHEMA.fingerprint, "mallory")))
         self._hand(connection.seal(session.send(None, self.now)), address)
@@ -531,6 +537,8 @@ class Arena:
             data = self._sealed(kind, server, session, self._update, self._structure)
             self._note(f"{kind} to client", data)
             victim.forged.append(data)
+            if victim.patient:
+                session._blame = 0.0
             victim.wire.incoming.append(data)
             client.poll()
             changed = victim.snapshot() != before
@@ -677,7 +685,7 @@ class Arena:
 
     def greetings_to_server(self, count: int) -> None:
         """Sealed nonsense from somebody who is not in the game yet."""
-        address = ("10.7.7.7", 1024 + self.number() % 60_000)
+        address = self.elsewhere(77)
         connection, _ = self._shake_hands(address)
         guest = self.host.guests[address]
         for _ in range(count):
