@@ -486,14 +486,15 @@ class Arena:
         dice, stage = self.dice, self.stage
         inbox = self.mallory.guest.inbox if self.mallory else None
         ids = SCHEMA.command_id_of
-        net, tags = dice.randrange(40), [1] * dice.choice((0, 4, 5))
+        net = dice.choice((dice.randrange(40), *stage.replicator.population.by_net))
+        tags = [1] * dice.choice((0, 4, 5))
         makers = (
             lambda: [ids[game.Steer], 0, [dice.randint(-2, 2), dice.uniform(-4, 4)]],
             lambda: [ids[game.Steer], 0, None],
             lambda: [ids[game.Fire], dice.choice((0, net)), [net, 1.5]],
             lambda: [ids[game.Say], 0, ["x" * dice.choice((3, 40, 41)), tags]],
             lambda: [ids[game.Wink], 0, [dice.choice((0, 2**63 - 1, 2**63))]],
-            lambda: [dice.randrange(6), dice.randrange(40), junk(dice)],
+            lambda: [dice.randrange(6), dice.choice((0, net)), junk(dice)],
         )
         tick = stage.next_tick + dice.choice((0, 1, 2, 3, 10, 100, -5))
         frames = [

@@ -163,7 +163,7 @@ FAULTS = {
     "commands reach what is somebody else's": Fault(
         """
         from ecsnet.simulation import Simulation
-        Simulation._owned = lambda self, net, player: self._resolve_alive(net)
+        Simulation._owned = lambda self, net, player, player_id: self._resolve_alive(net)
         """,
         "which is nobody's",
     ),
@@ -175,7 +175,7 @@ FAULTS = {
         def hoarding(self, data):
             result = decode(self, data)
             if result is None:
-                hoard.append([bytes(data)] * 4)
+                hoard.append([bytes(data) + bytes([copy]) for copy in range(9)])
             return result
         Gate.decode = hoarding
         """,
