@@ -17,7 +17,15 @@ pytestmark = [
     pytest.mark.skipif(shutil.which("cc") is None, reason="needs a C compiler"),
 ]
 
-DERIVING = ("test_host.py", "test_replication_viewer.py", "test_session_session.py")
+DERIVING = (
+    "test_command_rate.py",
+    "test_departures.py",
+    "test_host.py",
+    "test_rationing.py",
+    "test_replication_viewer.py",
+    "test_session_session.py",
+    "test_world_requests.py",
+)
 """Tests that put classes of their own in the place of compiled ones, or derive from them."""
 
 
