@@ -6,6 +6,7 @@ What would only fail when it is used, far from the line that is wrong, is refuse
 from __future__ import annotations
 
 import inspect
+import sys
 from collections.abc import Callable, Iterable
 from math import inf
 from typing import TypeGuard
@@ -29,10 +30,16 @@ __all__ = [
     "takes",
 ]
 
+_GREATEST = sys.float_info.max
+
 
 def is_number(value: object) -> TypeGuard[float]:
-    """Whether it is an int or a float, and not the float that is no number."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and value == value
+    """Whether it is an int or a float that can be calculated with: not the float that is no
+    number, nor an int beyond all floats.
+    """
+    if isinstance(value, float):
+        return value == value
+    return is_whole(value) and abs(value) <= _GREATEST
 
 
 def is_whole(value: object) -> TypeGuard[int]:

@@ -261,6 +261,7 @@ def _declare(cls: type[object], caller: FrameType, decorator: str, bounded: bool
         name=("ecsnet." if is_stock(cls.__module__) else "") + cls.__qualname__,
         file=file,
         line=line,
+        line_text=linecache.getline(file, line),
         fields=described,
         flat=flat,
         direct=direct,

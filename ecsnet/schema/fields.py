@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Annotated, TypeAlias
 
+from ecsnet.arguments import is_number
 from ecsnet.errors import DeclarationError
 from ecsnet.wording import brief
 
@@ -105,4 +106,4 @@ On a client an entity that is out of sight reads as None until it comes into sig
 
 
 def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return is_number(value) and math.isfinite(value)

@@ -121,12 +121,7 @@ class Registry:
     def _put(self, types: dict[str, D], new: D) -> None:
         old = types.get(new.name)
         if old is not None:
-            begins = rf"class\s+{re.escape(new.cls.__name__)}\b"
-            if is_stock(new.cls.__module__) or not _is_again(
-                (old.cls.__module__, old.file, old.line),
-                (new.cls.__module__, new.file, new.line),
-                begins,
-            ):
+            if is_stock(new.cls.__module__) or not _is_again(_origin(old), _origin(new)):
                 raise DeclarationError(_twice(old, new))
             self._refuse_while_used(f"class {new.name}", new.place)
         types[new.name] = new
@@ -160,10 +155,12 @@ class Registry:
         check_function("register_type(from_wire", from_wire, "wire: object")
         file, line = caller.f_code.co_filename, caller.f_lineno
         place = f"{os.path.basename(file)}:{line}"
-        origin = (str(caller.f_globals.get("__name__")), file, line)
+        linecache.checkcache(file)  # it may have been edited and reloaded
+        text = linecache.getline(file, line)
+        origin = Origin(str(caller.f_globals.get("__name__")), file, line, text)
         other = self._foreign.get(cls)
         if other is not None:
-            if not _is_again(other.origin, origin, r".*\bregister_type\b"):
+            if not _is_again(other.origin, origin):
                 raise DeclarationError(
                     f"{cls.__qualname__} is registered twice: at {other.place} and at {place}"
                 )
@@ -232,25 +229,21 @@ def is_stock(module: str) -> bool:
     return module.startswith("ecsnet.") and not module.startswith("ecsnet.samples.")
 
 
-def _is_again(old: Origin, new: Origin, begins: str) -> bool:
-    """Whether a declaration is an earlier one, executed again.
+def _origin(declared: WireType) -> Origin:
+    return Origin(declared.cls.__module__, declared.file, declared.line, declared.line_text)
 
-    Args:
-        old: Where that stood.
-        new: Where this stands.
-        begins: How its line begins, a regular expression.
-    """
-    (old_module, old_file, old_line), (module, file, line) = old, new
-    if old_module != module:
+
+def _is_again(old: Origin, new: Origin) -> bool:
+    """Whether a declaration is an earlier one, executed again."""
+    if old.module != new.module:
         return False
-    if _INTERACTIVE.fullmatch(old_file) and _INTERACTIVE.fullmatch(file):
+    if _INTERACTIVE.fullmatch(old.file) and _INTERACTIVE.fullmatch(new.file):
         return True
-    if old_file != file or old_line == line:
-        return old_file == file
+    if old.file != new.file or old.line == new.line:
+        return old.file == new.file
     # The file was edited in between, unless the other one still stands there.
-    linecache.checkcache(file)
-    source = linecache.getlines(file)
-    return bool(source) and not re.match(rf"\s*{begins}", "".join(source[old_line - 1 : old_line]))
+    linecache.checkcache(new.file)
+    return bool(old.text) and linecache.getline(new.file, old.line) != old.text
 
 
 def _twice(old: WireType, new: WireType) -> str:

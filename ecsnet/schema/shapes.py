@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import Enum
 from hashlib import blake2b
 from types import GenericAlias, NoneType
-from typing import Annotated, Any, Literal, TypeAlias, Union
+from typing import Annotated, Any, Literal, NamedTuple, Union
 
 import msgspec
 
@@ -49,8 +49,13 @@ HEADER_BYTES = 5
 """What stands before something of any length, encoded, at most."""
 
 
-Origin: TypeAlias = tuple[str, str, int]
-"""Where a declaration stands: the module that ran it, file, line."""
+class Origin(NamedTuple):
+    """Where a declaration stands: the module that ran it, file, line, and what that line said."""
+
+    module: str
+    file: str
+    line: int
+    text: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,6 +56,8 @@ class WireType:
     """The wire name: the qualified name without its module; ``ecsnet.X`` for stock types."""
     file: str
     line: int
+    line_text: str
+    """What that line said."""
     fields: tuple[Field, ...]
     flat: bool
     """Every field is immutable: comparing structs finds every change, ``__copy__`` copies all."""

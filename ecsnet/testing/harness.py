@@ -9,7 +9,6 @@ from __future__ import annotations
 import itertools
 import random
 from collections.abc import Callable, Iterator, Mapping
-from math import inf
 from types import TracebackType
 
 from ecsnet.arguments import (
@@ -188,7 +187,7 @@ class Harness:
             check_instance("connect(link", link, Link, "give a Link, or a FaultyLink")
         check_whole("connect(every", every, 1, "give a number of steps, 1 or more")
         if wait is not None:
-            check_number("connect(wait", wait, 0, inf, "give seconds, or None to return at once")
+            check_number("connect(wait", wait, 0, LONGEST, f"{_SECONDS}, or None")
         check_flag("connect(debug", debug)
         number = next(_numbers)
         place = len(self.seats) + 1

@@ -334,3 +334,9 @@ def test_what_does_not_tell_its_parameters_is_believed() -> None:
     check_function("clock", ManualClock(), "")
     with pytest.raises(UsageError, match=r"got <lambda>\(\), .* write lambda a, b: \.\.\."):
         check_call("@server.on_join", lambda: None, "<lambda>", "a: int, b: int")
+
+
+def test_an_int_beyond_all_floats_is_no_number(game: Harness) -> None:
+    refused(lambda value: game.connect(wait=value), 10**400)
+    refused(lambda value: ServerWorld(bandwidth=value), 10**400)
+    refused(lambda value: ServerWorld().add_system(MovementSystem, priority=value), -(10**400))

@@ -196,6 +196,21 @@ def test_two_declarations_stay_a_mistake(registry: Registry, module: Path) -> No
     for _ in range(2):
         with pytest.raises(DeclarationError, match=r"class Ship is declared twice: at .*:5 and"):
             runpy.run_path(str(twice))
+    # Without the words that usually begin one.
+    twice.write_text(
+        "import ecsnet as net\n"
+        + "net.replicated(type('Raft', (), {'__annotations__': {'x': int}, 'x': 0}))\n" * 2
+    )
+    for _ in range(2):
+        with pytest.raises(DeclarationError, match=r"class Raft is declared twice: at .*:2 and"):
+            runpy.run_path(str(twice))
+    twice.write_text(
+        "import ecsnet as net\nfrom decimal import Decimal\nregister = net.register_type\n"
+        + "register(Decimal, str, str, Decimal)\n" * 2
+    )
+    for _ in range(2):
+        with use_registry(Registry()), pytest.raises(DeclarationError, match=r"registered twice"):
+            runpy.run_path(str(twice))
     twice.write_text(
         "import ecsnet as net\nfrom decimal import Decimal\n"
         + "net.register_type(Decimal, str, str, Decimal)\n" * 2

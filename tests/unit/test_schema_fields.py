@@ -253,6 +253,8 @@ def test_refused_classes_are_told_what_to_do() -> None:
     [
         lambda: Quantized(0),
         lambda: Quantized(-1),
+        lambda: Quantized(10**400),
+        lambda: Between(0, 10**400),
         lambda: Quantized(float("nan")),
         lambda: Quantized(float("inf")),
         lambda: Quantized("1"),  # type: ignore[arg-type]
