@@ -545,6 +545,7 @@ class ClientWorld:
         Raises:
             UsageError: It was called inside itself, by a function of the game's.
             ReadOnlyError: In debug mode: somebody wrote a replicated component.
+            WorldError: The esper world of the view was deleted.
             Exception: What a function raised that is attached; all else is done then, and what
                 happened is returned by the next `poll`. Of a game that `ecsnet.play` hosts here:
                 what a system or hook raised, with ``on_error="stop"``.

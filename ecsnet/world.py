@@ -132,6 +132,11 @@ class World:
         """Whether `close` was called."""
         return self._closed
 
+    @property
+    def there(self) -> bool:
+        """Whether the esper world exists: it may have been deleted by its name."""
+        return _exists(self.name)
+
     def close(self) -> None:
         """Delete the esper world with all that is in it; an adopted one is only let go.
 

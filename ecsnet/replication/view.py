@@ -15,6 +15,7 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 
@@ -88,6 +89,7 @@ class View:
         self._calls: deque[Callable[[], object]] = deque()  # what the game attached, to be called
         self._postponed: deque[Callable[[], object]] = deque()  # the same, for the next time
         self._converting = False
+        self._told: set[type] = set()  # types of which it was said that code of theirs raised
         self._unborn: set[int] = set()  # network ids of entities that have no component yet
         self._refers: dict[int, set[tuple[int, int]]] = {}  # to a network id: who mentions it
         self._mentions: dict[tuple[int, int], tuple[int, ...]] = {}
@@ -171,7 +173,7 @@ class View:
             while self._calls:
                 call = self._calls.popleft()
                 try:
-                    with self.world:
+                    with self.world if self.world.there else nullcontext():
                         call()
                 except Exception as error:  # noqa: BLE001 - the game's, and raised below
                     raised += 1
@@ -189,12 +191,15 @@ class View:
         Raises:
             Exception: As for `call_back`.
         """
-        with self.world:
-            self.world.flush_dead()
-            if not self._same_world():
-                self._lose_all()
-            for net, entity in list(self.local.items()):
-                self._despawn(net, entity, "hidden")
+        if self.world.there:
+            with self.world:
+                self.world.flush_dead()
+                if not self._same_world():
+                    self._lose_all()
+                for net, entity in list(self.local.items()):
+                    self._despawn(net, entity, "hidden")
+        else:
+            self._lose_all()
         self.call_back()
 
     def written(self, store: Store) -> tuple[int, str] | None:
@@ -211,14 +216,12 @@ class View:
                     kind = self._components[cid]
                     found = components.get(kind.cls)
                     true = self._private(kind, wire)
-                    if found is None or true is None or found == true:
+                    if found is None or true is None:
                         continue
-                    for field in kind.fields:
-                        shown, said = getattr(found, field.name), getattr(true, field.name)
-                        # What is not a number differs from itself.
-                        if shown != said and (shown == shown or said == said):
-                            kind.move(found, true)
-                            return entity, f"{kind.cls.__name__}.{field.name}"
+                    field = kind.differing(found, true)
+                    if field is not None:
+                        kind.move(found, true)
+                        return entity, f"{kind.cls.__name__}.{field}"
         return None
 
     def comparable(self, store: Store) -> Iterator[tuple[int, int, object, object]]:
@@ -427,8 +430,16 @@ class View:
         try:
             value = kind.from_wire(wire, self.reference)
             return value if kind.flat else kind.clone(value)
-        except Exception:  # noqa: BLE001 - of a registered type's converter, or of __post_init__
+        except Exception as error:  # noqa: BLE001 - of a type's converter, or of __post_init__
             self.broken += 1
+            if kind.cls not in self._told:
+                self._told.add(kind.cls)
+                logger.warning(
+                    "a %s from the server is not shown, because the game's own code raised; said"
+                    " once for all of them:",
+                    kind.name,
+                    exc_info=error,
+                )
             return None
 
     # References: out of sight they read None, and they heal.

@@ -12,6 +12,7 @@ from typing import Any
 from ecsnet.errors import UsageError
 from ecsnet.schema.codegen import Check, Ref
 from ecsnet.schema.fields import Suspect
+from ecsnet.schema.gate import encode
 from ecsnet.schema.kinds import PLAIN, Kind
 from ecsnet.wording import brief
 
@@ -116,6 +117,39 @@ class WireType:
         """Say what keeps a value from crossing the wire, in one line: see ``misfit``."""
         found = self.misfit(value, ref)
         return None if found is None else ": ".join(filter(None, found))
+
+    def differing(self, one: object, other: object) -> str | None:
+        """Find where two values differ; for checks, not for the hot path.
+
+        What says that it is equal is believed. What does not may have no notion of it, or raise:
+        then it counts what would cross the wire.
+
+        Args:
+            one: Any instance of the class.
+            other: Another one, which can cross.
+
+        Returns:
+            The name of the first such field; None when there is none.
+        """
+        for field in self.fields:
+            found = getattr(one, field.name, None)
+            try:
+                if found == getattr(other, field.name):
+                    continue
+            except Exception:  # noqa: BLE001 - an array has no single answer, say
+                pass
+            probe = self.clone(other)
+            setattr(probe, field.name, found)
+            if self._crossing(probe) != self._crossing(other):
+                return field.name
+        return None
+
+    def _crossing(self, value: object) -> bytes:
+        """What would cross, entities by the numbers that they have here; empty for what cannot."""
+        try:
+            return encode(self.to_wire(value, lambda entity: entity))
+        except Exception:  # noqa: BLE001 - converters are not ours
+            return b""
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name} ({self.place})>"

@@ -214,7 +214,7 @@ class Truth:
                 kind = self._schema.components[cid]
                 found = components.get(kind.cls)
                 want = kind.from_wire(wire, view.reference)
-                if found is not None and not _same(found, want):
+                if found is not None and kind.differing(found, want) is not None:
                     result.differences.append(
                         f"{name}: entity {net} {kind.name}: view has {_brief.repr(found)},"
                         f" server {_brief.repr(want)}"

@@ -15,7 +15,7 @@ import msgspec
 import pytest
 
 from ecsnet.client import ClientWorld
-from ecsnet.errors import UsageError
+from ecsnet.errors import ReadOnlyError, UsageError
 from ecsnet.events import Connected, Despawned, Spawned
 from ecsnet.play import play
 from ecsnet.schema import Registry, register_type, replicated, use_registry
@@ -572,3 +572,96 @@ def test_nothing_is_logged_in_good_times(game: Harness, caplog: pytest.LogCaptur
     game.step(2)
     assert Sprite.alive == 2
     assert [r for r in caplog.records if r.levelno >= logging.WARNING] == []
+
+
+def test_a_view_whose_world_was_deleted_can_be_closed(game: Harness) -> None:
+    client = game.connect("Ann")
+    client.attach(Zone, Sprite, remove=Sprite.kill)
+    spawn(game, 1, 2)
+    game.step(3)
+    assert Sprite.alive == 2
+    esper.delete_world(client.view.name)
+    client.close()
+    assert client.closed
+    assert Sprite.alive == 0
+    assert not client.view.there
+
+
+def test_what_the_code_of_a_type_refuses_is_said_once(
+    game: Harness, caplog: pytest.LogCaptureFixture
+) -> None:
+    client = game.connect("Ann")
+    Hooks.world = client.view.name
+
+    def fail() -> None:
+        Hooks.on_convert = fail
+        raise LookupError("no such angle")
+
+    Hooks.on_convert = fail
+    spawn(game, 1, 2)
+    game.step(3)
+    assert replicated_in(client) == 2  # the zones
+    said = [record for record in caplog.records if record.levelno >= logging.WARNING]
+    assert len(said) == 1
+    assert "a Turret from the server is not shown" in said[0].getMessage()
+    assert "no such angle" in caplog.text
+
+
+class Ambiguous:
+    def __bool__(self) -> bool:
+        raise ValueError("the truth value of an array is ambiguous")
+
+
+class Array:
+    """As those of numpy, comparing gives another array."""
+
+    def __init__(self, *items: int) -> None:
+        self.items = [*items]
+
+    def __eq__(self, other: object) -> Ambiguous:  # type: ignore[override]
+        return Ambiguous()
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+class Opaque:
+    """Nothing is equal to it but itself."""
+
+    def __init__(self, *items: int) -> None:
+        self.items = [*items]
+
+
+@pytest.mark.parametrize("cls", [Array, Opaque])
+def test_debug_mode_compares_what_crosses_where_values_cannot_be_compared(
+    cls: Callable[..., Array | Opaque],
+) -> None:
+    with use_registry(Registry()) as own:
+        kind = Array if cls is Array else Opaque
+        register_type(kind, list[int], lambda value: value.items, lambda items: cls(*items))
+
+        @replicated
+        class Grid:
+            cells: kind = field(default_factory=lambda: cls(1, 2))  # type: ignore[valid-type]
+            width: float = float("nan")
+
+        server = ServerWorld(seed=1)
+    with Harness(server, registry=own) as game:
+        client = game.connect("Ann", debug=True)
+        with game.world:
+            entity = esper.create_entity(Grid())
+        game.step(5)
+        with game.world:
+            esper.component_for_entity(entity, Grid).cells.items[0] = 3
+        game.step(5)
+        assert game.settle()
+        with client.view:
+            ((_, shown),) = esper.get_component(Grid)
+        assert shown.cells.items == [3, 2]
+        shown.cells.items[1] = 9
+        with pytest.raises(ReadOnlyError, match=r"wrote Grid\.cells"):
+            game.step()
+        assert shown.cells.items == [3, 2]
+        shown.width = 1.0
+        with pytest.raises(ReadOnlyError, match=r"wrote Grid\.width"):
+            game.step()
+        game.step(3)
