@@ -63,10 +63,13 @@ def _visible(stage: Stage, visible: dict[int, int]) -> dict[str, str]:
             if not kind.once:
                 try:
                     component = world.components(entity.esper)[kind.cls]
-                    digests[key] = _digest(kind, component, reference)
-                    continue
+                    wire = kind.to_wire(component, population.network_id)
+                    if population.has_room(entity, cid, len(encode(wire))):
+                        digests[key] = _digest(kind, component, reference)
+                        continue
                 except Exception:  # noqa: BLE001 - what a game puts in a field may raise anything
-                    pass  # a value that no client could read stays at home
+                    pass
+            # Of a value that stays at home, clients keep the last good one.
             sent = kind.from_wire(scan.wire(entity), _same)
             digests[key] = _digest(kind, sent, seen)
     return digests

@@ -198,3 +198,20 @@ def test_digests_see_what_the_view_lacks_or_shows_wrongly(
     assert compare(told, {"Ann": shown_to(client)})[1] == 1
     esper.add_component(entity, Badge("false"))
     assert compare(told, {"Ann": shown_to(client)})[1] == 2
+
+
+def test_digests_know_what_stays_at_home_for_its_size(
+    game: tuple[net.ClientWorld, Stage],
+) -> None:
+    client, stage = game
+    with stage.simulation.world:
+        _, thing = esper.get_component(Thing)[0]
+        thing.bag = [2**40] * 200_000  # more than an entity may say at once
+    catch_up(client, stage)
+    told = visible_to(stage)["Ann"]
+    assert len(told) == 6
+    assert shown_to(client) == told
+    with stage.simulation.world:
+        thing.bag = [5]
+    catch_up(client, stage)
+    assert shown_to(client) == visible_to(stage)["Ann"] != told
