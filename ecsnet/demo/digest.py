@@ -70,8 +70,8 @@ def _visible(stage: Stage, visible: dict[int, int]) -> dict[str, str]:
                 except Exception:  # noqa: BLE001 - what a game puts in a field may raise anything
                     pass
             # Of a value that stays at home, clients keep the last good one.
-            sent = kind.from_wire(scan.wire(entity), _same)
-            digests[key] = _digest(kind, sent, seen)
+            sent: object = msgspec.msgpack.decode(encode(scan.wire(entity)), type=kind.wire_type)
+            digests[key] = _digest(kind, kind.from_wire(sent, _same), seen)
     return digests
 
 

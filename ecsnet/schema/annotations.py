@@ -9,7 +9,7 @@ import re
 import sys
 import typing
 from collections.abc import Callable, Mapping
-from types import GenericAlias, UnionType
+from types import FunctionType, GenericAlias, UnionType
 from typing import Annotated, Literal, Union
 
 import msgspec
@@ -275,6 +275,8 @@ class Reader:
         shape = _checked(path, Shape(f"{name}({text})", base, key=True))
         names, values = zip(*((member.name, member.value) for member in base), strict=True)
         shape.kind = Kind("enum", names, values)
+        # With an __eq__ of its own it may say that it is what it was, and is not.
+        shape.immutable = not isinstance(base.__eq__, FunctionType)
         shape.bound = max(len(encode(value)) for value in values)
         return shape
 

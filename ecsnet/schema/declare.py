@@ -427,8 +427,8 @@ def _settle_default(path: str, slot: _Slot, shape: Shape) -> None:
     elif shape.immutable:
         if default is not _MISSING and not lasts(default):
             raise _bad_default(path, default, shape)
-    elif isinstance(default, msgspec.Struct) and lasts(default):
-        pass  # it is shared safely, though its type has an __eq__ of its own
+    elif isinstance(default, msgspec.Struct | tuple) and lasts(default):
+        pass  # it is shared safely, though a type in it has an __eq__ of its own
     elif isinstance(default, (*_MUTABLE, tuple)) or current_registry().foreign(type(default)):
         raise DeclarationError(
             f"{path}: all instances would share one {type(default).__name__}:"

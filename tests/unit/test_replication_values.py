@@ -61,6 +61,18 @@ class Sly(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=Tr
         return 0
 
 
+class Mood(enum.Enum):
+    """All of one kind."""
+
+    GOOD = 1
+    BAD = 2
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Mood)
+
+    __hash__ = enum.Enum.__hash__
+
+
 class Vector:
     """Of some library: registered, and mutable."""
 
@@ -147,6 +159,11 @@ with use_registry(REGISTRY):
     @net.replicated
     class Tricky:
         sly: Sly = Sly()
+
+    @net.replicated
+    class Moody:
+        mood: Mood = Mood.GOOD
+        last: tuple[Mood, ...] = ()
 
     @net.replicated
     class Point:
@@ -655,6 +672,17 @@ def test_what_calls_itself_equal_to_everything_is_compared_by_its_bytes(game: Ga
     game.live(entity, Tricky).sly = Sly(2)
     game.run(0.3)
     assert [tricky.sly.number for tricky in game.shown(Tricky)] == [2]
+
+    entity = game.add(Moody())
+    game.run(0.3)
+    game.live(entity, Moody).mood = Mood.BAD
+    game.run(0.3)
+    assert [moody.mood.name for moody in game.shown(Moody)] == ["BAD"]
+    game.live(entity, Moody).last = (Mood.BAD,)
+    game.run(0.3)
+    game.live(entity, Moody).last = (Mood.GOOD,)
+    game.run(0.3)
+    assert [moody.last[0].name for moody in game.shown(Moody)] == ["GOOD"]
 
 
 def test_not_a_number_is_sent_once(game: Game) -> None:
