@@ -430,7 +430,7 @@ class View:
         try:
             value = kind.from_wire(wire, self.reference)
             return value if kind.flat else kind.clone(value)
-        except Exception as error:  # noqa: BLE001 - of a type's converter, or of __post_init__
+        except Exception as error:
             self.broken += 1
             if kind.cls not in self._told:
                 self._told.add(kind.cls)
