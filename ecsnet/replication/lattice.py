@@ -31,7 +31,8 @@ class Lattice:
         """The coordinates of an object; None for what is not a number, infinite, or no number."""
         try:
             x, y = self._read(position)
-            return (x, y) if -_FAR < x < _FAR and -_FAR < y < _FAR else None
+            # As floats: a subclass may calculate in its own way, and raise.
+            return (float(x), float(y)) if -_FAR < x < _FAR and -_FAR < y < _FAR else None
         except Exception:  # noqa: BLE001 - what a game puts in a field may raise anything
             return None
 

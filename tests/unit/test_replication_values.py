@@ -606,6 +606,37 @@ def test_a_position_that_cannot_be_compared_leaves_its_entity_where_it_was(
         assert f"on entity {entity}" in lines[1]
 
 
+class Unit(float):
+    """A float that refuses to be divided or taken from, as with another unit."""
+
+    def refuse(self, other: object) -> float:
+        raise RuntimeError("of another unit")
+
+    __truediv__ = __floordiv__ = __sub__ = __rsub__ = refuse  # type: ignore[assignment]
+
+
+def test_a_position_may_calculate_in_its_own_way() -> None:
+    with use_registry(REGISTRY):
+        server = net.ServerWorld(60, interest=net.Grid(Point, 10.0))
+    with Harness(server, seed=1, registry=REGISTRY) as harness:
+        client = harness.connect("Ann")
+        harness.run(0.3)
+        with harness.world:
+            esper.add_component(harness.simulation.player_entity[1], Point(Unit(41.0), 1.0))
+            near = esper.create_entity(Point(Unit(42.0), Unit(1.0)))
+            far = esper.create_entity(Point(Unit(4.0), Unit(900.0)))
+        assert harness.settle()
+        with client.view:
+            assert sorted(point.x for _, point in esper.get_component(Point)) == [41.0, 42.0]
+        with harness.world:
+            esper.component_for_entity(near, Point).y = Unit(900.0)
+            esper.component_for_entity(far, Point).y = Unit(1.0)
+            esper.component_for_entity(far, Point).x = Unit(43.0)
+        assert harness.settle()
+        with client.view:
+            assert sorted(point.x for _, point in esper.get_component(Point)) == [41.0, 43.0]
+
+
 # What is mutable where its type is not.
 
 
