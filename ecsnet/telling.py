@@ -6,6 +6,7 @@ from typing import Final
 
 from ecsnet.errors import UsageError
 from ecsnet.simulation import running
+from ecsnet.wording import brief
 
 __all__ = ["analytics_event", "teleported"]
 
@@ -39,12 +40,13 @@ def analytics_event(
     if not isinstance(given, str) or not given or given in _OWN_EVENTS:
         own = ", ".join(sorted(_OWN_EVENTS))
         raise UsageError(
-            f"net.analytics_event({type!r}): the type is a text of your own; ecsnet's are {own}"
+            f"net.analytics_event({brief(type)}): the type is a text of your own; ecsnet's are"
+            f" {own}"
         )
     if not (player is None or _is_number(player)):
-        raise UsageError(f"net.analytics_event(player={player!r:.60}): give a Player.id, a number")
+        raise UsageError(f"net.analytics_event(player={brief(player)}): give a Player.id, a number")
     if not (entity is None or _is_number(entity)):
-        raise UsageError(f"net.analytics_event(entity={entity!r:.60}): give an entity, a number")
+        raise UsageError(f"net.analytics_event(entity={brief(entity)}): give an entity, a number")
     if observer is not None:
         observer.event(type, player, entity, data)
 
@@ -58,7 +60,7 @@ def teleported(entity: int) -> None:
     """
     observer = running("net.teleported()").observer
     if not _is_number(entity):
-        raise UsageError(f"net.teleported({entity!r:.60}): give an entity, a number")
+        raise UsageError(f"net.teleported({brief(entity)}): give an entity, a number")
     if observer is not None:
         observer.teleported(entity)
 

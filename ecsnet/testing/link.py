@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from math import inf
 
-from ecsnet.arguments import check_number
+from ecsnet.arguments import check_number, check_whole
 from ecsnet.testing.clock import ManualClock
 from ecsnet.transport.link import Direction, Link, LinkStats
 
@@ -59,6 +59,7 @@ class FaultyLink(Link):
         burst_seconds: float = 0.1,
         seed: int = 0,
     ) -> None:
+        check_whole("FaultyLink(seed", seed, -inf, "give a whole number")
         super().__init__(lag, jitter, loss, duplicate=duplicate, corrupt=corrupt, seed=seed)
         check_number("FaultyLink(burst", burst, 0, 1, "give a share between 0 and 1")
         check_number("FaultyLink(burst_seconds", burst_seconds, 0, inf, "give seconds, 0 or more")

@@ -18,6 +18,7 @@ from ecsnet.schema import Registry, command, register_type, replicated, use_regi
 from ecsnet.server import ServerWorld
 from ecsnet.simulation import commands
 from ecsnet.systems import MovementSystem
+from ecsnet.telling import analytics_event, teleported
 from ecsnet.testing import FaultyLink, Harness, ManualClock
 from ecsnet.transport.link import Link
 from ecsnet.transport.memory import memory_pair
@@ -227,6 +228,7 @@ def test_links() -> None:
         for name in ("lag", "jitter", "loss", "duplicate", "corrupt"):
             refused(lambda value: kind(**{name: value}), *NO_NUMBER, -0.1, 11)  # noqa: B023
     refused(lambda value: Link(seed=value), *ODD, 1.5, "1", True)
+    refused(lambda value: FaultyLink(seed=value), *ODD, 1.5, "1", True, None)
     refused(lambda value: FaultyLink(burst=value), *NO_NUMBER, -0.1, 1.1)
     refused(lambda value: FaultyLink(burst_seconds=value), *NO_NUMBER, -0.1)
 
@@ -334,6 +336,19 @@ def test_what_does_not_tell_its_parameters_is_believed() -> None:
     check_function("clock", ManualClock(), "")
     with pytest.raises(UsageError, match=r"got <lambda>\(\), .* write lambda a, b: \.\.\."):
         check_call("@server.on_join", lambda: None, "<lambda>", "a: int, b: int")
+
+
+def test_what_a_game_tells_of_itself() -> None:
+    server = ServerWorld()
+
+    @server.system
+    def tick(dt: float) -> None:
+        refused(teleported, *NO_NUMBER, -1, 1.5)
+        refused(analytics_event, *ODD, 1, None, "start")
+        refused(lambda value: analytics_event("x", player=value), *ODD, -1, 1.5, True)
+        refused(lambda value: analytics_event("x", entity=value), *ODD, -1, 1.5, True)
+
+    server.step()
 
 
 def test_an_int_beyond_all_floats_is_no_number(game: Harness) -> None:
