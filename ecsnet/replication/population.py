@@ -258,9 +258,20 @@ class Population:
         """Warn of types that look as if they were sent, and are not."""
         for cls in [cls for cls in types if cls not in self._seen]:
             self._seen.add(cls)
-            why = unsent(cls, self._sent)
+            why = unsent(cls, self._sent) or self._hidden(cls)
             if why is not None:
                 log.warning("%s", why)
+
+    def _hidden(self, alias: type) -> str | None:
+        """Say that a component which would be sent is stored under a type that is not."""
+        for entity in () if alias in self._sent else self._world.holders(alias):
+            cls = type(self._world.components(entity).get(alias))
+            if cls in self._sent:
+                return (
+                    f"{cls.__qualname__} on entity {entity} is never sent: it is stored under the"
+                    f" type {alias.__qualname__}; add it without type_alias"
+                )
+        return None
 
     def _values(self, delta: Delta, touched: Touched) -> None:
         changed = delta.changed

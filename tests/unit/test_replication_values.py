@@ -872,6 +872,31 @@ def test_a_component_that_was_declared_later_is_warned_of(game: Game) -> None:
     assert "is never sent: it was declared when this server was made already" in line
 
 
+class Foe:
+    """A component of the server's own."""
+
+
+class Creature:
+    """Under which a game looks for whatever lives."""
+
+
+def test_a_component_that_is_stored_under_another_type_is_warned_of_once(game: Game) -> None:
+    game.add(Foe())
+    game.run(0.1)
+    assert game.lines == []  # there is nothing but what it says
+    entity = game.add(Note("seen"))
+    game.put(entity, Enemy(3), Creature)
+    game.put(game.add(), Enemy(4), Creature)
+    game.run(0.3)
+    (line,) = game.lines
+    assert line == (
+        f"Enemy on entity {entity} is never sent: it is stored under the type Creature;"
+        " add it without type_alias"
+    )
+    assert game.shown(Enemy) == []
+    assert game.shown(Note) == [Note("seen")]
+
+
 @pytest.mark.parametrize("other", [Boss, Minion, Note])
 def test_another_type_stored_under_a_components_is_named(game: Game, other: type[object]) -> None:
     entity, good = game.add(Note("a")), game.add(Enemy(5))
