@@ -24,11 +24,9 @@ from ecsnet.client import DEFAULT_PORT, _Past
 from ecsnet.console import console_log
 from ecsnet.demo import DemoError, Options, has_window, run
 from ecsnet.errors import EcsnetError, UsageError
-from ecsnet.games import find_game, no_server, program_of, sample_names, servers_in
-from ecsnet.modules import find
+from ecsnet.games import find_game, program_of, sample_names, server_of
 from ecsnet.play import join_instead
 from ecsnet.scaffold import new_game
-from ecsnet.server import ServerWorld
 from ecsnet.session import session
 from ecsnet.transport.address import Address, lan_host, parse_address, spell_address
 
@@ -80,7 +78,7 @@ def _serve(given: argparse.Namespace) -> int:
 
 
 def _serve_logged(given: argparse.Namespace) -> int:
-    server = _server(given.game)
+    server, _ = server_of(find_game(given.game))
     if given.tick_rate is not None:
         server.tick_rate = given.tick_rate
     server.analytics = keeping(server.analytics, given.analytics, given.mongo)
@@ -101,18 +99,6 @@ def _serve_logged(given: argparse.Namespace) -> int:
             raise
         raise _GameError from error
     return 0
-
-
-def _server(text: str) -> ServerWorld:
-    """The server that ``MODULE:ATTR`` or ``FILE.py:ATTR`` names.
-
-    Raises:
-        UsageError: There is none.
-    """
-    module, found = find(text, "server", "server")
-    if isinstance(found, ServerWorld):
-        return found
-    raise no_server(text, found, servers_in(module))
 
 
 # ecsnet join
@@ -259,7 +245,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     serve.set_defaults(command=_serve)
     serve.add_argument(
-        "game", metavar="MODULE:ATTR", help="the ServerWorld; FILE.py:ATTR works too"
+        "game",
+        metavar="GAME",
+        help="FILE.py, or a folder; GAME:SERVER where it has several servers",
     )
     serve.add_argument("--host", default="0.0.0.0", help="address to listen on (%(default)s: all)")
     serve.add_argument("--port", type=_port, default=DEFAULT_PORT, help="UDP port (%(default)s)")

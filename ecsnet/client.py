@@ -117,6 +117,15 @@ _REFUSALS = {
     Reason.TIMEOUT: "the server did not let us in in time: try again",
 }
 
+_ENDS = {
+    Reason.TIMEOUT: "nothing has come from the server for a while: it is gone, or the network is",
+    Reason.SHUTDOWN: "the server has ended",
+    Reason.ERROR: "the server has failed; its own log says why",
+    Reason.KICKED: "the server has thrown us out",
+    Reason.ABUSE: "the server takes what we sent for no honest client's",
+    Reason.SLOW: "we take in too little of what is sent: the network or this program is too slow",
+}
+
 
 class ClientWorld:
     """A client. Make one with `connect`, call `poll` once a frame.
@@ -818,7 +827,8 @@ class ClientWorld:
     def _ended(self, end: End) -> None:
         """There is no connection, or none any more."""
         if self._player is not None:
-            logger.warning("disconnected: %s", ": ".join(filter(None, (end.reason, end.detail))))
+            why = end.detail or _ENDS.get(end.reason)
+            logger.warning("disconnected: %s", f"{end.reason}: {why}" if why else end.reason)
             self._events.append(Disconnected(end.reason.value))
         else:
             reason, message = self._why_refused(end)

@@ -19,7 +19,7 @@ def find(text: str, what: str, example: str) -> tuple[ModuleType, object]:
 
     Args:
         text: What was typed.
-        what: What it should name, such as ``server``; for messages.
+        what: What it should name, such as ``rule``; for messages.
         example: What such an attribute is called.
 
     Returns:

@@ -84,7 +84,10 @@ def _is_installed(name: str) -> bool:
     found = importlib.util.find_spec(name)
     if found is None or found.origin is None:
         return False
-    return Path.cwd() not in Path(found.origin).absolute().parents
+    place = Path(found.origin).absolute()
+    if found.submodule_search_locations is not None:
+        place = place.parent  # a package is its folder
+    return place.parent != Path.cwd()
 
 
 def _files() -> Iterator[tuple[Path, str]]:

@@ -86,12 +86,13 @@ def test_help_names_every_command(run: Run) -> None:
         ("", "give a COMMAND: new, serve, join, demo or analytics"),
         ("--bogus", "unrecognized arguments: --bogus;"),
         ("dance", "dance"),
-        ("serve", "MODULE:ATTR"),
-        ("serve coins", "'coins' names no server: write MODULE:ATTR, such as coins:server"),
-        ("serve coins.py", "such as coins:server"),
-        ("serve games/coins.py", "such as games/coins.py:server"),
-        ("serve :server", "MODULE:ATTR"),
-        ("serve coins:", "such as coins:server"),
+        ("serve", "required: GAME;"),
+        ("serve coins", "there is no game 'coins': give a FILE.py or one of "),
+        ("serve coins.py", "there is no file coins.py"),
+        ("serve games/coins.py", "there is no file games/coins.py"),
+        ("serve .", ". is a folder without a __main__.py: name a file in it, such as game.py"),
+        ("serve :server", "':server' names no game: write FILE.py, or FILE.py:SERVER"),
+        ("serve coins:", "'coins:' names no game"),
         ("serve game:server --port 65536", "65536"),
         ("serve game:server --port -1", "port"),
         ("serve game:server --port ten", "ten"),
@@ -138,7 +139,17 @@ def test_what_is_typed_wrong_is_one_line_and_status_2(
 # ecsnet serve
 
 
-@pytest.mark.parametrize("game", ["blank:server", "blank.py:server", "inner/blank.py:server"])
+@pytest.mark.parametrize(
+    "game",
+    [
+        "blank:server",
+        "blank.py:server",
+        "inner/blank.py:server",
+        "blank.py",
+        "blank",
+        "inner/blank.py",
+    ],
+)
 def test_serves_what_the_current_folder_holds(
     run: Run, folder: Path, served: list[tuple[ServerWorld, str, int]], game: str
 ) -> None:
@@ -152,8 +163,9 @@ def test_serves_what_the_current_folder_holds(
 
 
 def test_serves_samples(run: Run, folder: Path, served: list[tuple[ServerWorld, str, int]]) -> None:
-    assert run("serve", "ecsnet.samples.pong.game:server")[0] == 0
-    assert served[0][1:] == ("0.0.0.0", 7777)
+    for game in ("ecsnet.samples.pong.game:server", "pong"):
+        assert run("serve", game)[0] == 0
+        assert served.pop()[1:] == ("0.0.0.0", 7777)
 
 
 @pytest.mark.parametrize(

@@ -423,6 +423,28 @@ def test_the_servers_end_is_the_last_event(game: Harness) -> None:
     assert client.poll() == []
 
 
+@pytest.mark.parametrize(
+    ("reason", "says"),
+    [
+        (Reason.SHUTDOWN, "shutdown: the server has ended"),
+        (Reason.ERROR, "error: the server has failed; its own log says why"),
+        (Reason.TIMEOUT, "timeout: nothing has come from the server for a while"),
+        (Reason.ABUSE, "abuse: the server takes what we sent for no honest client's"),
+        (Reason.SLOW, "slow: we take in too little of what is sent"),
+        (Reason.KICKED, "kicked: the server has thrown us out"),
+        (Reason.OVERLOAD, "overload"),  # the client's own, which has a detail
+    ],
+)
+def test_the_log_says_in_a_sentence_why_it_ended(
+    game: Harness, caplog: pytest.LogCaptureFixture, reason: Reason, says: str
+) -> None:
+    client = game.connect("Ann")
+    game.host.close(reason, game.clock.now)
+    game.clock.advance(0.1)
+    assert client.poll()[-1] == Disconnected(reason.value)
+    assert caplog.messages[-1].startswith(f"disconnected: {says}")
+
+
 def test_a_server_that_fell_silent_is_given_up(game: Harness) -> None:
     client = game.connect("Ann")
     events: list[Event] = []

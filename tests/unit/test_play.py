@@ -163,7 +163,9 @@ def test_others_reach_the_host_through_its_socket(
     host.close()
     events = list(guest.poll())
     assert events[-1] == Disconnected("shutdown")
-    assert caplog.messages == ["disconnected: shutdown"]  # a warning: it can be seen
+    assert caplog.messages == [
+        "disconnected: shutdown: the server has ended"
+    ]  # a warning: it can be seen
     guest.close()
 
 

@@ -84,6 +84,25 @@ def test_a_name_that_will_not_do_writes_nothing(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("package", [True, False])
+def test_an_environment_in_the_folder_that_we_are_in_counts_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, package: bool
+) -> None:
+    installed = tmp_path / "venv" / "lib"
+    (installed / "boxed").mkdir(parents=True)
+    (installed / ("boxed/__init__.py" if package else "boxed.py")).write_text("")
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own" / "__init__.py").write_text("")
+    (tmp_path / "file.py").write_text("")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(installed)
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(UsageError, match="a module is called 'boxed'"):
+        check_name("boxed")
+    check_name("own")
+    check_name("file")
+
+
 @pytest.mark.parametrize("there", ["folder", "file", "link"])
 def test_what_is_there_stays(tmp_path: Path, there: str) -> None:
     path = tmp_path / "mine"
