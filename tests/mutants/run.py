@@ -352,6 +352,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if options.count < 1 or not 1 <= options.workers <= WORKERS:
         parser.error(f"--count is 1 or more, --workers from 1 to {WORKERS}")
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # tidies up, as Ctrl-C does
     seed = secrets.randbelow(10_000) if options.seed is None else options.seed
     faults = choose(ROOT, options.paths or ECSNET.core, options.count, seed)
     if not options.json:

@@ -208,7 +208,11 @@ def test_no_child_is_left_when_the_command_dies(tmp_path: Path) -> None:
         from run import Project, judge
         judge(Project(Path({str(tmp_path)!r}), ("sums.py",), ("tests",)), [], 1)
     """)
-    tool = subprocess.Popen([sys.executable, "-c", command], stdout=subprocess.DEVNULL)
+    tool = subprocess.Popen(
+        [sys.executable, "-c", command],
+        stdout=subprocess.DEVNULL,
+        env={**os.environ, "TMPDIR": str(tmp_path)},  # nobody is left to tidy up
+    )
     with tool, pipe.open("rb") as read:
         assert read.read(4) == b"here"
         tool.send_signal(signal.SIGKILL)
