@@ -35,7 +35,7 @@ from ecsnet.replication.network_ids import NetworkIds
 from ecsnet.replication.replicator import BANDWIDTH, Replicator
 from ecsnet.replication.wire import MESSAGE_BYTES, Resync
 from ecsnet.schema import Gate, Schema, encode
-from ecsnet.session.connection import TIMEOUT, Listener, Reason
+from ecsnet.session.connection import OVERHEAD, TIMEOUT, Listener, Reason
 from ecsnet.session.packets import Packets
 from ecsnet.session.session import Session
 from ecsnet.simulation import Join, Simulation
@@ -279,7 +279,10 @@ class Host:
             for _, message in received.messages:
                 self._message(guest, message, now)
         if received.reply and guest.state is not GuestState.GONE:
-            guest.deliver(session.send(None, now))
+            reply = session.send(None, now)
+            if guest.viewer is not None:  # messages ride in it, too
+                guest.viewer.allowance -= len(reply) + OVERHEAD
+            guest.deliver(reply)
 
     def _commands(self, guest: Guest, stage: Stage, given: Input, now: float) -> None:
         """What a player does."""

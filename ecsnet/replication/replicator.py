@@ -28,6 +28,7 @@ from ecsnet.replication.population import Change, Delta, Entity, Population
 from ecsnet.replication.viewer import STREAM_WINDOW, Hood, Outlet, Viewer, mine
 from ecsnet.replication.wire import PIECE_BYTES, SHEET_BYTES, U32
 from ecsnet.schema import Schema
+from ecsnet.session.connection import OVERHEAD
 from ecsnet.session.session import Session
 from ecsnet.world import World
 
@@ -694,7 +695,7 @@ class Replicator:
             packet = session.send(
                 (epoch, tick, unsolid, viewer.depends, viewer.report, sheet.raw), now, sheet.flight
             )
-            viewer.allowance -= float(len(packet))  # compiled, floats alone are no objects
+            viewer.allowance -= float(len(packet) + OVERHEAD)  # compiled, floats are no objects
             ready.append((viewer.outlet, packet))
             if len(ready) == _BATCH:
                 _deliver(ready)
@@ -756,7 +757,7 @@ class Replicator:
         viewer.allowance -= viewer.gain / 2
         viewer.stream_allowance = min(viewer.burst, viewer.stream_allowance + viewer.gain / 2)
         for packet in viewer.session.stream(now, int(viewer.stream_allowance)):
-            viewer.stream_allowance -= len(packet)
+            viewer.stream_allowance -= len(packet) + OVERHEAD
             viewer.outlet.deliver(packet)
 
     def _update(self, viewer: Viewer, whole: bool, runs: Raw) -> tuple[object, ...]:
@@ -771,7 +772,7 @@ class Replicator:
         )
 
     def _emit(self, viewer: Viewer, packet: bytes) -> None:
-        viewer.allowance -= len(packet)
+        viewer.allowance -= len(packet) + OVERHEAD
         viewer.outlet.deliver(packet)
 
     def _own_sheets(self, viewer: Viewer, hood: Hood, now: float) -> list[Sheet]:

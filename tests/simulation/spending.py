@@ -12,7 +12,8 @@ class Spending:
     """Watches what is sent to one client: never more, over any time, than its bandwidth allows.
 
     That is the bandwidth for as long as it takes, and what may be put by before: one burst for
-    values and one for the stream of larger things. A large packet may overdraw each once.
+    values and one for the stream of larger things. Each may be overdrawn by a packet, values also
+    by the one before it, with messages that find no room beside them.
 
     Args:
         bandwidth: Bytes a second.
@@ -21,7 +22,7 @@ class Spending:
     def __init__(self, bandwidth: float) -> None:
         self.bandwidth = bandwidth
         self.burst = max(bandwidth * BURST_SECONDS, 2 * MAX_DATAGRAM)
-        self.allowed = 2 * self.burst + 2 * MAX_DATAGRAM
+        self.allowed = 2 * self.burst + 3 * MAX_DATAGRAM
         self.total = 0
         self.worst = 0.0
         """The largest share of what is allowed that was ever used up."""

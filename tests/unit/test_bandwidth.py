@@ -89,6 +89,18 @@ def test_a_client_is_sent_its_bandwidth_and_no_more(
             assert spending.total > least * bandwidth * 8
 
 
+def test_no_byte_goes_uncounted() -> None:
+    """Envelopes and answers to pings are little, and in a minute they are more than a burst."""
+    bandwidth = 30_000.0
+    with Harness(demanding(150, 0, bandwidth, 60)) as game:
+        watched = Watched(game, bandwidth)
+        client = game.connect("alice")
+        game.run(seconds=60)
+        spending = watched.spent[game.seats[client]]
+        assert 0.95 * bandwidth * 60 < spending.total <= bandwidth * 60 + spending.allowed
+        assert spending.worst <= 0.6  # of two bursts; the stream has nothing to say
+
+
 def test_who_was_sent_little_for_long_is_not_sent_all_of_it_at_once() -> None:
     """An allowance is put by for a quarter of a second and not for ever."""
     bandwidth = 30_000.0
