@@ -386,7 +386,9 @@ class Simulation:
             for given in given_by_one:
                 entity = player
                 if given.target:
-                    entity = self._owned(given.target, cast(int, player), cast(int, player_id))
+                    entity = None
+                    if self.sees(cast(int, player_id), given.target):
+                        entity = self._owned(given.target, cast(int, player))
                     if entity is None:
                         self.rejected[cast(int, player_id)] += 1
                         continue
@@ -401,9 +403,9 @@ class Simulation:
                 else:
                     commanded.given.append((entity, given.value, player_id))
 
-    def _owned(self, net: int, player: int, player_id: int) -> int | None:
-        """The entity behind a network id, if the player sees it, and it is alive and theirs."""
-        entity = self._resolve_alive(net) if self.sees(player_id, net) else None
+    def _owned(self, net: int, player: int) -> int | None:
+        """The entity behind a network id, if it is alive and the player's."""
+        entity = self._resolve_alive(net)
         if entity is None or entity == player:
             return entity
         owner = esper.try_component(entity, self._owner)

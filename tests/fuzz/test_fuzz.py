@@ -163,7 +163,7 @@ FAULTS = {
     "commands reach what is somebody else's": Fault(
         """
         from ecsnet.simulation import Simulation
-        Simulation._owned = lambda self, net, player, player_id: self._resolve_alive(net)
+        Simulation._owned = lambda self, net, player: self._resolve_alive(net)
         """,
         "which is nobody's",
     ),
