@@ -40,6 +40,7 @@ SIGHT_SECONDS: Final = 1.0
 did before is still on its way, or waits for its tick."""
 
 _RESYNC_PAUSE: Final = 20  # a client is sent everything again for a twentieth of the time at most
+_RESYNC_WAIT: Final = 20.0  # seconds that it waits for that at most, however slow its line is
 _TURN_SECONDS: Final = 1.5e-4  # for each entity that a client is told of again
 _ENTERING_BYTES: Final = PIECE_BYTES * 3 // 4  # of a piece; its owner may get more of it
 _CHUNK: Final = 32  # entities whose size is looked at together while a piece is filled
@@ -137,7 +138,8 @@ class Replicator:
         """The client lost values that it had acknowledged: send it everything again.
 
         That costs a world. So clients take turns, and each gets it again only after twenty times as
-        long as it took: that is what its bandwidth makes of the bytes.
+        long as it took, which is what its bandwidth makes of the bytes, or after 20 seconds: a slow
+        line costs less, and honest clients are to heal.
         """
         updates = self._updates
         if updates < max(viewer.resync_at, self._resync_at) or viewer.restoring_since:
@@ -157,7 +159,8 @@ class Replicator:
         """A client that had lost values was sent all of them."""
         took = self._updates - viewer.restoring_since
         viewer.restoring_since = 0
-        viewer.resync_at = self._updates + (_RESYNC_PAUSE - 1) * max(took, 1)
+        pause = min((_RESYNC_PAUSE - 1) * max(took, 1), math.ceil(_RESYNC_WAIT / self._interval))
+        viewer.resync_at = self._updates + pause
 
     def shown(self, viewer: Viewer) -> int:
         """How many entities this client is shown, or will be once all of them have entered."""

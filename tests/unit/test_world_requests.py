@@ -113,6 +113,25 @@ def test_asking_all_the_time_gets_a_twentieth_of_the_time() -> None:
         assert game.settle(30)
 
 
+def test_who_has_a_slow_line_need_not_wait_for_minutes() -> None:
+    play = Game(2000, bandwidth=16 * 1024)
+    with play.harness() as game:
+        ann = game.connect("Ann")
+        assert game.settle(30)
+        viewer = viewer_of(game, ann)
+        for _ in range(2):
+            ask(ann)
+        took = waited = 0
+        for _ in range(60 * 40):
+            game.step()
+            took += bool(viewer.restoring_since)
+            waited += not viewer.restoring_since
+            if took and viewer.restoring_since and waited > 60:
+                break
+        assert took > 60 * 2  # by its share alone, it would wait for more than 38 seconds
+        assert 60 * 19 <= waited <= 60 * 21
+
+
 def test_who_asks_once_is_served_at_once() -> None:
     play = Game(300)
     with play.harness() as game:
