@@ -106,14 +106,13 @@ class Fault(NamedTuple):
 
 
 FAULTS = {
-    "the gate lets a bad string's exception out": Fault(
+    "the gate lets a wrong value's exception out": Fault(
         """
-        import msgspec
         from ecsnet.schema import gate
         from ecsnet.session import session
-        gate.DECODE_ERRORS = session.DECODE_ERRORS = (msgspec.MsgspecError, RecursionError)
+        gate.DECODE_ERRORS = session.DECODE_ERRORS = (UnicodeDecodeError, RecursionError)
         """,
-        "UnicodeDecodeError",
+        "ValidationError",
     ),
     "the gate lets deep nesting's exception out": Fault(
         """
