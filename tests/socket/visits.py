@@ -31,7 +31,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from ecsnet.greeting import WIRE_VERSION, Hello, Welcome
-from ecsnet.schema import Gate, current_registry, encode
+from ecsnet.schema import Gate, Registry, encode
 from ecsnet.session.connection import Dial, Reason
 from ecsnet.session.packets import RAW
 from ecsnet.session.session import Session
@@ -45,6 +45,7 @@ TICK_RATE = 60.0
 AT_ONCE = 32  # visitors
 HOG = "127.0.0.1"
 _WELCOME: Gate[Welcome] = Gate(Welcome, 4096)
+_FINGERPRINT = Registry().schema().fingerprint  # the game declares nothing, whatever others do here
 
 
 class Visitor:
@@ -91,8 +92,7 @@ class Visitor:
         if connection is None:
             self.dial.receive(datagram, now)
             if self.dial.connection is not None and not self.silent:
-                fingerprint = current_registry().schema().fingerprint
-                self.session.queue(encode(Hello(WIRE_VERSION, fingerprint, self.name)))
+                self.session.queue(encode(Hello(WIRE_VERSION, _FINGERPRINT, self.name)))
             return
         packet = connection.open(datagram, now)
         received = None if packet is None else self.session.receive(packet, now)
