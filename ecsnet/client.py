@@ -16,13 +16,20 @@ from collections import deque
 from collections.abc import Callable
 from math import inf
 from types import TracebackType
-from typing import Self, TypeGuard, TypeVar, cast, overload
+from typing import Self, TypeVar, cast, overload
 from weakref import WeakValueDictionary
 
 import esper
 import msgspec
 
-from ecsnet.arguments import check_flag, check_function, check_instance, check_number, is_number
+from ecsnet.arguments import (
+    check_flag,
+    check_function,
+    check_instance,
+    check_number,
+    is_number,
+    is_whole,
+)
 from ecsnet.commands.frames import ACTIONS_A_TICK
 from ecsnet.commands.outbox import Outbox, Told
 from ecsnet.components import Owner
@@ -524,7 +531,7 @@ class ClientWorld:
                 f"{verb} got {kind.cls.__name__}, which was declared after connect():"
                 " import it before"
             )
-        if not _is_int(entity) and entity is not None:
+        if not is_whole(entity) and entity is not None:
             raise UsageError(
                 f"{verb} got entity={brief(entity)}: give the number of an entity in client.view,"
                 " as from client.mine(), or leave it out for the player's own"
@@ -539,7 +546,7 @@ class ClientWorld:
     def _net(self, entity: object) -> int | None:
         if entity is None:
             return None
-        if not _is_int(entity):
+        if not is_whole(entity):
             raise TypeError  # the message is made from the field's name
         return self._view.remote.get(entity)
 
@@ -860,7 +867,7 @@ def _check_link(link: object) -> None:
 
 def _check_address(host: object, port: object) -> None:
     """Refuse what can be no server's address, without a look at the network."""
-    if not _is_int(port) or not 0 < port < 65536:
+    if not is_whole(port) or not 0 < port < 65536:
         raise UsageError(
             f"connect({brief(host)}, {brief(port)}): a port is a number from 1 to 65535"
         )
@@ -875,7 +882,3 @@ def _check_address(host: object, port: object) -> None:
         raise UsageError(
             f"connect({brief(host)}): the port is a parameter of its own: connect({name!r}, {own})"
         )
-
-
-def _is_int(value: object) -> TypeGuard[int]:
-    return isinstance(value, int) and not isinstance(value, bool)

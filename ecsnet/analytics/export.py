@@ -42,10 +42,10 @@ class Json(str):
 
 
 Cell: TypeAlias = "str | int | float | None"
-"""What a table holds: `Json` for what is more than that."""
+"""A value in a table; `Json` stands for what is more than that."""
 
 ABOUT: Final = ("match", "started", "server", "room", "tick", "time")
-"""What every row of events and states begins with."""
+"""The columns that every row of events and states begins with."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -173,7 +173,7 @@ def lock(folder: Path, patience: float = 0.0) -> Iterator[BinaryIO]:
 
 
 def is_held(folder: Path, file: BinaryIO) -> bool:
-    """Whether a file that `lock` gave still locks the folder: somebody may have deleted it."""
+    """Tell whether a file that `lock` gave still locks the folder: it may have been deleted."""
     try:
         return os.path.samestat((folder / "lock").stat(), os.fstat(file.fileno()))
     except (FileNotFoundError, NotADirectoryError, ValueError):  # or it is closed

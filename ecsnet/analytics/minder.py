@@ -33,7 +33,7 @@ _log = logging.getLogger("ecsnet.analytics")
 _HEALTHY_SECONDS: Final = 60.0  # who lived so long starts again at once
 
 _NEEDS: Final = ("esper", "msgspec", "uvloop", "dnspython", "pymongo", "motor")
-"""What a child imports beside ecsnet and what is Python's own."""
+"""Packages that a child imports beside ecsnet and what is Python's own."""
 
 _ECSNET: Final = Path(__file__).absolute().parents[1] / "__init__.py"
 

@@ -130,7 +130,7 @@ def documents(
 
 @dataclass(slots=True)
 class Outline:
-    """What tells of a match as a whole.
+    """Records that describe a match as a whole.
 
     Attributes:
         origin: The match, and what its server declares.

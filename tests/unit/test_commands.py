@@ -1,10 +1,8 @@
 from __future__ import annotations
 
 import random
-import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
-from types import FrameType
 from typing import Annotated
 
 import msgspec
@@ -18,6 +16,7 @@ from ecsnet.commands.inbox import __file__ as inbox_file
 from ecsnet.commands.outbox import BACKLOG, COMMAND_BYTES, HELD_BYTES, Outbox, Packed
 from ecsnet.errors import BadMessageError, UsageError
 from ecsnet.schema import Between, Gate, MaxLen, Registry, command, encode, use_registry
+from tests.unit.counting import instructions
 
 with use_registry(Registry()) as registry:
 
@@ -632,25 +631,6 @@ def test_tells_its_ticks_at_first_and_while_there_are_commands() -> None:
     assert settled(outbox, inbox)
 
 
-def steps(take: Callable[[], object]) -> int:
-    """How many instructions of Python something takes: its cost, whatever else the machine does."""
-    count = 0
-
-    def trace(frame: FrameType, event: str, _argument: object) -> object:
-        nonlocal count
-        frame.f_trace_opcodes = True
-        count += event == "opcode"
-        return trace
-
-    before = sys.gettrace()
-    sys.settrace(trace)
-    try:
-        take()
-    finally:
-        sys.settrace(before)
-    return count
-
-
 def restless_frames(first: int, changes: int, states: int, *, action: bool = False) -> msgspec.Raw:
     """A frame with all states, and then one for each change of one of them."""
     steer, shoot = ID[Steer], ID[Shoot]
@@ -674,9 +654,9 @@ def test_a_change_costs_the_same_however_much_is_held(known: bool, action: bool)
         inbox.receive(0, 1, restless_frames(0, 40, states), 1)
         second = restless_frames(1, 40, states, action=action)
         number = 0 if known else 41
-        changes = steps(partial(inbox.receive, number, number + 1, second, 1))
+        changes = instructions(partial(inbox.receive, number, number + 1, second, 1))
         whole = restless_frames(2, 0, states)
-        costs.append(changes - steps(partial(inbox.receive, number, number + 1, whole, 1)))
+        costs.append(changes - instructions(partial(inbox.receive, number, number + 1, whole, 1)))
     one, many = costs
     assert one > 40 * 20
     assert many < 1.2 * one

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
-from types import FrameType
 
 import esper
 import pytest
@@ -19,6 +17,7 @@ from ecsnet.replication.wire import Resync
 from ecsnet.schema import encode
 from ecsnet.session.connection import Reason
 from ecsnet.testing import Harness, Registry, use_registry
+from tests.unit.counting import instructions
 from tests.unit.test_host import Network, Square, moving
 
 interpreted = pytest.mark.skipif(
@@ -60,27 +59,6 @@ def viewer_of(game: Harness, client: ClientWorld) -> Viewer:
 
 def ask(client: ClientWorld) -> None:
     client._uplink.session.queue(encode(Resync()))
-
-
-def instructions(run: Callable[[], object], *names: str) -> int:
-    """How many instructions of Python the functions of these names execute."""
-    count = 0
-
-    def trace(frame: FrameType, event: str, _argument: object) -> object:
-        nonlocal count
-        if event == "call" and frame.f_code.co_name not in names:
-            return None
-        frame.f_trace_opcodes = True
-        count += event == "opcode"
-        return trace
-
-    before = sys.gettrace()
-    sys.settrace(trace)
-    try:
-        run()
-    finally:
-        sys.settrace(before)
-    return count
 
 
 def resyncs(game: Harness, viewers: list[Viewer], steps: int) -> Iterator[list[Viewer]]:
