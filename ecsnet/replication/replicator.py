@@ -39,9 +39,9 @@ SIGHT_SECONDS: Final = 1.0
 """How long a client may go on naming what left its sight: it may not know that yet, and what it
 did before is still on its way, or waits for its tick."""
 
-_RESYNC_PAUSE: Final = 20  # a client is sent everything again for a twentieth of the time at most
-_RESYNC_WAIT: Final = 20.0  # seconds that it waits for that at most, however slow its line is
 _TURN_SECONDS: Final = 1.5e-4  # for each entity that a client is told of again
+_RESYNC_TURNS: Final = 20  # after so many times its own, it is a client's turn again
+_RESYNC_WAIT: Final = 20.0  # seconds that it waits for that at most
 _ENTERING_BYTES: Final = PIECE_BYTES * 3 // 4  # of a piece; its owner may get more of it
 _CHUNK: Final = 32  # entities whose size is looked at together while a piece is filled
 _NOBODY: Final = -1
@@ -137,30 +137,26 @@ class Replicator:
     def resync(self, viewer: Viewer) -> None:
         """The client lost values that it had acknowledged: send it everything again.
 
-        That costs a world. So clients take turns, and each gets it again only after twenty times as
-        long as it took, which is what its bandwidth makes of the bytes, or after 20 seconds: a slow
-        line costs less, and honest clients are to heal.
+        That costs as much as the client knows entities. So clients take turns, each as long as it
+        knows many, and its next turn comes after twenty times that, or after 20 seconds. How long
+        its line takes for the bytes does not count: an update never costs more than its bandwidth.
         """
         updates = self._updates
-        if updates < max(viewer.resync_at, self._resync_at) or viewer.restoring_since:
+        if updates < max(viewer.resync_at, self._resync_at) or viewer.restoring:
             if viewer not in self._resyncs:
                 self._resyncs.append(viewer)
             return
-        self._resync_at = updates + math.ceil(len(viewer.known) * _TURN_SECONDS / self._interval)
-        viewer.restoring_since = max(1, updates)
+        turn = len(viewer.known) * _TURN_SECONDS
+        self._resync_at = updates + math.ceil(turn / self._interval)
+        pause = min(_RESYNC_TURNS * turn, _RESYNC_WAIT)
+        viewer.resync_at = updates + math.ceil(pause / self._interval)
+        viewer.restoring = True
         viewer.resync(self._message([], {}, []))
 
     def _resync_who_waits(self) -> None:
         waiting, self._resyncs = self._resyncs, []
         for viewer in waiting:
             self.resync(viewer)
-
-    def _restored(self, viewer: Viewer) -> None:
-        """A client that had lost values was sent all of them."""
-        took = self._updates - viewer.restoring_since
-        viewer.restoring_since = 0
-        pause = min((_RESYNC_PAUSE - 1) * max(took, 1), math.ceil(_RESYNC_WAIT / self._interval))
-        viewer.resync_at = self._updates + pause
 
     def shown(self, viewer: Viewer) -> int:
         """How many entities this client is shown, or will be once all of them have entered."""
@@ -721,7 +717,6 @@ class Replicator:
         viewer.allowance = min(viewer.burst, viewer.allowance + gained)
         viewer.refilled = self._updates
         if viewer.resyncing and session.delivered >= viewer.resyncing:
-            viewer.restoring_since = self._updates
             viewer.owe_all(self.population)
         ready = hood.sheets
         if viewer.owed or not shared:
@@ -747,8 +742,8 @@ class Replicator:
         if not sent and viewer.allowance > 0 and session.due(now):
             payload = self._update(viewer, not viewer.owed, _NOTHING)
             self._emit(viewer, session.send(payload, now))
-        if viewer.restoring_since and not (viewer.resyncing or viewer.owed):
-            self._restored(viewer)
+        if viewer.restoring and not (viewer.resyncing or viewer.owed):
+            viewer.restoring = False
         viewer.sound = not (viewer.owed or viewer.fills or viewer.resyncing or viewer.resettle)
         viewer.depends = session.queued & U32
         viewer.patience = int(session.patience / self._interval * self._stride)
@@ -812,7 +807,7 @@ class Replicator:
     def _owed_runs(self, viewer: Viewer) -> list[Run]:
         groups: dict[int, list[int]] = {}
         room = viewer.allowance
-        if viewer.restoring_since:  # of much no more than the bandwidth: a burst is felt by all
+        if viewer.restoring:  # of much no more than the bandwidth: a burst is felt by all
             room = min(room, viewer.gain)
         for net, bits in viewer.take_owed(self.population, int(room), self.tick):
             groups.setdefault(bits, []).append(net)

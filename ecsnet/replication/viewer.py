@@ -141,7 +141,7 @@ class Viewer(_Hot):
         "owed",
         "pieces",
         "refilled",
-        "restoring_since",
+        "restoring",
         "resync_at",
         "resyncing",
         "stream_allowance",
@@ -214,8 +214,8 @@ class Viewer(_Hot):
         """What it was told that it went lately: the update that said so, network ids."""
         self.resyncing = 0
         """The structural message that answers a client which lost values, until it is there."""
-        self.restoring_since = 0
-        """The update in which it asked, while it is sent everything again."""
+        self.restoring = False
+        """Whether it asked for everything, and is being sent that again."""
         self.resync_at = 0
         """The update from which on it may have everything again."""
 
