@@ -62,6 +62,7 @@ from ecsnet.session.clock import TickClock
 from ecsnet.session.connection import Reason
 from ecsnet.session.session import Received
 from ecsnet.stats import ClientStats
+from ecsnet.steady import SteadyClock
 from ecsnet.transport.address import parse_address
 from ecsnet.transport.link import Link
 from ecsnet.uplink import End, Uplink, Wire
@@ -161,8 +162,9 @@ class ClientWorld:
         if registry is not None:
             check_instance("registry", registry, Registry, "give a Registry, or leave it out")
         check_function("clock", clock, "")
-        now = clock()
-        check_number("clock()", now, -inf, inf, "a clock gives seconds, as time.perf_counter does")
+        check_number(
+            "clock()", clock(), -inf, inf, "a clock gives seconds, as time.perf_counter does"
+        )
         check_function("random", random, "count: int")
         if not isinstance(world, str | None):
             raise UsageError(
@@ -181,7 +183,8 @@ class ClientWorld:
         types = registry or current_registry()
         self._schema: Schema = types.schema()
         self._format = WireFormat(self._schema)
-        self._clock = clock
+        self._clock = SteadyClock(clock)
+        now = self._clock()
         hello = Hello(WIRE_VERSION, self._schema.fingerprint, self._name)
         self._uplink = Uplink(encode(hello), now, random)
         self._uplink.link = link
@@ -243,7 +246,7 @@ class ClientWorld:
             link: A bad network to try.
             debug: Check at each poll that nobody wrote replicated components.
             registry: The game's types, where they are not in the usual registry.
-            clock: Seconds that never run backwards.
+            clock: Tells seconds; where it is set back, no time goes by.
 
         Raises:
             UsageError: A port, a name or an address that cannot be.
@@ -763,8 +766,8 @@ class ClientWorld:
             return
         self._player = player or 0
         self._outbox.idle()  # what was sent until now was sent in no tick
-        logger.info("connected as %s", self._name)
         self._events.insert(0, Connected(self._player))
+        logger.info("connected as %s", self._name)
 
     def _step(self, now: float) -> None:
         """Stamp commands, send what is due."""
@@ -784,7 +787,7 @@ class ClientWorld:
         if packet is not None:
             self._sent_at = now
             if self._player is not None:  # on the way into the game nothing waits
-                self._send_at = max(self._send_at, now - self._interval) + self._interval
+                self._send_at = min(max(now, self._send_at + self._interval), now + self._interval)
             uplink.transmit(packet, now)
         if session.streaming:
             for piece in session.stream(now, 4096):
@@ -835,17 +838,18 @@ class ClientWorld:
         """There is no connection, or none any more."""
         if self._player is not None:
             why = end.detail or _ENDS.get(end.reason)
-            logger.warning("disconnected: %s", f"{end.reason}: {why}" if why else end.reason)
+            said = f"disconnected: {end.reason}: {why}" if why else f"disconnected: {end.reason}"
             self._events.append(Disconnected(end.reason.value))
         else:
             reason, message = self._why_refused(end)
-            # Warnings reach stderr in a game that configures no logging: it would end without a
-            # word.
-            logger.warning("refused: %s", message)
+            said = f"refused: {message}"
             _Past.refused = True
             self._events.append(Refused(reason.value, message))
         self.closed = True
         self._uplink.close()
+        # Warnings reach stderr in a game that configures no logging: it would end without a word.
+        # Last of all: what takes log lines may be the game's own, and raise.
+        logger.warning("%s", said)
 
     def _why_refused(self, end: End) -> tuple[Reason, str]:
         reason, text = end.reason, _REFUSALS.get(end.reason, f"the server said: {end.reason}")

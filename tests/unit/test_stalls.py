@@ -395,3 +395,38 @@ def test_who_is_being_let_in_while_everything_is_suspended_gets_in(begun: float)
         rig.sleep(process, HOURS)
     rig.run(HOURS)
     rig.start()
+
+
+@pytest.mark.parametrize("hosted", [True, False], ids=["played", "served"])
+@pytest.mark.parametrize("rates", [{}, {"update_rate": 5.0, "command_rate": 5.0}])
+@pytest.mark.parametrize("frame_rate", [10.0, 144.0])
+@pytest.mark.parametrize("seconds", [0.3, 5.0, 60.0, HOURS])
+def test_keys_work_on_when_a_players_clock_is_set_back(
+    hosted: bool, rates: dict[str, float], frame_rate: float, seconds: float
+) -> None:
+    """A game may give the clock of the wall, which somebody sets, or a server of the time."""
+    rig = Rig(hosted=hosted, lag=0.05, jitter=0.01, frame_rate=frame_rate, **rates)
+    rig.start(6.0)
+    rig.jump(rig.far.process, -seconds)
+    rig.run(3.0)
+    assert rig.far.client.connected
+    assert rig.far.dead_for(rig.now - 3.0) < SOON
+    assert sum(at > rig.now - 2.5 for at in rig.far.ticks_obeyed) >= 0.98 * 2.5 * rig.tick_rate
+    assert rig.far.hit == list(range(len(rig.far.hit)))
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seconds", [1.0, 6.0])
+@pytest.mark.parametrize("rate", [4.0, 5.0])
+def test_who_sends_seldom_is_in_time_again_after_a_stall(
+    seed: int, seconds: float, rate: float
+) -> None:
+    """What the stall made it send sooner does not make it send later."""
+    rates = {"update_rate": rate, "command_rate": rate}
+    rig = Rig(hosted=False, lag=0.05, jitter=0.01, frame_rate=144.0, seed=seed, **rates)
+    rig.start(6.0)
+    rig.sleep(rig.home, seconds)
+    rig.run(seconds + 2.5)
+    obeyed = len(rig.far.ticks_obeyed)
+    rig.run(3.0)
+    assert len(rig.far.ticks_obeyed) - obeyed >= 0.98 * 3.0 * rig.tick_rate
