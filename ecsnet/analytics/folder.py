@@ -7,7 +7,6 @@ as well. Numbers count up over both series and over all runs of the server.
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import re
 import sys
@@ -16,7 +15,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import BinaryIO
+from typing import Annotated, BinaryIO
+
+import msgspec
 
 from ecsnet.analytics.segment import HEADER, SEGMENT_LIMIT, Series, frames, seed_of
 from ecsnet.errors import UsageError
@@ -39,6 +40,7 @@ __all__ = [
     "mark_shipped",
     "recover",
     "rename",
+    "saved_places",
     "segments",
     "shipped_until",
     "sync_folder",
@@ -129,10 +131,35 @@ def shipped_until(folder: Path, series: Series) -> tuple[int, int]:
     """How far the furthest shipper has come: a segment's number, and an offset in it."""
     furthest = (0, 0)
     for path in folder.glob("position-*.json"):
-        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-            number, offset = json.loads(path.read_bytes())[series]
-            furthest = max(furthest, (int(number), int(offset)))
+        with contextlib.suppress(FileNotFoundError):
+            furthest = max(furthest, (saved_places(path) or {}).get(series, furthest))
     return furthest
+
+
+_Count = Annotated[int, msgspec.Meta(ge=0, lt=10**11)]  # a name has room for ten times as many
+
+
+class _Saved(msgspec.Struct):
+    events: tuple[_Count, _Count]
+    snapshots: tuple[_Count, _Count]
+
+
+def saved_places(path: Path) -> dict[Series, tuple[int, int]] | None:
+    """How far a shipper has come, as it saved it: a segment's number, and an offset in it.
+
+    Returns:
+        By series; None where the file says nothing that can be.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+    """
+    try:
+        saved = msgspec.json.decode(path.read_bytes(), type=_Saved)
+    except FileNotFoundError:
+        raise
+    except (OSError, msgspec.MsgspecError, RecursionError):
+        return None
+    return {Series.EVENTS: saved.events, Series.SNAPSHOTS: saved.snapshots}
 
 
 @contextlib.contextmanager

@@ -22,7 +22,7 @@ from zlib import crc32
 
 import msgspec
 
-from ecsnet.analytics.folder import JournalError, _try_lock, sync_folder
+from ecsnet.analytics.folder import JournalError, _try_lock, saved_places, sync_folder
 from ecsnet.analytics.reader import Place
 from ecsnet.analytics.segment import Series
 from ecsnet.analytics.values import Document
@@ -177,12 +177,10 @@ class Position:
 def _places_in(path: Path) -> dict[Series, Place] | None:
     """What a file says; the beginning where there is none, None where it says nothing."""
     try:
-        saved = json.loads(path.read_bytes())
-        return {series: Place(*map(int, saved[series])) for series in Series}
+        saved = saved_places(path)
     except FileNotFoundError:
         return {series: Place() for series in Series}
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
+    return None if saved is None else {series: Place(*saved[series]) for series in Series}
 
 
 def _framed(aside: Aside) -> bytes:

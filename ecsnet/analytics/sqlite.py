@@ -31,7 +31,7 @@ def write(path: Path, tables: Mapping[str, Table]) -> None:
         UsageError: It cannot be written.
     """
     try:
-        target = path.resolve()
+        target = Path(os.path.realpath(path))
         if target.exists() and not target.is_file():
             raise UsageError(f"{path} is no file: name one for the database, such as matches.db")
         with _unfinished(target) as made:
@@ -44,15 +44,17 @@ def write(path: Path, tables: Mapping[str, Table]) -> None:
         raise UsageError(f"{path} cannot be written: {file_trouble(error)}") from error
     except sqlite3.Error as error:
         raise UsageError(
-            f"{path} cannot be written: {error}; is there room on that disk? --to csv has no limits"
+            f"{path} cannot be written: {error}; is that disk full, or is there more of it than a"
+            " database holds? --to csv has no limits"
         ) from error
 
 
 @contextlib.contextmanager
 def _unfinished(target: Path) -> Iterator[Path]:
-    """A file beside another one that is not left there."""
+    """An empty file beside another one that is not left there."""
     made = target.with_name(f"{target.name}.{os.getpid()}.part")
     try:
+        made.write_bytes(b"")  # the operating system says why it cannot be, and SQLite does not
         yield made
     finally:
         made.unlink(missing_ok=True)

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from ecsnet import cli
 from ecsnet.analytics.export import Cell, Json, Table, to_csv
 from ecsnet.analytics.records import Declared
+from ecsnet.errors import UsageError
 from ecsnet.schema import PLAIN
 from tests.analytics.played import A, B, C, Played, some_matches
 
@@ -325,6 +326,26 @@ def test_a_link_stays_one(run: Run, folder: Path) -> None:
     assert run("export", "--to", "sqlite", "--out", "link.db")[0] == 0
     assert (folder / "link.db").is_symlink()
     assert len(table(folder / "there" / "real.db", "events")[1]) == 20
+
+
+def test_a_link_to_itself_becomes_the_database(run: Run, folder: Path) -> None:
+    (folder / "loop.db").symlink_to("loop.db")
+    assert run("export", "--to", "sqlite", "--out", "loop.db")[0] == 0
+    assert not (folder / "loop.db").is_symlink()
+    assert len(table(folder / "loop.db", "events")[1]) == 20
+
+
+def test_where_nothing_can_be_made_the_system_says_why(folder: Path) -> None:
+    from ecsnet.analytics import export, sqlite
+
+    with pytest.raises(UsageError, match="No such file or directory: is the name spelt right"):
+        sqlite.write(folder / "gone" / "x.db", {"a": export.Table(["b"], [[1]])})
+    many = export.Table([f"c{number}" for number in range(2001)], [])
+    with pytest.raises(
+        UsageError, match=r"too many columns .* is there more of it than a database"
+    ):
+        sqlite.write(folder / "x.db", {"a": many})
+    assert sorted(path.name for path in folder.iterdir()) == ["analytics"]
 
 
 @pytest.mark.parametrize(

@@ -78,11 +78,25 @@ def test_a_position_is_on_the_disk_before_it_has_its_name(
         assert done[3:] == ["fsync", "fsync"]
 
 
-def test_a_damaged_position_is_an_error_that_says_what_to_do(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "said",
+    [
+        b"{",
+        b'{"events": [1e999, 400], "snapshots": [4, 17]}',
+        b'{"events": [3, 400], "snapshots": [4, 1e999]}',
+        b'{"events": [100000000000, 400], "snapshots": [4, 17]}',
+        b'{"events": [-3, 400], "snapshots": [4, 17]}',
+        b'{"target": %b1%b, "events": [3, 400], "snapshots": [4, 17]}' % (b"[" * 9999, b"]" * 9999),
+    ],
+    ids=["torn", "endless", "far", "high", "low", "deep"],
+)
+def test_a_damaged_position_is_an_error_that_says_what_to_do(tmp_path: Path, said: bytes) -> None:
     with Position(tmp_path, "a/x") as position:
         position.save(PLACES)
     (path,) = tmp_path.glob("position-*.json")
-    path.write_bytes(b"{")
+    assert highest_number(tmp_path) == 4
+    path.write_bytes(said)
+    assert highest_number(tmp_path) == 0  # the server goes on
     with pytest.raises(JournalError, match="delete it"):
         Position(tmp_path, "a/x")
     path.unlink()
