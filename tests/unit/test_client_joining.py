@@ -457,3 +457,45 @@ def test_what_strangers_send_is_no_offence_of_the_servers(server: HostileServer)
         server.send((8, 200, 0, 0, None, []))
         server.poll()
     assert server.client.connected
+
+
+class Broken(logging.Handler):
+    """What a game sends its log lines with, while there is no network."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        raise ConnectionError("no network")
+
+
+@pytest.fixture
+def broken_log() -> Iterator[None]:
+    logger, handler = logging.getLogger("ecsnet.client"), Broken()
+    level = logger.level
+    logger.setLevel(logging.INFO)
+    logger.addHandler(handler)
+    yield
+    logger.removeHandler(handler)
+    logger.setLevel(level)
+
+
+def run_past_errors(game: Harness, seconds: float) -> int:
+    """Run, and return how often something was raised."""
+    raised = 0
+    until = game.clock.now + seconds
+    while game.clock.now < until:
+        try:
+            game.step()
+        except ConnectionError:
+            raised += 1
+    return raised
+
+
+@pytest.mark.usefixtures("broken_log")
+def test_no_event_is_lost_where_the_log_raises(game: Harness) -> None:
+    client = game.connect("Ann", wait=None)
+    assert run_past_errors(game, 1.0) == 1
+    assert [type(event) for event in game.events(client)][:1] == [Connected]
+    game.host.disconnect(next(iter(game.host.guests.values())), Reason.KICKED, game.clock.now)
+    assert run_past_errors(game, 1.0) == 1
+    assert client.closed
+    assert game.events(client)[-1] == Disconnected("kicked")
+    assert client.poll() == []
