@@ -341,9 +341,7 @@ def test_where_nothing_can_be_made_the_system_says_why(folder: Path) -> None:
     with pytest.raises(UsageError, match="No such file or directory: is the name spelt right"):
         sqlite.write(folder / "gone" / "x.db", {"a": export.Table(["b"], [[1]])})
     many = export.Table([f"c{number}" for number in range(2001)], [])
-    with pytest.raises(
-        UsageError, match=r"too many columns .* more of it than a database"
-    ):
+    with pytest.raises(UsageError, match=r"too many columns .* more of it than a database"):
         sqlite.write(folder / "x.db", {"a": many})
     assert sorted(path.name for path in folder.iterdir()) == ["analytics"]
 
