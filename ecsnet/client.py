@@ -198,7 +198,6 @@ class ClientWorld:
             tuple[bytes | msgspec.Raw, float]
         ] = []  # updates before the Welcome, and when
         self._player_net = 0
-        self._welcomed_in = 0  # the tick
         self._player: int | None = None
         self._ticks: TickClock | None = None
         self._timed = False  # the clock runs; not before a round trip was measured
@@ -746,7 +745,6 @@ class ClientWorld:
         self._store = Store(self._format, welcome.epoch, welcome.tick)
         self._store.passed(number)
         self._player_net = welcome.player
-        self._welcomed_in = welcome.tick
         if welcome.command_rate is not None:
             self._interval = 1 / welcome.command_rate
         self._ticks = TickClock(welcome.tick_rate, welcome.update_rate, self._interval)
@@ -760,8 +758,8 @@ class ClientWorld:
         if self._player is not None or store is None:
             return
         player = self.player
-        # What a player owns comes first. When all has arrived, and it has not, the game deleted it.
-        gone = store.solid > self._welcomed_in and self._player_net not in store.entities
+        # It comes before all else, so nothing else has to arrive to know that it does not.
+        gone = store.introduced and self._player_net not in store.entities
         if player is None and self._player_net and not gone:
             return
         self._player = player or 0

@@ -464,9 +464,12 @@ class Replicator:
             size = sum([len(run) for run in self._records(pending)])
             if size <= PIECE_BYTES:
                 return pending
-        # What is owned goes first. What was looked up before may be gone, or have entered.
+        # The player's own entity goes first, then what it owns: a client is in the game when it has
+        # the former. What was looked up before may be gone, or have entered.
         order = viewer.entering
-        order += reversed(self.population.in_order(pending.intersection(owned)))
+        first = self.population.in_order(pending.intersection(owned))
+        first.sort(key=lambda net: owned[net].esper != viewer.player)
+        order += reversed(first)
         left = pending.copy()
         piece: set[int] = set()
         room = _ENTERING_BYTES

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from itertools import accumulate
+from math import inf
 from typing import Literal
 
 from ecsnet.replication.wire import (
@@ -106,10 +107,18 @@ class Store:
         self._counted = self._came = 0
         self._recount: list[int] | None = None  # entities that are still to be counted
         self._recounted = self._came_meanwhile = 0
+        self._first_depends = inf  # the least that an update depended on
         self._trusted = 0  # updates that depend on less do not know of a resync
         self._waiting: dict[tuple[int, int], tuple[int, int, object, int]] = {}
         self._waiting_bytes = 0
         self._waiting_limit = waiting_bytes
+
+    @property
+    def introduced(self) -> bool:
+        """Whether all structure that the first update depends on was applied. The player's own
+        entity comes with it, if there is one.
+        """
+        return self.structured >= self._first_depends
 
     def update(self, update: Update[object], size: int) -> bool:
         """Apply a datagram's values; ``size`` is its length in bytes.
@@ -130,6 +139,7 @@ class Store:
             if update.report is not None:
                 self.report = update.report
         ready = depends <= self.structured
+        self._first_depends = min(self._first_depends, depends)
         # While something waits, a key may show an older value than one that came: of each key
         # only the newest is kept, and that may depend on more.
         missing = self._waiting or self.resync or self.asked

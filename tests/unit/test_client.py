@@ -173,6 +173,33 @@ def test_a_player_whose_entity_goes_while_it_is_on_its_way_is_connected(game: Ha
     assert client.player is None
 
 
+@pytest.mark.parametrize("deleted", [False, True])
+def test_who_comes_into_a_world_that_never_rests_does_not_wait_for_it(deleted: bool) -> None:
+    world = World(bandwidth=16 * 1024)
+
+    @world.server.on_start
+    def start() -> None:
+        for _ in range(3000):
+            esper.create_entity(Place())
+
+    @world.server.system
+    def move(_dt: float) -> None:
+        for _, place in esper.get_component(Place):
+            place.x += 1
+
+    with Harness(world.server) as game:
+        client = game.connect("Ann", Link(lag=0.1, seed=1), wait=None)
+        game.until(lambda: game.simulation.player_entity)
+        if deleted:
+            with game.world:
+                esper.delete_entity(game.simulation.player_entity[1])
+        game.until(lambda: client.connected, seconds=4)
+        (connected, *_) = game.events(client)
+        assert connected == Connected(client.player or 0)
+        assert (client.player is None) is deleted
+        assert client.stats.solid == 0
+
+
 def test_another_game_is_refused_with_what_differs(
     game: Harness, caplog: pytest.LogCaptureFixture
 ) -> None:
