@@ -64,7 +64,8 @@ def _visible(stage: Stage, visible: dict[int, int]) -> dict[str, str]:
                 try:
                     component = world.components(entity.esper)[kind.cls]
                     wire = kind.to_wire(component, population.network_id)
-                    if population.has_room(entity, cid, len(encode(wire))):
+                    made: object = msgspec.msgpack.decode(encode(wire), type=kind.wire_type)
+                    if population.has_room(entity, cid, made):
                         digests[key] = _digest(kind, component, reference)
                         continue
                 except Exception:  # noqa: BLE001 - what a game puts in a field may raise anything

@@ -13,7 +13,7 @@ from itertools import count
 from ecsnet.errors import BadValueError, UsageError
 from ecsnet.replication.interest import ANYWHERE, Grid, Interest
 from ecsnet.replication.scan import Scan, scan_for
-from ecsnet.replication.sizes import ENTITY_BYTES, Sizes
+from ecsnet.replication.sizes import Sizes
 from ecsnet.schema import Schema, unsent
 from ecsnet.world import World
 
@@ -193,9 +193,9 @@ class Population:
         by_net = self.by_net
         return self.scans[cid].wires([by_net[net] for net in nets])
 
-    def has_room(self, entity: Entity, cid: int, size: int) -> bool:
-        """Whether an entity could say a value of ``size`` bytes beside all else that it says."""
-        return self.sizes.would_be(entity, cid, size) <= ENTITY_BYTES
+    def has_room(self, entity: Entity, cid: int, wire: object) -> bool:
+        """Whether an entity could say a decoded wire value beside all else that it says."""
+        return self.scans[cid].has_room(entity, wire)
 
     def large_bytes(self, net: int) -> int:
         """What the large values of an entity take; 0 for nearly every entity."""

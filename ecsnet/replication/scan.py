@@ -21,8 +21,8 @@ from typing import Any, Final, Generic, TypeVar, cast
 
 import msgspec
 
-from ecsnet.replication.sizes import ENTITY_BYTES, Sizes
-from ecsnet.schema import ComponentType, Gate, encode, lasts
+from ecsnet.replication.sizes import CONTAINER_BYTES, ENTITY_BYTES, MENTIONS_OF_ONE, Sizes
+from ecsnet.schema import TOO_MANY, ComponentType, Gate, encode, lasts
 from ecsnet.wording import short_name
 
 log = logging.getLogger("ecsnet.server")
@@ -58,6 +58,12 @@ class Checked:
         self.made = made
         self.size = size
 
+    def add(self, others: Checked, at: int) -> None:
+        """Take over one of others."""
+        self.indices.append(others.indices[at])
+        self.wires.append(others.wires[at])
+        self.made.append(others.made[at])
+
 
 class Scan(Generic[EntityT, ShadowT]):
     """One component type's values, shadows and structure. What stands for an entity, ``sync`` is
@@ -85,7 +91,12 @@ class Scan(Generic[EntityT, ShadowT]):
         self._strangers: set[int] = set()  # components of another type, stored under this one
         self._sizes = sizes
         self._large: set[EntityT] = set()  # whose value is counted in sizes
-        self._bounded = component.bound is not None and component.bound <= sizes.small
+        containers = CONTAINER_BYTES * component.contents.containers
+        self._bounded = component.bound is not None and component.bound + containers <= sizes.small
+        # Values that take no more than this all together are small each: a container takes a byte.
+        self._sparing = sizes.small - containers
+        if component.nests:
+            self._sparing = sizes.small // (1 + CONTAINER_BYTES)
         # The type is known at run time only.
         gate: Gate[list[object]] = Gate(
             list[component.wire_type],  # type: ignore[name-defined]
@@ -204,7 +215,7 @@ class Scan(Generic[EntityT, ShadowT]):
         if self._strangers:
             indices = self._acquainted(indices)
         checked = self._tried(indices)
-        if not self._bounded and (checked.size > self._sizes.small or self._large):
+        if not self._bounded and (checked.size > self._sparing or self._large):
             checked = self._fitting(checked)
         if self._complained:
             self._complained.difference_update(self._entities[i] for i in checked.indices)
@@ -251,26 +262,57 @@ class Scan(Generic[EntityT, ShadowT]):
         return [i for i in indices if i not in self._strangers]
 
     def _fitting(self, checked: Checked) -> Checked:
-        """Those for which their entities have room."""
+        """Those for which their entities have room, and clients for their references."""
+        if self.component.has_refs and checked.size > MENTIONS_OF_ONE:
+            checked = self._referring(checked)
         lengths = list(map(len, map(encode, checked.wires)))
+        weights = list(map(self._weight, checked.made, lengths))
         small = self._sizes.small
-        if not self._large and max(lengths, default=0) <= small:
+        if not self._large and max(weights, default=0) <= small:
             return checked
         fitting = Checked([], [], [], checked.size)
         for at, i in enumerate(checked.indices):
-            entity, size = self._entities[i], lengths[at]
-            if size > small or entity in self._large:
-                if not self._sizes.set(entity, self.cid, size):
-                    self._complain_of_size(i, size)
+            entity, weight = self._entities[i], weights[at]
+            if weight > small or entity in self._large:
+                if not self._sizes.set(entity, self.cid, weight):
+                    self._complain_of_size(i, lengths[at], weight)
                     continue
-                if size > small:
+                if weight > small:
                     self._large.add(entity)
                 else:
                     self._large.discard(entity)
-            fitting.indices.append(i)
-            fitting.wires.append(checked.wires[at])
-            fitting.made.append(checked.made[at])
+            fitting.add(checked, at)
         return fitting
+
+    def _referring(self, checked: Checked) -> Checked:
+        """Those with no more references than a client takes."""
+        fitting = Checked([], [], [], checked.size)
+        for at, i in enumerate(checked.indices):
+            count = len(self.component.refs(checked.made[at]))
+            if count <= MENTIONS_OF_ONE:
+                fitting.add(checked, at)
+                continue
+            self._complain(
+                i,
+                f"{self.component.name} with {count:,} references",
+                f"a component can hold {MENTIONS_OF_ONE:,}",
+            )
+        return fitting
+
+    def has_room(self, entity: EntityT, wire: object) -> bool:
+        """Whether a decoded wire value could be sent beside all else that an entity says."""
+        weight = self._weight(wire, len(encode(wire)))
+        if self._sizes.would_be(entity, self.cid, weight) > ENTITY_BYTES:
+            return False
+        return not self.component.has_refs or len(self.component.refs(wire)) <= MENTIONS_OF_ONE
+
+    def _weight(self, made: object, length: int) -> int:
+        """What a value counts that takes ``length`` bytes."""
+        component = self.component
+        containers = component.contents.containers
+        if component.nests and component.count is not None:
+            containers += component.count(made)[0]
+        return length + CONTAINER_BYTES * containers
 
     def _uncount(self, entity: EntityT) -> None:
         self._large.discard(entity)
@@ -281,13 +323,19 @@ class Scan(Generic[EntityT, ShadowT]):
         found = self.component.misfit(self._components[i], self._reference)
         return found or (self.component.name, "it cannot be encoded")
 
-    def _complain_of_size(self, i: int, size: int) -> None:
-        total = self._sizes.would_be(self._entities[i], self.cid, size)
+    def _complain_of_size(self, i: int, size: int, weight: int) -> None:
+        total = self._sizes.would_be(self._entities[i], self.cid, weight)
+        containers = (weight - size) // CONTAINER_BYTES
+        what, each = "", ""
+        if self.component.nests:
+            more = "more than " if containers > TOO_MANY else ""
+            what = f" in {more}{min(containers, TOO_MANY):,} containers"
+            each = f", with {CONTAINER_BYTES} for each container"
         self._complain(
             i,
-            f"{self.component.name} of {size:,} bytes",
-            f"with it the entity's components take {total:,} bytes, and {ENTITY_BYTES:,} can be"
-            " sent at once",
+            f"{self.component.name} of {size:,} bytes{what}",
+            f"with it the entity's components take {total:,} bytes{each}, and {ENTITY_BYTES:,} can"
+            " be sent at once",
         )
 
     def _complain(self, i: int, what: str, why: str) -> None:

@@ -1,7 +1,8 @@
 """How much one entity may say at once.
 
 An entity is told as a whole, in one message, to whoever comes to see it. So what its components
-take together, encoded, has to stay below the longest message that a client takes.
+take together has to stay below what a client takes in one message: bytes, and some for each
+container in a value, which costs a client more than its bytes tell.
 """
 
 from __future__ import annotations
@@ -11,11 +12,18 @@ from typing import Final, Generic, TypeVar
 
 from ecsnet.replication.wire import MESSAGE_BYTES, PIECE_BYTES
 
-__all__ = ["ENTITY_BYTES", "Sizes"]
+__all__ = ["CONTAINER_BYTES", "ENTITY_BYTES", "MENTIONS_OF_ONE", "Sizes"]
 
 ENTITY_BYTES: Final = 1_000_000
 """The most that the components of one entity may take together, encoded, those that only its
 owner gets among them."""
+
+CONTAINER_BYTES: Final = 16
+"""What each container within a component counts beside its bytes, here and where a client looks at
+a message; see `Contents`."""
+
+MENTIONS_OF_ONE: Final = 16_384
+"""How many references one component holds at most."""
 
 _EntityT = TypeVar("_EntityT", bound=Hashable)
 
@@ -26,7 +34,7 @@ _REST: Final = MESSAGE_BYTES - ENTITY_BYTES - PIECE_BYTES - 1024
 
 
 class Sizes(Generic[_EntityT]):
-    """What each entity says, in bytes.
+    """What each entity says, in bytes and `CONTAINER_BYTES`.
 
     Values up to ``small`` bytes are not counted, which spares nearly every game the counting: one
     of each type has its place in a message beside `ENTITY_BYTES`.

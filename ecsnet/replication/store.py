@@ -12,7 +12,9 @@ from itertools import accumulate
 from math import inf
 from typing import Literal
 
+from ecsnet.replication.sizes import CONTAINER_BYTES
 from ecsnet.replication.wire import (
+    MESSAGE_BYTES,
     PIECE_BYTES,
     Column,
     Report,
@@ -21,7 +23,7 @@ from ecsnet.replication.wire import (
     Update,
     WireFormat,
 )
-from ecsnet.schema import encode
+from ecsnet.schema import TOO_MANY, Contents, encode
 from ecsnet.session.numbers import widen
 
 WAITING_BYTES = 1 << 20
@@ -34,7 +36,11 @@ COMPONENTS = 10 * ENTITIES
 """How many components of them it keeps at most."""
 
 CONTENT_BYTES = 16 << 20
-"""About how many bytes these may take, as they are on the wire."""
+"""About how many bytes these may take: as many as on the wire, `CONTAINER_BYTES` for each container
+within a component, and `ITEM_BYTES` for each item. In memory that is up to twenty times as much."""
+
+ITEM_BYTES = 4
+"""What each field of a component, and each item of a container in one, counts beside its bytes."""
 
 MESSAGE_PARTS = 131_072
 """How many ids and values one structural message has at most."""
@@ -127,7 +133,9 @@ class Store:
             Whether it made sense and was for this simulation.
         """
         parts = self._parts(update.runs)
-        self._note(size, parts, _MESSAGE_WORK + parts)
+        contents = self._contents(update.runs)
+        size += _beside(contents)
+        self._note(size, parts, _MESSAGE_WORK + parts + contents.containers)
         runs = self._runs(update.runs) if update.epoch == self.epoch else None
         if runs is None:
             self.dropped += 1
@@ -250,7 +258,15 @@ class Store:
         if parts > MESSAGE_PARTS:
             self.overload = f"a message has {parts:,} ids and values, at most {MESSAGE_PARTS:,} fit"
             return False
-        self._note(size, parts, _MESSAGE_WORK + _STRUCTURE_WORK * parts)
+        contents = self._contents(message.sets)
+        if size + CONTAINER_BYTES * contents.containers > MESSAGE_BYTES:
+            self.overload = (
+                f"a message of {size:,} bytes has {contents.containers:,} containers or more, and"
+                f" with {CONTAINER_BYTES} bytes for each at most {MESSAGE_BYTES:,} fit"
+            )
+            return False
+        work = _STRUCTURE_WORK * parts + contents.containers
+        self._note(size + _beside(contents), parts, _MESSAGE_WORK + work)
         named = sum([len(run.ids) for run in message.sets])
         if named > min(MESSAGE_ENTITIES, ENTITIES - len(self.entities)):
             news = {net for run in message.sets for net in run.entities()} - self.entities.keys()
@@ -265,6 +281,17 @@ class Store:
     @staticmethod
     def _parts(runs: Iterable[Run[object]]) -> int:
         return sum([len(run.ids) * (1 + len(run.columns)) for run in runs])
+
+    def _contents(self, runs: Iterable[Run[object]]) -> Contents:
+        """What values hold, as far as `TOO_MANY` containers."""
+        containers = items = 0
+        for run in runs:
+            found = self.wire.contents(run)
+            containers += found.containers
+            items += found.items
+            if containers > TOO_MANY:
+                break
+        return Contents(containers, items)
 
     def _note(self, size: int, parts: int, work: int) -> None:
         self.work += work
@@ -287,6 +314,8 @@ class Store:
             record = self.entities.get(net)
             if record is not None:
                 self._recounted += len(encode(record.values))
+                for cid, value in record.values.items():
+                    self._recounted += _beside(self.wire.schema.components[cid].held(value))
         if not self._recount:
             self._recount = None
             self._counted, self._came = self._recounted, self._came_meanwhile
@@ -296,7 +325,10 @@ class Store:
         if self._keys > COMPONENTS:
             self.overload = f"the server shows more than {COMPONENTS:,} components"
         elif self._counted + self._came > CONTENT_BYTES:
-            self.overload = f"what the server shows takes more than {CONTENT_BYTES >> 20} MiB"
+            self.overload = (
+                f"what the server shows takes more than {CONTENT_BYTES >> 20} MiB, with"
+                f" {CONTAINER_BYTES} bytes for each container and {ITEM_BYTES} for each item"
+            )
 
     # Values that came before the structure they depend on. They are applied at once where
     # their key is known, and again when the structure is there: it may take the key away and
@@ -333,6 +365,11 @@ class Store:
             _, tick, value, cost = self._waiting.pop(key)
             self._waiting_bytes -= cost
             self._value(*key, tick, value)
+
+
+def _beside(contents: Contents) -> int:
+    """What values count beside their bytes."""
+    return CONTAINER_BYTES * contents.containers + ITEM_BYTES * contents.items
 
 
 def _flat(runs: Iterable[tuple[list[int], list[Column]]]) -> Iterator[tuple[int, int, object]]:

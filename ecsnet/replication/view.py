@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
@@ -23,6 +23,7 @@ import esper
 
 from ecsnet.errors import UsageError
 from ecsnet.events import Changed, Despawned, Event, Inserted, Removed, Spawned
+from ecsnet.replication.sizes import MENTIONS_OF_ONE
 from ecsnet.replication.store import Record, Store
 from ecsnet.schema import ComponentType, Schema
 from ecsnet.world import World
@@ -32,14 +33,13 @@ logger = logging.getLogger("ecsnet.client")
 _NONE: frozenset[int] = frozenset()
 
 PARTS_AT_ONCE = 8192
-"""About how many entities and components one `View.reconcile` brings up to date; the others have to
-wait."""
+"""About how many entities, components and containers in these one `View.reconcile` brings up to
+date; the others have to wait."""
 
 MENTIONS = 262_144
-"""How many references to entities are kept at most; different ones, within each component."""
-
-MENTIONS_OF_ONE = 16_384
-"""How many references one component holds at most."""
+"""How many references to entities are kept at most, different ones within each component, together
+with the containers in these components: what may have to be made again for one that comes or goes.
+"""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -84,6 +84,7 @@ class View:
         self._components = schema.components
         self._types = {component.cls for component in schema.components}
         self._referring = [cid for cid, kind in enumerate(schema.components) if kind.has_refs]
+        self._nesting = {cid for cid, kind in enumerate(schema.components) if kind.nests}
         self._attachments: list[Attachment] = []
         self._attached: dict[int, dict[Attachment, object]] = {}  # by entity
         self._calls: deque[Callable[[], object]] = deque()  # what the game attached, to be called
@@ -92,7 +93,7 @@ class View:
         self._told: set[type] = set()  # types of which it was said that code of theirs raised
         self._unborn: set[int] = set()  # network ids of entities that have no component yet
         self._refers: dict[int, set[tuple[int, int]]] = {}  # to a network id: who mentions it
-        self._mentions: dict[tuple[int, int], tuple[int, ...]] = {}
+        self._mentions: dict[tuple[int, int], tuple[tuple[int, ...], int]] = {}  # and containers
         self._mentioned = 0  # in all of them
         self._identity: object = None
         self._structure: object = None
@@ -289,11 +290,24 @@ class View:
         for net, cids in store.dirty.items():
             record = store.entities.get(net)
             new = record is not None and net not in self.local
-            room -= 1 + len(record.values if new and record is not None else cids)
+            room -= 1 + self._parts(record, record.values if new and record is not None else cids)
             if room < 0 and batch:
                 break
             batch[net] = cids
         return batch
+
+    def _parts(self, record: Record | None, cids: Collection[int]) -> int:
+        """Some components of an entity, and the containers in them."""
+        parts = len(cids)
+        if record is not None and not self._nesting.isdisjoint(cids):
+            parts += sum([self._containers(cid, record.values.get(cid)) for cid in cids])
+        return parts
+
+    def _containers(self, cid: int, wire: object | None) -> int:
+        """How many there are in a value, where that is not the same for all of its type."""
+        if wire is None or cid not in self._nesting:
+            return 0
+        return self._components[cid].held(wire).containers
 
     def _applied(
         self,
@@ -446,8 +460,8 @@ class View:
 
     def _mention(self, net: int, cid: int, wire: object | None) -> None:
         key = (net, cid)
-        before = self._mentions.pop(key, ())
-        self._mentioned -= len(before)
+        before, containers = self._mentions.pop(key, ((), 0))
+        self._mentioned -= len(before) + containers
         for mentioned in before:
             referrers = self._refers[mentioned]
             referrers.discard(key)
@@ -461,12 +475,16 @@ class View:
             self.overload = f"a {name} holds {len(found):,} references, at most {MENTIONS_OF_ONE:,}"
             return
         mentions = tuple(set(found))
-        if self._mentioned + len(mentions) > MENTIONS:
-            self.overload = f"components hold more than {MENTIONS:,} references to entities"
+        containers = self._containers(cid, wire) if mentions else 0
+        if self._mentioned + len(mentions) + containers > MENTIONS:
+            self.overload = (
+                f"components hold more than {MENTIONS:,} references to entities, with the"
+                " containers that these are in"
+            )
             return
-        self._mentioned += len(mentions)
+        self._mentioned += len(mentions) + containers
         if mentions:
-            self._mentions[key] = mentions
+            self._mentions[key] = mentions, containers
             for mentioned in mentions:
                 self._refers.setdefault(mentioned, set()).add(key)
 

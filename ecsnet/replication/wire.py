@@ -13,7 +13,7 @@ from typing import Annotated, Any, Final, Generic, NamedTuple, TypeVar, Union
 
 import msgspec
 
-from ecsnet.schema import Gate, Schema
+from ecsnet.schema import TOO_MANY, Contents, Gate, Schema
 
 SHEET_BYTES: Final = 1080
 """The most that the runs of one datagram may take. With the update's and the packet's headers,
@@ -129,6 +129,26 @@ class WireFormat:
         column: Any = Union[columns]  # noqa: UP007 - made at run time
         self.update: Gate[Update[object]] = Gate(Update[column], 1_300)
         self.structure: type[Structure[object]] = Structure[column]
+
+    def contents(self, run: Run[object]) -> Contents:
+        """What the values of a decoded run hold; not all of it is counted where that are more
+        containers than `TOO_MANY`.
+        """
+        containers = items = 0
+        for column in run.columns:
+            values: list[object] = column.values  # type: ignore[attr-defined]
+            component = self.schema.components[self._cid_of_column[type(column)]]
+            containers += len(values) * component.contents.containers
+            items += len(values) * component.contents.items
+            if component.count is None:
+                continue
+            for value in values:
+                if containers > TOO_MANY:
+                    break
+                more_containers, more_items = component.count(value)
+                containers += more_containers
+                items += more_items
+        return Contents(containers, items)
 
     def columns(self, run: Run[object]) -> list[Column] | None:
         """The columns of a decoded run; None when one does not fit its entities."""

@@ -6,6 +6,7 @@ Everything that other parts of ecsnet use is here; the modules below are private
 from __future__ import annotations
 
 from ecsnet.schema.codegen import Ref
+from ecsnet.schema.contents import TOO_MANY, Contents
 from ecsnet.schema.declare import command, replicated
 from ecsnet.schema.description import DESCRIPTION_LIMIT, Schema
 from ecsnet.schema.fields import Between, EntityRef, MaxLen, Quantized, Suspect
@@ -28,9 +29,11 @@ __all__ = [
     "DESCRIPTION_LIMIT",
     "ENCODE_ERRORS",
     "PLAIN",
+    "TOO_MANY",
     "Between",
     "CommandType",
     "ComponentType",
+    "Contents",
     "EntityRef",
     "Field",
     "Gate",

@@ -11,7 +11,7 @@ from ecsnet.errors import BadMessageError, BadValueError
 from ecsnet.schema.gate import encode
 from ecsnet.schema.misfit import reason
 
-__all__ = ["Check", "Code", "Codec", "Emitter", "Ref", "generate"]
+__all__ = ["Check", "Code", "Codec", "Count", "Emitter", "Ref", "generate"]
 
 Ref = Callable[[int | None], int | None]
 """Maps an entity id of one end to that of the other; None for None and for unknown ids."""
@@ -19,6 +19,11 @@ Ref = Callable[[int | None], int | None]
 Check = Callable[[object, Ref], str | None]
 """Whether a field can hold a value, tried out by encoding and decoding it: None when it can, else
 the `reason`, which is empty where the value's repr shows it."""
+
+
+Count = Callable[[object], tuple[int, int]]
+"""How many containers and items a wire value holds beyond what all of its type hold. Of more
+containers than `TOO_MANY` the rest may not be counted."""
 
 
 class Emitter(Protocol):
@@ -43,6 +48,10 @@ class Emitter(Protocol):
 
     def collect(self, code: Code, value: str) -> list[str]:
         """Statements that ``add`` each network id in the wire value ``value``."""
+        ...
+
+    def count(self, code: Code, value: str) -> list[str]:
+        """Statements that add to ``containers`` and ``items``, see `Count`."""
         ...
 
 
@@ -82,7 +91,7 @@ class Code:
 class Codec:
     """The generated functions of one class, see ``WireType``."""
 
-    __slots__ = ("assign", "checks", "clone", "from_wire", "move", "refs", "to_wire")
+    __slots__ = ("assign", "checks", "clone", "count", "from_wire", "move", "refs", "to_wire")
 
     def __init__(
         self,
@@ -92,6 +101,7 @@ class Codec:
         assign: Callable[[object, object], None],
         move: Callable[[object, object], None],
         clone: Callable[[object], object],
+        count: Count | None,
         checks: tuple[Check, ...],
     ) -> None:
         self.to_wire = to_wire
@@ -100,6 +110,7 @@ class Codec:
         self.assign = assign
         self.move = move
         self.clone = clone
+        self.count = count
         self.checks = checks
 
 
@@ -152,6 +163,12 @@ def generate(
         body = ["found = []", "add = found.append", *body, "return tuple(found)"]
     refs = code.function("wire", body or ["return ()"])
 
+    body = [line for name, shape in fields for line in shape.count(code, f"wire.{name}")]
+    count = None
+    if body:
+        body = ["containers = items = 0", *body, "return containers, items"]
+        count = code.function("wire", body)
+
     copies = [shape.clone(code, f"src.{name}") for name, shape in fields]
     assign = code.function(
         "dst, src",
@@ -174,6 +191,7 @@ def generate(
         made[assign],  # type: ignore[arg-type]
         made[move],  # type: ignore[arg-type]
         cls.__copy__ if flat else made[clone],  # type: ignore[arg-type, attr-defined]
+        None if count is None else made[count],  # type: ignore[arg-type]
         tuple(
             _check(made[single], shape)  # type: ignore[arg-type]
             for single, (_, shape) in zip(singles, fields, strict=True)

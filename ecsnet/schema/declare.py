@@ -21,6 +21,7 @@ import msgspec
 from ecsnet.errors import DeclarationError
 from ecsnet.schema.annotations import Reader
 from ecsnet.schema.codegen import Check, generate
+from ecsnet.schema.contents import total
 from ecsnet.schema.registry import current_registry, is_stock
 from ecsnet.schema.shapes import Shape, bound_of, lasts, wire_struct
 from ecsnet.schema.wiretype import CommandType, ComponentType, Field, WireType
@@ -275,6 +276,9 @@ def _declare(cls: type[object], caller: FrameType, decorator: str, bounded: bool
         clone=codec.clone,
         field_checks=codec.checks,
         bound=bound_of(shapes.values()),
+        contents=total(*[shape.contents for shape in shapes.values()]),
+        nests=any(shape.nests for shape in shapes.values()),
+        count=codec.count,
         buffers=any(shape.buffers for shape in shapes.values()),
     )
 

@@ -16,6 +16,7 @@ from typing import Annotated, Any, Literal, NamedTuple, Union
 import msgspec
 
 from ecsnet.schema.codegen import Code
+from ecsnet.schema.contents import ONE, TOO_MANY, Contents, total
 from ecsnet.schema.fields import Suspect
 from ecsnet.schema.kinds import PLAIN, Kind
 from ecsnet.schema.misfit import INT64
@@ -44,6 +45,7 @@ __all__ = [
 _STEPS = (-(2**50), 2**50)
 _TEXT_LIMIT = 400
 _NUMBER_BYTES = 9
+_CONTAINER = Contents(1, 1)
 
 HEADER_BYTES = 5
 """What stands before something of any length, encoded, at most."""
@@ -87,6 +89,8 @@ class Shape:
         number: A single number.
         buffers: There are bytes inside: what equals them may be a bytearray, which can change.
         bound: The most bytes that a value takes encoded; None where nothing bounds it.
+        contents: What each value holds at least, itself included.
+        nests: How many containers a value holds differs from one to the other.
         suspect: What it never does in honest play.
     """
 
@@ -98,6 +102,8 @@ class Shape:
     kind = PLAIN
     number = False
     buffers = False
+    contents = ONE
+    nests = False
     suspect: Suspect | None = None
 
     def __init__(
@@ -122,6 +128,12 @@ class Shape:
 
     def collect(self, code: Code, value: str) -> list[str]:
         """Statements that ``add`` each network id in the wire value ``value``."""
+        return []
+
+    def count(self, code: Code, value: str) -> list[str]:
+        """Statements that add to ``containers`` and ``items`` what the wire value ``value`` holds
+        beyond `contents`.
+        """
         return []
 
 
@@ -186,6 +198,7 @@ class _Holder(Shape):
         self.refs = any(shape.refs for shape in inner)
         self.foreign = any(shape.foreign for shape in inner)
         self.buffers = any(shape.buffers for shape in inner)
+        self.nests = any(shape.nests for shape in inner)
 
 
 class OptionalShape(_Holder):
@@ -198,6 +211,7 @@ class OptionalShape(_Holder):
         self.kind = inner.kind
         self.number = inner.number
         self.suspect = inner.suspect
+        self.contents = inner.contents
         self._inner = inner
 
     def to_wire(self, code: Code, value: str) -> str:
@@ -216,6 +230,13 @@ class OptionalShape(_Holder):
             return []
         return [f"if ({name} := {value}) is not None:", *_indented(inside)]
 
+    def count(self, code: Code, value: str) -> list[str]:
+        name = code.fresh()
+        inside = self._inner.count(code, name)
+        if not inside:
+            return []
+        return [f"if ({name} := {value}) is not None:", *_indented(inside)]
+
     @staticmethod
     def _guard(code: Code, value: str, convert: Callable[[Code, str], str]) -> str:
         name = code.fresh()
@@ -229,6 +250,8 @@ class SequenceShape(_Holder):
         super().__init__(text, wire, inner)
         self.immutable = inner.immutable and not is_list
         self.kind = _kind("list", inner)
+        self.contents = _CONTAINER
+        self.nests = inner.contents.containers > 0
         self._inner = inner
         self._is_list = is_list
 
@@ -250,6 +273,11 @@ class SequenceShape(_Holder):
         inside = self._inner.collect(code, name)
         return [f"for {name} in {value}:", *_indented(inside)] if inside else []
 
+    def count(self, code: Code, value: str) -> list[str]:
+        name = code.fresh()
+        inside = self._inner.count(code, name)
+        return _count_each(value, self._inner.contents, name, value, inside)
+
     def _each(self, code: Code, value: str, convert: Callable[[Code, str], str]) -> str:
         name = code.fresh()
         items = f"[{convert(code, name)} for {name} in {value}]"
@@ -264,6 +292,7 @@ class FixedShape(_Holder):
         wire = GenericAlias(tuple, tuple(shape.wire for shape in inner))
         super().__init__(f"tuple[{text}]", wire, *inner, bound=bound_of(inner))
         self.kind = _kind("tuple", *inner)
+        self.contents = total(_CONTAINER, *[shape.contents for shape in inner])
         self._inner = inner
 
     def to_wire(self, code: Code, value: str) -> str:
@@ -290,6 +319,15 @@ class FixedShape(_Holder):
         ]
         return [f"{', '.join(names)}, = {value}", *inside] if inside else []
 
+    def count(self, code: Code, value: str) -> list[str]:
+        names = [code.fresh() for _ in self._inner]
+        inside = [
+            line
+            for name, shape in zip(names, self._inner, strict=True)
+            for line in shape.count(code, name)
+        ]
+        return [f"{', '.join(names)}, = {value}", *inside] if inside else []
+
     @staticmethod
     def _unpack(
         code: Code, value: str, converts: Sequence[Callable[[Code, str], str]], extra: str = ""
@@ -308,6 +346,9 @@ class MappingShape(_Holder):
         super().__init__(text, wire, key, inner)
         self.immutable = False
         self.kind = _kind("dict", key, inner)
+        self.contents = _CONTAINER
+        self.nests = inner.contents.containers > 0
+        self._each_contents = total(key.contents, inner.contents)
         self._inner = inner
 
     def to_wire(self, code: Code, value: str) -> str:
@@ -325,6 +366,11 @@ class MappingShape(_Holder):
         name = code.fresh()
         inside = self._inner.collect(code, name)
         return [f"for {name} in {value}.values():", *_indented(inside)] if inside else []
+
+    def count(self, code: Code, value: str) -> list[str]:
+        name = code.fresh()
+        inside = self._inner.count(code, name)
+        return _count_each(value, self._each_contents, name, f"{value}.values()", inside)
 
     @staticmethod
     def _each(code: Code, value: str, convert: Callable[[Code, str], str]) -> str:
@@ -349,6 +395,7 @@ class NestedShape(_Holder):
         self._fields = fields
         names = tuple(name for name, _ in fields)
         self.kind = Kind("struct", names, parts=tuple(shape.kind for shape in shapes))
+        self.contents = total(_CONTAINER, *[shape.contents for shape in shapes])
         self._shallow = self.immutable
         # With an __eq__ of its own it may say that it is what it was, and is not.
         self.immutable = self.immutable and config.frozen and cls.__eq__ is msgspec.Struct.__eq__
@@ -392,6 +439,13 @@ class NestedShape(_Holder):
         ]
         return [f"{holder} = {value}", *inside] if inside else []
 
+    def count(self, code: Code, value: str) -> list[str]:
+        holder = code.fresh()
+        inside = [
+            line for name, shape in self._fields for line in shape.count(code, f"{holder}.{name}")
+        ]
+        return [f"{holder} = {value}", *inside] if inside else []
+
     def _build(self, code: Code, converts: Sequence[Callable[[Code, str], str]]) -> list[str]:
         items = [
             f"{name}={convert(code, f'value.{name}')}"
@@ -409,6 +463,7 @@ class ForeignShape(_Holder):
         self.immutable = self.native = False
         self.foreign = True
         self.kind = inner.kind
+        self.contents = total(_CONTAINER, inner.contents)
         self._foreign = foreign
         self._inner = inner
 
@@ -425,6 +480,9 @@ class ForeignShape(_Holder):
 
     def collect(self, code: Code, value: str) -> list[str]:
         return self._inner.collect(code, value)
+
+    def count(self, code: Code, value: str) -> list[str]:
+        return self._inner.count(code, value)
 
 
 def lasts(value: object) -> bool:
@@ -473,6 +531,27 @@ def _kind(form: Literal["list", "tuple", "dict"], *inner: Shape) -> Kind:
     """The kind of a container; plain where all within it is."""
     parts = tuple(shape.kind for shape in inner)
     return PLAIN if all(part is PLAIN for part in parts) else Kind(form, parts=parts)
+
+
+def _count_each(
+    value: str, each: Contents, name: str, values: str, inside: Sequence[str]
+) -> list[str]:
+    """Statements that count what is in a container of any length.
+
+    Args:
+        value: The container.
+        each: What an item of it holds at least.
+        name: The variable for one, in ``inside``.
+        values: What goes through them.
+        inside: Statements that count what else is in an item.
+    """
+    lines = [f"items += {each.items} * len({value})"]
+    if each.containers:
+        lines.append(f"containers += {each.containers} * len({value})")
+    if inside:
+        lines.append(f"if containers > {TOO_MANY}: return containers, items")
+        lines += [f"for {name} in {values}:", *_indented(inside)]
+    return lines
 
 
 def _indented(lines: Sequence[str]) -> list[str]:

@@ -10,7 +10,8 @@ from itertools import takewhile
 from typing import Any
 
 from ecsnet.errors import UsageError
-from ecsnet.schema.codegen import Check, Ref
+from ecsnet.schema.codegen import Check, Count, Ref
+from ecsnet.schema.contents import Contents
 from ecsnet.schema.fields import Suspect
 from ecsnet.schema.gate import encode
 from ecsnet.schema.kinds import PLAIN, Kind
@@ -87,6 +88,12 @@ class WireType:
     """For each field: whether it can hold a value."""
     bound: int | None
     """The most bytes that a wire form takes encoded; None where its type sets no bound."""
+    contents: Contents
+    """What each instance holds at least, without itself."""
+    nests: bool
+    """How many containers an instance holds differs from one to the other."""
+    count: Count | None
+    """``count(wire)``: what a wire form holds beyond `contents`; None where that is nothing."""
     buffers: bool
     """There are bytes inside: what equals them may be a bytearray, which can change."""
 
@@ -112,6 +119,14 @@ class WireType:
             if why is not None:
                 return f"{self.cls.__name__}.{field.name}: {brief(found)} is not {field.text}", why
         return None
+
+    def held(self, wire: object) -> Contents:
+        """What a wire form holds, without itself."""
+        fixed = self.contents
+        if self.count is None:
+            return fixed
+        containers, items = self.count(wire)
+        return Contents(fixed.containers + containers, fixed.items + items)
 
     def fault(self, value: object, ref: Ref) -> str | None:
         """Say what keeps a value from crossing the wire, in one line: see ``misfit``."""

@@ -240,10 +240,11 @@ class _Codec:
             encoded = encode(self._kind.to_wire(component, population.network_id))
         except Exception:  # noqa: BLE001 - what a game puts in a field may raise anything
             return None
+        made = self.decode(encoded)
         known = population.by_esper.get(entity)
-        if known is not None and not population.has_room(known, self._cid, len(encoded)):
-            return None
-        return self.decode(encoded)
+        if made is None or known is None or population.has_room(known, self._cid, made):
+            return made
+        return None
 
     def decode(self, encoded: bytes) -> object | None:
         return self._gate.decode(encoded)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import tracemalloc
 from collections.abc import Iterator
+from typing import Annotated
 
 import esper
 import msgspec
@@ -16,16 +17,26 @@ import ecsnet.replication.view
 from ecsnet.client import WORK_A_POLL
 from ecsnet.events import Changed, Connected, Disconnected, Event, Refused, Spawned
 from ecsnet.greeting import Welcome
+from ecsnet.replication.sizes import MENTIONS_OF_ONE
 from ecsnet.replication.store import (
     COMPONENTS,
     CONTENT_BYTES,
     ENTITIES,
+    ITEM_BYTES,
     MESSAGE_ENTITIES,
     Store,
 )
-from ecsnet.replication.view import MENTIONS_OF_ONE, PARTS_AT_ONCE
+from ecsnet.replication.view import PARTS_AT_ONCE
 from ecsnet.replication.wire import Resync
-from ecsnet.schema import EntityRef, Registry, encode, replicated, use_registry
+from ecsnet.schema import (
+    EntityRef,
+    Quantized,
+    Registry,
+    encode,
+    register_type,
+    replicated,
+    use_registry,
+)
 from ecsnet.server import ServerWorld
 from ecsnet.session.channel import FRAGMENT
 from ecsnet.session.connection import Reason
@@ -50,6 +61,59 @@ with use_registry(Registry()) as registry:
     @replicated
     class Follows:
         others: list[EntityRef] = []
+
+    class Slot(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
+        items: list[int] = []
+
+    class Label:
+        def __init__(self, number: int) -> None:
+            self.number = number
+
+    register_type(Label, int, lambda label: label.number, Label)
+
+    @replicated
+    class Groups:
+        of: list[list[EntityRef]] = []
+
+    @replicated
+    class Shelves:
+        by_name: dict[str, list[int]] = {}
+
+    @replicated
+    class Slots:
+        slots: list[Slot] = []
+
+    @replicated
+    class Rows:
+        rows: tuple[tuple[int, ...], ...] = ()
+
+    @replicated
+    class Deep:
+        deep: list[list[list[int]]] = []
+
+    @replicated
+    class Perhaps:
+        pairs: list[tuple[int, int] | None] = []
+
+    @replicated
+    class Labels:
+        labels: list[Label] = []
+
+    @replicated
+    class Words:
+        words: list[str] = []
+
+    @replicated
+    class Tables:
+        tables: list[dict[int, int]] = []
+
+    Wide: type = replicated(
+        type("Wide", (), {"__annotations__": {f"f{number}": int for number in range(200)}})
+    )
+
+    @replicated
+    class Steps:
+        steps: list[Annotated[float, Quantized(0.5)]] = []
 
 
 CID = registry.schema().cid_of
@@ -93,6 +157,13 @@ def structure(
 
 MILLION = [1] * 1_000_000
 HALF = [1] * 500_000
+MANY: list[object] = [[]] * 1_000_000
+
+
+def content(cls: type, field: object) -> bytes:
+    """One entity with one component of one field."""
+    return structure(([1], [(CID[cls], [[field]])]))
+
 
 TOO_MUCH: dict[str, tuple[bytes, str]] = {
     "a million ids and no column": (structure((MILLION, [])), "ids and values"),
@@ -131,6 +202,42 @@ def test_what_one_message_may_bring_is_looked_at_before_it_is_expanded(
     assert server.goodbye is Reason.OVERLOAD
     assert len(store_of(server).entities) <= 1
     assert peak < 48 << 20
+
+
+TOO_DEEP: dict[str, bytes] = {
+    "a million lists of references": content(Groups, MANY),
+    "lists in a dict": content(Shelves, {str(number): [] for number in range(100_000)}),
+    "Structs with a list each, left out": content(Slots, MANY),
+    "tuples of one": content(Rows, [[1]] * 300_000),
+    "lists in many lists": content(Deep, MANY),
+    "lists in one list in a list": content(Deep, [MANY]),
+    "pairs": content(Perhaps, [[1, 1]] * 300_000),
+    "values that code of the game's makes": content(Labels, MILLION),
+    "a few containers in each of many entities": structure(
+        ([1] * 1000, [(CID[Groups], [[[[]] * 90]] * 1000)])
+    ),
+}
+
+
+@pytest.mark.parametrize("message", TOO_DEEP)
+def test_what_is_in_a_value_is_counted_before_it_is_expanded(
+    server: HostileServer, message: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    server.say(TOO_DEEP[message])
+    tracemalloc.start()
+    try:
+        event = until_over(server)
+        kept, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert event == Disconnected("overload")
+    (warning,) = [r for r in caplog.records if r.levelno == logging.WARNING]
+    assert warning.getMessage().startswith("disconnected: overload: too much to keep: ")
+    assert "containers or more" in warning.getMessage()
+    assert server.goodbye is Reason.OVERLOAD
+    assert store_of(server).entities == {}
+    assert kept < 2 << 20
+    assert peak < 112 << 20  # as much as the decoding takes
 
 
 def test_a_message_with_more_runs_than_may_be_is_senseless(server: HostileServer) -> None:
@@ -210,34 +317,125 @@ def test_content_over_time(server: HostileServer) -> None:
             break
         most = net
     assert server.goodbye is Reason.OVERLOAD
-    assert CONTENT_BYTES // 2 < most * 1_000_000 <= CONTENT_BYTES
+    assert CONTENT_BYTES // 2 < most * 1_000_000 * (1 + ITEM_BYTES) <= CONTENT_BYTES
+
+
+@pytest.mark.parametrize(
+    ("cls", "field", "most"),
+    [
+        (Groups, [[]] * 8_000, 8),
+        (Slots, [[]] * 4_000, 8),
+        (Bag, [-32] * 40_000, 12),
+        (Steps, [5] * 40_000, 12),
+        (Words, ["ab"] * 30_000, 12),
+        (Tables, [{-9: -10}] * 5_000, 20),
+        (Wide, None, 12),
+    ],
+)
+def test_what_content_takes_in_memory(
+    server: HostileServer,
+    cls: type,
+    field: object,
+    most: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As much as a client keeps, of what takes most room for its bytes."""
+    limit = 2 << 20
+    monkeypatch.setattr(ecsnet.replication.store, "CONTENT_BYTES", limit)
+    monkeypatch.setattr(ecsnet.replication.store, "_RECOUNT_BYTES", limit // 4)
+    values = [[field]] if cls is not Wide else [[-32] * 200] * 200
+    server.structure(run_of(registry, Tank, 1, [1]))
+    server.poll()
+    tracemalloc.start()
+    try:
+        before = tracemalloc.get_traced_memory()[0]
+        peak = 0
+        for net in range(2, 1000):
+            server.structure(run_of(registry, cls, 10_000 * net, *values))
+            for _ in range(4):
+                server.poll()
+            if server.client.closed:
+                break
+            peak = tracemalloc.get_traced_memory()[0] - before
+    finally:
+        tracemalloc.stop()
+    assert server.goodbye is Reason.OVERLOAD
+    assert limit < peak < most * limit
+
+
+def test_what_is_in_values_that_wait_is_counted(server: HostileServer) -> None:
+    """Datagrams full of empty lists, each for another entity, that depend on what never comes."""
+    store = store_of(server)
+    tracemalloc.start()
+    try:
+        for net in range(1, 2000):
+            server.tick += 1
+            run = run_of(registry, Groups, net, [[[]] * 1_000])
+            server.send((7, server.tick, 0, server.session.queued + 9, None, [run]))
+            server.poll()
+            if store.asked:
+                break
+        kept = tracemalloc.get_traced_memory()[0]
+    finally:
+        tracemalloc.stop()
+    assert store.asked == 1  # what waited was dropped
+    assert 20 < net < 100
+    assert kept < 8 << 20
+
+
+def test_containers_are_shown_over_several_polls(server: HostileServer) -> None:
+    parts = PARTS_AT_ONCE // 2
+    server.structure(*[run_of(registry, Groups, net, [[[]] * parts]) for net in range(1, 8)])
+    appeared = []
+    while sum(appeared) < 7:
+        assert len(appeared) < 10
+        appeared.append(sum(isinstance(event, Spawned) for event in server.poll()))
+    assert appeared == [1] * 7
+    assert server.client.connected
+
+
+def test_containers_around_references_are_bounded(
+    server: HostileServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An entity that comes and goes, and that large components mention, costs that much."""
+    monkeypatch.setattr(ecsnet.replication.view, "MENTIONS", 10_000)
+    for turn in range(20):  # of one component the newest value counts
+        server.structure(run_of(registry, Groups, 1, [[[99], *[[]] * (3_000 + turn)]]))
+        server.poll()
+    server.structure(run_of(registry, Groups, 2, [[[]] * 20_000]))  # mentions nobody
+    server.poll()
+    assert server.client.connected
+    for net in range(3, 6):
+        server.structure(run_of(registry, Groups, net, [[[99], *[[]] * 3_000]]))
+    assert until_over(server) == Disconnected("overload")
+    assert 10_000 - 3_100 < server.client._view._mentioned <= 10_000
 
 
 def test_content_that_is_replaced_takes_no_room(
     server: HostileServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Much comes in the course of a game, and little of it is there at a time."""
-    monkeypatch.setattr(ecsnet.replication.store, "CONTENT_BYTES", 200_000)
-    monkeypatch.setattr(ecsnet.replication.store, "_RECOUNT_BYTES", 50_000)
+    monkeypatch.setattr(ecsnet.replication.store, "CONTENT_BYTES", 1_000_000)
+    monkeypatch.setattr(ecsnet.replication.store, "_RECOUNT_BYTES", 250_000)
     monkeypatch.setattr(ecsnet.replication.store, "_RECOUNTED_AT_ONCE", 20)
     came = 0
     server.structure(run_of(registry, Bag, 1, *[[[1] * 100]] * 50))
     for turn in range(100):
-        came += 20_000
+        came += 20_000 * (1 + ITEM_BYTES)
         server.structure(run_of(registry, Bag, 60 + turn % 3, [[turn % 100] * 20_000]))
         server.poll()
         server.poll()
     for _ in range(10):
         server.poll()
     assert server.client.connected
-    assert came > 5 * 200_000
+    assert came > 5 * 1_000_000
     assert shown(server, Bag) == 53
 
 
 def test_content_in_updates(server: HostileServer, monkeypatch: pytest.MonkeyPatch) -> None:
     """Values that travel unreliably and grow, each a little larger than it looks on average."""
-    monkeypatch.setattr(ecsnet.replication.store, "CONTENT_BYTES", 200_000)
-    monkeypatch.setattr(ecsnet.replication.store, "_RECOUNT_BYTES", 50_000)
+    monkeypatch.setattr(ecsnet.replication.store, "CONTENT_BYTES", 500_000)
+    monkeypatch.setattr(ecsnet.replication.store, "_RECOUNT_BYTES", 125_000)
     monkeypatch.setattr(ecsnet.replication.store, "_RECOUNTED_AT_ONCE", 100)
     server.structure(run_of(registry, Bag, 1, *[[[]]] * 1000))
     server.poll()

@@ -16,11 +16,13 @@ from typing import Annotated, TypeVar
 import esper
 import msgspec
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import ecsnet as net
 from ecsnet.components import Owner
 from ecsnet.errors import BadValueError
-from ecsnet.replication.sizes import ENTITY_BYTES, Sizes
+from ecsnet.replication.sizes import CONTAINER_BYTES, ENTITY_BYTES, MENTIONS_OF_ONE, Sizes
 from ecsnet.replication.wire import MESSAGE_BYTES, PIECE_BYTES, WireFormat
 from ecsnet.schema import Gate, component_type
 from ecsnet.testing import Harness, Registry, Seat, use_registry
@@ -138,6 +140,22 @@ with use_registry(REGISTRY):
         who: list[net.EntityRef] = []
 
     @net.replicated
+    class Groups:
+        of: list[list[net.EntityRef]] = []
+
+    @net.replicated
+    class Route:
+        points: tuple[tuple[int, int], ...] = ()
+
+    @net.replicated
+    class Deep:
+        deep: list[list[list[int]]] = []
+
+    @net.replicated(once=True)
+    class Crates:
+        crates: dict[str, list[int]] = {}
+
+    @net.replicated
     class Thing:
         at: tuple[float, float] = (0.0, 0.0)
         x: float = 0.0
@@ -236,6 +254,14 @@ class Game:
         with self.client.view:
             found = dict(esper.get_component(cls))
         return [found[entity] for entity in sorted(found)]
+
+    def all(self, cls: type[T]) -> list[T]:
+        """The server's components of a type."""
+        with self.harness.world:
+            return [component for _, component in esper.get_component(cls)]
+
+    def until(self, done: Callable[[], bool]) -> None:
+        self.harness.until(done, 60.0)
 
     def settle(self) -> None:
         """Everything that can arrive has arrived."""
@@ -481,13 +507,137 @@ def test_a_flood_for_a_new_owner_does_not_end_it(game: Game) -> None:
     assert game.lines == []
 
 
+# Containers take more room and time than their bytes tell.
+
+CONTAINERS = ENTITY_BYTES // (1 + CONTAINER_BYTES)
+
+
+@pytest.mark.parametrize(
+    ("good", "bad"),
+    [
+        (Groups([[]] * 10), Groups([[]] * 60_000)),
+        (Route(((1, 2),) * 10), Route(((1, 2),) * 60_000)),
+        (Crates({"a": []}), Crates({str(number): [] for number in range(50_000)})),
+    ],
+)
+def test_too_many_containers_stay_and_are_named(game: Game, good: object, bad: object) -> None:
+    cls = type(good)
+    other = game.add(good)
+    large = game.add(bad, Note("its other components go on"))
+    game.run(0.5)
+    (line,) = game.lines
+    assert re.match(rf"{cls.__name__} of \d+,\d+ bytes in [56]0,00[01] containers", line)
+    assert f"on entity {large}" in line
+    assert f"with {CONTAINER_BYTES} for each container, and {ENTITY_BYTES:,} can" in line
+    assert game.shown(cls) == [game.live(other, cls)] == [good]
+    assert [note.text for note in game.shown(Note)] == ["its other components go on"]
+    game.settle()
+    assert len(game.lines) == 1
+
+
+def test_as_many_containers_as_an_entity_may_have_are_shown(game: Game) -> None:
+    some = CONTAINERS - 20
+    entity = game.add(Groups([[]] * some), Note("x"))
+    game.until(lambda: len(game.shown(Groups)) == 1)
+    assert len(game.shown(Groups)[0].of) == some
+    assert game.lines == []
+    game.live(entity, Groups).of += [[]] * 40
+    game.run(0.1)
+    assert len(game.lines) == 1
+    game.put(entity, Route(((1, 2),) * 100))  # no room for it beside the other
+    game.run(0.1)
+    assert len(game.lines) == 2
+    assert game.shown(Route) == []
+    game.live(entity, Groups).of = [[]]
+    game.run(0.5)
+    assert game.shown(Groups) == [Groups([[]])]
+    assert len(game.shown(Route)) == 1
+    game.settle()
+    assert len(game.lines) == 2
+
+
+def test_containers_deep_inside_are_counted_as_far_as_need_be(game: Game) -> None:
+    game.add(Deep([[[]] * 40_000, [[]] * 40_000, [[1]] * 40_000]))
+    game.run(0.2)
+    (line,) = game.lines
+    assert line.startswith("Deep of 160,0")
+    assert "in more than 65,536 containers" in line
+    game.settle()
+
+
+def test_many_entities_with_containers_come_in_messages_that_clients_take(game: Game) -> None:
+    with game.harness.world:
+        for _ in range(1_000):
+            esper.create_entity(Groups([[]] * 50), Route(((1, 2),) * 20))
+    game.until(lambda: len(game.shown(Groups)) == 1_000)
+    for groups in game.all(Groups):
+        groups.of.append([])
+    game.run(1.0)
+    game.settle()
+    assert game.lines == []
+
+
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 3), st.sampled_from([0, 1, 40, 900, 20_000, 45_000, 60_000])),
+        max_size=6,
+    )
+)
+@settings(max_examples=6, deadline=None)
+def test_no_message_has_more_than_a_client_takes(steps: list[tuple[int, int]]) -> None:
+    with use_registry(REGISTRY):
+        server = net.ServerWorld(10, bandwidth=64 << 20)
+    with Harness(server, seed=1, registry=REGISTRY) as harness:
+        client = harness.connect("Ann")
+        harness.run(0.3)
+        made: tuple[Callable[[int], object], ...] = (
+            lambda count: Groups([[]] * count),
+            lambda count: Route(((1, 2),) * count),
+            lambda count: Crates({str(number): [] for number in range(count)}),
+            lambda count: Blob(bytes(count * 10)),
+        )
+        with harness.world:
+            entity = esper.create_entity(Note("here"))
+        for which, count in steps:
+            with harness.world:
+                esper.add_component(entity, made[which](count))
+            harness.run(0.1)
+        result = harness.settle()
+        assert result, str(result)
+        assert result.compared > 0
+        assert client.connected
+
+
+def test_more_references_than_a_client_takes_stay_and_are_named(game: Game) -> None:
+    someone = game.add(Note())
+    game.run(0.2)
+    entity = game.add(Friends([someone] * MENTIONS_OF_ONE))
+    game.run(0.5)
+    assert game.lines == []
+    assert [len(friends.who) for friends in game.shown(Friends)] == [MENTIONS_OF_ONE]
+    game.live(entity, Friends).who.append(someone)
+    game.run(0.5)
+    (line,) = game.lines
+    assert line.startswith(
+        f"Friends with {MENTIONS_OF_ONE + 1:,} references on entity {entity}: a component can hold"
+        f" {MENTIONS_OF_ONE:,}"
+    )
+    assert line.endswith("clients keep the last good one")
+    game.live(entity, Friends).who += [None] * 10_000
+    game.live(entity, Friends).who[0] = None
+    game.run(0.5)
+    assert [len(friends.who) for friends in game.shown(Friends)] == [MENTIONS_OF_ONE + 10_001]
+    game.settle()
+    assert len(game.lines) == 1
+
+
 def test_a_list_of_references_can_be_too_long(game: Game) -> None:
     someone = game.add(Note())
     game.run(0.2)
     entity = game.add(Friends([someone] * (ENTITY_BYTES + 10)))
     game.run(0.03)
     (line,) = game.lines
-    assert re.match("Friends of [1-3],000,0", line)  # one to three bytes for an id
+    assert line.startswith("Friends with 1,000,010 references")
     game.live(entity, Friends).who[10:] = []
     game.run(0.5)
     assert [len(friends.who) for friends in game.shown(Friends)] == [10]

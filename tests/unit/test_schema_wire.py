@@ -566,6 +566,104 @@ def test_what_may_be_of_any_length_has_no_bound(annotation: object) -> None:
     assert component_type(cls).bound is None
 
 
+# What is in a value.
+
+
+def naive(value: object) -> tuple[int, int]:
+    """Containers and items in what was decoded, the thing itself included."""
+    inside: list[object] = []
+    if isinstance(value, list | tuple):
+        inside = [*value]
+    elif isinstance(value, dict):
+        inside = [*value, *value.values()]
+    elif isinstance(value, msgspec.Struct):
+        inside = [getattr(value, name) for name in value.__struct_fields__]
+    else:
+        return 0, 1
+    counts = [naive(each) for each in inside]
+    return 1 + sum(c for c, _ in counts), 1 + sum(i for _, i in counts)
+
+
+class Box(msgspec.Struct):
+    number: int = 0
+    rows: list[tuple[int, int]] = []
+
+
+COUNTED: list[tuple[object, object, bool]] = [
+    (int, 5, False),
+    (str, "a text", False),
+    (tuple[int, tuple[float, str]], (1, (2.0, "x")), False),
+    (list[int], [1, 2, 3], False),
+    (dict[str, int], {"a": 1, "b": 2}, False),
+    (list[int] | None, [1], False),
+    (tuple[list[int], str], ([1, 2], "x"), False),
+    (Box, Box(1, [(1, 2), (3, 4)]), True),
+    (list[list[int]], [[1], [], [2, 3]], True),
+    (list[list[EntityRef]], [[1, None], []], True),
+    (tuple[tuple[int, ...], ...], ((1,), ()), True),
+    (dict[str, list[int]], {"a": [1], "b": []}, True),
+    (dict[int, dict[int, int]], {1: {2: 3}, 4: {}}, True),
+    (list[list[list[int]]], [[[1], []], [], [[2]]], True),
+    (list[Box], [Box(), Box(2, [(1, 1)])], True),
+    (list[list[int] | None], [[1], [2, 3]], True),
+    (tuple[list[list[int]], list[Box] | None], ([[1]], [Box()]), True),
+    (list[tuple[Annotated[float, Quantized(0.5)], str]], [(1.5, "a"), (2.0, "b")], True),
+]
+
+
+@pytest.mark.parametrize(("annotation", "value", "nests"), COUNTED)
+def test_what_is_in_a_value_is_counted(annotation: object, value: object, nests: bool) -> None:
+    cls: type = replicated(type("Counted", (), {"__annotations__": {"value": annotation}}))
+    declared = component_type(cls)
+    wire = msgspec.msgpack.decode(
+        encode(declared.to_wire(cls(value), plain)), type=declared.wire_type
+    )
+    assert declared.held(wire) == naive(wire.value)
+    assert declared.nests is nests
+    varies = any(word in repr(annotation) for word in ("list", "dict", "...", "Box"))
+    assert (declared.count is not None) is varies
+
+
+def test_what_is_not_there_counts_where_its_type_has_a_fixed_size() -> None:
+    @replicated
+    class Maybe:
+        pairs: list[tuple[int, int] | None] = []
+        rows: list[int] | None = None
+
+    held = component_type(Maybe).held
+    assert held(Maybe([(1, 2), None], [7, 8])) == held(Maybe([None, None], [7, 8]))
+    assert held(Maybe([], [7, 8])) == (2, 4)
+    assert held(Maybe([None, None], None)) == (2 + 2, 2 + 2 * 3)
+
+
+def test_a_value_of_a_registered_type_is_a_container() -> None:
+    class Label:
+        def __init__(self, number: int) -> None:
+            self.number = number
+
+    register_type(Label, int, lambda label: label.number, Label)
+
+    @replicated
+    class Labels:
+        one: Label
+        more: list[Label] = []
+
+    declared = component_type(Labels)
+    wire = declared.to_wire(Labels(Label(1), [Label(2), Label(3)]), plain)
+    assert declared.held(wire) == (4, 7)  # a number for each, beside it
+
+
+def test_of_too_many_containers_the_rest_is_not_counted() -> None:
+    @replicated
+    class Deep:
+        deep: list[list[list[int]]] = []
+
+    count = component_type(Deep).count
+    assert count is not None
+    assert count(Deep([[[]] * 40_000, [[]] * 40_000, [[1]] * 40_000])) == (3 + 80_000, 3 + 80_000)
+    assert count(Deep([[[1]]] * 70_000)) == (70_000, 70_000)
+
+
 # Values that look as if they fitted.
 
 
