@@ -38,6 +38,12 @@ UNKNOWN: Final = (
 )
 
 
+BUSY: Final = (
+    "the server is there and does not let us in: too many join at once, or too much gets lost on"
+    " the way; try again"
+)
+
+
 class Wire(Protocol):
     """What carries datagrams: `UdpClientSocket`, or a memory transport."""
 
@@ -150,8 +156,7 @@ class Uplink:
             for datagram in self._dial.poll(now):
                 self._send(datagram, now)
             if self._dial.refused is not None:
-                trouble = None if self._udp is None else self._udp.trouble
-                self.end = End(self._dial.refused, trouble or "")
+                self.end = End(self._dial.refused, self._why_not(self._dial))
         elif not self._connection.check(now):
             self.end = End(self._connection.reason or Reason.TIMEOUT)
             for datagram in self._connection.goodbye():  # a server that sleeps hears it one day
@@ -196,6 +201,12 @@ class Uplink:
         if self.session.abusive and self.end is None:
             self.give_up(Reason.ABUSE, NONSENSE)
         return self.session.abusive
+
+    def _why_not(self, dial: Dial) -> str:
+        """What is known beside the reason for which a handshake came to nothing."""
+        if dial.refused is Reason.UNREACHABLE and dial.answered:
+            return BUSY
+        return "" if self._udp is None else self._udp.trouble or ""
 
     def _resolved(self, now: float) -> Wire | None:
         """The way to the server, once its address is known."""

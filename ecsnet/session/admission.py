@@ -20,7 +20,10 @@ JOINS_A_SECOND: Final = 4.0
 """Connections that one source may open in a second, after as many at once as there are places."""
 
 HALF_OPEN: Final = 16
-"""Connections of one source that are accepted and have not said anything yet."""
+"""Connections of one source that are accepted and have not said anything yet..."""
+
+HALF_OPEN_SHARE: Final = 4
+"""... or this part of its places, where that is more: a school joins at once after a restart."""
 
 REMEMBERED: Final = 4096
 """Sources without a connection that are remembered, for a while."""
@@ -94,6 +97,7 @@ class Admission:
         self.places = places
         self.per_source = places - places // 8 if per_source is None else per_source
         self.denied: Counter[str] = Counter()
+        self._half_open = max(HALF_OPEN, self.per_source // HALF_OPEN_SHARE)
         self._source = source
         self._here: dict[Hashable, _Source] = {}  # those with connections
         self._gone: dict[Hashable, _Source] = {}  # those without, the longest gone first
@@ -194,7 +198,7 @@ class Admission:
         if known is None:
             return None
         known.silent = [each for each in known.silent if each.up and not each.confirmed]
-        if len(known.silent) >= HALF_OPEN:
+        if len(known.silent) >= self._half_open:
             return Denial.HALF_OPEN
         if known.places >= self.per_source and not again:
             return Denial.ADDRESS

@@ -518,6 +518,7 @@ class Dial:
     Attributes:
         connection: The connection once the server has accepted.
         refused: Why not, once that is known.
+        answered: Whether there is a server, though it may let nobody in.
     """
 
     def __init__(self, nonce: bytes, now: float, *, timeout: float = 5.0) -> None:
@@ -525,6 +526,7 @@ class Dial:
             raise ValueError(f"nonce has {len(nonce)} bytes, expected {_NONCE}")
         self.connection: Connection | None = None
         self.refused: Reason | None = None
+        self.answered = False
         self._nonce = nonce
         self._seed = _handshake_seed(nonce)
         self._left = timeout
@@ -546,6 +548,7 @@ class Dial:
             return False
         kind = data[0]
         if kind == CHALLENGE and len(data) == _CHALLENGE_BYTES:
+            self.answered = True
             self._response = self._pad(bytes([RESPONSE]) + data[1:-4])
             self._asked = 0
             self._next = now

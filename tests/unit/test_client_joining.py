@@ -380,6 +380,7 @@ def test_challenges_without_end(server: HostileServer) -> None:
     event = until_over(server, say, 7)
     assert isinstance(event, Refused)
     assert event.reason == "unreachable"
+    assert "the server is there and does not let us in" in event.message
     assert sent > 5
 
 

@@ -109,6 +109,24 @@ def test_forty_bots_on_one_machine_and_a_classroom_get_in() -> None:
     assert not server.denied
 
 
+def test_a_school_that_comes_at_once_after_a_restart_waits_for_no_more_than_four_turns() -> None:
+    server = Server(max_clients=256)
+    turns = 0
+    came: list[Connection] = []
+    while len(came) < 224:
+        turns += 1
+        new = [server.visit("10.0.0.1", speak=False) for _ in range(224 - len(came))]
+        opened = [(dial, connection) for dial, connection in new if connection is not None]
+        assert opened
+        for dial, connection in opened:  # its first packet is a round trip later
+            assert dial.connection is not None
+            server.listener.receive(dial.connection.seal(b"hello"), connection.address, server.now)
+            came.append(connection)
+        server.pass_time(0.3)
+    assert turns == 4
+    assert server.denied.keys() == {"half-open"}
+
+
 def test_what_says_nothing_is_bounded_and_asked_again_it_may_come_in() -> None:
     server = Server()
     tries = [server.visit("10.0.0.1", speak=False) for _ in range(40)]
