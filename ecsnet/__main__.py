@@ -26,7 +26,8 @@ def run() -> int:
         try:
             return main()
         finally:
-            print(end="", flush=True)  # noqa: T201 - not later, when nobody can catch it
+            if sys.stdout is not None:
+                sys.stdout.flush()  # not later, when nobody can catch it
     except KeyboardInterrupt:
         return _INTERRUPTED
     except BrokenPipeError:

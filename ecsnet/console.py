@@ -13,15 +13,18 @@ import os
 import select
 import sys
 import threading
+import traceback
 from collections.abc import Iterator
 from logging.handlers import QueueHandler
 from queue import Empty, Full, Queue
 from typing import Final, TextIO
 
-__all__ = ["console_log", "last_resort"]
+__all__ = ["console_log", "last_resort", "open_standard_files"]
 
 LINES: Final = 1000
 """Lines that wait for the thread at most."""
+
+_STDERR: Final = 2
 
 _FLUSH_SECONDS: Final = 0.2  # at the end, for what waits; a reader that is there needs less
 
@@ -63,6 +66,17 @@ def last_resort() -> Iterator[None]:
         handler.close()
 
 
+def open_standard_files() -> None:
+    """Open the null device where stdin, stdout or stderr are closed.
+
+    What is opened next would get their numbers. uvloop kills a process that closes one of these,
+    and what a child process says would go into it.
+    """
+    while (number := os.open(os.devnull, os.O_RDWR)) <= _STDERR:
+        os.set_inheritable(number, True)
+    os.close(number)
+
+
 class ConsoleHandler(QueueHandler):
     """Hands lines to a thread that writes them to stderr, and never waits for it.
 
@@ -91,6 +105,13 @@ class ConsoleHandler(QueueHandler):
             self._lines.put_nowait(record)
         except Full:
             self.dropped += 1
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - as logging calls it
+        """Queue why a line cannot be made: `logging` would write that to stderr, and wait."""
+        if logging.raiseExceptions:
+            where = f"{record.pathname}:{record.lineno}"
+            said = f"{where} logs what cannot be shown\n{traceback.format_exc().rstrip()}"
+            self.enqueue(logging.makeLogRecord({"msg": said}))
 
     def close(self) -> None:
         """Write what waits, if somebody reads, and end. Closing twice is fine."""

@@ -23,7 +23,7 @@ from ecsnet.arguments import (
 )
 from ecsnet.commands.inbox import Given
 from ecsnet.components import Owner, Player
-from ecsnet.console import last_resort
+from ecsnet.console import last_resort, open_standard_files
 from ecsnet.errors import UsageError
 from ecsnet.guest import Send
 from ecsnet.host import CATCH_UP_SECONDS, Host
@@ -469,6 +469,7 @@ class ServerWorld:
             raise failure
 
     def _run(self, host: str, port: int, ready: Callable[[Address], object] | None = None) -> None:
+        open_standard_files()
         with last_resort(), asyncio.Runner(loop_factory=_new_event_loop) as runner:
             loop = runner.get_loop()
 

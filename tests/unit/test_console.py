@@ -172,3 +172,49 @@ def test_a_process_ends_though_nobody_reads_its_log() -> None:
         assert process.stdout is not None
         assert process.stdout.readline() == b"done\n"
         assert process.wait(timeout=30) == 0
+
+
+def test_a_line_that_cannot_be_made_waits_for_nobody(pipe: tuple[int, TextIO]) -> None:
+    handler = ConsoleHandler(logging.NOTSET, pipe[1])
+    logger = logger_of(handler)
+    for _ in range(5 * LINES):
+        logger.info("%d", "no number")
+    assert handler.dropped > LINES
+    text = read_all(pipe[0], "lines of the log dropped")
+    assert "test_console.py" in text
+    assert "logs what cannot be shown\nTraceback" in text
+    assert "TypeError: %d format: a real number is required" in text
+    handler.close()
+
+
+ENDS_AT_ONCE = """
+import sys
+import ecsnet as net
+
+server = net.ServerWorld()
+
+@server.system
+def end(dt):
+    server.stop()
+
+server.run("127.0.0.1", 0)
+sys.exit(7)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there a shell closes none")
+@pytest.mark.parametrize("closed", ["2>&-", "<&- >&- 2>&-", "<&- 2>&-"])
+def test_a_server_whose_standard_files_are_closed_ends_as_any(closed: str) -> None:
+    command = f'exec "$0" -c "$1" {closed}'
+    process = subprocess.run(["sh", "-c", command, sys.executable, ENDS_AT_ONCE], timeout=60)
+    assert process.returncode == 7
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="a device of Linux")
+def test_where_nothing_can_be_written_what_writes_nothing_is_no_error() -> None:
+    with open("/dev/full", "wb") as full:
+        command = [sys.executable, "-m", "ecsnet", "serve", "nothing.py"]
+        process = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, timeout=60)
+    assert process.returncode == 2
+    assert b"nothing.py" in process.stderr
+    assert process.stderr.count(b"\n") == 1
