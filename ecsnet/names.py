@@ -30,12 +30,27 @@ _INVISIBLE: Final = frozenset(
     + "".join(map(chr, (*range(0x180B, 0x1810), *range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0))))
 )
 
-# Letters and digits that most fonts draw like another, once case is folded.
-_LIKE: Final = str.maketrans(
+# What cannot be seen either, but shapes what stands on both sides of it.
+_NON_JOINER: Final = "\u200c"
+_JOINER: Final = "\u200d"
+_AS_EMOJI: Final = "\ufe0f"
+_KEYCAP: Final = "\u20e3"
+_SHAPING: Final = _NON_JOINER + _JOINER + _AS_EMOJI
+_VIRAMA: Final = 9  # the combining class
+
+# Letters and digits that most fonts draw like another: among small ones, and among capitals.
+_NO_MATTER: Final = f" _-.'\u2019{_SHAPING}"
+_LIKE_SMALL: Final = str.maketrans(
     "\u0430\u0432\u0435\u043a\u043c\u043d\u043e\u0440\u0441\u0442\u0443\u0445\u0456\u0458\u0455"
     "\u03b1\u03b2\u03b5\u03b7\u03b9\u03ba\u03bd\u03bf\u03c1\u03c4\u03c5\u03c7\u0131i1|0",
     "abekmhopctyxljsabenlkvoptuxllllo",
-    " _-.'\u2019",
+    _NO_MATTER,
+)
+_LIKE_CAPITAL: Final = str.maketrans(
+    "\u0410\u0412\u0415\u041a\u041c\u041d\u041e\u0420\u0421\u0422\u0423\u0425\u0406\u0408\u0405"
+    "\u0391\u0392\u0395\u0396\u0397\u0399\u039a\u039c\u039d\u039f\u03a1\u03a4\u03a5\u03a7L1|0",
+    "ABEKMHOPCTYXIJSABEZHIKMNOPTYXIIIO",
+    _NO_MATTER,
 )
 
 
@@ -67,39 +82,42 @@ def tidy_name(name: str) -> str:
     return tidy
 
 
-def looks_like(name: str) -> str:
-    """What names that players would take for the same one have in common.
+def looks_like(name: str) -> frozenset[str]:
+    """What a name may be read as: two that have any of it in common are easily confused.
 
     Case, width, style, spacing and accents make no difference, nor do letters of other scripts
-    that are drawn like Latin ones.
+    that are drawn like Latin ones: small ones like small ones, or capitals like capitals.
     """
-    folded = unicodedata.normalize("NFKD", unicodedata.normalize("NFKC", name).casefold())
-    bare = "".join(char for char in folded if not unicodedata.combining(char))
-    return bare.translate(_LIKE) or folded
+    plain = unicodedata.normalize("NFKC", name)
+    small, capital = _bare(plain.casefold()), _bare(plain.upper())
+    readings = small.translate(_LIKE_SMALL), capital.translate(_LIKE_CAPITAL)
+    return frozenset(filter(None, readings)) or frozenset((small,))
 
 
 class Names:
     """The names of the players in one game."""
 
     def __init__(self) -> None:
+        self._given: dict[str, frozenset[str]] = {}  # name -> what it may be read as
         self._taken: set[str] = set()
 
     def __len__(self) -> int:
-        return len(self._taken)
+        return len(self._given)
 
     def take(self, name: str) -> str:
         """Give a player a name, with a number behind it where it is taken: "Ann (2)"."""
         given, number = name, 1
-        while (key := looks_like(given)) in self._taken:
+        while not self._taken.isdisjoint(readings := looks_like(given)):
             number += 1
             end = f" ({number})"
-            given = name[: NAME_LENGTH - len(end)].rstrip() + end
-        self._taken.add(key)
+            given = name[: NAME_LENGTH - len(end)].rstrip(f" {_SHAPING}") + end
+        self._given[given] = readings
+        self._taken |= readings
         return given
 
     def free(self, name: str) -> None:
         """Let others have a name that `take` gave."""
-        self._taken.discard(looks_like(name))
+        self._taken -= self._given.pop(name, frozenset())
 
 
 def printable(text: str, limit: int = _TEXT_LENGTH) -> str:
@@ -107,17 +125,41 @@ def printable(text: str, limit: int = _TEXT_LENGTH) -> str:
     short = text if len(text) <= limit else text[: limit - 3] + "..."
     shown: list[str] = []
     marks = 0
-    for char in short:
+    for at, char in enumerate(short):
         marks = marks + 1 if _is_mark(char) else 0
-        if _can_be_seen(char) and marks <= MARKS_IN_A_ROW:
+        if _is_good(short, at) and marks <= MARKS_IN_A_ROW:
             shown.append(char)
         else:
             shown.append(char.encode("unicode_escape", "backslashreplace").decode())
     return "".join(shown)
 
 
-def _can_be_seen(char: str) -> bool:
-    return char.isprintable() and char not in _INVISIBLE
+def _is_good(text: str, at: int) -> bool:
+    """Whether a character of a text can be seen, or shapes characters that can."""
+    char = text[at]
+    if char not in _SHAPING:
+        return char.isprintable() and char not in _INVISIBLE
+    before, after = text[at - 1 : at], text[at + 1 : at + 2]
+    if char == _AS_EMOJI:
+        return _is_picture(before) or (before != "" and after == _KEYCAP)
+    if not before or not after:
+        return False
+    if unicodedata.combining(before) == _VIRAMA:  # of Indian scripts
+        return unicodedata.category(after) == "Lo"
+    if char == _JOINER:
+        skin = unicodedata.category(before) == "Sk"
+        return (_is_picture(before) or skin or before == _AS_EMOJI) and _is_picture(after)
+    return unicodedata.bidirectional(before) == unicodedata.bidirectional(after) == "AL"  # Persian
+
+
+def _is_picture(char: str) -> bool:
+    return char != "" and unicodedata.category(char) == "So"
+
+
+def _bare(text: str) -> str:
+    """A text without its accents."""
+    apart = unicodedata.normalize("NFKD", text)
+    return "".join(char for char in apart if not unicodedata.combining(char))
 
 
 def _is_mark(char: str) -> bool:
@@ -131,8 +173,8 @@ def _fault(name: str) -> str | None:
     if name != name.strip() or "  " in name:
         return "only single spaces, and between words"
     marks = MARKS_IN_A_ROW  # no mark may begin a word
-    for char in name:
-        if not _can_be_seen(char):
+    for at, char in enumerate(name):
+        if not _is_good(name, at):
             return f"U+{ord(char):04X} cannot be seen"
         marks = marks + 1 if _is_mark(char) else 0
         if marks > MARKS_IN_A_ROW:
