@@ -27,7 +27,6 @@ from ecsnet.arguments import (
     check_function,
     check_instance,
     check_number,
-    is_number,
     is_whole,
 )
 from ecsnet.commands.frames import ACTIONS_A_TICK
@@ -87,6 +86,9 @@ NOTIFICATIONS = 131_072
 
 EARLY_UPDATES = 1000
 """How many updates are kept that come before the Welcome; with more, all is asked for again."""
+
+LONGEST_INTERVAL = 1.0
+"""Seconds between two polls of `ClientWorld.connect_async` at most: with more it would not join."""
 
 JOINING_SECONDS = 10.0
 """From the server's acceptance until the player is in the game; stalls of this end do not count."""
@@ -283,15 +285,15 @@ class ClientWorld:
             debug: As for `connect`.
             registry: As for `connect`.
             clock: As for `connect`.
-            interval: Seconds between polls while it waits.
+            interval: Seconds between polls while it waits, at most one.
 
         Raises:
             RefusedError: The server did not let us in, or was not there.
             DisconnectedError: The connection ended before we were in.
             UsageError: As for `connect`.
         """
-        if not (is_number(interval) and interval >= 0):
-            raise UsageError(f"connect_async(interval={brief(interval)}): give seconds, 0 or more")
+        advice = f"give seconds, from 0 to {LONGEST_INTERVAL:g}"
+        check_number("connect_async(interval", interval, 0, LONGEST_INTERVAL, advice)
         client = cls.connect(
             host,
             port,

@@ -249,7 +249,7 @@ def test_clients() -> None:
     def wait(value: object) -> None:
         asyncio.run(ClientWorld.connect_async("127.0.0.1", interval=value))  # type: ignore[arg-type]
 
-    refused(wait, *NO_NUMBER, -1)
+    refused(wait, *NO_NUMBER, -1, 1.5, 10**400, float("inf"))
     server = ServerWorld()
     refused(lambda value: play(server, offline=value), *NO_FLAG)
     refused(lambda value: play(server, offline=True, debug=value), *NO_FLAG)
