@@ -1,4 +1,4 @@
-"""Finds what ``MODULE:ATTR`` on the command line names; the current folder is importable."""
+"""Imports what the command line names; the current folder is importable."""
 
 from __future__ import annotations
 
@@ -11,31 +11,7 @@ from types import ModuleType
 
 from ecsnet.errors import UsageError
 
-__all__ = ["attribute_of", "find", "import_path", "load"]
-
-
-def find(text: str, what: str, example: str) -> tuple[ModuleType, object]:
-    """What ``MODULE:ATTR`` or ``FILE.py:ATTR`` names.
-
-    Args:
-        text: What was typed.
-        what: What it should name, such as ``rule``; for messages.
-        example: What such an attribute is called.
-
-    Returns:
-        The module, and what it has there: None when it has nothing.
-
-    Raises:
-        UsageError: It is not of that form, or the module cannot be imported.
-    """
-    name, separator, attribute = text.rpartition(":")
-    if not separator or not name or not attribute:
-        game = name or ("" if separator else text) or "game"
-        if Path(game).name == game:  # of the current folder: a module, too
-            game = game.removesuffix(".py")
-        raise UsageError(f"{text!r} names no {what}: write MODULE:ATTR, such as {game}:{example}")
-    module = load(name)
-    return module, attribute_of(module, attribute)
+__all__ = ["attribute_of", "import_path", "load"]
 
 
 def attribute_of(module: ModuleType, name: str) -> object:

@@ -339,9 +339,16 @@ def _suspects(given: argparse.Namespace, source: Source) -> None:
 
 
 def _rule(text: str) -> Rule:
-    from ecsnet.modules import find
+    """What ``MODULE:ATTR`` or ``FILE.py:ATTR`` names."""
+    from ecsnet.modules import attribute_of, load
 
-    _, found = find(text, "rule", "rule")
+    name, separator, attribute = text.rpartition(":")
+    if not name or not attribute:
+        game = name or ("" if separator else text) or "game"
+        if Path(game).name == game:  # of the current folder: a module, too
+            game = game.removesuffix(".py")
+        raise UsageError(f"{text!r} names no rule: write MODULE:ATTR, such as {game}:rule")
+    found = attribute_of(load(name), attribute)
     if not callable(found):
         what = "is not there" if found is None else f"is of type {type(found).__name__}"
         raise UsageError(

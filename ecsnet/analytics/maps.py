@@ -5,13 +5,14 @@ from __future__ import annotations
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from math import floor
-from typing import Literal, TypeGuard
+from typing import Literal
 
 import msgspec
 
 from ecsnet.analytics.reading import Component, as_event, as_state
 from ecsnet.analytics.sources import Match
 from ecsnet.analytics.values import Document
+from ecsnet.arguments import is_number
 from ecsnet.errors import UsageError
 
 __all__ = ["HeatMap", "Line", "Timeline", "Who", "heat", "timeline"]
@@ -79,9 +80,9 @@ def heat(
         if not isinstance(values, dict) or not _is(entity, who):
             continue
         axes = axes or _axes(name, values, x, y)
-        at = [value for value in map(values.get, axes) if _is_number(value)]
+        at = [value for value in map(values.get, axes) if is_number(value)]
         if len(at) < 2:
-            strange = strange or next(field for field in axes if not _is_number(values.get(field)))
+            strange = strange or next(field for field in axes if not is_number(values.get(field)))
         else:
             across.append(at[0])
             down.append(at[1])
@@ -139,7 +140,7 @@ def _axes(
 ) -> tuple[str, str]:
     """The two fields, by what was asked for, by name, or by what they hold."""
     found = [_field(component, values, "--x", x), _field(component, values, "--y", y)]
-    numeric = [field for field in values if _is_number(values[field])]
+    numeric = [field for field in values if is_number(values[field])]
     usual = ["x", "y"] if {"x", "y"} <= values.keys() else numeric
     free = iter([field for field in usual if field not in found])
     across, down = (field or next(free, None) for field in found)
@@ -281,7 +282,3 @@ def _entities(states: Iterable[Document]) -> Iterator[tuple[str, dict[str, objec
     for state in map(as_state, states):
         for entity in state.entities:
             yield state.match, entity
-
-
-def _is_number(value: object) -> TypeGuard[float]:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
