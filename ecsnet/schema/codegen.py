@@ -131,31 +131,18 @@ def generate(
     code = Code()
     title = cls.__qualname__
     make, wire = code.constant(cls), code.constant(wire_type)
+    foreign = any(shape.foreign for _, shape in fields)
 
     if wire_type is cls:
         to_wire = from_wire = code.function("value, ref", ["return value"])
     else:
         encoded = ", ".join(shape.to_wire(code, f"value.{name}") for name, shape in fields)
-        bad_value = code.constant(_bad_value)
-        to_wire = code.function(
-            "value, ref",
-            [
-                "try:",
-                f"    return {wire}({encoded})",
-                "except Exception as error:",
-                f"    raise {bad_value}({title!r}, error) from error",
-            ],
-        )
+        body = _guarded(code, f"return {wire}({encoded})", _bad_value, title)
+        to_wire = code.function("value, ref", body)
         decoded = ", ".join(shape.from_wire(code, f"wire.{name}") for name, shape in fields)
         body = [f"return {make}({decoded})"]
-        if any(shape.foreign for _, shape in fields):
-            bad_message = code.constant(_bad_message)
-            body = [
-                "try:",
-                f"    {body[0]}",
-                "except Exception as error:",
-                f"    raise {bad_message}({title!r}, error) from error",
-            ]
+        if foreign:
+            body = _guarded(code, body[0], _bad_message, title)
         from_wire = code.function("wire, ref", body)
 
     body = [line for name, shape in fields for line in shape.collect(code, f"wire.{name}")]
@@ -176,7 +163,10 @@ def generate(
         or ["pass"],
     )
     move = code.function("dst, src", [f"dst.{name} = src.{name}" for name, _ in fields] or ["pass"])
-    clone = code.function("src", [f"return {make}({', '.join(copies)})"])
+    body = [f"return {make}({', '.join(copies)})"]
+    if foreign:
+        body = _guarded(code, body[0], _bad_message, title)
+    clone = code.function("src", body)
 
     singles = [
         code.function("value, ref", [f"return {shape.to_wire(code, 'value')}"])
@@ -207,22 +197,40 @@ def _check(to_wire: Callable[[object, Ref], object], shape: Emitter) -> Check:
         try:
             wire = to_wire(value, ref)
             decode(encode(wire))
-        except Exception:  # noqa: BLE001 - converters and references are not ours
+        except KeyboardInterrupt:
+            raise
+        except BaseException:  # noqa: BLE001 - converters and references are not ours
             return reason(value, wire, shape.text)
         return None
 
     return check
 
 
-def _bad_value(title: str, error: Exception) -> BadValueError:
+def _guarded(
+    code: Code, statement: str, fault: Callable[[str, BaseException], Exception], title: str
+) -> list[str]:
+    """A statement that runs code of the game's: whatever it raises, SystemExit too, is a fault of
+    the value, and nothing more. Ctrl-C is the user's.
+    """
+    return [
+        "try:",
+        f"    {statement}",
+        "except KeyboardInterrupt:",
+        "    raise",
+        "except BaseException as error:",
+        f"    raise {code.constant(fault)}({title!r}, error) from error",
+    ]
+
+
+def _bad_value(title: str, error: BaseException) -> BadValueError:
     return BadValueError(f"a {title} cannot be sent: {_text(error)}")
 
 
-def _bad_message(title: str, error: Exception) -> BadMessageError:
+def _bad_message(title: str, error: BaseException) -> BadMessageError:
     return BadMessageError(f"a received {title} cannot be read: {_text(error)}")
 
 
-def _text(error: Exception) -> str:
+def _text(error: BaseException) -> str:
     try:
         return str(error)
     except Exception:  # noqa: BLE001 - an exception of the game's may not even have a text

@@ -5,7 +5,9 @@ To either end it is a bad message then: counted, dropped, and nobody else notice
 
 from __future__ import annotations
 
+import asyncio
 import enum
+import logging
 from collections.abc import Callable
 from dataclasses import field
 from typing import Annotated
@@ -14,7 +16,7 @@ import esper
 import msgspec
 import pytest
 
-from ecsnet.errors import BadMessageError
+from ecsnet.errors import BadMessageError, BadValueError, UsageError
 from ecsnet.schema import (
     Gate,
     MaxLen,
@@ -39,10 +41,30 @@ class OddError(Exception):
         raise RuntimeError("no text")
 
 
+class Away(BaseException):
+    """What nobody would raise here."""
+
+
+RAISED: tuple[type[BaseException], ...] = (
+    KeyError,
+    ZeroDivisionError,
+    OddError,
+    StopIteration,
+    MemoryError,
+    SystemExit,
+    GeneratorExit,
+    asyncio.CancelledError,
+    Away,
+)
+CTRL_C = -99
+
+
 def refuse(number: int) -> None:
     """Raise something for each number below 0."""
+    if number == CTRL_C:
+        raise KeyboardInterrupt
     if number < 0:
-        raise (KeyError, ZeroDivisionError, OddError, StopIteration, MemoryError)[-number - 1]
+        raise RAISED[-number - 1]
 
 
 class Fussy(msgspec.Struct):
@@ -59,6 +81,8 @@ class Forgetful(msgspec.Struct):
     marks: Annotated[list[int], MaxLen(3)] = []  # so that a copy is made by the constructor
 
     def __post_init__(self) -> None:
+        if self.size == 177:
+            raise SystemExit
         if self.size > 100:
             raise OddError
         if self.size:
@@ -76,6 +100,18 @@ class Odd:
     __hash__ = None  # type: ignore[assignment]
 
 
+class Odder:
+    """Its way to the wire raises."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+
+def odder_to_wire(odder: Odder) -> int:
+    refuse(odder.number)
+    return odder.number
+
+
 class Weekday(enum.Enum):
     MONDAY = 1
     SUNDAY = 7
@@ -90,6 +126,16 @@ armed: list[bool] = []
 
 with use_registry(Registry()) as registry:
     register_type(Odd, int, lambda odd: odd.number, Odd)
+
+    register_type(Odder, int, odder_to_wire, Odder)
+
+    @replicated
+    class Sent:
+        odder: Odder = field(default_factory=lambda: Odder(0))
+
+    @command
+    class Say:
+        odder: Odder = field(default_factory=lambda: Odder(0))
 
     @replicated
     class Post:
@@ -124,7 +170,7 @@ def plain(entity: int | None) -> int | None:
     return entity
 
 
-@pytest.mark.parametrize("number", range(-5, 0))
+@pytest.mark.parametrize("number", range(-len(RAISED), 0))
 def test_it_is_a_bad_message(number: int) -> None:
     for wire_type, tree in (
         (component_type(Post), [[number], []]),
@@ -137,6 +183,68 @@ def test_it_is_a_bad_message(number: int) -> None:
         with pytest.raises(BadMessageError, match="cannot be read") as caught:
             wire_type.from_wire(decoded, plain)
         assert wire_type.cls.__qualname__ in str(caught.value)
+
+
+@pytest.mark.parametrize("number", range(-len(RAISED), 0))
+def test_a_value_that_cannot_be_converted_cannot_be_sent(number: int) -> None:
+    kind = component_type(Sent)
+    value = Sent(Odder(number))
+    with pytest.raises(BadValueError, match="a Sent cannot be sent"):
+        kind.to_wire(value, plain)
+    found = kind.fault(value, plain)
+    assert found is not None
+    assert found.startswith("Sent.odder: ")
+    assert kind.fault(Sent(Odder(1)), plain) is None
+
+
+def test_ctrl_c_is_the_users() -> None:
+    sent, post = component_type(Sent), component_type(Post)
+    wire = msgspec.msgpack.decode(encode([[CTRL_C], []]), type=post.wire_type)
+    value = Sent(Odder(CTRL_C))
+    for call in (
+        lambda: sent.to_wire(value, plain),
+        lambda: sent.clone(value),
+        lambda: sent.fault(value, plain),
+        lambda: post.from_wire(wire, plain),
+    ):
+        with pytest.raises(KeyboardInterrupt):
+            call()
+
+
+@pytest.mark.parametrize("number", range(-len(RAISED), 0))
+def test_a_servers_own_value_stays_at_home(number: int, caplog: pytest.LogCaptureFixture) -> None:
+    with use_registry(registry):
+        server = ServerWorld(seed=1)
+    with Harness(server) as game:
+        client = game.connect("Ann")
+        with game.world:
+            sent = Sent(Odder(3))
+            esper.create_entity(sent)
+        game.run(0.2)
+        sent.odder = Odder(number)
+        game.run(0.2)
+        assert game.simulation.failure is None
+        (line,) = [r.getMessage() for r in caplog.records if r.levelno >= logging.ERROR]
+        assert line.startswith("Sent.odder: ")
+        with client.view:
+            ((_, kept),) = esper.get_component(Sent)
+        assert kept.odder.number == 3
+        sent.odder = Odder(4)
+        game.run(0.2)
+        assert kept.odder.number == 4
+
+
+@pytest.mark.parametrize("number", [-1, -6, -9])
+def test_a_client_is_told_that_its_own_value_cannot_be_sent(number: int) -> None:
+    with use_registry(registry):
+        server = ServerWorld(seed=1)
+    with Harness(server) as game:
+        client = game.connect("Ann")
+        with pytest.raises(UsageError, match="Say"):
+            client.send(Say(Odder(number)))
+        client.send(Say(Odder(1)))
+        game.run(0.2)
+        assert client.connected
 
 
 def test_a_decode_may_raise_anything() -> None:
@@ -166,6 +274,8 @@ def forge(game: Harness, send: Callable[[], None], cls: type, wire: object) -> N
     [
         (Act, [[-1]]),
         (Act, [[-3]]),
+        (Act, [[-6]]),
+        (Keep, [[0], [77, []], []]),  # its copy raises SystemExit
         (Keep, [[-2], [0, []], []]),
         (Keep, [[0], [50, []], []]),  # can be made, and not copied
         (Keep, [[0], [0, []], [1, -3]]),
@@ -203,6 +313,10 @@ def test_a_server_counts_it_and_goes_on(cls: type, wire: object) -> None:
         (Post(Fussy(1)), [[1], [[-1]]]),
         (Holder(), [-3, [0, []]]),
         (Holder(), [1, [50, []]]),
+        (Post(Fussy(1)), [[-6], []]),
+        (Post(Fussy(1)), [[1], [[-9]]]),
+        (Holder(), [-7, [0, []]]),
+        (Holder(), [1, [77, []]]),  # its copy raises SystemExit
     ],
 )
 def test_a_client_keeps_what_it_had_and_goes_on(shown: object, wire: object) -> None:
