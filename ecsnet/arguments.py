@@ -15,6 +15,7 @@ from ecsnet.errors import UsageError
 from ecsnet.wording import brief
 
 __all__ = [
+    "MOST_TICKS",
     "check_call",
     "check_flag",
     "check_function",
@@ -24,11 +25,15 @@ __all__ = [
     "check_seed",
     "check_whole",
     "is_number",
+    "is_text",
     "is_whole",
     "name_of",
     "refuse_later",
     "takes",
 ]
+
+MOST_TICKS = 10**9
+"""How many ticks one call runs at most: half a year of a game's time."""
 
 _GREATEST = sys.float_info.max
 
@@ -37,14 +42,23 @@ def is_number(value: object) -> TypeGuard[float]:
     """Whether it is an int or a float that can be calculated with: not the float that is no
     number, nor an int beyond all floats.
     """
-    if isinstance(value, float):
-        return value == value
-    return is_whole(value) and abs(value) <= _GREATEST
+    return is_whole(value) or (isinstance(value, float) and _lies_within(value, inf))
 
 
 def is_whole(value: object) -> TypeGuard[int]:
-    """Whether it is an int, and no bool."""
-    return isinstance(value, int) and not isinstance(value, bool)
+    """Whether it is an int that can be calculated with, see `is_number`, and no bool."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        return False
+    return _lies_within(value, _GREATEST)
+
+
+def is_text(value: object) -> TypeGuard[str]:
+    """Whether it is a str, not empty, that can be compared with others and looked up."""
+    try:
+        hash(value)
+        return isinstance(value, str) and bool(value) and bool(value == value)
+    except Exception:  # noqa: BLE001 - of a class of the caller's
+        return False
 
 
 def check_number(what: str, value: object, least: float, most: float, advice: str) -> None:
@@ -169,6 +183,14 @@ def check_call(
             f"{where} got {name}{_parameters(function)}, but calls it as"
             f" {short}({called}): write {write}"
         )
+
+
+def _lies_within(number: float, most: float) -> bool:
+    """Whether comparisons work, and tell that it is no further from 0 than that."""
+    try:
+        return bool(number == number and -most <= number <= most)
+    except Exception:  # noqa: BLE001 - of a class of the caller's
+        return False
 
 
 def name_of(function: Callable[..., object]) -> str:

@@ -71,6 +71,7 @@ def tidy_name(name: str) -> str:
     """
     if not isinstance(name, str):
         raise UsageError(f"name={brief(name)}: a player's name is a str")
+    name = str.__str__(name)  # a subclass may compare as it likes
     words = unicodedata.normalize("NFC", name).split(" ")
     tidy = " ".join(word for word in words if word).strip()
     fault = _fault(tidy)

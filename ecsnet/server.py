@@ -15,11 +15,13 @@ from typing import TYPE_CHECKING, TypeVar, overload
 from ecsnet.analytics.options import Analytics
 from ecsnet.analytics.service import AnalyticsService
 from ecsnet.arguments import (
+    MOST_TICKS,
     check_call,
     check_function,
     check_items,
     check_number,
     check_whole,
+    is_text,
 )
 from ecsnet.commands.inbox import Given
 from ecsnet.components import Owner, Player
@@ -114,7 +116,7 @@ class ServerWorld:
         analytics: Analytics | str | os.PathLike[str] | None = None,
     ) -> None:
         check_tick_rate(tick_rate)
-        if on_error not in ("stop", "skip"):
+        if not is_text(on_error) or on_error not in ("stop", "skip"):
             raise UsageError(f"on_error={brief(on_error)}: it is 'stop' or 'skip'")
         self._recipe = Recipe(tick_rate=tick_rate, on_error=on_error)
         self.update_rate = update_rate
@@ -381,7 +383,7 @@ class ServerWorld:
                 others is not what it has to be. No tick has run then.
             Exception: What a system or hook raised, with ``on_error="stop"``.
         """
-        check_whole("step(ticks", ticks, 0, "give a number of ticks, 0 or more")
+        check_whole("step(ticks", ticks, 0, "give a number of ticks, 0 or more", MOST_TICKS)
         check_items("step(joins", joins, "give a list of names, joins=['Ann']")
         check_items("step(leaves", leaves, "give a list of player numbers, leaves=[1]")
         check_items("step(commands", commands, "give a list, commands=[(1, Steer(1))]")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from ecsnet.arguments import is_text
 from ecsnet.errors import UsageError
 from ecsnet.simulation import running
 from ecsnet.wording import brief
@@ -37,7 +38,7 @@ def analytics_event(
     """
     observer = running("net.analytics_event()").observer
     given: object = type
-    if not isinstance(given, str) or not given or given in _OWN_EVENTS:
+    if not is_text(given) or given in _OWN_EVENTS:
         own = ", ".join(sorted(_OWN_EVENTS))
         raise UsageError(
             f"net.analytics_event({brief(type)}): the type is a text of your own; ecsnet's are"

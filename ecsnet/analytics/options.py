@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
-from ecsnet.arguments import is_number
+from ecsnet.arguments import is_number, is_text
 from ecsnet.errors import UsageError
 from ecsnet.schema import Suspect, component_type
 from ecsnet.wording import brief
@@ -117,7 +117,7 @@ class Analytics:
         if not isinstance(self.mongo, str | None):
             kind = type(self.mongo).__name__
             raise UsageError(f"Analytics(mongo=...): a text, mongodb://HOST:PORT/DB, not {kind}")
-        if self.driver not in ("motor", "pymongo"):
+        if not is_text(self.driver) or self.driver not in ("motor", "pymongo"):
             raise UsageError(f"Analytics(driver={brief(self.driver)}): it is 'motor' or 'pymongo'")
         for name, days in (("expire_days", self.expire_days), ("max_days", self.max_days)):
             if days is not None and not (is_number(days) and is_days(days)):

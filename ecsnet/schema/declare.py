@@ -18,6 +18,7 @@ from typing import Any, ClassVar, Literal, TypeVar, dataclass_transform, overloa
 
 import msgspec
 
+from ecsnet.arguments import is_text
 from ecsnet.errors import DeclarationError
 from ecsnet.schema.annotations import Reader
 from ecsnet.schema.codegen import Check, generate
@@ -142,7 +143,7 @@ def replicated(
         DeclarationError: The class cannot be declared like that. The message says why, and
             what to write instead.
     """
-    if visible_to not in _VISIBLE_TO:
+    if not is_text(visible_to) or visible_to not in _VISIBLE_TO:
         allowed = ", ".join(map(repr, _VISIBLE_TO))
         raise DeclarationError(
             f"replicated(visible_to={brief(visible_to)}): it is one of {allowed}"

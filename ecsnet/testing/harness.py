@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from types import TracebackType
 
 from ecsnet.arguments import (
+    MOST_TICKS,
     check_flag,
     check_function,
     check_instance,
@@ -242,7 +243,7 @@ class Harness:
         Raises:
             Exception: What a system or hook raised, with ``on_error="stop"``.
         """
-        check_whole("step(ticks", ticks, 0, "give a number of ticks, 0 or more")
+        check_whole("step(ticks", ticks, 0, "give a number of ticks, 0 or more", MOST_TICKS)
         clock, host = self.clock, self.host
         for _ in range(ticks):
             self._steps += 1

@@ -9,9 +9,10 @@ from typing import Any
 import esper
 import pytest
 
+from ecsnet.analytics.options import Analytics
 from ecsnet.arguments import check_call, check_function, takes
 from ecsnet.client import ClientWorld
-from ecsnet.errors import UsageError
+from ecsnet.errors import DeclarationError, UsageError
 from ecsnet.play import play
 from ecsnet.replication.interest import Everyone, Grid, Visible
 from ecsnet.schema import Registry, command, register_type, replicated, use_registry
@@ -46,6 +47,32 @@ class Odd:
         raise ValueError("not even a repr")
 
 
+class Touchy:
+    """Cannot be compared, told from others, looked up, nor shown."""
+
+    def _raise(self, *given: object) -> Any:
+        raise RuntimeError("not with me")
+
+    __eq__ = __ne__ = __lt__ = __le__ = __gt__ = __ge__ = __bool__ = __repr__ = _raise
+    __hash__ = _raise
+
+
+class TouchyInt(Touchy, int):
+    pass
+
+
+class TouchyFloat(Touchy, float):
+    pass
+
+
+class TouchyText(Touchy, str):
+    pass
+
+
+def sees(player: int, entity: int) -> bool:
+    return True
+
+
 class Plain:
     pass
 
@@ -57,11 +84,12 @@ def bit_by_bit(*given: object) -> Iterator[None]:
     yield
 
 
-ODD: list[object] = [object(), Odd(), Plain, b"x", {1}, 1j, ..., Spot()]
-NO_NUMBER = [*ODD, "1", True, None, float("nan"), lambda: 1, [1]]
+ODD: list[object] = [object(), Odd(), Plain, b"x", {1}, 1j, ..., Spot(), Touchy()]
+NO_NUMBER = [*ODD, "1", True, None, float("nan"), lambda: 1, [1], TouchyInt(1), TouchyFloat(1.0)]
+HUGE = [10**400, -(10**400), 10**5000]
 NO_FUNCTION = [*ODD[:2], *ODD[3:], "f", 1, True, [print], later, bit_by_bit]
 NO_FLAG = [*ODD, "no", 0, 1, None]
-NO_LIST = [object(), Odd(), Plain, 1, True, None, "Ann", b"Ann", list]
+NO_LIST = [object(), Odd(), Touchy(), Plain, 1, True, None, "Ann", b"Ann", list]
 
 
 @pytest.fixture(autouse=True)
@@ -155,7 +183,16 @@ def test_other_attributes_of_a_server_are_its_own() -> None:
 
 
 def test_on_error() -> None:
-    refused(lambda value: ServerWorld(on_error=value), *ODD, None, True, "Stop", "", 0)
+    refused(
+        lambda value: ServerWorld(on_error=value),
+        *ODD,
+        None,
+        True,
+        "Stop",
+        "",
+        0,
+        TouchyText("stop"),
+    )
 
 
 def test_hooks_and_systems() -> None:
@@ -180,7 +217,7 @@ def test_an_object_whose_call_is_async_runs_nothing_either() -> None:
 
 def test_steps() -> None:
     server = ServerWorld()
-    refused(lambda value: server.step(value), *NO_NUMBER, 1.0, -1)
+    refused(lambda value: server.step(value), *NO_NUMBER, 1.0, -1, *HUGE, 10**12)
     refused(lambda value: server.step(joins=value), *NO_LIST, ["Ann", ""], ["Ann", 1], [Odd()])
     refused(lambda value: server.step(leaves=value), *NO_LIST, ["1"], [1.0], [Odd()], [None])
     commands = [[1], [Steer()], [(1,)], [(1, 2)], [("1", Steer())], [(1, Steer(1.5))], "ab"]  # type: ignore[arg-type]
@@ -299,7 +336,7 @@ def test_a_harness(game: Harness) -> None:
     refused(lambda value: game.connect(every=value), *NO_NUMBER, 0, -1, 1.5)
     refused(lambda value: game.connect(wait=value), *[v for v in NO_NUMBER if v is not None], -1)
     refused(lambda value: game.connect(debug=value), *NO_FLAG)
-    refused(game.step, *NO_NUMBER, -1, 1.5)
+    refused(game.step, *NO_NUMBER, -1, 1.5, *HUGE, 10**12)
     refused(game.run, *NO_NUMBER, -1, float("inf"), 1e9)
     refused(game.settle, *NO_NUMBER, -1, float("inf"), 1e9)
     refused(game.until, *NO_FUNCTION, None, lambda now: True)
@@ -355,3 +392,45 @@ def test_an_int_beyond_all_floats_is_no_number(game: Harness) -> None:
     refused(lambda value: game.connect(wait=value), 10**400)
     refused(lambda value: ServerWorld(bandwidth=value), 10**400)
     refused(lambda value: ServerWorld().add_system(MovementSystem, priority=value), -(10**400))
+    refused(lambda value: game.connect(link=Link(lag=value)), *HUGE)
+    refused(game.run, *HUGE)
+    refused(game.settle, *HUGE)
+    refused(lambda value: game.until(lambda: True, value), *HUGE)
+    refused(ManualClock, *HUGE)
+    refused(ManualClock().advance, *HUGE)
+    refused(lambda value: Grid(Spot, value), *HUGE)
+    refused(lambda value: Grid(Spot, 1, radius=value), *HUGE)
+    refused(MovementSystem, *HUGE)
+    for name in ("tick_rate", "update_rate", "command_rate", "max_clients", "timeout"):
+        for tell in settings(name):
+            refused(tell, *HUGE)
+    refused(lambda value: ServerWorld(seed=value), *HUGE)
+    refused(lambda value: ServerWorld(per_address=value), *HUGE)
+    refused(lambda value: Visible(sees, every=value), *HUGE)
+    refused(lambda value: Harness(ServerWorld(), seed=value), *HUGE)
+    refused(lambda value: game.connect(every=value), *HUGE)
+    refused(lambda value: Link(seed=value), *HUGE)
+    refused(lambda value: FaultyLink(seed=value), *HUGE)
+    refused(lambda value: ServerWorld().step(leaves=[value]), *HUGE)
+    refused(lambda value: ServerWorld().step(commands=[(value, Steer(1))]), *HUGE)
+    client: Any = game.connect()
+    refused(lambda value: client.send(Steer(value)), *HUGE)
+    refused(lambda value: client.send(Steer(1), entity=value), *HUGE, TouchyInt(1))
+    refused(lambda value: client.release(Steer, entity=value), *HUGE, TouchyInt(1))
+    game.step()
+    assert client.connected
+
+
+def test_texts_that_cannot_be_compared() -> None:
+    touchy: Any = TouchyText("owner")
+    with pytest.raises(DeclarationError, match="visible_to"):
+        replicated(visible_to=touchy)
+    refused(lambda value: Analytics(driver=value), *ODD, touchy, "mongo", 5)
+    refused(lambda value: over(name=value), TouchyText(""), TouchyText("a\0b"))
+    server = ServerWorld()
+
+    @server.system
+    def tick(dt: float) -> None:
+        refused(analytics_event, touchy, TouchyText("start"))
+
+    server.step()
