@@ -25,6 +25,8 @@ runs ahead by what it saves up, and twice that where packets get lost."""
 WAITING: Final = 256
 """How many actions of one player the server keeps; beyond it the oldest expire."""
 
+_BEHIND: Final = 8  # packets with nothing new, one after the other: more than come late together
+
 _U31: Final = 0x7FFF_FFFF
 _NEVER: Final = 1 << 61
 
@@ -73,6 +75,9 @@ class Inbox:
     __slots__ = (
         "_act_at",
         "_actions",
+        "_behind",
+        "_behind_of",
+        "_behind_since",
         "_count",
         "_due",
         "_frames",
@@ -128,6 +133,8 @@ class Inbox:
         self._spent_at = 0
         self._gate = gate
         self._frames: Sequence[Frame] = ()  # those of _raw
+        # Packets with older frames only, since which tick, and older than which number.
+        self._behind = self._behind_since = self._behind_of = 0
 
     def receive(self, number: int, tick: int, raw: msgspec.Raw, next_tick: int) -> int:
         """Take the frames of a packet.
@@ -202,6 +209,10 @@ class Inbox:
                 if held is None:
                     held = tuple(state.values())
                 self._extend(first, tick, held, next_tick)
+        if number < self._number:
+            self._fall_behind(number, next_tick)
+        else:
+            self._behind = 0
         return fresh
 
     def take(self, tick: int) -> tuple[Given, ...]:
@@ -262,6 +273,18 @@ class Inbox:
             self._change(state, frames[0].commands)
             self._count = frames[0].count
             self._states = tuple(state.values())
+
+    def _fall_behind(self, number: int, next_tick: int) -> None:
+        """A packet ended with a frame before ``number``, which came before. That is a late one; but
+        where no others come for two seconds, the client numbered a frame too far ahead once, and
+        is to be heard again: what comes next is new.
+        """
+        if not self._behind or self._behind_of != self._number:
+            self._behind, self._behind_of, self._behind_since = 0, self._number, next_tick
+        self._behind += 1
+        if self._behind >= _BEHIND and next_tick - self._behind_since >= 2 * self._horizon:
+            self._behind = 0
+            self._number = number
 
     def _change(self, state: _State, commands: Sequence[Entry]) -> list[Given] | None:
         """Bring what is held up to date with a frame; return the frame's actions.

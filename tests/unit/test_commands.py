@@ -420,6 +420,52 @@ def test_a_client_that_goes_back_is_believed_from_there_on() -> None:
     assert inbox.superseded == inbox.rejected == 8
 
 
+@pytest.mark.parametrize("ahead", [200, 70_000, 2**31 - 1, 2**31 + 50, 2**32 - 1])
+@pytest.mark.parametrize("cls", [Steer, Shoot])
+def test_a_client_that_numbered_a_frame_far_ahead_is_heard_again(ahead: int, cls: type) -> None:
+    inbox = Inbox(60, FRAMES)
+    number = 0
+    for tick in range(100, 110):
+        feed(inbox, tick, number, tick, [[0, 1, [[ID[cls], 0, [tick]]]]])
+        assert values(inbox.take(tick)) == [cls(tick)]
+        number += 1
+    far = (number + ahead) % 2**32
+    feed(inbox, 110, far, 110, [[0, 1, [[ID[cls], 0, [-1]]]]])
+    heard: list[int] = []
+    for tick in range(110, 600):
+        feed(inbox, tick, number % 2**32, tick, [[0, 1, [[ID[cls], 0, [tick]]]]])
+        number += 1
+        if cls(tick) in values(inbox.take(tick)):
+            heard.append(tick)
+    assert heard[-1] == 599
+    assert heard[0] < 110 + 2 * 60 + 30
+    assert heard == list(range(heard[0], 600))
+
+
+def test_late_packets_are_no_new_numbering() -> None:
+    """However many of them come, and whenever: what is in them was taken before."""
+    inbox = Inbox(60, FRAMES)
+    shots = [[[0, 1, [[ID[Shoot], 0, [number]]]]] for number in range(100)]
+    for number in range(100):
+        feed(inbox, 100 + number, number, 100 + number, shots[number])
+        assert values(inbox.take(100 + number)) == [Shoot(number)]
+    for number in range(50):  # held back by the network, all of them at once
+        feed(inbox, 200, number, 100 + number, shots[number])
+    for tick in range(200, 900):  # and again, while the client says what is new
+        if tick % 30 == 0:
+            feed(inbox, tick, 100 + tick, tick, [[0, 1, [[ID[Shoot], 0, [tick]]]]])
+        else:
+            late = tick % 50
+            feed(inbox, tick, late, 100 + late, shots[late])
+        assert values(inbox.take(tick)) == ([Shoot(tick)] if tick % 30 == 0 else [])
+    for tick in range(900, 1500):  # what was not acked comes again, too
+        feed(inbox, tick, 100 + 870, 870, [[0, 1, [[ID[Shoot], 0, [870]]]]])
+        if tick % 2:
+            feed(inbox, tick, tick % 50, 100, shots[tick % 50])
+        assert values(inbox.take(tick)) == []
+    assert inbox.applied == 100 + len(range(210, 900, 30))
+
+
 @settings(max_examples=100, deadline=None)
 @given(seed=st.integers(0, 2**32))
 def test_whatever_is_stamped_all_is_counted_and_the_next_is_in_time(seed: int) -> None:
