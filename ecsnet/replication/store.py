@@ -53,6 +53,7 @@ LAST_ID = 2**53
 
 _MESSAGE_WORK = 25  # what a message takes, in values of an update
 _STRUCTURE_WORK = 4  # what a part of a structural message takes
+_ITEMS_A_VALUE = 16  # of a container, converted one by one
 _KEY_BYTES = 100  # what a waiting value costs beside its content
 _RECOUNT_BYTES = CONTENT_BYTES // 4
 _RECOUNTED_AT_ONCE = 2000  # entities
@@ -135,7 +136,7 @@ class Store:
         parts = self._parts(update.runs)
         contents = self._contents(update.runs)
         size += _beside(contents)
-        self._note(size, parts, _MESSAGE_WORK + parts + contents.containers)
+        self._note(size, parts, _MESSAGE_WORK + parts + effort(*contents))
         runs = self._runs(update.runs) if update.epoch == self.epoch else None
         if runs is None:
             self.dropped += 1
@@ -265,7 +266,7 @@ class Store:
                 f" with {CONTAINER_BYTES} bytes for each at most {MESSAGE_BYTES:,} fit"
             )
             return False
-        work = _STRUCTURE_WORK * parts + contents.containers
+        work = _STRUCTURE_WORK * parts + effort(*contents)
         self._note(size + _beside(contents), parts, _MESSAGE_WORK + work)
         named = sum([len(run.ids) for run in message.sets])
         if named > min(MESSAGE_ENTITIES, ENTITIES - len(self.entities)):
@@ -365,6 +366,11 @@ class Store:
             _, tick, value, cost = self._waiting.pop(key)
             self._waiting_bytes -= cost
             self._value(*key, tick, value)
+
+
+def effort(containers: int, items: int) -> int:
+    """What it takes to make values that hold so much, in values that hold little."""
+    return containers + items // _ITEMS_A_VALUE
 
 
 def _beside(contents: Contents) -> int:

@@ -24,7 +24,7 @@ import esper
 from ecsnet.errors import UsageError
 from ecsnet.events import Changed, Despawned, Event, Inserted, Removed, Spawned
 from ecsnet.replication.sizes import MENTIONS_OF_ONE
-from ecsnet.replication.store import Record, Store
+from ecsnet.replication.store import Record, Store, effort
 from ecsnet.schema import ComponentType, Schema
 from ecsnet.world import World
 
@@ -34,12 +34,12 @@ _NONE: frozenset[int] = frozenset()
 
 PARTS_AT_ONCE = 8192
 """About how many entities, components and containers in these one `View.reconcile` brings up to
-date; the others have to wait."""
+date, sixteen items for one; the others have to wait."""
 
 MENTIONS = 262_144
 """How many references to entities are kept at most, different ones within each component, together
-with the containers in these components: what may have to be made again for one that comes or goes.
-"""
+with what is in these components, see `effort`: it may have to be made again for one that comes or
+goes."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -84,7 +84,7 @@ class View:
         self._components = schema.components
         self._types = {component.cls for component in schema.components}
         self._referring = [cid for cid, kind in enumerate(schema.components) if kind.has_refs]
-        self._nesting = {cid for cid, kind in enumerate(schema.components) if kind.nests}
+        self._counts = {cid: kind.count for cid, kind in enumerate(schema.components) if kind.count}
         self._attachments: list[Attachment] = []
         self._attached: dict[int, dict[Attachment, object]] = {}  # by entity
         self._calls: deque[Callable[[], object]] = deque()  # what the game attached, to be called
@@ -93,7 +93,7 @@ class View:
         self._told: set[type] = set()  # types of which it was said that code of theirs raised
         self._unborn: set[int] = set()  # network ids of entities that have no component yet
         self._refers: dict[int, set[tuple[int, int]]] = {}  # to a network id: who mentions it
-        self._mentions: dict[tuple[int, int], tuple[tuple[int, ...], int]] = {}  # and containers
+        self._mentions: dict[tuple[int, int], tuple[tuple[int, ...], int]] = {}  # and effort
         self._mentioned = 0  # in all of them
         self._identity: object = None
         self._structure: object = None
@@ -297,17 +297,16 @@ class View:
         return batch
 
     def _parts(self, record: Record | None, cids: Collection[int]) -> int:
-        """Some components of an entity, and the containers in them."""
+        """Some components of an entity, and what is in them."""
         parts = len(cids)
-        if record is not None and not self._nesting.isdisjoint(cids):
-            parts += sum([self._containers(cid, record.values.get(cid)) for cid in cids])
+        if record is not None and not self._counts.keys().isdisjoint(cids):
+            parts += sum([self._effort(cid, record.values.get(cid)) for cid in cids])
         return parts
 
-    def _containers(self, cid: int, wire: object | None) -> int:
-        """How many there are in a value, where that is not the same for all of its type."""
-        if wire is None or cid not in self._nesting:
-            return 0
-        return self._components[cid].held(wire).containers
+    def _effort(self, cid: int, wire: object | None) -> int:
+        """What a value takes more than the least of its type, see `effort`."""
+        count = self._counts.get(cid)
+        return 0 if wire is None or count is None else effort(*count(wire))
 
     def _applied(
         self,
@@ -460,8 +459,8 @@ class View:
 
     def _mention(self, net: int, cid: int, wire: object | None) -> None:
         key = (net, cid)
-        before, containers = self._mentions.pop(key, ((), 0))
-        self._mentioned -= len(before) + containers
+        before, within = self._mentions.pop(key, ((), 0))
+        self._mentioned -= len(before) + within
         for mentioned in before:
             referrers = self._refers[mentioned]
             referrers.discard(key)
@@ -475,16 +474,16 @@ class View:
             self.overload = f"a {name} holds {len(found):,} references, at most {MENTIONS_OF_ONE:,}"
             return
         mentions = tuple(set(found))
-        containers = self._containers(cid, wire) if mentions else 0
-        if self._mentioned + len(mentions) + containers > MENTIONS:
+        within = self._effort(cid, wire) if mentions else 0
+        if self._mentioned + len(mentions) + within > MENTIONS:
             self.overload = (
                 f"components hold more than {MENTIONS:,} references to entities, with the"
-                " containers that these are in"
+                " containers, and sixteenths of the items, around them"
             )
             return
-        self._mentioned += len(mentions) + containers
+        self._mentioned += len(mentions) + within
         if mentions:
-            self._mentions[key] = mentions, containers
+            self._mentions[key] = mentions, within
             for mentioned in mentions:
                 self._refers.setdefault(mentioned, set()).add(key)
 

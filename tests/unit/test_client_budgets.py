@@ -394,6 +394,32 @@ def test_containers_are_shown_over_several_polls(server: HostileServer) -> None:
     assert server.client.connected
 
 
+def test_long_lists_are_shown_over_several_polls(server: HostileServer) -> None:
+    steps = [5] * 16 * PARTS_AT_ONCE
+    server.structure(*[run_of(registry, Steps, net, [steps]) for net in range(1, 6)])
+    appeared = []
+    while sum(appeared) < 5:
+        assert len(appeared) < 30
+        appeared.append(sum(isinstance(event, Spawned) for event in server.poll()))
+    assert max(appeared) == 1
+    assert server.client.connected
+
+
+def test_what_is_in_values_is_work(server: HostileServer) -> None:
+    """Small messages, each with much in it."""
+    for net in range(1, 40):
+        server.structure(run_of(registry, Groups, net, [[[]] * 5_000]))
+    store = store_of(server)
+    polls = 0
+    while len(store.entities) < 39:
+        before = store.work
+        server.poll()
+        polls += 1
+        assert store.work - before < WORK_A_POLL + 6_000
+        assert polls < 60
+    assert polls >= 39 * 5_000 // WORK_A_POLL
+
+
 def test_containers_around_references_are_bounded(
     server: HostileServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -460,7 +486,7 @@ def test_references_over_time(server: HostileServer, monkeypatch: pytest.MonkeyP
         server.poll()
         if server.client.closed:
             break
-        assert server.client._view._mentioned == 60 * net <= 500
+        assert server.client._view._mentioned == (60 + 60 // 16) * net <= 500
     assert server.goodbye is Reason.OVERLOAD
 
 
