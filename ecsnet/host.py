@@ -37,7 +37,7 @@ from ecsnet.replication.wire import MESSAGE_BYTES, Resync
 from ecsnet.schema import Gate, Schema, encode
 from ecsnet.session.connection import OVERHEAD, TIMEOUT, Listener, Reason
 from ecsnet.session.packets import Packets
-from ecsnet.session.session import Session
+from ecsnet.session.session import KEEPALIVE, Session
 from ecsnet.simulation import Join, Simulation
 from ecsnet.stage import Stage
 from ecsnet.systems import AnalyticsSystem
@@ -54,6 +54,9 @@ PACKET_RATE: Final = 300.0
 BYTE_RATE: Final = 128 * 1024.0
 MESSAGE_RATE: Final = 30.0
 """What a client may send in a second, with a burst of two seconds."""
+
+PACKETS_MISSED: Final = 3
+"""However short the timeout is: so many packets that a client sends at least have to be missing."""
 
 CATCH_UP_SECONDS: Final = 0.1
 """How much overdue time is caught up; what is beyond it is dropped."""
@@ -82,7 +85,8 @@ class Host:
         random: Returns that many random bytes; for keys, ids and seeds.
         max_clients: Connections at one time.
         per_address: How many of them one address may have; all but an eighth when left out.
-        timeout: Seconds of silence after which a client is given up.
+        timeout: Seconds of silence after which a client is given up; where clients send seldom, the
+            time of three packets.
         bandwidth: Bytes a second that one client is sent at most.
         catch_up: Seconds of overdue ticks that are made up for; beyond them time is dropped.
         analytics: What keeps what happens; nothing when left out. It is closed with the host.
@@ -178,6 +182,8 @@ class Host:
         stage = Stage(
             simulation, replicator, recipe.tick_rate, every, self._catch_up, now, command_rate
         )
+        seldom = max(KEEPALIVE, stage.command_interval)
+        self.listener.timeout = max(self.listener.timeout, PACKETS_MISSED * seldom)
         simulation.resolve = replicator.entity
         simulation.sees = stage.sees
         simulation.add_system(

@@ -92,7 +92,8 @@ class ServerWorld:
         on_error: What happens when a system or hook raises: ``"stop"`` ends the server, and
             `run` raises it; ``"skip"`` leaves that system out for the tick.
         seed: Of the random numbers that systems get from `ecsnet.rng`; random when left out.
-        timeout: Seconds of silence after which a client is given up.
+        timeout: Seconds of silence after which a client is given up; the time of three of its
+            packets at least.
         bandwidth: Bytes a second that one client is sent at most.
         analytics: Keep what happens in a journal: its folder, or `Analytics(...)` for more.
 

@@ -37,10 +37,13 @@ from ecsnet.session.flight import Flight, Record
 from ecsnet.session.numbers import widen
 from ecsnet.session.packets import PING_IDS, Packets, PayloadT, Piece
 
-__all__ = ["MAX_PAYLOAD", "Received", "Record", "Session"]
+__all__ = ["KEEPALIVE", "MAX_PAYLOAD", "Received", "Record", "Session"]
 
 # Array, number, ack, missing, pieces' header, ping and pong at their longest.
 _HEADER: Final = 32
+
+KEEPALIVE: Final = 0.2
+"""Seconds of quiet after which something is sent though there is nothing to say."""
 
 MAX_PAYLOAD: Final = MAX_PACKET - _HEADER
 """Encoded bytes that fit into one packet beside the header, when no message rides."""
@@ -223,7 +226,7 @@ class Session(_Hot, Generic[PayloadT]):
         byte_rate: float = float("inf"),
         message_rate: float = float("inf"),
         peer_interval: float = 0.05,
-        keepalive: float = 0.2,
+        keepalive: float = KEEPALIVE,
         ping_interval: float = 0.25,
         first: int = 0,
     ) -> None:

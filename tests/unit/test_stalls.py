@@ -430,3 +430,25 @@ def test_who_sends_seldom_is_in_time_again_after_a_stall(
     obeyed = len(rig.far.ticks_obeyed)
     rig.run(3.0)
     assert len(rig.far.ticks_obeyed) - obeyed >= 0.98 * 3.0 * rig.tick_rate
+
+
+@pytest.mark.parametrize(
+    ("timeout", "rates"),
+    [
+        (0.1, {}),
+        (0.5, {"command_rate": 1.0}),
+        (0.1, {"command_rate": 1.0, "update_rate": 1.0}),
+        (1.0, {"command_rate": 2.0}),
+    ],
+)
+@pytest.mark.parametrize("loss", [0.0, 0.1])
+def test_no_timeout_is_shorter_than_what_clients_are_told_to_be_silent_for(
+    timeout: float, rates: dict[str, float], loss: float
+) -> None:
+    rig = Rig(hosted=False, lag=0.05, timeout=timeout, loss=loss, seed=2, **rates)
+    rig.start(30.0)
+    assert rig.far.client.connected
+    assert not rig.left
+    rig.sleep(rig.far.process, 60.0)
+    rig.run(5.0)
+    assert len(rig.left) == 1
