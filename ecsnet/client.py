@@ -42,8 +42,8 @@ from ecsnet.greeting import (
     SchemaOffer,
     ServerGreeting,
     Welcome,
-    tidy_name,
 )
+from ecsnet.names import tidy_name
 from ecsnet.replication.store import Store
 from ecsnet.replication.view import Attachment, View
 from ecsnet.replication.wire import MESSAGE_BYTES, Resync, Structure, WireFormat

@@ -13,19 +13,15 @@ from typing import Annotated, TypeAlias
 
 import msgspec
 
-from ecsnet.names import NAME_LENGTH, is_name, printable, tidy_name
+from ecsnet.names import NAME_LENGTH
 
 __all__ = [
-    "NAME_LENGTH",
     "WIRE_VERSION",
     "Hello",
     "SchemaDiffers",
     "SchemaOffer",
     "ServerGreeting",
     "Welcome",
-    "is_name",
-    "printable",
-    "tidy_name",
 ]
 
 WIRE_VERSION = 2

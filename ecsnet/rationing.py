@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections import Counter
 from typing import Final
 
@@ -63,8 +64,17 @@ class RationedLog:
             return
         if kind in self._left_out:
             self._tell(kind)
-        self._logger.log(level, text, *arguments)
+        self._log(level, text, *arguments)
 
     def _tell(self, kind: tuple[int, str]) -> None:
         level, text = kind
-        self._logger.log(level, "left out %d lines more like: %s", self._left_out.pop(kind), text)
+        self._log(level, "left out %d lines more like: %s", self._left_out.pop(kind), text)
+
+    def _log(self, level: int, text: str, *arguments: object) -> None:
+        """Log a line; a game's own handler that raises over it ends nobody's game."""
+        try:
+            self._logger.log(level, text, *arguments)
+        except Exception:  # noqa: BLE001 - whatever it is
+            if logging.lastResort is not None:
+                told = {"msg": "a handler of the log raised", "exc_info": sys.exc_info()}
+                logging.lastResort.handle(logging.makeLogRecord(told))

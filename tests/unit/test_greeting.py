@@ -9,17 +9,14 @@ from hypothesis import strategies as st
 
 from ecsnet.errors import UsageError
 from ecsnet.greeting import (
-    NAME_LENGTH,
     WIRE_VERSION,
     Hello,
     SchemaDiffers,
     SchemaOffer,
     ServerGreeting,
     Welcome,
-    is_name,
-    printable,
-    tidy_name,
 )
+from ecsnet.names import NAME_LENGTH, is_name, printable, tidy_name
 from ecsnet.schema import Gate, encode
 
 FINGERPRINT = bytes(range(16))

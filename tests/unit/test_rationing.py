@@ -84,3 +84,29 @@ def test_a_thousand_visits_are_a_few_dozen_lines(
     assert 50 <= shown < 250
     assert left_out > 100
     assert 380 <= shown + left_out <= 400
+
+
+def test_a_handler_that_raises_ends_no_game(capsys: pytest.CaptureFixture[str]) -> None:
+    class Broken(logging.Handler):
+        raised = 0
+
+        def emit(self, record: logging.LogRecord) -> None:
+            self.raised += 1
+            raise ConnectionError("no network")
+
+    logger, handler = logging.getLogger("ecsnet.server"), Broken(logging.INFO)
+    level = logger.level
+    logger.setLevel(logging.INFO)
+    logger.addHandler(handler)
+    try:
+        network = Network()
+        clients = [network.client(name) for name in ("Ann", "Bob")]
+        network.until(lambda: all(client.welcome for client in clients))
+        network.host.disconnect(clients[0].guest, Reason.KICKED, network.now)
+        network.run(1.0)
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)
+    assert [guest.name for guest in network.stage.guests] == ["Bob"]
+    assert handler.raised >= 3
+    assert capsys.readouterr().err.count("ConnectionError: no network") == handler.raised
