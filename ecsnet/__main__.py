@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import sys
@@ -20,6 +21,8 @@ def run() -> int:
         The exit status of `ecsnet.cli.main`; 130 after Ctrl-C, from the first import on, and 1 when
         what reads the output has gone, as in ``ecsnet ... | head``.
     """
+    if isinstance(sys.stdout, io.TextIOWrapper):  # names of files may have any characters
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         with Importing():
             from ecsnet.cli import main

@@ -82,20 +82,17 @@ def _serve_logged(given: argparse.Namespace) -> int:
     if given.tick_rate is not None:
         server.tick_rate = given.tick_rate
     server.analytics = keeping(server.analytics, given.analytics, given.mongo)
-    served = False
 
     def ready(address: Address) -> None:
-        nonlocal served
-        served = True
         own = lan_host(address)
         if own is not None:
             typed = spell_address(own, address[1], DEFAULT_PORT)
-            logger.info("others on this network can join at %s, UDP port %d", typed, address[1])
+            logger.info("others on this network can join at %s (UDP)", typed)
 
     try:
         server._run(given.host, given.port, ready)
     except Exception as error:
-        if not served:  # the address, or where the journal goes
+        if not server._opened:  # the address, or where the journal goes
             raise
         raise _GameError from error
     return 0
@@ -180,7 +177,7 @@ class _Progress:
     """Says on stderr what is going on: on one line of a terminal, or now and then."""
 
     def __init__(self) -> None:
-        self._terminal = sys.stderr.isatty()
+        self._terminal = sys.stderr is not None and sys.stderr.isatty()
         self._width = 0
         self._kind = ""
         self._at = float("-inf")
@@ -365,7 +362,8 @@ def _positive(text: str) -> float:
 
 
 def _note(text: str) -> None:
-    print(text, file=sys.stderr)
+    if sys.stderr is not None:  # closed: print() would take stdout instead
+        print(text, file=sys.stderr)
 
 
 def _wrong(verb: str, message: str) -> int:

@@ -12,7 +12,7 @@ import os
 import pkgutil
 import runpy
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -79,7 +79,7 @@ def find_game(text: str) -> Game:
         UsageError: There is no such game.
     """
     name, colon, attribute = text.rpartition(":")
-    if not colon or os.path.exists(text):
+    if not colon or text.endswith(".py") or os.path.exists(text):
         name, colon, attribute = text, "", ""
     if not name or (colon and not all(part.isidentifier() for part in attribute.split("."))):
         raise UsageError(f"{text!r} names no game: write FILE.py, or FILE.py:SERVER")
@@ -114,7 +114,8 @@ def program_of(game: Game) -> Callable[[], object]:
     """
     _importable(game.folder)
     if game.code.endswith(".py"):
-        return lambda: runpy.run_path(game.code, run_name="__main__")
+        file = os.path.abspath(game.code)  # games look for their pictures beside __file__
+        return lambda: runpy.run_path(file, run_name="__main__")
     module = game.code
     # A package's server may stand in a module of its own, and its program beside that.
     package = module.rpartition(".")[0]
@@ -209,7 +210,7 @@ def servers_in(module: ModuleType) -> dict[str, ServerWorld]:
     return named
 
 
-def no_server(text: str, found: object, servers: Iterable[str]) -> UsageError:
+def no_server(text: str, found: object, servers: Sequence[str]) -> UsageError:
     """What is wrong with something that should be a server.
 
     Args:
@@ -219,9 +220,10 @@ def no_server(text: str, found: object, servers: Iterable[str]) -> UsageError:
     """
     name, _, attribute = text.rpartition(":")
     hint = "it has none: server = net.ServerWorld()"
-    for server in servers:
-        hint = f"it has {name}:{server}"
-        break
+    if servers:
+        hint = f"it has {name}:{servers[0]}"
+    elif callable(found):
+        hint = f"it has none; where this makes one, write server = {attribute}()"
     if found is None:
         return UsageError(f"there is no {attribute!r} in {name}; {hint}")
     return UsageError(f"{text} is {brief(found)}, not a ServerWorld; {hint}")

@@ -9,9 +9,15 @@ import traceback
 from pathlib import Path
 from types import ModuleType
 
-from ecsnet.errors import UsageError
+from ecsnet.errors import EcsnetError, UsageError
+from ecsnet.wording import brief
 
-__all__ = ["attribute_of", "import_path", "load"]
+__all__ = ["attribute_of", "check_started", "import_path", "load"]
+
+_GUARD = 'put what runs the game under if __name__ == "__main__":'
+_ECSNET = os.path.dirname(__file__) + os.sep
+
+_loading: str | None = None  # the module that `load` imports just now
 
 
 def attribute_of(module: ModuleType, name: str) -> object:
@@ -44,6 +50,8 @@ def load(name: str, folder: str | None = None) -> ModuleType:
     folder = folder or os.getcwd()
     if folder not in sys.path:
         sys.path.insert(0, folder)
+    global _loading
+    outer, _loading = _loading, name
     try:
         module = importlib.import_module(name)
     except ModuleNotFoundError as error:
@@ -51,22 +59,43 @@ def load(name: str, folder: str | None = None) -> ModuleType:
             raise UsageError(
                 f"there is no module {error.name!r} in {folder} or installed"
             ) from error
-        raise UsageError(f"{name} cannot be imported: {error}{_line_of(error)}") from error
-    except (ImportError, SyntaxError, TypeError, ValueError) as error:
-        raise UsageError(f"{name} cannot be imported: {error}{_line_of(error)}") from error
+        raise UsageError(f"{name} cannot be imported: {error}{_line_of(error, folder)}") from error
+    except (ImportError, SyntaxError, TypeError, ValueError, EcsnetError) as error:
+        raise UsageError(f"{name} cannot be imported: {error}{_line_of(error, folder)}") from error
+    except SystemExit as error:
+        raise UsageError(
+            f"{name} cannot be imported: it ends the program, sys.exit({brief(error.code)})"
+            f"{_line_of(error, folder)}: {_GUARD}"
+        ) from error
+    finally:
+        _loading = outer
     if path is not None and not path.samefile(getattr(module, "__file__", None) or os.devnull):
         raise UsageError(f"{path} has the name of another module, which hides it: rename it")
     return module
 
 
-def _line_of(error: Exception) -> str:
-    """Where an import went wrong, as `` (game.py:3)``."""
+def check_started(what: str) -> None:
+    """Refuse to run a game that is only imported, to find something in it.
+
+    Args:
+        what: What was called, such as ``play()``.
+
+    Raises:
+        UsageError: `load` is importing.
+    """
+    if _loading is not None:
+        raise UsageError(f"{what} while {_loading} is only imported: {_GUARD}")
+
+
+def _line_of(error: BaseException, folder: str) -> str:
+    """The line of a folder's code at which an import went wrong, as `` (game.py:3)``."""
     if isinstance(error, SyntaxError):
         return ""
+    inside = os.path.join(folder, "")
     frames = [
         frame
         for frame in traceback.extract_tb(error.__traceback__)
-        if "importlib" not in frame.filename and frame.filename != __file__
+        if frame.filename.startswith(inside) and not frame.filename.startswith(_ECSNET)
     ]
     return f" ({os.path.basename(frames[-1].filename)}:{frames[-1].lineno})" if frames else ""
 

@@ -6,7 +6,6 @@ import atexit
 import logging
 import os
 import shlex
-import signal
 import sys
 import time
 import weakref
@@ -20,9 +19,10 @@ from ecsnet.client import DEFAULT_PORT, ClientWorld
 from ecsnet.errors import AddressInUseError, UsageError
 from ecsnet.host import Host
 from ecsnet.idle import ViewWatch, warn_of_idle_worlds
+from ecsnet.modules import check_started
 from ecsnet.server import ServerWorld
 from ecsnet.session.connection import Reason
-from ecsnet.signals import ending
+from ecsnet.signals import end_of, ending
 from ecsnet.transport.address import Address, check_local, lan_host, parse_address, spell_address
 from ecsnet.transport.link import Link
 from ecsnet.transport.memory import memory_pair
@@ -143,7 +143,7 @@ class HostedWire:
             self._busy = False
         number, self._asked_to_end = self._asked_to_end, None
         if number is not None:
-            raise _end_of(number)
+            raise end_of(number)
 
     def _end_soon(self, number: int) -> None:
         """Unwind the program, which is asked to end; a second signal does not wait."""
@@ -151,18 +151,13 @@ class HostedWire:
         if self._busy and self._asked_to_end is None:
             self._asked_to_end = number
         else:
-            raise _end_of(number)
+            raise end_of(number)
 
     def _answer(self, data: bytes, address: Address) -> None:
         if address == _OWN:
             self._far_end.send(data)
         elif self._socket is not None:
             self._socket.sendto(data, address)
-
-
-def _end_of(number: int) -> BaseException:
-    """What a signal raises: SIGINT what it always does, the others what ends a program."""
-    return KeyboardInterrupt() if number == signal.SIGINT else SystemExit(128 + number)
 
 
 def play(
@@ -199,6 +194,7 @@ def play(
         UsageError: ``server`` is no `ServerWorld`, ``join`` together with ``offline``, or an
             address or a name that cannot be.
     """
+    check_started("play()")
     _check_server(server)
     check_flag("play(offline", offline)
     check_flag("play(debug", debug)
@@ -250,7 +246,7 @@ def _leaves_well(client: ClientWorld) -> ClientWorld:
         client = found()
         if client is not None:
             atexit.register(client.close)  # for a program that does not use `with`
-        raise _end_of(number)
+        raise end_of(number)
 
     client._handlers.enter_context(ending(end))
     return client

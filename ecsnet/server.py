@@ -30,6 +30,7 @@ from ecsnet.errors import UsageError
 from ecsnet.guest import Send
 from ecsnet.host import CATCH_UP_SECONDS, Host
 from ecsnet.idle import warn_of_idle_worlds
+from ecsnet.modules import check_started
 from ecsnet.names import tidy_name
 from ecsnet.recipe import OnError, Recipe, System
 from ecsnet.replication.interest import Interest
@@ -37,7 +38,7 @@ from ecsnet.replication.replicator import BANDWIDTH
 from ecsnet.schema import Registry, command_type, current_registry
 from ecsnet.session.connection import TIMEOUT, Reason
 from ecsnet.settings import SETTINGS, check_tick_rate
-from ecsnet.signals import ending
+from ecsnet.signals import end_of, ending
 from ecsnet.simulation import Join, Simulation
 from ecsnet.transport.address import Address, check_local
 from ecsnet.transport.ticker import Ticker
@@ -134,6 +135,7 @@ class ServerWorld:
         self._last_player = 0
         self._stop: asyncio.Event | None = None
         self._host: Host | None = None
+        self._opened = False  # what a host needs of this machine: the rest is the game's code
 
     if not TYPE_CHECKING:  # who would let any name be assigned then
 
@@ -278,6 +280,7 @@ class ServerWorld:
         check_function("serve(ready", ready, "address: tuple", optional=True)
         if self._stop is not None:
             raise UsageError("serve() of a ServerWorld that is being served: make a second one")
+        check_started("serve()")
         check_local(host, port)
         stop = self._stop = asyncio.Event()
         clock = time.perf_counter
@@ -333,25 +336,31 @@ class ServerWorld:
         # No default: help() would print it, and whatever secrets are in it.
         found = os.environ if environment is None else environment
         analytics = AnalyticsService.open(self.analytics, self._registry, found)
-        game = Host(
-            self._registry.schema(),
-            send,
-            random=random,
-            max_clients=self.max_clients,
-            per_address=self.per_address,
-            timeout=self.timeout,
-            bandwidth=self.bandwidth,
-            catch_up=catch_up,
-            analytics=analytics,
-        )
-        stage = game.add_simulation(
-            self._recipe,
-            now,
-            update_rate=self.update_rate,
-            command_rate=self.command_rate,
-            interest=self.interest,
-            seed=self.seed,
-        )
+        self._opened = True
+        try:
+            game = Host(
+                self._registry.schema(),
+                send,
+                random=random,
+                max_clients=self.max_clients,
+                per_address=self.per_address,
+                timeout=self.timeout,
+                bandwidth=self.bandwidth,
+                catch_up=catch_up,
+                analytics=analytics,
+            )
+            stage = game.add_simulation(
+                self._recipe,
+                now,
+                update_rate=self.update_rate,
+                command_rate=self.command_rate,
+                interest=self.interest,
+                seed=self.seed,
+            )
+        except BaseException:  # a system cannot be made
+            if analytics is not None:
+                analytics.close()
+            raise
         self._registry.use(stage.simulation.world)
         return game
 
@@ -452,6 +461,9 @@ class ServerWorld:
             except Exception as error:  # noqa: BLE001 - ends the server, not the event loop
                 broken.append(error)
                 stop.set()
+            except BaseException:  # the program is to end: the loop may go on, to close things
+                ticker.stop()
+                raise
 
         thresholds = gc.get_threshold()
         gc.set_threshold(_GARBAGE, *thresholds[1:])
@@ -476,7 +488,13 @@ class ServerWorld:
         with last_resort(), asyncio.Runner(loop_factory=_new_event_loop) as runner:
             loop = runner.get_loop()
 
-            def stop(_signal: int) -> None:
+            asked = False
+
+            def stop(number: int) -> None:
+                nonlocal asked
+                if asked:  # a second signal does not wait: a system may never end
+                    raise end_of(number)
+                asked = True
                 # With a round in between: it may come before `serve` has begun.
                 loop.call_soon_threadsafe(loop.call_soon, self.stop)
 

@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable, Iterator
 from types import FrameType, TracebackType
 
-__all__ = ["Importing", "ending"]
+__all__ = ["Importing", "end_of", "ending"]
 
 _NAMES = ("SIGINT", "SIGTERM", "SIGHUP")  # Windows has no SIGHUP
 
@@ -43,6 +43,11 @@ def ending(take: Callable[[int], object]) -> Iterator[None]:
         for number, handler in before.items():
             if signal.getsignal(number) is handle:
                 signal.signal(number, handler)
+
+
+def end_of(number: int) -> BaseException:
+    """What a signal raises: SIGINT what it always does, the others what ends a program."""
+    return KeyboardInterrupt() if number == signal.SIGINT else SystemExit(128 + number)
 
 
 def _is_free(number: int) -> bool:

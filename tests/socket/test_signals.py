@@ -180,6 +180,32 @@ def test_a_system_that_never_ends_is_ended_by_the_second(start: Start) -> None:
     assert status == -signal.SIGINT
 
 
+@pytest.mark.parametrize(
+    ("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
+)
+def test_a_served_system_that_never_ends_is_ended_by_the_second(
+    start: Start, number: signal.Signals, status: int
+) -> None:
+    process = start(
+        """
+        @server.system
+        def stuck(dt):
+            print("stuck", flush=True)
+            while True:
+                time.sleep(0.001)
+        """,
+        *SERVERS["serve"],
+    )
+    wait_for(process, "stuck")
+    process.send_signal(number)
+    with pytest.raises(subprocess.TimeoutExpired):
+        process.wait(0.3)
+    process.send_signal(number)
+    found, out = ended(process)
+    assert "bye" in out
+    assert found == status
+
+
 def test_a_program_that_catches_an_interrupt_goes_on(start: Start) -> None:
     process = start(
         """
@@ -346,6 +372,7 @@ def test_a_server_under_nohup_outlives_its_terminal(start: Start) -> None:
         "@server.on_start\ndef broken(): raise net.DeclarationError('of all things')",
         "@server.system\ndef broken(dt):\n    net.commands(int)",
         "@server.system\ndef broken(dt): raise BrokenPipeError('of all things')",
+        "def broken(): raise net.UsageError('of all things')\nserver.add_system(broken)",
     ],
 )
 def test_what_the_game_raises_is_a_traceback_and_status_1(start: Start, broken: str) -> None:
@@ -396,6 +423,19 @@ def test_an_interrupt_at_any_time_is_no_traceback(start: Start, name: str, after
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does
     status, _ = ended(process)
     assert status in (0, 130, -signal.SIGINT)
+
+
+def test_a_name_that_the_output_has_no_letters_for(start: Start, tmp_path: Path) -> None:
+    (tmp_path / "spiel\xe9.py").write_text("import ecsnet as net\nserver = net.ServerWorld()\n")
+    run = ("demo", "spiel\xe9.py", "--headless", "--seconds", "0.2", "--clients", "1")
+    os.environ["PYTHONIOENCODING"] = "ascii"
+    try:
+        process = start("", "-m", "ecsnet", *run)
+    finally:
+        del os.environ["PYTHONIOENCODING"]
+    status, out = ended(process)
+    assert status == 0
+    assert "spiel\\xe9.py\n" in out
 
 
 @pytest.mark.parametrize("command", [["--version"], ["analytics", "--help"]])

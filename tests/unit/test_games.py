@@ -11,6 +11,7 @@ import pytest
 
 from ecsnet.errors import UsageError
 from ecsnet.games import bot_of, find_game, program_of, sample_names, server_of
+from ecsnet.play import play
 from ecsnet.schema import Registry, use_registry
 from ecsnet.server import ServerWorld
 
@@ -100,6 +101,20 @@ def test_samples_are_found_where_the_folder_has_nothing_of_that_name(folder: Pat
         ("import nowhere\n", "blank.py", r"No module named 'nowhere' \(blank.py:1\)"),
         ("def f():\n    import ecsnet\n    server = ecsnet.ServerWorld()\n", "blank.py", "no serv"),
         ("from .rules import server\n", "blank.py", "attempted relative import"),
+        ("def make():\n    ...\n", "blank.py:make", r"where this makes one, write server = m"),
+        (f"{GAME.format(rate=20)}server.tick_rate = 0\n", "blank.py", r"tick_rate=0.*blank.py:3"),
+        ("import sys\nsys.exit()\n", "blank.py", r"ends the program.*\(blank.py:2\): put what"),
+        ("raise SystemExit('no')\n", "blank.py", r"sys.exit\('no'\) \(blank.py:1\): put what"),
+        (
+            f"{GAME.format(rate=20)}net.play(server, offline=True)\n",
+            "blank.py",
+            r"play\(\) while blank is only imported: put what .*__main__.*blank.py:3",
+        ),
+        (
+            f"{GAME.format(rate=20)}server.run('127.0.0.1', 0)\n",
+            "blank.py",
+            r"serve\(\) while blank is only imported: put what .*__main__.*blank.py:3",
+        ),
     ],
 )  # fmt: skip
 def test_what_has_no_server_is_refused(folder: Path, source: str, text: str, says: str) -> None:
@@ -113,6 +128,16 @@ def test_a_file_that_another_module_hides_is_refused(folder: Path, name: str) ->
     write(folder, {f"inner/{name}": GAME.format(rate=20)})
     with pytest.raises(UsageError, match="has the name of another module, which hides it: rename"):
         server_of(find_game(f"inner/{name}"))
+
+
+def test_a_game_that_was_imported_may_be_played(folder: Path) -> None:
+    write(folder, {"blank.py": GAME.format(rate=20), "broken.py": "1 / 0"})
+    with pytest.raises(ZeroDivisionError):
+        server_of(find_game("broken.py"))
+    server, _ = server_of(find_game("blank.py"))
+    with play(server, offline=True) as client:
+        client.poll()
+        assert not client.closed
 
 
 def test_a_file_with_dots_in_its_name_is_refused(folder: Path) -> None:
@@ -132,6 +157,7 @@ def test_a_file_with_dots_in_its_name_is_refused(folder: Path) -> None:
         "nothing.py:server",
         ":server",
         "a:b-c",
+        "C:\\games\\pong.py",
     ],
 )
 def test_what_is_no_game_is_refused(folder: Path, text: str) -> None:
@@ -208,4 +234,5 @@ def test_runs_the_program(
     program_of(find_game(text))()
     [(name, path)] = sys.ran  # type: ignore[attr-defined]
     assert name == "__main__"
+    assert os.path.isabs(path)
     assert Path(path).samefile(folder / file)

@@ -2,15 +2,18 @@ from __future__ import annotations
 
 import asyncio
 import random
+from pathlib import Path
 
 import esper
 import pytest
 
 import ecsnet.simulation as net
+from ecsnet.analytics.options import Analytics
 from ecsnet.components import Player
 from ecsnet.errors import UsageError, WorldError
 from ecsnet.schema import Registry, command, current_registry, replicated, use_registry
 from ecsnet.server import ServerWorld
+from ecsnet.session.connection import Reason
 from ecsnet.world import current_name
 
 with use_registry(Registry()) as registry:
@@ -233,3 +236,22 @@ def test_serve_says_that_the_address_is_no_good(server: ServerWorld) -> None:
     with pytest.raises(UsageError, match="cannot serve on"):
         asyncio.run(server.serve("203.0.113.7", 0))
     assert server.host is None
+
+
+def test_a_system_that_cannot_be_made_leaves_the_journal_to_the_next(tmp_path: Path) -> None:
+    class Broken:
+        def __init__(self) -> None:
+            if failing:
+                raise UsageError("of all things")
+
+        def process(self, dt: float) -> None: ...
+
+    failing = True
+    server = ServerWorld(analytics=Analytics(tmp_path))
+    server.add_system(Broken)
+    with pytest.raises(UsageError, match="of all things"):
+        server.make_host(lambda data, address: None, 0.0)
+    failing = False
+    host = server.make_host(lambda data, address: None, 0.0)
+    host.close(Reason.SHUTDOWN, 0.0)
+    assert host.closed
