@@ -150,10 +150,10 @@ class Player(ClientWorld):
         while not self._orders.empty():
             self._obey(self._orders.get())
         if self._bot is not None and not self._stopped and not self.closed:
-            if _key_is_down():
-                self._bot = None  # somebody wants to play
-            else:
-                self._bot(self)
+            bot, self._bot = self._bot, None  # one that polls, or closes us, is not called again
+            if not _key_is_down():  # else somebody wants to play
+                bot(self)
+                self._bot = bot
         before, self._in_poll = time.perf_counter(), True
         try:
             events = super().poll()
@@ -246,4 +246,6 @@ class Player(ClientWorld):
 def _key_is_down() -> bool:
     """Whether somebody is at the keyboard of this process's window."""
     pygame = sys.modules.get("pygame")
-    return pygame is not None and pygame.display.get_init() and True in pygame.key.get_pressed()
+    if pygame is None or not hasattr(pygame, "display"):  # or a game that has this name
+        return False
+    return pygame.display.get_init() and True in pygame.key.get_pressed()

@@ -134,6 +134,13 @@ def has_window(sample: str) -> bool:
 
 
 def _check(options: Options) -> None:
+    try:
+        options.sample.encode()
+    except UnicodeEncodeError:
+        raise UsageError(
+            f"{options.sample!a} is no text here, and cannot be handed to the other processes: set"
+            " LC_ALL=C.UTF-8, or rename it"
+        ) from None
     visible = has_window(options.sample)
     if not (options.windows or options.screenshot):
         return

@@ -157,6 +157,49 @@ def test_a_window_that_is_closed_ends_it_well(demo: Demo, window: str) -> None:
     assert found["commands_sent"] > 20
 
 
+POLLS = """
+def bot(client):
+    while not client.closed:
+        client.send(Steer(1))
+        client.poll()
+        time.sleep(0.01)
+"""
+
+
+@pytest.mark.parametrize(
+    ("bot", "least"),
+    [(BOT + "    client.close()\n", 0), ("import time\n" + POLLS, 20)],
+    ids=["closes", "polls"],
+)
+@pytest.mark.parametrize("window", ["", WINDOW])
+def test_a_bot_may_do_what_a_program_does(demo: Demo, bot: str, least: int, window: str) -> None:
+    options = ["--json", "--seconds", 1, *([] if window else ["--headless"])]
+    assert figures(demo(RULES + bot + window, *options))["commands_sent"] >= least
+
+
+def test_a_game_that_is_called_pygame(demo: Demo, tmp_path: Path) -> None:
+    (tmp_path / "pygame.py").write_text(RULES + BOT)
+    found = figures(demo("", "--headless", "--seconds", 1, "--json", name="pygame.py"))
+    assert found["commands_sent"] > 20
+
+
+def test_nobody_reads_what_goes_on(tmp_path: Path) -> None:
+    (tmp_path / "game.py").write_text(RULES + BOT)
+    command = [sys.executable, "-m", "ecsnet", "demo", "game.py", "--headless", "--seconds", "0.2"]
+    shell = ["sh", "-c", 'exec "$@" 2>&-', "sh"]
+    for arguments, status in ((command, 0), ([*command, "--lag", "x"], 2)):
+        done = subprocess.run(
+            [*shell, *arguments],
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": HOME},
+            stdout=subprocess.PIPE,
+            timeout=PATIENCE,
+            check=False,
+        )
+        assert done.returncode == status
+        assert (b"8 of 8 components equal" in done.stdout) is (status == 0)
+
+
 def test_the_module_and_the_server_may_be_named(demo: Demo) -> None:
     two = RULES.replace("server = ", "other, server = net.ServerWorld(), ")
     found = figures(demo(two + BOT, "--headless", "--seconds", 1, "--json", name="game:server"))
