@@ -20,6 +20,7 @@ def main() -> None:
     given = parser.parse_args()
     pygame.font.init()
     screen, clock = pygame.display.set_mode(window.SIZE), pygame.time.Clock()
+    pygame.event.set_blocked(pygame.MOUSEMOTION)  # what nobody takes would fill the queue
     took: list[float] = []
     end = time.perf_counter() + given.seconds
     with net.play(server, name=given.name) as client:

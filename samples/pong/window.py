@@ -17,9 +17,8 @@ def steer(client: net.ClientWorld) -> None:
     keys = pygame.key.get_pressed()
     down, up = keys[pygame.K_s] or keys[pygame.K_DOWN], keys[pygame.K_w] or keys[pygame.K_UP]
     client.send(Steer(down - up))
-    for event in pygame.event.get(exclude=pygame.QUIT):
-        if event.type == pygame.KEYDOWN and event.key == pygame.K_SPACE:
-            client.send(Serve())
+    if pygame.K_SPACE in [event.key for event in pygame.event.get(pygame.KEYDOWN)]:
+        client.send(Serve())
 
 
 def draw(screen: pygame.Surface, client: net.ClientWorld) -> None:
