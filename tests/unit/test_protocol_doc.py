@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import inspect
 import re
 from collections.abc import Iterator
 from hashlib import blake2b
@@ -16,14 +17,18 @@ import msgspec
 import pytest
 
 from ecsnet import guest, host, stage
+from ecsnet.client import JOINING_SECONDS
 from ecsnet.commands.frames import ACTIONS_A_TICK, HELD_STATES, Input, frames_gate
 from ecsnet.commands.inbox import HORIZON_SECONDS, REPEAT_SECONDS, WAITING
 from ecsnet.commands.outbox import Outbox
 from ecsnet.greeting import WIRE_VERSION, Hello, SchemaDiffers, SchemaOffer, Welcome
+from ecsnet.replication import store
 from ecsnet.replication.encoding import encode_run, encode_structure
 from ecsnet.replication.packing import Run as SharedRun
 from ecsnet.replication.packing import sheets
-from ecsnet.replication.wire import PIECE_BYTES, Report, Resync, WireFormat
+from ecsnet.replication.sizes import CONTAINER_BYTES, MENTIONS_OF_ONE
+from ecsnet.replication.view import MENTIONS
+from ecsnet.replication.wire import MESSAGE_BYTES, PIECE_BYTES, Report, Resync, WireFormat
 from ecsnet.schema import (
     Between,
     EntityRef,
@@ -41,6 +46,7 @@ from ecsnet.schema import (
 )
 from ecsnet.server import ServerWorld
 from ecsnet.session import channel, connection
+from ecsnet.session import session as sessions
 from ecsnet.session.channel import Incoming
 from ecsnet.session.connection import Connection, Dial, Listener, Reason
 from ecsnet.session.packets import RAW, Piece
@@ -454,30 +460,70 @@ def test_a_client_made_from_the_document_plays() -> None:
 
 
 def test_limits_of_the_document() -> None:
-    """The table of limits and timers says what the code holds to."""
+    """The table of limits and timers says what the code holds to, in every row."""
     text = DOCUMENT.read_text(encoding="utf-8").partition("## 8.")[2].partition("## 9.")[0]
     rows = dict(re.findall(r"^\| ([^|]+?) \| ([^|]+?) \|$", text, re.MULTILINE))
-    kib = 1024
-    expected = {
-        "datagram, at most": f"{connection.MAX_DATAGRAM:,} bytes",
+    kib, mib = 1024, 1024 * 1024
+    packet_bytes = int(host.BYTE_RATE / host.PACKET_RATE)
+    session = inspect.signature(Session).parameters
+    dial = inspect.signature(Dial).parameters
+    assert rows == {
+        "datagram, at most": (
+            f"{connection.MAX_DATAGRAM:,} bytes ({connection.MAX_DATAGRAM + 20:,} with 20 left for"
+            " a later envelope)"
+        ),
         "packet": f"{connection.MAX_PACKET:,} bytes",
-        "silence until a connection is given up": f"{connection.TIMEOUT:g} s",
+        "question, answer timeout of the handshake": (
+            f"{connection._RETRY:g} s, {dial['timeout'].default:g} s"
+        ),
+        "life of a cookie": f"{connection._COOKIE_LIFE_MS / 1000:g} s",
+        "silence until a connection is given up": (
+            f"{connection.TIMEOUT:g} s (`ServerWorld(timeout=...)`)"
+        ),
+        "... before its first packet": f"{connection._UNCONFIRMED_TIMEOUT:g} s",
         "greeting": f"{guest.GREETING_SECONDS:g} s",
+        "keep-alive; while acks are awaited": (
+            f"{session['keepalive'].default:g} s; {sessions._NUDGE:g} s"
+        ),
+        "pings": f"every {session['ping_interval'].default:g} s",
+        "packets behind the newest that are taken": f"{sessions._TRACK:,}",
         "what a client may send in a second": (
             f"{host.PACKET_RATE:g} packets, {host.BYTE_RATE / kib:g} KiB,"
-            f" {host.MESSAGE_RATE:g} messages"
+            f" {host.MESSAGE_RATE:g} messages; twice that at once. A packet counts as at least"
+            f" {packet_bytes} bytes"
         ),
-        "reliable message to the server, to the client": f"{host.MESSAGE_LIMIT:,} bytes, 1 MiB",
+        "... over that for": (
+            f"{sessions._TOLERATED / sessions._EXCESS_STRIKES:g} s, then *abuse*"
+        ),
+        "senseless packets or messages until *abuse*, of either end": (
+            f"{sessions._TOLERATED + 1:g}"
+        ),
+        "reliable message to the server, to the client": (
+            f"{host.MESSAGE_LIMIT:,} bytes, {MESSAGE_BYTES // mib} MiB"
+        ),
         "messages, bytes ahead of what was handed out": (
             f"{channel.MESSAGE_WINDOW}, {channel.SPAN // kib} KiB"
         ),
         "part of a message": f"{channel.FRAGMENT:,} bytes",
         "Structure, about": f"{PIECE_BYTES // kib} KiB",
+        "... ids and values, of these new entities, runs": (
+            f"{store.MESSAGE_PARTS:,}, {store.MESSAGE_ENTITIES:,}, {PIECE_BYTES:,}"
+        ),
+        f"... bytes, and {CONTAINER_BYTES} for each container in its values": (
+            f"{MESSAGE_BYTES // mib} MiB"
+        ),
+        "entities, their components that a client shows": (
+            f"{store.ENTITIES:,}, {store.COMPONENTS:,}"
+        ),
+        f"... bytes of their values, {CONTAINER_BYTES} for each container in them,"
+        f" {store.ITEM_BYTES} for each item": f"{store.CONTENT_BYTES // mib} MiB",
+        "references in one component, in all": f"{MENTIONS_OF_ONE:,}, {MENTIONS:,}",
         "actions in one tick; waiting": f"{ACTIONS_A_TICK}; {WAITING}",
         "held commands": f"{HELD_STATES}",
-        "horizon of command ticks": f"{HORIZON_SECONDS:g} s",
+        "horizon of command ticks": (
+            f"{HORIZON_SECONDS:g} s, and two intervals of the command rate"
+        ),
         "repeated held commands": f"{REPEAT_SECONDS:g} s",
         "report": f"every {stage.REPORT_SECONDS:g} s",
     }
-    for row, start in expected.items():
-        assert rows[row].startswith(start), row
+    assert JOINING_SECONDS == guest.GREETING_SECONDS
