@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from ecsnet.client import ClientWorld, _check_address
 from ecsnet.errors import UsageError
-from ecsnet.transport.address import bind_udp, parse_address
+from ecsnet.transport.address import bind_udp, check_local, check_port, parse_address
 
 
 @pytest.mark.parametrize(
@@ -134,3 +134,12 @@ def test_all_else_is_a_usage_error(text: str) -> None:
 def test_a_host_to_serve_on_that_cannot_be_is_a_usage_error(host: str) -> None:
     with pytest.raises(UsageError, match="cannot serve on"):
         bind_udp(host, 0)
+
+
+def test_ports_from_the_first_to_the_last_are_ports() -> None:
+    for port in (1, 65535):
+        check_port(port)
+    check_local("127.0.0.1", 0)  # any that is free
+    for port in (-1, 0, 65536):
+        with pytest.raises(UsageError, match=f"port {port} is not between 1 and 65535"):
+            check_port(port)

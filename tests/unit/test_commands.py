@@ -333,9 +333,11 @@ def test_partial_ack_keeps_the_rest() -> None:
     assert settled(outbox, inbox)
 
 
-def test_numbers_and_ticks_wrap() -> None:
+@pytest.mark.parametrize("number", [0, 2**31 - 30, 2**32 - 30, 2**33 - 30])
+def test_numbers_and_ticks_wrap(number: int) -> None:
     outbox, inbox = Outbox(), Inbox(60, FRAMES)
     start = 2**32 - 30
+    outbox._number = inbox._number = number
     outbox.hold(ID[Steer], 0, Steer(1))
     inbox.take(start - 1)
     for tick in range(start, start + 60):
