@@ -30,6 +30,7 @@ from ecsnet.analytics.reader import Cursor
 from ecsnet.analytics.segment import Series
 from ecsnet.analytics.shipper import Shipper
 from ecsnet.analytics.target import target_name
+from ecsnet.console import console_log
 from ecsnet.errors import UsageError
 from ecsnet.wording import file_trouble
 
@@ -184,7 +185,13 @@ def main(folder: str, driver: str, days: str) -> NoReturn:
     """
     # Whoever presses Ctrl-C means the server, which has last things to say.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    with console_log():  # stderr is the server's, and may be a pipe that nobody reads
+        status = _ship_for_a_server(folder, driver, days)
+    os._exit(status)  # drivers have threads that wait for databases
+
+
+def _ship_for_a_server(folder: str, driver: str, days: str) -> int:
+    """As `main`; returns an exit status."""
     try:
         uri = os.environ.pop(URI_VARIABLE)
         expire_days = float(days) if days else None
@@ -205,16 +212,14 @@ def main(folder: str, driver: str, days: str) -> NoReturn:
                 folder,
                 folder,
             )
-        status = 0
     except (TargetInUseError, UnreadableError) as error:
         # The shipper of a server that died has its last seconds; a disk may answer again.
-        status = _fail(error, 1)
+        return _fail(error, 1)
     except UsageError as error:
-        status = _fail(error, WRONG)
+        return _fail(error, WRONG)
     except Exception as error:  # noqa: BLE001 - whatever it is, the server starts another one
-        status = _fail(error, 1)
-    logging.shutdown()
-    os._exit(status)  # drivers have threads that wait for databases
+        return _fail(error, 1)
+    return 0
 
 
 def _fail(error: Exception, status: int) -> int:

@@ -271,6 +271,37 @@ def test_what_is_played_is_shipped_meanwhile(
     assert check_equal(folder, database) == 222, "what came last, too"
 
 
+@contextlib.contextmanager
+def stuck_stderr() -> Iterator[None]:
+    """The stderr of this process is a pipe that is full, and that nobody reads."""
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            os.write(writing, b"x" * 4096)
+    os.set_blocking(writing, True)
+    before = os.dup(2)
+    os.dup2(writing, 2)
+    try:
+        yield
+    finally:
+        os.dup2(before, 2)
+        for number in (before, writing, reading):
+            os.close(number)
+
+
+@both
+def test_it_is_shipped_though_nobody_reads_what_a_child_says(
+    driver: Driver, folder: Path, game: Game, database: str
+) -> None:
+    with stuck_stderr(), minded(folder, database, driver) as minder:
+        game.play(50)
+        wait(lambda: len(stored(database, Series.SNAPSHOTS)) == 50, "all of it")
+        game.close()
+        assert minder.stop(PATIENCE)
+    assert check_equal(folder, database) == 100
+
+
 @pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="needs /proc")
 def test_the_uri_is_on_no_command_line(folder: Path, game: Game, mongod: Mongod) -> None:
     uri = mongod.uri.replace("//", "//ann:hunter2@")
