@@ -57,6 +57,7 @@ from ecsnet.schema import (
     current_registry,
     encode,
 )
+from ecsnet.session.budget import Bucket
 from ecsnet.session.clock import TickClock
 from ecsnet.session.connection import Reason
 from ecsnet.session.session import Received
@@ -92,6 +93,9 @@ LONGEST_INTERVAL = 1.0
 
 JOINING_SECONDS = 10.0
 """From the server's acceptance until the player is in the game; stalls of this end do not count."""
+
+_BETWEEN_TICKS = 0.5  # packets for each tick that begins, for actions that wait for none
+_BETWEEN_BURST = 8.0
 
 _STALL = 0.25  # one gap between polls counts for no more than this
 _QUIET = 1 / 30  # with commands unacked, something is sent at least this often
@@ -220,6 +224,7 @@ class ClientWorld:
         self._sent_at = 0.0
         self._interval = 0.0  # seconds between packets, where the server asks for fewer
         self._send_at = 0.0  # not before
+        self._between = Bucket(0.0, 0.0)  # packets while no tick begins
         self._unsaid = False  # ticks or actions came since commands were sent
         types.use(self)
 
@@ -749,6 +754,7 @@ class ClientWorld:
         self._player_net = welcome.player
         if welcome.command_rate is not None:
             self._interval = 1 / welcome.command_rate
+        self._between = Bucket(_BETWEEN_TICKS * welcome.tick_rate, _BETWEEN_BURST)
         self._ticks = TickClock(welcome.tick_rate, welcome.update_rate, self._interval)
         early, self._early = self._early, []
         self._store.resync = len(early) == EARLY_UPDATES
@@ -812,6 +818,9 @@ class ClientWorld:
         if not ready and not (begun and outbox.crowded(COMMAND_ROOM)):
             return None
         if not self._unsaid and now - self._sent_at < _QUIET:
+            return None
+        # Who acts in every frame of a fast screen would send more than a server takes.
+        if not begun and not self._between.take(1, now):
             return None
         self._unsaid = False
         packed = outbox.pack(COMMAND_ROOM)

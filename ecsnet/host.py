@@ -35,7 +35,7 @@ from ecsnet.replication.network_ids import NetworkIds
 from ecsnet.replication.replicator import BANDWIDTH, Replicator
 from ecsnet.replication.wire import MESSAGE_BYTES, Resync
 from ecsnet.schema import Gate, Schema, encode
-from ecsnet.session.connection import OVERHEAD, TIMEOUT, Listener, Reason
+from ecsnet.session.connection import MAX_PACKET, OVERHEAD, TIMEOUT, Listener, Reason
 from ecsnet.session.packets import Packets
 from ecsnet.session.session import KEEPALIVE, Session
 from ecsnet.simulation import Join, Simulation
@@ -53,7 +53,10 @@ MESSAGE_LIMIT: Final = 4096
 PACKET_RATE: Final = 300.0
 BYTE_RATE: Final = 128 * 1024.0
 MESSAGE_RATE: Final = 30.0
-"""What a client may send in a second, with a burst of two seconds."""
+"""What a client may send in a second, with a burst of two seconds..."""
+
+PACKETS_A_TICK: Final = 2.0
+"""... or so many packets in each tick, full ones, where that is more."""
 
 PACKETS_MISSED: Final = 3
 """However short the timeout is: so many packets that a client sends at least have to be missing."""
@@ -620,12 +623,13 @@ class Host:
     # Sending.
 
     def _session(self) -> Session[Input]:
+        fastest = PACKETS_A_TICK * max((stage.tick_rate for stage in self.stages), default=0.0)
         return Session(
             self._packets,
             message_limit=MESSAGE_LIMIT,
             send_limit=MESSAGE_BYTES,
-            packet_rate=PACKET_RATE,
-            byte_rate=BYTE_RATE,
+            packet_rate=max(PACKET_RATE, fastest),
+            byte_rate=max(BYTE_RATE, fastest * MAX_PACKET),
             message_rate=MESSAGE_RATE,
         )
 
