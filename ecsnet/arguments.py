@@ -23,6 +23,7 @@ __all__ = [
     "check_items",
     "check_number",
     "check_seed",
+    "check_text",
     "check_whole",
     "is_number",
     "is_text",
@@ -53,10 +54,11 @@ def is_whole(value: object) -> TypeGuard[int]:
 
 
 def is_text(value: object) -> TypeGuard[str]:
-    """Whether it is a str, not empty, that can be compared with others and looked up."""
+    """Whether it is a str that can be compared with others and looked up."""
     try:
         hash(value)
-        return isinstance(value, str) and bool(value) and bool(value == value)
+        bool(value)
+        return isinstance(value, str) and bool(value == value)
     except Exception:  # noqa: BLE001 - of a class of the caller's
         return False
 
@@ -99,6 +101,12 @@ def check_flag(what: str, value: object) -> None:
 def check_instance(what: str, value: object, kind: type | tuple[type, ...], advice: str) -> None:
     """Refuse what is of another type; see `check_number`."""
     if not isinstance(value, kind):
+        raise _refusal(what, value, advice)
+
+
+def check_text(what: str, value: object, advice: str) -> None:
+    """Refuse what is no text; see `check_number`."""
+    if not is_text(value):
         raise _refusal(what, value, advice)
 
 

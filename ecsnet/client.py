@@ -27,6 +27,7 @@ from ecsnet.arguments import (
     check_function,
     check_instance,
     check_number,
+    is_text,
     is_whole,
 )
 from ecsnet.commands.frames import ACTIONS_A_TICK
@@ -172,7 +173,7 @@ class ClientWorld:
             "clock()", clock(), -inf, inf, "a clock gives seconds, as time.perf_counter does"
         )
         check_function("random", random, "count: int")
-        if not isinstance(world, str | None):
+        if not (world is None or is_text(world)):
             raise UsageError(
                 f"world={brief(world)}: give the name of an esper world, such as world='second'"
             )
@@ -885,7 +886,7 @@ def _check_address(host: object, port: object) -> None:
             f"connect({brief(host)}, {brief(port)}): a port is a number from 1 to 65535"
         )
     name, own = "", port
-    for text in (host, host.rpartition(":")[0]) if isinstance(host, str) else ():
+    for text in (host, host.rpartition(":")[0]) if is_text(host) else ():
         with contextlib.suppress(UsageError):  # what stands behind the colon may be no port
             name, own = parse_address(text, port)
             break

@@ -8,7 +8,7 @@ from math import inf
 from typing import Final, Protocol
 
 from ecsnet.analytics.options import Analytics
-from ecsnet.arguments import check_seed, is_number, is_whole
+from ecsnet.arguments import check_seed, is_number, is_text, is_whole
 from ecsnet.errors import UsageError
 from ecsnet.replication.interest import Everyone, Interest
 from ecsnet.wording import brief
@@ -98,7 +98,7 @@ def _above_0(name: str) -> Callable[[Told, object], object]:
 def _analytics(_: Told, given: object) -> object:
     if given is None or isinstance(given, Analytics):
         return given
-    if isinstance(given, str | os.PathLike):
+    if is_text(given) or isinstance(given, os.PathLike):
         return Analytics(given)
     raise UsageError(f"analytics={brief(given)}: a folder, or net.Analytics(...)")
 

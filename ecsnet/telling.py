@@ -38,7 +38,7 @@ def analytics_event(
     """
     observer = running("net.analytics_event()").observer
     given: object = type
-    if not is_text(given) or given in _OWN_EVENTS:
+    if not is_text(given) or not given or given in _OWN_EVENTS:
         own = ", ".join(sorted(_OWN_EVENTS))
         raise UsageError(
             f"net.analytics_event({brief(type)}): the type is a text of your own; ecsnet's are"

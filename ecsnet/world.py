@@ -17,7 +17,7 @@ from typing import TypeVar
 
 import esper
 
-from ecsnet.arguments import check_instance
+from ecsnet.arguments import check_text
 from ecsnet.errors import WorldError, WrongThreadError
 
 _T = TypeVar("_T")
@@ -52,7 +52,7 @@ class World:
     def __init__(self, name: str | None = None) -> None:
         _check_thread()
         if name is not None:
-            check_instance("World(name", name, str, "give a text, or leave it out")
+            check_text("World(name", name, "give a text, or leave it out")
         if name is None:
             name = next(n for n in map("ecsnet-{}".format, _numbers) if not _exists(n))
         elif _exists(name):
@@ -87,7 +87,7 @@ class World:
             WrongThreadError: Another thread uses esper.
         """
         _check_thread()
-        check_instance("World.named(name", name, str, "give a text")
+        check_text("World.named(name", name, "give a text")
         if not _exists(name):
             return cls(name)
         world = cls.__new__(cls)

@@ -150,7 +150,7 @@ def folder_fault(folder: object) -> tuple[str, str] | None:
         What was given, as it may be shown, and what is wrong with it; None when nothing is.
     """
     given = os.fspath(folder) if isinstance(folder, str | os.PathLike) else folder
-    if not isinstance(given, str) or not given or "\0" in given:
+    if not is_text(given) or not given or "\0" in given:
         return brief(folder), "name a folder, such as 'data'"
     if given.startswith(("mongodb://", "mongodb+srv://")):  # there may be a password in it
         says = (

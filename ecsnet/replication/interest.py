@@ -15,7 +15,7 @@ from collections.abc import Callable, Hashable, Iterable
 from math import inf
 from typing import Final, Protocol
 
-from ecsnet.arguments import check_function, check_instance, check_whole, is_number
+from ecsnet.arguments import check_function, check_instance, check_whole, is_number, is_text
 from ecsnet.errors import UsageError
 from ecsnet.replication.lattice import Lattice
 from ecsnet.schema import component_type
@@ -133,11 +133,7 @@ class Grid(Interest):
         if not (is_number(hysteresis) and 0 <= hysteresis < 1):
             raise UsageError(f"Grid(hysteresis={brief(hysteresis)}): give a part of a cell, 0 to 1")
         named: object = fields
-        if not (
-            isinstance(named, tuple | list)
-            and len(named) == 2
-            and all(isinstance(name, str) for name in named)
-        ):
+        if not (isinstance(named, tuple | list) and len(named) == 2 and all(map(is_text, named))):
             raise UsageError(
                 f"Grid(fields={brief(fields)}): give the names of two fields, such as ('x', 'y')"
             )

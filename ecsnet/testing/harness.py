@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import random
 from collections.abc import Callable, Iterator, Mapping
-from types import TracebackType
+from types import NoneType, TracebackType
 
 from ecsnet.arguments import (
     MOST_TICKS,
@@ -295,6 +295,7 @@ class Harness:
             good: For components whose live value cannot be sent, by entity and type: the
                 encoded wire value that clients should keep. Without it, any will do.
         """
+        check_instance("compare(good", good, (Mapping, NoneType), "give a dict of encoded values")
         result = Comparison()
         for each in self.clients if client is None else [client]:
             seat = self._seat(each, "compare()")

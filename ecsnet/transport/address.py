@@ -11,6 +11,7 @@ from collections.abc import Hashable
 from functools import lru_cache
 from typing import TypeAlias
 
+from ecsnet.arguments import is_text
 from ecsnet.errors import AddressInUseError, UsageError
 from ecsnet.wording import bind_trouble, brief
 
@@ -84,7 +85,7 @@ def parse_address(text: str, port: int) -> tuple[str, int]:
     Raises:
         UsageError: It is none of these, or its port is not between 1 and 65535.
     """
-    if not isinstance(text, str):
+    if not is_text(text):
         raise _no_address(text)
     typed = text.strip()
     host, bracket, rest = typed[1:].partition("]") if typed[:1] == "[" else ("", "", "")
@@ -197,13 +198,13 @@ def check_port(port: int, *, lowest: int = 1) -> None:
     if type(port) is not int:
         raise UsageError(f"port={brief(port)}: give a number from {lowest} to 65535")
     if not lowest <= port <= 65535:
-        raise UsageError(f"port {port} is not between {lowest} and 65535")
+        raise UsageError(f"port {brief(port)} is not between {lowest} and 65535")
 
 
 def check_local(host: str, port: int) -> None:
     """Raise ``UsageError`` for what can be no address of a server."""
     check_port(port, lowest=0)
-    if not isinstance(host, str):
+    if not is_text(host):
         raise UsageError(f"host={brief(host)}: give a name or an address, such as '0.0.0.0'")
 
 

@@ -33,6 +33,7 @@ from ecsnet.events import Disconnected, Refused
 from ecsnet.greeting import SchemaOffer, Welcome
 from ecsnet.replication.store import COMPONENTS, ENTITIES, MESSAGE_PARTS, WAITING_BYTES
 from ecsnet.replication.view import MENTIONS
+from ecsnet.replication.wire import MESSAGE_BYTES
 from ecsnet.session.channel import FRAGMENT
 from ecsnet.session.connection import Reason
 from ecsnet.uplink import DATAGRAMS_WAITING
@@ -102,7 +103,7 @@ class BadServer(HostileServer):
             "what is not taken over": (len(client._arrived), 1300),
             "messages of its own": (session._out.backlog, 1000),
             "notifications": (len(client._events), NOTIFICATIONS),
-            "work": (work, WORK_A_POLL + 4 * MESSAGE_PARTS + 1000),
+            "work": (work, WORK_A_POLL + 4 * MESSAGE_PARTS + MESSAGE_BYTES // 8 + 1000),
         }
         for name, (found, limit) in kept.items():
             if found > limit:

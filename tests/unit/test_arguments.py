@@ -427,6 +427,17 @@ def test_texts_that_cannot_be_compared() -> None:
         replicated(visible_to=touchy)
     refused(lambda value: Analytics(driver=value), *ODD, touchy, "mongo", 5)
     refused(lambda value: over(name=value), TouchyText(""), TouchyText("a\0b"))
+    refused(World, touchy)
+    refused(World.named, touchy)
+    refused(lambda value: ClientWorld.over(memory_pair()[0], world=value), touchy, 5)  # type: ignore[arg-type]
+    refused(lambda value: ClientWorld.connect(value), touchy, *ODD)
+    refused(lambda value: ClientWorld.connect("127.0.0.1", value), TouchyInt(7777), *HUGE)
+    refused(lambda value: Grid(Spot, 1, fields=("x", value)), touchy)
+    refused(lambda value: ServerWorld(analytics=value), touchy)
+    refused(lambda value: ServerWorld().run(value, 0), touchy, *ODD)
+    refused(lambda value: ServerWorld().run("127.0.0.1", value), TouchyInt(7777), *HUGE)
+    with Harness(ServerWorld()) as game:
+        refused(lambda value: game.compare(good=value), *ODD, 0, 1, "x")
     server = ServerWorld()
 
     @server.system
