@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from typing import Annotated
 
 import esper
@@ -505,6 +506,16 @@ def test_close_tells_the_server_and_empties_the_view(game: Harness) -> None:
 
 
 # Figures.
+
+
+def test_the_rate_is_that_of_the_last_second(game: Harness) -> None:
+    client = game.connect("Ann")
+    rates = []
+    for _ in range(60 * 5):
+        game.step()
+        rates.append(client.stats.rate)
+    assert sum(one != next_one for one, next_one in pairwise(rates)) in (4, 5)
+    assert rates[-1] > 100
 
 
 def test_stats_fit_a_window_title(game: Harness) -> None:

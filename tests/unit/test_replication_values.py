@@ -294,6 +294,25 @@ def test_the_limit_of_an_entity_leaves_room_in_a_message() -> None:
         assert ENTITY_BYTES + PIECE_BYTES + 1024 + unseen <= MESSAGE_BYTES
 
 
+def test_an_entity_may_take_all_bytes_of_its_limit_and_no_more() -> None:
+    sizes: Sizes[str] = Sizes()
+    half = ENTITY_BYTES // 2 - 8  # around each value
+    assert sizes.set("one", 0, half)
+    assert sizes.set("other", 0, half)
+    assert not sizes.set("one", 1, half + 1)
+    assert sizes.set("one", 1, half)
+    assert sizes.total("one") == sizes.would_be("one", 1, half) == ENTITY_BYTES
+    assert sizes.would_be("one", 0, half - 5) == ENTITY_BYTES - 5
+    assert sizes.would_be("one", 2, sizes.small) == ENTITY_BYTES
+    assert sizes.would_be("one", 2, sizes.small + 1) > ENTITY_BYTES
+    assert not sizes.set("one", 2, sizes.small + 1)
+    assert sizes.set("one", 0, sizes.small)
+    assert sizes.total("one") == ENTITY_BYTES // 2
+    sizes.drop("one", 1)
+    assert sizes.total("one") == 0
+    assert sizes.total("other") == ENTITY_BYTES // 2
+
+
 def test_a_value_larger_than_a_message_stays_and_is_named(game: Game) -> None:
     other = game.add(Note("all else goes on"))
     large = game.add(Blob(b"x" * 1_048_570), Note("and so do its other components"))
