@@ -464,7 +464,7 @@ def test_limits_of_the_document() -> None:
     text = DOCUMENT.read_text(encoding="utf-8").partition("## 8.")[2].partition("## 9.")[0]
     rows = dict(re.findall(r"^\| ([^|]+?) \| ([^|]+?) \|$", text, re.MULTILINE))
     kib, mib = 1024, 1024 * 1024
-    packet_bytes = int(host.BYTE_RATE / host.PACKET_RATE)
+    tick_bytes = host.PACKETS_A_TICK * connection.MAX_PACKET
     session = inspect.signature(Session).parameters
     dial = inspect.signature(Dial).parameters
     assert rows == {
@@ -489,8 +489,11 @@ def test_limits_of_the_document() -> None:
         "packets behind the newest that are taken": f"{sessions._TRACK:,}",
         "what a client may send in a second": (
             f"{host.PACKET_RATE:g} packets, {host.BYTE_RATE / kib:g} KiB,"
-            f" {host.MESSAGE_RATE:g} messages; twice that at once. A packet counts as at least"
-            f" {packet_bytes} bytes"
+            f" {host.MESSAGE_RATE:g} messages; twice that at once. In a game of more than"
+            f" {int(host.BYTE_RATE / tick_bytes)} ticks a second it is more bytes, two packets of"
+            f" {connection.MAX_PACKET:,} in each tick, and with more than"
+            f" {host.PACKET_RATE / host.PACKETS_A_TICK:g} more packets, two in each tick. A packet"
+            " counts as at least its share of the bytes"
         ),
         "... over that for": (
             f"{sessions._TOLERATED / sessions._EXCESS_STRIKES:g} s, then *abuse*"
