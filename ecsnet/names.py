@@ -77,8 +77,8 @@ def tidy_name(name: str) -> str:
     fault = _fault(tidy)
     if fault is not None:
         raise UsageError(
-            f"name={printable(name)!r}: a player's name is 1 to {NAME_LENGTH} printable characters;"
-            f" {fault}"
+            f"name={printable(name)!r:.60}: a player's name is 1 to {NAME_LENGTH} printable"
+            f" characters; {fault}"
         )
     return tidy
 

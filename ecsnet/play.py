@@ -59,6 +59,8 @@ class HostedWire:
         self._socket = socket
         self._end, self._far_end = memory_pair()
         self._server = server
+        if server._host is not None and not server._host.closed:
+            raise UsageError("play() of a ServerWorld that runs already: make a second one")
         self._host: Host = server.make_host(self._answer, clock(), catch_up=_CATCH_UP)
         server._host = self._host
         self.watch: ViewWatch | None = None

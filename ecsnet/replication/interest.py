@@ -140,15 +140,14 @@ class Grid(Interest):
         check_instance(
             "Grid(position", position, type, "give the class of a component, not an instance"
         )
-        missing = [
-            name for name in fields if name not in getattr(position, "__struct_fields__", ())
-        ]
+        placing = component_type(position, "Grid()")
+        there = {field.name for field in placing.fields}
+        missing = [name for name in fields if name not in there]
         if missing:
             raise UsageError(
                 f"Grid({position.__name__}): it has no field {missing[0]!r}; name its two"
-                " coordinates with fields=(…, …), and put @net.replicated above it"
+                " coordinates with fields=(…, …)"
             )
-        placing = component_type(position, "Grid()")
         for field in placing.fields:
             if field.name in fields and not field.number:
                 raise UsageError(

@@ -206,6 +206,9 @@ def check_local(host: str, port: int) -> None:
     check_port(port, lowest=0)
     if not is_text(host):
         raise UsageError(f"host={brief(host)}: give a name or an address, such as '0.0.0.0'")
+    name, colon, digits = host.rpartition(":")
+    if colon and _PORT.fullmatch(digits) and (":" not in name or name.endswith("]")):
+        raise UsageError(f"host={brief(host)}: the port is given by itself: port={digits}")
 
 
 def bind_udp(host: str, port: int) -> socket.socket:

@@ -130,6 +130,14 @@ def test_all_else_is_a_usage_error(text: str) -> None:
     assert parse_address(again, 1) == (host, port)
 
 
+@pytest.mark.parametrize("host", ["127.0.0.1:7777", "localhost:7777", ":7777", "[::1]:7777"])
+def test_a_port_behind_a_host_to_serve_on_is_told_its_place(host: str) -> None:
+    with pytest.raises(UsageError, match="the port is given by itself: port=7777"):
+        bind_udp(host, 0)
+    for alone in ("127.0.0.1", "localhost", "::", "::1", "fe80::1%eth0", "fe80::7777"):
+        check_local(alone, 0)
+
+
 @pytest.mark.parametrize("host", ["a\0b", "\ud800", "h" * 64, "a..b"])
 def test_a_host_to_serve_on_that_cannot_be_is_a_usage_error(host: str) -> None:
     with pytest.raises(UsageError, match="cannot serve on"):

@@ -147,6 +147,9 @@ def test_spaces_are_brought_into_order() -> None:
     assert not is_name(" Ann")
     with pytest.raises(UsageError, match="1 to 24 printable characters; this one has 0"):
         tidy_name("   ")
+    with pytest.raises(UsageError, match="this one has 500") as raised:
+        tidy_name("x" * 500)
+    assert len(str(raised.value)) < 200
     with pytest.raises(UsageError, match="this one has 25"):
         tidy_name("x" * 25)
 

@@ -24,6 +24,7 @@ from ecsnet.transport.address import Address
 from ecsnet.transport.link import Link
 from ecsnet.transport.memory import MemoryEnd
 from ecsnet.uplink import End
+from ecsnet.world import World
 
 with use_registry(Registry()) as registry:
 
@@ -434,8 +435,15 @@ def test_the_server_knows_its_host_while_it_is_played(
         stats = game.host.stats()
         assert stats.clients == 1
         assert stats.dropped_ticks > 30
+        with (
+            World() as other,
+            pytest.raises(UsageError, match="runs already: make a second one"),
+        ):
+            start(game, offline=True)
+        other.close()
         with pytest.raises(UsageError, match="while the game runs"):
             game.system(lambda dt: None)
+        assert game.host is not None
     assert game.host is None
     game.system(lambda dt: None)
 

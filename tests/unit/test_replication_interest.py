@@ -116,8 +116,8 @@ def test_coordinates_may_have_other_names() -> None:
         ({"radius": -1}, "0 or more cells"),
         ({"hysteresis": 1}, "a part of a cell"),
         ({"hysteresis": -0.1}, "a part of a cell"),
-        ({"fields": ("x", "z")}, "no field 'z'"),
-        ({"position": int}, "no field 'x'"),
+        ({"fields": ("x", "z")}, r"no field 'z'; name its two coordinates .*\)$"),
+        ({"position": int}, "int, which is not replicated"),
     ],
 )
 def test_a_grid_that_cannot_be_says_why(arguments: dict[str, object], says: str) -> None:
