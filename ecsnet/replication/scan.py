@@ -266,10 +266,10 @@ class Scan(Generic[EntityT, ShadowT]):
         if self.component.has_refs and checked.size > MENTIONS_OF_ONE:
             checked = self._referring(checked)
         lengths = list(map(len, map(encode, checked.wires)))
-        weights = list(map(self._weight, checked.made, lengths))
         small = self._sizes.small
-        if not self._large and max(weights, default=0) <= small:
+        if not self._large and max(lengths, default=0) <= self._sparing:
             return checked
+        weights = list(map(self._weight, checked.made, lengths))
         fitting = Checked([], [], [], checked.size)
         for at, i in enumerate(checked.indices):
             entity, weight = self._entities[i], weights[at]
