@@ -398,6 +398,24 @@ def test_jumps_after_the_machine_slept() -> None:
     assert tick > 36_000
 
 
+@pytest.mark.parametrize(("later", "counts"), [(-1, False), (0, False), (1, True), (2, True)])
+def test_reports_on_ticks_before_a_jump_mean_nothing(later: int, counts: bool) -> None:
+    clock = TickClock(60)
+    now, server = 0.0, 100
+    clock.start(server, now, 0.1)
+    for _ in range(60):
+        now += 1 / 60
+        server += 1
+        clock.heard(server, now)
+        clock.advance(now)
+    clock.report(30.0, server)
+    assert clock.jumps == 1  # back: the ticks that come next are told again
+    server += 1
+    first = clock.tick + later  # of the quarter of a second that a report is about
+    clock.report(first + 15.0 - server, server)
+    assert clock.jumps == 1 + counts
+
+
 def test_slews_by_a_few_per_cent_and_settles() -> None:
     clock = TickClock(60)
     now, server = 0.0, 100
