@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Sequence
+from typing import Final
 
-from ecsnet.analytics.records import Declared
-from ecsnet.schema import ComponentType
+from ecsnet.analytics.records import Declared, encode
+from ecsnet.analytics.segment import FRAME_LIMIT
+from ecsnet.errors import UsageError
+from ecsnet.schema import PLAIN, ComponentType
 
-__all__ = ["declare"]
+__all__ = ["DECLARED_LIMIT", "declare"]
+
+_log = logging.getLogger("ecsnet.analytics")
+
+DECLARED_LIMIT: Final = FRAME_LIMIT // 2
+"""Bytes of all that a game declares: it stands in one frame of a journal, again and again."""
 
 _TAKEN = ("id", "owner", "_id")  # what every entity in a document has
 
@@ -17,7 +26,11 @@ def declare(components: Sequence[ComponentType]) -> tuple[Declared, ...]:
     """What documents call component types: `Position` is ``position``.
 
     Types that would share a name, or take one that is taken, get the whole wire name, such as
-    ``ecsnet_position``.
+    ``ecsnet_position``. Where it is more than a journal says again and again, such as the names of
+    thousands of enum members, values are told as they are encoded.
+
+    Raises:
+        UsageError: The names of types and fields alone are too much.
     """
     short = [_key(component.name.rpartition(".")[2]) for component in components]
     times = Counter(short)
@@ -28,15 +41,40 @@ def declare(components: Sequence[ComponentType]) -> tuple[Declared, ...]:
         while key in keys or key in _TAKEN:
             key += "_"
         keys.append(key)
-    return tuple(
-        Declared(
-            key,
-            component.name,
-            tuple(field.name for field in component.fields),
-            tuple(field.kind for field in component.fields),
-        )
-        for component, key in zip(components, keys, strict=True)
+    return _fitting(
+        [
+            Declared(
+                key,
+                component.name,
+                tuple(field.name for field in component.fields),
+                tuple(field.kind for field in component.fields),
+            )
+            for component, key in zip(components, keys, strict=True)
+        ]
     )
+
+
+def _fitting(declared: list[Declared]) -> tuple[Declared, ...]:
+    """As much as fits of what fields hold: the longest goes first."""
+    sizes = [len(encode(one)) for one in declared]
+    for number in sorted(range(len(sizes)), key=lambda number: -sizes[number]):
+        if sum(sizes) <= DECLARED_LIMIT:
+            break
+        one = declared[number]
+        bare = Declared(one.key, one.name, one.fields, (PLAIN,) * len(one.fields))
+        _log.warning(
+            "%s: its enums and structs have more names than a journal holds: values are told"
+            " without them",
+            one.name,
+        )
+        declared[number], sizes[number] = bare, len(encode(bare))
+    if sum(sizes) > DECLARED_LIMIT:
+        raise UsageError(
+            f"the names of the game's {len(sizes):,} component types and their fields take"
+            f" {sum(sizes):,} bytes, and a journal holds {DECLARED_LIMIT:,}: use fewer or shorter"
+            " ones, or leave analytics= out"
+        )
+    return tuple(declared)
 
 
 def _key(name: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable
+from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,11 +13,13 @@ import esper
 import pytest
 
 import ecsnet as net
+from ecsnet.analytics.declared import declare
 from ecsnet.analytics.folder import FolderInUseError
 from ecsnet.analytics.options import MONGO_VARIABLE, Analytics, keeping
-from ecsnet.analytics.reader import Series, documents
+from ecsnet.analytics.reader import Damage, Series, documents
 from ecsnet.analytics.values import Document
 from ecsnet.components import Owner, Player, Position
+from ecsnet.errors import UsageError
 from ecsnet.schema import Registry, use_registry
 from ecsnet.server import ServerWorld
 from ecsnet.session.connection import Reason
@@ -568,3 +571,50 @@ def test_a_component_that_no_frame_holds_costs_itself_alone(tmp_path: Path) -> N
     entity: Any = next(documents(tmp_path, Series.SNAPSHOTS))["entities"][0]  # type: ignore[index,call-overload]
     assert entity["position"] == {"x": 1, "y": 2}
     assert entity["bulk"]["too_large"] > 10_000_000
+
+
+@pytest.mark.parametrize("members", [100, 6_000])
+def test_an_enum_of_thousands_of_members_makes_no_journal_unreadable(
+    tmp_path: Path, members: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What a segment begins with is one frame, and frames have a limit."""
+    item = Enum("Item", {f"ITEM_NUMBER_{number:05}": number for number in range(members)})
+    registry = Registry()
+    with use_registry(registry):
+        Bag = net.replicated(  # noqa: N806
+            type(
+                "Bag",
+                (),
+                {"__annotations__": dict.fromkeys("abc", item), "a": item(1)}
+                | {"b": item(2), "c": item(3)},
+            )
+        )
+        server = ServerWorld(20, analytics=Analytics(tmp_path, interval=5))
+    server.on_join(lambda player: esper.add_component(player, Bag()))
+    server.system(lambda dt: net.analytics_event("tick"))
+    with Harness(server, registry=registry) as game:
+        game.connect("Ann")
+        game.run(1.0)
+        ticks = game.simulation.tick
+    damage = Damage()
+    events = list(documents(tmp_path, Series.EVENTS, damage=damage))
+    states = list(documents(tmp_path, Series.SNAPSHOTS, damage=damage))
+    assert not damage
+    assert sum(event["type"] == "tick" for event in events) == ticks
+    bags: list[Any] = [e["bag"] for state in states for e in state["entities"] if "bag" in e]
+    assert bags
+    names = {"a": "ITEM_NUMBER_00001", "b": "ITEM_NUMBER_00002", "c": "ITEM_NUMBER_00003"}
+    assert bags[-1] == (names if members == 100 else {"a": 1, "b": 2, "c": 3})
+    assert ("more names than a journal holds" in caplog.text) == (members > 100)
+
+
+def test_names_that_no_journal_can_hold_are_an_error() -> None:
+    registry = Registry()
+    with use_registry(registry):
+        fields = {f"a_field_with_a_name_that_is_long_{number}": int for number in range(250)}
+        for number in range(20):
+            net.replicated(
+                type(f"T{number}", (), {"__annotations__": fields} | dict.fromkeys(fields, 0))
+            )
+    with pytest.raises(UsageError, match="use fewer or shorter ones, or leave analytics= out"):
+        declare(tuple(registry.components()))
