@@ -242,7 +242,6 @@ def _is_again(old: Origin, new: Origin) -> bool:
     if old.file != new.file or old.line == new.line:
         return old.file == new.file
     # The file was edited in between, unless the other one still stands there.
-    linecache.checkcache(new.file)
     return bool(old.text) and linecache.getline(new.file, old.line) != old.text
 
 
