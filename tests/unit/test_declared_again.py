@@ -303,3 +303,23 @@ def test_the_game_that_was_declared_last_is_played(registry: Registry, module: P
         with pytest.raises(UsageError, match="declared after connect"):
             client.send(steer(1))
     assert current_registry() is registry
+
+
+def test_annotations_mean_what_stands_beside_them_and_not_in_a_module_of_that_name() -> None:
+    source = """
+from __future__ import annotations
+import ecsnet as net
+
+Points = int
+
+def make():
+    @net.replicated
+    class Tank:
+        hp: Points = 3
+    return Tank
+"""
+    names: dict[str, object] = {"__name__": __name__}  # this module has no Points
+    exec(compile(source, "elsewhere.py", "exec"), names)
+    make = names["make"]
+    assert callable(make)
+    assert [field.text for field in component_type(make(), "").fields] == ["int"]
