@@ -97,10 +97,9 @@ class Record:
     failed: set[str]
     last_seconds: float = 0.0
 
-    def useful(self) -> set[int]:
-        """The tests that pass, and run any line of the core."""
-        used = {test for lines in self.lines.values() for tests in lines.values() for test in tests}
-        return {test for test in used if test >= 0 and self.tests[test] not in self.failed}
+    def passing(self) -> set[int]:
+        """The tests that pass without a fault."""
+        return {index for index, test in enumerate(self.tests) if test not in self.failed}
 
     def nearest(self, fault: Fault) -> list[int]:
         """The tests that can notice a fault, in the order in which to try them."""
@@ -109,8 +108,9 @@ class Record:
         chosen: set[int] = set()
         for line in range(first, last + 1):
             chosen |= of_file.get(line, set())
-        useful = self.useful()
-        chosen = chosen & useful if chosen and -1 not in chosen else useful
+        # What runs at import, such as a constant, may be looked at by a test that runs nothing.
+        passing = self.passing()
+        chosen = chosen & passing if chosen and -1 not in chosen else passing
         words = [word for word in Path(fault.path).with_suffix("").parts if word != "__init__"]
 
         def distance(test: int) -> tuple[int, float]:
@@ -220,7 +220,7 @@ class Copy:
             record.lines[Path(path).relative_to(root).as_posix()] = {
                 int(line): set(tests) for line, tests in by_line.items()
             }
-        if not record.useful():
+        if not record.passing():
             raise BrokenError(output)
         if project.last:
             began = time.monotonic()

@@ -30,6 +30,7 @@ __all__ = ["clamp", "count_down", "unheard_of"]
 
 logger = logging.getLogger("sums")
 LEAST: int = 0
+MOST: int = 9
 
 
 def clamp(value: int, most: int) -> int:
@@ -54,7 +55,12 @@ def unheard_of(left: bool, right: bool) -> bool:
 '''
 
 TESTS = """
+import sums
 from sums import clamp, count_down
+
+
+def test_most() -> None:
+    assert sums.MOST == 9
 
 
 def test_clamp() -> None:
@@ -138,7 +144,7 @@ def test_what_tests_notice_is_caught_and_the_rest_is_shown(
     faults = [
         fault
         for fault in choose(tmp_path, made.core, 100, 0)
-        if fault.text.strip() in (">=", "max", "or", "pass", "+=")
+        if fault.text.strip() in (">=", "max", "or", "pass", "+=", "10")
     ]
     verdicts = judge(made, faults, 2)
     outcomes = {
@@ -148,18 +154,19 @@ def test_what_tests_notice_is_caught_and_the_rest_is_shown(
         )
         for verdict in verdicts
     }
+    assert outcomes[12, "10"] == ("caught", "tests/test_sums.py::test_most")  # runs no line of it
     # The largest of value and most, and then none of them less than the least.
-    assert outcomes[20, "max"] == ("caught", "tests/test_sums.py::test_clamp")
-    assert outcomes[25, ">="] == ("caught", "tests/test_sums.py::test_count_down")
-    assert outcomes[26, "+="] == ("hung", "")
-    assert outcomes[32, "or"] == ("survived", "")
-    assert outcomes[18, "pass"] == ("survived", "")  # raises nothing
+    assert outcomes[21, "max"] == ("caught", "tests/test_sums.py::test_clamp")
+    assert outcomes[26, ">="] == ("caught", "tests/test_sums.py::test_count_down")
+    assert outcomes[27, "+="] == ("hung", "")
+    assert outcomes[33, "or"] == ("survived", "")
+    assert outcomes[19, "pass"] == ("survived", "")  # raises nothing
     assert len(outcomes) == len(verdicts)
     assert {path: path.read_bytes() for path in tmp_path.rglob("*.py")} == before
     out = capsys.readouterr().out
-    assert "sums.py:32\n" in out
+    assert "sums.py:33\n" in out
     assert "+    return left or right" in out
-    assert "sums.py:20\n" not in out
+    assert "sums.py:21\n" not in out
     assert f"of {len(verdicts)} faults caught" in out
     said = document(verdicts, 0)
     assert said["summary"] == summary(verdicts)

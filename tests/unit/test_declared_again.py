@@ -20,6 +20,7 @@ from ecsnet.schema import (
     command_type,
     component_type,
     current_registry,
+    replicated,
     use_registry,
 )
 from ecsnet.server import ServerWorld
@@ -323,3 +324,12 @@ def make():
     make = names["make"]
     assert callable(make)
     assert [field.text for field in component_type(make(), "").fields] == ["int"]
+
+
+def test_a_class_may_say_that_it_is_from_a_module_that_is_not_there() -> None:
+    @replicated
+    class Tank:
+        __module__ = "nowhere"
+        hp: int = 3
+
+    assert [field.text for field in component_type(Tank, "").fields] == ["int"]

@@ -821,8 +821,9 @@ class Nowhere(Outlet):
 
 @pytest.mark.parametrize("limit", ["BACKLOG_MESSAGES", "BACKLOG_BYTES"])
 def test_a_client_that_acknowledges_nothing_is_given_up(
-    monkeypatch: pytest.MonkeyPatch, limit: str
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, limit: str
 ) -> None:
+    caplog.set_level(logging.INFO, "ecsnet.server")
     monkeypatch.setattr(f"ecsnet.host.{limit}", 600)
 
     def spawn(dt: float) -> None:
@@ -839,5 +840,6 @@ def test_a_client_that_acknowledges_nothing_is_given_up(
     guest.viewer.outlet = Nowhere()
     network.run(20)
     assert guest.connection.reason is Reason.SLOW
+    assert f"{guest} takes in too little" in caplog.text
     assert list(network.host.guests.values()) == [bob.guest]
     assert 20 < guest.session.queued < 1200
