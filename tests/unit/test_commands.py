@@ -444,6 +444,18 @@ def test_a_client_that_numbered_a_frame_far_ahead_is_heard_again(ahead: int, cls
     assert heard == list(range(heard[0], 600))
 
 
+def test_eight_packets_in_two_seconds_are_a_new_numbering() -> None:
+    inbox = Inbox(60, FRAMES)
+    feed(inbox, 100, 5000, 100, [[0, 1, [[ID[Shoot], 0, [0]]]]])
+    inbox.take(100)
+    heard = []
+    for count in range(1, 11):
+        tick = 100 + 30 * count
+        feed(inbox, tick, count, tick, [[0, 1, [[ID[Shoot], 0, [count]]]]])
+        heard += [shot.number for shot in values(inbox.take(tick)) if isinstance(shot, Shoot)]
+    assert heard == [9, 10]
+
+
 def test_late_packets_are_no_new_numbering() -> None:
     """However many of them come, and whenever: what is in them was taken before."""
     inbox = Inbox(60, FRAMES)
