@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import enum
-import inspect
 import re
 from collections.abc import Iterator
 from hashlib import blake2b
@@ -464,27 +463,22 @@ def test_limits_of_the_document() -> None:
     text = DOCUMENT.read_text(encoding="utf-8").partition("## 8.")[2].partition("## 9.")[0]
     rows = dict(re.findall(r"^\| ([^|]+?) \| ([^|]+?) \|$", text, re.MULTILINE))
     kib, mib = 1024, 1024 * 1024
-    session = inspect.signature(Session).parameters
-    dial = inspect.signature(Dial).parameters
+    session, dial = Session(RAW), Dial(b"12345678", 0.0)
     assert rows == {
         "datagram, at most": (
             f"{connection.MAX_DATAGRAM:,} bytes ({connection.MAX_DATAGRAM + 20:,} with 20 left for"
             " a later envelope)"
         ),
         "packet": f"{connection.MAX_PACKET:,} bytes",
-        "question, answer timeout of the handshake": (
-            f"{connection._RETRY:g} s, {dial['timeout'].default:g} s"
-        ),
+        "question, answer timeout of the handshake": (f"{connection._RETRY:g} s, {dial._left:g} s"),
         "life of a cookie": f"{connection._COOKIE_LIFE_MS / 1000:g} s",
         "silence until a connection is given up": (
             f"{connection.TIMEOUT:g} s (`ServerWorld(timeout=...)`)"
         ),
         "... before its first packet": f"{connection._UNCONFIRMED_TIMEOUT:g} s",
         "greeting": f"{guest.GREETING_SECONDS:g} s",
-        "keep-alive; while acks are awaited": (
-            f"{session['keepalive'].default:g} s; {sessions._NUDGE:g} s"
-        ),
-        "pings": f"every {session['ping_interval'].default:g} s",
+        "keep-alive; while acks are awaited": (f"{sessions.KEEPALIVE:g} s; {sessions._NUDGE:g} s"),
+        "pings": f"every {session.ping_interval:g} s",
         "packets behind the newest that are taken": f"{sessions._TRACK:,}",
         "what a client may send in a second": (
             f"{host.PACKET_RATE:g} packets, {host.BYTE_RATE / kib:g} KiB,"
