@@ -371,6 +371,20 @@ def test_pauses_in_silence_and_goes_on_with_what_it_hears() -> None:
     assert clock.tick > stopped
 
 
+def test_three_updates_in_a_row_have_to_be_missing() -> None:
+    clock = TickClock(60, update_rate=4)
+    clock.start(0, 0.0, 0.1)
+    paused = []
+    for frame in range(1, 60 * 6):
+        now = frame / 60
+        if frame % 15 == 0 and now <= 3:
+            clock.heard(frame, now)
+        clock.advance(now)
+        if clock.paused:
+            paused.append(now)
+    assert paused[0] == pytest.approx(3.75, abs=0.03)
+
+
 def test_waits_for_a_server_that_lost_time() -> None:
     clock = TickClock(60)
     clock.start(0, 0.0, 0.0)

@@ -10,6 +10,7 @@ from ecsnet.replication.encoding import deltas, encode_run, encode_structure
 from ecsnet.replication.store import Store
 from ecsnet.replication.wire import STRUCTURE_TAG, U32, Report, Structure, Update, WireFormat
 from ecsnet.schema import EntityRef, Gate, Registry, encode, replicated, use_registry
+from ecsnet.schema.contents import total
 
 with use_registry(Registry()) as registry:
 
@@ -301,3 +302,35 @@ def test_ticks_and_numbers_go_on_where_the_wires_wrap() -> None:
 def test_messages_have_the_tag_that_sets_them_apart_from_greetings() -> None:
     raw = encode_structure(1, 2, [], [], [], [])
     assert raw[1] == STRUCTURE_TAG
+
+
+def test_a_run_holds_what_its_values_hold() -> None:
+    with use_registry(Registry()) as own:
+
+        @replicated
+        class Track:
+            start: tuple[tuple[int, int], float]
+            rows: list[list[int]] = []
+
+        @replicated
+        class Pair:
+            ends: tuple[tuple[int, int], tuple[int, int]]
+
+    schema = own.schema()
+    wire = WireFormat(schema)
+    ids = schema.cid_of
+    tracks = [[((1, 2), 0.5), [[1], [2, 3]]], [((3, 4), 1.0), []]]
+    pairs = [[((1, 2), (3, 4))], [((5, 6), (7, 8))]]
+    data = encode_run([1, 2], sorted([(ids[Track], [*tracks]), (ids[Pair], [*pairs])]))
+    message = encode_structure(EPOCH, 1, [], [], [], [msgspec.Raw(data)])
+    decoded = Gate(wire.structure, 1 << 20).decode(message)
+    assert decoded is not None
+    (run,) = decoded.sets
+    # A track has two tuples, a list, and a list in it for each row; a pair has three tuples.
+    assert wire.contents(run).containers == (2 + 3) + (2 + 1) + 2 * 3
+    held = [
+        schema.components[column.cid].held(value)
+        for column in wire.columns(run) or ()
+        for value in column.values
+    ]
+    assert wire.contents(run) == total(*held)

@@ -199,6 +199,19 @@ def test_a_packet_too_late_for_the_mask_gets_an_ack_of_its_own() -> None:
     assert sorted(acked) == [0, 1, 2]  # type: ignore[type-var]
 
 
+def test_an_ack_of_a_late_packet_claims_no_other() -> None:
+    one, other = Session(), Session()
+    sent = [one.send(n, 0.0, n) for n in range(200)]
+    lost = set(range(60, 71))
+    for n in set(range(200)) - lost - {80}:
+        take(other, sent[n])
+    acked = set(take(one, other.send(None, 0.0), 0.1).acked)
+    take(other, sent[80])
+    while other.due(0.0):
+        acked |= set(take(one, other.send(None, 0.0), 0.1).acked)
+    assert acked == {*range(16, 81), *range(135, 200)} - lost  # an ack, and 64 before it
+
+
 def test_packets_beyond_the_memory_are_dropped_unacked() -> None:
     one, other = Session(), Session()
     old = one.send("old", 0.0, "old")
