@@ -198,6 +198,7 @@ def test_out_of_sight_and_back_within_one_poll_is_no_event(subject: Subject) -> 
     subject.say({1: [Tank(6)]})
     assert subject.poll() == [Removed(1, Place())]
     assert subject.of(1) == {Tank: Tank(6)}
+    assert subject.store.went == {}
 
 
 def test_the_view_and_the_store_share_no_objects(subject: Subject) -> None:

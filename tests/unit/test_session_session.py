@@ -461,6 +461,21 @@ def test_packets_carry_pings_four_times_a_second() -> None:
     assert 35 <= pings <= 41
 
 
+def test_the_next_packet_answers_a_ping() -> None:
+    one, other = Session(), Session()
+    for n in range(3):  # their numbers differ: what a packet carries is looked at by its number
+        take(one, other.send(n, 0.0, n))
+    pings = 0
+    for n in range(60):
+        now = n / 10
+        data = one.send(n, now, n)
+        pings += len(one._pings)
+        take(other, data, now)
+        take(one, other.send(n, now, n), now)
+        assert not one._pings, n
+    assert pings > 5
+
+
 def test_pongs_nobody_asked_for_do_nothing() -> None:
     one = Session()
     first = _fields(one.send(1, 0.0))
