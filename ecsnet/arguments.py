@@ -34,27 +34,27 @@ __all__ = [
 ]
 
 MOST_TICKS = 10**9
-"""How many ticks one call runs at most: half a year of a game's time."""
+"""The most ticks that one call runs: half a year of a game's time."""
 
 _GREATEST = sys.float_info.max
 
 
 def is_number(value: object) -> TypeGuard[float]:
-    """Whether it is an int or a float that can be calculated with: not the float that is no
-    number, nor an int beyond all floats.
+    """Tell an int or a float that can be calculated with: not the float that is no number, nor an
+    int beyond all floats.
     """
     return is_whole(value) or (isinstance(value, float) and _lies_within(value, inf))
 
 
 def is_whole(value: object) -> TypeGuard[int]:
-    """Whether it is an int that can be calculated with, see `is_number`, and no bool."""
+    """Tell an int that can be calculated with, see `is_number`, and is no bool."""
     if isinstance(value, bool) or not isinstance(value, int):
         return False
     return _lies_within(value, _GREATEST)
 
 
 def is_text(value: object) -> TypeGuard[str]:
-    """Whether it is a str that can be compared with others and looked up."""
+    """Tell a str that can be compared with others and looked up."""
     try:
         hash(value)
         bool(value)

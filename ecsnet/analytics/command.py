@@ -339,7 +339,7 @@ def _suspects(given: argparse.Namespace, source: Source) -> None:
 
 
 def _rule(text: str) -> Rule:
-    """What ``MODULE:ATTR`` or ``FILE.py:ATTR`` names."""
+    """Import the rule that ``MODULE:ATTR`` or ``FILE.py:ATTR`` names."""
     from ecsnet.modules import attribute_of, load
 
     name, separator, attribute = text.rpartition(":")

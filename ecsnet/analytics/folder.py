@@ -145,7 +145,7 @@ class _Saved(msgspec.Struct):
 
 
 def saved_places(path: Path) -> dict[Series, tuple[int, int]] | None:
-    """How far a shipper has come, as it saved it: a segment's number, and an offset in it.
+    """Read how far a shipper has come, as it saved it: a segment's number, and an offset in it.
 
     Returns:
         By series; None where the file says nothing that can be.

@@ -160,15 +160,18 @@ def test_a_tick_is_not_cut_in_half(start: Start, number: signal.Signals) -> None
     assert status == STATUS[number]
 
 
-def test_a_system_that_never_ends_is_ended_by_the_second(start: Start) -> None:
-    process = start(
-        """
+STUCK = """
         @server.system
         def stuck(dt):
             print("stuck", flush=True)
             while True:
                 time.sleep(0.001)
-        """,
+        """
+
+
+def test_a_system_that_never_ends_is_ended_by_the_second(start: Start) -> None:
+    process = start(
+        STUCK,
         then=LOOP,
     )
     wait_for(process, "stuck")
@@ -187,13 +190,7 @@ def test_a_served_system_that_never_ends_is_ended_by_the_second(
     start: Start, number: signal.Signals, status: int
 ) -> None:
     process = start(
-        """
-        @server.system
-        def stuck(dt):
-            print("stuck", flush=True)
-            while True:
-                time.sleep(0.001)
-        """,
+        STUCK,
         *SERVERS["serve"],
     )
     wait_for(process, "stuck")
