@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Annotated
 
 import esper
@@ -32,12 +32,7 @@ with use_registry(Registry()) as registry:
         number: int = 0
 
 
-@pytest.fixture(autouse=True)
-def _worlds() -> Iterator[None]:
-    yield
-    for world in esper.list_worlds():
-        if world != "default":
-            esper.delete_world(world)
+pytestmark = pytest.mark.usefixtures("no_worlds_left")
 
 
 class Watched:

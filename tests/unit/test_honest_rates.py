@@ -2,21 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-import esper
 import pytest
 
 from ecsnet.host import PACKET_RATE
 from tests.unit.test_stalls import Rig, Shot
 
-
-@pytest.fixture(autouse=True)
-def _worlds() -> Iterator[None]:
-    yield
-    for world in esper.list_worlds():
-        if world != "default":
-            esper.delete_world(world)
+pytestmark = pytest.mark.usefixtures("no_worlds_left")
 
 
 @pytest.mark.parametrize("tick_rate", [60.0, 128.0, 400.0, 1000.0])

@@ -257,12 +257,7 @@ class Rig:
             assert len(pilot.shot_at) - len(pilot.hit) <= 4, pilot.name
 
 
-@pytest.fixture(autouse=True)
-def _worlds() -> Iterator[None]:
-    yield
-    for world in esper.list_worlds():
-        if world != "default":
-            esper.delete_world(world)
+pytestmark = pytest.mark.usefixtures("no_worlds_left")
 
 
 STALLS = (0.1, 0.2, 0.3, 0.45, 0.6, 1.0, 1.7, 3.0, 5.0, 6.0)
