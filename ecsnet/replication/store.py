@@ -12,6 +12,8 @@ from itertools import accumulate
 from math import inf
 from typing import Literal
 
+import msgspec
+
 from ecsnet.replication.sizes import CONTAINER_BYTES
 from ecsnet.replication.wire import (
     MESSAGE_BYTES,
@@ -29,7 +31,7 @@ from ecsnet.session.numbers import widen
 WAITING_BYTES = 1 << 20
 """About how much may wait for structure before the client asks for everything again."""
 
-ENTITIES = 65_536
+ENTITIES = 32_768
 """How many entities a client keeps at most."""
 
 COMPONENTS = 10 * ENTITIES
@@ -59,14 +61,14 @@ _RECOUNT_BYTES = CONTENT_BYTES // 4
 _RECOUNTED_AT_ONCE = 2000  # entities
 
 
-class Record:
-    """An entity as the server last described it, by component id."""
+class Record(msgspec.Struct, gc=False):
+    """An entity as the server last described it, by component id.
 
-    __slots__ = ("ticks", "values")
+    The garbage collector need not look at one: nothing within refers to it.
+    """
 
-    def __init__(self) -> None:
-        self.values: dict[int, object] = {}
-        self.ticks: dict[int, int] = {}
+    values: dict[int, object] = {}
+    ticks: dict[int, int] = {}
 
 
 class Store:

@@ -67,7 +67,7 @@ SERVER_FAULTS = {
         import ecsnet.replication.store as store
         store.Store._affordable = lambda self, message, size: True
         """,
-        "entities, more than 65,536",
+        "entities, more than 32,768",
     ),
     "datagrams wait without end": (
         "import ecsnet.uplink; ecsnet.uplink.DATAGRAMS_WAITING = 1 << 60",
