@@ -79,7 +79,7 @@ DEFAULT_PORT = 7777
 COMMAND_ROOM = 900
 """Bytes of commands in one packet."""
 
-WORK_A_POLL = 30_000
+WORK_A_POLL = 20_000
 """How many ids and values one poll takes over from what the server says, about; each datagram or
 message counts as 25 more. What is left waits for the next poll."""
 

@@ -32,7 +32,7 @@ logger = logging.getLogger("ecsnet.client")
 
 _NONE: frozenset[int] = frozenset()
 
-PARTS_AT_ONCE = 6144
+PARTS_AT_ONCE = 4096
 """About how many entities, components and containers in these one `View.reconcile` brings up to
 date, sixteen items for one; the others have to wait."""
 
