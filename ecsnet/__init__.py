@@ -6,11 +6,11 @@ systems, run them with a `ServerWorld`, show them with a `ClientWorld`, or do bo
 
 from __future__ import annotations
 
-from ecsnet.signals import Importing
+from ecsnet.runtime.signals import Importing
 
 with Importing():
-    from ecsnet.analytics.options import Analytics
-    from ecsnet.client import ClientWorld
+    from ecsnet.client.stats import ClientStats
+    from ecsnet.client.world import ClientWorld
     from ecsnet.errors import (
         AddressInUseError,
         BadMessageError,
@@ -27,7 +27,7 @@ with Importing():
         WorldError,
         WrongThreadError,
     )
-    from ecsnet.events import (
+    from ecsnet.notifications import (
         Changed,
         Connected,
         Despawned,
@@ -38,8 +38,9 @@ with Importing():
         Removed,
         Spawned,
     )
+    from ecsnet.options import Analytics
     from ecsnet.play import play
-    from ecsnet.replication.interest import Everyone, Grid, Interest, Visible
+    from ecsnet.replication.server.interest import Everyone, Grid, Interest, Visible
     from ecsnet.schema import (
         Between,
         EntityRef,
@@ -50,11 +51,10 @@ with Importing():
         register_type,
         replicated,
     )
-    from ecsnet.server import ServerWorld
-    from ecsnet.simulation import KEEP, commands, rng, tick
-    from ecsnet.stats import ClientStats
-    from ecsnet.telling import analytics_event, teleported
-    from ecsnet.transport.link import Link
+    from ecsnet.server.world import ServerWorld
+    from ecsnet.simulation.simulation import KEEP, commands, rng, tick
+    from ecsnet.simulation.telling import analytics_event, teleported
+    from ecsnet.transport.conditioner import Link
     from ecsnet.world import World
 
 __version__ = "0.1.0"

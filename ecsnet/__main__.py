@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 
-from ecsnet.signals import Importing
+from ecsnet.runtime.signals import Importing
 
 __all__ = ["run"]
 
@@ -25,7 +25,7 @@ def run() -> int:
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
         with Importing():
-            from ecsnet.cli import main
+            from ecsnet.cli.main import main
         try:
             return main()
         finally:

@@ -14,20 +14,20 @@ from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 
-from ecsnet.arguments import check_flag
-from ecsnet.client import DEFAULT_PORT, ClientWorld
+from ecsnet.client.world import DEFAULT_PORT, ClientWorld
+from ecsnet.connection.plain import Reason
 from ecsnet.errors import AddressInUseError, UsageError
-from ecsnet.host import Host
-from ecsnet.idle import ViewWatch, warn_of_idle_worlds
-from ecsnet.modules import check_started
-from ecsnet.server import ServerWorld
-from ecsnet.session.connection import Reason
-from ecsnet.signals import end_of, ending
+from ecsnet.runtime.idle import ViewWatch, warn_of_idle_worlds
+from ecsnet.runtime.modules import check_started
+from ecsnet.runtime.signals import end_of, ending
+from ecsnet.server.host import Host
+from ecsnet.server.world import ServerWorld
 from ecsnet.transport.address import Address, check_local, lan_host, parse_address, spell_address
-from ecsnet.transport.link import Link
+from ecsnet.transport.conditioner import Link
 from ecsnet.transport.memory import memory_pair
-from ecsnet.transport.udp import UdpServerSocket
-from ecsnet.wording import brief
+from ecsnet.transport.udp_server import UdpServerSocket
+from ecsnet.validation.arguments import check_flag
+from ecsnet.validation.wording import brief
 from ecsnet.world import World
 
 __all__ = ["play"]

@@ -17,8 +17,8 @@ from typing import TypeVar
 
 import esper
 
-from ecsnet.arguments import check_text
 from ecsnet.errors import WorldError, WrongThreadError
+from ecsnet.validation.arguments import check_text
 
 _T = TypeVar("_T")
 

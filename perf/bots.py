@@ -13,12 +13,12 @@ from multiprocessing.connection import Connection as Pipe
 
 import msgspec
 
-from ecsnet.greeting import WIRE_VERSION, Hello, Welcome
+from ecsnet.connection.plain import Connection, Dial
+from ecsnet.messages.joining import WIRE_VERSION, Hello, Welcome
 from ecsnet.schema import Gate, Schema, encode
-from ecsnet.session.connection import Connection, Dial
-from ecsnet.session.estimate import PathEstimate
-from ecsnet.session.numbers import widen
 from ecsnet.session.packets import RAW
+from ecsnet.session.path import PathEstimate
+from ecsnet.session.sequence import widen
 from ecsnet.session.session import Record, Session
 from perf.children import Ready
 from perf.game import Steer, schema

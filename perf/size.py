@@ -16,11 +16,11 @@ from typing import Annotated
 import esper
 import msgspec
 
-from ecsnet.host import Host
-from ecsnet.recipe import Recipe
+from ecsnet.connection.plain import PAYLOAD
 from ecsnet.schema import Between, Gate, Quantized, Registry, command, replicated, use_registry
-from ecsnet.session.connection import PAYLOAD
-from ecsnet.simulation import tick
+from ecsnet.server.host import Host
+from ecsnet.simulation.simulation import tick
+from ecsnet.simulation.spec import Recipe
 from ecsnet.transport.address import Address
 from perf.bots import Crowd, PlayerBot, head_gate
 from perf.report import PerfError, Report, Row, single

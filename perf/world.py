@@ -17,9 +17,9 @@ import esper
 
 import ecsnet as net
 from ecsnet.components import Player, Position
+from ecsnet.connection.plain import Dial, Reason
 from ecsnet.replication.wire import Resync
 from ecsnet.schema import encode
-from ecsnet.session.connection import Dial, Reason
 from ecsnet.session.packets import RAW
 from ecsnet.session.session import Session
 from perf.bots import Crowd, PlayerBot

@@ -5,9 +5,9 @@ from __future__ import annotations
 if __name__ != "ecsnet.systems":  # a second name would make two of every class in here
     raise ImportError("import ecsnet.systems, not systems")
 
-from ecsnet.systems.analytics import AnalyticsSystem
+from ecsnet.analytics.capture import AnalyticsSystem
+from ecsnet.replication.server.system import ReplicationSystem
 from ecsnet.systems.collision import CollisionSystem
 from ecsnet.systems.movement import MovementSystem
-from ecsnet.systems.replication import ReplicationSystem
 
 __all__ = ["AnalyticsSystem", "CollisionSystem", "MovementSystem", "ReplicationSystem"]

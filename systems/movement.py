@@ -7,9 +7,9 @@ from operator import itemgetter
 
 import esper
 
-from ecsnet.arguments import check_number
 from ecsnet.components import Bounds, Collider, MaxSpeed, Position, Velocity
 from ecsnet.systems.rectangles import Box, Hit, Space, hit, swept
+from ecsnet.validation.arguments import check_number
 
 _MOST_TURNS = 8
 

@@ -17,15 +17,15 @@ from heapq import merge
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO, TypeVar, cast
 
-from ecsnet.analytics.options import (
+from ecsnet.errors import UsageError
+from ecsnet.options import (
     FOLDER,
     MONGO_VARIABLE,
     MOST_DAYS,
     folder_fault,
     is_days,
 )
-from ecsnet.errors import UsageError
-from ecsnet.wording import file_trouble
+from ecsnet.validation.wording import file_trouble
 
 if TYPE_CHECKING:
     from ecsnet.analytics.export import Table
@@ -340,7 +340,7 @@ def _suspects(given: argparse.Namespace, source: Source) -> None:
 
 def _rule(text: str) -> Rule:
     """Import the rule that ``MODULE:ATTR`` or ``FILE.py:ATTR`` names."""
-    from ecsnet.modules import attribute_of, load
+    from ecsnet.runtime.modules import attribute_of, load
 
     name, separator, attribute = text.rpartition(":")
     if not name or not attribute:

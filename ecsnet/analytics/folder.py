@@ -21,7 +21,7 @@ import msgspec
 
 from ecsnet.analytics.segment import HEADER, SEGMENT_LIMIT, Series, frames, seed_of
 from ecsnet.errors import UsageError
-from ecsnet.wording import file_trouble
+from ecsnet.validation.wording import file_trouble
 
 if sys.platform == "win32":
     import msvcrt

@@ -31,7 +31,7 @@ from ecsnet.analytics.records import Declared, Match, encode
 from ecsnet.analytics.retention import CLASSES, unshipped_records, worth
 from ecsnet.analytics.segment import Series
 from ecsnet.analytics.writer import FULL, Disk, SeriesWriter
-from ecsnet.wording import file_trouble
+from ecsnet.validation.wording import file_trouble
 
 __all__ = ["Disk", "Journal", "Limits", "Lost"]
 

@@ -12,8 +12,8 @@ import msgspec
 from ecsnet.analytics.reading import Component, as_event, as_state
 from ecsnet.analytics.sources import Match
 from ecsnet.analytics.values import Document
-from ecsnet.arguments import is_number
 from ecsnet.errors import UsageError
+from ecsnet.validation.arguments import is_number
 
 __all__ = ["HeatMap", "Line", "Timeline", "Who", "heat", "timeline"]
 

@@ -16,7 +16,7 @@ from matplotlib.ticker import MaxNLocator
 
 from ecsnet.analytics.maps import HeatMap, Line, Timeline
 from ecsnet.errors import UsageError
-from ecsnet.wording import file_trouble
+from ecsnet.validation.wording import file_trouble
 
 __all__ = ["draw_heat", "draw_timeline"]
 

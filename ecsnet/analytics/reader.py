@@ -35,7 +35,7 @@ from ecsnet.analytics.segment import (
     seed_of,
 )
 from ecsnet.analytics.values import Document
-from ecsnet.wording import file_trouble
+from ecsnet.validation.wording import file_trouble
 
 __all__ = [
     "Cursor",

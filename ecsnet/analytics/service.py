@@ -9,9 +9,9 @@ from collections.abc import Mapping
 
 from ecsnet.analytics.declared import declare
 from ecsnet.analytics.journal import Journal, Limits
-from ecsnet.analytics.minder import Minder
-from ecsnet.analytics.options import MONGO_VARIABLE, Analytics
+from ecsnet.analytics.supervisor import Minder
 from ecsnet.analytics.values import plain
+from ecsnet.options import MONGO_VARIABLE, Analytics
 from ecsnet.schema import Registry
 
 __all__ = ["AnalyticsService"]

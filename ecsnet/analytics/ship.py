@@ -17,6 +17,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
+from ecsnet.analytics.checkpoint import Position, TargetInUseError
 from ecsnet.analytics.folder import (
     FolderInUseError,
     JournalError,
@@ -25,14 +26,13 @@ from ecsnet.analytics.folder import (
     recover,
     segments,
 )
-from ecsnet.analytics.position import Position, TargetInUseError
 from ecsnet.analytics.reader import Cursor
 from ecsnet.analytics.segment import Series
 from ecsnet.analytics.shipper import Shipper
 from ecsnet.analytics.target import target_name
-from ecsnet.console import console_log
 from ecsnet.errors import UsageError
-from ecsnet.wording import file_trouble
+from ecsnet.runtime.console import console_log
+from ecsnet.validation.wording import file_trouble
 
 if TYPE_CHECKING:
     from ecsnet.analytics.mongo import Driver

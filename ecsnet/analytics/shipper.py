@@ -15,13 +15,13 @@ from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from ecsnet.analytics import backoff
+from ecsnet.analytics.checkpoint import Aside, Position
 from ecsnet.analytics.folder import Segment, State, mark_shipped, segments
-from ecsnet.analytics.position import Aside, Position
 from ecsnet.analytics.reader import Entry, Place
 from ecsnet.analytics.segment import Series
 from ecsnet.analytics.sink import Refused, Sink, Unavailable
 from ecsnet.analytics.values import Document
-from ecsnet.wording import file_trouble
+from ecsnet.validation.wording import file_trouble
 
 __all__ = ["COLLECTIONS", "FLUSH_SECONDS", "Feed", "Shipper"]
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ecsnet.analytics.export import Table
 from ecsnet.errors import UsageError
-from ecsnet.wording import file_trouble
+from ecsnet.validation.wording import file_trouble
 
 __all__ = ["write"]
 

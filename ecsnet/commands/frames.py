@@ -9,8 +9,8 @@ from typing import Annotated, ClassVar, Final, Protocol, TypeAlias, Union
 
 import msgspec
 
+from ecsnet.connection.plain import MAX_PACKET
 from ecsnet.schema import CommandType, Gate, Schema
-from ecsnet.session.connection import MAX_PACKET
 
 __all__ = ["ACTIONS_A_TICK", "HELD_STATES", "Entry", "Frame", "Input", "frames_gate"]
 

@@ -11,7 +11,7 @@ import msgspec
 from ecsnet.commands.frames import ACTIONS_A_TICK, HELD_STATES, Entry, Frame
 from ecsnet.errors import BadMessageError
 from ecsnet.schema import CommandType, Gate
-from ecsnet.session.numbers import widen
+from ecsnet.session.sequence import widen
 
 __all__ = ["HORIZON_SECONDS", "REPEAT_SECONDS", "WAITING", "Given", "Inbox"]
 

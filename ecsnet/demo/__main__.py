@@ -6,11 +6,11 @@ import sys
 
 import msgspec
 
+from ecsnet.cli.games import find_game
 from ecsnet.demo.control import Settings, Wrong, claim_pipes, say
 from ecsnet.demo.player import play
 from ecsnet.demo.server import serve
 from ecsnet.errors import UsageError
-from ecsnet.games import find_game
 
 if __name__ == "__main__":
     claim_pipes()

@@ -17,8 +17,8 @@ from typing import TypeAlias
 
 import msgspec
 
-from ecsnet.interpreter import interpreter
-from ecsnet.modules import import_path
+from ecsnet.runtime.interpreter import interpreter
+from ecsnet.runtime.modules import import_path
 
 __all__ = [
     "Ask",

@@ -10,9 +10,9 @@ from hashlib import blake2b
 
 import msgspec
 
-from ecsnet.client import ClientWorld
+from ecsnet.client.world import ClientWorld
 from ecsnet.schema import ComponentType, Ref, encode
-from ecsnet.stage import Stage
+from ecsnet.server.room import Stage
 
 __all__ = ["shown_to", "visible_to"]
 

@@ -9,7 +9,8 @@ from array import array
 from collections.abc import Callable
 from types import TracebackType
 
-from ecsnet.client import ClientWorld
+from ecsnet.cli.games import Bot, Game, bot_of, program_of, server_of
+from ecsnet.client.world import ClientWorld
 from ecsnet.demo.control import (
     Ask,
     Bye,
@@ -29,10 +30,9 @@ from ecsnet.demo.control import (
 from ecsnet.demo.digest import shown_to
 from ecsnet.demo.figures import spread
 from ecsnet.errors import UsageError
-from ecsnet.events import Connected, Disconnected, Event, Refused
-from ecsnet.games import Bot, Game, bot_of, program_of, server_of
+from ecsnet.notifications import Connected, Disconnected, Event, Refused
 from ecsnet.play import join_instead
-from ecsnet.transport.link import Link
+from ecsnet.transport.conditioner import Link
 
 __all__ = ["play"]
 

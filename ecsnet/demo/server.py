@@ -7,7 +7,7 @@ from array import array
 from collections.abc import Callable
 from time import perf_counter
 
-from ecsnet.analytics.options import keeping
+from ecsnet.cli.games import Game, server_of
 from ecsnet.demo.control import (
     Ask,
     Bye,
@@ -22,9 +22,9 @@ from ecsnet.demo.control import (
 )
 from ecsnet.demo.digest import visible_to
 from ecsnet.demo.figures import spread
-from ecsnet.games import Game, server_of
-from ecsnet.server import ServerWorld, _new_event_loop
-from ecsnet.stage import Stage
+from ecsnet.options import keeping
+from ecsnet.server.room import Stage
+from ecsnet.server.world import ServerWorld, _new_event_loop
 from ecsnet.transport.address import Address
 
 __all__ = ["serve"]

@@ -32,7 +32,7 @@ from ecsnet.schema.shapes import (
     SequenceShape,
     Shape,
 )
-from ecsnet.wording import brief, short_name, type_name
+from ecsnet.validation.wording import brief, short_name, type_name
 
 __all__ = ["Reader"]
 

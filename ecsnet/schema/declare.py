@@ -18,7 +18,6 @@ from typing import Any, ClassVar, Literal, TypeVar, dataclass_transform, overloa
 
 import msgspec
 
-from ecsnet.arguments import is_text
 from ecsnet.errors import DeclarationError
 from ecsnet.schema.annotations import Reader
 from ecsnet.schema.codegen import Check, generate
@@ -26,7 +25,8 @@ from ecsnet.schema.contents import total
 from ecsnet.schema.registry import current_registry, is_stock
 from ecsnet.schema.shapes import Shape, bound_of, lasts, wire_struct
 from ecsnet.schema.wiretype import CommandType, ComponentType, Field, WireType
-from ecsnet.wording import brief
+from ecsnet.validation.arguments import is_text
+from ecsnet.validation.wording import brief
 
 __all__ = ["command", "replicated"]
 

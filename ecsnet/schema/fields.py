@@ -6,9 +6,9 @@ import math
 from dataclasses import dataclass
 from typing import Annotated, TypeAlias
 
-from ecsnet.arguments import is_number
 from ecsnet.errors import DeclarationError
-from ecsnet.wording import brief
+from ecsnet.validation.arguments import is_number
+from ecsnet.validation.wording import brief
 
 __all__ = ["Between", "EntityMark", "EntityRef", "MaxLen", "Quantized", "Suspect"]
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 import msgspec
 
 from ecsnet.schema.gate import encode
-from ecsnet.wording import brief, type_name
+from ecsnet.validation.wording import brief, type_name
 
 __all__ = ["INT64", "reason"]
 

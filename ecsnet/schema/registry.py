@@ -17,13 +17,13 @@ from types import FrameType
 from typing import Protocol, TypeVar
 from weakref import WeakSet
 
-from ecsnet.arguments import check_function, check_instance
 from ecsnet.errors import DeclarationError
 from ecsnet.schema.annotations import Reader
 from ecsnet.schema.description import Schema
 from ecsnet.schema.shapes import Foreign, Origin
 from ecsnet.schema.wiretype import CommandType, ComponentType, WireType
-from ecsnet.wording import brief
+from ecsnet.validation.arguments import check_function, check_instance
+from ecsnet.validation.wording import brief
 
 __all__ = ["Registry", "current_registry", "is_stock", "register_type", "use_registry"]
 

@@ -20,7 +20,7 @@ from ecsnet.schema.contents import ONE, TOO_MANY, Contents, total
 from ecsnet.schema.fields import Suspect
 from ecsnet.schema.kinds import PLAIN, Kind
 from ecsnet.schema.misfit import INT64
-from ecsnet.wording import short_name
+from ecsnet.validation.wording import short_name
 
 __all__ = [
     "HEADER_BYTES",

@@ -15,7 +15,7 @@ from ecsnet.schema.contents import Contents
 from ecsnet.schema.fields import Suspect
 from ecsnet.schema.gate import encode
 from ecsnet.schema.kinds import PLAIN, Kind
-from ecsnet.wording import brief
+from ecsnet.validation.wording import brief
 
 __all__ = [
     "CommandType",

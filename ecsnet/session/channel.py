@@ -20,8 +20,8 @@ import msgspec
 
 from ecsnet.errors import UsageError
 from ecsnet.schema.gate import encode
-from ecsnet.session.numbers import widen
 from ecsnet.session.packets import Piece
+from ecsnet.session.sequence import widen
 
 __all__ = [
     "FRAGMENT",

@@ -6,8 +6,8 @@ from typing import Annotated, Final, Generic, TypeVar
 
 import msgspec
 
+from ecsnet.connection.plain import MAX_PACKET
 from ecsnet.schema.gate import Gate
-from ecsnet.session.connection import MAX_PACKET
 
 __all__ = ["PING_IDS", "RAW", "Packet", "Packets", "Piece"]
 

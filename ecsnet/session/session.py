@@ -27,15 +27,15 @@ from typing import Final, Generic
 
 import msgspec
 
+from ecsnet.connection.plain import MAX_PACKET
 from ecsnet.errors import UsageError
 from ecsnet.schema.gate import DECODE_ERRORS, encode
-from ecsnet.session.budget import Bucket
 from ecsnet.session.channel import Cargo, Incoming, Outgoing
-from ecsnet.session.connection import MAX_PACKET
-from ecsnet.session.estimate import PathEstimate
-from ecsnet.session.flight import Flight, Record
-from ecsnet.session.numbers import widen
 from ecsnet.session.packets import PING_IDS, Packets, PayloadT, Piece
+from ecsnet.session.path import PathEstimate
+from ecsnet.session.sent_packets import Flight, Record
+from ecsnet.session.sequence import widen
+from ecsnet.session.token_bucket import Bucket
 
 __all__ = ["KEEPALIVE", "MAX_PAYLOAD", "Received", "Record", "Session"]
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from math import inf
 
-from ecsnet.arguments import check_number, is_number
 from ecsnet.errors import UsageError
-from ecsnet.wording import brief
+from ecsnet.validation.arguments import check_number, is_number
+from ecsnet.validation.wording import brief
 
 __all__ = ["ManualClock"]
 

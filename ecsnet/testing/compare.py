@@ -12,9 +12,9 @@ import reprlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from ecsnet.client import ClientWorld
-from ecsnet.replication.replicator import Replicator
-from ecsnet.replication.viewer import Viewer
+from ecsnet.client.world import ClientWorld
+from ecsnet.replication.server.client_state import Viewer
+from ecsnet.replication.server.replicator import Replicator
 from ecsnet.schema import ComponentType, Gate, Schema, encode
 from ecsnet.world import World
 

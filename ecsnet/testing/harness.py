@@ -11,7 +11,22 @@ import random
 from collections.abc import Callable, Iterator, Mapping
 from types import NoneType, TracebackType
 
-from ecsnet.arguments import (
+from ecsnet.client.world import ClientWorld
+from ecsnet.connection.plain import Reason
+from ecsnet.errors import UsageError
+from ecsnet.notifications import Disconnected, Event, Refused
+from ecsnet.schema import Registry
+from ecsnet.server.host import Host
+from ecsnet.server.members import Guest
+from ecsnet.server.room import Stage
+from ecsnet.server.world import ServerWorld
+from ecsnet.simulation.simulation import Simulation
+from ecsnet.testing.clock import ManualClock
+from ecsnet.testing.compare import Comparison, Inserts, Truth
+from ecsnet.testing.link import LinkEnd
+from ecsnet.transport.address import Address
+from ecsnet.transport.conditioner import Link
+from ecsnet.validation.arguments import (
     MOST_TICKS,
     check_flag,
     check_function,
@@ -20,22 +35,7 @@ from ecsnet.arguments import (
     check_seed,
     check_whole,
 )
-from ecsnet.client import ClientWorld
-from ecsnet.errors import UsageError
-from ecsnet.events import Disconnected, Event, Refused
-from ecsnet.guest import Guest
-from ecsnet.host import Host
-from ecsnet.schema import Registry
-from ecsnet.server import ServerWorld
-from ecsnet.session.connection import Reason
-from ecsnet.simulation import Simulation
-from ecsnet.stage import Stage
-from ecsnet.testing.clock import ManualClock
-from ecsnet.testing.compare import Comparison, Inserts, Truth
-from ecsnet.testing.link import LinkEnd
-from ecsnet.transport.address import Address
-from ecsnet.transport.link import Link
-from ecsnet.wording import brief
+from ecsnet.validation.wording import brief
 from ecsnet.world import World
 
 __all__ = ["Harness", "Seat"]

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from math import inf
 
-from ecsnet.arguments import check_number, check_whole
 from ecsnet.testing.clock import ManualClock
-from ecsnet.transport.link import Direction, Link, LinkStats
+from ecsnet.transport.conditioner import Direction, Link, LinkStats
+from ecsnet.validation.arguments import check_number, check_whole
 
 __all__ = ["FaultStats", "FaultyLink", "LinkEnd"]
 

@@ -11,9 +11,9 @@ from collections.abc import Hashable
 from functools import lru_cache
 from typing import TypeAlias
 
-from ecsnet.arguments import is_text
 from ecsnet.errors import AddressInUseError, UsageError
-from ecsnet.wording import bind_trouble, brief
+from ecsnet.validation.arguments import is_text
+from ecsnet.validation.wording import bind_trouble, brief
 
 __all__ = [
     "Address",

@@ -27,10 +27,10 @@ import pymongo
 if not __package__:
     sys.path[0] = str(Path(__file__).parents[2])
 
-from ecsnet.analytics.minder import Minder, ship
 from ecsnet.analytics.reader import documents
 from ecsnet.analytics.segment import Series
 from ecsnet.analytics.shipper import COLLECTIONS
+from ecsnet.analytics.supervisor import Minder, ship
 from tests.analytics.made import Game
 from tests.analytics.mongod import Mongod
 from tests.analytics.proxy import Proxy

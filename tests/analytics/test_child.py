@@ -12,11 +12,11 @@ from typing import Literal
 
 import pytest
 
-from ecsnet import interpreter
-from ecsnet.analytics.minder import Minder
-from ecsnet.analytics.options import Analytics
 from ecsnet.analytics.service import AnalyticsService
+from ecsnet.analytics.supervisor import Minder
 from ecsnet.errors import UsageError
+from ecsnet.options import Analytics
+from ecsnet.runtime import interpreter
 from ecsnet.schema import Registry
 from tests.analytics.made import Game
 

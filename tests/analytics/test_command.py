@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from ecsnet import cli
+from ecsnet.cli import main as cli
 from tests.analytics.played import A, B, C, Played, some_matches
 
 Run = Callable[..., tuple[int, str, str]]

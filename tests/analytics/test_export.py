@@ -16,9 +16,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ecsnet import cli
 from ecsnet.analytics.export import Cell, Json, Table, to_csv
 from ecsnet.analytics.records import Declared
+from ecsnet.cli import main as cli
 from ecsnet.errors import UsageError
 from ecsnet.schema import PLAIN
 from tests.analytics.played import A, B, C, Played, some_matches

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from ecsnet.analytics.checkpoint import Aside, Position, TargetInUseError
 from ecsnet.analytics.folder import JournalError, highest_number
-from ecsnet.analytics.position import Aside, Position, TargetInUseError
 from ecsnet.analytics.reader import Place
 from ecsnet.analytics.segment import Series
 from tests.analytics.made import event

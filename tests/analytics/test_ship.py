@@ -18,15 +18,15 @@ from typing import Any, Literal
 import pymongo
 import pytest
 
-from ecsnet.analytics import minder as minding
+from ecsnet.analytics import supervisor as minding
+from ecsnet.analytics.checkpoint import Position, TargetInUseError
 from ecsnet.analytics.folder import JournalError, State, lock, segments
-from ecsnet.analytics.minder import Minder, ship
 from ecsnet.analytics.mongo import open_sink
-from ecsnet.analytics.position import Position, TargetInUseError
 from ecsnet.analytics.reader import documents
 from ecsnet.analytics.segment import Series
 from ecsnet.analytics.ship import URI_VARIABLE
 from ecsnet.analytics.shipper import Shipper
+from ecsnet.analytics.supervisor import Minder, ship
 from ecsnet.analytics.target import target_name
 from ecsnet.errors import UsageError
 from tests.analytics import outages
@@ -373,7 +373,7 @@ def test_a_command_ends_on_a_signal_while_the_database_hangs(
     driver: Driver, number: int, folder: Path, game: Game, mongod: Mongod
 ) -> None:
     code = (
-        "import sys; from pathlib import Path; from ecsnet.analytics.minder import ship\n"
+        "import sys; from pathlib import Path; from ecsnet.analytics.supervisor import ship\n"
         "sys.exit(ship(Path(sys.argv[1]), sys.argv[2], driver=sys.argv[3]))"
     )
     with Proxy(mongod.port) as proxy:
@@ -394,7 +394,7 @@ def test_a_command_ends_on_a_signal_while_the_database_hangs(
 def test_a_shipper_ends_with_its_server(folder: Path, database: str) -> None:
     code = (
         "import os, sys, time; from pathlib import Path\n"
-        "from ecsnet.analytics.minder import Minder; from tests.analytics.made import Game\n"
+        "from ecsnet.analytics.supervisor import Minder; from tests.analytics.made import Game\n"
         "game = Game(Path(sys.argv[1])); game.journal.start(); game.play(10)\n"
         "Minder(Path(sys.argv[1]), sys.argv[2]).start()\n"
         "sys.stdin.read()"

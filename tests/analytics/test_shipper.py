@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from ecsnet.analytics import shipper as module
+from ecsnet.analytics.checkpoint import Position
 from ecsnet.analytics.folder import Segment, State, segments
-from ecsnet.analytics.position import Position
 from ecsnet.analytics.reader import Entry, Place
 from ecsnet.analytics.segment import Series
 from ecsnet.analytics.shipper import BATCH_BYTES, BATCH_DOCUMENTS, FLUSH_SECONDS, Shipper

@@ -21,10 +21,10 @@ from pathlib import Path
 
 import pytest
 
-from ecsnet import cli
 from ecsnet.analytics.reader import Series, documents
+from ecsnet.cli import main as cli
 from ecsnet.schema import Registry, use_registry
-from ecsnet.server import ServerWorld
+from ecsnet.server.world import ServerWorld
 from tests.docs.test_docs import ROOT, Block, _importable, chapters
 
 FILE = "docs/analytics.md"

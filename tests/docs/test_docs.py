@@ -39,7 +39,7 @@ import esper
 import pytest
 
 import ecsnet as net
-from ecsnet.cli import _parser
+from ecsnet.cli.main import _parser
 from ecsnet.schema import Registry, use_registry
 from ecsnet.testing import Harness, ManualClock
 from ecsnet.transport.memory import MemoryEnd
@@ -359,7 +359,7 @@ def test_python(chapter: Chapter, tmp_path: Path, screen: Screen) -> None:
 # Whose blocks of Python other tests run.
 RUN_ELSEWHERE = {
     "docs/analytics.md": "tests/docs/test_analytics.py",
-    "docs/journal.md": "tests/unit/test_journal_doc.py",
+    "docs/journal.md": "tests/unit/analytics/test_journal_doc.py",
 }
 
 

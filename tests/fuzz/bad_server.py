@@ -28,15 +28,15 @@ from game import SCHEMA, registry
 from hostile import deltas, plain, resident
 from mutations import Tree, encode, junk, mutated, nest, respin, safely_encoded
 
-from ecsnet.client import NOTIFICATIONS, WORK_A_POLL
-from ecsnet.events import Disconnected, Refused
-from ecsnet.greeting import SchemaOffer, Welcome
-from ecsnet.replication.store import COMPONENTS, ENTITIES, MESSAGE_PARTS, WAITING_BYTES
-from ecsnet.replication.view import MENTIONS
+from ecsnet.client.connection import DATAGRAMS_WAITING
+from ecsnet.client.world import NOTIFICATIONS, WORK_A_POLL
+from ecsnet.connection.plain import Reason
+from ecsnet.messages.joining import SchemaOffer, Welcome
+from ecsnet.notifications import Disconnected, Refused
+from ecsnet.replication.client.store import COMPONENTS, ENTITIES, MESSAGE_PARTS, WAITING_BYTES
+from ecsnet.replication.client.view import MENTIONS
 from ecsnet.replication.wire import MESSAGE_BYTES
 from ecsnet.session.channel import FRAGMENT
-from ecsnet.session.connection import Reason
-from ecsnet.uplink import DATAGRAMS_WAITING
 from tests.unit.hostile_server import EPOCH, HostileServer
 
 FRAMES = 90

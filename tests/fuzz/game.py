@@ -11,9 +11,8 @@ from typing import Annotated, Literal
 
 import esper
 
-import ecsnet.simulation as net
+import ecsnet.simulation.simulation as net
 from ecsnet.components import Owner, Player
-from ecsnet.recipe import Recipe
 from ecsnet.schema import (
     Between,
     EntityRef,
@@ -24,6 +23,7 @@ from ecsnet.schema import (
     replicated,
     use_registry,
 )
+from ecsnet.simulation.spec import Recipe
 
 
 class Team(enum.Enum):

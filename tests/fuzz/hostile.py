@@ -42,12 +42,12 @@ from mutations import (
     truncated,
 )
 
-from ecsnet.client import ClientWorld
-from ecsnet.greeting import WIRE_VERSION, Hello, SchemaDiffers, SchemaOffer, Welcome
-from ecsnet.guest import Guest
-from ecsnet.host import Host
+from ecsnet.client.world import ClientWorld
+from ecsnet.connection.plain import MAX_PACKET, Connection, Dial, Listener, Reason
+from ecsnet.messages.joining import WIRE_VERSION, Hello, SchemaDiffers, SchemaOffer, Welcome
 from ecsnet.replication.wire import STRUCTURE_TAG, Resync
-from ecsnet.session.connection import MAX_PACKET, Connection, Dial, Listener, Reason
+from ecsnet.server.host import Host
+from ecsnet.server.members import Guest
 from ecsnet.session.packets import RAW
 from ecsnet.session.session import Session
 from ecsnet.transport.address import Address

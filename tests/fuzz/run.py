@@ -23,7 +23,8 @@ from unittest.mock import patch
 
 from hostile import KINDS, OUTCOMES, Arena, Memory, growth, memory
 
-from ecsnet.session import admission, connection
+from ecsnet.connection import admission
+from ecsnet.connection import plain as connection
 
 _MOMENTS = 10  # at which memory is looked at
 _SAMPLE = 50_000  # fewer datagrams than this say nothing about memory

@@ -64,13 +64,13 @@ def test_no_server_makes_a_client_keep_or_do_more_than_its_limits() -> None:
 SERVER_FAULTS = {
     "messages are expanded however much they bring": (
         """
-        import ecsnet.replication.store as store
+        import ecsnet.replication.client.store as store
         store.Store._affordable = lambda self, message, size: True
         """,
         "entities, more than 32,768",
     ),
     "datagrams wait without end": (
-        "import ecsnet.uplink; ecsnet.uplink.DATAGRAMS_WAITING = 1 << 60",
+        "import ecsnet.client.connection; ecsnet.client.connection.DATAGRAMS_WAITING = 1 << 60",
         "datagrams that wait, more than",
     ),
 }
@@ -125,7 +125,7 @@ FAULTS = {
     ),
     "nobody looks at checksums": Fault(
         """
-        from ecsnet.session import connection
+        from ecsnet.connection import plain as connection
         def open(self, data, now):
             return data[1:-4] if len(data) > 5 and self.reason is None else None
         connection.Connection.open = open
@@ -134,7 +134,7 @@ FAULTS = {
     ),
     "old packets are taken again, and old values too": Fault(
         """
-        from ecsnet.replication.store import Store
+        from ecsnet.replication.client.store import Store
         from ecsnet.session.packets import RAW
         from ecsnet.session.session import Session
         receive = Session.receive
@@ -161,7 +161,7 @@ FAULTS = {
     ),
     "commands reach what is somebody else's": Fault(
         """
-        from ecsnet.simulation import Simulation
+        from ecsnet.simulation.simulation import Simulation
         Simulation._owned = lambda self, net, player: self._resolve_alive(net)
         """,
         "which is nobody's",

@@ -60,9 +60,9 @@ class Project:
 ECSNET: Final = Project(
     root=ROOT,
     core=(
-        "ecsnet/schema", "ecsnet/session", "ecsnet/replication", "ecsnet/commands",
-        "ecsnet/transport", "ecsnet/simulation.py", "ecsnet/stage.py", "ecsnet/guest.py",
-        "ecsnet/host.py", "ecsnet/client.py", "ecsnet/uplink.py", "ecsnet/world.py",
+        "ecsnet/schema", "ecsnet/session", "ecsnet/connection", "ecsnet/replication",
+        "ecsnet/commands", "ecsnet/messages", "ecsnet/simulation", "ecsnet/transport",
+        "ecsnet/server", "ecsnet/client", "ecsnet/world.py",
     ),
     tests=(
         "tests/unit", "tests/socket/test_transport_client.py",

@@ -18,13 +18,13 @@ pytestmark = [
 ]
 
 DERIVING = (
-    "test_command_rate.py",
-    "test_departures.py",
-    "test_host.py",
-    "test_rationing.py",
-    "test_replication_viewer.py",
-    "test_session_session.py",
-    "test_world_requests.py",
+    "commands/test_command_rate.py",
+    "server/test_departures.py",
+    "server/test_host.py",
+    "runtime/test_rate_limited_log.py",
+    "replication/server/test_client_state.py",
+    "session/test_session.py",
+    "replication/server/test_world_requests.py",
 )
 """Tests that put classes of their own in the place of compiled ones, or derive from them."""
 
@@ -59,7 +59,9 @@ def run(folder: Path, *arguments: object, cwd: Path) -> str:
 
 
 def test_what_it_runs_is_compiled(compiled: Path, tmp_path: Path) -> None:
-    code = "import ecsnet.host as m, ecsnet.session.session as s; print(m.__file__, s.__file__)"
+    code = (
+        "import ecsnet.server.host as m, ecsnet.session.session as s; print(m.__file__, s.__file__)"
+    )
     files = run(compiled, "-c", code, cwd=tmp_path).split()
     assert all(Path(file).is_relative_to(compiled) for file in files), files
     assert not [file for file in files if file.endswith(".py")]
@@ -68,7 +70,7 @@ def test_what_it_runs_is_compiled(compiled: Path, tmp_path: Path) -> None:
 
 def test_the_same_unit_tests_pass(compiled: Path, root: Path) -> None:
     left_out = [f"--ignore=tests/unit/{name}" for name in DERIVING]
-    options = ["-q", "-p", "no:cacheprovider", "--override-ini=addopts="]
+    options = ["-q", "-p", "no:cacheprovider", "--override-ini=addopts=--import-mode=importlib"]
     said = run(compiled, "-P", "-m", "pytest", *options, *left_out, "tests/unit", cwd=root)
     assert " passed" in said
 

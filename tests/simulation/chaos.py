@@ -41,12 +41,12 @@ from spending import Spending
 
 from ecsnet.commands.outbox import QUIET_TICKS, UNACKED_FRAMES
 from ecsnet.components import Owner
+from ecsnet.connection.plain import MAX_DATAGRAM, Reason
 from ecsnet.errors import UsageError
-from ecsnet.events import Event
-from ecsnet.replication.store import Store
-from ecsnet.replication.viewer import Viewer
+from ecsnet.notifications import Event
+from ecsnet.replication.client.store import Store
+from ecsnet.replication.server.client_state import Viewer
 from ecsnet.replication.wire import PIECE_BYTES, Structure, Update
-from ecsnet.session.connection import MAX_DATAGRAM, Reason
 from ecsnet.session.session import Received, Session
 from ecsnet.testing import FaultyLink, Harness, Seat
 

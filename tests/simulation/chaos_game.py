@@ -16,8 +16,8 @@ import esper
 
 import ecsnet as net
 from ecsnet.components import Owner, Player
+from ecsnet.replication.client.store import WAITING_BYTES
 from ecsnet.replication.sizes import ENTITY_BYTES
-from ecsnet.replication.store import WAITING_BYTES
 from ecsnet.schema import encode
 from ecsnet.testing import Registry, use_registry
 

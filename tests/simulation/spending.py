@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ecsnet.replication.viewer import BURST_SECONDS
-from ecsnet.session.connection import MAX_DATAGRAM
+from ecsnet.connection.plain import MAX_DATAGRAM
+from ecsnet.replication.server.client_state import BURST_SECONDS
 
 __all__ = ["Spending"]
 

@@ -15,17 +15,24 @@ from itertools import count
 import pytest
 from chaos import Plan, Report, run
 
-from ecsnet.client import ClientWorld
-from ecsnet.greeting import Welcome
-from ecsnet.replication import replicator
-from ecsnet.replication.packing import Run
-from ecsnet.replication.population import Delta, Entity, Population, Touched
-from ecsnet.replication.replicator import Replicator
-from ecsnet.replication.scan import BytesScan, Checked, LossyScan, OnceScan, Scan, StructScan
+from ecsnet.client.world import ClientWorld
+from ecsnet.messages.joining import Welcome
+from ecsnet.replication.client.store import Record, Store
+from ecsnet.replication.client.view import View
+from ecsnet.replication.server import replicator
+from ecsnet.replication.server.changes import (
+    BytesScan,
+    Checked,
+    LossyScan,
+    OnceScan,
+    Scan,
+    StructScan,
+)
+from ecsnet.replication.server.client_state import Hood, Viewer
+from ecsnet.replication.server.entities import Delta, Entity, Population, Touched
+from ecsnet.replication.server.packing import Run
+from ecsnet.replication.server.replicator import Replicator
 from ecsnet.replication.sizes import Sizes
-from ecsnet.replication.store import Record, Store
-from ecsnet.replication.view import View
-from ecsnet.replication.viewer import Hood, Viewer
 from ecsnet.replication.wire import Update
 from ecsnet.session.channel import Outgoing
 from ecsnet.session.session import Session
@@ -186,8 +193,8 @@ def each_component_travels_by_itself(patch: pytest.MonkeyPatch) -> None:
 
 @fault(6, WHOLE, "too long")
 def runs_are_larger_than_a_datagram(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr("ecsnet.replication.packing.SHEET_BYTES", 1_500)
-    patch.setattr("ecsnet.replication.replicator.SHEET_BYTES", 1_500)
+    patch.setattr("ecsnet.replication.server.packing.SHEET_BYTES", 1_500)
+    patch.setattr("ecsnet.replication.server.replicator.SHEET_BYTES", 1_500)
 
 
 @fault(7, LOSSY, "not equal", "solid up to")
@@ -236,7 +243,7 @@ def everything_enters_at_once(patch: pytest.MonkeyPatch) -> None:
         return pending
 
     patch.setattr(Replicator, "_next_piece", all_of_it)
-    patch.setattr("ecsnet.replication.replicator.PIECE_BYTES", 1 << 20)
+    patch.setattr("ecsnet.replication.server.replicator.PIECE_BYTES", 1 << 20)
 
 
 @fault(9, GRID, "should not be there")
@@ -291,7 +298,9 @@ def solid_forgets_since_when_a_value_is_owed(patch: pytest.MonkeyPatch) -> None:
 
 @fault(12, LOSSY, "may not see")
 def everybody_gets_the_owners_form(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr("ecsnet.replication.replicator.mine", lambda run, player: run.owners or run)
+    patch.setattr(
+        "ecsnet.replication.server.replicator.mine", lambda run, player: run.owners or run
+    )
 
 
 @fault(12, LOSSY, "should have", "solid up to")

@@ -85,7 +85,7 @@ def test_the_command_prints_every_count(capsys: pytest.CaptureFixture[str]) -> N
 def test_the_command_says_which_seed_failed(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from ecsnet.replication.viewer import Viewer
+    from ecsnet.replication.server.client_state import Viewer
 
     monkeypatch.setattr(Viewer, "lose", lambda self, flight, population: None)
     assert main(["--seed", "1", "--ticks", "200"]) == 1

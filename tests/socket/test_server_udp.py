@@ -15,18 +15,18 @@ from collections.abc import Callable
 import esper
 import pytest
 
-import ecsnet.simulation as net
+import ecsnet.simulation.simulation as net
 from ecsnet.components import Player
+from ecsnet.connection.plain import Dial, Reason
 from ecsnet.errors import AddressInUseError, UsageError
-from ecsnet.greeting import WIRE_VERSION, Hello, Welcome
+from ecsnet.messages.joining import WIRE_VERSION, Hello, Welcome
 from ecsnet.schema import Gate, Registry, encode, use_registry
-from ecsnet.server import ServerWorld
-from ecsnet.session.connection import Dial, Reason
+from ecsnet.server.world import ServerWorld
 from ecsnet.session.packets import RAW
 from ecsnet.session.session import Session
 from ecsnet.transport.address import Address, lan_host
-from ecsnet.transport.client import Resolver, UdpClientSocket
-from ecsnet.transport.udp import UdpServerSocket
+from ecsnet.transport.udp_client import Resolver, UdpClientSocket
+from ecsnet.transport.udp_server import UdpServerSocket
 
 WELCOME: Gate[Welcome] = Gate(Welcome, 4096)
 REGISTRY = Registry()

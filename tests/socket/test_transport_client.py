@@ -10,11 +10,11 @@ from typing import TypeVar
 
 import pytest
 
-import ecsnet.transport.client as client_module
+import ecsnet.transport.udp_client as client_module
 from ecsnet.errors import UsageError
 from ecsnet.transport.address import Address
-from ecsnet.transport.client import Resolver, UdpClientSocket, _look_up
-from ecsnet.transport.udp import UdpServerSocket
+from ecsnet.transport.udp_client import Resolver, UdpClientSocket, _look_up
+from ecsnet.transport.udp_server import UdpServerSocket
 
 
 def until(condition: Callable[[], object]) -> None:

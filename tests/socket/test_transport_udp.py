@@ -13,7 +13,7 @@ import pytest
 from ecsnet.errors import AddressInUseError, UsageError
 from ecsnet.transport import address as address_module
 from ecsnet.transport.address import Address, bind_udp
-from ecsnet.transport.udp import UdpServer, UdpServerSocket
+from ecsnet.transport.udp_server import UdpServer, UdpServerSocket
 
 Loop = Callable[[], asyncio.AbstractEventLoop]
 

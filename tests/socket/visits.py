@@ -30,9 +30,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from ecsnet.greeting import WIRE_VERSION, Hello, Welcome
+from ecsnet.connection.plain import Dial, Reason
+from ecsnet.messages.joining import WIRE_VERSION, Hello, Welcome
 from ecsnet.schema import Gate, Registry, encode
-from ecsnet.session.connection import Dial, Reason
 from ecsnet.session.packets import RAW
 from ecsnet.session.session import Session
 

@@ -10,7 +10,7 @@ import dataclasses
 from collections.abc import Callable
 from typing import Annotated, assert_type
 
-from ecsnet.client import ClientWorld
+from ecsnet.client.world import ClientWorld
 from ecsnet.schema import (
     Between,
     CommandType,

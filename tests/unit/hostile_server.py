@@ -7,13 +7,13 @@ from collections.abc import Iterator, Sequence
 
 import msgspec
 
-from ecsnet.client import ClientWorld
-from ecsnet.events import Disconnected, Event, Refused
-from ecsnet.greeting import Welcome
+from ecsnet.client.world import ClientWorld
+from ecsnet.connection.plain import Connection, Listener, Reason
+from ecsnet.messages.joining import Welcome
+from ecsnet.notifications import Disconnected, Event, Refused
 from ecsnet.replication.encoding import encode_structure
 from ecsnet.schema import Registry, encode
 from ecsnet.session.channel import SPAN
-from ecsnet.session.connection import Connection, Listener, Reason
 from ecsnet.session.packets import RAW
 from ecsnet.session.session import Session
 from ecsnet.testing import ManualClock

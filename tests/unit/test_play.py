@@ -11,19 +11,19 @@ from types import SimpleNamespace
 import esper
 import pytest
 
-from ecsnet.client import ClientWorld
+from ecsnet.client.connection import End
+from ecsnet.client.world import ClientWorld
+from ecsnet.connection.plain import Reason
 from ecsnet.errors import AddressInUseError, UsageError
-from ecsnet.events import Connected, Disconnected, Refused, Spawned
+from ecsnet.notifications import Connected, Disconnected, Refused, Spawned
 from ecsnet.play import HostedWire, join_instead, play
 from ecsnet.schema import Registry, command, replicated, use_registry
-from ecsnet.server import ServerWorld
-from ecsnet.session.connection import Reason
-from ecsnet.simulation import commands, tick
+from ecsnet.server.world import ServerWorld
+from ecsnet.simulation.simulation import commands, tick
 from ecsnet.testing import ManualClock
 from ecsnet.transport.address import Address
-from ecsnet.transport.link import Link
+from ecsnet.transport.conditioner import Link
 from ecsnet.transport.memory import MemoryEnd
-from ecsnet.uplink import End
 from ecsnet.world import World
 
 with use_registry(Registry()) as registry:

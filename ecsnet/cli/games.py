@@ -1,0 +1,229 @@
+"""Finds the game that somebody names: a file, a folder, a module, or a sample.
+
+`find_game` only looks for it. What runs the game's code is the rest: `program_of`, `server_of` and
+`bot_of`.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import os
+import pkgutil
+import runpy
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import cast
+
+import ecsnet.samples
+from ecsnet.client.world import ClientWorld
+from ecsnet.errors import UsageError
+from ecsnet.runtime.modules import attribute_of, load
+from ecsnet.server.world import ServerWorld
+from ecsnet.validation.arguments import check_call
+from ecsnet.validation.wording import brief
+
+__all__ = [
+    "Bot",
+    "Game",
+    "bot_of",
+    "find_game",
+    "no_server",
+    "program_of",
+    "sample_names",
+    "server_of",
+    "servers_in",
+]
+
+Bot = Callable[[ClientWorld], object]
+"""Plays for somebody: called with the client before each `ClientWorld.poll`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Game:
+    """A game that was found.
+
+    Attributes:
+        name: What it is called in messages, as it was typed.
+        code: The file, or the name of the module or package.
+        folder: What has to be importable for that: absolute.
+        attribute: What its server is called, where that was typed.
+    """
+
+    name: str
+    code: str
+    folder: str
+    attribute: str | None = None
+
+    @property
+    def title(self) -> str:
+        """What a window of the game may be called."""
+        return Path(self.name.rstrip("/\\")).stem.title()
+
+
+def sample_names() -> list[str]:
+    """The names of the samples."""
+    return sorted(found.name for found in pkgutil.iter_modules(ecsnet.samples.__path__))
+
+
+def find_game(text: str) -> Game:
+    """Find what ``FILE.py``, ``FOLDER``, ``MODULE`` or ``SAMPLE`` names, ``:ATTR`` behind or not.
+
+    A folder is a package that can be run: with a ``__main__.py``. Folders and modules are those of
+    the current folder; what it has not may be a sample, or, with ``:ATTR``, an installed module.
+
+    Raises:
+        UsageError: There is no such game.
+    """
+    name, colon, attribute = text.rpartition(":")
+    if not colon or text.endswith(".py") or os.path.exists(text):
+        name, colon, attribute = text, "", ""
+    if not name or (colon and not all(part.isidentifier() for part in attribute.split("."))):
+        raise UsageError(f"{text!r} names no game: write FILE.py, or FILE.py:SERVER")
+    wanted = attribute or None
+    path = Path(name)
+    if path.name == "__main__.py" and path.is_file():
+        path = path.absolute().parent
+    if path.suffix == ".py":
+        if not path.is_file():
+            raise UsageError(f"there is no file {name}")
+        return Game(name, str(path), str(path.absolute().parent), wanted)
+    if (path / "__main__.py").is_file():
+        whole = path.resolve()
+        return Game(name, whole.name, str(whole.parent), wanted)
+    if colon or (path.name == name and Path(f"{name}.py").is_file()):
+        return Game(name, name, os.getcwd(), wanted)
+    if name in sample_names():
+        return Game(name, f"ecsnet.samples.{name}", os.getcwd())
+    if path.is_dir():
+        raise UsageError(
+            f"{name} is a folder without a __main__.py: name a file in it, such as"
+            f" {path / 'game.py'}"
+        )
+    samples = ", ".join(sample_names())
+    raise UsageError(f"there is no game {name!r}: give a FILE.py or one of {samples}")
+
+
+def program_of(game: Game) -> Callable[[], object]:
+    """What runs the game as the program, as ``python FILE.py`` or ``python -m FOLDER`` does.
+
+    What it raises is the game's.
+    """
+    _importable(game.folder)
+    if game.code.endswith(".py"):
+        file = os.path.abspath(game.code)  # games look for their pictures beside __file__
+        return lambda: runpy.run_path(file, run_name="__main__")
+    module = game.code
+    # A package's server may stand in a module of its own, and its program beside that.
+    package = module.rpartition(".")[0]
+    if package and importlib.util.find_spec(f"{package}.__main__") is not None:
+        module = package
+    return lambda: runpy.run_module(module, run_name="__main__", alter_sys=True)
+
+
+def server_of(game: Game) -> tuple[ServerWorld, ModuleType]:
+    """Import a game, not as the program, and find its server.
+
+    Returns:
+        The server, and the module that has it.
+
+    Raises:
+        UsageError: It cannot be imported, has no server, or several and none was named.
+    """
+    _importable(game.folder)
+    seen: list[ModuleType] = []
+    for module in _places(game):
+        seen.append(module)
+        if game.attribute is not None:
+            named = attribute_of(module, game.attribute)
+            if isinstance(named, ServerWorld):
+                return named, module
+            continue
+        servers = servers_in(module)
+        if len(servers) > 1:
+            names = ", ".join(servers)
+            raise UsageError(
+                f"{game.name} has several servers, {names}: name one of them,"
+                f" {game.name}:{next(iter(servers))}"
+            )
+        for server in servers.values():
+            return server, module
+    if game.attribute is None:
+        raise UsageError(
+            f"there is no server in {game.name}: give it one at its top level,"
+            " server = net.ServerWorld()"
+        )
+    found = [attribute_of(module, game.attribute) for module in seen]
+    raise no_server(
+        f"{game.name}:{game.attribute}",
+        next((value for value in found if value is not None), None),
+        [name for module in seen for name in servers_in(module)],
+    )
+
+
+def _places(game: Game) -> Iterator[ModuleType]:
+    """The modules in which a game's server may stand, each imported when it is its turn."""
+    module = load(game.code, game.folder)
+    if not hasattr(module, "__path__"):
+        yield module
+        return
+    for part in ("game", "", "__main__"):  # the program last: it may need a screen
+        name = f"{game.code}.{part}".rstrip(".")
+        if importlib.util.find_spec(name) is not None:
+            yield load(name, game.folder)
+
+
+def bot_of(module: ModuleType) -> Bot | None:
+    """Who plays a game where nobody does; None where the game has no such function.
+
+    That is ``bot(client)`` in its module, or ``play(client)`` in a module ``bot`` of its package.
+
+    Raises:
+        UsageError: It does not take a client.
+    """
+    bot = getattr(module, "bot", None)
+    beside = f"{module.__package__}.bot"
+    if not callable(bot):
+        if not module.__package__ or importlib.util.find_spec(beside) is None:
+            return None
+        bot = getattr(importlib.import_module(beside), "play", None)
+        if not callable(bot):
+            raise UsageError(f"{beside} has no function play(client): that is who plays")
+    check_call("the demo", bot, "bot", "client: net.ClientWorld")
+    return cast(Bot, bot)
+
+
+def _importable(folder: str) -> None:
+    if folder not in sys.path[:1]:
+        sys.path.insert(0, folder)
+
+
+def servers_in(module: ModuleType) -> dict[str, ServerWorld]:
+    """A module's servers by name, each once."""
+    named: dict[str, ServerWorld] = {}
+    for name, value in vars(module).items():
+        if isinstance(value, ServerWorld) and not any(value is one for one in named.values()):
+            named[name] = value
+    return named
+
+
+def no_server(text: str, found: object, servers: Sequence[str]) -> UsageError:
+    """What is wrong with something that should be a server.
+
+    Args:
+        text: What was typed, with ``:ATTR``.
+        found: What has that name; None when nothing has.
+        servers: Names of the servers that there are instead.
+    """
+    name, _, attribute = text.rpartition(":")
+    hint = "it has none: server = net.ServerWorld()"
+    if servers:
+        hint = f"it has {name}:{servers[0]}"
+    elif callable(found):
+        hint = f"it has none; where this makes one, write server = {attribute}()"
+    if found is None:
+        return UsageError(f"there is no {attribute!r} in {name}; {hint}")
+    return UsageError(f"{text} is {brief(found)}, not a ServerWorld; {hint}")

@@ -1,0 +1,259 @@
+"""A client's way to its server: look-up, handshake and session, over whatever carries datagrams."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+import msgspec
+
+from ecsnet.client.stats import ClientStats
+from ecsnet.connection.plain import Connection, Dial, Reason
+from ecsnet.replication.wire import MESSAGE_BYTES
+from ecsnet.session.packets import RAW
+from ecsnet.session.session import Received, Session
+from ecsnet.transport.conditioner import Link
+from ecsnet.transport.udp_client import Resolver, UdpClientSocket
+
+__all__ = ["End", "Uplink", "Wire"]
+
+DATAGRAMS_A_POLL: Final = 1000
+"""What one poll takes in at most, so that a flood cannot hold a frame up."""
+
+DATAGRAMS_WAITING: Final = 2 * DATAGRAMS_A_POLL
+"""How many wait for later polls at most."""
+
+LOOK_UP_SECONDS: Final = 20.0
+"""How long the look-up of the server's name may take; stalls of this end do not count."""
+
+_STALL: Final = 0.25  # one gap between polls counts for no more than this
+
+NONSENSE: Final = "what the server sends makes no sense, again and again"
+
+UNKNOWN: Final = (
+    f"nothing tells within {LOOK_UP_SECONDS:g} s which address the server's name stands for:"
+    " is there a network? Its address in digits needs no look-up"
+)
+
+
+BUSY: Final = (
+    "the server is there and does not let us in: too many join at once, or too much gets lost on"
+    " the way; try again"
+)
+
+
+class Wire(Protocol):
+    """What carries datagrams: `UdpClientSocket`, or a memory transport."""
+
+    def send(self, data: bytes) -> None: ...
+    def receive(self, budget: int = ...) -> Iterator[bytes]: ...
+    def pin(self) -> None: ...
+    def close(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """Why there is no connection, or none any more.
+
+    Attributes:
+        reason: Why.
+        detail: What is known beside the reason, and what helps.
+    """
+
+    reason: Reason
+    detail: str = ""
+
+
+class Uplink:
+    """One connection to a server, from the look-up of its name to its end.
+
+    Args:
+        hello: The first message; it goes out as soon as there is a connection.
+        now: Seconds, on the clock of all calls.
+        random: Returns that many random bytes.
+
+    Attributes:
+        link: A bad network to go through; None for the real one.
+        stats: Figures, kept up to date.
+        session: The session; it carries nothing until there is a connection.
+        end: Why it is over, once it is.
+    """
+
+    def __init__(self, hello: bytes, now: float, random: Callable[[int], bytes]) -> None:
+        self.link: Link | None = None
+        self.stats = ClientStats()
+        self.session = Session(RAW, message_limit=MESSAGE_BYTES, peer_interval=0.05)
+        self.end: End | None = None
+        self._hello = hello
+        self._random = random
+        self._waiting: deque[bytes] = deque()  # datagrams that nobody has looked at yet
+        self._resolver: Resolver | None = None
+        self._wire: Wire | None = None
+        self._udp: UdpClientSocket | None = None  # the wire, where that is UDP
+        self._looked_at = now
+        self._look_up_left = LOOK_UP_SECONDS
+        self._dial = Dial(random(8), now)
+        self._connection: Connection | None = None
+        self._rated_at = now
+        self._rated_bytes = 0
+
+    @property
+    def connected(self) -> bool:
+        """Whether the handshake is done and the connection has not ended."""
+        return self._connection is not None and self.end is None
+
+    def look_up(self, host: str, port: int) -> None:
+        """Go to the server of that name over UDP; the look-up goes on beside the calls."""
+        self._resolver = Resolver(host, port)
+
+    def over(self, wire: Wire) -> None:
+        """Go over something that reaches the server already."""
+        self._wire = wire
+
+    def fetch(self, now: float) -> None:
+        """Take what has arrived off the wire, for `receive`."""
+        if self._wire is None:
+            self._wire = self._resolved(now)
+        wire, link, waiting = self._wire, self.link, self._waiting
+        if wire is None or self.end is not None:
+            return
+        if link is None:
+            waiting.extend(wire.receive(DATAGRAMS_A_POLL))
+        else:
+            for datagram in wire.receive(DATAGRAMS_A_POLL):
+                link.put("in", datagram, now)
+            for datagram in link.take("out", now):
+                wire.send(datagram)
+            waiting.extend(link.take("in", now))
+        while len(waiting) > DATAGRAMS_WAITING:
+            waiting.pop()  # lost, as in the buffer of a socket
+
+    def receive(self, now: float) -> Received[msgspec.Raw] | None:
+        """Take in what was fetched, up to the next packet of the session.
+
+        Returns:
+            What is in it; None when there is nothing more. It is answered, where it asks for that.
+        """
+        waiting = self._waiting
+        while waiting and self.end is None:
+            datagram = waiting.popleft()
+            self.stats.datagrams_received += 1
+            self.stats.bytes_received += len(datagram)
+            received = self._datagram(datagram, now)
+            if not self._leave_the_abusive() and received is not None:
+                if received.reply:
+                    self.transmit(self.session.send(None, now), now)
+                return received
+        return None
+
+    def check(self, now: float) -> None:
+        """Go on with the handshake; notice a server that has fallen silent, or talks nonsense."""
+        if self._wire is None or self.end is not None or self._leave_the_abusive():
+            return
+        if self._connection is None:
+            for datagram in self._dial.poll(now):
+                self._send(datagram, now)
+            if self._dial.refused is not None:
+                self.end = End(self._dial.refused, self._why_not(self._dial))
+        elif not self._connection.check(now):
+            self.end = End(self._connection.reason or Reason.TIMEOUT)
+            for datagram in self._connection.goodbye():  # a server that sleeps hears it one day
+                self._send(datagram, now)
+
+    def transmit(self, packet: bytes, now: float) -> None:
+        """Send a packet of the session."""
+        if self._connection is not None and self._connection.up:
+            self._send(self._connection.seal(packet), now)
+
+    def measure(self, now: float) -> None:
+        """Bring the figures up to date."""
+        stats, session = self.stats, self.session
+        if session.path.measured:
+            stats.measured, stats.rtt, stats.jitter = True, session.rtt, session.jitter
+        stats.loss = max(session.loss, session.loss_in)
+        if self._connection is not None:
+            stats.silence = now - self._connection.heard
+        elapsed = now - self._rated_at
+        if elapsed >= 1:
+            octets = stats.bytes_sent + stats.bytes_received
+            stats.rate = (octets - self._rated_bytes) / elapsed
+            self._rated_at, self._rated_bytes = now, octets
+
+    def leave(self, reason: Reason = Reason.LEFT) -> None:
+        """Tell the server goodbye, past any `link`."""
+        if self._connection is not None and self._wire is not None:
+            for datagram in self._connection.disconnect(reason):
+                self._wire.send(datagram)
+
+    def give_up(self, reason: Reason, detail: str = "") -> None:
+        """End the connection from here, and tell the server."""
+        self.leave(reason)
+        self.end = End(reason, detail)
+
+    def close(self) -> None:
+        """Let go of what carries datagrams. Closing twice is fine."""
+        if self._wire is not None:
+            self._wire.close()
+
+    def _leave_the_abusive(self) -> bool:
+        if self.session.abusive and self.end is None:
+            self.give_up(Reason.ABUSE, NONSENSE)
+        return self.session.abusive
+
+    def _why_not(self, dial: Dial) -> str:
+        """What is known beside the reason for which a handshake came to nothing."""
+        if dial.refused is Reason.UNREACHABLE and dial.answered:
+            return BUSY
+        return "" if self._udp is None else self._udp.trouble or ""
+
+    def _resolved(self, now: float) -> Wire | None:
+        """The way to the server, once its address is known."""
+        resolver = self._resolver
+        if resolver is None:
+            return None
+        if resolver.error is not None:
+            self.end = End(Reason.UNREACHABLE, resolver.error)
+            return None
+        addresses = resolver.poll()
+        if addresses is None:
+            elapsed, self._looked_at = now - self._looked_at, now
+            self._look_up_left -= min(elapsed, _STALL)
+            if self._look_up_left < 0:
+                self.end = End(Reason.UNREACHABLE, UNKNOWN)
+            return None
+        self._dial = Dial(self._random(8), now)  # its time begins now
+        self._udp = UdpClientSocket(addresses)
+        return self._udp
+
+    def _datagram(self, datagram: bytes, now: float) -> Received[msgspec.Raw] | None:
+        connection = self._connection
+        if connection is None:
+            if not self._dial.receive(datagram, now):
+                self.stats.datagrams_rejected += 1
+            elif self._dial.connection is not None:
+                assert self._wire is not None
+                self._wire.pin()
+                self._connection = self._dial.connection
+                self.session.queue(self._hello)
+            return None
+        packet = connection.open(datagram, now)
+        if packet is not None:
+            return self.session.receive(packet, now)
+        if connection.reason is not None:
+            self.end = End(connection.reason)
+        else:
+            self.stats.datagrams_rejected += 1
+        return None
+
+    def _send(self, datagram: bytes, now: float) -> None:
+        assert self._wire is not None
+        self.stats.datagrams_sent += 1
+        self.stats.bytes_sent += len(datagram)
+        if self.link is None:
+            self._wire.send(datagram)
+            return
+        self.link.put("out", datagram, now)
+        for due in self.link.take("out", now):
+            self._wire.send(due)

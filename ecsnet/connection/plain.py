@@ -1,0 +1,582 @@
+"""The connection: a handshake that proves the address, and an envelope round packets.
+
+This is all that stands between a session and the datagrams; it knows nothing about what
+the packets mean. The bytes are laid out in ``docs/protocol.md``::
+
+    client                                     server
+    REQUEST   magic version nonce pad    -->   (keeps nothing)
+                                         <--   CHALLENGE nonce time cookie
+    RESPONSE  nonce time cookie pad      -->   makes the Connection
+                                         <--   ACCEPT nonce session-id
+    PAYLOAD   packet                     <->   PAYLOAD packet
+    DISCONNECT reason                    <->   DISCONNECT reason
+
+The cookie is a keyed hash over address, nonce and time, so that a forged source address
+costs the server one hash and no memory. No answer is longer than its question. Every
+datagram ends in a CRC-32: over the handshake seeded with the client's nonce, afterwards
+with the session's random id and the direction, so that corrupt, foreign and reflected
+datagrams are dropped. It is a checksum and not a signature: it keeps accidents and blind
+forgers out, not somebody who reads the traffic.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from hashlib import blake2b
+from struct import Struct
+from typing import Final
+from zlib import crc32
+
+from ecsnet.connection.admission import Admission, Denial
+from ecsnet.session.sequence import widen
+from ecsnet.session.token_bucket import Bucket
+
+__all__ = [
+    "CONNECTION_VERSION",
+    "MAX_DATAGRAM",
+    "MAX_PACKET",
+    "OVERHEAD",
+    "TIMEOUT",
+    "Connection",
+    "Dial",
+    "Inbound",
+    "Listener",
+    "Reason",
+]
+
+CONNECTION_VERSION: Final = 1
+MAGIC: Final = b"ECSN"
+
+OVERHEAD: Final = 5
+"""Bytes that the envelope adds to a packet: one for the kind, four for the checksum."""
+
+MAX_PACKET: Final = 1175
+"""Bytes in the longest packet. With netcode's 25 bytes round it, 1,200 on the wire."""
+
+MAX_DATAGRAM: Final = MAX_PACKET + OVERHEAD
+
+TIMEOUT: Final = 10.0
+"""Seconds without a sound datagram after which a connection is given up."""
+
+REQUEST: Final = 1
+CHALLENGE: Final = 2
+RESPONSE: Final = 3
+ACCEPT: Final = 4
+REFUSE: Final = 5
+PAYLOAD: Final = 6
+DISCONNECT: Final = 7
+
+_NONCE: Final = 8
+_SESSION_ID: Final = 8
+_COOKIE: Final = 16
+_ASK_BYTES: Final = 64  # REQUEST and RESPONSE: padded to more than any answer
+_CHALLENGE_BYTES: Final = 1 + _NONCE + 4 + _COOKIE + 4
+_ACCEPT_BYTES: Final = 1 + _NONCE + _SESSION_ID + 4
+_REFUSE_BYTES: Final = 1 + _NONCE + 1 + 2 + 4
+_DISCONNECT_BYTES: Final = 1 + 1 + 4
+
+# The CRC of anything followed by its own CRC is this number, whatever the seed: checking
+# needs neither a slice nor the stored sum.
+_SOUND: Final = 0x2144DF1C
+
+# For what happens with each packet: compiled code need not look these up, nor, as they take and
+# give objects, unpack a number from the one to pack it for the other.
+_crc32: Final[Callable[[bytes, object], object]] = crc32  # type: ignore[assignment]
+_four_bytes: Final[Callable[[object], bytes]] = Struct("<I").pack
+
+_PAYLOAD_KIND: Final = bytes([PAYLOAD])
+_COOKIE_LIFE_MS: Final = 10_000
+_UNCONFIRMED_TIMEOUT: Final = 3.0
+_RETRY: Final = 0.2
+_COPIES: Final = 5
+# One poll gap longer than this is a stall of this end, for which peers are not blamed.
+_STALL: Final = 0.25
+# So many are remembered of those that this end gave up or threw out, to tell them again.
+_DISMISSED: Final = 4096
+# Questions from addresses without a connection that are answered in a second.
+_HANDSHAKE_RATE: Final = 5000.0
+
+
+class Reason(StrEnum):
+    """Why a connection was refused or ended; the text is for programs and logs."""
+
+    LEFT = "left"
+    TIMEOUT = "timeout"
+    FULL = "full"
+    VERSION = "version"
+    SCHEMA = "schema"
+    SHUTDOWN = "shutdown"
+    KICKED = "kicked"
+    REPLACED = "replaced"
+    ABUSE = "abuse"
+    SLOW = "slow"
+    ERROR = "error"
+    NAME = "name"
+    UNREACHABLE = "unreachable"
+    ADDRESS = "address"
+    OVERLOAD = "overload"
+
+
+_REASONS: Final = tuple(Reason)
+_CODES: Final = {reason: code for code, reason in enumerate(_REASONS)}
+_REASON_OF: Final = {
+    Denial.FULL: Reason.FULL,
+    Denial.ADDRESS: Reason.ADDRESS,
+    Denial.JOINS: Reason.ADDRESS,
+    Denial.ABUSE: Reason.ABUSE,
+}
+
+
+def _reason(code: int) -> Reason:
+    """Return what a code on the wire means; what a newer peer may say reads ERROR."""
+    return _REASONS[code] if code < len(_REASONS) else Reason.ERROR
+
+
+def _finish(body: bytes, seed: int) -> bytes:
+    return body + crc32(body, seed).to_bytes(4, "little")
+
+
+def _handshake_seed(nonce: bytes) -> int:
+    return crc32(nonce, crc32(MAGIC))
+
+
+class Connection:
+    """One end of an accepted connection: puts packets into envelopes and takes them out.
+
+    Attributes:
+        address: Where the peer's datagrams come from, as the transport spells it; None
+            on the client, whose socket knows.
+        session_id: The 8 random bytes that the server chose.
+        reason: None while the connection is up, then why it ended.
+        heard: When the last sound datagram came in; stalls of this end are added.
+        confirmed: On the server, whether a packet has come since the handshake.
+        rejected: Datagrams that were not sound or not ours.
+    """
+
+    __slots__ = (
+        "_checked",
+        "_in",
+        "_issued",
+        "_nonce",
+        "_out",
+        "_payload_out",
+        "address",
+        "confirmed",
+        "heard",
+        "reason",
+        "rejected",
+        "session_id",
+    )
+
+    def __init__(
+        self,
+        address: Hashable,
+        session_id: bytes,
+        now: float,
+        *,
+        server: bool,
+        nonce: bytes = b"",
+        issued: int = 0,
+    ) -> None:
+        seed = crc32(session_id)
+        to_server, to_client = crc32(b"to server", seed), crc32(b"to client", seed)
+        seeds = (to_server, to_client) if server else (to_client, to_server)
+        # The hot ones first: compiled, attributes lie in memory as they are listed here.
+        self._payload_out = crc32(_PAYLOAD_KIND, seeds[1])
+        self._in = seeds[0]
+        self.reason: Reason | None = None
+        self.heard = now
+        self.confirmed = False
+
+        self.address = address
+        self.session_id = session_id
+        self.rejected = 0
+        self._out = seeds[1]
+        self._nonce = nonce
+        self._issued = issued
+        self._checked = now
+
+    @property
+    def up(self) -> bool:
+        """Whether the connection has not ended."""
+        return self.reason is None
+
+    def seal(self, packet: bytes) -> bytes:
+        """Return the datagram that carries ``packet``."""
+        return _PAYLOAD_KIND + packet + _four_bytes(_crc32(packet, self._payload_out))
+
+    def open(self, datagram: bytes, now: float) -> bytes | None:
+        """Take a datagram of this connection.
+
+        Returns:
+            The packet, or None when there is none in it: because it was corrupt, foreign
+            or of another kind, because the connection has ended, or because this
+            datagram ended it (``reason`` then says why).
+        """
+        if (
+            _crc32(datagram, self._in) == _SOUND
+            and OVERHEAD < len(datagram) <= MAX_DATAGRAM
+            and self.reason is None
+        ):
+            kind = datagram[0]
+            if kind == PAYLOAD:
+                self.heard = now
+                self.confirmed = True
+                return datagram[1:-4]
+            if kind == DISCONNECT and len(datagram) == _DISCONNECT_BYTES:
+                self.reason = _reason(datagram[1])
+                return None
+        self.rejected += 1
+        return None
+
+    def check(self, now: float, timeout: float = TIMEOUT) -> bool:
+        """Return whether the connection is up, after giving up a peer that fell silent.
+
+        For the client, which calls it once a poll; a server's Listener does it for all.
+        Silence counts only while this end was listening.
+        """
+        self.heard = min(now, self.heard + max(0.0, now - self._checked - _STALL))
+        self._checked = now
+        if self.reason is None and now - self.heard > timeout:
+            self.reason = Reason.TIMEOUT
+        return self.reason is None
+
+    def disconnect(self, reason: Reason) -> list[bytes]:
+        """End the connection.
+
+        Returns:
+            The datagrams that tell the peer; none when the connection has ended already.
+        """
+        if self.reason is not None:
+            return []
+        self.reason = reason
+        return self.goodbye()
+
+    def goodbye(self) -> list[bytes]:
+        """The datagrams that tell the peer why it has ended, alike because some get lost."""
+        assert self.reason is not None
+        return [_finish(bytes((DISCONNECT, _CODES[self.reason])), self._out)] * _COPIES
+
+    def owns(self, datagram: bytes) -> bool:
+        """Whether a datagram is a sound PAYLOAD of this connection, also after its end."""
+        return datagram[:1] == _PAYLOAD_KIND and _crc32(datagram, self._in) == _SOUND
+
+
+@dataclass(slots=True)
+class Inbound:
+    """What one datagram meant to a Listener.
+
+    Attributes:
+        connection: Whose it was; None while its address has no connection.
+        packet: The packet in it.
+        replies: Datagrams to send back to where it came from.
+        opened: Whether it made ``connection``.
+        closed: The connection that it ended: the client left, or came anew from the
+            same address (``closed.reason`` is then REPLACED).
+        refused: Why somebody is turned away whose address is proved.
+    """
+
+    connection: Connection | None = None
+    packet: bytes | None = None
+    replies: Sequence[bytes] = ()
+    opened: bool = False
+    closed: Connection | None = None
+    refused: Reason | None = None
+
+
+class Listener:
+    """The server's end of all connections: answers handshakes, sorts datagrams.
+
+    It never raises on what comes in, keeps no state for an address that has not proved
+    itself, and answers nothing that is not a well-formed question.
+
+    Args:
+        secret: A key for the cookies, random and never told, 16 to 64 bytes.
+        random: Returns that many random bytes; for session ids.
+        max_clients: Connections at one time; who comes later is refused as FULL, and as ADDRESS
+            where one source alone has too many.
+        timeout: Seconds of silence after which ``poll`` ends a connection.
+        per_address: How many of them one source of connections may have; see `Admission`.
+        source: What counts as one source, from an address; each address by itself when left out.
+
+    Attributes:
+        connections: By address, those that are up.
+        admission: Who may have one more of them.
+        refusing: Set it to refuse everybody new, with that reason.
+        stalled: Seconds for which this end stood still, as the last ``poll`` found.
+        dropped: Datagrams dropped, by cause.
+    """
+
+    def __init__(
+        self,
+        secret: bytes,
+        random: Callable[[int], bytes],
+        max_clients: int,
+        *,
+        timeout: float = TIMEOUT,
+        per_address: int | None = None,
+        source: Callable[[Hashable], Hashable] | None = None,
+    ) -> None:
+        self.connections: dict[Hashable, Connection] = {}
+        self.admission = Admission(max_clients, per_address, source or _itself)
+        self.refusing: Reason | None = None
+        self.stalled = 0.0
+        self.dropped: Counter[str] = Counter()
+        self.timeout = timeout
+        self._secret = secret
+        self._random = random
+        self._handshakes = Bucket(_HANDSHAKE_RATE, _HANDSHAKE_RATE / 10)
+        self._polled: float | None = None
+        # Address -> cookie time of its last connection, so that a late copy of a
+        # response cannot raise the dead. As long as cookies live, and bounded.
+        self._ended: dict[Hashable, tuple[int, float]] = {}
+        # Address -> its last connection, where this end ended that. A client may sleep for hours.
+        self._dismissed: dict[Hashable, Connection] = {}
+
+    @property
+    def max_clients(self) -> int:
+        """Connections at one time."""
+        return self.admission.places
+
+    def receive(self, data: bytes, address: Hashable, now: float) -> Inbound | None:
+        """Take a datagram; None when it meant nothing and was dropped.
+
+        Args:
+            data: The datagram.
+            address: Where it came from, in any hashable form with a stable ``repr``.
+            now: Seconds on a clock that never runs backwards.
+        """
+        connection = self.connections.get(address)
+        if connection is not None:
+            packet = connection.open(data, now)
+            if packet is not None:
+                return Inbound(connection, packet)
+            if connection.reason is not None:
+                self._forget(connection, now)
+                return Inbound(connection, closed=connection)
+        if len(data) != _ASK_BYTES or data[0] not in (REQUEST, RESPONSE):
+            return self._unknown(data, address) if connection is None else self._drop("corrupt")
+        if not self._handshakes.take(1, now):
+            return self._drop("shed")
+        if data[0] == REQUEST:
+            return self._requested(data, address, now)
+        return self._responded(data, address, connection, now)
+
+    def poll(self, now: float) -> list[Connection]:
+        """Return the connections that timed out, with their reason set.
+
+        Silence counts only while this end was listening: after a stall of the server
+        the datagrams that wait in its socket get their turn before anybody is given up.
+        """
+        self.stalled = 0.0
+        if self._polled is not None and now - self._polled > _STALL:
+            self.stalled = now - self._polled - _STALL
+            for connection in self.connections.values():
+                connection.heard = min(now, connection.heard + self.stalled)
+        self._polled = now
+        silent = [
+            connection
+            for connection in self.connections.values()
+            if now - connection.heard
+            > (self.timeout if connection.confirmed else min(self.timeout, _UNCONFIRMED_TIMEOUT))
+        ]
+        for connection in silent:
+            connection.reason = Reason.TIMEOUT
+            self._forget(connection, now)
+        for address in list(self._ended):
+            if now < self._ended[address][1]:
+                break
+            del self._ended[address]
+        self.admission.sweep(now)
+        return silent
+
+    def disconnect(self, connection: Connection, reason: Reason, now: float) -> list[bytes]:
+        """End one connection; return the datagrams that tell its client."""
+        told = connection.disconnect(reason)
+        if told:
+            self._forget(connection, now)
+        return told
+
+    def _unknown(self, data: bytes, address: Hashable) -> Inbound | None:
+        """Drop what belongs to no connection; tell who talks to one that has ended.
+
+        A client that slept for longer than the timeout may have missed the goodbye.
+        """
+        ended = self._dismissed.get(address)
+        if ended is None or not ended.owns(data):
+            return self._drop("unknown")
+        self.dropped["ended"] += 1
+        return Inbound(replies=ended.goodbye()[:1])
+
+    def _requested(self, data: bytes, address: Hashable, now: float) -> Inbound | None:
+        nonce = data[7 : 7 + _NONCE]
+        if data[1:5] != MAGIC or crc32(data, _handshake_seed(nonce)) != _SOUND:
+            return self._drop("corrupt")
+        if int.from_bytes(data[5:7], "little") != CONNECTION_VERSION:
+            return Inbound(replies=[self._refuse(nonce, Reason.VERSION)])
+        if self.refusing is not None:
+            return Inbound(replies=[self._refuse(nonce, self.refusing)])
+        issued = (_milliseconds(now) & 0xFFFFFFFF).to_bytes(4, "little")
+        challenge = bytes([CHALLENGE]) + nonce + issued + self._cookie(address, nonce, issued)
+        return Inbound(replies=[_finish(challenge, _handshake_seed(nonce))])
+
+    def _responded(
+        self, data: bytes, address: Hashable, old: Connection | None, now: float
+    ) -> Inbound | None:
+        nonce, stamp, cookie = data[1:9], data[9:13], data[13:29]
+        if crc32(data, _handshake_seed(nonce)) != _SOUND:
+            return self._drop("corrupt")
+        clock = _milliseconds(now)
+        issued = widen(int.from_bytes(stamp, "little"), 32, clock)
+        if not 0 <= clock - issued <= _COOKIE_LIFE_MS:
+            return self._drop("expired")
+        if cookie != self._cookie(address, nonce, stamp):
+            return self._drop("forged")
+        if old is not None:
+            if old._nonce == nonce:
+                if not old.confirmed:
+                    old.heard = now
+                return Inbound(old, replies=[_accept(nonce, old.session_id)])
+            if issued <= old._issued:
+                return self._drop("outdated")
+        elif issued <= self._ended.get(address, (-1, 0.0))[0]:
+            return self._drop("outdated")
+        if self.refusing is not None:
+            return Inbound(replies=[self._refuse(nonce, self.refusing)])
+        denial = self.admission.deny(address, now, again=old is not None)
+        if denial is Denial.HALF_OPEN:
+            return self._drop("half-open")  # asked again, it may be answered
+        if denial is not None:
+            reason = _REASON_OF[denial]
+            return Inbound(replies=[self._refuse(nonce, reason)], refused=reason)
+        if old is not None:
+            old.reason = Reason.REPLACED
+            self.admission.closed(address, now, abusive=False)
+        new = Connection(
+            address, self._random(_SESSION_ID), now, server=True, nonce=nonce, issued=issued
+        )
+        self.connections[address] = new
+        self._dismissed.pop(address, None)
+        self.admission.opened(address, new, now)
+        return Inbound(new, None, [_accept(nonce, new.session_id)], True, old)
+
+    def _cookie(self, address: Hashable, nonce: bytes, issued: bytes) -> bytes:
+        text = issued + nonce + repr(address).encode("utf-8", "backslashreplace")
+        return blake2b(text, digest_size=_COOKIE, key=self._secret).digest()
+
+    def _refuse(self, nonce: bytes, reason: Reason) -> bytes:
+        body = bytes([REFUSE]) + nonce + bytes([_CODES[reason]])
+        version = CONNECTION_VERSION.to_bytes(2, "little")
+        return _finish(body + version, _handshake_seed(nonce))
+
+    def _forget(self, connection: Connection, now: float) -> None:
+        address = connection.address
+        if self.connections.get(address) is connection:
+            del self.connections[address]
+            self.admission.closed(address, now, abusive=connection.reason is Reason.ABUSE)
+        self._ended.pop(address, None)
+        self._ended[address] = (connection._issued, now + _COOKIE_LIFE_MS / 1000)
+        if len(self._ended) > 4096:
+            del self._ended[next(iter(self._ended))]
+        self._dismissed.pop(address, None)
+        if connection.reason not in (Reason.LEFT, Reason.REPLACED):
+            self._dismissed[address] = connection
+            if len(self._dismissed) > _DISMISSED:
+                del self._dismissed[next(iter(self._dismissed))]
+
+    def _drop(self, cause: str) -> Inbound | None:
+        self.dropped[cause] += 1
+        return None
+
+
+def _itself(address: Hashable) -> Hashable:
+    return address
+
+
+def _milliseconds(now: float) -> int:
+    return int(now * 1000)
+
+
+def _accept(nonce: bytes, session_id: bytes) -> bytes:
+    return _finish(bytes([ACCEPT]) + nonce + session_id, _handshake_seed(nonce))
+
+
+class Dial:
+    """The client's end of the handshake: asks until it is accepted or refused.
+
+    Send what ``poll`` returns, hand in what arrives, until ``connection`` or ``refused``
+    is there; then the connection takes over.
+
+    Args:
+        nonce: 8 random bytes, fresh for every attempt.
+        now: Seconds on a clock that never runs backwards.
+        timeout: Seconds after which it gives up with UNREACHABLE.
+
+    Attributes:
+        connection: The connection once the server has accepted.
+        refused: Why not, once that is known.
+        answered: Whether there is a server, though it may let nobody in.
+    """
+
+    def __init__(self, nonce: bytes, now: float, *, timeout: float = 5.0) -> None:
+        if len(nonce) != _NONCE:
+            raise ValueError(f"nonce has {len(nonce)} bytes, expected {_NONCE}")
+        self.connection: Connection | None = None
+        self.refused: Reason | None = None
+        self.answered = False
+        self._nonce = nonce
+        self._seed = _handshake_seed(nonce)
+        self._left = timeout
+        self._polled = now
+        self._next = now
+        self._asked = 0
+        version = CONNECTION_VERSION.to_bytes(2, "little")
+        self._request = self._pad(bytes([REQUEST]) + MAGIC + version + nonce)
+        self._response: bytes | None = None
+
+    @property
+    def done(self) -> bool:
+        """Whether it has come to an end, good or bad."""
+        return self.connection is not None or self.refused is not None
+
+    def receive(self, data: bytes, now: float) -> bool:
+        """Take a datagram; return whether it was an answer to this attempt."""
+        if self.done or data[1 : 1 + _NONCE] != self._nonce or crc32(data, self._seed) != _SOUND:
+            return False
+        kind = data[0]
+        if kind == CHALLENGE and len(data) == _CHALLENGE_BYTES:
+            self.answered = True
+            self._response = self._pad(bytes([RESPONSE]) + data[1:-4])
+            self._asked = 0
+            self._next = now
+        elif kind == ACCEPT and len(data) == _ACCEPT_BYTES:
+            self.connection = Connection(None, data[1 + _NONCE : -4], now, server=False)
+        elif kind == REFUSE and len(data) == _REFUSE_BYTES:
+            self.refused = _reason(data[1 + _NONCE])
+        else:
+            return False
+        return True
+
+    def poll(self, now: float) -> list[bytes]:
+        """Return the datagrams that are due: a question each fifth of a second."""
+        self._left -= min(now - self._polled, _STALL)
+        self._polled = now
+        if self.done:
+            return []
+        if self._left <= 0:
+            self.refused = Reason.UNREACHABLE
+            return []
+        if now < self._next:
+            return []
+        self._next = now + _RETRY
+        self._asked += 1
+        # A server that restarted does not know its cookie any more: ask anew after a while.
+        if self._response is not None and self._asked > 8:
+            self._response = None
+        return [self._response or self._request]
+
+    def _pad(self, body: bytes) -> bytes:
+        return _finish(body.ljust(_ASK_BYTES - 4, b"\0"), self._seed)

@@ -1,0 +1,84 @@
+"""The first reliable messages of a session: who are you, and do we play the same game?
+
+The client opens with `Hello`. A server that declares the same game lets the player in at its next
+tick and answers `Welcome`. Otherwise it answers `SchemaOffer`: the client finds what differs, shows
+it to its player and returns it as `SchemaDiffers`, so that both ends can name it.
+
+Replication's messages share the channel; they have tags from 16 on.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, TypeAlias
+
+import msgspec
+
+from ecsnet.validation.names import NAME_LENGTH
+
+__all__ = [
+    "WIRE_VERSION",
+    "Hello",
+    "SchemaDiffers",
+    "SchemaOffer",
+    "ServerGreeting",
+    "Welcome",
+]
+
+WIRE_VERSION = 2
+"""Version of everything inside packets; both ends must have the same."""
+
+DIFFERENCE_LENGTH = 400
+"""Characters of a difference between two games that one end tells the other."""
+
+_U32 = Annotated[int, msgspec.Meta(ge=0, le=0xFFFF_FFFF)]
+_Id = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
+_Rate = Annotated[float, msgspec.Meta(ge=0.1, le=10_000)]
+_CommandRate = Annotated[float, msgspec.Meta(ge=1, le=10_000)]
+
+
+class Hello(msgspec.Struct, array_like=True, forbid_unknown_fields=True, tag=1, frozen=True):
+    """Client to server, first of all."""
+
+    wire_version: Annotated[int, msgspec.Meta(ge=0, le=0xFFFF)]
+    fingerprint: Annotated[bytes, msgspec.Meta(min_length=16, max_length=16)]
+    """Of the schema."""
+    name: Annotated[str, msgspec.Meta(max_length=NAME_LENGTH)]
+    """What the player wants to be called; see `ecsnet.validation.names`."""
+
+
+class Welcome(msgspec.Struct, array_like=True, forbid_unknown_fields=True, tag=2, frozen=True):
+    """Server to client: you are in."""
+
+    epoch: _U32
+    """Names the simulation and the boot of the server; in every datagram from now on."""
+    player: _Id
+    """Network id of the player's own entity; 0 when the game has none for it."""
+    player_id: _Id
+    """Number of the player in this simulation."""
+    tick_rate: _Rate
+    """Ticks of the simulation in a second."""
+    update_rate: _Rate
+    """How many of them are followed by an update."""
+    tick: _U32
+    """The tick that has just run, low 32 bits."""
+    command_rate: _CommandRate | None = None
+    """Packets that the client is to send in a second; one with each of its ticks when None."""
+
+
+class SchemaOffer(msgspec.Struct, array_like=True, forbid_unknown_fields=True, tag=3, frozen=True):
+    """Server to client: our games differ, here is mine."""
+
+    description: Annotated[bytes, msgspec.Meta(max_length=1 << 20)]
+    """For `Schema.first_difference`."""
+
+
+class SchemaDiffers(
+    msgspec.Struct, array_like=True, forbid_unknown_fields=True, tag=4, frozen=True
+):
+    """Client to server: this is what differs. Goodbye."""
+
+    difference: Annotated[str, msgspec.Meta(max_length=DIFFERENCE_LENGTH)]
+
+
+ServerGreeting: TypeAlias = Welcome | SchemaOffer
+"""What a client may be greeted with."""

@@ -1,0 +1,387 @@
+"""The client's half, first part: what the server last said.
+
+The store holds a wire value and its tick for each (entity, component) and takes packets in any
+order: the newest value wins, a value that depends on structure still on its way waits for it,
+and one for what the client does not know is dropped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import accumulate
+from math import inf
+from typing import Literal
+
+import msgspec
+
+from ecsnet.replication.sizes import CONTAINER_BYTES
+from ecsnet.replication.wire import (
+    MESSAGE_BYTES,
+    PIECE_BYTES,
+    Column,
+    Report,
+    Run,
+    Structure,
+    Update,
+    WireFormat,
+)
+from ecsnet.schema import TOO_MANY, Contents, encode
+from ecsnet.session.sequence import widen
+
+WAITING_BYTES = 1 << 20
+"""About how much may wait for structure before the client asks for everything again."""
+
+ENTITIES = 32_768
+"""How many entities a client keeps at most."""
+
+COMPONENTS = 10 * ENTITIES
+"""How many components of them it keeps at most."""
+
+CONTENT_BYTES = 16 << 20
+"""About how many bytes these may take: as many as on the wire, `CONTAINER_BYTES` for each container
+within a component, and `ITEM_BYTES` for each item. In memory that is up to twenty times as much."""
+
+ITEM_BYTES = 4
+"""What each field of a component, and each item of a container in one, counts beside its bytes."""
+
+MESSAGE_PARTS = 131_072
+"""How many ids and values one structural message has at most."""
+
+MESSAGE_ENTITIES = PIECE_BYTES // 2
+"""How many entities one brings at most: each takes an id and a value, which are a byte or more."""
+
+LAST_ID = 2**53
+"""The greatest network id."""
+
+_MESSAGE_WORK = 25  # what a message takes, in values of an update
+_STRUCTURE_WORK = 4  # what a part of a structural message takes
+_ITEMS_A_VALUE = 16  # of a container, converted one by one
+_KEY_BYTES = 100  # what a waiting value costs beside its content
+_RECOUNT_BYTES = CONTENT_BYTES // 4
+_RECOUNTED_AT_ONCE = 2000  # entities
+
+
+class Record(msgspec.Struct, gc=False):
+    """An entity as the server last described it, by component id.
+
+    The garbage collector need not look at one: nothing within refers to it.
+    """
+
+    values: dict[int, object] = {}
+    ticks: dict[int, int] = {}
+
+
+class Store:
+    """Confirmed state of one connection.
+
+    Args:
+        wire: the gates and types of the schema.
+        epoch: the simulation that the server put us in; what names another is dropped.
+        tick: the server's tick when it did.
+        waiting_bytes: the bound for values that wait for structure.
+    """
+
+    def __init__(
+        self, wire: WireFormat, epoch: int, tick: int = 0, waiting_bytes: int = WAITING_BYTES
+    ) -> None:
+        self.wire = wire
+        self.epoch = epoch
+        self.tick = tick
+        """The newest tick that a packet was of."""
+        self.solid = 0
+        """The values of all ticks up to this one have arrived."""
+        self.structured = 0
+        """The last structural message that was applied."""
+        self.report: Report | None = None
+        self.entities: dict[int, Record] = {}
+        self.dirty: dict[int, set[int]] = {}
+        """What changed since the view was last brought up to date: component ids by entity."""
+        self.went: dict[int, Literal["despawned", "hidden"]] = {}
+        """Why entities went since then."""
+        self.resync = False
+        """Set when waiting values had to be dropped: the server must send everything again."""
+        self.asked = 0
+        """Resyncs that the server was asked for and has not answered."""
+        self.dropped = 0
+        """Messages that named another simulation or did not make sense."""
+
+        self.work = 0
+        """Ids and values looked at so far, and some for each message: a measure of time."""
+        self.overload: str | None = None
+        """Set when the server says more than a client keeps: how much of what."""
+
+        self._keys = 0  # components of all entities
+        # What the values take is at most what was counted when all of them were encoded last, and
+        # the bytes that came since then.
+        self._counted = self._came = 0
+        self._recount: list[int] | None = None  # entities that are still to be counted
+        self._recounted = self._came_meanwhile = 0
+        self._first_depends = inf  # the least that an update depended on
+        self._trusted = 0  # updates that depend on less do not know of a resync
+        self._waiting: dict[tuple[int, int], tuple[int, int, object, int]] = {}
+        self._waiting_bytes = 0
+        self._waiting_limit = waiting_bytes
+
+    @property
+    def introduced(self) -> bool:
+        """Whether all structure that the first update depends on was applied. The player's own
+        entity comes with it, if there is one.
+        """
+        return self.structured >= self._first_depends
+
+    def update(self, update: Update[object], size: int) -> bool:
+        """Apply a datagram's values; ``size`` is its length in bytes.
+
+        Returns:
+            Whether it made sense and was for this simulation.
+        """
+        parts = self._parts(update.runs)
+        contents = self._contents(update.runs)
+        size += _beside(contents)
+        self._note(size, parts, _MESSAGE_WORK + parts + effort(*contents))
+        runs = self._runs(update.runs) if update.epoch == self.epoch else None
+        if runs is None:
+            self.dropped += 1
+            return False
+        tick = widen(update.tick, 32, self.tick)
+        depends = widen(update.depends, 32, self.structured)
+        if tick >= self.tick:
+            self.tick = tick
+            if update.report is not None:
+                self.report = update.report
+        ready = depends <= self.structured
+        self._first_depends = min(self._first_depends, depends)
+        # While something waits, a key may show an older value than one that came: of each key
+        # only the newest is kept, and that may depend on more.
+        missing = self._waiting or self.resync or self.asked
+        if ready and depends >= self._trusted and not missing:
+            self.solid = max(self.solid, tick - update.solid)
+        count = 0
+        for nets, columns in runs:
+            count += len(nets) * len(columns)
+            for cid, values in columns:
+                for net, value in zip(nets, values, strict=True):
+                    self._value(net, cid, tick, value)
+        if not ready and count:
+            self._wait(runs, tick, depends, size // count)
+        return True
+
+    def structure(self, number: int, message: Structure[object], size: int = 0) -> bool:
+        """Apply the structural message with this number in the reliable channel; ``size`` is its
+        length in bytes.
+
+        Returns:
+            Whether it made sense and was for this simulation.
+        """
+        self.structured = number
+        if not self._affordable(message, size):
+            return True
+        runs = self._runs(message.sets) if message.epoch == self.epoch else None
+        if runs is None or not all(0 < net <= LAST_ID for nets, _ in runs for net in nets):
+            self.dropped += 1
+            return False
+        if not (message.despawned or message.hidden or message.removed or runs):
+            self.asked = max(0, self.asked - 1)
+            self._trusted = number
+        tick = widen(message.tick, 32, self.tick)
+        for net in accumulate(message.despawned):
+            self._forget(net, "despawned")
+        for net in accumulate(message.hidden):
+            self._forget(net, "hidden")
+        for cid, ids in message.removed:
+            for net in accumulate(ids):
+                record = self.entities.get(net)
+                if record is not None and record.ticks.pop(cid, None) is not None:
+                    self._keys -= 1
+                    del record.values[cid]
+                    self._touch(net, cid)
+        for nets, columns in runs:
+            for net in nets:
+                if net not in self.entities:
+                    self.entities[net] = Record()
+                    self.dirty.setdefault(net, set())
+            for cid, values in columns:
+                for net, value in zip(nets, values, strict=True):
+                    ticks = self.entities[net].ticks
+                    if cid not in ticks:
+                        ticks[cid] = -1
+                        self._keys += 1
+                    self._value(net, cid, tick, value)
+        self._release()
+        self._check_kept()
+        return True
+
+    def passed(self, number: int) -> None:
+        """Note a message of the reliable channel that is not structural."""
+        self.structured = number
+        self._release()
+
+    def _runs(self, runs: Iterable[Run[object]]) -> list[tuple[list[int], list[Column]]] | None:
+        """Decoded runs as entities and columns; None when one contradicts itself."""
+        result = []
+        for run in runs:
+            columns = self.wire.columns(run)
+            if columns is None:
+                return None
+            result.append((run.entities(), columns))
+        return result
+
+    def _value(self, net: int, cid: int, tick: int, value: object) -> None:
+        """Take over a value when its key is known and it is newer."""
+        record = self.entities.get(net)
+        if record is None:
+            return
+        known = record.ticks.get(cid)
+        if known is None or tick <= known:
+            return
+        record.ticks[cid] = tick
+        record.values[cid] = value
+        self._touch(net, cid)
+
+    def _touch(self, net: int, cid: int) -> None:
+        dirty = self.dirty.get(net)
+        if dirty is None:
+            self.dirty[net] = {cid}
+        else:
+            dirty.add(cid)
+
+    def _forget(self, net: int, why: Literal["despawned", "hidden"]) -> None:
+        record = self.entities.pop(net, None)
+        if record is not None:
+            self._keys -= len(record.ticks)
+            self.dirty.setdefault(net, set()).update(record.values)
+            self.went[net] = why
+
+    # What may be kept and done. All of it is looked at before an id becomes anything.
+
+    def _affordable(self, message: Structure[object], size: int) -> bool:
+        """Whether there is room for all that a message may bring."""
+        parts = len(message.despawned) + len(message.hidden) + self._parts(message.sets)
+        parts += sum([len(ids) for _, ids in message.removed])
+        if parts > MESSAGE_PARTS:
+            self.overload = f"a message has {parts:,} ids and values, at most {MESSAGE_PARTS:,} fit"
+            return False
+        contents = self._contents(message.sets)
+        if size + CONTAINER_BYTES * contents.containers > MESSAGE_BYTES:
+            self.overload = (
+                f"a message of {size:,} bytes has {contents.containers:,} containers or more, and"
+                f" with {CONTAINER_BYTES} bytes for each at most {MESSAGE_BYTES:,} fit"
+            )
+            return False
+        work = _STRUCTURE_WORK * parts + effort(*contents)
+        self._note(size + _beside(contents), parts, _MESSAGE_WORK + work)
+        named = sum([len(run.ids) for run in message.sets])
+        if named > min(MESSAGE_ENTITIES, ENTITIES - len(self.entities)):
+            news = {net for run in message.sets for net in run.entities()} - self.entities.keys()
+            if len(news) > MESSAGE_ENTITIES:
+                self.overload = (
+                    f"a message brings {len(news):,} entities, at most {MESSAGE_ENTITIES:,} fit"
+                )
+            elif len(self.entities) + len(news) > ENTITIES:
+                self.overload = f"the server shows more than {ENTITIES:,} entities"
+        return self.overload is None
+
+    @staticmethod
+    def _parts(runs: Iterable[Run[object]]) -> int:
+        return sum([len(run.ids) * (1 + len(run.columns)) for run in runs])
+
+    def _contents(self, runs: Iterable[Run[object]]) -> Contents:
+        """What values hold, as far as `TOO_MANY` containers."""
+        containers = items = 0
+        for run in runs:
+            found = self.wire.contents(run)
+            containers += found.containers
+            items += found.items
+            if containers > TOO_MANY:
+                break
+        return Contents(containers, items)
+
+    def _note(self, size: int, parts: int, work: int) -> None:
+        self.work += work
+        if parts:
+            self._came += size
+            self._came_meanwhile += size
+
+    def recount(self) -> None:
+        """To be called once a poll: goes on counting what is kept, where much came since it was
+        counted last.
+        """
+        if self._recount is None:
+            if self._came < _RECOUNT_BYTES:
+                return
+            self._recount = list(self.entities)
+            self._recounted = self._came_meanwhile = 0
+        now = self._recount[-_RECOUNTED_AT_ONCE:]
+        del self._recount[-_RECOUNTED_AT_ONCE:]
+        for net in now:
+            record = self.entities.get(net)
+            if record is not None:
+                self._recounted += len(encode(record.values))
+                for cid, value in record.values.items():
+                    self._recounted += _beside(self.wire.schema.components[cid].held(value))
+        if not self._recount:
+            self._recount = None
+            self._counted, self._came = self._recounted, self._came_meanwhile
+        self._check_kept()
+
+    def _check_kept(self) -> None:
+        if self._keys > COMPONENTS:
+            self.overload = f"the server shows more than {COMPONENTS:,} components"
+        elif self._counted + self._came > CONTENT_BYTES:
+            self.overload = (
+                f"what the server shows takes more than {CONTENT_BYTES >> 20} MiB, with"
+                f" {CONTAINER_BYTES} bytes for each container and {ITEM_BYTES} for each item"
+            )
+
+    # Values that came before the structure they depend on. They are applied at once where
+    # their key is known, and again when the structure is there: it may take the key away and
+    # bring it back with an older value.
+
+    def _wait(
+        self,
+        runs: Iterable[tuple[list[int], list[Column]]],
+        tick: int,
+        depends: int,
+        cost: int,
+    ) -> None:
+        waiting = self._waiting
+        cost += _KEY_BYTES
+        for net, cid, value in _flat(runs):
+            key = (net, cid)
+            older = waiting.get(key)
+            if older is not None:
+                if older[1] >= tick:
+                    continue
+                self._waiting_bytes -= older[3]
+            waiting[key] = (depends, tick, value, cost)
+            self._waiting_bytes += cost
+        if self._waiting_bytes > self._waiting_limit:
+            self._waiting.clear()
+            self._waiting_bytes = 0
+            self.resync = True
+
+    def _release(self) -> None:
+        if not self._waiting:
+            return
+        ready = [key for key, (depends, *_) in self._waiting.items() if depends <= self.structured]
+        for key in ready:
+            _, tick, value, cost = self._waiting.pop(key)
+            self._waiting_bytes -= cost
+            self._value(*key, tick, value)
+
+
+def effort(containers: int, items: int) -> int:
+    """What it takes to make values that hold so much, in values that hold little."""
+    return containers + items // _ITEMS_A_VALUE
+
+
+def _beside(contents: Contents) -> int:
+    """What values count beside their bytes."""
+    return CONTAINER_BYTES * contents.containers + ITEM_BYTES * contents.items
+
+
+def _flat(runs: Iterable[tuple[list[int], list[Column]]]) -> Iterator[tuple[int, int, object]]:
+    for nets, columns in runs:
+        for cid, values in columns:
+            for net, value in zip(nets, values, strict=True):
+                yield net, cid, value

@@ -1,0 +1,410 @@
+"""One client, as replication sees it: what it knows, what it is owed, what is on its way.
+
+The shared state of all clients with one neighbourhood is a `Hood`; a client that knows exactly
+what its neighbourhood shows is *settled* and costs next to nothing. All else is worked out as a
+set difference, known before against visible now, never from a list of events.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, OrderedDict, deque
+from collections.abc import Hashable, Iterable
+from typing import Final, cast
+
+from ecsnet.compiled import mypyc_attr
+from ecsnet.connection.plain import MAX_PACKET
+from ecsnet.replication.server.entities import Entity, Population
+from ecsnet.replication.server.packing import Flight, Run, Sheet
+from ecsnet.replication.wire import PIECE_BYTES
+from ecsnet.session.session import Session
+
+
+class Hood:
+    """A neighbourhood: cells, what stands in them, and the clients that see exactly these."""
+
+    __slots__ = (
+        "before",
+        "big",
+        "cells",
+        "fresh",
+        "leaving",
+        "message",
+        "only",
+        "place",
+        "runs",
+        "sheets",
+        "viewers",
+        "visible",
+    )
+
+    def __init__(self, place: Hashable, cells: Iterable[Hashable], population: Population) -> None:
+        self.place = place
+        self.cells = tuple(cells)
+        self.viewers: list[Viewer] = []
+        self.visible: set[int] = self.look(population)
+        """Network ids; another set object whenever its content changed, so that ``is`` tells
+        whether a client knows exactly this."""
+        self.runs: list[Run] = []
+        """The new values in its cells, while they are gathered."""
+        self.fresh: list[Run] = []
+        """Those of them that fit a datagram."""
+        self.big: list[Run] = []
+        """Those that do not."""
+        self.before = self.visible
+        """What it showed in the tick before."""
+        self.message: bytes | None = None
+        """The structural update from the one to the other."""
+        self.leaving: set[int] = set()
+        """What it takes away; another set each time."""
+        self.sheets: list[Sheet] = []
+        """What fits, for those who see what everybody sees."""
+        self.only: Sheet | None = None
+        """The sheet, where one is all that there is."""
+
+    def look(self, population: Population) -> set[int]:
+        """What stands in the cells now."""
+        empty: set[int] = set()
+        return empty.union(*[population.cells.get(cell, ()) for cell in self.cells])
+
+
+class Fill:
+    """What the packets of one tick make up for.
+
+    ``since`` is the earliest tick since which one of the keys was lacked when it was sent again.
+    """
+
+    __slots__ = ("keys", "since")
+
+    def __init__(self, since: int) -> None:
+        self.since = since
+        self.keys: list[tuple[int, int]] = []
+
+
+@mypyc_attr(allow_interpreted_subclasses=True)
+class Outlet:
+    """Sends the packets of one session. A class, as calling a function that might be any costs
+    more, and this is called for each client in each tick.
+    """
+
+    __slots__ = ()
+
+    def deliver(self, packet: bytes) -> None:
+        """Send a packet to the client."""
+        raise NotImplementedError
+
+
+class _Hot:
+    """What is looked at for each client in each tick. Slots lie in memory by class, then by name:
+    with some hundred clients the wait for memory is half of the cost, so these lie together.
+    """
+
+    __slots__ = (
+        "allowance",
+        "centre",
+        "depends",
+        "hood",
+        "known",
+        "outlet",
+        "patience",
+        "place",
+        "player",
+        "report",
+        "resettle",
+        "seat",
+        "session",
+        "sound",
+    )
+
+
+class Viewer(_Hot):
+    """A client's part of replication.
+
+    Args:
+        player: the player entity in the server's world.
+        session: numbers, acknowledges and carries the packets.
+        outlet: sends the packets of the session.
+        bandwidth: the most that it is sent, in bytes per second.
+        interval: seconds from one update to the next.
+    """
+
+    __slots__ = (
+        "_lacked",
+        "big",
+        "burst",
+        "entering",
+        "extra",
+        "fills",
+        "gain",
+        "gaps",
+        "known_private",
+        "left_sight",
+        "owed",
+        "pieces",
+        "refilled",
+        "restoring",
+        "resync_at",
+        "resyncing",
+        "stream_allowance",
+    )
+
+    def __init__(
+        self,
+        player: int,
+        session: Session[object],
+        outlet: Outlet,
+        bandwidth: float,
+        interval: float,
+    ) -> None:
+        burst = max(bandwidth * BURST_SECONDS, 2 * MAX_PACKET)
+        # The hot ones first: compiled, attributes lie in memory as they are listed here.
+        self.hood: Hood | None = None
+        self.session = session
+        self.known: set[int] = set()
+        """Entities that this client was told of and not told that they went."""
+        self.resettle = True
+        """Whether what it owns must be looked through again."""
+        self.sound = False
+        """Whether it is settled, owed nothing, and nothing sent again is on its way. Then, while
+        ``session.more`` is False, these two hold until the next look:"""
+        self.depends = 0
+        """The last structural message queued for it, as the wire has it."""
+        self.patience = 0
+        """How many ticks back packets may be in flight before they are looked at for loss."""
+        self.allowance = burst
+        """Bytes that may be sent now; a large packet may overdraw it once."""
+        self.report: tuple[int, ...] | None = None
+        """Goes into every update: what the server measured of this client's commands."""
+        self.outlet = outlet
+
+        self.player = player
+        self.centre: Entity | None = None
+        self.seat: Hashable = None
+        """The cell that it looked from when it was last given a place."""
+        self.place: Hashable = None
+
+        self.burst = burst
+        """The most that may be sent at once."""
+        self.gain = bandwidth * interval
+        """Bytes by which the bucket fills from one update to the next."""
+        self.refilled = 0
+        """The update at which the bucket was filled up to here."""
+        self.stream_allowance = 0.0
+        """The part of the allowance that is put by for the stream while that has something to
+        send."""
+        self.known_private: dict[int, int] = {}
+        """Owner-only components that it was told of: network id to component bits."""
+        self.extra: set[int] = set()
+        """What it owns outside its neighbourhood."""
+        self.owed: OrderedDict[tuple[int, int], int] = OrderedDict()
+        """(network id, component id) to the tick since which the client lacks it, oldest first."""
+        self._lacked: dict[int, int] = {}
+        """How many of these are lacked since each tick."""
+        self.gaps: dict[tuple[int, int], tuple[int, int]] = {}
+        """Keys of which an older value was lost: the tick whose packet carries the one that makes
+        up for it, and the tick since which the client lacks the key until that arrives."""
+        self.fills: dict[int, Fill] = {}
+        """The same by the ticks of these packets."""
+        self.entering: list[int] = []
+        """What was out of its sight and enters, the nearest last, as far as that was looked up."""
+        self.pieces: deque[tuple[int, int]] = deque()
+        """Messages of entering entities on their way: number, bytes."""
+        self.big: dict[int, int] = {}
+        """Entities larger than a datagram: the message that carries their latest version."""
+        self.left_sight: deque[tuple[int, set[int]]] = deque()
+        """What it was told that it went lately: the update that said so, network ids."""
+        self.resyncing = 0
+        """The structural message that answers a client which lost values, until it is there."""
+        self.restoring = False
+        """Whether it asked for everything, and is being sent that again."""
+        self.resync_at = 0
+        """The update from which on it may have everything again."""
+
+    def note_leaving(self, nets: set[int], update: int, memory: int) -> None:
+        """Remember for so many updates what the client is told of in this one that it went."""
+        left = self.left_sight
+        while left and left[0][0] <= update - memory:
+            left.popleft()
+        left.append((update, nets))
+
+    def unsettle(self) -> None:
+        """See `resettle`."""
+        self.resettle = True
+        self.sound = False
+
+    def owe(self, nets: Iterable[int], cids: Iterable[int], tick: int) -> None:
+        """Values of a tick that were not sent."""
+        for net in nets:
+            for cid in cids:
+                self._owe((net, cid), tick)
+
+    def lose(self, flight: Flight, population: Population) -> None:
+        """A packet was lost: what it carried is owed, unless a newer value is on its way."""
+        for run in flight.runs:
+            for cid in run.cids:
+                changed_at = population.scans[cid].changed_at
+                for net in run.nets:
+                    newest = changed_at.get(net)
+                    if newest is None or net not in self.known:
+                        continue
+                    key = net, cid
+                    if newest <= flight.tick or key in self.owed:
+                        self._owe(key, flight.tick)
+                    else:
+                        since = self.lacking(key, flight.tick)
+                        sent = self.gaps.get(key, (0, 0))[0]
+                        self._fill(key, sent if sent > flight.tick else newest, since)
+
+    def lacking(self, key: tuple[int, int], tick: int) -> int:
+        """Since when the client lacks a key of which the value of a tick does not arrive."""
+        sent, since = self.gaps.get(key, (-1, tick))
+        # A gap that an earlier packet fills has been filled: losses are found out in order.
+        return min(tick, since) if sent >= tick else tick
+
+    def _fill(self, key: tuple[int, int], sent: int, since: int) -> None:
+        """Note that the packets of a tick make up for what is lacked since another."""
+        self.sound = False
+        self.gaps[key] = sent, since
+        fill = self.fills.get(sent)
+        if fill is None:
+            fill = self.fills[sent] = Fill(since)
+        fill.since = min(fill.since, since)
+        fill.keys.append(key)
+
+    def _filled(self, before: int) -> None:
+        """All packets of the ticks before this one have arrived, or were found to be lost."""
+        for sent in [sent for sent in self.fills if sent < before]:
+            for key in self.fills.pop(sent).keys:
+                if key in self.gaps and self.gaps[key][0] == sent:
+                    del self.gaps[key]
+
+    def _owe(self, key: tuple[int, int], tick: int) -> None:
+        self.sound = False
+        since = self.lacking(key, tick)
+        before = self._take(key, keep=True)
+        if before is not None:
+            since = min(since, before)
+        self.owed[key] = since
+        self._lacked[since] = self._lacked.get(since, 0) + 1
+        if key in self.gaps and self.gaps[key][0] >= tick:
+            del self.gaps[key]
+
+    def _take(self, key: tuple[int, int], *, keep: bool = False) -> int | None:
+        """Since when a key is owed, which it is no longer; with ``keep`` it keeps its place."""
+        since = self.owed.get(key) if keep else self.owed.pop(key, None)
+        if since is None:
+            return None
+        left = self._lacked[since] - 1
+        if left:
+            self._lacked[since] = left
+        else:
+            del self._lacked[since]
+        return since
+
+    def resync(self, answer: bytes) -> None:
+        """The client lost values that it had acknowledged: soon it is owed everything.
+
+        Args:
+            answer: a structural message without content; it tells the client which updates
+                know of this, and can be trusted with what they say to be solid.
+        """
+        self.resyncing = self.session.queue(answer)
+        self.sound = False
+
+    def owe_all(self, population: Population) -> None:
+        """The answer to a resync has arrived: owe the client everything it knows. Not before,
+        or all of it might have to wait there for the answer, and overflow once more.
+        """
+        self.resyncing = 0
+        owed, cids, private = self.owed, population.cids, self.known_private
+        for net in sorted(self.known):
+            entity = population.by_net.get(net)
+            if entity is not None:
+                bits = entity.public
+                if private:
+                    bits |= entity.private & private.get(net, 0)
+                for cid in cids(bits):
+                    owed[net, cid] = 0  # nobody knows since when it lacks them
+        self._lacked = dict(Counter(owed.values()))
+
+    def sees(self, net: int, population: Population) -> int:
+        """The component bits of a known entity that this client may see now."""
+        entity = population.by_net.get(net)
+        if entity is None or net not in self.known:
+            return 0
+        return entity.public | (entity.private & self.known_private.get(net, 0))
+
+    def unsolid(self, tick: int, whole: bool) -> int:
+        """How many ticks ago the client was last owed nothing, with nothing unacknowledged.
+
+        Args:
+            tick: the current tick.
+            whole: whether the packet that says so carries all values of ``tick``.
+        """
+        if self.resyncing:
+            return tick + 1
+        lag = 0 if whole else 1
+        oldest = cast("Flight | None", self.session.oldest())
+        if oldest is not None and oldest.tick <= tick - lag:
+            lag = tick - oldest.tick + 1
+        if self.owed:
+            lag = max(lag, tick - min(self._lacked) + 1)
+        if self.fills:
+            self._filled(tick if oldest is None else oldest.tick)
+            for sent, fill in self.fills.items():
+                if not (whole and sent == tick):  # in the packet that says so
+                    lag = max(lag, tick - fill.since + 1)
+        return lag
+
+    def take_owed(self, population: Population, room: int, tick: int) -> list[tuple[int, int]]:
+        """Take the oldest owed values for about ``room`` bytes out of the set, to be sent in
+        packets of ``tick``.
+
+        Returns entities with their component bits, oldest first. Keys that the client may not
+        see any more are dropped. Large entities, which go by the stream, wait while that has
+        enough to do: there may be more of them than may ever wait there.
+        """
+        taken: dict[int, int] = {}
+        owed = self.owed
+        oldest = cast("Flight | None", self.session.oldest())
+        open_from = tick if oldest is None else oldest.tick
+        cost = passed = 0
+        while owed and cost < room and passed < _PASS:
+            key = next(iter(owed))
+            net, cid = key
+            if net in self.big and self.big[net] > self.session.delivered:
+                owed.move_to_end(key)
+                passed += 1
+                continue
+            sees = self.sees(net, population)
+            bits = 0
+            for other in population.cids(sees):
+                since = self._take((net, other))
+                if since is not None:
+                    bits |= 1 << other
+                    sent, lacked = self.gaps.get((net, other), (-1, since))
+                    if sent >= open_from:
+                        since = min(since, lacked)
+                    self._fill((net, other), tick, since)
+            if not sees >> cid & 1:
+                self._take(key)
+            if bits:
+                taken[net] = bits
+                cost += 4 + 12 * bits.bit_count()
+        return list(taken.items())
+
+
+STREAM_WINDOW: Final = 2 * PIECE_BYTES
+"""While so many bytes of messages are on their way to a client, entities and values for which more
+would have to be queued wait."""
+
+_PASS: Final = 64  # owed keys that cannot go yet and are passed over in one update
+
+BURST_SECONDS: Final = 0.25
+"""Seconds of bandwidth that may be sent at once."""
+
+
+def mine(run: Run, player: int) -> Run | None:
+    """The form of a run that this player gets; None when nothing of it concerns it."""
+    if run.owners is not None and run.owner == player:
+        return run.owners
+    return run if run.data else None

@@ -1,0 +1,435 @@
+"""Who is there: the replicated entities of a world, and what changed about them in a tick.
+
+Network ids are given here and never reused while the server runs, whatever esper does with its
+own (they restart after ``esper.clear_database``).
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Collection, Hashable, Iterator, Set
+from itertools import count
+
+from ecsnet.errors import BadValueError, UsageError
+from ecsnet.replication.server.changes import Scan, scan_for
+from ecsnet.replication.server.interest import ANYWHERE, Grid, Interest
+from ecsnet.replication.sizes import Sizes
+from ecsnet.schema import Schema, unsent
+from ecsnet.world import World
+
+log = logging.getLogger("ecsnet.server")
+
+
+class Entity:
+    """A replicated entity. ``public`` and ``private`` are bit sets of component ids: what
+    everybody who sees it gets, and what only its owner gets. ``order`` tells which of two entities
+    was there first, which their network ids do not.
+    """
+
+    __slots__ = ("cell", "esper", "net", "order", "owner", "point", "private", "public")
+
+    def __init__(self, net: int, esper: int, order: int = 0) -> None:
+        self.net = net
+        self.esper = esper
+        self.order = order
+        self.public = 0
+        self.private = 0
+        self.cell: Hashable = ANYWHERE
+        self.point: tuple[float, float] | None = None
+        self.owner: int | None = None
+
+
+EntityScan = Scan[Entity, object]
+
+Touched = dict[Entity, tuple[int, int]]
+"""Entities to look at once more, with the public and private bits they had before."""
+
+
+NOWHERE: Hashable = "nowhere"
+"""In place of a cell: where an entity was that appears, or is that goes."""
+
+
+class Change:
+    """Who came and who went: network ids, each in one of the two at most."""
+
+    __slots__ = ("came", "went")
+
+    def __init__(self) -> None:
+        self.came: set[int] = set()
+        self.went: set[int] = set()
+
+
+class Delta:
+    """What changed in one tick."""
+
+    __slots__ = ("cells", "changed", "cleared", "inserted", "owners", "removed", "tick")
+
+    def __init__(self, tick: int) -> None:
+        self.tick = tick
+        self.cleared = False
+        """Whether all that was there went: ``esper.clear_database``."""
+        self.changed: dict[Entity, int] = {}
+        """New values: entity to component bits."""
+        self.inserted: dict[Entity, int] = {}
+        """Components that appeared on entities that were there before."""
+        self.removed: dict[Entity, int] = {}
+        """Components that went from entities that are there still."""
+        self.cells: dict[Hashable, Change] = {}
+        """The cells that entities came to or went from."""
+        self.owners: set[int] = set()
+        """Players (esper entities) whose belongings changed in number or in structure."""
+
+    def came(self, net: int, cell: Hashable) -> None:
+        """An entity stands in a cell now."""
+        change = self._change(cell)
+        if net in change.went:  # and is back
+            change.went.discard(net)
+        else:
+            change.came.add(net)
+
+    def went(self, net: int, cell: Hashable) -> None:
+        """An entity stands in a cell no more."""
+        change = self._change(cell)
+        if net in change.came:
+            change.came.discard(net)
+        else:
+            change.went.add(net)
+
+    def _change(self, cell: Hashable) -> Change:
+        change = self.cells.get(cell)
+        if change is None:
+            change = self.cells[cell] = Change()
+        return change
+
+
+class Population:
+    """The replicated entities of one world.
+
+    Args:
+        schema: the component types that cross the wire.
+        world: the server's world; it must be current while methods run.
+        interest: places entities in cells.
+        owner: the component type whose ``player`` field names an entity's owner.
+        draw_id: gives the next network id, each one once; they count from 1 when left out.
+    """
+
+    def __init__(
+        self,
+        schema: Schema,
+        world: World,
+        interest: Interest,
+        owner: type | None = None,
+        draw_id: Callable[[], int] | None = None,
+    ) -> None:
+        self.by_net: dict[int, Entity] = {}
+        self.by_esper: dict[int, Entity] = {}
+        self.cells: dict[Hashable, set[int]] = {}
+        """The network ids of the public entities in each cell."""
+        self.owned: dict[int, dict[Entity, None]] = {}
+        """What each player owns, in the order in which it came: a run can be had again."""
+        self.sizes: Sizes[Entity] = Sizes(len(schema.components))
+        """What entities say, in bytes."""
+        self.scans: list[EntityScan] = [
+            scan_for(component, cid, self.network_id, self.sizes)
+            for cid, component in enumerate(schema.components)
+        ]
+        self.private_bits = sum(scan.bit for scan in self.scans if scan.private)
+
+        self._world = world
+        self._interest = interest
+        # A grid that a game derived from ours may have a mind of its own.
+        self._lattice = interest.lattice if type(interest) is Grid else None
+        self._owner_type = owner
+        self._players: set[int] = set()
+        self._draw_id = draw_id or count(1).__next__
+        self._arrived = 0
+        self._identity = world.identity()
+        self._warned = False
+        self._limbo: set[Entity] = set()  # known, with no component that could be sent
+        self._cids: dict[int, tuple[int, ...]] = {}
+        self._sent = schema.cid_of
+        self._seen: set[type] = set()  # types of components that are, or were, on entities
+        cid_of = schema.cid_of
+        self._owner_bit = 1 << cid_of[owner] if owner in cid_of else 0
+        position = interest.position
+        if position is not None and position not in cid_of:
+            raise UsageError(
+                f"{type(interest).__name__}({position.__name__}): clients never get this component;"
+                " interest needs one that is replicated, and not visible_to='server'"
+            )
+        self._position_bit = 1 << cid_of[position] if position is not None else 0
+
+    def network_id(self, entity: int | None) -> int | None:
+        """The network id of an esper entity; None when it has none.
+
+        Raises:
+            BadValueError: What a component refers to cannot be an entity.
+        """
+        if entity is None:
+            return None
+        number = _entity_id(entity)
+        if number is None:
+            raise BadValueError(f"{entity!r} is not an entity")
+        known = self.by_esper.get(number)
+        return None if known is None else known.net
+
+    def in_order(self, nets: Set[int]) -> list[int]:
+        """Network ids in the order in which their entities came to be, as clients create them."""
+        by_net = self.by_net  # in that order itself
+        if 8 * len(nets) > len(by_net):
+            return [net for net in by_net if net in nets]
+        return sorted(nets, key=lambda net: by_net[net].order)
+
+    def cids(self, bits: int) -> tuple[int, ...]:
+        """The component ids in a bit set, ascending."""
+        cids = self._cids.get(bits)
+        if cids is None:
+            cids = tuple(cid for cid in range(bits.bit_length()) if bits >> cid & 1)
+            self._cids[bits] = cids
+        return cids
+
+    def wires(self, cid: int, nets: list[int]) -> list[object]:
+        """The shadows of one component type, as wire values for network ids."""
+        by_net = self.by_net
+        return self.scans[cid].wires([by_net[net] for net in nets])
+
+    def has_room(self, entity: Entity, cid: int, wire: object) -> bool:
+        """Whether an entity could say a decoded wire value beside all else that it says."""
+        return self.scans[cid].has_room(entity, wire)
+
+    def large_bytes(self, net: int) -> int:
+        """What the large values of an entity take; 0 for nearly every entity."""
+        entity = self.by_net.get(net)
+        return 0 if entity is None else self.sizes.total(entity)
+
+    def set_player(self, entity: int, present: bool) -> None:
+        """A player entity owns itself while its client is there."""
+        if present:
+            self._players.add(entity)
+        else:
+            self._players.discard(entity)
+        known = self.by_esper.get(entity)
+        if known is not None:
+            self._settle_owner(known, None)
+
+    def capture(self, tick: int) -> Delta:
+        """Compare the world with the shadows: what changed since the last call."""
+        delta = Delta(tick)
+        touched: Touched = {}
+        self._structure(delta, touched)
+        self._values(delta, touched)
+        self._settle(delta, touched)
+        return delta
+
+    def _structure(self, delta: Delta, touched: Touched) -> None:
+        """Components that came and went. ``touched`` keeps the bits that an entity had before."""
+        world = self._world
+        if world.identity() is not self._identity:
+            self._identity = world.identity()
+            delta.cleared = True
+            for scan in self.scans:
+                for entity in scan.clear():
+                    self._drop(scan, entity, delta, touched)
+            self._limbo.update(self.by_esper.values())
+            self.by_esper.clear()
+            self._players.clear()
+        sources: list[tuple[EntityScan, list[tuple[int, object]]]] = [
+            (scan, world.structure(scan.component.cls)) for scan in self.scans
+        ]
+        stale = [(scan, source) for scan, source in sources if scan.stale(source)]
+        if not stale:
+            return
+        if not self._seen.issuperset(world.types()):
+            self._meet(world.types())
+        arrived = {esper for _, source in stale for esper, _ in source} - self.by_esper.keys()
+        for esper in sorted(arrived):
+            self._arrived += 1
+            entity = Entity(self._draw_id(), esper, self._arrived)
+            self.by_esper[esper] = self.by_net[entity.net] = entity
+            self._limbo.add(entity)
+        for scan, source in stale:
+            appeared, gone = scan.sync(source, [self.by_esper[esper] for esper, _ in source])
+            for entity in gone:
+                self._drop(scan, entity, delta, touched)
+            for entity in appeared:
+                self._raise(scan, entity, delta, touched)
+
+    def _meet(self, types: Collection[type]) -> None:
+        """Warn of types that look as if they were sent, and are not."""
+        for cls in [cls for cls in types if cls not in self._seen]:
+            self._seen.add(cls)
+            why = unsent(cls, self._sent) or self._hidden(cls)
+            if why is not None:
+                log.warning("%s", why)
+
+    def _hidden(self, alias: type) -> str | None:
+        """Say that a component which would be sent is stored under a type that is not."""
+        for entity in () if alias in self._sent else self._world.holders(alias):
+            cls = type(self._world.components(entity).get(alias))
+            if cls in self._sent:
+                return (
+                    f"{cls.__qualname__} on entity {entity} is never sent: it is stored under the"
+                    f" type {alias.__qualname__}; add it without type_alias"
+                )
+        return None
+
+    def _values(self, delta: Delta, touched: Touched) -> None:
+        changed = delta.changed
+        for scan in self.scans:
+            if not scan.due(delta.tick):
+                continue
+            new, first = scan.changed()
+            for entity in first:
+                self._raise(scan, entity, delta, touched)
+            if not new:
+                continue
+            bit, changed_at, tick = scan.bit, scan.changed_at, delta.tick
+            for entity in new:
+                changed[entity] = changed.get(entity, 0) | bit
+                changed_at[entity.net] = tick
+            if bit & self._owner_bit:
+                for entity in new:
+                    touched.setdefault(entity, (entity.public, entity.private))
+            if bit & self._position_bit:
+                for entity in new:
+                    if entity.public and entity not in touched:
+                        cell = self._locate(entity, scan.live(entity))
+                        self._move(entity, entity.cell, cell, delta)
+
+    def _raise(self, scan: EntityScan, entity: Entity, delta: Delta, touched: Touched) -> None:
+        touched.setdefault(entity, (entity.public, entity.private))
+        delta.inserted[entity] = delta.inserted.get(entity, 0) | scan.bit
+        scan.changed_at[entity.net] = delta.tick
+        if scan.private:
+            entity.private |= scan.bit
+        else:
+            entity.public |= scan.bit
+
+    def _drop(self, scan: EntityScan, entity: Entity, delta: Delta, touched: Touched) -> None:
+        touched.setdefault(entity, (entity.public, entity.private))
+        delta.removed[entity] = delta.removed.get(entity, 0) | scan.bit
+        scan.changed_at.pop(entity.net, None)
+        if scan.private:
+            entity.private &= ~scan.bit
+        else:
+            entity.public &= ~scan.bit
+
+    def _settle(self, delta: Delta, touched: Touched) -> None:
+        """Cells, owners and burials of the entities that were touched."""
+        for entity, (public, private) in touched.items():
+            structural = entity in delta.inserted or entity in delta.removed
+            if structural and entity.owner is not None:
+                delta.owners.add(entity.owner)
+            there = entity.public or entity.private
+            if not ((public or private) and there):
+                # It came or went as a whole: nobody is told of its parts.
+                delta.inserted.pop(entity, None)
+                delta.removed.pop(entity, None)
+            if there:
+                self._limbo.discard(entity)
+            else:
+                self._limbo.add(entity)
+            self._place(entity, public, delta)
+            self._settle_owner(entity, delta)
+        if not self._limbo:
+            return
+        for entity in [e for e in self._limbo if not self._is_there(e)]:
+            self._limbo.discard(entity)
+            del self.by_net[entity.net]
+            if self.by_esper.get(entity.esper) is entity:
+                del self.by_esper[entity.esper]
+
+    def _is_there(self, entity: Entity) -> bool:
+        return self.by_esper.get(entity.esper) is entity and self._world.alive(entity.esper)
+
+    def _place(self, entity: Entity, before: int, delta: Delta) -> None:
+        """Put an entity that was touched where it belongs now."""
+        old = entity.cell if before else NOWHERE
+        if not entity.public:
+            self._move(entity, old, NOWHERE, delta)
+            return
+        position = self._interest.position
+        component: object | None = None
+        if position is not None and (entity.public | entity.private) & self._position_bit:
+            component = self._world.components(entity.esper).get(position)
+        self._move(entity, old, self._locate(entity, component), delta)
+
+    def _locate(self, entity: Entity, position: object | None) -> Hashable:
+        """The cell for an entity, from its position where the policy asks for one."""
+        if self._interest.position is not None:
+            if position is None:
+                if entity.point is not None and not self._warned:
+                    self._warn_of_lost_position(entity)
+                entity.point = None
+                return ANYWHERE
+            lattice = self._lattice
+            if lattice is not None:  # the same without calls of Python
+                entity.point = lattice.point(position) or entity.point
+                return lattice.square(entity.point, entity.cell)
+            entity.point = self._interest.point(position) or entity.point
+        return self._interest.cell(entity)
+
+    def _warn_of_lost_position(self, entity: Entity) -> None:
+        """Tell, once, that an entity which some could see is seen by all from now on."""
+        self._warned = True
+        assert self._interest.position is not None
+        log.warning(
+            "entity %d had a %s and has none now, so every player sees it, wherever it was: delete"
+            " it, or leave that on it; said once",
+            entity.esper,
+            self._interest.position.__name__,
+        )
+
+    def _move(self, entity: Entity, old: Hashable, new: Hashable, delta: Delta) -> None:
+        if new == old:
+            return
+        if old is not NOWHERE:
+            members = self.cells[old]
+            members.discard(entity.net)
+            if not members:
+                del self.cells[old]
+            delta.went(entity.net, old)
+        if new is not NOWHERE:
+            entity.cell = new
+            self.cells.setdefault(new, set()).add(entity.net)
+            delta.came(entity.net, new)
+
+    def _settle_owner(self, entity: Entity, delta: Delta | None) -> None:
+        new: int | None = None
+        if entity.public or entity.private:
+            if entity.esper in self._players:
+                new = entity.esper
+            if self._owner_type is not None and entity.public & self._owner_bit:
+                component = self._world.components(entity.esper).get(self._owner_type)
+                named = getattr(component, "player", None)
+                player = _entity_id(named)
+                if named is None or player is not None:
+                    # A player entity that is gone owns nothing: clients read None there, too.
+                    new = player if player is not None and self._world.alive(player) else None
+                else:
+                    new = entity.owner  # a bad value stays at home
+        old = entity.owner
+        if new == old:
+            return
+        entity.owner = new
+        if old is not None:
+            del self.owned[old][entity]
+            if not self.owned[old]:
+                del self.owned[old]
+        if new is not None:
+            self.owned.setdefault(new, {})[entity] = None
+        if delta is not None:
+            delta.owners.update(player for player in (old, new) if player is not None)
+
+    def belongings(self, player: int | None) -> Iterator[Entity]:
+        """What a player (an esper entity) owns, itself included."""
+        if player is not None:
+            yield from self.owned.get(player, ())
+
+
+def _entity_id(value: object) -> int | None:
+    """The number of an entity as a plain int; None for what cannot be one."""
+    if type(value) is int:
+        return value
+    # A bool is an int, too, and never meant as an entity.
+    return int.__int__(value) if isinstance(value, int) and type(value) is not bool else None

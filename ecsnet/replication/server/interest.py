@@ -1,0 +1,218 @@
+"""Interest: which entities a client sees.
+
+Entities stand in *cells*, a client sees the cells of its *neighbourhood*, and all clients with
+the same neighbourhood share the bytes. "Everyone sees everything" is the case of one cell, a
+predicate per client the case of one cell per entity.
+
+What a player owns it sees in any case. A policy keeps no state: one object serves any number
+of simulations.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Hashable, Iterable
+from math import inf
+from typing import Final, Protocol
+
+from ecsnet.errors import UsageError
+from ecsnet.replication.server.grid_index import Lattice
+from ecsnet.schema import component_type
+from ecsnet.validation.arguments import (
+    check_function,
+    check_instance,
+    check_whole,
+    is_number,
+    is_text,
+)
+from ecsnet.validation.wording import brief
+
+RADIUS: Final = 50
+"""Cells that a `Grid` lets clients see in each direction, at most; the block is 101 x 101 then."""
+
+ANYWHERE: Hashable = None
+"""The cell of what has no position: everybody sees it."""
+
+
+class Located(Protocol):
+    """An entity as a policy sees it."""
+
+    net: int
+    """Its network id."""
+    esper: int
+    """Its id in the server's esper world."""
+    cell: Hashable
+    """The cell it stands in; `ANYWHERE` before it was placed."""
+    point: tuple[float, float] | None
+    """Where it is, when the policy asks for positions."""
+
+
+class Seer(Protocol):
+    """A client as a policy sees it."""
+
+    player: int
+    """The player entity in the server's esper world."""
+
+    @property
+    def centre(self) -> Located | None:
+        """The entity that it looks from: the player's, or the first it owns with a position."""
+
+    place: Hashable
+    """The neighbourhood it had in the tick before."""
+
+
+class Interest(ABC):
+    """A policy. Subclass one of the three below rather than this."""
+
+    position: type | None = None
+    """The replicated component that places an entity."""
+
+    restless = True
+    """Whether `place` may answer anew while the cell that a client looks from stays the same."""
+
+    @abstractmethod
+    def cell(self, entity: Located) -> Hashable:
+        """The cell for an entity that appeared or moved; ``entity.cell`` is the one it had."""
+
+    @abstractmethod
+    def place(self, seer: Seer, entities: Iterable[Located], tick: int) -> Hashable:
+        """The neighbourhood of a client, by a key; clients with equal keys share bytes."""
+
+    @abstractmethod
+    def cells(self, place: Hashable) -> Iterable[Hashable]:
+        """The cells of a neighbourhood."""
+
+    def point(self, position: object) -> tuple[float, float] | None:
+        """Where a position component says that its entity is."""
+        return None
+
+
+class Everyone(Interest):
+    """Everybody sees everything (the default)."""
+
+    restless = False
+
+    def cell(self, entity: Located) -> Hashable:
+        return ANYWHERE
+
+    def place(self, seer: Seer, entities: Iterable[Located], tick: int) -> Hashable:
+        return ANYWHERE
+
+    def cells(self, place: Hashable) -> Iterable[Hashable]:
+        return (ANYWHERE,)
+
+
+class Grid(Interest):
+    """A uniform grid over a position component.
+
+    A client sees the cells up to ``radius`` around the entity that it looks from. Entities
+    without the component are seen by all. A viewer whose entity died stays where it was.
+
+    Args:
+        position: the replicated component that holds the coordinates.
+        size: the side of a cell, in the component's units.
+        radius: how many cells around the viewer's own are seen; 1 is a block of 3 x 3.
+        fields: the names of the two coordinates in ``position``.
+        hysteresis: how far, in cells, an entity must be past a border before it changes cell.
+    """
+
+    restless = False
+
+    def __init__(
+        self,
+        position: type,
+        size: float,
+        radius: int = 1,
+        *,
+        fields: tuple[str, str] = ("x", "y"),
+        hysteresis: float = 0.1,
+    ) -> None:
+        if not (is_number(size) and 0 < size < inf):
+            raise UsageError(f"Grid(size={brief(size)}): the side of a cell must be greater than 0")
+        check_whole(
+            "Grid(radius",
+            radius,
+            0,
+            f"give 0 or more cells around the viewer, up to {RADIUS}; for more, larger cells",
+            RADIUS,
+        )
+        if not (is_number(hysteresis) and 0 <= hysteresis < 1):
+            raise UsageError(f"Grid(hysteresis={brief(hysteresis)}): give a part of a cell, 0 to 1")
+        named: object = fields
+        if not (isinstance(named, tuple | list) and len(named) == 2 and all(map(is_text, named))):
+            raise UsageError(
+                f"Grid(fields={brief(fields)}): give the names of two fields, such as ('x', 'y')"
+            )
+        check_instance(
+            "Grid(position", position, type, "give the class of a component, not an instance"
+        )
+        placing = component_type(position, "Grid()")
+        there = {field.name for field in placing.fields}
+        missing = [name for name in fields if name not in there]
+        if missing:
+            raise UsageError(
+                f"Grid({position.__name__}): it has no field {missing[0]!r}; name its two"
+                " coordinates with fields=(…, …)"
+            )
+        for field in placing.fields:
+            if field.name in fields and not field.number:
+                raise UsageError(
+                    f"Grid({position.__name__}): its {field.name} is {field.text}, and a coordinate"
+                    " is a number: name two others with fields=(…, …)"
+                )
+        self.position = position
+        self.size = size
+        self.radius = radius
+        self.hysteresis = hysteresis
+        x, y = fields
+        self.lattice = Lattice(size, hysteresis, (x, y))
+        """Works out `point` and `cell`; of a grid that is no subclass it is asked directly."""
+        around = range(-radius, radius + 1)
+        self._block = [(dx, dy) for dx in around for dy in around]
+
+    def point(self, position: object) -> tuple[float, float] | None:
+        return self.lattice.point(position)
+
+    def cell(self, entity: Located) -> Hashable:
+        return self.lattice.square(entity.point, entity.cell)
+
+    def place(self, seer: Seer, entities: Iterable[Located], tick: int) -> Hashable:
+        centre = seer.centre
+        if centre is None or centre.cell is ANYWHERE:
+            return seer.place
+        return centre.cell
+
+    def cells(self, place: Hashable) -> Iterable[Hashable]:
+        yield ANYWHERE
+        if isinstance(place, tuple):
+            x, y = place
+            for dx, dy in self._block:
+                yield x + dx, y + dy
+
+
+class Visible(Interest):
+    """A predicate decides for each client and entity.
+
+    Args:
+        predicate: called as ``predicate(player, entity)`` with ids of the server's esper world,
+            which is current during the call; True lets the player's client see the entity.
+        every: ask again every so many ticks.
+    """
+
+    def __init__(self, predicate: Callable[[int, int], bool], *, every: int = 1) -> None:
+        check_function("Visible(predicate", predicate, "player: int, entity: int")
+        check_whole("Visible(every", every, 1, "give 1 or more ticks")
+        self.predicate = predicate
+        self.every = every
+
+    def cell(self, entity: Located) -> Hashable:
+        return entity.net
+
+    def place(self, seer: Seer, entities: Iterable[Located], tick: int) -> Hashable:
+        if isinstance(seer.place, frozenset) and tick % self.every:
+            return seer.place
+        predicate, player = self.predicate, seer.player
+        return frozenset(e.net for e in entities if predicate(player, e.esper))
+
+    def cells(self, place: Hashable) -> Iterable[Hashable]:
+        return place if isinstance(place, frozenset) else ()

@@ -1,0 +1,162 @@
+"""One client, as a host knows it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import Enum
+from math import inf
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+from ecsnet.commands.frames import Input
+from ecsnet.commands.inbox import Inbox
+from ecsnet.connection.plain import Connection
+from ecsnet.replication.server.client_state import Outlet, Viewer
+from ecsnet.session.session import Session
+from ecsnet.transport.address import Address
+
+if TYPE_CHECKING:
+    from ecsnet.server.room import Stage
+
+__all__ = ["GREETING_SECONDS", "Guest", "GuestState", "HostStats", "Send"]
+
+GREETING_SECONDS: Final = 10.0
+"""How long a client may take from its connection to its part in the game."""
+
+Send: TypeAlias = Callable[[bytes, Address], None]
+"""Sends a datagram to an address."""
+
+
+class GuestState(Enum):
+    """How far a client has come on its way through a game."""
+
+    GREETING = "greeting"
+    OFFERED = "offered"
+    JOINING = "joining"
+    JOINED = "joined"
+    GONE = "gone"
+
+
+@dataclass(slots=True)
+class HostStats:
+    """What a host did so far; for log lines, demos and measurements.
+
+    Attributes:
+        ticks: Ticks run, of all simulations.
+        dropped_ticks: Ticks that never ran because they were long overdue.
+        clients: Players in the game now.
+        joined: Players who ever joined.
+        packets_sent: Packets sent: all datagrams but those of handshakes and goodbyes.
+        packets_received: Packets received, without those that were dropped.
+        bytes_sent: Bytes in all datagrams sent.
+        commands_applied: Commands handed to ticks; see `Inbox`, as for the rest.
+        commands_expired: Actions that were dropped because too many waited.
+        commands_superseded: Held commands that a newer one replaced before their tick.
+        commands_rejected: Commands that could not be used.
+        denied: How often somebody was not let in, by cause: ``"full"``, ``"address"`` (as many
+            places as one address may have), ``"joins"`` (too many in a short time),
+            ``"half-open"`` (too many that say nothing; asked again, they may come in) and
+            ``"abuse"`` (thrown out a short time ago).
+    """
+
+    ticks: int = 0
+    dropped_ticks: int = 0
+    clients: int = 0
+    joined: int = 0
+    packets_sent: int = 0
+    packets_received: int = 0
+    bytes_sent: int = 0
+    commands_applied: int = 0
+    commands_expired: int = 0
+    commands_superseded: int = 0
+    commands_rejected: int = 0
+    denied: Counter[str] = field(default_factory=Counter)
+
+
+class Guest(Outlet):
+    """One client of a host, from its connection to its end.
+
+    Attributes:
+        connection: Its connection.
+        session: Its session.
+        address: Where its datagrams come from.
+        name: What the player is called; empty before it said so.
+        player_id: Number of the player in its simulation; 0 before.
+        inbox: Its commands.
+        viewer: Its part of replication, once it is in the game.
+    """
+
+    __slots__ = (
+        "_send",
+        "_stats",
+        "address",
+        "connection",
+        "deadline",
+        "inbox",
+        "joined_at",
+        "name",
+        "player_id",
+        "playing",
+        "report_at",
+        "reported_at",
+        "session",
+        "slack",
+        "stage",
+        "state",
+        "viewer",
+    )
+
+    def __init__(
+        self,
+        connection: Connection,
+        session: Session[Input],
+        address: Address,
+        send: Send,
+        stats: HostStats,
+        inbox: Inbox,
+        now: float,
+    ) -> None:
+        # The hot ones first: compiled, attributes lie in memory as they are listed here.
+        self.address = address
+        self._send = send
+        self._stats = stats
+        self.connection = connection
+        self.session = session
+        self.playing: Stage | None = None  # the stage, from the tick it came in
+        self.slack = inf  # the least since the last report, in ticks
+        self.inbox = inbox
+        self.report_at = 0  # tick
+        self.player_id = 0
+
+        self.name = ""
+        self.viewer: Viewer | None = None
+        self.stage: Stage | None = None
+        self.state = GuestState.GREETING
+        self.deadline = now + GREETING_SECONDS
+        self.joined_at = now
+        self.reported_at = 0  # packets sent until the last report
+
+    def __str__(self) -> str:
+        host, port = self.address[:2]
+        number = f"player {self.player_id}, " if self.player_id else ""
+        who = f"{self.name} " if self.name else ""
+        return f"{who}({number}{host}:{port})"
+
+    def deliver(self, packet: bytes) -> None:
+        """Send a packet of the session to the client."""
+        datagram = self.connection.seal(packet)
+        self._stats.bytes_sent += len(datagram)
+        self._send(datagram, self.address)
+
+    def count_into(self, stats: HostStats) -> None:
+        """Add what its session and its commands came to."""
+        stats.packets_sent += self.session.packets_sent
+        stats.packets_received += self.session.packets_received
+        if self.stage is not None:
+            inbox = self.inbox
+            stats.commands_applied += inbox.applied
+            stats.commands_expired += inbox.expired
+            stats.commands_superseded += inbox.superseded
+            rejected = self.stage.simulation.rejected
+            stats.commands_rejected += inbox.rejected + rejected[self.player_id]

@@ -1,0 +1,544 @@
+"""One running world: its tick, systems, players, commands and random numbers. No socket, no clock.
+
+What comes from outside (joins, leaves, commands) enters `Simulation.step` as data, at the boundary
+between two ticks. The same recipe, seed and data make the same match again.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from enum import Enum
+from functools import partial
+from typing import Final, Protocol, TypeVar, cast
+
+import esper
+
+from ecsnet.commands.inbox import Given
+from ecsnet.errors import OutsideTickError, UsageError, WorldError
+from ecsnet.runtime.rate_limited_log import RationedLog
+from ecsnet.schema import CommandType, command_type
+from ecsnet.simulation.spec import Recipe
+from ecsnet.validation.arguments import check_instance, name_of
+from ecsnet.world import World, current_name
+
+__all__ = [
+    "KEEP",
+    "Join",
+    "Keep",
+    "Observer",
+    "Simulation",
+    "commands",
+    "rng",
+    "running",
+    "tick",
+]
+
+T = TypeVar("T")
+
+logger = logging.getLogger("ecsnet.server")
+
+
+class Keep(Enum):
+    """The type of `KEEP`."""
+
+    KEEP = "keep"
+
+
+_NOBODIES: Final = 16
+"""So many numbers of players that there are not are complained about; more say the same."""
+
+KEEP = Keep.KEEP
+"""Returned by an ``on_leave`` hook: leave the player's entity, and what it owns, in the world."""
+
+
+@dataclass(frozen=True, slots=True)
+class Join:
+    """Somebody comes in.
+
+    Attributes:
+        player_id: Number of the player, never used before in this simulation.
+        name: What the player is called.
+    """
+
+    player_id: int
+    name: str
+
+
+class Observer(Protocol):
+    """Keeps what a game tells of itself; see `ecsnet.systems.AnalyticsSystem`."""
+
+    def event(
+        self, type: str, player: int | None, entity: int | None, data: Mapping[str, object]
+    ) -> None:
+        """Keep an event."""
+
+    def teleported(self, entity: int) -> None:
+        """Know that the game itself moves an entity in this tick."""
+
+
+class _Commanded:
+    """The commands of one type in one tick.
+
+    A held command is handed out in each tick, so systems get a copy, and where that needs no look
+    at the world it is made at once: what a client gave is in the cache then. All others are made
+    when a system asks. Entities and player numbers are objects here: compiled, they are handed on
+    and not made anew for each command.
+    """
+
+    __slots__ = ("copy", "count", "given", "kind", "values")
+
+    def __init__(self, kind: CommandType) -> None:
+        self.kind = kind
+        self.copy = kind.clone if kind.direct and kind.hold else None
+        self.count = 0
+        self.values: list[tuple[object, object]] = []  # entity and command, as systems get them
+        self.given: list[tuple[object, object, object]] = []  # entity, wire value, player number
+
+
+class Simulation:
+    """One world, made from a recipe, that runs tick by tick.
+
+    Args:
+        recipe: Rates, systems and hooks; what is added to it later does not count.
+        seed: Of the random numbers that systems ask for.
+        epoch: Names this simulation and its boot, 32 bits.
+        player: Makes the component that marks a player's entity, from its number and name.
+        owner: The component type whose ``player`` field names the player that owns an entity.
+        name: Of its esper world; made up when left out.
+
+    Attributes:
+        world: The esper world.
+        tick: The tick that runs or ran last; 0 before the first.
+        dt: Seconds per tick.
+        rng: The random numbers.
+        player_entity: The entity of each player, by player number.
+        player_number: The number of each player, by entity; while hooks see one leave, too.
+        rejected: Per player, commands for entities that were gone or not the player's own, and
+            entities that commands named though the player could not see them.
+        errors: How often each system or hook raised.
+        failure: What a system or hook raised, where that stops the simulation.
+        resolve: Maps network ids to entities, where there is replication.
+        sees: Whether a player, by number, may name a network id, where there are clients.
+        observer: What keeps the game's events, where analytics are on.
+        still: Set it to run none of the game's systems for now, so that the world can be compared
+            with its copies. Joins, leaves and replication go on; commands do nothing.
+    """
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        *,
+        seed: int,
+        epoch: int,
+        player: Callable[[int, str], object],
+        owner: type[object],
+        name: str | None = None,
+    ) -> None:
+        self.world = World(name)
+        self.epoch = epoch
+        self.tick = 0
+        self.dt = 1 / recipe.tick_rate
+        self.rng = random.Random(seed)
+        self.player_entity: dict[int, int] = {}
+        self.player_number: dict[int, int] = {}
+        self.rejected: Counter[int] = Counter()
+        self.errors: Counter[str] = Counter()
+        self.failure: Exception | None = None
+        self.still = False
+        self.resolve: Callable[[int], int | None] = _resolve_nothing
+        self.sees: Callable[[int, int], bool] = _see_everything
+        self.observer: Observer | None = None
+
+        self._log = RationedLog(logger)
+        self._identity = self.world.identity()
+        self._player = player
+        self._owner = owner
+        self._names: dict[int, str] = {}  # of the players whose entity was there when last seen
+        self._owners: object = None  # esper's list of owners, when it was looked at last
+        self._named: set[int] = set()  # whom they named
+        self._nobodies: set[int] = set()  # who of them was no player, and was complained about
+        # Who of `player_entity` has an entity, and esper's list of owners when that was looked up.
+        self._alive: dict[object, object] = {}
+        self._alive_with: object = None
+        self._on_error = recipe.on_error
+        self._on_start = tuple(recipe.on_start)
+        self._on_join = tuple(recipe.on_join)
+        self._on_leave = tuple(recipe.on_leave)
+        self._systems: list[tuple[float, str, Callable[[float], object], bool]] = []
+        self._commanded: dict[CommandType, _Commanded] = {}  # in this tick
+        with self.world:
+            for priority, title, make in recipe.systems:
+                self.add_system(make(), priority, title)
+
+    def add_system(
+        self,
+        process: Callable[[float], object],
+        priority: float,
+        name: str,
+        *,
+        always: bool = False,
+    ) -> None:
+        """Add a system to this simulation alone.
+
+        Args:
+            process: Called with ``dt`` each tick.
+            priority: Higher ones run first; equal ones in the order in which they were added.
+            name: For the log.
+            always: Whether it runs even while the simulation holds `still`.
+        """
+        self._systems.append((priority, name, process, always))
+        self._systems.sort(key=lambda system: -system[0])
+
+    def step(
+        self,
+        joins: Iterable[Join] = (),
+        leaves: Iterable[int] = (),
+        commands: Iterable[tuple[int, tuple[Given, ...]]] = (),
+    ) -> None:
+        """Run one tick.
+
+        Args:
+            joins: Who comes in.
+            leaves: Numbers of the players who go.
+            commands: Player numbers with what `Inbox.take` gave for this tick.
+
+        Raises:
+            UsageError: The simulation has stopped, or a tick is running already.
+        """
+        global _running
+        if self.failure is not None:
+            raise UsageError("step() of a simulation that has stopped, see its failure")
+        if _running is self:
+            raise UsageError("step() inside a tick of the same simulation")
+        before, _running = _running, self
+        self.tick += 1
+        try:
+            with self.world as world:
+                world.flush_dead()
+                if self.tick == 1:
+                    for hook in self._on_start:
+                        self._call(name_of(hook), hook)
+                for join in joins:
+                    self._join(join)
+                for player_id in leaves:
+                    self._leave(player_id)
+                self._sort(commands)
+                for _, name, process, always in self._systems:
+                    if always or not self.still:
+                        self._call(name, process, self.dt)
+                self._look_for_mistakes()
+                if world.identity() is not self._identity:
+                    # The database was cleared: players are gone, and their ids of esper will
+                    # be somebody else's.
+                    self._identity = world.identity()
+                    self.player_entity.clear()
+                    self.player_number.clear()
+        finally:
+            _running = before
+
+    def finish(self) -> None:
+        """Let everybody leave: the game ends. Hooks run as in a tick, systems do not.
+
+        Nothing happens in a simulation that a failure has stopped: its world may be half done.
+        What a hook raises here is the `failure` afterwards, as in a tick.
+        """
+        global _running
+        if self.failure is not None or not self.player_entity:
+            return
+        before, _running = _running, self
+        self._commanded.clear()
+        try:
+            with self.world as world:
+                world.flush_dead()
+                for player_id in list(self.player_entity):
+                    self._leave(player_id)
+        finally:
+            _running = before
+
+    def commands(self, command: type[T], *having: type) -> list[tuple[int, T]]:
+        """What `ecsnet.commands` gives while this simulation runs a tick."""
+        kind = command_type(command, "net.commands()")
+        for other in having:
+            check_instance("net.commands(having", other, type, "give classes of components")
+        commanded = self._commanded.get(kind)
+        values: list[tuple[object, object]] = []
+        if commanded is not None:
+            if commanded.given:
+                self._make(commanded)
+            values = commanded.values
+        with self.world as world:
+            there, dead = world.census()
+            if dead or world.structure(self._owner) is not self._alive_with:
+                found = [pair for pair in values if pair[0] in there and pair[0] not in dead]
+            else:  # nothing came or went since they were sorted
+                found = values.copy()
+            if having:
+                has = esper.has_components
+                found = [pair for pair in found if has(cast(int, pair[0]), *having)]
+            return cast("list[tuple[int, T]]", found)
+
+    def taken(self) -> Iterator[tuple[CommandType, int]]:
+        """How many commands of each type came into the tick that runs or ran last."""
+        for kind, commanded in self._commanded.items():
+            yield kind, commanded.count
+
+    def close(self) -> None:
+        """Delete the world."""
+        self.world.close()
+
+    def _join(self, join: Join) -> None:
+        player = esper.create_entity(self._player(join.player_id, join.name))
+        self.player_entity[join.player_id] = player
+        self.player_number[player] = join.player_id
+        self._names[join.player_id] = join.name
+        for hook in self._on_join:
+            self._call(name_of(hook), hook, player)
+
+    def _leave(self, player_id: int) -> None:
+        player = self.player_entity.pop(player_id, None)
+        self._alive.pop(player_id, None)
+        self.rejected.pop(player_id, None)
+        self._names.pop(player_id, None)
+        if player is None:
+            return
+        world = self.world
+        keep = False
+        for hook in self._on_leave:
+            # The game may have deleted it, and so may the hook before.
+            if world.alive(player):
+                keep |= self._call(name_of(hook), hook, player) is KEEP
+        self.player_number.pop(player, None)
+        if keep:
+            return
+        for entity, owner in list(world.structure(self._owner)):
+            if getattr(owner, "player", None) == player:
+                world.delete(entity, immediate=True)
+        world.delete(player, immediate=True)
+
+    def _look_for_mistakes(self) -> None:
+        """Warn of two that nothing else shows: the game deleted the entity of somebody who still
+        plays, and an `Owner` names no player.
+        """
+        owners = self.world.structure(self._owner)
+        if owners is self._owners:
+            return  # nothing came or went
+        self._owners = owners
+        now = self.tick * self.dt
+        self._log.catch_up(now)
+        alive = self.world.alive
+        cleared = self.world.identity() is not self._identity
+        entities = self.player_entity
+        for player_id in [n for n in self._names if cleared or not alive(entities[n])]:
+            self._log.warning(
+                now,
+                "the entity of player %d (%s), who is still in the game, is gone in tick %d: the"
+                " game deleted it, and the player only looks on from here; remove its components"
+                " instead, or give players avatars of their own, with Owner(player), to delete",
+                player_id,
+                self._names.pop(player_id),
+                self.tick,
+            )
+        named: set[int] = set()
+        for entity, owner in owners:
+            player = getattr(owner, "player", None)
+            if type(player) is not int:
+                continue
+            named.add(player)
+            # Who was a player when it was first named may have left since.
+            if player in self.player_number or player in self._named or player in self._nobodies:
+                continue
+            if len(self._nobodies) < _NOBODIES:
+                self._nobodies.add(player)
+                self._log.warning(
+                    now,
+                    "Owner(%d) on entity %d names no player's entity, in tick %d: nobody owns it;"
+                    " give the entity that on_join is called with, not Player.id",
+                    player,
+                    entity,
+                    self.tick,
+                )
+        self._named = named
+
+    def _sort(self, commands: Iterable[tuple[object, tuple[Given, ...]]]) -> None:
+        """Sort commands by type, and leave out those for what is gone or somebody else's."""
+        by_kind = self._commanded
+        by_kind.clear()
+        there, dead = self.world.census()
+        owners = self.world.structure(self._owner)
+        if dead or owners is not self._alive_with:
+            self._alive = {
+                player_id: player
+                for player_id, player in self.player_entity.items()
+                if player in there and player not in dead
+            }
+            # The next tick may find other ones dead, or none.
+            self._alive_with = None if dead else owners
+        players = self._alive
+        for player_id, given_by_one in commands:
+            player = players.get(player_id)
+            if player is None:
+                self.rejected[cast(int, player_id)] += len(given_by_one)
+                continue
+            for given in given_by_one:
+                entity = player
+                if given.target:
+                    entity = None
+                    if self.sees(cast(int, player_id), given.target):
+                        entity = self._owned(given.target, cast(int, player))
+                    if entity is None:
+                        self.rejected[cast(int, player_id)] += 1
+                        continue
+                kind = given.kind
+                commanded = by_kind.get(kind)
+                if commanded is None:
+                    commanded = by_kind[kind] = _Commanded(kind)
+                commanded.count += 1
+                copy = commanded.copy
+                if copy is not None:
+                    commanded.values.append((entity, copy(given.value)))
+                else:
+                    commanded.given.append((entity, given.value, player_id))
+
+    def _owned(self, net: int, player: int) -> int | None:
+        """The entity behind a network id, if it is alive and the player's."""
+        entity = self._resolve_alive(net)
+        if entity is None or entity == player:
+            return entity
+        owner = esper.try_component(entity, self._owner)
+        return entity if getattr(owner, "player", None) == player else None
+
+    def _resolve_seen(self, player_id: int, net: int | None) -> int | None:
+        """The entity that a player's command refers to, None where that is not to be seen.
+
+        Ids can be guessed. What the command does with an entity, and whether there is one, would
+        tell what nobody showed to the player.
+        """
+        if net is None or self.sees(player_id, net):
+            return self._resolve_alive(net)
+        self.rejected[player_id] += 1
+        return None
+
+    def _resolve_alive(self, net: int | None) -> int | None:
+        entity = None if net is None else self.resolve(net)
+        return entity if entity is not None and esper.entity_exists(entity) else None
+
+    def _make(self, commanded: _Commanded) -> None:
+        """Make commands what systems get. A held one is handed out each tick, so each is a copy."""
+        kind = commanded.kind
+        given, commanded.given = commanded.given, []
+        for entity, wire, player_id in given:
+            try:
+                value = kind.from_wire(wire, partial(self._resolve_seen, cast(int, player_id)))
+                if kind.hold:
+                    value = kind.clone(value)
+            except Exception:  # noqa: BLE001 - of the code of a type of the game's
+                self.rejected[cast(int, player_id)] += 1
+                continue
+            commanded.values.append((entity, value))
+
+    def _call(self, name: str, function: Callable[..., object], *arguments: object) -> object:
+        """Call a system or hook in this world.
+
+        What it raises, and a world that it leaves switched, is dealt with as the recipe says.
+        """
+        if self.failure is not None:
+            return None
+        with self.world:
+            try:
+                result = function(*arguments)
+                if current_name() != self.world.name:
+                    raise WorldError(
+                        f"{name} left the esper world {current_name()!r} current: "
+                        f"switch back to {self.world.name!r} before it returns"
+                    )
+                return result
+            except Exception as error:  # noqa: BLE001 - systems may raise anything
+                self._failed(name, error)
+        self.world.repair()
+        return None
+
+    def _failed(self, name: str, error: Exception) -> None:
+        self.errors[name] += 1
+        if self._on_error == "stop":
+            self.failure = error
+            logger.error("%s raised in tick %d, stopping: %r", name, self.tick, error)
+        elif self.errors[name] == 1:
+            logger.error(
+                "%s raised in tick %d, skipped for this tick; not logged again",
+                name,
+                self.tick,
+                exc_info=error,
+            )
+
+
+_running: Simulation | None = None
+
+
+def running(what: str) -> Simulation:
+    """The simulation whose tick runs.
+
+    Args:
+        what: What the caller was asked for: ``"net.tick()"``.
+
+    Raises:
+        OutsideTickError: None runs.
+    """
+    if _running is None:
+        raise OutsideTickError(
+            f"{what} outside a tick: call it in a system, on_start, on_join or on_leave"
+        )
+    return _running
+
+
+def commands(command: type[T], *having: type) -> list[tuple[int, T]]:
+    """The commands of one type for this tick.
+
+    A client chooses which of its entities a command is for. A system that takes it for granted
+    that the entity has a component names it: ``net.commands(Steer, Position)``.
+
+    Args:
+        command: A class under ``@command``.
+        having: Only commands for entities with all of these components.
+
+    Returns:
+        ``(entity, command)`` for each; the entity is the player's own or one that it owns, and
+        alive. A held command comes in each tick while it is held, an action once.
+
+    Raises:
+        OutsideTickError: Called outside a tick.
+        UsageError: The class is not a command.
+    """
+    if _running is None:
+        running(f"net.commands({getattr(command, '__name__', command)})")
+    assert _running is not None
+    return _running.commands(command, *having)
+
+
+def tick() -> int:
+    """Number of the tick that runs; the first is 1.
+
+    Raises:
+        OutsideTickError: Called outside a tick.
+    """
+    return running("net.tick()").tick
+
+
+def rng() -> random.Random:
+    """The running simulation's random numbers: seeded, so that a match can be run again.
+
+    Raises:
+        OutsideTickError: Called outside a tick.
+    """
+    return running("net.rng()").rng
+
+
+def _resolve_nothing(_: int) -> int | None:
+    return None
+
+
+def _see_everything(_player_id: int, _net: int) -> bool:
+    return True

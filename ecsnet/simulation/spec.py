@@ -1,0 +1,134 @@
+"""What a simulation is made from: rates, systems and hooks, looked at when they are added.
+
+What would fail in the first tick, far from the line that is wrong, is refused on that line.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Literal, Protocol, cast
+
+from ecsnet.errors import UsageError
+from ecsnet.validation.arguments import check_call, is_number, name_of, refuse_later, takes
+from ecsnet.validation.wording import brief
+
+__all__ = ["OnError", "Recipe", "System"]
+
+OnError = Literal["stop", "skip"]
+"""What happens when a system or hook raises: stop the simulation, or skip it for the tick."""
+
+
+class System(Protocol):
+    """What a system is: ``esper.Processor`` fits, and so does any object like it."""
+
+    def process(self, dt: float, /) -> object:
+        """Run for one tick of ``dt`` seconds."""
+
+
+@dataclass(slots=True)
+class Recipe:
+    """What a simulation is made from. Any number of them can be.
+
+    Attributes:
+        tick_rate: Ticks per second.
+        systems: What makes or is each system, with its priority and its name.
+        on_start: Called in the first tick.
+        on_join: Called with the player's entity when somebody joins.
+        on_leave: Called with the player's entity when somebody leaves, unless the game has
+            deleted it; may return `KEEP`.
+        on_error: What to do when one of them raises.
+    """
+
+    tick_rate: float = 60.0
+    systems: list[tuple[float, str, Callable[[], Callable[[float], object]]]] = field(
+        default_factory=list
+    )
+    on_start: list[Callable[[], object]] = field(default_factory=list)
+    on_join: list[Callable[[int], object]] = field(default_factory=list)
+    on_leave: list[Callable[[int], object]] = field(default_factory=list)
+    on_error: OnError = "stop"
+
+    def add_function(self, function: Callable[[float], object], priority: float) -> None:
+        """Add a function of ``dt`` as a system.
+
+        Raises:
+            UsageError: It does not take ``dt``, or the priority is no number.
+        """
+        _check_system("@server.system", function, name_of(function))
+        self._add(priority, name_of(function), lambda: function)
+
+    def add_system(
+        self,
+        system: type[System] | Callable[[], System] | Callable[[float], object] | System,
+        priority: float,
+    ) -> None:
+        """Add a class, something that makes a system, a system, or a function of ``dt``.
+
+        Raises:
+            UsageError: It is none of these, or the priority is no number.
+        """
+        process = getattr(system, "process", None)
+        if isinstance(system, type):
+            if not callable(process):
+                raise UsageError(
+                    f"add_system() got {system.__qualname__}, which has no method process(dt): "
+                    "add one"
+                )
+            unbound = inspect.isfunction(inspect.getattr_static(system, "process"))
+            name = f"{system.__qualname__}.process"
+            _check_system("add_system()", process, name, unbound=unbound)
+        elif callable(process):
+            instance, name = cast(System, system), type(system).__qualname__
+            _check_system("add_system()", process, f"{name}.process")
+            self._add(priority, name, lambda: instance.process)
+            return
+        elif not callable(system):
+            raise UsageError(
+                f"add_system() got {brief(system)}: it takes a class with a method process(dt), "
+                "an instance of one, a function that makes one, or a function of dt"
+            )
+        else:
+            refuse_later("add_system()", system, name_of(system), "dt: float")
+        make = cast(Callable[[], System], system)
+        if takes(make):
+            self._add(priority, name_of(make), lambda: _process_of(make))
+        elif isinstance(system, type):
+            raise UsageError(
+                f"add_system() got {name_of(make)}, which cannot be called without arguments: "
+                "add an instance"
+            )
+        else:
+            function = cast("Callable[[float], object]", system)
+            _check_system("add_system()", function, name_of(function))
+            self._add(priority, name_of(function), lambda: function)
+
+    def _add(
+        self, priority: float, name: str, make: Callable[[], Callable[[float], object]]
+    ) -> None:
+        if not is_number(priority):
+            raise UsageError(
+                f"priority={brief(priority)} of {name}: give a number; systems with a higher one"
+                " run first"
+            )
+        self.systems.append((priority, name, make))
+
+
+def _check_system(
+    where: str, process: Callable[..., object], name: str, *, unbound: bool = False
+) -> None:
+    method = unbound or inspect.ismethod(process)
+    check_call(where, process, name, f"{'self, ' * method}dt: float", unbound=unbound)
+
+
+def _process_of(make: Callable[[], System]) -> Callable[[float], object]:
+    made = make()
+    process = getattr(made, "process", None)
+    if not callable(process):
+        raise UsageError(
+            f"{name_of(make)} made {brief(made)}, which has no method process(dt): "
+            "a function that is a system itself goes under @server.system"
+        )
+    _check_system("add_system()", process, f"{type(made).__qualname__}.process")
+    return cast("Callable[[float], object]", process)

@@ -1,0 +1,1078 @@
+"""Client worlds against a real host, on a virtual clock; datagrams by hand where it matters."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterator
+from itertools import pairwise
+from typing import Annotated
+
+import esper
+import msgspec
+import pytest
+
+import ecsnet.client.world as module
+from ecsnet.client import connection as uplink
+from ecsnet.client.stats import ClientStats
+from ecsnet.client.world import ClientWorld
+from ecsnet.components import Owner, Player
+from ecsnet.connection.plain import Connection, Listener, Reason
+from ecsnet.errors import (
+    BadValueError,
+    DisconnectedError,
+    RefusedError,
+    UsageError,
+)
+from ecsnet.messages.joining import SchemaOffer, Welcome
+from ecsnet.notifications import (
+    Changed,
+    Connected,
+    Despawned,
+    Disconnected,
+    Event,
+    Inserted,
+    Refused,
+    Removed,
+    Spawned,
+)
+from ecsnet.replication.encoding import encode_structure
+from ecsnet.schema import (
+    Between,
+    EntityRef,
+    Registry,
+    command,
+    encode,
+    replicated,
+    use_registry,
+)
+from ecsnet.server.world import ServerWorld
+from ecsnet.session.packets import RAW
+from ecsnet.session.session import Session
+from ecsnet.simulation.simulation import commands
+from ecsnet.testing import Harness, ManualClock
+from ecsnet.transport.conditioner import Link
+
+with use_registry(Registry()) as registry:
+
+    @replicated
+    class Place:
+        x: float = 0.0
+
+    @replicated
+    class Tank:
+        hp: int = 10
+
+    @command(hold=True)
+    class Steer:
+        dx: Annotated[int, Between(-1, 1)] = 0
+
+    @command
+    class Fire:
+        at: EntityRef = None
+        power: float = 1.0
+
+    class NotACommand:
+        pass
+
+
+with use_registry(Registry()) as other_registry:
+
+    @replicated
+    class Ship:
+        hull: int = 3
+
+
+class World:
+    """What the server saw, and the server."""
+
+    def __init__(self, **options: object) -> None:
+        with use_registry(registry):
+            self.server = ServerWorld(seed=1, **options)  # type: ignore[arg-type]
+        self.fired: list[tuple[int, Fire]] = []
+        self.steered: list[tuple[int, int]] = []
+        self.server.on_join(self.join)
+        self.server.system(self.run)
+
+    def join(self, player: int) -> None:
+        esper.add_component(player, Place())
+
+    def run(self, dt: float) -> None:
+        self.fired += commands(Fire)
+        self.steered += [(entity, steer.dx) for entity, steer in commands(Steer)]
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+@pytest.fixture
+def game(world: World) -> Iterator[Harness]:
+    with Harness(world.server) as made:
+        yield made
+
+
+def own(game: Harness, client: ClientWorld) -> int:
+    """A client's player in the server's world."""
+    guest = game.guest(client)
+    assert guest is not None
+    return game.simulation.player_entity[guest.player_id]
+
+
+# Coming in.
+
+
+def test_it_is_connected_once_its_own_player_is_there(game: Harness) -> None:
+    client = game.connect("Ann", wait=None)
+    assert (client.connected, client.player, client.closed) == (False, None, False)
+    assert client.mine() == []
+    assert repr(client) == "<ClientWorld 'Ann' connecting>"
+    game.until(lambda: client.connected)
+    player = client.player
+    assert player is not None
+    assert game.events(client)[0] == Connected(player)
+    assert set(game.events(client)[1:]) == {Spawned(player)}
+    with client.view:
+        assert esper.component_for_entity(player, Player).name == "Ann"
+        assert esper.component_for_entity(player, Place) == Place()
+    assert repr(client) == "<ClientWorld 'Ann' connected>"
+    client.close()
+    assert repr(client) == "<ClientWorld 'Ann' closed>"
+
+
+def test_connected_comes_before_what_is_seen_already(game: Harness) -> None:
+    with game.world:
+        esper.create_entity(Tank())
+    first = game.connect("Ann")
+    second = game.connect("Bob")
+    for client in (first, second):
+        kinds = [type(event) for event in game.events(client)]
+        assert kinds.index(Connected) == 0
+        assert kinds.count(Connected) == 1
+    assert len(game.events(second)) == 4
+
+
+def test_a_player_without_an_entity_is_connected_all_the_same() -> None:
+    world = World()
+    world.server.on_join(lambda player: esper.delete_entity(player, immediate=True))
+    with Harness(world.server) as game:
+        client = game.connect("Ann")
+        assert game.events(client) == [Connected(0)]
+        assert client.player is None
+        assert client.mine() == []
+        assert client.connected
+
+
+def test_a_player_whose_entity_goes_while_it_is_on_its_way_is_connected(game: Harness) -> None:
+    client = game.connect("Ann", Link(lag=0.1, seed=1), wait=None)
+    game.until(lambda: game.simulation.player_entity)
+    with game.world:
+        esper.delete_entity(game.simulation.player_entity[1])
+    game.until(lambda: client.connected)
+    assert game.events(client) == [Connected(0)]
+    assert client.player is None
+
+
+@pytest.mark.parametrize("deleted", [False, True])
+def test_who_comes_into_a_world_that_never_rests_does_not_wait_for_it(deleted: bool) -> None:
+    world = World(bandwidth=16 * 1024)
+
+    @world.server.on_start
+    def start() -> None:
+        for _ in range(3000):
+            esper.create_entity(Place())
+
+    @world.server.system
+    def move(_dt: float) -> None:
+        for _, place in esper.get_component(Place):
+            place.x += 1
+
+    with Harness(world.server) as game:
+        client = game.connect("Ann", Link(lag=0.1, seed=1), wait=None)
+        game.until(lambda: game.simulation.player_entity)
+        if deleted:
+            with game.world:
+                esper.delete_entity(game.simulation.player_entity[1])
+        game.until(lambda: client.connected, seconds=4)
+        (connected, *_) = game.events(client)
+        assert connected == Connected(client.player or 0)
+        assert (client.player is None) is deleted
+        assert client.stats.solid == 0
+
+
+def test_another_game_is_refused_with_what_differs(
+    game: Harness, caplog: pytest.LogCaptureFixture
+) -> None:
+    game._registry = other_registry
+    client = game.connect("Ann", wait=None)
+    game.until(lambda: client.closed)
+    (event,) = game.events(client)
+    assert isinstance(event, Refused)
+    assert event.reason == "schema"
+    assert event.message.startswith("this game differs from the server's: server has")
+    assert event.message in caplog.text
+    assert client.poll() == []
+
+
+def test_a_full_server_says_so() -> None:
+    with Harness(World(max_clients=1).server) as game:
+        game.connect("Ann")
+        client = game.connect("Bob", wait=None)
+        game.until(lambda: client.closed)
+        (event,) = game.events(client)
+        assert isinstance(event, Refused)
+        assert (event.reason, "full" in event.message) == ("full", True)
+
+
+def test_when_nobody_answers_it_gives_up() -> None:
+    clock = ManualClock()
+    wire = Wire()
+    client = ClientWorld.over(wire, world="alone", registry=registry, clock=clock)
+    events: list[Event] = []
+    for _ in range(600):
+        clock.advance(1 / 60)
+        events += client.poll()
+    (event,) = events
+    assert isinstance(event, Refused)
+    assert event.reason == "unreachable"
+    assert "nobody answers there" in event.message
+    assert len(wire.sent) > 20
+    assert wire.closed
+    client.view.close()
+
+
+def test_the_server_may_say_no_before_the_player_is_in(game: Harness) -> None:
+    client = game.connect("Ann", wait=None)
+    game.until(lambda: game.guest(client) is not None)
+    guest = game.guest(client)
+    assert guest is not None
+    game.host.disconnect(guest, Reason.NAME, game.clock.now)
+    game.until(lambda: client.closed)
+    (event,) = game.events(client)
+    assert event == Refused("name", "the server does not take this name: choose another")
+
+
+# What is seen.
+
+
+def test_events_say_what_happened(game: Harness) -> None:
+    client = game.connect("Ann")
+    client.watch(Tank)
+    game.events(client).clear()
+
+    def news() -> list[Event]:
+        game.events(client).clear()
+        game.step(2)
+        return game.events(client)
+
+    with game.world:
+        tank = esper.create_entity(Tank(5))
+    (event,) = news()
+    assert isinstance(event, Spawned)
+    entity = event.entity
+    with game.world:
+        esper.component_for_entity(tank, Tank).hp = 6
+    assert news() == [Changed(entity, Tank(6))]
+    with game.world:
+        esper.add_component(tank, Place(2))
+    assert news() == [Inserted(entity, Place(2))]
+    with game.world:
+        esper.component_for_entity(tank, Place).x = 3
+    assert news() == []  # nobody watches it
+    with game.world:
+        esper.remove_component(tank, Place)
+    assert news() == [Removed(entity, Place(3))]
+    game.world.delete(tank)
+    assert news() == [Despawned(entity, "despawned", {Tank: Tank(6)})]
+
+
+def test_mine_is_what_the_player_owns(game: Harness) -> None:
+    client, other = game.connect("Ann"), game.connect("Bob")
+    player = client.player
+    with game.world:
+        for hp in (7, 8):
+            esper.create_entity(Tank(hp), Owner(own(game, client)))
+        esper.create_entity(Tank(9), Owner(own(game, other)))
+        esper.create_entity(Tank(10))
+    game.step(2)
+    mine = client.mine()
+    assert mine[0] == player
+    assert len(mine) == 3
+    assert client.mine(Tank) == [(mine[1], Tank(7)), (mine[2], Tank(8))]
+    assert client.mine(Place) == [(player, Place())]
+    assert [entity for entity, _ in client.mine(Tank, Owner)] == mine[1:]
+    assert client.mine(Tank, Place) == []
+    tank = client.mine(Tank, Owner)[0][1]
+    assert (type(tank[0]), type(tank[1])) == (Tank, Owner)
+
+
+def test_mine_refuses_what_is_not_replicated(game: Harness) -> None:
+    client = game.connect("Ann", wait=None)  # before it is in, too
+    with pytest.raises(UsageError, match=r"mine\(\) got NotACommand, which is not replicated"):
+        client.mine(NotACommand)
+    assert client.mine(Tank, NotACommand) == []  # a sprite, say
+    with pytest.raises(UsageError, match=r"mine\(\) got Fire, which is a command"):
+        client.mine(Fire)
+
+
+def test_attachments_are_made_and_removed(game: Harness) -> None:
+    client = game.connect("Ann")
+    made: list[tuple[int, object]] = []
+    gone: list[object] = []
+
+    class Sprite:
+        pass
+
+    def make(entity: int, place: Place) -> Sprite:
+        made.append((entity, place))
+        return Sprite()
+
+    client.attach(Place, make, remove=gone.append)
+    assert made == [(client.player, Place())]
+    with client.view:
+        sprite = esper.component_for_entity(client.player or 0, Sprite)
+    client.close()
+    assert gone == [sprite]
+
+
+def test_only_replicated_types_are_watched_and_attached_to(game: Harness) -> None:
+    client = game.connect("Ann")
+    with pytest.raises(UsageError, match=r"watch\(\) got NotACommand, which is not replicated"):
+        client.watch(NotACommand)
+    with pytest.raises(UsageError, match=r"attach\(\) got Fire, which is a command"):
+        client.attach(Fire, lambda entity, fire: None)
+    with pytest.raises(UsageError, match=r"attach\(make='sprite'\): give a function"):
+        client.attach(Place, "sprite")  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match=r"attach\(remove=3\): give a function, or leave it out"):
+        client.attach(Place, lambda entity, place: None, remove=3)  # type: ignore[arg-type]
+
+
+# Commands.
+
+
+def test_commands_reach_their_entity(world: World, game: Harness) -> None:
+    client, other = game.connect("Ann"), game.connect("Bob")
+    player = own(game, client)
+    with game.world:
+        tank = esper.create_entity(Tank(), Owner(player))
+        theirs = esper.create_entity(Tank(), Owner(own(game, other)))
+    game.step(2)
+    shown = {value.hp: entity for entity, value in client.mine(Tank)}[10]
+    net = game.stage.replicator.network_id(theirs)
+    client.send(Fire(at=shown, power=2.0))
+    client.send(Fire(), shown)
+    client.send(Fire(power=3.0), client.player)
+    client.send(Fire(), 9999)  # nothing that is in sight: counted here
+    client.send(Fire(power=4.0), client._view.local[net or 0])  # not ours: counted there
+    game.run(0.5)
+    assert world.fired == [(player, Fire(tank, 2.0)), (tank, Fire()), (player, Fire(None, 3.0))]
+    game.run(1.0)
+    stats = client.stats
+    assert (stats.commands_sent, stats.commands_applied, stats.commands_rejected) == (4, 4, 2)
+    assert (stats.commands_expired, stats.commands_superseded) == (0, 0)
+
+
+def test_a_held_command_goes_on_until_it_is_released(world: World, game: Harness) -> None:
+    client = game.connect("Ann")
+    player = own(game, client)
+    client.send(Steer(1))
+    game.run(0.5)
+    assert len(world.steered) > 15
+    client.send(Steer(-1))
+    game.run(0.5)
+    assert world.steered[-1] == (player, -1)
+    client.release(Steer)
+    client.release(Steer)
+    client.release(Steer, 9999)
+    game.run(0.2)
+    world.steered.clear()
+    game.run(0.5)
+    assert world.steered == []
+
+
+def test_misuse_of_send_says_what_is_wrong(game: Harness) -> None:
+    client = game.connect("Ann")
+    cases: list[tuple[Callable[[], object], str]] = [
+        (lambda: client.send(NotACommand()), r"send\(\) got NotACommand, which is not a command"),
+        (lambda: client.send(Place()), r"send\(\) got Place, which is replicated, not a command"),
+        (lambda: client.send(Steer), r"send\(\) got a class: pass an instance"),
+        (lambda: client.send(Fire(power=float("nan"))), r"send\(\) got Fire.power: nan"),
+        (lambda: client.send(Steer(5)), r"send\(\) got Steer.dx: 5"),
+        (lambda: client.release(Fire), r"release\(\) got Fire, which is an action, not held"),
+        (lambda: client.release(Place), r"release\(\) got Place, which is replicated"),
+    ]
+    for call, says in cases:
+        with pytest.raises(UsageError, match=says):
+            call()
+    with pytest.raises(BadValueError):
+        client.send(Steer("left"))  # type: ignore[arg-type]
+    for what in ("me", 1.0, True, Place()):
+        for call, verb in ((client.send, "send"), (client.release, "release")):
+            given = Steer(1) if verb == "send" else Steer
+            with pytest.raises(UsageError) as caught:
+                call(given, entity=what)  # type: ignore[operator]
+            assert str(caught.value) == (
+                f"{verb}() got entity={what!r}: give the number of an entity in client.view,"
+                " as from client.mine(), or leave it out for the player's own"
+            )
+        with pytest.raises(BadValueError) as caught:
+            client.send(Fire(at=what))  # type: ignore[arg-type]
+        assert str(caught.value) == f"send() got Fire.at: {what!r} is not EntityRef"
+    for _ in range(8):
+        client.send(Fire())
+    with pytest.raises(UsageError, match="more than 8 commands in one tick"):
+        client.send(Fire())
+
+
+def test_a_command_declared_after_connect_is_refused(game: Harness) -> None:
+    client = game.connect("Ann")
+    with use_registry(Registry()):
+
+        @command
+        class Late:
+            n: int = 0
+
+    with pytest.raises(UsageError, match=r"Late, which was declared after connect\(\)"):
+        client.send(Late())
+
+
+# The end.
+
+
+def test_the_servers_end_is_the_last_event(game: Harness) -> None:
+    client = game.connect("Ann")
+    game.events(client).clear()
+    game.host.close(Reason.SHUTDOWN, game.clock.now)
+    game.clock.advance(0.1)
+    assert client.poll() == [Disconnected("shutdown")]
+    assert client.closed
+    assert not client.connected
+    assert client.poll() == []
+
+
+@pytest.mark.parametrize(
+    ("reason", "says"),
+    [
+        (Reason.SHUTDOWN, "shutdown: the server has ended"),
+        (Reason.ERROR, "error: the server has failed; its own log says why"),
+        (Reason.TIMEOUT, "timeout: nothing has come from the server for a while"),
+        (Reason.ABUSE, "abuse: the server takes what we sent for no honest client's"),
+        (Reason.SLOW, "slow: we take in too little of what is sent"),
+        (Reason.KICKED, "kicked: the server has thrown us out"),
+        (Reason.OVERLOAD, "overload"),  # the client's own, which has a detail
+    ],
+)
+def test_the_log_says_in_a_sentence_why_it_ended(
+    game: Harness, caplog: pytest.LogCaptureFixture, reason: Reason, says: str
+) -> None:
+    client = game.connect("Ann")
+    game.host.close(reason, game.clock.now)
+    game.clock.advance(0.1)
+    assert client.poll()[-1] == Disconnected(reason.value)
+    assert caplog.messages[-1].startswith(f"disconnected: {says}")
+
+
+def test_a_server_that_fell_silent_is_given_up(game: Harness) -> None:
+    client = game.connect("Ann")
+    events: list[Event] = []
+    game.run(2)
+    assert client.stats.silence < 0.5  # though nothing happens
+    before = client.stats.silence
+    for frame in range(1, 11 * 60):
+        game.clock.advance(1 / 60)
+        events += client.poll()
+        if frame == 60:
+            assert client.stats.silence == pytest.approx(before + 1)
+    assert events == [Disconnected("timeout")]
+    assert client.stats.silence == pytest.approx(10, abs=0.1)
+
+
+def test_close_tells_the_server_and_empties_the_view(game: Harness) -> None:
+    client, other = game.connect("Ann"), game.connect("Bob")
+    with client.view:
+        esper.create_entity("mine")
+    with client as same:
+        assert same is client
+    assert client.closed
+    with client.view:
+        assert esper.get_component(Place) == []
+        assert len(esper.get_component(str)) == 1
+    client.close()
+    assert client.poll() == []
+    game.step(3)
+    assert game.guest(client) is None
+    assert any(isinstance(event, Despawned) for event in game.events(other))
+
+
+# Figures.
+
+
+def test_the_rate_is_that_of_the_last_second(game: Harness) -> None:
+    client = game.connect("Ann")
+    rates = []
+    for _ in range(60 * 5):
+        game.step()
+        rates.append(client.stats.rate)
+    assert sum(one != next_one for one, next_one in pairwise(rates)) in (4, 5)
+    assert rates[-1] > 100
+
+
+def test_stats_fit_a_window_title(game: Harness) -> None:
+    link = Link(lag=0.05, loss=0.1, seed=1)
+    client = game.connect("Ann", link)
+    client.send(Steer(1))
+    game.run(4)
+    stats = client.stats
+    assert stats.rtt == pytest.approx(0.1, abs=0.04)
+    assert 0.01 < stats.loss < 0.4
+    assert stats.rate > 100
+    assert stats.bytes_sent > stats.datagrams_sent > 100
+    assert stats.bytes_received > stats.datagrams_received > 50
+    assert stats.solid <= stats.tick <= game.simulation.tick
+    assert stats.tick > game.simulation.tick - 20
+    assert stats.commands_applied > 100
+    assert stats.datagrams_rejected == 0
+    assert stats.silence < 0.2
+    figures = ClientStats(measured=True, rtt=0.048, loss=0.021, rate=4321.0)
+    assert str(figures) == "rtt 48 ms · loss 2 % · 4 kB/s"
+    figures.silence = 5.8
+    assert str(figures) == "nothing from the server for 6 s"
+    figures.silence = 0.0
+    assert repr(figures).startswith("ClientStats(measured=True, rtt=0.048, jitter=0.0, loss=0.021,")
+
+
+def test_a_round_trip_is_unknown_until_it_is_measured(game: Harness) -> None:
+    client = game.connect("Ann", Link(lag=0.05), wait=None)
+    stats = client.stats
+    game.step(5)
+    seen = (str(stats), stats.measured, stats.rtt, stats.jitter)
+    assert seen == ("rtt ? · loss ? · 0 kB/s", False, 0.0, 0.0)
+    game.until(lambda: stats.measured)
+    assert str(stats).startswith("rtt 1")
+    assert stats.rtt == pytest.approx(0.1, abs=0.04)
+
+
+def test_there_is_no_silence_before_the_server_has_spoken() -> None:
+    clock = ManualClock()
+    client = ClientWorld.over(Wire(), world="silent", registry=registry, clock=clock)
+    for _ in range(60):
+        clock.advance(1 / 60)
+        client.poll()
+    assert client.stats.silence == 0
+    client.close()
+    client.view.close()
+
+
+def test_its_own_link_delays_both_directions(game: Harness) -> None:
+    client = game.connect("Ann")
+    client.link = Link(lag=0.1, seed=1)
+    game.run(8)
+    assert client.stats.rtt > 0.15
+    client.send(Steer(1))
+    client.link = None
+    game.run(1)
+    assert client.connected
+
+
+# Datagrams by hand.
+
+
+class Wire:
+    """A wire of which a test holds the other end."""
+
+    def __init__(self) -> None:
+        self.sent: list[bytes] = []
+        self.incoming: list[bytes] = []
+        self.pinned = 0
+        self.closed = False
+
+    def send(self, data: bytes) -> None:
+        self.sent.append(data)
+
+    def receive(self, budget: int = 1000) -> Iterator[bytes]:
+        incoming, self.incoming = self.incoming[:budget], self.incoming[budget:]
+        yield from incoming
+
+    def pin(self) -> None:
+        self.pinned += 1
+
+    def close(self) -> None:
+        self.closed = True
+
+
+class Peer:
+    """A server that says what it is told to."""
+
+    _number = 0
+
+    def __init__(self) -> None:
+        Peer._number += 1
+        self.clock = ManualClock()
+        self.wire = Wire()
+        self.client = ClientWorld.over(
+            self.wire, world=f"peer-{Peer._number}", registry=registry, clock=self.clock
+        )
+        self.listener = Listener(bytes(32), lambda n: bytes(n), 4)
+        self.session = Session(RAW)
+        self.connection: Connection | None = None
+        self.heard: list[bytes] = []
+
+    def poll(self) -> list[Event]:
+        self.clock.advance(1 / 60)
+        events = self.client.poll()
+        sent, self.wire.sent = self.wire.sent, []
+        for data in sent:
+            inbound = self.listener.receive(data, "here", self.clock.now)
+            if inbound is None:
+                continue
+            self.connection = inbound.connection or self.connection
+            self.wire.incoming += inbound.replies
+            if inbound.packet is not None:
+                received = self.session.receive(inbound.packet, self.clock.now)
+                if received is not None:
+                    self.heard += [message for _, message in received.messages]
+        return events
+
+    def connect(self) -> Peer:
+        for _ in range(20):
+            self.poll()
+        assert self.heard
+        return self
+
+    def welcome(self, player: int = 1) -> Peer:
+        self.connect()
+        self.say(encode(Welcome(7, player, 1, 60.0, 60.0, 100)))
+        self.tell(encode_structure(7, 100, [], [], [], [self.run(1)]))
+        return self
+
+    @staticmethod
+    def run(net: int) -> msgspec.Raw:
+        cid = registry.schema().cid_of[Tank]
+        return msgspec.Raw(encode(([net], [(cid, [[net]])])))
+
+    def say(self, message: bytes) -> list[Event]:
+        self.session.queue(message)
+        assert self.connection is not None
+        for packet in self.session.stream(self.clock.now, 5000):
+            self.wire.incoming.append(self.connection.seal(packet))
+        return self.send(None)
+
+    tell = say
+
+    def send(self, payload: object) -> list[Event]:
+        assert self.connection is not None
+        packet = self.session.send(payload, self.clock.now)
+        self.wire.incoming.append(self.connection.seal(packet))
+        return self.poll()
+
+    def close(self) -> None:
+        self.client.close()
+        self.client.view.close()
+
+
+@pytest.fixture
+def peer() -> Iterator[Peer]:
+    made = Peer()
+    yield made
+    made.close()
+
+
+def test_the_handshake_keeps_to_the_address_that_answered(peer: Peer) -> None:
+    peer.wire.incoming = [b"noise", bytes(40)]
+    peer.poll()
+    assert peer.client.stats.datagrams_rejected == 2
+    peer.connect()
+    assert peer.wire.pinned == 1
+    assert len(peer.heard) == 1  # its Hello
+
+
+def test_values_before_the_welcome_are_not_for_us_yet(peer: Peer) -> None:
+    peer.connect()
+    assert peer.send((7, 100, 0, 0, None, [])) == []
+    assert peer.client.stats.datagrams_rejected == 0
+
+
+def test_values_that_overtook_the_welcome_are_taken_when_it_is_there(peer: Peer) -> None:
+    peer.connect()
+    cid = registry.schema().cid_of[Tank]
+    newer = msgspec.Raw(encode(([1], [(cid, [[50]])])))
+    assert peer.send((7, 102, 2, 2, None, [newer])) == []
+    peer.say(encode(Welcome(7, 1, 1, 60.0, 60.0, 100)))
+    client = peer.client
+    store = client._store
+    assert store is not None
+    assert (store.tick, store.solid) == (102, 0)
+    assert Spawned(1) in peer.tell(encode_structure(7, 100, [], [], [], [peer.run(1)]))
+    # The server has an ack for the packet, so it says that nothing is owed.
+    peer.send((7, 103, 0, 2, None, []))
+    assert store.solid == 103
+    assert store.entities[1].ticks == {cid: 102}
+    with client.view:
+        assert esper.component_for_entity(1, Tank) == Tank(50)
+    assert client.stats.datagrams_rejected == 0
+    assert client._early == []
+
+
+def test_with_too_many_before_the_welcome_all_is_asked_for_again(
+    peer: Peer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "EARLY_UPDATES", 2)
+    peer.connect()
+    for tick in (101, 102, 103):
+        peer.send((7, tick, 0, 2, None, []))
+    peer.say(encode(Welcome(7, 1, 1, 60.0, 60.0, 100)))
+    store = peer.client._store
+    assert store is not None
+    assert (store.tick, store.asked) == (102, 1)
+    peer.poll()
+    assert peer.heard[-1] == encode([17])
+
+
+def test_senseless_messages_are_counted_and_do_nothing(peer: Peer) -> None:
+    peer.welcome()
+    client = peer.client
+    store = client._store
+    assert store is not None
+    assert client.connected
+    before = client.stats.datagrams_rejected
+    assert peer.say(b"\xc1") == []
+    assert peer.say(encode(Welcome(9, 1, 1, 60.0, 60.0, 5))) == []  # it had one
+    assert peer.say(encode(SchemaOffer(b"x"))) == []
+    assert peer.send((8, 100, 0, 0, None, [])) == []  # another simulation's
+    assert peer.send([1, 2, 3]) == []
+    assert client.stats.datagrams_rejected == before + 5
+    assert store.epoch == 7
+    assert store.structured == peer.session.queued
+    assert peer.tell(encode_structure(7, 101, [], [], [], [peer.run(2)])) == [Spawned(2)]
+
+
+def test_a_game_that_describes_itself_like_ours_and_is_another_is_refused(
+    peer: Peer, caplog: pytest.LogCaptureFixture
+) -> None:
+    peer.connect()
+    with caplog.at_level(logging.CRITICAL, "ecsnet.client"):
+        peer.say(encode(SchemaOffer(registry.schema().encode_description())))
+    for _ in range(10):
+        peer.poll()
+    assert len(peer.heard) == 2  # it says what differs
+    assert peer.connection is not None
+    peer.wire.incoming += peer.connection.disconnect(Reason.SCHEMA)
+    (event,) = peer.poll()
+    assert isinstance(event, Refused)
+    assert event.message.startswith("this game differs from the server's")
+
+
+def test_a_ping_is_answered_at_once(peer: Peer) -> None:
+    peer.welcome()
+    for _ in range(30):
+        peer.poll()
+    assert peer.connection is not None
+    peer.wire.incoming.append(peer.connection.seal(peer.session.ping(peer.clock.now)))
+    before = peer.session.packets_received
+    peer.poll()
+    assert peer.session.packets_received > before
+
+
+def test_what_overflowed_while_it_waited_is_asked_for_again(peer: Peer) -> None:
+    peer.welcome()
+    store = peer.client._store
+    assert store is not None
+    store.resync = True
+    heard = len(peer.heard)
+    for _ in range(3):
+        peer.poll()
+    assert len(peer.heard) == heard + 1
+    assert peer.heard[-1] == encode([17])
+    assert (store.resync, store.asked) == (False, 1)
+    peer.tell(encode_structure(7, 102, [], [], [], []))
+    assert store.asked == 0
+
+
+def test_long_messages_of_ours_go_in_pieces(peer: Peer) -> None:
+    peer.welcome()
+    peer.client._uplink.session.queue(bytes(20_000))
+    for _ in range(60):
+        peer.poll()
+        peer.send(None)
+        if len(peer.heard[-1]) == 20_000:
+            break
+    assert len(peer.heard[-1]) == 20_000
+
+
+def test_one_poll_takes_in_a_bounded_number_of_datagrams(peer: Peer) -> None:
+    peer.welcome()
+    peer.wire.incoming = [b"flood"] * 2500
+    peer.poll()
+    assert len(peer.wire.incoming) == 1500
+
+
+def test_nothing_is_read_after_the_end(peer: Peer) -> None:
+    peer.welcome()
+    assert peer.connection is not None
+    goodbye = peer.connection.disconnect(Reason.KICKED)
+    peer.wire.incoming = [*goodbye, b"more", b"still more"]
+    received = peer.client.stats.datagrams_received
+    assert peer.poll() == [Disconnected("kicked")]
+    assert peer.client.stats.datagrams_received == received + 1
+
+
+def test_a_player_who_is_not_there_yet_is_waited_for(peer: Peer) -> None:
+    peer.welcome(player=5)
+    assert peer.poll() == []
+    assert not peer.client.connected
+    events = peer.tell(encode_structure(7, 101, [], [], [], [peer.run(5)]))
+    assert events[0] == Connected(2)
+    assert peer.client.player == 2
+    # It goes: the client stays.
+    peer.tell(encode_structure(7, 102, [5], [], [], []))
+    assert peer.client.player is None
+    assert peer.client.connected
+
+
+# Names and addresses.
+
+
+class Udp(Wire):
+    """The same, as if it were a socket."""
+
+    trouble: str | None = None
+
+
+class FakeResolver:
+    """A name that is looked up for some polls."""
+
+    made: list[FakeResolver] = []
+
+    def __init__(self, host: str, port: int) -> None:
+        self.asked = (host, port)
+        self.error: str | None = None
+        self.addresses: list[object] | None = None
+        FakeResolver.made.append(self)
+
+    def poll(self) -> list[object] | None:
+        return self.addresses
+
+
+@pytest.fixture
+def resolver(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    FakeResolver.made = []
+    monkeypatch.setattr(uplink, "Resolver", FakeResolver)
+    monkeypatch.setattr(uplink, "UdpClientSocket", lambda addresses: Udp())
+    yield
+    for name in ("named", "async"):
+        if name in esper.list_worlds():
+            esper.delete_world(name)
+
+
+def test_looking_a_name_up_does_not_hold_a_poll_up(resolver: None) -> None:
+    clock = ManualClock()
+    client = ClientWorld.connect("example.org", 7777, world="named", registry=registry, clock=clock)
+    (looking,) = FakeResolver.made
+    assert looking.asked == ("example.org", 7777)
+    clock.advance(30)
+    assert client.poll() == []
+    looking.addresses = ["an address"]
+    clock.advance(1)
+    assert client.poll() == []
+    wire = client._uplink._wire
+    assert isinstance(wire, Wire)
+    assert len(wire.sent) == 1  # the time for an answer starts now
+    client.close()
+
+
+def test_a_look_up_that_never_ends_is_given_up(resolver: None) -> None:
+    clock = ManualClock()
+    client = ClientWorld.connect("example.org", 7777, world="named", registry=registry, clock=clock)
+    events: list[Event] = []
+    for _ in range(21 * 10):
+        clock.advance(0.1)
+        events += client.poll()
+    (event,) = events
+    assert isinstance(event, Refused)
+    assert event.reason == "unreachable"
+    assert "which address the server's name stands for" in event.message
+    assert client.closed
+
+
+def test_a_name_that_is_none_is_an_event(resolver: None) -> None:
+    client = ClientWorld.connect("nowhere.invalid", world="named", registry=registry)
+    FakeResolver.made[0].error = "no such name"
+    (event,) = client.poll()
+    assert event == Refused("unreachable", "no such name")
+    assert client.poll() == []
+
+
+@pytest.mark.parametrize(
+    ("trouble", "says"),
+    [
+        ("cannot send to 10.9.8.7: Network is unreachable", "cannot send to 10.9.8.7: Network is"),
+        (None, "nobody answers there: is the server running"),
+    ],
+)
+def test_nobody_answers_says_whether_anything_was_sent(
+    resolver: None, trouble: str | None, says: str
+) -> None:
+    clock = ManualClock()
+    client = ClientWorld.connect("10.9.8.7", world="named", registry=registry, clock=clock)
+    FakeResolver.made[0].addresses = ["an address"]
+    assert client.poll() == []
+    wire = client._uplink._wire
+    assert isinstance(wire, Udp)
+    wire.trouble = trouble
+    events: list[object] = []
+    for _ in range(60):
+        clock.advance(0.5)
+        events += client.poll()
+    (event,) = events
+    assert isinstance(event, Refused)
+    assert event.reason == "unreachable"
+    assert event.message.startswith(says)
+
+
+@pytest.mark.parametrize(
+    ("host", "options", "says"),
+    [
+        ("", {}, "give the name or the address"),
+        (None, {}, "give the name or the address"),
+        (7777, {}, "give the name or the address"),
+        ("a\nb", {}, "give the name or the address"),
+        ("host", {"port": 0}, r"connect\('host', 0\): a port is a number from 1 to 65535"),
+        ("host", {"port": 65536}, "a port is a number"),
+        ("host", {"port": "7820"}, r"connect\('host', '7820'\): a port is a number"),
+        ("host", {"port": True}, "a port is a number"),
+        ("host", {"name": ""}, "name="),
+        ("host", {"name": "x" * 25}, "1 to 24 printable"),
+        ("host", {"name": None}, "name=None: a player's name is"),
+        ("host", {"world": 3}, "world=3: give the name of an esper world"),
+        ("host", {"link": 0.1}, r"link=0.1: give a Link, as in net.Link\(lag=0.1\), or None"),
+    ],
+)
+def test_what_cannot_be_is_refused_at_connect(
+    resolver: None, host: str, options: dict[str, object], says: str
+) -> None:
+    with pytest.raises(UsageError, match=says):
+        ClientWorld.connect(host, **options)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("host", "instead"),
+    [
+        ("127.0.0.1:7778", "'127.0.0.1', 7778"),
+        ("example.org:", "'example.org', 7777"),
+        ("example.org:http", "'example.org', 7777"),
+        ("[::1]:7778", "'::1', 7778"),
+        ("[::1]", "'::1', 7777"),
+    ],
+)
+def test_the_port_is_a_parameter_of_its_own(resolver: None, host: str, instead: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        ClientWorld.connect(host)
+    assert str(caught.value) == (
+        f"connect({host!r}): the port is a parameter of its own: connect({instead})"
+    )
+    assert FakeResolver.made == []
+
+
+@pytest.mark.parametrize("host", ["::1", "fe80::1%eth0", "2001:db8::5:1", "::ffff:10.0.0.1"])
+def test_an_address_of_ipv6_is_none_with_a_port(resolver: None, host: str) -> None:
+    ClientWorld.connect(host, world="named", registry=registry).close()
+    assert FakeResolver.made[0].asked == (host, 7777)
+
+
+def test_an_async_program_waits_a_time_that_can_be(resolver: None) -> None:
+    for interval in (-1, "soon", float("nan")):
+        with pytest.raises(UsageError, match=r"connect_async\(interval=.*\): give seconds"):
+            asyncio.run(ClientWorld.connect_async("host", interval=interval))  # type: ignore[arg-type]
+    assert FakeResolver.made == []
+
+
+def test_a_connect_that_failed_can_be_tried_again_at_once() -> None:
+    try:
+        ClientWorld.over(Wire(), world="again", name="", registry=registry)
+    except UsageError:
+        client = ClientWorld.over(Wire(), world="again", name="Ann", registry=registry)
+    client.close()
+    client.view.close()
+
+
+def test_a_link_is_one_or_none(game: Harness) -> None:
+    client = game.connect("Ann")
+    with pytest.raises(UsageError, match="link=150: give a Link"):
+        client.link = 150  # type: ignore[assignment]
+    assert client.link is None
+    client.link = link = Link()
+    assert client.link is link
+
+
+def test_the_reason_of_a_refusal_is_plain_text(resolver: None) -> None:
+    clock = ManualClock()
+    unknown = ClientWorld.connect("nowhere.invalid", world="named", registry=registry)
+    FakeResolver.made[0].error = "no such name"
+    silent = ClientWorld.over(Wire(), world="async", registry=registry, clock=clock)
+    events = unknown.poll()
+    for _ in range(600):
+        clock.advance(1 / 60)
+        events += silent.poll()
+    assert [type(event.reason) for event in events if isinstance(event, Refused)] == [str, str]
+    assert repr(events[0]).startswith("Refused(reason='unreachable', message=")
+
+
+def test_without_anything_to_connect_to_it_waits() -> None:
+    client = ClientWorld(world="nothing", registry=registry)
+    assert client.poll() == []
+    client.close()
+    client.view.close()
+
+
+@pytest.mark.parametrize(
+    ("event", "error"),
+    [
+        (Refused("full", "the server is full"), RefusedError),
+        (Disconnected("timeout"), DisconnectedError),
+    ],
+)
+def test_an_async_program_gets_exceptions(
+    resolver: None, monkeypatch: pytest.MonkeyPatch, event: Event, error: type[Exception]
+) -> None:
+    polls: list[list[Event]] = [[], [Spawned(1)], [event]]
+    monkeypatch.setattr(ClientWorld, "_poll", lambda self: self._events.extend(polls.pop(0)))
+
+    async def main() -> None:
+        await ClientWorld.connect_async("host", world="async", interval=0)
+
+    with pytest.raises(error, match=event.reason):  # type: ignore[union-attr]
+        asyncio.run(main())
+    assert polls == []
+
+
+def test_an_async_program_gets_a_client_that_is_in(
+    resolver: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def poll(self: ClientWorld) -> None:
+        self._player = 3
+
+    monkeypatch.setattr(ClientWorld, "_poll", poll)
+
+    async def main() -> ClientWorld:
+        return await ClientWorld.connect_async("host", world="async")
+
+    client = asyncio.run(main())
+    assert client.connected
+    client.close()
+
+
+def test_the_view_is_the_world_that_was_current() -> None:
+    client = ClientWorld.over(Wire(), registry=registry)
+    assert client.view.name == esper.current_world
+    with pytest.raises(UsageError, match="shows another client already"):
+        ClientWorld.over(Wire(), world=client.view.name, registry=registry)
+    client.close()
+
+
+def test_a_world_shows_one_client_at_a_time() -> None:
+    first = ClientWorld.connect("127.0.0.1", 9, world="one at a time")
+    with pytest.raises(UsageError, match="shows another client already"):
+        ClientWorld.connect("127.0.0.1", 9, world="one at a time")
+    first.close()
+    ClientWorld.connect("127.0.0.1", 9, world="one at a time").close()

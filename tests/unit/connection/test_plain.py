@@ -1,0 +1,522 @@
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Hashable
+from zlib import crc32
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ecsnet.connection import plain as wire
+from ecsnet.connection.plain import (
+    MAX_DATAGRAM,
+    MAX_PACKET,
+    OVERHEAD,
+    Connection,
+    Dial,
+    Inbound,
+    Listener,
+    Reason,
+)
+
+HERE = ("192.0.2.1", 4000)
+THERE = ("192.0.2.2", 5000)
+
+
+def listener(max_clients: int = 4, seed: int = 1, timeout: float = 10.0) -> Listener:
+    return Listener(b"k" * 32, random.Random(seed).randbytes, max_clients, timeout=timeout)
+
+
+def shake(
+    server: Listener, address: Hashable = HERE, now: float = 0.0, nonce: bytes = b"noncenon"
+) -> tuple[Dial, Connection, list[Inbound]]:
+    """Run a handshake without loss; return both ends."""
+    dial = Dial(nonce, now)
+    seen: list[Inbound] = []
+    for _ in range(4):
+        for datagram in dial.poll(now):
+            inbound = server.receive(datagram, address, now)
+            assert inbound is not None
+            seen.append(inbound)
+            assert len(b"".join(inbound.replies)) < len(datagram)
+            for reply in inbound.replies:
+                assert dial.receive(reply, now)
+        if dial.done:
+            break
+    return dial, server.connections[address], seen
+
+
+def test_sizes_leave_room_for_netcode() -> None:
+    assert MAX_PACKET + 25 <= 1200
+    assert OVERHEAD == 5
+    sealed = Connection(HERE, b"12345678", 0, server=True).seal(b"x" * MAX_PACKET)
+    assert len(sealed) == MAX_DATAGRAM
+
+
+def test_a_handshake_makes_one_connection_and_packets_cross_both_ways() -> None:
+    server = listener()
+    dial, there, seen = shake(server)
+    here = dial.connection
+    assert here is not None
+    assert [inbound.opened for inbound in seen] == [False, True]
+    assert here.session_id == there.session_id
+    assert here.up
+    assert there.up
+    assert not there.confirmed
+
+    inbound = server.receive(here.seal(b"hello"), HERE, 1.0)
+    assert inbound is not None
+    assert (inbound.connection, inbound.packet) == (there, b"hello")
+    assert there.confirmed
+    assert there.heard == 1.0
+    assert here.open(there.seal(b"world"), 1.5) == b"world"
+    assert here.heard == 1.5
+
+
+def test_a_request_leaves_nothing_behind() -> None:
+    server = listener()
+    for number in range(300):
+        request = Dial(number.to_bytes(8, "little"), 0.0).poll(0.0)[0]
+        inbound = server.receive(request, ("192.0.2.7", number), number / 1000)
+        assert inbound is not None
+        assert inbound.connection is None
+        assert len(inbound.replies) == 1
+    assert not server.connections
+
+
+def test_a_cookie_is_for_one_address_one_nonce_and_a_while() -> None:
+    server = listener()
+    dial = Dial(b"noncenon", 0.0)
+    challenge = server.receive(dial.poll(0.0)[0], HERE, 0.0)
+    assert challenge is not None
+    assert dial.receive(challenge.replies[0], 0.0)
+    response = dial.poll(0.0)[0]
+    assert server.receive(response, THERE, 0.0) is None
+    forged = wire._finish(
+        response[:1] + b"NONCENON" + response[9:-4], wire._handshake_seed(b"NONCENON")
+    )
+    assert server.receive(forged, HERE, 0.0) is None
+    assert server.dropped["forged"] == 2
+    assert server.receive(response, HERE, 10.5) is None
+    assert server.dropped["expired"] == 1
+    assert not server.connections
+    accepted = server.receive(response, HERE, 9.5)
+    assert accepted is not None
+    assert accepted.opened
+
+
+def test_a_repeated_response_is_answered_alike() -> None:
+    server = listener()
+    dial = Dial(b"noncenon", 0.0)
+    challenge = server.receive(dial.poll(0.0)[0], HERE, 0.0)
+    assert challenge is not None
+    assert dial.receive(challenge.replies[0], 0.0)
+    response = dial.poll(0.0)[0]
+    first = server.receive(response, HERE, 0.0)
+    again = server.receive(response, HERE, 0.4)
+    assert first is not None
+    assert again is not None
+    assert first.opened
+    assert not again.opened
+    assert first.replies == again.replies
+    assert again.connection is first.connection
+    assert first.connection is not None
+    assert first.connection.heard == 0.4
+    # Once packets flow, an old response does not keep a silent client alive.
+    assert dial.receive(first.replies[0], 0.4)
+    assert dial.connection is not None
+    server.receive(dial.connection.seal(b"x"), HERE, 0.5)
+    server.receive(response, HERE, 3.0)
+    assert first.connection.heard == 0.5
+
+
+def test_a_full_or_closing_server_refuses() -> None:
+    server = listener(max_clients=1)
+    shake(server)
+    dial = Dial(b"anothern", 0.0)
+    for _ in range(2):
+        for datagram in dial.poll(0.0):
+            inbound = server.receive(datagram, THERE, 0.0)
+            assert inbound is not None
+            for reply in inbound.replies:
+                dial.receive(reply, 0.0)
+    assert dial.refused is Reason.FULL
+    assert dial.done
+    assert dial.poll(1.0) == []
+    assert len(server.connections) == 1
+
+    late = Dial(b"thelaten", 0.0)
+    roomy = listener()
+    challenge = roomy.receive(late.poll(0.0)[0], THERE, 0.0)
+    assert challenge is not None
+    assert late.receive(challenge.replies[0], 0.0)
+    roomy.refusing = Reason.SHUTDOWN
+    refused = roomy.receive(late.poll(0.0)[0], THERE, 0.0)
+    assert refused is not None
+    assert refused.connection is None
+    assert late.receive(refused.replies[0], 0.0)
+    assert late.refused is Reason.SHUTDOWN
+    early = Dial(b"theearly", 0.0)
+    refused = roomy.receive(early.poll(0.0)[0], THERE, 0.0)
+    assert refused is not None
+    assert early.receive(refused.replies[0], 0.0)
+    assert early.refused is Reason.SHUTDOWN
+
+
+def test_another_version_is_refused_by_name() -> None:
+    dial = Dial(b"noncenon", 0.0)
+    request = dial.poll(0.0)[0]
+    other = wire._finish(request[:5] + b"\x09\x00" + request[7:-4], dial._seed)
+    inbound = listener().receive(other, HERE, 0.0)
+    assert inbound is not None
+    assert dial.receive(inbound.replies[0], 0.0)
+    assert dial.refused is Reason.VERSION
+
+
+def test_a_client_that_comes_anew_replaces_its_old_connection() -> None:
+    server = listener(max_clients=1)
+    _, old, _ = shake(server, now=0.0, nonce=b"firstfir")
+    _, new, seen = shake(server, now=1.0, nonce=b"secondse")
+    assert seen[-1].opened
+    assert seen[-1].closed is old
+    assert seen[-1].connection is new
+    assert old.reason is Reason.REPLACED
+    assert new.up
+    assert list(server.connections.values()) == [new]
+
+
+def test_a_late_response_neither_replaces_nor_revives() -> None:
+    server = listener()
+    old = Dial(b"firstfir", 0.0)
+    challenge = server.receive(old.poll(0.0)[0], HERE, 0.0)
+    assert challenge is not None
+    assert old.receive(challenge.replies[0], 0.0)
+    response = old.poll(0.0)[0]
+    assert server.receive(response, HERE, 0.0) is not None
+    _, new, _ = shake(server, now=1.0, nonce=b"secondse")
+    assert server.receive(response, HERE, 1.5) is None
+    assert server.connections[HERE] is new
+    assert new.up
+    server.disconnect(new, Reason.KICKED, 2.0)
+    assert server.receive(response, HERE, 2.5) is None
+    assert not server.connections
+    assert server.dropped["outdated"] == 2
+    # The memory of ended connections lasts as long as cookies do.
+    server.poll(3.0)
+    assert server._ended
+    for step in range(12):
+        server.poll(4.0 + step)
+    assert not server._ended
+    _, third, _ = shake(server, now=20.0, nonce=b"thirdthi")
+    assert third.up
+
+
+def test_the_memory_of_ended_connections_is_bounded() -> None:
+    server = listener()
+    for number in range(5000):
+        ended = Connection(("h", number), b"12345678", 0, server=True, issued=1)
+        server.connections[("h", number)] = ended
+        server.disconnect(ended, Reason.KICKED, 0.0)
+    assert len(server._ended) == len(server._dismissed) == 4096
+
+
+def test_disconnect_is_told_redundantly_and_once() -> None:
+    server = listener()
+    dial, there, _ = shake(server)
+    here = dial.connection
+    assert here is not None
+    told = server.disconnect(there, Reason.SHUTDOWN, 1.0)
+    assert len(told) > 1
+    assert server.disconnect(there, Reason.SHUTDOWN, 1.0) == []
+    assert not server.connections
+    assert here.open(told[0], 1.0) is None
+    assert here.reason is Reason.SHUTDOWN
+    assert not here.up
+    assert here.open(told[1], 1.0) is None
+    assert here.disconnect(Reason.LEFT) == []
+
+
+def test_who_talks_to_a_connection_that_was_given_up_is_told_so() -> None:
+    server = listener(timeout=5.0)
+    dial, there, _ = shake(server)
+    here = dial.connection
+    assert here is not None
+    server.receive(here.seal(b"x"), HERE, 0.0)
+    now = 0.0
+    while there.up:  # it sleeps, and hears none of the goodbyes
+        now += 0.1
+        server.poll(now)
+    for later in (now + 1, now + 4000.0):
+        question = here.seal(b"good morning")
+        inbound = server.receive(question, HERE, later)
+        assert inbound is not None
+        assert (inbound.connection, inbound.packet) == (None, None)
+        (reply,) = inbound.replies
+        assert len(reply) < len(question)
+        # Neither what is forged, nor what comes from elsewhere, has an answer.
+        forged = question[:-1] + bytes([question[-1] ^ 1])
+        assert server.receive(forged, HERE, later) is None
+        assert server.receive(question, THERE, later) is None
+    assert here.open(reply, later) is None
+    assert here.reason is Reason.TIMEOUT
+    # Who comes anew, or has left by itself, is told nothing of it.
+    _, new, _ = shake(server, now=later + 1, nonce=b"secondse")
+    assert not server._dismissed
+    server.disconnect(new, Reason.LEFT, later + 2)
+    assert server.receive(here.seal(b"late"), HERE, later + 2) is None
+    assert not server._dismissed
+    assert server.dropped["ended"] == 2
+
+
+def test_a_client_that_leaves_is_reported() -> None:
+    server = listener()
+    dial, there, _ = shake(server)
+    assert dial.connection is not None
+    inbound = server.receive(dial.connection.disconnect(Reason.LEFT)[0], HERE, 1.0)
+    assert inbound is not None
+    assert inbound.closed is there
+    assert there.reason is Reason.LEFT
+    assert not server.connections
+
+
+def test_an_unknown_reason_reads_error() -> None:
+    here = Connection(None, b"12345678", 0, server=False)
+    there = Connection(HERE, b"12345678", 0, server=True)
+    assert here.open(wire._finish(b"\x07\xf0", there._out), 0.0) is None
+    assert here.reason is Reason.ERROR
+
+
+def test_silence_times_out_and_half_open_sooner() -> None:
+    server = listener(timeout=5.0)
+    dial, there, _ = shake(server)
+    assert dial.connection is not None
+    server.receive(dial.connection.seal(b"x"), HERE, 0.0)
+    _, half_open, _ = shake(server, THERE, nonce=b"otherone")
+    ended = []
+    for now in (step / 8 for step in range(50)):
+        ended += [(connection, now) for connection in server.poll(now)]
+    assert ended == [(half_open, 3.125), (there, 5.125)]
+    assert half_open.reason is there.reason is Reason.TIMEOUT
+    assert not server.connections
+
+
+def test_a_stall_of_the_server_is_not_held_against_clients() -> None:
+    server = listener(timeout=5.0)
+    dial, there, _ = shake(server)
+    assert dial.connection is not None
+    server.receive(dial.connection.seal(b"x"), HERE, 0.0)
+    server.poll(0.0)
+    assert server.poll(60.0) == []  # stalled for a minute
+    assert there.up
+    ended = []
+    for step in range(1, 60):
+        ended += server.poll(60 + step / 10)
+    assert ended == [there]
+
+
+def test_the_client_gives_up_a_silent_server_but_not_after_its_own_stall() -> None:
+    here = Connection(None, b"12345678", 0.0, server=False)
+    assert here.check(0.1)
+    assert here.check(100.0)
+    now = 100.0
+    while here.check(now):
+        now += 0.1
+    assert 109.0 < now < 111.0
+    assert here.reason is Reason.TIMEOUT
+    assert not here.check(now + 1)
+    left = Connection(None, b"12345678", 0.0, server=False)
+    left.disconnect(Reason.LEFT)
+    for step in range(150):
+        assert not left.check(step / 10)
+    assert left.reason is Reason.LEFT  # though it has been silent for long enough by now
+
+
+def test_a_dial_asks_again_and_gives_up() -> None:
+    dial = Dial(b"noncenon", 0.0, timeout=2.0)
+    asked = 0
+    now = 0.0
+    while not dial.done:
+        asked += len(dial.poll(now))
+        now += 0.05
+    assert dial.refused is Reason.UNREACHABLE
+    assert 8 <= asked <= 11
+    assert 1.9 < now < 2.2
+    stalled = Dial(b"noncenon", 0.0, timeout=2.0)
+    stalled.poll(0.0)
+    assert stalled.poll(50.0)
+    assert not stalled.done
+
+
+def test_a_dial_starts_over_with_a_server_that_forgot_its_cookies() -> None:
+    old, new = listener(seed=1), Listener(b"other" * 5, random.Random(2).randbytes, 4)
+    dial = Dial(b"noncenon", 0.0, timeout=10.0)
+    challenge = old.receive(dial.poll(0.0)[0], HERE, 0.0)
+    assert challenge is not None
+    assert dial.receive(challenge.replies[0], 0.0)
+    now = 0.0
+    while dial.connection is None and now < 10.0:
+        for datagram in dial.poll(now):
+            inbound = new.receive(datagram, HERE, now)
+            for reply in inbound.replies if inbound else []:
+                dial.receive(reply, now)
+        now += 0.05
+    assert dial.connection is not None
+    assert new.dropped["forged"] > 0
+
+
+def test_a_nonce_has_eight_bytes() -> None:
+    with pytest.raises(ValueError, match="nonce has 3 bytes"):
+        Dial(b"abc", 0.0)
+
+
+def test_forged_floods_shed_strangers_and_spare_players() -> None:
+    server = listener()
+    dial, there, _ = shake(server)
+    here = dial.connection
+    assert here is not None
+    served = shed = 0
+    for number in range(20_000):
+        now = number / 20_000
+        request = Dial(number.to_bytes(8, "little"), now).poll(now)[0]
+        if server.receive(request, ("203.0.113.9", number), now) is None:
+            shed += 1
+        if number % 200 == 0:
+            inbound = server.receive(here.seal(b"input"), HERE, now)
+            served += inbound is not None and inbound.packet == b"input"
+    assert served == 100
+    assert shed > 10_000
+    assert server.dropped["shed"] == shed
+    assert there.up
+    assert len(server.connections) == 1
+
+
+def every_datagram() -> list[tuple[str, bytes, Callable[[bytes], object]]]:
+    """One sound datagram of each kind, and who takes it."""
+    server = listener()
+    dial = Dial(b"noncenon", 0.0)
+    request = dial.poll(0.0)[0]
+    challenge = server.receive(request, HERE, 0.0)
+    assert challenge is not None
+    dial.receive(challenge.replies[0], 0.0)
+    response = dial.poll(0.0)[0]
+    accept = server.receive(response, HERE, 0.0)
+    assert accept is not None
+    there = server.connections[HERE]
+    here = Connection(None, there.session_id, 0.0, server=False)
+
+    def dialled(data: bytes) -> object:
+        fresh = Dial(b"noncenon", 0.0)
+        return fresh.receive(data, 0.0) or None
+
+    def served(data: bytes) -> object:
+        return listener().receive(data, HERE, 0.0)
+
+    def known(data: bytes) -> object:
+        fresh = listener()
+        fresh.connections[HERE] = Connection(HERE, there.session_id, 0.0, server=True)
+        return fresh.receive(data, HERE, 0.0)
+
+    def opened(data: bytes) -> object:
+        fresh = Connection(None, there.session_id, 0.0, server=False)
+        return fresh.open(data, 0.0) or fresh.reason
+
+    return [
+        ("request", request, served),
+        ("challenge", challenge.replies[0], dialled),
+        ("response", response, served),
+        ("accept", accept.replies[0], dialled),
+        ("refuse", server._refuse(b"noncenon", Reason.FULL), dialled),
+        ("up", here.seal(b"a packet to the server"), known),
+        ("down", there.seal(b"a packet to the client"), opened),
+        ("leave", here.disconnect(Reason.LEFT)[0], known),
+        ("kick", there.disconnect(Reason.KICKED)[0], opened),
+    ]
+
+
+@pytest.mark.parametrize("which", range(9))
+def test_corrupt_and_cut_datagrams_do_nothing(which: int) -> None:
+    name, datagram, take = every_datagram()[which]
+    assert take(datagram) is not None, name
+    dice = random.Random(which)
+    mutations = 0
+    for _ in range(400):
+        mutated = bytearray(datagram)
+        for _ in range(dice.randint(1, 3)):
+            mutated[dice.randrange(len(mutated))] ^= 1 << dice.randrange(8)
+        if bytes(mutated) == datagram:
+            continue
+        mutations += 1
+        assert take(bytes(mutated)) is None, name
+    for length in range(len(datagram)):
+        assert take(datagram[:length]) is None, name
+    assert take(datagram + b"\0") is None
+    assert mutations > 300
+
+
+def test_reflected_and_foreign_datagrams_do_nothing() -> None:
+    one = Connection(None, b"session1", 0.0, server=False)
+    other = Connection(None, b"session2", 0.0, server=False)
+    there = Connection(HERE, b"session1", 0.0, server=True)
+    assert one.open(one.seal(b"x"), 0.0) is None
+    assert other.open(there.seal(b"x"), 0.0) is None
+    assert there.open(there.seal(b"x"), 0.0) is None
+    assert there.open(one.seal(b"x"), 0.0) == b"x"
+    assert one.rejected == other.rejected == there.rejected == 1
+
+
+def test_sound_but_senseless_datagrams_do_nothing() -> None:
+    here = Connection(None, b"12345678", 0.0, server=False)
+    there = Connection(HERE, b"12345678", 0.0, server=True)
+    for body in (b"\x06", b"\x07", b"\x07\x00\x00", b"\x01hello", b"\xff", b""):
+        assert here.open(wire._finish(body, there._out), 0.0) is None
+    assert here.open(there.seal(b"x" * (MAX_PACKET + 1)), 0.0) is None
+    assert here.up
+    assert here.rejected == 7
+    dial = Dial(b"noncenon", 0.0)
+    for kind in (1, 2, 3, 4, 5, 6, 9):
+        strange = wire._finish(bytes([kind]) + b"noncenon" + b"?" * 5, dial._seed)
+        assert not dial.receive(strange, 0.0)
+    assert not dial.done
+
+
+@settings(deadline=None)
+@given(data=st.binary(max_size=1300), known=st.booleans())
+def test_noise_is_answered_with_nothing(data: bytes, known: bool) -> None:
+    server = listener()
+    if known:
+        server.connections[HERE] = Connection(HERE, b"12345678", 0.0, server=True)
+    assert server.receive(data, HERE, 0.0) is None
+    assert not Dial(b"noncenon", 0.0).receive(data, 0.0)
+    assert sum(server.dropped.values()) == 1
+    assert len(server.connections) == known
+
+
+def test_the_checksum_needs_no_slice() -> None:
+    for seed in (0, 1, 0xFFFFFFFF, 0x12345678):
+        for body in (b"", b"a", bytes(range(256)) * 4):
+            assert crc32(wire._finish(body, seed), seed) == wire._SOUND
+
+
+def test_a_handshake_comes_through_a_bad_network() -> None:
+    joined = drops = 0
+    for seed in range(40):
+        dice = random.Random(seed)
+        server = listener(seed=seed)
+        dial = Dial(dice.randbytes(8), 0.0, timeout=20.0)
+        now = 0.0
+        while not dial.done:
+            for datagram in dial.poll(now):
+                for _ in range(dice.choice((0, 1, 1, 2))):
+                    inbound = server.receive(datagram, HERE, now)
+                    for reply in inbound.replies if inbound else []:
+                        if dice.random() < 0.5:
+                            drops += 1
+                        else:
+                            dial.receive(reply, now)
+            server.poll(now)
+            now += 1 / 60
+        joined += dial.connection is not None
+        assert len(server.connections) == 1
+    assert joined == 40
+    assert drops > 20

@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+import unicodedata
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ecsnet.errors import UsageError
+from ecsnet.messages.joining import (
+    WIRE_VERSION,
+    Hello,
+    SchemaDiffers,
+    SchemaOffer,
+    ServerGreeting,
+    Welcome,
+)
+from ecsnet.schema import Gate, encode
+from ecsnet.validation.names import NAME_LENGTH, is_name, printable, tidy_name
+
+FINGERPRINT = bytes(range(16))
+FROM_CLIENT: Gate[Hello | SchemaDiffers] = Gate(Hello | SchemaDiffers, 2048)
+FROM_SERVER: Gate[ServerGreeting] = Gate(ServerGreeting, 1 << 20)
+
+
+def test_greetings_cross_the_wire() -> None:
+    hello = Hello(WIRE_VERSION, FINGERPRINT, "Ann")
+    assert FROM_CLIENT.decode(encode(hello)) == hello
+    assert encode(hello)[:3] == bytes([0x94, 1, WIRE_VERSION])
+    differs = SchemaDiffers("server has Tank.hp: int, you have float")
+    assert FROM_CLIENT.decode(encode(differs)) == differs
+    welcome = Welcome(2**32 - 1, 7, 1, 62.5, 20, 12)
+    assert FROM_SERVER.decode(encode(welcome)) == welcome
+    offer = SchemaOffer(b"x" * 1000)
+    assert FROM_SERVER.decode(encode(offer)) == offer
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        [1, WIRE_VERSION, FINGERPRINT[:15], "Ann"],
+        [1, WIRE_VERSION, FINGERPRINT, "x" * 25],
+        [1, WIRE_VERSION, FINGERPRINT, "Ann", 1],
+        [1, WIRE_VERSION, FINGERPRINT],
+        [1, -1, FINGERPRINT, "Ann"],
+        [4, "x" * 401],
+        [2, 1, 2, 3, 60.0, 60.0, 5],
+        [9],
+    ],
+)
+def test_gate_turns_bad_greetings_away(message: object) -> None:
+    assert FROM_CLIENT.decode(encode(message)) is None
+
+
+@pytest.mark.parametrize("rate", [0.0, -1.0, float("nan"), float("inf")])
+def test_a_server_cannot_have_a_mad_rate(rate: float) -> None:
+    assert FROM_SERVER.decode(encode([2, 1, 2, 3, rate, 60.0, 5])) is None
+
+
+def test_names() -> None:
+    decomposed = "Zoe\u0308"
+    assert not is_name(decomposed)
+    assert tidy_name(f"  {decomposed} ") == "Zo\u00eb"
+    assert is_name("The Black Knight")
+    for bad in ("", "   ", "x" * 25, "a\nb", "\u202eevil", "tab\there", "nul\0"):
+        assert not is_name(bad)
+        with pytest.raises(UsageError, match="1 to 24 printable characters"):
+            tidy_name(bad)
+
+
+@given(st.text(max_size=60))
+def test_a_tidy_name_is_a_name(text: str) -> None:
+    try:
+        tidy = tidy_name(text)
+    except UsageError:
+        return
+    assert is_name(tidy)
+    assert tidy_name(tidy) == tidy
+    assert unicodedata.normalize("NFC", tidy) == tidy
+    assert 0 < len(tidy) <= NAME_LENGTH
+
+
+@given(st.text(max_size=900))
+def test_printable_is_one_bounded_line(text: str) -> None:
+    line = printable(text)
+    assert line.isprintable()
+    assert len(line) <= 400 * 10
+    if text.isprintable() and len(text) <= 400:
+        assert line == text
+
+
+def test_long_text_is_cut() -> None:
+    assert printable("x" * 500, 10) == "xxxxxxx..."
+    assert printable("a\nb\u202e") == "a\\nb\\u202e"
+
+
+def test_messages_are_structs_that_cannot_change() -> None:
+    with pytest.raises(AttributeError):
+        Hello(1, FINGERPRINT, "Ann").name = "Bob"  # type: ignore[misc]
+    assert issubclass(Welcome, msgspec.Struct)

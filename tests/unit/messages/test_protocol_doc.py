@@ -1,0 +1,526 @@
+"""The test vectors in docs/protocol.md, each built again by the code from fixed inputs."""
+
+from __future__ import annotations
+
+import enum
+import re
+from collections.abc import Iterator
+from hashlib import blake2b
+from itertools import accumulate
+from pathlib import Path
+from typing import Annotated
+from zlib import crc32
+
+import esper
+import msgspec
+import pytest
+
+from ecsnet.client.world import JOINING_SECONDS
+from ecsnet.commands.frames import ACTIONS_A_TICK, HELD_STATES, Input, frames_gate
+from ecsnet.commands.inbox import HORIZON_SECONDS, REPEAT_SECONDS, WAITING
+from ecsnet.commands.outbox import Outbox
+from ecsnet.connection import plain
+from ecsnet.connection.plain import Connection, Dial, Listener, Reason
+from ecsnet.messages.joining import WIRE_VERSION, Hello, SchemaDiffers, SchemaOffer, Welcome
+from ecsnet.replication.client import store
+from ecsnet.replication.client.view import MENTIONS
+from ecsnet.replication.encoding import encode_run, encode_structure
+from ecsnet.replication.server.packing import Run as SharedRun
+from ecsnet.replication.server.packing import sheets
+from ecsnet.replication.sizes import CONTAINER_BYTES, MENTIONS_OF_ONE
+from ecsnet.replication.wire import MESSAGE_BYTES, PIECE_BYTES, Report, Resync, WireFormat
+from ecsnet.schema import (
+    Between,
+    EntityRef,
+    Gate,
+    MaxLen,
+    Quantized,
+    Registry,
+    command,
+    command_type,
+    component_type,
+    encode,
+    register_type,
+    replicated,
+    use_registry,
+)
+from ecsnet.server import host, members, room
+from ecsnet.server.world import ServerWorld
+from ecsnet.session import channel
+from ecsnet.session import session as sessions
+from ecsnet.session.channel import Incoming
+from ecsnet.session.packets import RAW, Piece
+from ecsnet.session.session import Session
+from ecsnet.simulation.simulation import commands
+
+DOCUMENT = Path(__file__).resolve().parents[3] / "docs" / "protocol.md"
+
+NONCE = bytes(range(0x01, 0x09))
+SESSION_ID = bytes(range(0x11, 0x19))
+SECRET = bytes(32)
+ADDRESS = ("192.0.2.1", 40000)
+EPOCH = 0xCAFE
+
+
+class Colour(enum.Enum):
+    RED = "red"
+    BLUE = "blue"
+
+
+class Angle:
+    """A type that is not ours, such as a vector of a game library."""
+
+    def __init__(self, degrees: float) -> None:
+        self.degrees = degrees
+
+
+# The small game that the document describes.
+with use_registry(Registry()) as _registry:
+    register_type(Angle, float, lambda angle: angle.degrees, Angle)
+
+    @replicated
+    class Spot:
+        x: Annotated[float, Quantized(0.5), Between(0, 100)] = 0.0
+        y: float = 0.0
+
+    @replicated
+    class Tank:
+        hp: int = 100
+        colour: Colour = Colour.RED
+        target: EntityRef = None
+        aim: Angle | None = None
+        spot: Spot | None = None
+        tags: tuple[str, ...] = ()
+        crew: list[int] = []
+        ammo: dict[str, int] = {}
+        key: bytes = b""
+        tracked: bool = False
+
+    @replicated(visible_to="owner", rate=3)
+    class Fuel:
+        left: int = 0
+
+    @command(hold=True)
+    class Steer:
+        dx: Annotated[int, Between(-1, 1)] = 0
+
+    @command
+    class Say:
+        text: Annotated[str, MaxLen(40)] = ""
+
+    SCHEMA = _registry.schema()
+
+
+def vectors() -> dict[str, bytes]:
+    """Every vector, by the name that it has in the document."""
+    made = dict(_handshake())
+    made.update(_packets())
+    made.update(_greeting())
+    made.update(_commands())
+    made.update(_replication())
+    return made
+
+
+def _handshake() -> Iterator[tuple[str, bytes]]:
+    dial = Dial(NONCE, 0.0)
+    listener = Listener(SECRET, lambda count: SESSION_ID[:count], 8)
+    (request,) = dial.poll(0.0)
+    yield "request", request
+    answer = listener.receive(request, ADDRESS, 1.0)
+    assert answer is not None
+    (challenge,) = answer.replies
+    yield "challenge", challenge
+    assert dial.receive(challenge, 0.0)
+    (response,) = dial.poll(0.0)
+    yield "response", response
+    answer = listener.receive(response, ADDRESS, 1.0)
+    assert answer is not None
+    (accept,) = answer.replies
+    yield "accept", accept
+    assert dial.receive(accept, 0.0)
+
+    full = Listener(SECRET, bytes, 0)
+    answer = full.receive(response, ADDRESS, 1.0)
+    assert answer is not None
+    (refuse,) = answer.replies
+    yield "refuse", refuse
+
+    client = dial.connection
+    assert client is not None
+    server = Connection(ADDRESS, SESSION_ID, 0.0, server=True)
+    packet = encode((1, 0, 0, None))
+    yield "payload-to-server", client.seal(packet)
+    yield "payload-to-client", server.seal(packet)
+    yield "disconnect", client.disconnect(Reason.LEFT)[0]
+
+
+def _packets() -> Iterator[tuple[str, bytes]]:
+    # Numbers 1 and 4 have come, 2 and 3 have not.
+    peer, session = Session(RAW), Session(RAW)
+    first = peer.send(None, 0.0)
+    peer.send(None, 0.0)
+    peer.send(None, 0.0)
+    fourth = peer.send("hello", 0.0)
+    assert session.receive(first, 1.0) is not None
+    assert session.receive(fourth, 1.0) is not None
+    session.queue(b"\xc3")
+    # The first packet pings, and answers the ping in the peer's first after 250 ms.
+    yield "packet", session.send("hi", 1.25)
+    plain = Session(RAW)
+    plain.send(None, 0.0)  # takes the ping that is due
+    yield "packet-short", plain.send("hi", 0.01)
+    yield "piece-part", encode((7, b"abc", 2, 3))
+
+
+def _greeting() -> Iterator[tuple[str, bytes]]:
+    yield "fingerprint", SCHEMA.fingerprint
+    yield "hello", encode(Hello(WIRE_VERSION, SCHEMA.fingerprint, "Ada"))
+    yield "welcome", encode(Welcome(EPOCH, 5, 1, 60.0, 30.0, 1000, 20.0))
+    yield "schema-offer", encode(SchemaOffer(encode([])))
+    yield "schema-differs", encode(SchemaDiffers("too bad"))
+    yield "resync", encode(Resync())
+
+
+def _commands() -> Iterator[tuple[str, bytes]]:
+    steer, say = SCHEMA.command_id_of[Steer], SCHEMA.command_id_of[Say]
+    outbox = Outbox()
+    outbox.hold(steer, 0, [1])
+    outbox.act(say, 9, ["hi"])
+    outbox.stamp(range(1000, 1003))
+    outbox.release(steer, 0)
+    outbox.stamp(range(1003, 1004))
+    packed = outbox.pack(900)
+    assert packed is not None
+    yield "input", encode((EPOCH, packed.number, packed.tick, packed.frames))
+
+
+def _replication() -> Iterator[tuple[str, bytes]]:
+    cid_of = SCHEMA.cid_of
+    local_to_network = {70: 7, None: None}
+    spots = [
+        component_type(Spot).to_wire(value, local_to_network.get)
+        for value in (Spot(10.0, 1.0), Spot(10.5, 2.0))
+    ]
+    full = Tank(
+        hp=3,
+        colour=Colour.BLUE,
+        target=70,
+        aim=Angle(90.0),
+        spot=Spot(1.0, 0.0),
+        tags=("a",),
+        crew=[1, 2],
+        ammo={"b": 300},
+        key=b"\x01",
+        tracked=True,
+    )
+    yield "value", encode(component_type(Tank).to_wire(full, local_to_network.get))
+    run = encode_run([5, 7], [(cid_of[Spot], spots)])
+    yield "run", run
+    (sheet,) = sheets(1000, [SharedRun([5, 7], (cid_of[Spot],), run)], 0.0)
+    report = Report(24, 10, 0, 1, 0)
+    yield "update", encode((EPOCH, 1000, 1, 2, report, sheet.raw))
+    yield "update-empty", encode((EPOCH, 1000, 0, 2, None, []))
+    yield (
+        "structure",
+        encode_structure(EPOCH, 1000, [3, 4], [12], [(cid_of[Fuel], [5])], [msgspec.Raw(run)]),
+    )
+
+
+def documented() -> dict[str, bytes]:
+    """The vectors as the document has them."""
+    text = DOCUMENT.read_text(encoding="utf-8")
+    found: dict[str, bytes] = {}
+    for name, block in re.findall(r"^```hex (\S+)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL):
+        assert name not in found, name
+        found[name] = bytes.fromhex("".join(line.partition("#")[0] for line in block.splitlines()))
+    return found
+
+
+def test_every_vector_is_documented() -> None:
+    assert documented().keys() == vectors().keys()
+
+
+@pytest.mark.parametrize("name", list(vectors()))
+def test_vector(name: str) -> None:
+    built, written = vectors()[name], documented().get(name, b"")
+    assert built == written, f"{name} is now {built.hex(' ')}"
+
+
+def test_vectors_are_understood() -> None:
+    """The other way round: the code reads every vector as what the document says it is."""
+    made = documented()
+    wire = WireFormat(SCHEMA)
+
+    server = Connection(ADDRESS, SESSION_ID, 0.0, server=True)
+    assert server.open(made["payload-to-server"], 0.0) == encode((1, 0, 0, None))
+    assert server.open(made["payload-to-client"], 0.0) is None
+    assert server.open(made["disconnect"], 0.0) is None
+    assert server.reason is Reason.LEFT
+
+    update = wire.update.decode(made["update"])
+    assert update is not None
+    assert update.report is not None
+    assert update.report.slack == 24
+    (run,) = update.runs
+    assert run.entities() == [5, 7]
+    ((cid, values),) = wire.columns(run) or []
+    kind = SCHEMA.components[cid]
+    assert kind.cls is Spot
+    assert [kind.from_wire(value, lambda net: net) for value in values] == [
+        Spot(10.0, 1.0),
+        Spot(10.5, 2.0),
+    ]
+
+    structure = msgspec.msgpack.decode(made["structure"], type=wire.structure)
+    assert list(structure.despawned) == [3, 1]
+    assert list(structure.hidden) == [12]
+
+    gate: Gate[Input] = Gate(Input, 1200)
+    given = gate.decode(made["input"])
+    assert given is not None
+    assert given[:3] == (EPOCH, 0, 1000)
+    first, second = frames_gate(SCHEMA).decode(given[3]) or []
+    assert [type(entry).kind.name for entry in first.commands] == ["Steer", "Say"]
+    assert second.commands[0].value is None
+
+    incoming = Incoming(4096, first=6)
+    part = msgspec.msgpack.decode(made["piece-part"], type=Piece)
+    assert incoming.admit([part]) == 1
+    assert incoming.take([part]) == []
+
+
+def test_sums_are_plain_crc32() -> None:
+    """As the document says: one CRC-32 over a prefix and the datagram without its last 4 bytes."""
+    made = documented()
+    prefixes = {
+        b"ECSN" + NONCE: ("request", "challenge", "response", "accept", "refuse"),
+        SESSION_ID + b"to server": ("payload-to-server", "disconnect"),
+        SESSION_ID + b"to client": ("payload-to-client",),
+    }
+    for prefix, names in prefixes.items():
+        for name in names:
+            body, checksum = made[name][:-4], made[name][-4:]
+            assert crc32(prefix + body).to_bytes(4, "little") == checksum, name
+            assert crc32(made[name], crc32(prefix)) == 0x2144DF1C, name
+
+
+def test_schema_of_the_document() -> None:
+    """The description that the document prints is the one that the fingerprint is taken of."""
+    text = DOCUMENT.read_text(encoding="utf-8")
+    (printed,) = re.findall(r"^```json description\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    description = msgspec.msgpack.decode(SCHEMA.encode_description())
+    stock = [name for _, name, _, _ in description if name.startswith("ecsnet.")]
+    own = [entry for entry in description if entry[1] not in stock]
+    assert msgspec.json.decode(printed) == own
+    assert len(stock) >= 7
+    for name in stock:
+        assert f"`{name}`" in text
+
+
+class Foreigner:
+    """A client made from the document alone: MessagePack, CRC-32, BLAKE2b, and no line of ours.
+
+    It says what it has to in every packet until that is acknowledged, and never loses anything.
+    """
+
+    def __init__(self, fingerprint: bytes) -> None:
+        self.nonce = b"stranger"
+        self.hello = encode([1, 2, fingerprint, "Zoe"])
+        self.session_id = b""
+        self.number = 0
+        self.came = 0
+        self.message = 0
+        self.offer = b""
+        self.welcome: list[int] = []
+        self.entities: dict[int, dict[int, object]] = {}
+        self.values_taken = 0
+
+    def _sum(self, prefix: bytes, body: bytes) -> bytes:
+        return body + crc32(prefix + body).to_bytes(4, "little")
+
+    def request(self) -> bytes:
+        body = b"\x01ECSN" + (1).to_bytes(2, "little") + self.nonce
+        return self._sum(b"ECSN" + self.nonce, body.ljust(60, b"\0"))
+
+    def receive(self, datagram: bytes) -> bytes | None:
+        """Take a datagram; return the answer to one of the handshake."""
+        if datagram[0] == 2:
+            body = b"\x03" + datagram[1:29]
+            return self._sum(b"ECSN" + self.nonce, body.ljust(60, b"\0"))
+        if datagram[0] == 4:
+            self.session_id = datagram[9:17]
+        elif datagram[0] == 6:
+            assert self._sum(self.session_id + b"to client", datagram[:-4]) == datagram
+            self._packet(*msgspec.msgpack.decode(datagram[1:-4]))
+        return None
+
+    def _packet(
+        self,
+        number: int,
+        _ack: int,
+        _missing: int,
+        payload: list[object] | None,
+        pieces: list[list[object]] = [],  # noqa: B006 - never written
+        *_pings: object,
+    ) -> None:
+        self.came = number
+        for message, data, *_ in pieces:
+            if message == self.message + 1:
+                self.message += 1
+                self._message(data)
+        if payload is not None:
+            self._take(payload[5])
+
+    def _message(self, data: object) -> None:
+        tag, *fields = msgspec.msgpack.decode(data)  # type: ignore[arg-type]
+        if tag == 3:
+            self.offer = fields[0]
+        elif tag == 2:
+            self.welcome = fields
+        elif tag == 16:
+            _, _, despawned, _, _, sets = fields
+            for net in accumulate(despawned):
+                del self.entities[net]
+            for ids, columns in sets:
+                for net in accumulate(ids):
+                    self.entities.setdefault(net, {}).update((cid, None) for cid, _ in columns)
+            self._take(sets)
+
+    def _take(self, runs: object) -> None:
+        for ids, columns in runs:  # type: ignore[attr-defined]
+            for cid, values in columns:
+                for net, value in zip(accumulate(ids), values, strict=True):
+                    if cid in self.entities.get(net, ()):
+                        self.entities[net][cid] = value
+                        self.values_taken += 1
+
+    def packet(self, payload: object = None) -> bytes:
+        self.number += 1
+        packet = encode([self.number, self.came, 0, payload, [[1, self.hello]], 0, None])
+        return self._sum(self.session_id + b"to server", b"\x06" + packet)
+
+
+def test_a_client_made_from_the_document_plays() -> None:
+    with use_registry(Registry()) as registry:
+        registry.add(component_type(Spot))
+        registry.add(command_type(Steer))
+        server = ServerWorld(tick_rate=60)
+
+    @server.on_join
+    def join(player: int) -> None:
+        esper.add_component(player, Spot(50.0))
+
+    @server.system
+    def move(dt: float) -> None:
+        for player, steer in commands(Steer):
+            esper.component_for_entity(player, Spot).x += steer.dx * 30 * dt
+
+    sent: list[bytes] = []
+    now = 0.0
+    host = server.make_host(lambda data, _: sent.append(data), now)
+
+    def meet(client: Foreigner) -> None:
+        question: bytes | None = client.request()
+        while question is not None:
+            host.receive(question, ADDRESS, now)
+            question = client.receive(sent.pop())
+
+    stranger = Foreigner(bytes(16))
+    meet(stranger)
+    for _ in range(10):
+        now += 1 / 60
+        host.receive(stranger.packet(), ADDRESS, now)
+        host.tick(now)
+        while sent:
+            stranger.receive(sent.pop(0))
+    assert stranger.welcome == []
+    description = msgspec.msgpack.decode(stranger.offer)
+    components = [name for kind, name, _, _ in description if kind == "component"]
+    commands_ = [name for kind, name, _, _ in description if kind == "command"]
+
+    player = Foreigner(blake2b(stranger.offer, digest_size=16).digest())
+    player.nonce = b"insider!"
+    meet(player)
+    for frame in range(60):
+        now += 1 / 60
+        payload = None
+        if player.welcome:
+            epoch, tick = player.welcome[0], player.welcome[5]
+            held = [commands_.index("Steer"), 0, [1]]
+            payload = [epoch, 0, tick, [[0, frame, [held]]]]
+        host.receive(player.packet(payload), ADDRESS, now)
+        host.tick(now)
+        while sent:
+            player.receive(sent.pop(0))
+    steps, _ = player.entities[player.welcome[1]][components.index("Spot")]  # type: ignore[misc]
+    assert 60.0 < steps * 0.5 < 80.0
+    assert player.values_taken > 20
+    assert host.stats().commands_applied > 30
+    host.close(Reason.SHUTDOWN, now)
+
+
+def test_limits_of_the_document() -> None:
+    """The table of limits and timers says what the code holds to, in every row."""
+    text = DOCUMENT.read_text(encoding="utf-8").partition("## 8.")[2].partition("## 9.")[0]
+    rows = dict(re.findall(r"^\| ([^|]+?) \| ([^|]+?) \|$", text, re.MULTILINE))
+    kib, mib = 1024, 1024 * 1024
+    session, dial = Session(RAW), Dial(b"12345678", 0.0)
+    assert rows == {
+        "datagram, at most": (
+            f"{plain.MAX_DATAGRAM:,} bytes ({plain.MAX_DATAGRAM + 20:,} with 20 left for"
+            " a later envelope)"
+        ),
+        "packet": f"{plain.MAX_PACKET:,} bytes",
+        "question, answer timeout of the handshake": (f"{plain._RETRY:g} s, {dial._left:g} s"),
+        "life of a cookie": f"{plain._COOKIE_LIFE_MS / 1000:g} s",
+        "silence until a connection is given up": (
+            f"{plain.TIMEOUT:g} s (`ServerWorld(timeout=...)`)"
+        ),
+        "... before its first packet": f"{plain._UNCONFIRMED_TIMEOUT:g} s",
+        "greeting": f"{members.GREETING_SECONDS:g} s",
+        "keep-alive; while acks are awaited": (f"{sessions.KEEPALIVE:g} s; {sessions._NUDGE:g} s"),
+        "pings": f"every {session.ping_interval:g} s",
+        "packets behind the newest that are taken": f"{sessions._TRACK:,}",
+        "what a client may send in a second": (
+            f"{host.PACKET_RATE:g} packets, {host.BYTE_RATE / kib:g} KiB,"
+            f" {host.MESSAGE_RATE:g} messages; twice that at once. A packet counts as at least its"
+            " share of the bytes"
+        ),
+        "... where that is more, in each tick": (
+            f"{host.PACKETS_A_TICK:g} packets of {plain.MAX_PACKET:,} bytes"
+        ),
+        "... over that for": (
+            f"{sessions._TOLERATED / sessions._EXCESS_STRIKES:g} s, then *abuse*"
+        ),
+        "senseless packets or messages until *abuse*, of either end": (
+            f"{sessions._TOLERATED + 1:g}"
+        ),
+        "reliable message to the server, to the client": (
+            f"{host.MESSAGE_LIMIT:,} bytes, {MESSAGE_BYTES // mib} MiB"
+        ),
+        "messages, bytes ahead of what was handed out": (
+            f"{channel.MESSAGE_WINDOW}, {channel.SPAN // kib} KiB"
+        ),
+        "part of a message": f"{channel.FRAGMENT:,} bytes",
+        "Structure, about": f"{PIECE_BYTES // kib} KiB",
+        "... ids and values, of these new entities, runs": (
+            f"{store.MESSAGE_PARTS:,}, {store.MESSAGE_ENTITIES:,}, {PIECE_BYTES:,}"
+        ),
+        f"... bytes, and {CONTAINER_BYTES} for each container in its values": (
+            f"{MESSAGE_BYTES // mib} MiB"
+        ),
+        "entities, their components that a client shows": (
+            f"{store.ENTITIES:,}, {store.COMPONENTS:,}"
+        ),
+        f"... bytes of their values, {CONTAINER_BYTES} for each container in them,"
+        f" {store.ITEM_BYTES} for each item": f"{store.CONTENT_BYTES // mib} MiB",
+        "references in one component, in all": f"{MENTIONS_OF_ONE:,}, {MENTIONS:,}",
+        "actions in one tick; waiting": f"{ACTIONS_A_TICK}; {WAITING}",
+        "held commands": f"{HELD_STATES}",
+        "horizon of command ticks": (
+            f"{HORIZON_SECONDS:g} s, and two intervals of the command rate"
+        ),
+        "repeated held commands": f"{REPEAT_SECONDS:g} s",
+        "report": f"every {room.REPORT_SECONDS:g} s",
+    }
+    assert JOINING_SECONDS == members.GREETING_SECONDS

@@ -1,0 +1,336 @@
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+
+import msgspec
+import pytest
+
+from ecsnet.replication.client.store import Store
+from ecsnet.replication.encoding import deltas, encode_run, encode_structure
+from ecsnet.replication.wire import STRUCTURE_TAG, U32, Report, Structure, Update, WireFormat
+from ecsnet.schema import EntityRef, Gate, Registry, encode, replicated, use_registry
+from ecsnet.schema.contents import total
+
+with use_registry(Registry()) as registry:
+
+    @replicated
+    class Place:
+        x: float = 0.0
+
+    @replicated
+    class Tank:
+        hp: int = 10
+
+    @replicated
+    class Likes:
+        whom: EntityRef = None
+
+
+SCHEMA = registry.schema()
+PLACE, TANK = SCHEMA.cid_of[Place], SCHEMA.cid_of[Tank]
+EPOCH = 77
+
+Column = tuple[int, Sequence[object]]
+
+
+class Subject:
+    """A store that takes what went over the wire, through the gates."""
+
+    def __init__(self, *, tick: int = 0, waiting_bytes: int = 1 << 20) -> None:
+        self.wire = WireFormat(SCHEMA)
+        self.messages: Gate[Structure[object]] = Gate(self.wire.structure, 1 << 20)
+        self.store = Store(self.wire, EPOCH, tick, waiting_bytes)
+        self.number = 0
+
+    def update(
+        self,
+        tick: int,
+        *runs: tuple[Sequence[int], Sequence[Column]],
+        depends: int | None = None,
+        solid: int = 0,
+        report: Report | None = None,
+        epoch: int = EPOCH,
+    ) -> bool:
+        head = (epoch, tick & U32, solid, self.number if depends is None else depends, report)
+        body = [(deltas(nets), columns) for nets, columns in runs]
+        data = encode((*head, body))
+        update: Update[object] | None = self.wire.update.decode(data)
+        assert update is not None
+        return self.store.update(update, len(data))
+
+    def structure(
+        self,
+        tick: int,
+        *runs: tuple[Sequence[int], Sequence[Column]],
+        despawned: Sequence[int] = (),
+        hidden: Sequence[int] = (),
+        removed: Sequence[tuple[int, Sequence[int]]] = (),
+        epoch: int = EPOCH,
+        number: int | None = None,
+    ) -> bool:
+        sets = [msgspec.Raw(encode_run(nets, list(columns))) for nets, columns in runs]
+        raw = encode_structure(epoch, tick, list(despawned), list(hidden), list(removed), sets)
+        message = self.messages.decode(raw)
+        assert message is not None
+        self.number = self.number + 1 if number is None else number
+        return self.store.structure(self.number, message)
+
+    def tank(self, net: int) -> object:
+        return self.store.entities[net].values.get(TANK)
+
+    def values(self) -> dict[int, dict[int, object]]:
+        return {net: dict(record.values) for net, record in self.store.entities.items()}
+
+
+def tanks(*hp: int) -> Column:
+    return TANK, [[value] for value in hp]
+
+
+@pytest.fixture
+def subject() -> Subject:
+    made = Subject()
+    made.structure(1, ([3, 5], [tanks(30, 50), (PLACE, [[3.0], [5.0]])]))
+    made.store.dirty.clear()
+    return made
+
+
+def test_structure_brings_entities_with_their_values(subject: Subject) -> None:
+    subject = Subject()
+    assert subject.structure(4, ([3, 9], [tanks(30, 90)]), ([12], []))
+    assert subject.values() == {3: {TANK: Tank(30)}, 9: {TANK: Tank(90)}, 12: {}}
+    assert subject.store.entities[3].ticks == {TANK: 4}
+    assert subject.store.dirty == {3: {TANK}, 9: {TANK}, 12: set()}
+    assert subject.store.structured == 1
+
+
+def test_the_newest_value_wins_in_whatever_order_packets_come(subject: Subject) -> None:
+    ticks = list(range(2, 40))
+    random.Random(4).shuffle(ticks)
+    best = 1
+    for tick in [*ticks, *ticks]:  # each twice
+        subject.update(tick, ([3], [tanks(tick)]))
+        best = max(best, tick)
+        assert subject.tank(3) == Tank(best)
+        assert subject.store.tick == best
+    assert subject.tank(5) == Tank(50)
+
+
+def test_structural_values_have_ticks_too(subject: Subject) -> None:
+    subject.update(9, ([3], [tanks(9)]))
+    # Removed and inserted anew at 12: what was sent at 10 comes too late.
+    subject.structure(12, ([3], [tanks(12)]), removed=[(TANK, [3])])
+    subject.update(10, ([3], [tanks(10)]), depends=1)
+    assert subject.tank(3) == Tank(12)
+    subject.update(13, ([3], [tanks(13)]))
+    assert subject.tank(3) == Tank(13)
+    # A structural value that is older than what came by itself loses as well.
+    subject.structure(11, ([3], [tanks(11)]))
+    assert subject.tank(3) == Tank(13)
+
+
+def test_a_value_for_what_is_not_known_is_dropped_when_its_structure_was_there(
+    subject: Subject,
+) -> None:
+    subject.structure(2, removed=[(PLACE, [3])])
+    assert subject.update(5, ([3], [(PLACE, [[9.0]])]), ([8], [tanks(8)]))
+    assert 8 not in subject.store.entities
+    assert PLACE not in subject.store.entities[3].values
+    # Not kept for later either.
+    subject.structure(4, ([8], [tanks(1)]), ([3], [(PLACE, [[1.0]])]))
+    assert subject.tank(8) == Tank(1)
+    assert subject.store.entities[3].values[PLACE] == Place(1.0)
+
+
+def test_a_value_that_depends_on_structure_waits_for_it(subject: Subject) -> None:
+    subject.update(7, ([8], [tanks(87)]), depends=3)
+    subject.update(6, ([8], [tanks(86)]), depends=3)
+    subject.structure(2)
+    assert 8 not in subject.store.entities
+    subject.structure(5, ([8], [tanks(85)]))
+    assert subject.tank(8) == Tank(87)  # the newest of those that waited
+    assert subject.store._waiting_bytes == 0
+
+
+def test_a_waiting_value_for_a_known_key_is_shown_at_once(subject: Subject) -> None:
+    subject.update(7, ([3], [tanks(37)]), depends=2)
+    assert subject.tank(3) == Tank(37)
+    # The structure takes the component away and brings it back with an older value.
+    subject.structure(6, ([3], [tanks(36)]), removed=[(TANK, [3])])
+    assert subject.tank(3) == Tank(37)
+
+
+def test_of_what_waits_the_newest_per_key_is_kept_and_its_bytes_are_counted() -> None:
+    subject = Subject()
+    for tick in range(1, 200):
+        subject.update(tick, ([8, 9], [tanks(tick, tick)]), depends=5)
+    assert len(subject.store._waiting) == 2
+    assert 0 < subject.store._waiting_bytes < 500
+    assert not subject.store.resync
+
+
+def test_when_too_much_waits_everything_is_asked_for_again() -> None:
+    subject = Subject(waiting_bytes=2000)
+    for net in range(1, 40):
+        subject.update(3, ([net], [tanks(net)]), depends=5)
+        if subject.store.resync:
+            break
+    assert subject.store.resync
+    assert subject.store._waiting_bytes <= 2000
+    assert 10 < net < 39
+
+
+def test_another_kind_of_message_counts_for_what_waits(subject: Subject) -> None:
+    subject.update(7, ([3], [tanks(37)]), depends=2)
+    subject.store.passed(2)
+    assert subject.store.structured == 2
+    assert not subject.store._waiting
+    subject.store.passed(3)
+
+
+def test_what_goes_says_whether_it_is_gone_or_only_out_of_sight(subject: Subject) -> None:
+    subject.structure(2, despawned=[3], hidden=[5])
+    assert not subject.store.entities
+    assert subject.store.went == {3: "despawned", 5: "hidden"}
+    assert subject.store.dirty == {3: {TANK, PLACE}, 5: {TANK, PLACE}}
+    subject.structure(3, despawned=[3, 99], removed=[(TANK, [5])])  # known no more
+    assert subject.store.went == {3: "despawned", 5: "hidden"}
+
+
+def test_removals_take_components_and_forget_their_ticks(subject: Subject) -> None:
+    subject.update(50, ([3], [tanks(1)]))
+    subject.structure(51, removed=[(TANK, [3, 5, 6]), (40, [3])])
+    assert subject.values() == {3: {PLACE: Place(3.0)}, 5: {PLACE: Place(5.0)}}
+    assert TANK in subject.store.dirty[3]
+    subject.structure(52, ([3], [tanks(7)]))
+    assert subject.tank(3) == Tank(7)
+
+
+def test_what_names_another_simulation_is_dropped(subject: Subject) -> None:
+    before = subject.values()
+    assert not subject.update(9, ([3], [tanks(1)]), epoch=EPOCH + 1)
+    assert not subject.structure(9, despawned=[3], epoch=EPOCH + 1)
+    assert subject.store.dropped == 2
+    assert (subject.values(), subject.store.tick) == (before, 0)
+    assert subject.store.structured == 2  # its place in the channel counts
+
+
+def test_a_run_that_contradicts_itself_is_dropped_with_all_that_came_along(
+    subject: Subject,
+) -> None:
+    before = subject.values()
+    for column in (tanks(1), tanks(1, 2, 3)):
+        assert not subject.update(9, ([3], [tanks(8)]), ([3, 5], [column]))
+        assert not subject.structure(9, ([3], [tanks(8)]), ([3, 5], [column]), despawned=[5])
+    assert subject.store.dropped == 4
+    assert (subject.values(), subject.store.tick) == (before, 0)
+
+
+def test_solid_is_what_the_server_says_once_its_structure_is_there(subject: Subject) -> None:
+    subject.update(20, solid=3)
+    assert subject.store.solid == 17
+    subject.update(19, solid=0)
+    assert subject.store.solid == 19
+    subject.update(15, solid=0)  # an old packet takes nothing back
+    assert subject.store.solid == 19
+    subject.update(30, solid=0, depends=2)
+    assert subject.store.solid == 19
+    subject.structure(30)
+    subject.update(31, solid=0)
+    assert subject.store.solid == 31
+
+
+def test_while_values_wait_for_structure_no_more_is_solid(subject: Subject) -> None:
+    store = subject.store
+    subject.update(5, ([3], [tanks(35)]), depends=3)
+    subject.update(8, ([3], [tanks(38)]), depends=4)  # the one that is kept
+    subject.structure(2, hidden=[3])
+    subject.structure(4, ([3], [tanks(34)]))
+    # All of tick 5 has come, but for the moment what shows is older.
+    subject.update(6, solid=1, depends=3)
+    assert (subject.tank(3), store.solid) == (Tank(34), 0)
+    subject.structure(8)
+    assert subject.tank(3) == Tank(38)
+    subject.update(9, solid=1)
+    assert store.solid == 8
+
+
+def test_while_a_resync_is_open_nothing_is_solid(subject: Subject) -> None:
+    store = subject.store
+    store.resync = True
+    subject.update(20, solid=0)
+    assert store.solid == 0
+    store.resync, store.asked = False, 1
+    subject.update(21, solid=0)
+    assert store.solid == 0
+    subject.structure(22)  # a message without content is the answer
+    assert store.asked == 0
+    subject.update(23, solid=0, depends=1)  # sent before the server knew
+    assert store.solid == 0
+    subject.update(24, solid=1)
+    assert store.solid == 23
+
+
+def test_the_newest_report_is_kept(subject: Subject) -> None:
+    subject.update(5, report=Report(16, 1))
+    subject.update(7)
+    subject.update(6, report=Report(99))
+    assert subject.store.report == Report(16, 1)
+    subject.update(8, report=Report(-4, 2, 3, 4, 5))
+    assert subject.store.report == Report(-4, 2, 3, 4, 5)
+
+
+def test_ticks_and_numbers_go_on_where_the_wires_wrap() -> None:
+    start = 2**32 - 3
+    subject = Subject(tick=start)
+    subject.number = 2**32 - 2
+    subject.store.passed(subject.number)
+    subject.structure(start & U32, ([3], [tanks(1)]))
+    for tick in range(start, start + 8):
+        subject.update(tick, ([3], [tanks(tick - start)]), depends=subject.number & U32)
+    assert subject.store.tick == start + 7
+    assert subject.store.entities[3].ticks[TANK] == start + 7
+    assert subject.tank(3) == Tank(7)
+    assert subject.store.solid == start + 7
+    subject.update(start + 9, ([3], [tanks(9)]), depends=(subject.number + 2) & U32)
+    assert subject.store._waiting
+    subject.structure(9, number=2**32)
+    subject.structure(9, number=2**32 + 1)
+    assert not subject.store._waiting
+
+
+def test_messages_have_the_tag_that_sets_them_apart_from_greetings() -> None:
+    raw = encode_structure(1, 2, [], [], [], [])
+    assert raw[1] == STRUCTURE_TAG
+
+
+def test_a_run_holds_what_its_values_hold() -> None:
+    with use_registry(Registry()) as own:
+
+        @replicated
+        class Track:
+            start: tuple[tuple[int, int], float]
+            rows: list[list[int]] = []
+
+        @replicated
+        class Pair:
+            ends: tuple[tuple[int, int], tuple[int, int]]
+
+    schema = own.schema()
+    wire = WireFormat(schema)
+    ids = schema.cid_of
+    tracks = [[((1, 2), 0.5), [[1], [2, 3]]], [((3, 4), 1.0), []]]
+    pairs = [[((1, 2), (3, 4))], [((5, 6), (7, 8))]]
+    data = encode_run([1, 2], sorted([(ids[Track], [*tracks]), (ids[Pair], [*pairs])]))
+    message = encode_structure(EPOCH, 1, [], [], [], [msgspec.Raw(data)])
+    decoded = Gate(wire.structure, 1 << 20).decode(message)
+    assert decoded is not None
+    (run,) = decoded.sets
+    # A track has two tuples, a list, and a list in it for each row; a pair has three tuples.
+    assert wire.contents(run).containers == (2 + 3) + (2 + 1) + 2 * 3
+    held = [
+        schema.components[column.cid].held(value)
+        for column in wire.columns(run) or ()
+        for value in column.values
+    ]
+    assert wire.contents(run) == total(*held)

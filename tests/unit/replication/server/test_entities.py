@@ -1,0 +1,445 @@
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterator
+
+import esper
+import pytest
+
+from ecsnet.components import Owner
+from ecsnet.errors import UsageError
+from ecsnet.replication.server.entities import Delta, Entity, Population
+from ecsnet.replication.server.interest import ANYWHERE, Everyone, Grid, Interest, Located, Visible
+from ecsnet.schema import Registry, replicated, use_registry
+from ecsnet.world import World
+
+with use_registry(Registry()) as registry:
+
+    @replicated
+    class Place:
+        x: float = 0.0
+        y: float = 0.0
+
+    @replicated
+    class Tank:
+        hp: int = 10
+
+    @replicated(visible_to="owner")
+    class Secret:
+        code: int = 0
+
+    @replicated(visible_to="server")
+    class Plan:
+        n: int = 0
+
+    @replicated(visible_to="owner")
+    class Lair:
+        x: float = 0.0
+        y: float = 0.0
+
+
+SCHEMA = registry.schema()
+PLACE, TANK = (1 << SCHEMA.cid_of[cls] for cls in (Place, Tank))
+SECRET, OWNER = (1 << SCHEMA.cid_of[cls] for cls in (Secret, Owner))
+
+
+class Subject:
+    def __init__(self, interest: Interest | None = None) -> None:
+        self.world = World()
+        self.world.__enter__()
+        self.population = Population(SCHEMA, self.world, interest or Everyone(), Owner)
+        self.tick = 0
+
+    def close(self) -> None:
+        self.world.__exit__(None, None, None)
+        self.world.close()
+
+    def capture(self) -> Delta:
+        self.tick += 1
+        self.world.flush_dead()
+        return self.population.capture(self.tick)
+
+    def entity(self, esper_id: int) -> Entity:
+        return self.population.by_esper[esper_id]
+
+    def owned(self, player: int) -> set[int]:
+        return {entity.esper for entity in self.population.belongings(player)}
+
+
+@pytest.fixture
+def subject(request: pytest.FixtureRequest) -> Iterator[Subject]:
+    made = Subject(getattr(request, "param", None))
+    yield made
+    made.close()
+
+
+grid = pytest.mark.parametrize("subject", [Grid(Place, 10)], indirect=True)
+
+
+def test_network_ids_go_up_and_only_replicated_entities_have_one(subject: Subject) -> None:
+    one, plain, two = (
+        esper.create_entity(Tank()),
+        esper.create_entity(Plan(), 5),
+        esper.create_entity(Place(), Tank()),
+    )
+    delta = subject.capture()
+    population = subject.population
+    assert [population.network_id(e) for e in (one, plain, two, None)] == [1, None, 2, None]
+    assert population.by_net[2].esper == two
+    assert subject.entity(two).public == TANK | PLACE
+    # Entities that came as a whole are told by their cells, not part by part.
+    assert not (delta.inserted)
+    assert not (delta.removed)
+    assert not (delta.changed)
+    assert delta.cells.keys() == {ANYWHERE}
+    assert population.cids(TANK | PLACE) == tuple(sorted(map(SCHEMA.cid_of.get, (Tank, Place))))
+
+
+def test_network_ids_are_never_reused_whatever_esper_does_with_its_own(subject: Subject) -> None:
+    used: set[int] = set()
+    espers: list[int] = []
+    for _ in range(4):
+        created = [esper.create_entity(Tank()) for _ in range(3)]
+        subject.capture()
+        nets = {subject.entity(entity).net for entity in created}
+        assert not nets & used
+        assert set(subject.population.by_net) == nets
+        used |= nets
+        espers += created
+        esper.clear_database()
+    assert len(used) == 12
+    assert len(set(espers)) == 3  # esper begins anew each time
+
+
+def test_after_clear_database_everything_known_is_gone(subject: Subject) -> None:
+    player = esper.create_entity(Tank())
+    subject.population.set_player(player, True)
+    subject.capture()
+    esper.clear_database()
+    delta = subject.capture()
+    assert not subject.population.by_net
+    assert not subject.population.by_esper
+    assert not subject.population.cells
+    assert delta.owners == {player}
+    assert subject.owned(player) == set()
+    esper.create_entity(Tank())
+    subject.capture()
+    assert subject.owned(player) == set()  # the same number, and somebody else
+
+
+def test_parts_that_come_and_go_are_told_of_those_who_stay(subject: Subject) -> None:
+    one = esper.create_entity(Tank())
+    subject.capture()
+    esper.add_component(one, Place())
+    delta = subject.capture()
+    entity = subject.entity(one)
+    assert (delta.inserted, delta.removed) == ({entity: PLACE}, {})
+    esper.remove_component(one, Tank)
+    delta = subject.capture()
+    assert (delta.inserted, delta.removed) == ({}, {entity: TANK})
+    assert entity.public == PLACE
+    esper.add_component(one, Tank())
+    esper.remove_component(one, Place)
+    delta = subject.capture()
+    assert (delta.inserted, delta.removed) == ({entity: TANK}, {entity: PLACE})
+    assert not delta.cells
+
+
+def test_a_value_that_changed_is_told_with_its_tick(subject: Subject) -> None:
+    one = esper.create_entity(Tank(1), Place())
+    subject.capture()
+    esper.component_for_entity(one, Tank).hp = 2
+    delta = subject.capture()
+    assert delta.changed == {subject.entity(one): TANK}
+    cid = SCHEMA.cid_of[Tank]
+    assert subject.population.scans[cid].changed_at == {1: 2}
+    assert subject.population.scans[SCHEMA.cid_of[Place]].changed_at == {1: 1}
+    assert subject.population.wires(cid, [1]) == [Tank(2)]
+    subject.world.delete(one)
+    subject.capture()
+    assert not subject.population.scans[cid].changed_at
+
+
+def test_an_entity_without_parts_keeps_its_id_while_it_lives(subject: Subject) -> None:
+    one = esper.create_entity(Tank(), 5)
+    subject.capture()
+    esper.remove_component(one, Tank)
+    delta = subject.capture()
+    assert not (delta.removed)
+    assert not (delta.inserted)
+    assert not subject.population.cells
+    assert subject.population.network_id(one) == 1
+    esper.add_component(one, Place())
+    subject.capture()
+    assert subject.population.network_id(one) == 1
+    assert subject.population.cells == {ANYWHERE: {1}}
+    subject.world.delete(one)
+    subject.capture()
+    assert subject.population.network_id(one) is None
+    assert not subject.population.by_net
+
+
+def test_who_came_and_went_within_a_tick_was_never_there(subject: Subject) -> None:
+    one = esper.create_entity(Tank())
+    subject.world.delete(one)
+    delta = subject.capture()
+    assert not subject.population.by_net
+    assert not delta.cells
+    two = esper.create_entity(Tank())
+    subject.capture()
+    subject.world.delete(two)
+    three = esper.create_entity(Tank())
+    subject.capture()
+    assert set(subject.population.by_net) == {subject.entity(three).net}
+
+
+def test_a_first_value_that_is_bad_lets_the_entity_appear_later(
+    subject: Subject, caplog: pytest.LogCaptureFixture
+) -> None:
+    one = esper.create_entity(Tank("x"))  # type: ignore[arg-type]
+    delta = subject.capture()
+    assert not delta.cells
+    assert not subject.entity(one).public
+    esper.component_for_entity(one, Tank).hp = 3
+    delta = subject.capture()
+    assert delta.cells.keys() == {ANYWHERE}
+    assert subject.entity(one).public == TANK
+    assert "Tank.hp" in caplog.text
+
+
+# Cells.
+
+
+@grid
+def test_entities_move_between_cells(subject: Subject) -> None:
+    one = esper.create_entity(Place(5, 5))
+    two = esper.create_entity(Place(5, 5))
+    subject.capture()
+    assert subject.population.cells == {(0, 0): {1, 2}}
+    esper.component_for_entity(one, Place).x = 25
+    delta = subject.capture()
+    assert subject.population.cells == {(0, 0): {2}, (2, 0): {1}}
+    assert delta.cells.keys() == {(0, 0), (2, 0)}
+    esper.component_for_entity(two, Place).x = 6
+    delta = subject.capture()
+    assert not delta.cells
+    subject.world.delete(two)
+    delta = subject.capture()
+    assert delta.cells.keys() == {(0, 0)}
+    assert subject.population.cells == {(2, 0): {1}}
+
+
+@grid
+def test_what_has_no_position_is_seen_by_all(subject: Subject) -> None:
+    one = esper.create_entity(Tank())
+    subject.capture()
+    assert subject.population.cells == {ANYWHERE: {1}}
+    esper.add_component(one, Place(15, 5))
+    subject.capture()
+    assert subject.population.cells == {(1, 0): {1}}
+    assert subject.entity(one).point == (15, 5)
+    esper.remove_component(one, Place)
+    subject.capture()
+    assert subject.population.cells == {ANYWHERE: {1}}
+    assert subject.entity(one).point is None
+
+
+@grid
+def test_a_position_that_is_none_leaves_the_entity_in_its_cell(
+    subject: Subject, caplog: pytest.LogCaptureFixture
+) -> None:
+    one = esper.create_entity(Place(15, 5))
+    subject.capture()
+    place = esper.component_for_entity(one, Place)
+    for x in (float("nan"), float("inf"), "left"):
+        place.x = x  # type: ignore[assignment]
+        subject.capture()
+        assert subject.population.cells == {(1, 0): {1}}
+        assert subject.entity(one).point == (15, 5)
+
+
+class Halls(Grid):
+    """A grid with a mind of its own: two halls, and no height."""
+
+    def point(self, position: object) -> tuple[float, float] | None:
+        assert isinstance(position, Place)
+        return position.x, 0.0
+
+    def cell(self, entity: Located) -> Hashable:
+        return "left" if entity.point is None or entity.point[0] < 10 else "right"
+
+
+@pytest.mark.parametrize("subject", [Halls(Place, 10)], indirect=True)
+def test_a_grid_that_a_game_derived_is_asked_itself(subject: Subject) -> None:
+    one = esper.create_entity(Place(5, 5))
+    esper.create_entity(Place(15, 5))
+    subject.capture()
+    assert subject.population.cells == {"left": {1}, "right": {2}}
+    esper.component_for_entity(one, Place).x = 25
+    subject.capture()
+    assert subject.population.cells == {"right": {1, 2}}
+    assert subject.entity(one).point == (25, 0)
+
+
+def test_whoever_came_and_went_did_neither() -> None:
+    delta = Delta(1)
+    for old, new in (("a", "b"), ("b", "c"), ("c", "d")):
+        delta.went(7, old)
+        delta.came(7, new)
+    differences = {cell: (change.came, change.went) for cell, change in delta.cells.items()}
+    assert differences == {
+        "a": (set(), {7}),
+        "b": (set(), set()),
+        "c": (set(), set()),
+        "d": ({7}, set()),
+    }
+    delta.went(7, "d")
+    delta.came(7, "a")
+    assert not any(change.came or change.went for change in delta.cells.values())
+
+
+@pytest.mark.parametrize("subject", [Visible(lambda p, e: True)], indirect=True)
+def test_with_a_predicate_each_entity_is_a_cell(subject: Subject) -> None:
+    esper.create_entity(Tank())
+    esper.create_entity(Tank())
+    subject.capture()
+    assert subject.population.cells == {1: {1}, 2: {2}}
+
+
+def test_interest_needs_a_position_that_clients_get() -> None:
+    world = World()
+    with world:
+        for cls in (Plan, type("Never", (), {"__struct_fields__": ("x", "y")})):
+            policy = Grid(Place, 10)
+            policy.position = cls
+            with pytest.raises(UsageError, match="clients never get this component"):
+                Population(SCHEMA, world, policy, Owner)
+    world.close()
+
+
+def test_an_owner_only_position_places_an_entity_too() -> None:
+    subject = Subject(Grid(Lair, 10))
+    one = esper.create_entity(Lair(15, 5), Tank())
+    subject.capture()
+    assert subject.population.cells == {(1, 0): {1}}
+    assert subject.entity(one).private == 1 << SCHEMA.cid_of[Lair]
+    subject.close()
+
+
+# Owners.
+
+
+def test_owner_only_components_are_private_bits(subject: Subject) -> None:
+    one = esper.create_entity(Tank(), Secret(3))
+    subject.capture()
+    entity = subject.entity(one)
+    assert (entity.public, entity.private) == (TANK, SECRET)
+    assert subject.population.private_bits & SECRET
+    esper.remove_component(one, Secret)
+    delta = subject.capture()
+    assert (entity.public, entity.private) == (TANK, 0)
+    assert delta.removed == {entity: SECRET}
+    esper.remove_component(one, Tank)
+    esper.add_component(one, Secret())
+    delta = subject.capture()
+    assert (entity.public, entity.private) == (0, SECRET)
+    assert not subject.population.cells  # nobody but an owner has anything to see
+    subject.world.delete(one)
+    subject.capture()
+    assert not subject.population.by_net
+
+
+def test_a_player_owns_itself_while_its_client_is_there(subject: Subject) -> None:
+    player = esper.create_entity(Tank())
+    subject.capture()
+    assert subject.owned(player) == set()
+    subject.population.set_player(player, True)
+    assert subject.owned(player) == {player}
+    subject.population.set_player(player, False)
+    assert subject.owned(player) == set()
+    subject.population.set_player(999, True)  # none that is replicated
+    subject.population.set_player(999, False)
+    assert list(subject.population.belongings(None)) == []
+
+
+def test_owners_are_told_when_their_belongings_change(subject: Subject) -> None:
+    ann, bob = esper.create_entity(Tank()), esper.create_entity(Tank())
+    thing = esper.create_entity(Tank(), Owner(ann))
+    delta = subject.capture()
+    assert delta.owners == {ann}
+    assert subject.owned(ann) == {thing}
+    esper.component_for_entity(thing, Owner).player = bob
+    delta = subject.capture()
+    assert delta.owners == {ann, bob}
+    assert (subject.owned(ann), subject.owned(bob)) == (set(), {thing})
+    esper.add_component(thing, Secret())
+    assert subject.capture().owners == {bob}
+    esper.component_for_entity(thing, Tank).hp = 77
+    assert subject.capture().owners == set()
+    esper.remove_component(thing, Owner)
+    assert subject.capture().owners == {bob}
+    esper.add_component(thing, Owner(ann))
+    subject.capture()
+    subject.world.delete(thing)
+    assert subject.capture().owners == {ann}
+    assert subject.owned(ann) == set()
+    assert not subject.population.owned
+
+
+def test_a_player_that_is_gone_owns_nothing(subject: Subject) -> None:
+    ann = esper.create_entity(Tank())
+    thing = esper.create_entity(Tank(), Owner(ann))
+    subject.capture()
+    subject.world.delete(ann)
+    subject.capture()  # she goes, and with her the network id behind the reference
+    delta = subject.capture()
+    assert delta.changed == {subject.entity(thing): OWNER}
+    assert subject.owned(ann) == set()
+    assert subject.entity(thing).owner is None
+
+
+def test_a_bad_owner_stays_at_home(subject: Subject, caplog: pytest.LogCaptureFixture) -> None:
+    ann = esper.create_entity(Tank())
+    thing = esper.create_entity(Tank(), Owner(ann))
+    subject.capture()
+    esper.component_for_entity(thing, Owner).player = "Ann"  # type: ignore[assignment]
+    esper.remove_component(thing, Tank)  # so that it is looked at
+    subject.capture()
+    assert subject.owned(ann) == {thing}
+
+
+@grid
+def test_losing_the_position_is_told_once(
+    subject: Subject, caplog: pytest.LogCaptureFixture
+) -> None:
+    one, two, never = (
+        esper.create_entity(Tank(), Place()),
+        esper.create_entity(Tank(), Place()),
+        esper.create_entity(Tank()),
+    )
+    subject.capture()
+    esper.component_for_entity(one, Place).x = 50.0
+    esper.remove_component(never, Tank)
+    esper.delete_entity(two)
+    subject.capture()
+    assert caplog.messages == []
+    esper.remove_component(one, Place)
+    subject.capture()
+    assert subject.population.cells == {ANYWHERE: {subject.entity(one).net}}
+    (line,) = caplog.messages
+    assert line.startswith(f"entity {one} had a Place and has none now, so every player sees it")
+    esper.add_component(one, Place())
+    subject.capture()
+    esper.remove_component(one, Place)
+    subject.capture()
+    assert len(caplog.messages) == 1
+
+
+@pytest.mark.parametrize("subject", [Everyone(), Visible(lambda *_: True)], indirect=True)
+def test_without_a_grid_a_position_may_go(
+    subject: Subject, caplog: pytest.LogCaptureFixture
+) -> None:
+    one = esper.create_entity(Tank(), Place())
+    subject.capture()
+    esper.remove_component(one, Place)
+    assert subject.capture().removed == {subject.entity(one): PLACE}
+    assert caplog.messages == []

@@ -1,0 +1,204 @@
+from __future__ import annotations
+
+import itertools
+import random
+from collections.abc import Sequence
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ecsnet.replication.encoding import deltas, encode_run
+from ecsnet.replication.server.packing import (
+    Run,
+    array_header,
+    make_owned_runs,
+    make_runs,
+    sheets,
+)
+from ecsnet.replication.wire import SHEET_BYTES
+
+
+def decode(data: bytes) -> tuple[list[int], list[tuple[int, list[object]]]]:
+    ids, columns = msgspec.msgpack.decode(data)
+    nets, net = [], 0
+    for step in ids:
+        net += step
+        nets.append(net)
+    return nets, [(cid, values) for cid, values in columns]
+
+
+def wires(cid: int, nets: Sequence[int]) -> list[object]:
+    return [[cid, net] for net in nets]
+
+
+def bulky(cid: int, nets: Sequence[int]) -> list[object]:
+    return [bytes(net) for net in nets]
+
+
+@pytest.mark.parametrize("count", [0, 1, 15, 16, 17, 255, 65535])
+def test_an_array_header_reads_as_the_encoder_writes_it(count: int) -> None:
+    data = array_header(count) + b"\xc0" * count
+    assert msgspec.msgpack.decode(data) == [None] * count
+
+
+@given(st.sets(st.integers(1, 2**40)))
+def test_ids_survive_as_differences(ids: set[int]) -> None:
+    nets = sorted(ids)
+    assert decode(encode_run(nets, []))[0] == nets
+    assert all(step > 0 for step in deltas(nets))
+
+
+def test_few_entities_are_one_run() -> None:
+    (run,) = make_runs([3, 5, 9], (0, 2), wires)
+    assert (run.nets, run.cids, run.owner, run.owners) == ([3, 5, 9], (0, 2), None, None)
+    assert decode(run.data) == ([3, 5, 9], [(0, wires(0, [3, 5, 9])), (2, wires(2, [3, 5, 9]))])
+    assert run.size == len(run.data)
+
+
+@settings(max_examples=40)
+@given(st.lists(st.integers(0, 1500), min_size=1, max_size=80))
+def test_runs_fit_a_datagram_and_hold_whole_entities(sizes: list[int]) -> None:
+    nets = list(range(1, len(sizes) + 1))
+
+    def values(cid: int, some: Sequence[int]) -> list[object]:
+        return [bytes(sizes[net - 1]) for net in some]
+
+    runs = make_runs(nets, (0, 1), values)
+    assert [net for run in runs for net in run.nets] == nets
+    for run in runs:
+        assert len(run.data) <= SHEET_BYTES or len(run.nets) == 1
+        found, columns = decode(run.data)
+        assert found == list(run.nets)
+        # All components of an entity that changed in one tick are in one run.
+        assert columns == [(cid, values(cid, run.nets)) for cid in (0, 1)]
+
+
+def least(sizes: Sequence[int]) -> int:
+    """The fewest datagrams for whole entities in their order: with each one as full as can be."""
+
+    values = [len(encode_run([], [(0, [bytes(size)])])) - EMPTY for size in sizes]
+    count, start, total = 1, 0, 0
+    for end, value in enumerate(values, 1):
+        total += value
+        many = end - start
+        arrays = 2 * (len(array_header(many)) - 1)
+        ids = many - 1 + len(msgspec.msgpack.encode(start + 1))
+        if many > 1 and EMPTY + arrays + ids + total > SHEET_BYTES:
+            count, start, total = count + 1, end - 1, value
+    return count
+
+
+EMPTY = len(encode_run([], [(0, [])]))
+
+
+def test_the_fewest_datagrams_are_counted_right() -> None:
+    nets, sizes = list(range(1, 18)), [59] * 17
+    values: list[object] = [bytes(size) for size in sizes]
+    assert len(encode_run(nets, [(0, values)])) <= SHEET_BYTES
+    assert least(sizes) == 1
+    assert len(encode_run([*nets, 18], [(0, [*values, bytes(59)])])) > SHEET_BYTES
+    assert least([*sizes, 59]) == 2
+
+
+def datagrams(sizes: Sequence[int]) -> int:
+    nets = list(range(1, len(sizes) + 1))
+    runs = make_runs(nets, (0,), lambda _, some: [bytes(sizes[net - 1]) for net in some])
+    return len(sheets(1, runs, 0.0))
+
+
+@pytest.mark.parametrize(
+    "size", [1, 9, 20, 33, 60, 64, 90, 150, 178, 200, 270, 350, 530, 540, 1000]
+)
+@pytest.mark.parametrize("count", [2, 10, 18, 35, 100, 333, 1000])
+def test_entities_of_one_size_take_as_few_datagrams_as_can_be(size: int, count: int) -> None:
+    assert datagrams([size] * count) == least([size] * count)
+
+
+@pytest.mark.parametrize(
+    "sizes",
+    [
+        [*[20] * 300, *[200] * 300],
+        [*[500] * 60, *[5] * 900],
+        [10, 900] * 50,
+        [*range(1, 500)],
+        [*range(500, 1, -1)],
+        [*[1] * 500, *[1070] * 5, *[1] * 500],
+    ],
+)
+def test_entities_of_many_sizes_take_few_datagrams(sizes: list[int]) -> None:
+    assert datagrams(sizes) <= 1.1 * least(sizes)
+
+
+def test_over_sizes_and_counts_datagrams_are_at_most_a_tenth_more_than_need_be() -> None:
+    dice = random.Random(40)
+    made = needed = 0
+    ratios = []
+    for _ in range(120):
+        longest, count = dice.choice([8, 40, 100, 300, 600]), dice.choice([10, 30, 100, 400])
+        sizes = [dice.randint(0, longest) for _ in range(count)]
+        found, fewest = datagrams(sizes), least(sizes)
+        made, needed = made + found, needed + fewest
+        ratios.append(found / fewest)
+    assert made <= 1.1 * needed
+    assert sum(ratios) <= 1.1 * len(ratios)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.integers(0, 600), min_size=1, max_size=200))
+def test_runs_leave_little_room_for_what_comes_next(sizes: list[int]) -> None:
+    assert datagrams(sizes) <= 1.25 * least(sizes) + 1
+
+
+def test_an_entity_larger_than_a_datagram_is_a_run_of_its_own() -> None:
+    runs = make_runs([1, 5000, 5001], (0,), bulky)
+    assert [list(run.nets) for run in runs if run.size > SHEET_BYTES] == [[5000], [5001]]
+
+
+def test_a_run_of_owned_entities_has_a_form_for_its_owner_and_one_for_the_rest() -> None:
+    (run,) = make_owned_runs([3, 4], (0,), (1,), 77, wires)
+    assert (run.owner, run.cids) == (77, (0,))
+    assert run.owners is not None
+    assert run.owners.cids == (0, 1)
+    assert run.size == len(run.owners.data) > len(run.data)
+    assert [cid for cid, _ in decode(run.data)[1]] == [0]
+    assert [cid for cid, _ in decode(run.owners.data)[1]] == [0, 1]
+
+
+def test_where_only_owner_only_components_changed_there_is_nothing_for_the_rest() -> None:
+    (run,) = make_owned_runs([3], (), (1,), 77, wires)
+    assert run.data == b""
+    assert run.owners is not None
+    assert decode(run.owners.data) == ([3], [(1, wires(1, [3]))])
+
+
+def test_owned_runs_are_split_by_the_owners_form() -> None:
+    nets = [400] * 3
+    runs = make_owned_runs(nets, (0,), (1,), 77, bulky)
+    assert len(runs) == 3
+    assert all(run.size <= SHEET_BYTES for run in runs)
+
+
+def test_no_runs_are_no_sheets() -> None:
+    assert sheets(5, [], 0.0) == []
+
+
+@settings(max_examples=60)
+@given(st.lists(st.integers(1, SHEET_BYTES), max_size=60))
+def test_sheets_hold_all_runs_in_order_and_stay_below_their_bound(sizes: list[int]) -> None:
+    runs = [Run([net], (0,), b"\xc0" * size) for net, size in enumerate(sizes, 1)]
+    filled = sheets(9, runs, 0.0)
+    assert [run for sheet in filled for run in sheet.flight.runs] == runs
+    for sheet in filled:
+        assert sheet.flight.tick == 9
+        assert sheet.size == len(bytes(memoryview(sheet.raw))) <= SHEET_BYTES + 3
+    # Nothing is left for a second sheet that would have fitted into the first.
+    for one, other in itertools.pairwise(filled):
+        assert one.size + len(other.flight.runs[0].data) > SHEET_BYTES
+
+
+def test_a_sheets_raw_form_is_an_array_of_its_runs() -> None:
+    runs = make_runs([1, 2], (0,), wires) * 20
+    (sheet,) = sheets(3, runs, 0.0)
+    assert len(msgspec.msgpack.decode(sheet.raw)) == 20

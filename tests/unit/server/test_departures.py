@@ -1,0 +1,260 @@
+"""Whoever comes and goes, at whatever stage: nothing of them is left anywhere."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+
+import esper
+import pytest
+
+from ecsnet.components import Owner, Player
+from ecsnet.connection.plain import Reason
+from ecsnet.replication.server.interest import Grid
+from ecsnet.replication.wire import Resync
+from ecsnet.schema import Registry, replicated, use_registry
+from ecsnet.server.members import GuestState
+from ecsnet.server.world import ServerWorld
+from ecsnet.simulation.spec import Recipe
+from ecsnet.testing import Harness
+from tests.unit.noting import NotingSession
+from tests.unit.server.test_host import OTHER, STEER, Client, Network, Square, Steer, moving
+
+HOURS = 7300.0
+
+
+def leftovers(network: Network | Harness) -> dict[str, object]:
+    """What a host without clients still holds of those that it had, table by table."""
+    host, stage = network.host, network.stage
+    listener, replicator, simulation = host.listener, stage.replicator, stage.simulation
+    population = replicator.population
+    tables: dict[str, object] = {
+        "host.guests": host.guests,
+        "listener.connections": listener.connections,
+        "listener._ended": listener._ended,
+        "listener.admission": len(listener.admission),
+        "stage.guests": stage.guests,
+        "stage.players": stage.players,
+        "stage.names": len(stage.names),
+        "stage.joins": stage.joins,
+        "stage.leaves": stage.leaves,
+        "stage.joining": stage.joining,
+        "stage.arriving": stage.arriving,
+        "stage.reporting": stage.reporting,
+        "replicator.viewers": replicator.viewers,
+        "replicator._hoods": replicator._hoods,
+        "replicator._watchers": replicator._watchers,
+        "replicator._unseated": replicator._unseated,
+        "replicator._centred": replicator._centred,
+        "population._players": population._players,
+        "population.owned": population.owned,
+        "population.by_net": population.by_net,
+        "population.by_esper": population.by_esper,
+        "population.cells": population.cells,
+        "population._limbo": population._limbo,
+        "simulation.player_entity": simulation.player_entity,
+        "simulation.player_number": simulation.player_number,
+        "simulation.rejected": simulation.rejected,
+        "simulation._names": simulation._names,
+        "simulation._alive": simulation._alive,
+    }
+    tables |= {f"scan {scan.component.cls.__name__}": scan.changed_at for scan in population.scans}
+    with simulation.world:
+        tables["world"] = [each for kind in (Player, Square) for each in esper.get_component(kind)]
+    return {name: table for name, table in tables.items() if table}
+
+
+def say_goodbye(client: Client) -> None:
+    if client.connection is None:  # it does not know yet that it was accepted
+        client.deaf = True
+        return
+    for datagram in client.connection.disconnect(Reason.LEFT):
+        client.send(datagram)
+
+
+def fall_silent(client: Client) -> None:
+    client.deaf = True
+
+
+def be_kicked(client: Client) -> None:
+    client.network.host.disconnect(client.guest, Reason.KICKED, client.network.now)
+
+
+def abuse(client: Client) -> None:
+    client.deaf = client.connection is None
+    for _ in range(5):
+        client.say(b"\xc1")
+
+
+def start_anew(client: Client) -> None:
+    client.deaf = True
+    again = client.network.client("Anew", port=client.address[1])
+    client.network.at(1.0, lambda: say_goodbye(again))
+
+
+WAYS: dict[str, Callable[[Client], None]] = {
+    "goodbye": say_goodbye,
+    "silence": fall_silent,
+    "kicked": be_kicked,
+    "abuse": abuse,
+    "anew": start_anew,
+}
+
+
+def accepted(client: Client) -> bool:
+    return client.connection is not None
+
+
+def state(wanted: GuestState) -> Callable[[Client], bool]:
+    def reached(client: Client) -> bool:
+        guest = client.network.host.guests.get(client.address)
+        return guest is not None and guest.state is wanted
+
+    return reached
+
+
+def unwelcomed(client: Client) -> bool:
+    """In the game, and not yet told so."""
+    return state(GuestState.JOINED)(client) and client.guest in client.network.stage.arriving
+
+
+def welcomed(client: Client) -> bool:
+    return client.welcome is not None
+
+
+def playing(client: Client) -> bool:
+    return len(client.reports) > 2
+
+
+STAGES: dict[str, Callable[[Client], bool]] = {
+    "accepted": accepted,
+    "greeting": state(GuestState.GREETING),
+    "offered": state(GuestState.OFFERED),
+    "joining": state(GuestState.JOINING),
+    "unwelcomed": unwelcomed,
+    "welcomed": welcomed,
+    "playing": playing,
+}
+
+
+@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("way", WAYS)
+def test_nothing_is_left_of_who_leaves(way: str, stage: str) -> None:
+    recipe = moving(20.0)
+    network = Network(recipe)
+    # Updates so rare that there is time between the join and the welcome.
+    network.stage.every = network.stage.replication.every = 10
+    network.lag = 0.002
+    schema = {"schema": OTHER, "polite": False} if stage == "offered" else {}
+    bystander = network.client("Bob")
+    network.until(lambda: bystander.welcome)
+    reached = 0
+    for _ in range(3):
+        client = network.client("Ann", **schema)
+        client.act = lambda outbox: outbox.hold(STEER, 0, Steer(1))
+        for _ in range(5000):
+            if STAGES[stage](client):
+                break
+            network.run(0.001)
+        reached += STAGES[stage](client)
+        WAYS[way](client)
+        network.run(50.0 if way == "abuse" else 13.0)  # who was thrown out waits
+        assert client.address not in network.host.guests
+    assert reached == 3
+    assert network.stage.replicator.viewers == [bystander.guest.viewer]
+    assert len(network.stage.guests) == len(network.stage.names) == 1
+    say_goodbye(bystander)
+    network.run(12.0)
+    network.now += HOURS
+    network.host.tick(network.now)
+    network.host.receive(b"", ("10.0.0.1", 1), network.now)
+    assert leftovers(network) == {}
+
+
+def test_nothing_is_left_of_what_players_owned_and_asked_for() -> None:
+    recipe: Recipe = moving()
+
+    def furnish(player: int) -> None:
+        for _ in range(5):
+            esper.create_entity(Square(), Owner(player))
+
+    recipe.on_join.append(furnish)
+    network = Network(recipe)
+    network.loss = 0.1
+    for _ in range(3):
+        clients = network.joined(4)
+        for client in clients:
+            client.act = lambda outbox: outbox.hold(STEER, 0, Steer(1))
+            client.tell(Resync())
+        network.run(2.0)
+        assert len(network.stage.replicator.population.owned) == 4
+        network.loss = 0.0
+        for client in clients:
+            say_goodbye(client)
+        network.run(1.0)
+        network.clients.clear()
+        network.loss = 0.1
+    network.now += HOURS
+    network.host.tick(network.now)
+    assert network.host.stats().joined == 12
+    assert leftovers(network) == {}
+
+
+def test_nothing_is_left_of_who_looked_from_somewhere() -> None:
+    with use_registry(Registry()) as registry:
+
+        @replicated
+        class Place:
+            x: float = 0.0
+            y: float = 0.0
+
+        server = ServerWorld(interest=Grid(Place, 10))
+
+        @server.on_join
+        def join(player: int) -> None:
+            esper.add_component(player, Place(100.0 * player, 5.0))
+
+    with Harness(server, registry=registry) as game:
+        clients = [game.connect(f"Player {number}") for number in range(3)]
+        game.run(0.5)
+        assert len(game.stage.replicator._centred) == 3
+        game.vanish(clients[0])
+        game.leave(clients[1])
+        game.host.disconnect(game.guest(clients[2]), Reason.KICKED, game.clock.now)  # type: ignore[arg-type]
+        game.run(12.0)
+        game.clock.advance(HOURS)
+        game.step(2)
+        assert leftovers(game) == {}
+
+
+@pytest.mark.parametrize("loss", [0.0, 0.2])
+def test_a_session_lets_go_of_what_has_arrived(loss: float) -> None:
+    """What rode in packets, and records of packets, once their fate is known."""
+    dice = random.Random(4)
+    ends = NotingSession(), NotingSession()
+    arrived = [0, 0]
+    now = 0.0
+    for step in range(900):
+        now += 1 / 60
+        for end, session in enumerate(ends):
+            if step < 600:
+                if dice.random() < 0.3:
+                    session.queue(dice.randbytes(dice.choice((5, 90, 3000))))
+                packets = [session.send(step, now, step), *session.stream(now, 6000)]
+            else:
+                packets = [session.send(None, now)] if session.due(now) else []
+                packets += session.stream(now, 6000)
+            session.lost(now)
+            for packet in packets:
+                if step >= 600 or dice.random() >= loss:
+                    received = ends[1 - end].receive(packet, now)
+                    arrived[end] += len(received.messages) if received else 0
+    for end, session in enumerate(ends):
+        assert arrived[end] == session.queued > 100
+        assert session._cargo == {}
+        assert session._gone == {}
+        assert session.in_flight == 0
+        assert session.backlog == 0
+        assert not session._out.unacked
+        assert not session._late_acks
+        assert not session._in._waiting

@@ -1,0 +1,845 @@
+"""Hosts with small clients over a virtual network: no sockets, no sleeping."""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import logging
+import random
+from collections.abc import Callable
+
+import esper
+import pytest
+
+import ecsnet.simulation.simulation as net
+from ecsnet.client.tick_clock import TickClock
+from ecsnet.commands.outbox import Outbox
+from ecsnet.components import Player
+from ecsnet.connection.plain import Connection, Dial, Reason
+from ecsnet.messages.joining import WIRE_VERSION, Hello, SchemaDiffers, SchemaOffer, Welcome
+from ecsnet.replication.server.client_state import Outlet
+from ecsnet.replication.wire import Report, Resync, WireFormat
+from ecsnet.schema import Gate, Registry, Schema, command, encode, replicated, use_registry
+from ecsnet.server.host import Host
+from ecsnet.server.members import Guest
+from ecsnet.server.room import Stage
+from ecsnet.simulation.spec import Recipe
+from ecsnet.transport.address import Address
+from ecsnet.validation.names import looks_like, printable
+from tests.unit.noting import NotingSession as Session
+
+with use_registry(Registry()) as registry:
+
+    @replicated
+    class Square:
+        x: float = 0.0
+
+    @command(hold=True)
+    class Steer:
+        dx: int = 0
+
+    @command
+    class Jump:
+        height: int = 0
+
+
+with use_registry(Registry()) as other_registry:
+
+    @replicated(visible_to="everyone")
+    class Circle:
+        radius: float = 0.0
+
+
+SCHEMA = registry.schema()
+OTHER = other_registry.schema()
+STEER, JUMP = SCHEMA.command_id_of[Steer], SCHEMA.command_id_of[Jump]
+GREETING: Gate[Welcome | SchemaOffer] = Gate(Welcome | SchemaOffer, 1 << 20)
+
+
+def moving(tick_rate: float = 60.0) -> Recipe:
+    """Squares that go where their players steer them."""
+    recipe = Recipe(tick_rate=tick_rate)
+
+    def join(player: int) -> None:
+        esper.add_component(player, Square())
+
+    def move(dt: float) -> None:
+        for player, steer in net.commands(Steer):
+            esper.component_for_entity(player, Square).x += steer.dx * dt
+        for player, jump in net.commands(Jump):
+            esper.component_for_entity(player, Square).x += jump.height
+
+    recipe.on_join.append(join)
+    recipe.add_function(move, 0)
+    return recipe
+
+
+class Network:
+    """A virtual clock, one host, and clients at numbered ports."""
+
+    def __init__(self, recipe: Recipe | None = None, *, seed: int = 1, **options: object) -> None:
+        self.dice = random.Random(seed)
+        self.now = 50.0
+        self.agenda: list[tuple[float, int, Callable[[], None]]] = []
+        self.order = itertools.count()
+        self.lag = self.jitter = self.loss = 0.0
+        self.clients: dict[Address, Client] = {}
+        self.dropped = 0
+        arguments = {"random": self.dice.randbytes, **options}
+        self.host = Host(SCHEMA, self.to_client, **arguments)  # type: ignore[arg-type]
+        self.stage: Stage = self.host.add_simulation(recipe or moving(), self.now, seed=3)
+        self.asleep_until = 0.0
+        self.waiting: list[tuple[bytes, Address]] = []
+        self.at(0, self.tick)
+
+    def at(self, delay: float, what: Callable[[], None]) -> None:
+        heapq.heappush(self.agenda, (self.now + delay, next(self.order), what))
+
+    def run(self, seconds: float) -> None:
+        end = self.now + seconds
+        while self.agenda[0][0] <= end:
+            self.now, _, what = heapq.heappop(self.agenda)
+            what()
+        self.now = end
+
+    def until(self, condition: Callable[[], object], seconds: float = 5.0) -> None:
+        for _ in range(round(seconds / 0.02)):
+            if condition():
+                return
+            self.run(0.02)
+        raise AssertionError("it did not happen")
+
+    def link(self, what: Callable[[], None]) -> None:
+        if self.dice.random() < self.loss:
+            self.dropped += 1
+            return
+        self.at(max(1e-4, self.lag + self.dice.uniform(-1, 1) * self.jitter), what)
+
+    def to_client(self, data: bytes, address: Address) -> None:
+        if address in self.clients:
+            self.link(lambda: self.clients[address].mail.append(data))
+
+    def to_host(self, data: bytes, address: Address) -> None:
+        def arrive() -> None:
+            if self.now < self.asleep_until:
+                self.waiting.append((data, address))
+            else:
+                self.host.receive(data, address, self.now)
+
+        self.link(arrive)
+
+    def tick(self) -> None:
+        if self.now < self.asleep_until:
+            self.at(self.asleep_until - self.now, self.tick)
+            return
+        for data, address in self.waiting:
+            self.host.receive(data, address, self.now)
+        self.waiting.clear()
+        self.host.tick(self.now)
+        self.at(max(0.001, self.host.next_tick_at - self.now), self.tick)
+
+    def client(self, name: str = "Ann", *, port: int = 0, **options: object) -> Client:
+        address = ("10.0.0.1", port or 1000 + len(self.clients))
+        client = Client(self, name, address, **options)  # type: ignore[arg-type]
+        self.clients[address] = client
+        return client
+
+    def joined(self, count: int, **options: object) -> list[Client]:
+        clients = [self.client(f"Player {n}", **options) for n in range(count)]  # type: ignore[arg-type]
+        self.until(lambda: all(client.welcome for client in clients))
+        return clients
+
+
+class Client:
+    """What ecsnet's client does, as far as a host can tell."""
+
+    def __init__(
+        self,
+        network: Network,
+        name: str,
+        address: Address,
+        *,
+        schema: Schema = SCHEMA,
+        version: int = WIRE_VERSION,
+        frame_rate: float = 60.0,
+        polite: bool = True,
+    ) -> None:
+        self.network, self.name, self.address = network, name, address
+        self.schema, self.version, self.frame_rate = schema, version, frame_rate
+        self.polite = polite
+        self.mail: list[bytes] = []
+        self.dial = Dial(network.dice.randbytes(8), network.now)
+        self.session = Session()
+        self.gate = WireFormat(SCHEMA)
+        self.welcome: Welcome | None = None
+        self.clock: TickClock | None = None
+        self.outbox = Outbox()
+        self.reports: list[Report] = []
+        self.updates: list[int] = []
+        self.structures = 0
+        self.difference = ""
+        self.greeted = False
+        self.act: Callable[[Outbox], None] = lambda _outbox: None
+        self.deaf = False
+        network.at(network.dice.random() / frame_rate, self.poll)
+
+    @property
+    def connection(self) -> Connection | None:
+        return self.dial.connection
+
+    @property
+    def over(self) -> Reason | None:
+        return self.connection.reason if self.connection else self.dial.refused
+
+    @property
+    def guest(self) -> Guest:
+        return self.network.host.guests[self.address]
+
+    def send(self, datagram: bytes) -> None:
+        self.network.to_host(datagram, self.address)
+
+    def say(self, packet: bytes) -> None:
+        if self.connection is not None:
+            self.send(self.connection.seal(packet))
+
+    def tell(self, message: object) -> None:
+        self.session.queue(encode(message))
+
+    def poll(self) -> None:
+        now = self.network.now
+        mail, self.mail = self.mail, []
+        if self.deaf:
+            return
+        if self.over is None:
+            self.network.at(1 / self.frame_rate, self.poll)
+        if self.connection is None:
+            for datagram in mail:
+                self.dial.receive(datagram, now)
+            for datagram in self.dial.poll(now):
+                self.send(datagram)
+            if self.connection is None:
+                return
+            self.tell(Hello(self.version, self.schema.fingerprint, self.name))
+        for datagram in mail:
+            packet = self.connection.open(datagram, now)
+            if packet is not None:
+                self.read(packet, now)
+        if self.connection.reason is not None:
+            return
+        self.session.lost(now)
+        packed = None
+        if self.clock is not None and self.welcome is not None:
+            self.act(self.outbox)
+            self.outbox.stamp(self.clock.advance(now))
+            packed = self.outbox.pack(700)
+        if packed is not None:
+            payload = (self.welcome.epoch, packed.number, packed.tick, packed.frames)  # type: ignore[union-attr]
+            self.say(self.session.send(payload, now, packed.through))
+        elif self.session.due(now) or self.session.backlog:
+            self.say(self.session.send(None, now))
+
+    def read(self, packet: bytes, now: float) -> None:
+        received = self.session.receive(packet, now)
+        if received is None:
+            return
+        for through in (*received.acked, *received.late):
+            if isinstance(through, int):
+                self.outbox.acked(through)
+        for _, message in received.messages:
+            greeting = GREETING.decode(message)
+            if isinstance(greeting, Welcome):
+                self.welcome = greeting
+                self.clock = TickClock(greeting.tick_rate)
+            elif isinstance(greeting, SchemaOffer):
+                self.difference = self.schema.first_difference(greeting.description)
+                if self.polite:
+                    self.tell(SchemaDiffers(self.difference))
+            else:
+                self.structures += 1
+        if received.payload is None:
+            return
+        update = self.gate.update.decode(received.payload)
+        assert update is not None
+        if self.welcome is None or self.clock is None:
+            return
+        assert update.epoch == self.welcome.epoch
+        self.updates.append(update.tick)
+        if self.clock.tick < 0 and self.clock.paused:
+            self.clock.start(update.tick, now, self.session.rtt)
+        self.clock.heard(update.tick, now)
+        if update.report is not None:
+            self.reports.append(update.report)
+            self.clock.report(update.report.slack / 16, update.tick, self.session.loss)
+
+
+def squares(network: Network) -> dict[str, float]:
+    with network.stage.simulation.world:
+        found = esper.get_components(Player, Square)
+        return {player.name: square.x for _, (player, square) in found}
+
+
+def test_a_client_gets_in_and_moves_its_square() -> None:
+    network = Network()
+    (ann,) = network.joined(1)
+    assert ann.welcome is not None
+    assert ann.welcome.player_id == 1
+    assert ann.welcome.player > 0
+    assert ann.welcome.epoch == network.stage.simulation.epoch
+    assert (ann.welcome.tick_rate, ann.welcome.update_rate) == (60, 60)
+    ann.act = lambda outbox: outbox.hold(STEER, 0, Steer(1))
+    network.run(1)
+    before = squares(network)["Player 0"]
+    network.run(2)
+    assert squares(network)["Player 0"] - before == pytest.approx(2, abs=0.02)
+    assert ann.structures >= 1
+    assert len(ann.updates) > 100
+    assert network.host.stats().clients == 1
+
+
+def test_many_clients_on_a_bad_network_lose_no_command() -> None:
+    network = Network(seed=4)
+    network.lag, network.jitter, network.loss = 0.1, 0.03, 0.2
+    clients = network.joined(6)
+    jumps = dict.fromkeys(range(6), 0)
+
+    def act(number: int, outbox: Outbox) -> None:
+        if jumping:
+            outbox.hold(STEER, 0, Steer(number))
+            if network.dice.random() < 0.1:
+                jumps[number] += 1
+                outbox.act(JUMP, 0, Jump(1000))
+        else:
+            outbox.release_all()
+
+    for number, client in enumerate(clients):
+        client.act = lambda outbox, number=number: act(number, outbox)  # type: ignore[misc]
+    jumping = True
+    network.run(10)
+    jumping = False
+    network.run(4)
+    stats = network.host.stats()
+    sent = sum(client.outbox.sent for client in clients)
+    assert sent > 3000
+    assert network.dropped > 500
+    assert sent == stats.commands_applied + stats.commands_expired + stats.commands_superseded
+    assert stats.commands_expired <= 0.01 * sent
+    assert stats.commands_superseded <= 0.1 * sent
+    assert stats.commands_rejected == 0
+    places = squares(network)
+    assert [places[f"Player {n}"] // 1000 for n in range(6)] == list(jumps.values())
+    assert min(jumps.values()) > 10
+    for client in clients:
+        last = client.reports[-1]
+        assert last.applied + last.superseded == client.outbox.sent
+    assert stats.packets_sent > 1000
+    assert stats.bytes_sent > 10_000
+
+
+@pytest.mark.parametrize("tick_rate", [20, 64])
+@pytest.mark.parametrize("frame_rate", [30, 144])
+def test_speed_is_the_same_for_every_frame_rate(tick_rate: float, frame_rate: float) -> None:
+    network = Network(moving(tick_rate))
+    network.lag = 0.03
+    (ann,) = network.joined(1, frame_rate=frame_rate)
+    ann.act = lambda outbox: outbox.hold(STEER, 0, Steer(10))
+    network.run(2)
+    before = squares(network)["Player 0"]
+    network.run(5)
+    assert squares(network)["Player 0"] - before == pytest.approx(50, abs=0.6)
+
+
+def test_joins_and_leaves_wait_for_the_tick() -> None:
+    network = Network(moving(1.0))
+    network.run(0.1)
+    ann = network.client("Ann")
+    network.run(0.5)
+    assert ann.guest.name == "Ann"
+    assert not squares(network)
+    network.run(0.6)
+    assert squares(network) == {"Ann": 0}
+    network.host.disconnect(ann.guest, Reason.KICKED, network.now)
+    assert squares(network) == {"Ann": 0}
+    assert not network.stage.guests
+    network.run(1)
+    assert not squares(network)
+    assert ann.over is Reason.KICKED
+
+
+def test_who_leaves_before_the_tick_never_joined() -> None:
+    network = Network(moving(1.0))
+    network.run(0.1)
+    ann = network.client("Ann")
+    network.run(0.5)
+    network.host.disconnect(ann.guest, Reason.KICKED, network.now)
+    network.run(3)
+    assert not squares(network)
+    assert not network.stage.simulation.player_entity
+    assert network.host.stats().joined == 0
+
+
+def test_leaving_timing_out_and_coming_again() -> None:
+    network = Network(timeout=2.0)
+    ann, bob = network.joined(2)
+    assert ann.connection is not None
+    for datagram in ann.connection.disconnect(Reason.LEFT):
+        ann.send(datagram)
+    bob.deaf = True
+    network.run(0.5)
+    assert squares(network).keys() == {"Player 1"}
+    network.run(3)
+    assert not squares(network)
+    assert not network.host.guests
+    again = network.client("Ann", port=1000)
+    network.until(lambda: again.welcome)
+    assert again.welcome is not None
+    assert again.welcome.player_id == 3
+    assert network.host.stats().joined == 3
+    assert network.host.stats().commands_applied == 0
+
+
+def test_a_client_that_starts_again_replaces_its_old_self() -> None:
+    network = Network()
+    (old,) = network.joined(1)
+    old.deaf = True
+    new = network.client("New", port=1000)
+    network.until(lambda: new.welcome)
+    network.run(0.1)
+    assert squares(network).keys() == {"New"}
+
+
+def test_another_game_is_refused_and_both_ends_say_why(caplog: pytest.LogCaptureFixture) -> None:
+    network = Network()
+    with caplog.at_level(logging.INFO, "ecsnet.server"):
+        stranger = network.client("Eve", schema=OTHER)
+        network.until(lambda: stranger.over)
+    assert stranger.over is Reason.SCHEMA
+    assert "Circle" in stranger.difference or "Square" in stranger.difference
+    logged = [r.getMessage() for r in caplog.records if "plays another game" in r.getMessage()]
+    assert len(logged) == 1
+    assert stranger.difference in logged[0]
+    assert not squares(network)
+
+
+def test_a_difference_from_the_wire_stays_one_line_of_the_log(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    network = Network()
+    with caplog.at_level(logging.INFO, "ecsnet.server"):
+        eve = network.client("Eve", schema=OTHER, polite=False)
+        network.until(lambda: eve.difference)
+        eve.tell(SchemaDiffers("x\nERROR root: \x1b[31mhacked"))
+        network.until(lambda: eve.over)
+    (record,) = [r for r in caplog.records if "another game" in r.getMessage()]
+    assert record.getMessage().isprintable()
+    assert "x\\nERROR root" in record.getMessage()
+
+
+@pytest.mark.parametrize(
+    ("options", "name", "reason"),
+    [
+        ({"version": WIRE_VERSION + 1}, "Ann", Reason.VERSION),
+        ({}, " Ann", Reason.NAME),
+        ({}, "A\nnn", Reason.NAME),
+        ({}, "", Reason.NAME),
+    ],
+)
+def test_who_cannot_come_in_is_told_why(
+    options: dict[str, object], name: str, reason: Reason
+) -> None:
+    network = Network()
+    client = network.client(name, **options)  # type: ignore[arg-type]
+    network.until(lambda: client.over)
+    assert client.over is reason
+    assert not network.host.guests
+
+
+@pytest.mark.parametrize(
+    "name", ["\u3164", "\u2800", "a" + "\u0301" * 5, "\u200bAnn", "Ann\u202e", "A\ufe0fnn", "A  B"]
+)
+def test_a_name_that_cannot_be_read_is_refused(name: str, caplog: pytest.LogCaptureFixture) -> None:
+    network = Network()
+    with caplog.at_level(logging.INFO, "ecsnet.server"):
+        client = network.client(name)
+        network.until(lambda: client.over)
+    assert client.over is Reason.NAME
+    (line,) = [r.getMessage() for r in caplog.records if "refused for its name" in r.getMessage()]
+    assert printable(line) == line
+
+
+def test_no_two_in_one_game_are_called_alike(caplog: pytest.LogCaptureFixture) -> None:
+    network = Network()
+    with caplog.at_level(logging.INFO, "ecsnet.server"):
+        clients = [network.client(name) for name in ("Ann", "ann", "\uff21nn", "A nn", "Bob")]
+        network.until(lambda: all(client.welcome for client in clients))
+        names = {"Ann", "ann (2)", "\uff21nn (3)", "A nn (4)", "Bob"}
+        assert squares(network).keys() == {guest.name for guest in network.stage.guests}
+        assert len(squares(network)) == 5
+        assert set(map(looks_like, squares(network))) == set(map(looks_like, names))
+        for name in squares(network):
+            assert any(f"{name} (player" in r.getMessage() for r in caplog.records)
+        network.host.disconnect(clients[4].guest, Reason.KICKED, network.now)
+        again = network.client("Bob")
+        network.until(lambda: again.welcome)
+        assert "Bob" in squares(network)
+
+
+def test_a_full_host_refuses() -> None:
+    network = Network(max_clients=2)
+    network.joined(2)
+    third = network.client("Carl")
+    network.until(lambda: third.over)
+    assert third.over is Reason.FULL
+    assert network.host.stats().clients == 2
+
+
+def test_who_never_says_hello_is_dropped() -> None:
+    network = Network()
+    silent = network.client("Ann", polite=False, schema=OTHER)
+    network.run(9)
+    assert silent.over is None
+    network.run(2)
+    assert silent.over is Reason.SCHEMA
+    assert not network.host.guests
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        b"\xc1",
+        encode([99]),
+        encode(Hello(WIRE_VERSION, SCHEMA.fingerprint, "Ann")),
+        encode(SchemaDiffers("again")),
+    ],
+)
+def test_bad_messages_are_strikes(bad: bytes) -> None:
+    network = Network()
+    (ann,) = network.joined(1)
+    for _ in range(4):
+        ann.session.queue(bad)
+    network.run(0.5)
+    assert ann.over is None
+    assert ann.guest.session.strikes == 4
+    ann.session.queue(bad)
+    network.until(lambda: ann.over)
+    assert ann.over is Reason.ABUSE
+
+
+def test_bad_input_is_a_strike_and_another_epochs_is_not() -> None:
+    network = Network()
+    (ann,) = network.joined(1)
+    assert ann.welcome is not None
+    epoch = ann.welcome.epoch
+    # A frame that the server has not had when it comes, for a tick that has not run.
+    frame, tick = ann.guest.inbox._number + 60, network.stage.next_tick + 6
+    frames = [[0, 1, [[STEER, 0, [1]]]]]
+    for number in range(4):
+        ann.say(ann.session.send((epoch, 0, 0, [[0, 1, [["steer"]]]], number), network.now))
+        ann.say(ann.session.send((epoch ^ 1, frame, tick, frames), network.now))
+    network.run(0.2)
+    assert ann.guest.session.strikes == 4
+    assert ann.guest.inbox.applied == 0
+    tick = network.stage.next_tick + 6
+    ann.say(ann.session.send((epoch, frame, tick, frames), network.now))
+    network.run(0.2)
+    assert ann.guest.inbox.applied == 1  # so the epoch it was
+    ann.say(ann.session.send((epoch, 0, 0, [], "more"), network.now))
+    network.until(lambda: ann.over)
+    assert ann.over is Reason.ABUSE
+
+
+def test_a_flood_is_dropped_and_its_sender_too() -> None:
+    network = Network()
+    ann, bob = network.joined(2)
+
+    def flood() -> None:
+        for _ in range(20):
+            ann.say(ann.session.send(("x",) * 50, network.now))
+        if ann.over is None:
+            network.at(0.01, flood)
+
+    flood()
+    bob.act = lambda outbox: outbox.hold(STEER, 0, Steer(1))
+    network.run(8)
+    assert ann.over is Reason.ABUSE
+    assert bob.over is None
+    assert squares(network)["Player 1"] > 7
+
+
+def test_resync_makes_everything_owed() -> None:
+    network = Network()
+    (ann,) = network.joined(1)
+    network.run(0.5)
+    assert ann.guest.viewer is not None
+    ann.tell(Resync())
+    network.until(lambda: ann.guest.session.received == 2)
+    assert ann.over is None
+
+
+def test_a_ping_is_answered_at_once() -> None:
+    network = Network(moving(1.0))
+    (ann,) = network.joined(1)
+    network.run(0.5)
+    before = network.host.stats().packets_sent
+    ann.say(ann.session.ping(network.now))
+    network.run(0.001)
+    assert network.host.stats().packets_sent == before + 1
+
+
+def test_garbage_does_nothing() -> None:
+    network = Network()
+    (ann,) = network.joined(1)
+    dice = random.Random(5)
+    for _ in range(2000):
+        network.host.receive(dice.randbytes(dice.randrange(1500)), ann.address, network.now)
+        network.host.receive(dice.randbytes(dice.randrange(100)), ("10.9.9.9", 5), network.now)
+    network.run(0.5)
+    assert ann.over is None
+    assert len(network.host.guests) == 1
+
+
+def test_a_stalled_host_drops_time_and_goes_on() -> None:
+    network = Network()
+    (ann,) = network.joined(1)
+    ann.act = lambda outbox: outbox.hold(STEER, 0, Steer(1))
+    network.run(3)
+    ticks, x = network.stage.simulation.tick, squares(network)["Player 0"]
+    network.asleep_until = network.now + 5
+    network.run(5.2)
+    assert network.stage.simulation.tick - ticks < 20
+    assert 285 < network.stage.dropped_ticks < 300
+    assert squares(network)["Player 0"] - x < 0.5
+    network.run(2)
+    before = squares(network)["Player 0"]
+    network.run(2)
+    assert squares(network)["Player 0"] - before == pytest.approx(2, abs=0.05)
+    assert ann.over is None
+    slack = [report.slack / 16 for report in ann.reports[-4:]]
+    assert all(-1 < s < 6 for s in slack)
+
+
+def test_dropped_ticks_are_a_warning_now_and_then(caplog: pytest.LogCaptureFixture) -> None:
+    network = Network()
+    network.run(1)
+    for _ in range(3):
+        network.asleep_until = network.now + 1
+        network.run(2)
+    warnings = [r.getMessage() for r in caplog.records if "ticks dropped" in r.getMessage()]
+    assert len(warnings) == 1
+    assert 40 < int(warnings[0].split()[0]) < 70
+    network.run(10)
+    warnings = [r.getMessage() for r in caplog.records if "ticks dropped" in r.getMessage()]
+    assert len(warnings) == 2
+    assert 80 < int(warnings[1].split()[0]) < 140
+
+
+def test_a_stalled_client_comes_right() -> None:
+    network = Network()
+    (ann,) = network.joined(1, frame_rate=62.5)
+    ann.act = lambda outbox: outbox.hold(STEER, 0, Steer(1))
+    network.run(2)
+    ann.deaf = True
+    network.run(5)
+    x = squares(network)["Player 0"]
+    network.run(0.01)
+    assert squares(network)["Player 0"] == x
+    ann.deaf = False
+    ann.poll()
+    network.run(1)
+    before = squares(network)["Player 0"]
+    network.run(2)
+    assert squares(network)["Player 0"] - before == pytest.approx(2, abs=0.05)
+
+
+def test_a_short_delay_is_caught_up() -> None:
+    network = Network()
+    network.run(1)
+    ticks = network.stage.simulation.tick
+    network.asleep_until = network.now + 0.08
+    network.run(1)
+    assert network.stage.simulation.tick - ticks == pytest.approx(60, abs=1)
+    assert network.stage.dropped_ticks == 0
+
+
+def test_early_lets_a_timer_keep_the_beat() -> None:
+    network = Network()
+    host, stage = network.host, network.stage
+    host.tick(100.0)
+    ran = [host.tick(100.0 + (k + (-1) ** k * 0.01) / 60, early=0.5) for k in range(1, 50)]
+    assert ran == [1] * 49
+    assert stage.dropped_ticks > 0
+    assert host.tick(100.0 + 49.1 / 60) == 0
+
+
+def test_updates_come_at_their_own_rate() -> None:
+    network = Network()
+    slow = network.host.add_simulation(moving(), network.now, update_rate=20)
+    network.host.choose = lambda name: slow
+    (ann,) = network.joined(1)
+    assert ann.welcome is not None
+    assert ann.welcome.update_rate == 20
+    ann.act = lambda outbox: outbox.hold(STEER, 0, Steer(1))
+    network.run(2)
+    assert {tick % 3 for tick in ann.updates} == {0}
+    assert 30 <= len(ann.updates) <= 45
+
+
+def test_two_simulations_in_one_host_know_nothing_of_each_other() -> None:
+    network = Network()
+    second = network.host.add_simulation(moving(20.0), network.now)
+    stages = {"Ann": network.stage, "Bob": second}
+    network.host.choose = stages.__getitem__
+    ann, bob = network.client("Ann"), network.client("Bob")
+    network.until(lambda: ann.welcome and bob.welcome)
+    assert ann.welcome is not None
+    assert bob.welcome is not None
+    assert ann.welcome.epoch != bob.welcome.epoch
+    assert (ann.welcome.player_id, bob.welcome.player_id) == (1, 1)
+    for client in (ann, bob):
+        client.act = lambda outbox: outbox.hold(STEER, 0, Steer(1))
+    network.run(2)
+    assert squares(network).keys() == {"Ann"}
+    assert second.simulation.tick < network.stage.simulation.tick
+    with second.simulation.world:
+        assert [player.name for _, player in esper.get_component(Player)] == ["Bob"]
+    assert ann.outbox.sent > 50
+    assert bob.outbox.sent > 20
+
+
+def test_closing_tells_everybody_and_ends_the_worlds(caplog: pytest.LogCaptureFixture) -> None:
+    recipe = moving()
+    left: list[tuple[int, int]] = []
+    recipe.on_leave.append(lambda player: left.append((player, net.tick())))
+    network = Network(recipe)
+    with caplog.at_level(logging.INFO, "ecsnet.server"):
+        ann, bob = network.joined(2)
+        guests = [str(client.guest) for client in (ann, bob)]
+        tick = network.stage.simulation.tick
+        network.host.close(Reason.SHUTDOWN, network.now)
+    assert [tick for _, tick in left] == [tick, tick]
+    assert set(guests) == {
+        "Player 0 (player 2, 10.0.0.1:1000)",
+        "Player 1 (player 1, 10.0.0.1:1001)",
+    }
+    for who in guests:
+        assert f"{who} joined" in caplog.messages
+        assert f"{who} is gone: shutdown" in caplog.messages
+    network.host.close(Reason.SHUTDOWN, network.now)
+    network.host.close(Reason.SHUTDOWN, network.now)
+    network.run(0.2)
+    assert ann.over is bob.over is Reason.SHUTDOWN
+    assert network.stage.simulation.world.closed
+    assert network.host.tick(network.now) == 0
+    late = network.client("Carl")
+    network.run(1)
+    assert late.over is None
+
+
+def test_a_failing_system_stops_its_simulation() -> None:
+    recipe = moving()
+
+    def broken(dt: float) -> None:
+        if net.tick() == 30:
+            raise RuntimeError("boom")
+
+    recipe.add_function(broken, 0)
+    network = Network(recipe)
+    network.run(2)
+    assert isinstance(network.host.failure, RuntimeError)
+    assert network.stage.simulation.tick == 30
+
+
+def test_a_player_that_the_game_deletes_is_welcomed_all_the_same() -> None:
+    recipe = Recipe()
+    recipe.on_join.append(esper.delete_entity)
+    network = Network(recipe)
+    (ann,) = network.joined(1)
+    assert ann.welcome is not None
+    assert ann.welcome.player == 0
+    ann.act = lambda outbox: outbox.hold(STEER, 0, Steer(1))
+    network.run(2)
+    stats = network.host.stats()
+    assert stats.commands_rejected > 50
+    last = ann.reports[-1]
+    assert 50 < last.rejected <= stats.commands_rejected
+
+
+def test_reports_come_four_times_a_second_and_are_not_repeated() -> None:
+    network = Network()
+    (ann,) = network.joined(1)
+    ann.act = lambda outbox: outbox.hold(STEER, 0, Steer(1))
+    network.run(5)
+    assert 16 <= len(ann.reports) <= 21
+    applied = [report.applied for report in ann.reports]
+    assert applied == sorted(set(applied))
+
+
+def test_holding_still_runs_no_systems_but_replicates() -> None:
+    network = Network()
+    (ann,) = network.joined(1)
+    ann.act = lambda outbox: outbox.hold(STEER, 0, Steer(1))
+    network.run(1)
+    network.stage.simulation.still = True
+    network.run(0.1)
+    x = squares(network)["Player 0"]
+    updates = len(ann.updates)
+    network.run(1)
+    assert squares(network)["Player 0"] == x
+    assert len(ann.updates) > updates
+    ann.act = lambda outbox: outbox.release_all()
+    network.run(1)
+    stats = network.host.stats()
+    assert ann.outbox.sent == stats.commands_applied + stats.commands_superseded
+
+
+def test_the_same_traffic_makes_the_same_match() -> None:
+    def play(seed: int) -> tuple[dict[str, float], int]:
+        network = Network(seed=seed)
+        network.lag, network.jitter, network.loss = 0.05, 0.02, 0.1
+        clients = network.joined(3)
+        for number, client in enumerate(clients):
+            client.act = lambda outbox, n=number: outbox.hold(STEER, 0, Steer(n))  # type: ignore[misc]
+        network.run(3)
+        return squares(network), network.host.stats().bytes_sent
+
+    assert play(1) == play(1)
+    assert play(1) != play(2)
+
+
+def test_unknown_peers_cost_nothing() -> None:
+    network = Network()
+    dice = random.Random(1)
+    for port in range(1000):
+        network.host.receive(dice.randbytes(64), ("10.1.1.1", port + 1), network.now)
+    assert not network.host.guests
+    assert network.host.stats().packets_sent == 0
+
+
+class Nowhere(Outlet):
+    def deliver(self, packet: bytes) -> None:
+        pass
+
+
+@pytest.mark.parametrize("limit", ["BACKLOG_MESSAGES", "BACKLOG_BYTES"])
+def test_a_client_that_acknowledges_nothing_is_given_up(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, limit: str
+) -> None:
+    caplog.set_level(logging.INFO, "ecsnet.server")
+    monkeypatch.setattr(f"ecsnet.server.host.{limit}", 600)
+
+    def spawn(dt: float) -> None:
+        esper.create_entity(Square())
+
+    recipe = moving()
+    recipe.add_function(spawn, 0)
+    network = Network(recipe)
+    ann, bob = network.joined(2)
+    guest = ann.guest
+    network.until(lambda: guest.viewer is not None)
+    assert guest.viewer is not None
+    # Nothing gets through to Ann, who goes on sending: silent she is not.
+    guest.viewer.outlet = Nowhere()
+    network.run(20)
+    assert guest.connection.reason is Reason.SLOW
+    assert f"{guest} takes in too little" in caplog.text
+    assert list(network.host.guests.values()) == [bob.guest]
+    assert 20 < guest.session.queued < 1200

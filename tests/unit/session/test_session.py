@@ -1,0 +1,894 @@
+from __future__ import annotations
+
+import heapq
+import random
+from collections import Counter
+from dataclasses import dataclass, field
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ecsnet.connection.plain import MAX_PACKET, Connection
+from ecsnet.errors import UsageError
+from ecsnet.schema.gate import encode
+from ecsnet.session.session import MAX_PAYLOAD
+from tests.unit.noting import Noted as Received
+from tests.unit.noting import NotingSession as Session
+
+_fields = msgspec.msgpack.Decoder(list[object]).decode
+
+
+def take(session: Session, packet: bytes, now: float = 0.0) -> Received:
+    received = session.receive(packet, now)
+    assert received is not None
+    return received
+
+
+def packet(
+    number: int = 1,
+    ack: int = 0,
+    missing: int = 0,
+    payload: object = None,
+    *more: object,
+) -> bytes:
+    return encode((number, ack, missing, payload, *more))
+
+
+# One packet.
+
+
+def test_a_payload_crosses_and_its_record_comes_back() -> None:
+    one, other = Session(), Session()
+    received = take(other, one.send([1, "two"], 0.0, "record"), 0.1)
+    assert received.payload is not None
+    assert msgspec.msgpack.decode(received.payload) == [1, "two"]
+    assert (received.acked, received.messages, received.reply) == ([], [], False)
+    assert one.oldest_note() == "record"
+    assert one.in_flight == 1
+    back = take(one, other.send(None, 0.1), 0.2)
+    assert list(back.acked) == ["record"]
+    assert back.payload is None
+    assert one.oldest_note() is None
+    assert one.in_flight == 0
+    assert one.lost(100.0) == []
+
+
+def test_an_ordinary_packet_has_seven_bytes_of_header_at_most() -> None:
+    one = Session()
+    one.send(None, 0.0)
+    payload = encode([1, 2, 3])
+    plain = one.send(msgspec.Raw(payload), 0.1, "r")
+    assert plain.endswith(payload)
+    assert len(plain) - len(payload) == 4
+    assert _fields(plain) == [2, 0, 0, [1, 2, 3]]
+    for _ in range(70_000):
+        last = one.send(msgspec.Raw(payload), 0.1)
+    assert len(last) - len(payload) == 6
+
+
+def test_nothing_falsy_is_mistaken_for_nothing() -> None:
+    one, other = Session(), Session()
+    payloads: list[object] = [0, False, "", [], b""]
+    for payload in payloads:
+        received = take(other, one.send(payload, 0.0))
+        assert received.payload is not None
+        assert msgspec.msgpack.decode(received.payload) == payload
+
+
+def test_a_payload_that_does_not_encode_changes_nothing() -> None:
+    one = Session()
+    with pytest.raises(TypeError):
+        one.send(object(), 0.0, "r")
+    assert one.packets_sent == 0
+    assert one.in_flight == 0
+
+
+def test_a_packet_too_long_is_refused_and_riders_make_room() -> None:
+    one, other = Session(), Session()
+    one.queue(b"m" * 300)
+    assert one.room() < MAX_PAYLOAD - 300
+    full = one.send(msgspec.Raw(encode(b"x" * (MAX_PAYLOAD - 3))), 0.0, "r")
+    assert len(full) <= MAX_PACKET
+    assert take(other, full).messages == []
+    assert take(other, one.send(b"x" * (one.room() - 3), 0.0)).messages == [(1, b"m" * 300)]
+    with pytest.raises(UsageError, match="too long, the limit is 1175"):
+        one.send(b"x" * 1200, 0.0, "r")
+    sent = one.packets_sent
+    with pytest.raises(UsageError):
+        Session().send(b"x" * 1200, 0.0)
+    assert one.packets_sent == sent == 2
+    assert Session().room() == MAX_PAYLOAD
+
+
+# Acks.
+
+
+def test_duplicates_do_nothing() -> None:
+    one, other = Session(), Session()
+    first, second = one.send(1, 0.0), one.send(2, 0.0)
+    for data in (first, second):
+        take(other, data)
+        assert other.receive(data, 0.0) is None
+    third, fourth = one.send(3, 0.0), one.send(4, 0.0)
+    take(other, fourth)
+    take(other, third)
+    assert other.receive(third, 0.0) is None
+    assert other.duplicates == 3
+    assert other.packets_received == 4
+    assert other.strikes == 0
+
+
+def test_packets_are_acked_in_whatever_order_they_come() -> None:
+    one, other = Session(), Session()
+    packets = [one.send(n, 0.0, n) for n in range(60)]
+    order = list(range(60))
+    random.Random(3).shuffle(order)
+    dropped = set(order[:10])
+    for n in order[10:]:
+        take(other, packets[n])
+    back = take(one, other.send(None, 0.1), 0.2)
+    assert list(back.acked) == sorted(set(range(60)) - dropped)
+    assert one.oldest_note() == min(dropped)
+
+
+def test_acks_that_overtake_each_other_lose_nothing() -> None:
+    one, other = Session(), Session()
+    replies = []
+    for n in range(100):
+        take(other, one.send(n, 0.0, n))
+        replies.append(other.send(None, 0.0))
+    replies.reverse()
+    acked = [record for data in replies for record in take(one, data, 0.1).acked]
+    assert sorted(acked) == list(range(100))  # type: ignore[type-var]
+    assert len(set(acked)) == 100
+
+
+@pytest.mark.parametrize("count", [30, 65, 66, 95, 96, 130, 131, 200])
+def test_old_acks_bring_news_beyond_the_mask_of_the_newest(count: int) -> None:
+    one, other = Session(), Session()
+    for n in range(30):
+        take(other, one.send(n, 0.0, n))
+    early = other.send(None, 0.0)
+    for n in range(30, count):
+        take(other, one.send(n, 0.0, n))
+    newest = other.send(None, 0.0)
+    told = max(0, count - 65)  # the newest says what became of so many packets, and of no more
+    first = take(one, newest, 0.1).acked
+    assert sorted(first) == list(range(told, count))  # type: ignore[type-var]
+    second = take(one, early, 0.1).acked
+    assert sorted(second) == list(range(min(told, 30)))  # type: ignore[type-var]
+
+
+def test_four_packets_a_tick_at_300_ms_are_all_acked() -> None:
+    one, other = Session(), Session()
+    way: list[tuple[float, int, bytes]] = []
+    acked: list[object] = []
+    given_up: list[object] = []
+    now = 0.0
+    for tick in range(600):
+        now = tick / 60
+        for part in range(4):
+            heapq.heappush(way, (now + 0.15, 0, one.send([tick, part], now, (tick, part))))
+        while way and way[0][0] <= now:
+            _, there, data = heapq.heappop(way)
+            if there:
+                acked += take(one, data, now).acked
+            else:
+                take(other, data, now)
+        if other.due(now):
+            heapq.heappush(way, (now + 0.15, 1, other.send(None, now)))
+        given_up += one.lost(now)
+    assert given_up == []
+    assert len(acked) == 4 * (600 - 19)
+
+
+def test_a_packet_too_late_for_the_mask_gets_an_ack_of_its_own() -> None:
+    one, other = Session(), Session()
+    late = [one.send("late", 0.0, n) for n in range(3)]
+    for n in range(200):
+        take(other, one.send(n, 0.0))
+    take(one, other.send(None, 0.0))
+    for data in late:
+        take(other, data)
+    assert other.due(0.0)
+    acked: list[object] = []
+    while other.due(0.0):
+        acked += take(one, other.send(None, 0.0), 0.1).acked
+    assert sorted(acked) == [0, 1, 2]  # type: ignore[type-var]
+
+
+def test_an_ack_of_a_late_packet_claims_no_other() -> None:
+    one, other = Session(), Session()
+    sent = [one.send(n, 0.0, n) for n in range(200)]
+    lost = set(range(60, 71))
+    for n in set(range(200)) - lost - {80}:
+        take(other, sent[n])
+    acked = set(take(one, other.send(None, 0.0), 0.1).acked)
+    take(other, sent[80])
+    while other.due(0.0):
+        acked |= set(take(one, other.send(None, 0.0), 0.1).acked)
+    assert acked == {*range(16, 81), *range(135, 200)} - lost  # an ack, and 64 before it
+
+
+def test_packets_beyond_the_memory_are_dropped_unacked() -> None:
+    one, other = Session(), Session()
+    old = one.send("old", 0.0, "old")
+    for _ in range(1025):
+        newest = one.send(None, 0.0)
+    take(other, newest)
+    assert other.receive(old, 0.0) is None
+    assert other.stale == 1
+    assert other.strikes == 0
+    # And acks from beyond it bring nothing.
+    behind = packet(1, 5)
+    ahead = packet(2, 1500)
+    for _ in range(600):
+        one.send(None, 0.0)
+    take(one, ahead)
+    assert take(one, packet(3, 5)).acked == []
+    assert one.receive(behind, 0.0) is not None
+
+
+def test_numbers_wrap_unnoticed() -> None:
+    one, other = Session(first=0xFFF0), Session(first=0xFFF0)
+    for n in range(70_000):
+        assert list(take(other, one.send(n, n / 100, n), n / 100).acked) == [n - 1] * (n > 0)
+        assert list(take(one, other.send(n, n / 100, n), n / 100).acked) == [n]
+    assert one.duplicates == other.duplicates == one.strikes == 0
+
+
+def test_an_ack_of_what_was_never_sent_is_a_strike() -> None:
+    one = Session()
+    one.send(1, 0.0, "r")
+    assert one.receive(packet(1, 2), 0.0) is None
+    assert one.receive(packet(2, 40_000), 0.0) is None
+    assert one.bad_acks == one.strikes == 2
+    # The packet does not count as received: it can come once more, sound.
+    assert list(take(one, packet(1, 1)).acked) == ["r"]
+
+
+def test_masks_from_nowhere_do_no_harm() -> None:
+    one = Session()
+    for n in range(10):
+        one.send(n, 0.0, n)
+    assert list(take(one, packet(1, 10, (1 << 64) - 1)).acked) == [9]
+    assert list(take(one, packet(2, 0, 0)).acked) == []
+    assert list(take(one, packet(3, 10, 0)).acked) == list(range(9))
+    assert list(take(one, packet(4, 3, 5)).acked) == []
+    assert one.strikes == 0
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        b"",
+        b"\xc1",
+        b"\x91" * 1100,
+        packet(1)[:-1],
+        packet(1) + b"\0",
+        packet(-1),
+        packet(65536),
+        packet(1, -1),
+        packet(1, 0, -1),
+        encode((1, 0, 0)),
+        packet(1, 0, 0, None, [], 0, None, 1),
+        packet(1, 0, 0, None, [], 256),
+        packet(1, 0, 0, None, [], 0, (128, 0)),
+        packet(1, 0, 0, None, [[1, b""]] * 257),
+        packet(1, 0, 0, None, [[1, "text"]]),
+        encode({"number": 1}),
+        encode(b"x" * 1200),
+    ],
+)
+def test_malformed_packets_are_strikes(bad: bytes) -> None:
+    one = Session()
+    assert one.receive(bad, 0.0) is None
+    assert (one.malformed, one.strikes, one.packets_received) == (1, 1, 0)
+    assert take(one, packet(1)) is not None
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(st.binary(max_size=64), max_size=20), st.randoms(use_true_random=False))
+def test_noise_never_raises(noise: list[bytes], dice: random.Random) -> None:
+    one, other = Session(message_limit=5000), Session()
+    other.queue(b"message")
+    for data in noise:
+        one.receive(data, 0.0)
+        sound = bytearray(other.send([1, 2, 3], 0.0))
+        for _ in range(3):
+            sound[dice.randrange(len(sound))] = dice.randrange(256)
+        one.receive(bytes(sound), 0.0)
+    # Each is taken, or counted among what is not, once.
+    dropped = one.malformed + one.duplicates + one.stale + one.bad_acks + one.bad_pieces
+    assert one.packets_received + dropped == 2 * len(noise)
+    one.send(None, 0.0)
+
+
+def test_strikes_make_abusive() -> None:
+    one = Session()
+    for _ in range(4):
+        one.receive(b"\xc1", 0.0)
+    assert not one.abusive
+    one.strike(0.0)
+    assert one.abusive
+
+
+# Loss.
+
+
+def test_loss_is_decided_by_time_never_by_position() -> None:
+    one, other = Session(), Session()
+    lost_one = one.send("lost", 0.0, "lost")
+    assert lost_one
+    for n in range(500):
+        now = n / 1000
+        take(other, one.send(n, now, n), now)
+        take(one, other.send(None, now), now)
+        if now < one.path.patience:
+            assert one.lost(now) == []
+    assert one.path.patience < 0.4
+    assert list(one.lost(0.5)) == ["lost"]
+    assert one.lost(0.6) == []
+
+
+def test_patience_that_shrinks_counts_for_what_is_in_flight() -> None:
+    one, other = Session(), Session()
+    one.send("lost", 0.0, "lost")
+    assert one.lost(0.0) == []
+    for n in range(1, 20):
+        now = n / 100
+        take(other, one.send(n, now, n), now)
+        take(one, other.send(n, now), now + 0.005)
+    assert one.path.patience < 0.1
+    assert list(one.lost(0.2)) == ["lost"]
+
+
+def test_a_loss_is_found_in_the_first_tick_after_its_time() -> None:
+    one, other = Session(), Session()
+    found: list[object] = []
+    for n in range(300):
+        now = n / 60
+        data = one.send(n, now, n)
+        if n % 10:
+            take(other, data, now)
+        take(one, other.send(n, now), now)
+        patience = one.path.patience
+        for record in one.lost(now):
+            assert isinstance(record, int)
+            found.append(record)
+            if n > 60:
+                assert patience < now - record / 60 < patience + 2 / 60
+    assert len(found) >= 28
+
+
+def test_records_in_flight_are_lost_oldest_first_and_carriers_quietly() -> None:
+    one = Session()
+    one.queue(b"ride")
+    for n in range(3):
+        one.send(n, n / 100, n)
+        one.send(None, n / 100)
+    one.send(9, 5.0, 9)
+    assert one.in_flight == 7
+    assert list(one.lost(5.0)) == [0, 1, 2]
+    assert one.in_flight == 1
+    assert one.oldest_note() == 9
+    assert one.loss == 1.0
+
+
+def test_a_late_ack_is_told_apart_and_takes_the_loss_back() -> None:
+    one, other = Session(), Session()
+    number = one.queue(b"m")
+    take(other, one.send("p", 0.0, "r"), 0.1)
+    quiet = one.send(None, 0.0)
+    take(other, quiet, 0.1)
+    reply = other.send(None, 0.1)
+    assert list(one.lost(1.0)) == ["r"]
+    assert one.loss == 1.0
+    patience = one.path.patience
+    back = take(one, reply, 1.1)
+    assert list(back.late) == ["r"]
+    assert back.acked == []
+    assert one.delivered == number
+    assert one.loss == 0.0
+    assert one.path.patience > patience
+
+
+def test_what_is_long_gone_is_forgotten() -> None:
+    one, other = Session(), Session()
+    take(other, one.send("p", 0.0, "r"), 0.1)
+    reply = other.send(None, 0.1)
+    one.send("q", 1.0, "s")
+    assert list(one.lost(1.0)) == ["r"]
+    assert list(one.lost(2.9)) == ["s"]
+    assert len(one._gone) == 2
+    one.lost(3.1)
+    assert len(one._gone) == 1
+    back = take(one, reply, 3.2)
+    assert (list(back.acked), list(back.late)) == ([], [])
+    one.lost(10.0)
+    assert not one._gone
+
+
+def test_the_path_is_measured_without_the_peers_leisure() -> None:
+    one, other = Session(), Session()
+    for n in range(200):
+        now = n / 20
+        data = one.send(n, now, n)
+        take(other, data, now + 0.02)
+        take(one, other.send(n, now + 0.035), now + 0.04)  # 15 ms of leisure
+    assert one.rtt == pytest.approx(0.025, abs=0.002)
+    assert one.jitter < 0.005
+    assert one.path.ack_lag == pytest.approx(0.04, abs=0.005)
+    assert one.loss == 0.0
+    assert other.loss_in == 0.0
+
+
+def test_loss_inwards_is_seen_by_the_numbers() -> None:
+    one, other = Session(), Session()
+    dice = random.Random(5)
+    for n in range(2000):
+        now = n / 60
+        data = one.send(n, now)
+        if dice.random() > 0.25:
+            take(other, data, now)
+        other.send(None, now)
+    assert other.loss_in == pytest.approx(0.25, abs=0.12)
+
+
+# Pings and when to speak.
+
+
+def test_a_ping_is_answered_at_once() -> None:
+    one, other = Session(), Session()
+    received = take(other, one.ping(1.0), 1.05)
+    assert received.reply
+    assert received.payload is None
+    assert other.due(1.05)
+    take(one, other.send(None, 1.05), 1.1)
+    assert one.rtt == pytest.approx(0.1)
+    assert one.path.measured
+    assert not take(one, other.send(1, 1.1), 1.2).reply
+
+
+def test_packets_carry_pings_four_times_a_second() -> None:
+    one = Session()
+    pings = 0
+    for n in range(600):
+        fields = _fields(one.send(1, n / 60))
+        pings += len(fields) > 5 and fields[5] != 0
+    assert 35 <= pings <= 41
+
+
+def test_the_next_packet_answers_a_ping() -> None:
+    one, other = Session(), Session()
+    for n in range(3):  # their numbers differ: what a packet carries is looked at by its number
+        take(one, other.send(n, 0.0, n))
+    pings = 0
+    for n in range(60):
+        now = n / 10
+        data = one.send(n, now, n)
+        pings += len(one._pings)
+        take(other, data, now)
+        take(one, other.send(n, now, n), now)
+        assert not one._pings, n
+    assert pings > 5
+
+
+def test_pongs_nobody_asked_for_do_nothing() -> None:
+    one = Session()
+    first = _fields(one.send(1, 0.0))
+    assert first[5] == 1
+    take(one, packet(1, 0, 0, None, [], 0, (77, 0)), 0.1)
+    assert not one.path.measured
+    take(one, packet(2, 0, 0, None, [], 128, (1, 0xFFFFFFFF)), 0.1)  # held longer than it took
+    assert one.path.measured
+    assert one.rtt == 0.0
+    assert not one.due(0.0)  # 128 is no ping
+
+
+def test_acks_are_due_every_32_packets_and_once_a_poll() -> None:
+    one, other = Session(), Session()
+    other.send(None, 0.0)
+    assert not other.due(0.0)
+    assert not other.ack_due
+    replies = 0
+    for n in range(100):
+        received = take(other, one.send(n, 0.0))
+        assert other.due(0.0)
+        assert received.reply == other.ack_due
+        if received.reply:
+            replies += 1
+            other.send(None, 0.0)
+    assert replies == 3
+    assert other.due(0.0)
+    other.send(None, 0.0)
+    assert not other.due(0.1)
+    assert other.due(0.2)  # keepalive
+
+
+def test_acks_alone_are_not_acked() -> None:
+    one, other = Session(), Session()
+    take(other, one.send("p", 0.0, "r"), 0.0)
+    chatter = 0
+    for n in range(1, 20):
+        now = n / 1000
+        for this, that in ((other, one), (one, other)):
+            if this.due(now):
+                chatter += 1
+                take(that, this.send(None, now), now)
+    assert chatter <= 2
+    assert one.in_flight == 0
+
+
+def test_while_anything_is_unacked_something_is_sent_that_wants_an_ack() -> None:
+    one, other = Session(), Session()
+    one.send("p", 0.0, "r")
+    assert not one.due(0.04)
+    assert one.due(0.05)
+    nudge = one.send(None, 0.05)
+    take(other, nudge, 0.05)
+    assert other.due(0.05)
+    one.queue(b"small")
+    assert one.due(0.05)
+    big = Session()
+    big.queue(b"x" * 5000)
+    big.send(None, 0.0)
+    assert not big.due(0.0)
+    assert big.streaming
+
+
+# Messages.
+
+
+def test_messages_ride_until_acked_and_come_once() -> None:
+    one, other = Session(), Session()
+    assert (one.queue(b"a"), one.queue(b"b")) == (1, 2)
+    assert one.backlog == 2
+    assert not one.streaming
+    first = one.send("p", 0.0, "r")
+    assert take(other, one.send("q", 0.1), 0.1).messages == [(1, b"a"), (2, b"b")]
+    assert take(other, one.send("x", 0.1, ride=False), 0.1).messages == []
+    assert len(one.send(None, 0.2)) > len(one.send(None, 0.2, ride=False)) + 4
+    assert take(other, first, 0.3).messages == []
+    take(one, other.send(None, 0.3), 0.4)
+    assert (one.delivered, one.queued, one.backlog, other.received) == (2, 2, 0, 2)
+    assert _fields(one.send(None, 0.4))[4] == []
+
+
+def test_a_stream_keeps_to_its_allowance() -> None:
+    one = Session()
+    one.queue(b"x" * 100_000)
+    assert one.stream(0.0, 500) == []
+    packets = one.stream(0.0, 5000)
+    assert 4 * 1024 < sum(map(len, packets)) <= 5000
+    assert all(len(data) <= MAX_PACKET for data in packets)
+    rest = one.stream(0.0, 1 << 30)
+    assert len(packets) + len(rest) == 15  # the window
+    assert one.stream(0.0, 1 << 30) == []
+    assert one.in_flight == 15
+    assert one.oldest_note() is None
+
+
+def test_a_stream_packet_that_is_lost_goes_again() -> None:
+    one, other = Session(), Session()
+    message = random.Random(2).randbytes(10_000)
+    one.queue(message)
+    assert one.stream(0.0, 1 << 20)
+    assert one.lost(1.0) == []
+    assert one.streaming
+    handed: list[tuple[int, bytes]] = []
+    for data in one.stream(1.0, 1 << 20):
+        handed += take(other, data, 1.0).messages
+    assert handed == [(1, message)]
+
+
+def test_pieces_no_honest_peer_sends_are_strikes_and_not_acked() -> None:
+    one = Session(message_limit=2000)
+    assert one.receive(packet(1, 0, 0, None, [[500, b"x"]]), 0.0) is None
+    assert (one.bad_pieces, one.strikes, one.packets_received) == (1, 1, 0)
+    assert take(one, packet(1, 0, 0, None, [[1, b"x"]])).messages == [(1, b"x")]
+
+
+def test_a_message_over_the_send_limit_is_refused_here() -> None:
+    with pytest.raises(UsageError):
+        Session(send_limit=10).queue(b"x" * 11)
+
+
+# Budgets.
+
+
+def test_too_many_packets_are_dropped_unacked() -> None:
+    one = Session(packet_rate=300)
+    other = Session()
+    packets = [other.send(n, 0.0, n) for n in range(700)]
+    taken = sum(one.receive(data, 0.0) is not None for data in packets)
+    assert taken == 600
+    assert one.excess == 100
+    assert one.strikes == 0
+    assert not one.abusive
+    # A second later the rate has filled it up again.
+    assert sum(one.receive(other.send(n, 1.0), 1.0) is not None for n in range(400)) == 300
+    # What was dropped is not acked.
+    acked = take(other, one.send(None, 1.0), 1.0).acked
+    assert len(acked) <= 65
+
+
+def test_bytes_and_messages_have_budgets_too() -> None:
+    one, other = Session(byte_rate=10_000), Session()
+    big = [other.send(b"x" * 1000, 0.0) for _ in range(30)]
+    assert sum(one.receive(data, 0.0) is not None for data in big) == 19
+    assert sum(one.receive(data, 60.0) is not None for data in big[19:]) == 11
+    chatty, quiet = Session(message_rate=10), Session()
+    taken = 0
+    for n in range(60):
+        quiet.queue(b"m")
+        received = chatty.receive(quiet.send(None, n / 1000), n / 1000)
+        if received is not None:
+            taken += len(received.messages)
+            quiet.receive(chatty.send(None, n / 1000), n / 1000)
+    assert taken == 20
+    assert chatty.excess == 40
+    assert chatty.strikes == 0
+
+
+def test_an_honest_144_hz_client_after_a_stall_is_within_its_budget() -> None:
+    one = Session(packet_rate=300)
+    other = Session()
+    backlog = [other.send(n, 0.0) for n in range(2 * 144)]
+    for data in backlog:
+        take(one, data, 2.0)
+    for n in range(144 * 20):
+        take(one, other.send(n, 2 + n / 144), 2 + n / 144)
+    assert one.excess == 0
+
+
+def test_five_seconds_of_excess_are_abuse_and_a_burst_is_not() -> None:
+    one, other = Session(packet_rate=300), Session()
+    now = 0.0
+    while not one.abusive and now < 30:
+        for _ in range(10):
+            one.receive(other.send(1, now), now)
+        now += 1 / 60
+    assert 6.0 < now < 9.0
+    patient, bursty = Session(packet_rate=300), Session()
+    for burst in range(20):
+        for _ in range(1000):
+            patient.receive(bursty.send(1, 3.0 * burst), 3.0 * burst)
+    assert patient.excess > 1000
+    assert not patient.abusive
+
+
+def pours(one: Session, other: Session, at: float, seconds: float, rate: float) -> None:
+    """Let packets come at a rate for some seconds, or until it is abuse."""
+    for number in range(round(seconds * rate)):
+        if one.abusive:
+            return
+        now = at + number / rate
+        one.receive(other.send(1, now), now)
+
+
+@pytest.mark.parametrize(
+    ("rate", "seconds", "calm"),
+    [(1800, 4.5, 1.5), (1800, 1.5, 2.5), (900, 3.0, 1.1), (20_000, 0.05, 1.2)],
+)
+def test_excess_with_calm_between_is_remembered(rate: float, seconds: float, calm: float) -> None:
+    one, other = Session(packet_rate=300), Session()
+    now = 0.0
+    while not one.abusive and now < 60:
+        pours(one, other, now, seconds, rate)
+        now += seconds + calm
+    assert one.abusive
+    assert one.excess > 600
+    assert now > 4.5  # one burst alone is none
+
+
+def test_excess_after_minutes_of_calm_is_forgotten() -> None:
+    one, other = Session(packet_rate=300), Session()
+    for at in range(0, 3600, 300):
+        pours(one, other, at, 4.5, 1800)
+    assert one.excess > 12 * 1000
+    assert not one.abusive
+
+
+def test_what_a_stall_held_back_is_no_abuse() -> None:
+    """Ten seconds of an honest client arrive at once, again and again."""
+    one, other = Session(packet_rate=300), Session()
+    now = 0.0
+    for _ in range(30):
+        now += 10.0
+        for _ in range(10 * 144):
+            one.receive(other.send(1, now), now)
+    assert one.excess > 30 * 800
+    assert not one.abusive
+
+
+@pytest.mark.parametrize("bad", [b"\xc1", b"\x94\x01\xcd\x10\x00\x00\xc0"])
+def test_a_strike_is_forgiven_a_minute(bad: bytes) -> None:
+    """Malformed packets, and acks of what was never sent."""
+    patient, hasty = Session(), Session()
+    for number in range(20):
+        patient.receive(bad, 61.0 * number)
+        assert not patient.abusive
+        hasty.receive(bad, 20.0 * number)
+    assert patient.strikes == hasty.strikes == 20
+    assert hasty.abusive
+
+
+def test_a_callers_strikes_are_forgiven_too() -> None:
+    one = Session()
+    for number in range(20):
+        one.strike(61.0 * number)
+    assert not one.abusive
+    for number in range(5):
+        one.strike(1300.0 + number)
+    assert one.abusive
+
+
+# Everything at once.
+
+
+@dataclass
+class Side:
+    """One end with an oracle of what it sent and what became of it."""
+
+    session: Session
+    wire: Connection
+    name: int
+    queued: list[bytes] = field(default_factory=list)
+    handed: list[bytes] = field(default_factory=list)
+    sent: set[object] = field(default_factory=set)
+    got: set[object] = field(default_factory=set)
+    acked: list[object] = field(default_factory=list)
+    lost: list[object] = field(default_factory=list)
+    late: list[object] = field(default_factory=list)
+
+
+def converse(seed: int, loss: float, ticks: int, first: int, faults: Counter[str]) -> None:
+    dice = random.Random(seed)
+    sides = [
+        Side(
+            Session(first=first),
+            Connection("a", b"12345678", 0.0, server=name == 0),
+            name,
+        )
+        for name in (0, 1)
+    ]
+    way: list[tuple[float, int, int, bytes]] = []
+    order = 0
+
+    def put(side: Side, data: bytes) -> None:
+        nonlocal order
+        datagram = side.wire.seal(data)
+        assert len(datagram) + 20 <= 1200
+        if dice.random() < rate:
+            faults["lost"] += 1
+            return
+        copies = 1
+        if dice.random() < 0.1:
+            faults["duplicated"] += 1
+            copies = 2
+        for _ in range(copies):
+            if dice.random() < 0.05:
+                faults["corrupted"] += 1
+                mutated = bytearray(datagram)
+                mutated[dice.randrange(len(mutated))] ^= 1 << dice.randrange(8)
+                datagram = bytes(mutated)
+            order += 1
+            delay = 0.02 + dice.expovariate(1 / 0.03)
+            heapq.heappush(way, (now + delay, order, 1 - side.name, datagram))
+
+    newest = [0, 0]
+    for tick in range(ticks + 400):
+        now = tick / 60
+        rate = loss if tick < ticks else 0.0
+        while way and way[0][0] <= now:
+            _, sequence, name, datagram = heapq.heappop(way)
+            if sequence < newest[name]:
+                faults["reordered"] += 1
+            newest[name] = max(newest[name], sequence)
+            side = sides[name]
+            opened = side.wire.open(datagram, now)
+            if opened is None:
+                continue
+            received = side.session.receive(opened, now)
+            if received is None:
+                continue
+            if received.payload is not None:
+                payload = msgspec.msgpack.decode(received.payload)
+                assert payload not in side.got
+                side.got.add(payload)
+            side.handed += [data for _, data in received.messages]
+            side.acked += received.acked
+            side.late += received.late
+            if received.reply:
+                put(side, side.session.send(None, now, ride=False))
+        for side in sides:
+            side.lost += side.session.lost(now)
+            if tick < ticks:
+                if dice.random() < 0.2:
+                    size = dice.choice((1, 20, 200, 700, 3000, 20_000))
+                    message = dice.randbytes(size)
+                    side.queued.append(message)
+                    side.session.queue(message)
+                if dice.random() < 0.9:
+                    for part in range(dice.choice((1, 1, 3))):
+                        record = tick * 4 + part
+                        side.sent.add(record)
+                        put(side, side.session.send(record, now, record, ride=not part))
+            for data in side.session.stream(now, 20_000):
+                put(side, data)
+            if side.session.due(now):
+                put(side, side.session.send(None, now))
+    for side, peer in (sides, sides[::-1]):
+        assert peer.handed == side.queued
+        assert side.queued
+        assert side.session.delivered == side.session.queued == first + len(side.queued)
+        assert side.session.backlog == 0
+        # Each record had one fate, and none was told a thing that is not so.
+        assert sorted(side.acked + side.lost) == sorted(side.sent)  # type: ignore[type-var]
+        assert set(side.acked) <= peer.got
+        assert set(side.late) <= set(side.lost) & peer.got
+        assert len(set(side.late)) == len(side.late)
+        assert side.session.in_flight == 0
+        assert side.session.strikes == 0
+        assert side.wire.rejected > 0
+        faults["acked"] += len(side.acked)
+        faults["given up"] += len(side.lost)
+        faults["late"] += len(side.late)
+
+
+@pytest.mark.parametrize("loss", [0.0, 0.05, 0.2, 0.5])
+def test_every_record_has_one_fate_and_every_message_arrives(loss: float) -> None:
+    faults: Counter[str] = Counter()
+    for seed in range(3):
+        converse(seed, loss, 600, 0xFF80 if seed == 1 else 0, faults)
+    expected = {"duplicated", "corrupted", "reordered", "acked", "given up"}
+    if loss:
+        expected |= {"lost"}
+    assert all(faults[fault] > 10 for fault in expected), faults
+
+
+@settings(max_examples=50, deadline=None)
+@given(seed=st.integers(0, 1 << 32), loss=st.floats(0, 0.6))
+def test_any_seed(seed: int, loss: float) -> None:
+    converse(seed, loss, 80, 0, Counter())
+
+
+def test_a_silent_peer_costs_bounded_memory() -> None:
+    one = Session()
+    one.queue(b"x" * 200_000)
+    for n in range(60 * 60):
+        now = n / 60
+        one.send(n, now, n)
+        one.stream(now, 20_000)
+        one.lost(now)
+        if one.due(now):
+            one.send(None, now)
+    held = one.in_flight + len(one._gone) + len(one._pings)
+    assert held < 1000
+    assert one.backlog == 200_000
+
+
+def test_a_stall_of_five_seconds_heals() -> None:
+    one, other = Session(), Session()
+    queued = [one.queue(bytes([n])) for n in range(5)]
+    waiting: list[bytes] = []
+    handed: list[tuple[int, bytes]] = []
+    for n in range(60 * 8):
+        now = n / 60
+        waiting.append(one.send(n, now, n))
+        one.lost(now)
+        if not 60 <= n < 360:  # the peer sleeps from second 1 to 6
+            for data in waiting:
+                received = take(other, data, now)
+                handed += received.messages
+                if received.reply:
+                    take(one, other.send(None, now), now)
+            waiting.clear()
+            take(one, other.send(None, now), now)
+    assert [number for number, _ in handed] == queued
+    assert one.in_flight == 0
+    assert one.rtt < 2.0
+    assert one.delivered == 5

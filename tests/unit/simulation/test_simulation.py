@@ -1,0 +1,728 @@
+from __future__ import annotations
+
+import logging
+import re
+import threading
+from collections.abc import Iterator
+from typing import cast
+
+import esper
+import pytest
+
+import ecsnet.simulation.simulation as net
+from ecsnet.commands.inbox import Given
+from ecsnet.components import Owner, Player
+from ecsnet.errors import OutsideTickError, UsageError, WorldError, WrongThreadError
+from ecsnet.schema import EntityRef, Registry, command, command_type, replicated, use_registry
+from ecsnet.simulation.simulation import KEEP, Join, Simulation
+from ecsnet.simulation.spec import Recipe
+from ecsnet.world import current_name
+
+with use_registry(Registry()):
+
+    @command(hold=True)
+    class Steer:
+        dx: int = 0
+
+    @command
+    class Attack:
+        victim: EntityRef = None
+
+    @replicated
+    class Square:
+        x: float = 0.0
+
+
+def given(value: object, target: int = 0) -> Given:
+    kind = command_type(type(value))
+    return Given(kind, target, kind.to_wire(value, lambda ref: ref))
+
+
+@pytest.fixture
+def recipe() -> Recipe:
+    return Recipe(tick_rate=50)
+
+
+@pytest.fixture(autouse=True)
+def same_world_as_before() -> Iterator[None]:
+    before = current_name()
+    yield
+    assert current_name() == before
+
+
+def simulation(recipe: Recipe, seed: int = 1) -> Simulation:
+    return Simulation(recipe, seed=seed, epoch=5, player=Player, owner=Owner)
+
+
+def test_square_moves_by_what_its_player_holds(recipe: Recipe) -> None:
+    def join(player: int) -> None:
+        esper.add_component(player, Square())
+
+    def move(dt: float) -> None:
+        for player, steer in net.commands(Steer):
+            esper.component_for_entity(player, Square).x += steer.dx * 100 * dt
+
+    recipe.on_join.append(join)
+    recipe.add_function(move, 0)
+    running = simulation(recipe)
+    running.step(joins=[Join(1, "Ann"), Join(2, "Bob")])
+    for _ in range(10):
+        running.step(commands=[(1, (given(Steer(1)),)), (2, (given(Steer(-1)),))])
+    with running.world:
+        places = {
+            player.name: square.x for _, (player, square) in esper.get_components(Player, Square)
+        }
+    assert places == {"Ann": pytest.approx(20), "Bob": pytest.approx(-20)}
+    assert running.tick == 11
+    running.close()
+
+
+def test_hooks_run_in_order_inside_the_tick(recipe: Recipe) -> None:
+    seen: list[object] = []
+
+    def note(what: str) -> None:
+        seen.append((what, net.tick(), current_name()))
+
+    recipe.on_start.append(lambda: note("start"))
+    recipe.on_join.append(lambda player: note("join"))
+    recipe.on_leave.append(lambda player: note("leave"))
+    recipe.add_function(lambda dt: note("system"), 0)
+    running = simulation(recipe)
+    name = running.world.name
+    running.step(joins=[Join(1, "Ann")])
+    running.step(joins=[Join(2, "Bob")], leaves=[1])
+    assert seen == [
+        ("start", 1, name),
+        ("join", 1, name),
+        ("system", 1, name),
+        ("join", 2, name),
+        ("leave", 2, name),
+        ("system", 2, name),
+    ]
+
+
+def test_systems_run_by_priority_then_in_order(recipe: Recipe) -> None:
+    seen: list[str] = []
+
+    class Late:
+        def process(self, dt: float) -> None:
+            seen.append(f"late {dt}")
+
+    class Early(esper.Processor):
+        def process(self, dt: float) -> None:
+            seen.append("early")
+
+    recipe.add_system(Late, -5)
+    recipe.add_function(lambda dt: seen.append("first"), 0)
+    recipe.add_function(lambda dt: seen.append("second"), 0)
+    recipe.add_system(Early(), 7)
+    recipe.add_system(lambda: Early(), 8)
+    running = simulation(recipe)
+    running.step()
+    assert seen == ["early", "early", "first", "second", "late 0.02"]
+    running.add_system(lambda dt: seen.append("very last"), float("-inf"), "very last")
+    running.step()
+    assert seen[-1] == "very last"
+
+
+def test_each_simulation_has_its_own_systems_and_world(recipe: Recipe) -> None:
+    made: list[object] = []
+
+    class Counting:
+        def __init__(self) -> None:
+            made.append(self)
+            self.ticks = 0
+
+        def process(self, dt: float) -> None:
+            self.ticks += 1
+            esper.create_entity(Square(self.ticks))
+
+    recipe.add_system(Counting, 0)
+    one, two = simulation(recipe), simulation(recipe)
+    for _ in range(3):
+        one.step()
+    two.step()
+    assert [system.ticks for system in cast("list[Counting]", made)] == [3, 1]
+    with one.world:
+        assert len(esper.get_component(Square)) == 3
+    with two.world:
+        assert len(esper.get_component(Square)) == 1
+
+
+def test_a_simulation_may_step_another_inside_its_tick(recipe: Recipe) -> None:
+    inner = simulation(Recipe())
+    ticks = []
+
+    def play(dt: float) -> None:
+        inner.step()
+        ticks.append((net.tick(), inner.tick))
+
+    recipe.add_function(play, 0)
+    outer = simulation(recipe)
+    outer.step()
+    outer.step()
+    assert ticks == [(1, 1), (2, 2)]
+
+
+def test_add_system_says_what_it_takes(recipe: Recipe) -> None:
+    class Nothing:
+        pass
+
+    class Needy:
+        def __init__(self, speed: float) -> None:
+            self.speed = speed
+
+        def process(self, dt: float) -> None: ...
+
+    class Still:
+        def process(self) -> None: ...
+
+    class Later:
+        async def process(self, dt: float) -> None: ...
+
+    def nothing() -> None: ...
+
+    def much(dt: float, more: int) -> None: ...
+
+    def bit_by_bit(dt: float) -> Iterator[None]:
+        yield
+
+    add = recipe.add_system
+    bare = r"but calls it as process\(dt\): write def process\(self, dt: float\)"
+    plain = "which is async or has a yield: a call would run none of it; write a plain def"
+    for wrong, message in (
+        (Nothing, "Nothing, which has no method process"),
+        (3, "got 3: it takes a class"),
+        (Needy, "Needy, which cannot be called without arguments: add an instance"),
+        (Still, rf"Still.process\(self\), {bare}"),
+        (Still(), rf"Still.process\(\), {bare}"),
+        (Later, rf"Later.process, {plain} process\(self, dt: float\)"),
+        (Later(), rf"Later.process, {plain} process\(self, dt: float\)"),
+        (much, r"much\(dt, more\), but calls it as much\(dt\): write def much\(dt: float\)"),
+        (bit_by_bit, rf"bit_by_bit, {plain} bit_by_bit\(dt: float\)"),
+    ):
+        with pytest.raises(UsageError, match=message):
+            add(wrong, 0)  # type: ignore[arg-type]
+    for function, message in (
+        (nothing, r"nothing\(\), but calls it as nothing\(dt\): write def nothing"),
+        (bit_by_bit, "bit_by_bit, which is async or has a yield"),
+    ):
+        with pytest.raises(UsageError, match=rf"@server\.system got .*{message}"):
+            recipe.add_function(function, 0)  # type: ignore[arg-type]
+    assert recipe.systems == []
+    for made, message in (
+        (Nothing, "made .*, which has no method process"),
+        (Still, "Still.process"),
+    ):
+        broken = Recipe()
+        broken.add_system(lambda made=made: made(), 0)  # type: ignore[misc]
+        with pytest.raises(UsageError, match=message):
+            simulation(broken)
+
+
+def test_a_priority_is_a_number(recipe: Recipe) -> None:
+    for wrong in ("high", None, float("nan"), True):
+        with pytest.raises(UsageError, match=f"priority={wrong!r} of .*: give a number"):
+            recipe.add_function(lambda dt: None, wrong)  # type: ignore[arg-type]
+        with pytest.raises(UsageError, match="give a number"):
+            recipe.add_system(esper.Processor, wrong)  # type: ignore[arg-type]
+
+
+def test_add_system_takes_a_function_of_dt_too(recipe: Recipe) -> None:
+    seen: list[object] = []
+
+    class Callable:
+        def __call__(self, dt: float) -> None:
+            seen.append("object")
+
+    def drive(dt: float) -> None:
+        seen.append(dt)
+
+    recipe.add_system(Callable(), 1)
+    recipe.add_system(drive, 2)
+    simulation(recipe).step()
+    assert seen == [0.02, "object"]
+    assert [name.rpartition(".")[2] for _, name, _ in recipe.systems] == ["Callable", "drive"]
+
+
+def test_outside_a_tick_there_are_no_commands_ticks_or_dice() -> None:
+    where = "call it in a system, on_start, on_join or on_leave"
+    for ask, what in (
+        (lambda: net.commands(Steer), "net.commands(Steer)"),
+        (net.tick, "net.tick()"),
+        (net.rng, "net.rng()"),
+    ):
+        with pytest.raises(
+            OutsideTickError, match=f"^{re.escape(f'{what} outside a tick: {where}')}$"
+        ):
+            ask()
+
+
+def test_commands_are_not_for_other_threads_even_where_there_are_none(recipe: Recipe) -> None:
+    caught: list[BaseException] = []
+
+    def ask() -> None:
+        try:
+            net.commands(Steer)
+        except WrongThreadError as error:
+            caught.append(error)
+
+    def look(dt: float) -> None:
+        thread = threading.Thread(target=ask)
+        thread.start()
+        thread.join()
+
+    recipe.add_function(look, 0)
+    simulation(recipe).step()
+    assert len(caught) == 1
+
+
+def test_commands_wants_a_command(recipe: Recipe) -> None:
+    recipe.add_function(lambda dt: net.commands(Square) and None, 0)
+    running = simulation(recipe)
+    running.step()
+    assert "net.commands() got Square, which is replicated, not a command" in str(running.failure)
+
+
+def test_the_same_data_makes_the_same_match(recipe: Recipe) -> None:
+    def drift(dt: float) -> None:
+        for _, square in esper.get_component(Square):
+            square.x += net.rng().random() * net.tick()
+        for player, steer in net.commands(Steer):
+            esper.component_for_entity(player, Square).x += steer.dx
+
+    recipe.on_join.append(lambda player: esper.add_component(player, Square()))
+    recipe.add_function(drift, 0)
+
+    def play(seed: int) -> list[float]:
+        running = simulation(recipe, seed)
+        for tick in range(50):
+            running.step(
+                [Join(tick, "x")] if tick < 5 else [],
+                [3] if tick == 30 else [],
+                [(player, (given(Steer(tick * player)),)) for player in range(5)],
+            )
+        with running.world:
+            return [square.x for _, square in esper.get_component(Square)]
+
+    first = play(7)
+    assert len(first) == 4
+    assert play(7) == first
+    assert play(8) != first
+
+
+def test_leaving_takes_what_the_player_owns(recipe: Recipe) -> None:
+    def join(player: int) -> None:
+        for _ in range(3):
+            esper.create_entity(Owner(player), Square())
+        esper.create_entity(Owner(None), Square())
+
+    recipe.on_join.append(join)
+    running = simulation(recipe)
+    running.step(joins=[Join(1, "Ann"), Join(2, "Bob")])
+    running.step(leaves=[1])
+    with running.world:
+        bob = running.player_entity[2]
+        assert sorted(owner.player or 0 for _, owner in esper.get_component(Owner)) == [
+            0,
+            0,
+            bob,
+            bob,
+            bob,
+        ]
+        assert [player.name for _, player in esper.get_component(Player)] == ["Bob"]
+    running.step(leaves=[1, 99])
+    assert running.player_entity.keys() == {2}
+
+
+def test_what_the_hook_gives_away_or_keeps_stays(recipe: Recipe) -> None:
+    ships: list[int] = []
+
+    def join(player: int) -> None:
+        ships.extend(esper.create_entity(Owner(player)) for _ in range(2))
+
+    def leave(player: int) -> object:
+        if esper.component_for_entity(player, Player).name == "Ann":
+            esper.component_for_entity(ships[0], Owner).player = None
+            return None
+        return KEEP
+
+    recipe.on_join.append(join)
+    recipe.on_leave.append(leave)
+    running = simulation(recipe)
+    running.step(joins=[Join(1, "Ann"), Join(2, "Bob")])
+    bob = running.player_entity[2]
+    running.step(leaves=[1, 2])
+    alive = running.world.alive
+    assert [alive(ship) for ship in ships] == [True, False, True, True]
+    assert alive(bob)
+    assert not running.player_entity
+
+
+def test_commands_for_what_is_gone_or_not_ones_own_are_counted(recipe: Recipe) -> None:
+    got: list[tuple[int, int]] = []
+    ships: dict[int, int] = {}
+
+    def join(player: int) -> None:
+        ships[player] = esper.create_entity(Owner(player))
+
+    recipe.on_join.append(join)
+    recipe.add_function(
+        lambda dt: got.extend((entity, steer.dx) for entity, steer in net.commands(Steer)), 0
+    )
+    running = simulation(recipe)
+    running.step(joins=[Join(1, "Ann"), Join(2, "Bob")])
+    ann, bob = (running.player_entity[number] for number in (1, 2))
+    nets = {101: ann, 102: bob, 103: ships[ann], 104: ships[bob], 105: 9999}
+    running.resolve = nets.get
+    running.step(
+        commands=[
+            (
+                1,
+                tuple(
+                    given(Steer(number), target=number)
+                    for number in (0, 101, 102, 103, 104, 105, 106)
+                ),
+            ),
+            (7, (given(Steer(1)), given(Steer(2)))),
+        ]
+    )
+    assert got == [(ann, 0), (ann, 101), (ships[ann], 103)]
+    assert running.rejected == {1: 4, 7: 2}
+    got.clear()
+    running.world.delete(ships[ann])
+    running.step(commands=[(1, (given(Steer(5), target=103), given(Steer(6))))])
+    assert got == [(ann, 6)]
+    assert running.rejected[1] == 5
+    running.world.delete(ann)
+    running.step(commands=[(1, (given(Steer(7)),))])
+    assert running.rejected[1] == 6
+
+
+def test_an_entity_that_dies_during_the_tick_gets_no_more_commands(recipe: Recipe) -> None:
+    got: list[int] = []
+
+    def reap(dt: float) -> None:
+        for entity, _ in net.commands(Steer):
+            esper.delete_entity(entity)
+
+    recipe.add_function(reap, 1)
+    recipe.add_function(lambda dt: got.extend(e for e, _ in net.commands(Steer)), 0)
+    running = simulation(recipe)
+    running.step(joins=[Join(1, "Ann")], commands=[(1, (given(Steer(1)),))])
+    assert got == []
+    assert running.failure is None
+
+
+def test_commands_for_entities_that_lack_a_component_can_be_left_out(recipe: Recipe) -> None:
+    seen: list[list[int]] = []
+
+    def system(_dt: float) -> None:
+        seen.append([entity for entity, _ in net.commands(Steer, Square)])
+
+    recipe.add_function(system, 0)
+    simulation = Simulation(recipe, seed=1, epoch=1, player=Player, owner=Owner)
+    steering = [(number, (given(Steer(1)),)) for number in (1, 2)]
+    simulation.step([Join(1, "with"), Join(2, "without")])
+    with simulation.world:
+        esper.add_component(simulation.player_entity[1], Square())
+    simulation.step(commands=steering)
+    assert simulation.failure is None
+    assert seen == [[], [simulation.player_entity[1]]]
+
+
+def test_references_in_commands_become_entities(recipe: Recipe) -> None:
+    got: list[int | None] = []
+    recipe.add_function(lambda dt: got.extend(a.victim for _, a in net.commands(Attack)), 0)
+    running = simulation(recipe)
+    running.step(joins=[Join(1, "Ann"), Join(2, "Bob")])
+    running.resolve = {50: running.player_entity[2]}.get
+    running.step(commands=[(1, (given(Attack(50)), given(Attack(51)), given(Attack(None))))])
+    assert got == [running.player_entity[2], None, None]
+
+
+def test_a_system_cannot_spoil_the_next_ticks_command(recipe: Recipe) -> None:
+    seen: list[int] = []
+
+    def clumsy(dt: float) -> None:
+        for _, steer in net.commands(Steer):
+            seen.append(steer.dx)
+            steer.dx = 99
+
+    recipe.add_function(clumsy, 0)
+    running = simulation(recipe)
+    held = (given(Steer(1)),)
+    running.step(joins=[Join(1, "Ann")])
+    for _ in range(3):
+        running.step(commands=[(1, held)])
+    assert seen == [1, 1, 1]
+
+
+def test_a_system_that_raises_stops_the_simulation(
+    recipe: Recipe, caplog: pytest.LogCaptureFixture
+) -> None:
+    after: list[int] = []
+
+    def broken(dt: float) -> None:
+        if net.tick() == 3:
+            raise RuntimeError("out of coffee")
+
+    recipe.add_function(broken, 1)
+    recipe.add_function(lambda dt: after.append(net.tick()), 0)
+    running = simulation(recipe)
+    with caplog.at_level(logging.ERROR, "ecsnet.server"):
+        for _ in range(3):
+            running.step()
+    assert isinstance(running.failure, RuntimeError)
+    assert after == [1, 2]
+    (record,) = caplog.records
+    assert "broken raised in tick 3" in record.getMessage()
+    with pytest.raises(UsageError, match="has stopped"):
+        running.step()
+
+
+def test_or_is_skipped_for_the_tick_and_logged_once(
+    recipe: Recipe, caplog: pytest.LogCaptureFixture
+) -> None:
+    recipe.on_error = "skip"
+    after: list[int] = []
+
+    def broken(dt: float) -> None:
+        esper.add_component(4711, Square())
+
+    recipe.add_function(broken, 1)
+    recipe.add_function(lambda dt: after.append(len(esper.get_component(Square))), 0)
+    running = simulation(recipe)
+    with caplog.at_level(logging.ERROR, "ecsnet.server"):
+        for _ in range(4):
+            running.step()
+    assert after == [0, 0, 0, 0]
+    assert list(running.errors.values()) == [4]
+    assert running.failure is None
+    (record,) = caplog.records
+    assert re.search(r"broken raised in tick 1, skipped", record.getMessage())
+
+
+def test_hooks_that_raise_are_treated_alike(recipe: Recipe) -> None:
+    recipe.on_error = "skip"
+
+    def join(player: int) -> None:
+        raise ValueError("full of eels")
+
+    recipe.on_join.append(join)
+    running = simulation(recipe)
+    running.step(joins=[Join(1, "Ann")])
+    assert running.player_entity.keys() == {1}
+    assert list(running.errors.values()) == [1]
+
+
+def test_a_system_must_leave_its_world_current(recipe: Recipe) -> None:
+    recipe.on_error = "skip"
+    names: list[str] = []
+
+    def wanderer(dt: float) -> None:
+        esper.switch_world("elsewhere")
+
+    recipe.add_function(wanderer, 1)
+    recipe.add_function(lambda dt: names.append(current_name()), 0)
+    running = simulation(recipe)
+    running.step()
+    assert names == [running.world.name]
+    assert list(running.errors.values()) == [1]
+    recipe.on_error = "stop"
+    strict = simulation(recipe)
+    strict.step()
+    assert isinstance(strict.failure, WorldError)
+    assert "wanderer left the esper world 'elsewhere' current" in str(strict.failure)
+    esper.delete_world("elsewhere")
+
+
+def test_deletions_are_finished_when_a_tick_begins(recipe: Recipe) -> None:
+    counts: list[int] = []
+    recipe.add_function(lambda dt: counts.append(len(list(esper.get_entities()))), 0)
+    running = simulation(recipe)
+    running.step()
+    with running.world:
+        entity = esper.create_entity(Square())
+    running.step()
+    running.world.delete(entity)
+    running.step()
+    assert counts == [0, 1, 0]
+
+
+def test_a_tick_inside_its_own_tick_is_refused(recipe: Recipe) -> None:
+    recipe.add_function(lambda dt: running.step(), 0)
+    running = simulation(recipe)
+    running.step()
+    assert "step() inside a tick" in str(running.failure)
+
+
+def test_who_loses_its_entity_to_a_system_stays_and_is_warned_of_once(
+    recipe: Recipe, caplog: pytest.LogCaptureFixture
+) -> None:
+    left: list[int] = []
+    lost: list[int] = []
+
+    def join(player: int) -> None:
+        esper.create_entity(Owner(player), Square())
+
+    def reap(dt: float) -> None:
+        if net.tick() == 2:
+            lost.append(1)
+            esper.delete_entity(running.player_entity[1], immediate=True)
+
+    recipe.on_join.append(join)
+    recipe.on_leave.append(left.append)
+    recipe.add_function(reap, 0)
+    running = simulation(recipe)
+    with caplog.at_level(logging.WARNING, "ecsnet.server"):
+        running.step(joins=[Join(1, "Ann"), Join(2, "Bob")])
+        for _ in range(3):
+            running.step(commands=[(1, (given(Steer(1)),))])
+    assert lost == [1]
+    (message,) = caplog.messages
+    assert message.startswith(
+        "the entity of player 1 (Ann), who is still in the game, is gone in tick 2: the game"
+    )
+    assert "Owner(player)" in message
+    assert running.failure is None
+    assert running.rejected[1] == 2
+    bob = running.player_entity[2]
+    running.step(leaves=[1, 2])
+    assert left == [bob]  # no hook is given an entity that is gone
+    assert not running.world.structure(Owner)  # and what she owned went all the same
+    assert len(caplog.messages) == 1
+
+
+def test_players_that_left_or_were_deleted_by_their_hook_are_not_missed(
+    recipe: Recipe, caplog: pytest.LogCaptureFixture
+) -> None:
+    called: list[str] = []
+
+    def leave(player: int) -> object:
+        called.append("first")
+        esper.delete_entity(player)
+        return KEEP
+
+    recipe.on_leave += [leave, lambda player: called.append("second")]
+    running = simulation(recipe)
+    with caplog.at_level(logging.WARNING, "ecsnet.server"):
+        running.step(joins=[Join(1, "Ann")])
+        running.step(leaves=[1])
+        running.step()
+    assert called == ["first"]
+    assert caplog.messages == []
+
+
+def test_a_cleared_database_is_told_of_too(
+    recipe: Recipe, caplog: pytest.LogCaptureFixture
+) -> None:
+    def clear(dt: float) -> None:
+        if net.tick() == 2:
+            esper.clear_database()
+            esper.create_entity()  # has the number that the player had
+
+    recipe.add_function(clear, 0)
+    running = simulation(recipe)
+    with caplog.at_level(logging.WARNING, "ecsnet.server"):
+        for tick in range(4):
+            running.step(joins=[Join(1, "Ann")] if not tick else [])
+    (message,) = caplog.messages
+    assert "player 1 (Ann)" in message
+    assert not running.player_entity
+
+
+def test_an_owner_that_names_no_player_is_warned_of_once(
+    recipe: Recipe, caplog: pytest.LogCaptureFixture
+) -> None:
+    recipe.on_start.append(lambda: esper.create_entity())
+
+    def join(player: int) -> None:
+        number = esper.component_for_entity(player, Player).id
+        for _ in range(3):
+            esper.create_entity(Owner(number))
+        esper.create_entity(Owner(player))
+        esper.create_entity(Owner(None))
+        esper.create_entity(Owner("Ann"))  # type: ignore[arg-type]  # replication says so
+
+    recipe.on_join.append(join)
+    recipe.on_leave.append(lambda player: KEEP)
+    recipe.add_function(lambda dt: net.tick() % 2 and esper.create_entity() and None, 0)
+    running = simulation(recipe)
+    with caplog.at_level(logging.WARNING, "ecsnet.server"):
+        running.step(joins=[Join(1, "Ann")])
+        for _ in range(4):
+            running.step()
+        # Who was a player may still own something when it is none any more.
+        running.step(leaves=[1])
+        for _ in range(3):
+            running.step()
+    (message,) = caplog.messages
+    assert message.startswith("Owner(1) on entity 3 names no player's entity, in tick 1:")
+    assert message.endswith("give the entity that on_join is called with, not Player.id")
+    assert len(running.world.structure(Owner)) == 6
+
+
+def test_owners_that_are_no_players_are_noted_a_few_times_only(
+    recipe: Recipe, caplog: pytest.LogCaptureFixture
+) -> None:
+    recipe.add_function(lambda dt: esper.create_entity(Owner(1000 + net.tick())) and None, 0)
+    running = simulation(recipe)
+    with caplog.at_level(logging.WARNING, "ecsnet.server"):
+        for _ in range(100):
+            running.step()
+    assert len(caplog.messages) == len(running._nobodies) == 16
+    assert "Owner(1001)" in caplog.messages[0]
+
+
+def test_when_it_finishes_everybody_leaves_and_no_system_runs(recipe: Recipe) -> None:
+    seen: list[object] = []
+
+    def leave(player: int) -> None:
+        name = esper.component_for_entity(player, Player).name
+        seen.append((name, net.tick(), net.commands(Steer), current_name()))
+
+    recipe.on_leave.append(leave)
+    recipe.add_function(lambda dt: seen.append(len(net.commands(Steer))), 0)
+    running = simulation(recipe)
+    running.finish()  # nobody is there
+    joins = [Join(1, "Ann"), Join(2, "Bob")]
+    running.step(joins=joins, commands=[(1, (given(Steer(1)),))])
+    running.finish()
+    running.finish()
+    name = running.world.name
+    assert seen == [1, ("Ann", 1, [], name), ("Bob", 1, [], name)]
+    assert not running.player_entity
+    assert running.tick == 1
+    with pytest.raises(OutsideTickError):
+        net.tick()
+
+
+def test_nobody_leaves_a_world_that_a_failure_stopped(recipe: Recipe) -> None:
+    left: list[int] = []
+
+    def broken(dt: float) -> None:
+        raise RuntimeError("out of coffee")
+
+    recipe.on_leave.append(left.append)
+    recipe.add_function(broken, 0)
+    running = simulation(recipe)
+    running.step(joins=[Join(1, "Ann")])
+    assert running.failure is not None
+    running.finish()
+    assert left == []
+
+
+def test_a_hook_that_raises_while_it_finishes_is_the_failure(recipe: Recipe) -> None:
+    left: list[int] = []
+
+    def leave(player: int) -> None:
+        left.append(player)
+        raise RuntimeError("disk full")
+
+    recipe.on_leave.append(leave)
+    running = simulation(recipe)
+    running.step(joins=[Join(1, "Ann"), Join(2, "Bob")])
+    running.finish()
+    assert len(left) == 1
+    assert str(running.failure) == "disk full"
