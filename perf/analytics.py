@@ -77,7 +77,7 @@ def serve(
     def start() -> None:
         assert server.host is not None
         # Behind everything else, analytics included: they were added before.
-        simulation = server.host.stages[0].simulation
+        simulation = server.host.rooms[0].simulation
         simulation.add_system(end, float("-inf"), "perf", always=True)
         connection.send(Ready())
 

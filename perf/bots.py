@@ -13,13 +13,13 @@ from multiprocessing.connection import Connection as Pipe
 
 import msgspec
 
-from ecsnet.connection.plain import Connection, Dial
+from ecsnet.connection.plain import ClientHandshake, Connection
 from ecsnet.messages.joining import WIRE_VERSION, Hello, Welcome
 from ecsnet.schema import Gate, Schema, encode
 from ecsnet.session.packets import RAW
 from ecsnet.session.path import PathEstimate
-from ecsnet.session.sequence import widen
-from ecsnet.session.session import Record, Session
+from ecsnet.session.sequence import unwrap
+from ecsnet.session.session import SentPacket, Session
 from perf.children import Ready
 from perf.game import Steer, schema
 from perf.load import count
@@ -43,7 +43,7 @@ head_gate: Gate[tuple[int, int, int, int, msgspec.Raw, msgspec.Raw]] = Gate(
 )
 
 
-class Told(Record):
+class SentCommands(SentPacket):
     """A packet with the commands up to a frame."""
 
     __slots__ = ("frame",)
@@ -99,7 +99,7 @@ class Crowd:
         head = head_gate.decode(payload)
         if head is not None:
             self._look_at = now + LOOK_SECONDS
-            self._tick = widen(head[1], 32, self._tick)
+            self._tick = unwrap(head[1], 32, self._tick)
             self._at = now
 
     def start(self, welcome: Welcome, now: float) -> None:
@@ -130,7 +130,7 @@ class PlayerBot(Pinger):
         """The client is number ``number`` of ``crowd``, counted from 0."""
         self.crowd = crowd
         self.number = number
-        self.dial: Dial | None = None
+        self.handshake: ClientHandshake | None = None
         self.connection: Connection | None = None
         self.path = CountedPath(1 / crowd.rate)
         self.session = Session(
@@ -149,7 +149,7 @@ class PlayerBot(Pinger):
     def turn(self, now: float) -> Sequence[bytes]:
         connection, session = self.connection, self.session
         if connection is None:
-            return self._dial(now)
+            return self._handshake(now)
         session.lost(now)
         if self.epoch is None:
             return (connection.seal(session.send(None, now)),)
@@ -173,7 +173,7 @@ class PlayerBot(Pinger):
             self.tick - unacked & U32,
             self.crowd.frames(unacked, self.value),
         )
-        return (connection.seal(session.send(payload, now, Told(now, self.frame))),)
+        return (connection.seal(session.send(payload, now, SentCommands(now, self.frame))),)
 
     def take(self, datagram: bytes, now: float) -> Sequence[bytes]:
         connection = self.connection
@@ -186,7 +186,7 @@ class PlayerBot(Pinger):
                 raise PerfError(f"the server disconnected bot {self.number}: {connection.reason}")
             return ()
         for told in received.acked:
-            if isinstance(told, Told) and told.frame > self.acked:
+            if isinstance(told, SentCommands) and told.frame > self.acked:
                 self.acked = told.frame
         if received.payload is not None:
             self.crowd.look(received.payload, now)
@@ -200,23 +200,25 @@ class PlayerBot(Pinger):
         assert self.connection is not None
         return self.connection.seal(self.session.ping(now))
 
-    def _dial(self, now: float) -> Sequence[bytes]:
-        if self.dial is None:
+    def _handshake(self, now: float) -> Sequence[bytes]:
+        if self.handshake is None:
             # Not all at once: a burst of joins is another benchmark.
             if self.number >= self.crowd.welcomed + JOINING:
                 return ()
-            self.dial = Dial(self.number.to_bytes(8, "little"), now, timeout=DIAL_SECONDS)
-        if self.dial.refused is not None:
-            raise PerfError(f"the server refused bot {self.number}: {self.dial.refused}")
-        return self.dial.poll(now)
+            self.handshake = ClientHandshake(
+                self.number.to_bytes(8, "little"), now, timeout=DIAL_SECONDS
+            )
+        if self.handshake.refused is not None:
+            raise PerfError(f"the server refused bot {self.number}: {self.handshake.refused}")
+        return self.handshake.poll(now)
 
     def _dialled(self, datagram: bytes, now: float) -> Sequence[bytes]:
-        if self.dial is None:
+        if self.handshake is None:
             return ()
-        self.dial.receive(datagram, now)
-        self.connection = self.dial.connection
+        self.handshake.receive(datagram, now)
+        self.connection = self.handshake.connection
         if self.connection is None:
-            return self.dial.poll(now)
+            return self.handshake.poll(now)
         hello = Hello(WIRE_VERSION, self.crowd.fingerprint, f"bot {self.number}")
         self.session.queue(encode(hello))
         return (self.connection.seal(self.session.send(None, now)),)

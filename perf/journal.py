@@ -30,7 +30,7 @@ ENDLESS = 1 << 50
 
 
 @dataclass(frozen=True)
-class Told:
+class Measured:
     """What a run was like.
 
     Attributes:
@@ -76,7 +76,7 @@ def tell(connection: Connection, folder: Path, bound: int, ticks: int) -> None:
         put(round(RECORDS / RATE))
         took.append(time.perf_counter() - began)
     after = {segment.number for segment in segments(folder)}
-    connection.send(Told(took, len(before - after), journal.lost.total - lost))
+    connection.send(Measured(took, len(before - after), journal.lost.total - lost))
     journal.close()
 
 
@@ -89,7 +89,7 @@ def run(command: str, runs: int, seconds: float) -> Report:
         seconds: How long each run is measured.
     """
     ticks = round(seconds * RATE)
-    pairs = [(_told(FULL, ticks), _told(ENDLESS, ticks)) for _ in range(runs)]
+    pairs = [(_measured(FULL, ticks), _measured(ENDLESS, ticks)) for _ in range(runs)]
     deleting = [pair[0] for pair in pairs]
 
     def row(name: str, share: float) -> Row:
@@ -104,9 +104,9 @@ def run(command: str, runs: int, seconds: float) -> Report:
     return Report("journal", command, [row("p99", 0.99), row("median", 0.5), deleted, lost])
 
 
-def _told(bound: int, ticks: int) -> Told:
+def _measured(bound: int, ticks: int) -> Measured:
     with (
         tempfile.TemporaryDirectory() as folder,
         Child(tell, cores()[0], Path(folder, "journal"), bound, ticks) as child,
     ):
-        return child.expect(Told, 120 + 3 * ticks / RATE)
+        return child.expect(Measured, 120 + 3 * ticks / RATE)

@@ -20,7 +20,7 @@ from ecsnet.connection.plain import PAYLOAD
 from ecsnet.schema import Between, Gate, Quantized, Registry, command, replicated, use_registry
 from ecsnet.server.host import Host
 from ecsnet.simulation.simulation import tick
-from ecsnet.simulation.spec import Recipe
+from ecsnet.simulation.spec import SimulationSpec
 from ecsnet.transport.address import Address
 from perf.bots import Crowd, PlayerBot, head_gate
 from perf.report import PerfError, Report, Row, single
@@ -105,7 +105,7 @@ def _counted(registry: Registry, point: Callable[[float, float], object], seed: 
     dice = random.Random(seed)
     sent: list[bytes] = []
     host = Host(schema, lambda data, _: sent.append(data), random=dice.randbytes)
-    host.add_simulation(_recipe(point, dice), 0.0, seed=seed)
+    host.add_simulation(_spec(point, dice), 0.0, seed=seed)
     crowd = Crowd(schema, Steer, RATE)
     bot = PlayerBot(0, crowd)
     moved = body = headers = datagrams = 0
@@ -129,7 +129,7 @@ def _counted(registry: Registry, point: Callable[[float, float], object], seed: 
     return Size(moved, body, headers, datagrams)
 
 
-def _recipe(point: Callable[[float, float], object], dice: random.Random) -> Recipe:
+def _spec(point: Callable[[float, float], object], dice: random.Random) -> SimulationSpec:
     """A game that puts 50 entities somewhere else each tick."""
 
     def place(entity: int) -> None:
@@ -145,9 +145,9 @@ def _recipe(point: Callable[[float, float], object], dice: random.Random) -> Rec
         for entity in dice.sample(range(1, ENTITIES + 1), MOVED):
             place(entity)
 
-    recipe = Recipe(tick_rate=RATE, on_start=[start])
-    recipe.add_function(move, 0)
-    return recipe
+    spec = SimulationSpec(tick_rate=RATE, on_start=[start])
+    spec.add_function(move, 0)
+    return spec
 
 
 def _runs(datagram: bytes) -> int:

@@ -17,7 +17,7 @@ import esper
 
 import ecsnet as net
 from ecsnet.components import Player, Position
-from ecsnet.connection.plain import Dial, Reason
+from ecsnet.connection.plain import ClientHandshake, Reason
 from ecsnet.replication.wire import Resync
 from ecsnet.schema import encode
 from ecsnet.session.packets import RAW
@@ -154,7 +154,7 @@ class Asker(PlayerBot):
 
     def turn(self, now: float) -> Sequence[bytes]:
         self.turns += 1
-        if self.dial is not None and self.dial.refused is not None:
+        if self.handshake is not None and self.handshake.refused is not None:
             if self.turns % ASK_TURNS:
                 return ()
             self._anew(now)
@@ -173,7 +173,9 @@ class Asker(PlayerBot):
         self.connection = self.epoch = None
         self.session = Session(RAW, peer_interval=1 / self.crowd.rate)
         self.frame = self.acked = self.tick = 0
-        self.dial = Dial(self.turns.to_bytes(4, "little") + self.number.to_bytes(4, "little"), now)
+        self.handshake = ClientHandshake(
+            self.turns.to_bytes(4, "little") + self.number.to_bytes(4, "little"), now
+        )
 
 
 def askers(pipe: Pipe, port: int, clients: int, rate: float, way: str) -> None:

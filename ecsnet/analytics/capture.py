@@ -21,7 +21,7 @@ from ecsnet.analytics.values import is_plain, plain
 from ecsnet.components import Owner
 from ecsnet.options import Analytics, point_of
 from ecsnet.schema import ENCODE_ERRORS, ComponentType
-from ecsnet.session.token_bucket import Bucket
+from ecsnet.session.token_bucket import TokenBucket
 from ecsnet.simulation.simulation import Simulation
 
 __all__ = ["AnalyticsSystem"]
@@ -84,7 +84,7 @@ class AnalyticsSystem(esper.Processor):
         self._joined: list[tuple[int, str]] = []
         self._taken: Counter[str] = Counter()
         self._lost = journal.lost
-        self._bucket = Bucket(_REFUSALS, _REFUSALS)
+        self._bucket = TokenBucket(_REFUSALS, _REFUSALS)
         self._failed = False
         self._begun = False
 

@@ -28,7 +28,7 @@ from ecsnet.analytics.segment import Series
 from ecsnet.analytics.values import Document
 from ecsnet.validation.wording import file_trouble
 
-__all__ = ["Aside", "Position", "TargetInUseError"]
+__all__ = ["DeadLetter", "Position", "TargetInUseError"]
 
 _PREFIX = struct.Struct("<II")  # length and CRC-32 of what follows
 
@@ -38,7 +38,7 @@ class TargetInUseError(JournalError):
 
 
 @dataclass(frozen=True, slots=True)
-class Aside:
+class DeadLetter:
     """A document that a database did not take.
 
     Attributes:
@@ -122,13 +122,13 @@ class Position:
         paths = (path for path in self.folder.glob("position-*.json") if path != self._path)
         return [places for path in paths if (places := _places_in(path)) is not None]
 
-    def aside(self) -> list[Aside]:
+    def aside(self) -> list[DeadLetter]:
         """What was set aside so far, the oldest first."""
         try:
             data = self._aside.read_bytes()
         except FileNotFoundError:
             return []
-        found: list[Aside] = []
+        found: list[DeadLetter] = []
         at = 0
         while at + _PREFIX.size <= len(data):
             length, check = _PREFIX.unpack_from(data, at)
@@ -136,13 +136,13 @@ class Position:
             if len(payload) < length or crc32(payload) != check:
                 break
             series, document, reason = msgspec.msgpack.decode(payload)
-            found.append(Aside(Series(series), document, reason))
+            found.append(DeadLetter(Series(series), document, reason))
             at += _PREFIX.size + length
         if at < len(data):  # a shipper died in the middle, and before the position moved
             os.truncate(self._aside, at)
         return found
 
-    def set_aside(self, documents: Iterable[Aside]) -> None:
+    def set_aside(self, documents: Iterable[DeadLetter]) -> None:
         """Add to what is set aside. It is on the disk when this returns."""
         data = b"".join(map(_framed, documents))
         with self._aside.open("ab", buffering=0) as file:
@@ -156,7 +156,7 @@ class Position:
                 raise
         sync_folder(self.folder)
 
-    def keep_aside(self, documents: Iterable[Aside]) -> None:
+    def keep_aside(self, documents: Iterable[DeadLetter]) -> None:
         """Let this be all that is set aside."""
         data = b"".join(map(_framed, documents))
         if data:
@@ -183,7 +183,7 @@ def _places_in(path: Path) -> dict[Series, Place] | None:
     return None if saved is None else {series: Place(*saved[series]) for series in Series}
 
 
-def _framed(aside: Aside) -> bytes:
+def _framed(aside: DeadLetter) -> bytes:
     payload = msgspec.msgpack.encode((aside.series, aside.document, aside.reason))
     return _PREFIX.pack(len(payload), crc32(payload)) + payload
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from ecsnet.analytics.records import Declared, Event, Match, Slice
-from ecsnet.analytics.values import Document, Value, is_key, milliseconds, storable, told
+from ecsnet.analytics.values import Document, Value, is_key, milliseconds, storable, to_document
 
 __all__ = ["DOCUMENT_LIMIT", "Origin", "documents_of", "size_of"]
 
@@ -120,7 +120,7 @@ def _component(value: object, declared: Declared) -> Value:
         return {"too_large": storable(value["too_large"])}
     if not isinstance(value, list) or not len(value) == len(fields) == len(kinds):
         return {"value": storable(value)}
-    return dict(zip(fields, map(told, value, kinds), strict=True))
+    return dict(zip(fields, map(to_document, value, kinds), strict=True))
 
 
 def _parts(entities: list[dict[str, Value]]) -> Iterator[list[Value]]:

@@ -60,8 +60,8 @@ def draw_heat(heat: HeatMap, path: Path) -> None:
     bar.update_ticks()
     whose = {"players": "players", "all": "all entities"}.get(str(heat.who), f"entity {heat.who}")
     axes.set_title(f"{heat.component}: where {whose} were", loc="left", fontweight="bold", pad=22)
-    told = f"{_many(heat.samples, 'sample')} of {_many(heat.entities, 'entity')}"
-    _below_title(axes, f"{told} in {_many(heat.matches, 'match')}")
+    to_document = f"{_many(heat.samples, 'sample')} of {_many(heat.entities, 'entity')}"
+    _below_title(axes, f"{to_document} in {_many(heat.matches, 'match')}")
     axes.set_xlabel(heat.x)
     axes.set_ylabel(heat.y)
     _save(figure, path)

@@ -44,9 +44,9 @@ def unshipped_records(segment: Segment) -> int:
             seed = seed_of(file.read(HEADER))
             if seed is None:
                 return 0
-            told = _told(file, seed) if offset <= HEADER else None
-            if told is not None:
-                return told
+            to_document = _told(file, seed) if offset <= HEADER else None
+            if to_document is not None:
+                return to_document
             file.seek(max(offset, HEADER))
             data = file.read(SEGMENT_LIMIT)
     except OSError:

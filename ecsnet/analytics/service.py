@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 from ecsnet.analytics.declared import declare
 from ecsnet.analytics.journal import Journal, Limits
-from ecsnet.analytics.supervisor import Minder
+from ecsnet.analytics.supervisor import ShipperSupervisor
 from ecsnet.analytics.values import plain
 from ecsnet.options import MONGO_VARIABLE, Analytics
 from ecsnet.schema import Registry
@@ -57,11 +57,11 @@ class AnalyticsService:
             self.declared,
             limits=Limits.of(options.max_bytes, age),
         )
-        self._minder: Minder | None = None
+        self._minder: ShipperSupervisor | None = None
         uri = options.mongo or environment.get(MONGO_VARIABLE)
         try:
             if uri:
-                self._minder = Minder(
+                self._minder = ShipperSupervisor(
                     options.path, uri, driver=options.driver, expire_days=options.expire_days
                 )
                 self._minder.start()

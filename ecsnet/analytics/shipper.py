@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from ecsnet.analytics import backoff
-from ecsnet.analytics.checkpoint import Aside, Position
+from ecsnet.analytics.checkpoint import DeadLetter, Position
 from ecsnet.analytics.folder import Segment, State, mark_shipped, segments
 from ecsnet.analytics.reader import Entry, Place
 from ecsnet.analytics.segment import Series
@@ -247,7 +247,7 @@ class Shipper:
             return
         try:  # on the disk, before the position moves over them
             self._position.set_aside(
-                Aside(line.series, suspect.entry.document, suspect.reason) for suspect in gone
+                DeadLetter(line.series, suspect.entry.document, suspect.reason) for suspect in gone
             )
         except OSError as error:
             self._trouble(f"nothing can be set aside: {file_trouble(error)}")
@@ -270,14 +270,15 @@ class Shipper:
         self.set_aside = len(aside)
         if not aside:
             return
-        left: list[Aside] = []
+        left: list[DeadLetter] = []
         for line in self._lines:
             offered = [one for one in aside if one.series is line.series]
             for at in range(0, len(offered), BATCH_DOCUMENTS):
                 batch = offered[at : at + BATCH_DOCUMENTS]
                 refused = await self._offer(line.series, [one.document for one in batch])
                 left += (
-                    Aside(line.series, batch[index].document, reason) for index, reason in refused
+                    DeadLetter(line.series, batch[index].document, reason)
+                    for index, reason in refused
                 )
         self._position.keep_aside(left)
         self.set_aside = len(left)

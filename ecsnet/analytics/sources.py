@@ -195,11 +195,11 @@ class JournalSource:
         damage = Damage()
         self._passes.append((Series.EVENTS, damage))
         origins: dict[str, Origin] = {}
-        told: list[Document] = []
+        to_document: list[Document] = []
         for outline in outlines(self._folder, damage=damage):
             origins[outline.origin.match.id.hex()] = outline.origin
-            told += outline.events
-        return [_with_schema(match, origins[match.id]) for match in matches_of(told)]
+            to_document += outline.events
+        return [_with_schema(match, origins[match.id]) for match in matches_of(to_document)]
 
     def events(self, *matches: str) -> Iterator[Document]:
         return self._documents(Series.EVENTS, matches)
@@ -284,14 +284,16 @@ class MongoSource:
 
     def matches(self) -> list[Match]:
         with _told(self.name):
-            told = list(self._events.find({"type": {"$in": ["start", "stop"]}}))
-            ended = {str(document["match"]) for document in told if document["type"] == "stop"}
+            to_document = list(self._events.find({"type": {"$in": ["start", "stop"]}}))
+            ended = {
+                str(document["match"]) for document in to_document if document["type"] == "stop"
+            }
             # Of a match that runs or crashed, the last event says how far it came.
             for group in self._events.aggregate([{"$group": {"_id": "$match"}}]):
                 if group["_id"] not in ended:
                     last = self._events.find_one(_of(str(group["_id"])), sort=[("_id", -1)])
-                    told += [last] if last else []
-        return matches_of(told)
+                    to_document += [last] if last else []
+        return matches_of(to_document)
 
     def events(self, *matches: str) -> Iterator[Document]:
         return self._documents(self._events, matches)

@@ -26,7 +26,7 @@ from ecsnet.validation.wording import file_trouble
 if TYPE_CHECKING:
     from ecsnet.analytics.mongo import Driver
 
-__all__ = ["Minder", "ship"]
+__all__ = ["ShipperSupervisor", "ship"]
 
 _log = logging.getLogger("ecsnet.analytics")
 
@@ -53,7 +53,7 @@ main(folder, driver, days)
 """
 
 
-class Minder:
+class ShipperSupervisor:
     """Keeps a process running that ships a journal.
 
     The process reads what has reached the disk, so it may be started before anything is written.

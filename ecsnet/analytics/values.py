@@ -17,7 +17,16 @@ from typing import TypeAlias, TypeVar, cast
 
 from ecsnet.schema import PLAIN, Kind
 
-__all__ = ["Document", "Value", "is_key", "is_plain", "milliseconds", "plain", "storable", "told"]
+__all__ = [
+    "Document",
+    "Value",
+    "is_key",
+    "is_plain",
+    "milliseconds",
+    "plain",
+    "storable",
+    "to_document",
+]
 
 Value: TypeAlias = (
     "bool | int | float | str | bytes | datetime | list[Value] | dict[str, Value] | None"
@@ -95,7 +104,7 @@ def storable(value: object, *, own: bool = False, depth: int = STORED_DEPTH) -> 
     return f"a {type(value).__name__}"
 
 
-def told(value: object, kind: Kind, depth: int = STORED_DEPTH) -> Value:
+def to_document(value: object, kind: Kind, depth: int = STORED_DEPTH) -> Value:
     """What a field held, from how it was encoded: enums by name, structs with names.
 
     A value that is not what its field says is told as it stands.
@@ -114,20 +123,23 @@ def told(value: object, kind: Kind, depth: int = STORED_DEPTH) -> Value:
     elif kind.form == "struct":
         if isinstance(value, list) and len(value) == len(kind.names) == len(kind.parts):
             fields = zip(kind.names, value, kind.parts, strict=True)
-            return {name: told(item, part, inner) for name, item, part in fields}
+            return {name: to_document(item, part, inner) for name, item, part in fields}
         if isinstance(value, dict):  # of a msgspec Struct that is not an array
             parts = zip(kind.names, kind.parts, strict=False)
-            return {name: told(value.get(name), part, inner) for name, part in parts}
+            return {name: to_document(value.get(name), part, inner) for name, part in parts}
     elif kind.form == "list":
         if isinstance(value, list) and kind.parts:
-            return [_within(told(item, kind.parts[0], inner)) for item in value]
+            return [_within(to_document(item, kind.parts[0], inner)) for item in value]
     elif kind.form == "tuple":
         if isinstance(value, list) and len(value) == len(kind.parts):
             items = zip(value, kind.parts, strict=True)
-            return [_within(told(item, part, inner)) for item, part in items]
+            return [_within(to_document(item, part, inner)) for item, part in items]
     elif isinstance(value, dict) and len(kind.parts) == 2:
         key, item = kind.parts
-        return [{"k": told(k, key, inner), "v": told(v, item, inner)} for k, v in value.items()]
+        return [
+            {"k": to_document(k, key, inner), "v": to_document(v, item, inner)}
+            for k, v in value.items()
+        ]
     return storable(value, depth=depth)
 
 

@@ -10,14 +10,14 @@ from typing import Final, Protocol
 import msgspec
 
 from ecsnet.client.stats import ClientStats
-from ecsnet.connection.plain import Connection, Dial, Reason
+from ecsnet.connection.plain import ClientHandshake, Connection, Reason
 from ecsnet.replication.wire import MESSAGE_BYTES
 from ecsnet.session.packets import RAW
 from ecsnet.session.session import Received, Session
 from ecsnet.transport.conditioner import Link
 from ecsnet.transport.udp_client import Resolver, UdpClientSocket
 
-__all__ = ["End", "Uplink", "Wire"]
+__all__ = ["ClientConnection", "DatagramTransport", "End"]
 
 DATAGRAMS_A_POLL: Final = 1000
 """What one poll takes in at most, so that a flood cannot hold a frame up."""
@@ -44,7 +44,7 @@ BUSY: Final = (
 )
 
 
-class Wire(Protocol):
+class DatagramTransport(Protocol):
     """What carries datagrams: `UdpClientSocket`, or a memory transport."""
 
     def send(self, data: bytes) -> None: ...
@@ -66,7 +66,7 @@ class End:
     detail: str = ""
 
 
-class Uplink:
+class ClientConnection:
     """One connection to a server, from the look-up of its name to its end.
 
     Args:
@@ -90,11 +90,11 @@ class Uplink:
         self._random = random
         self._waiting: deque[bytes] = deque()  # datagrams that nobody has looked at yet
         self._resolver: Resolver | None = None
-        self._wire: Wire | None = None
+        self._wire: DatagramTransport | None = None
         self._udp: UdpClientSocket | None = None  # the wire, where that is UDP
         self._looked_at = now
         self._look_up_left = LOOK_UP_SECONDS
-        self._dial = Dial(random(8), now)
+        self._handshake = ClientHandshake(random(8), now)
         self._connection: Connection | None = None
         self._rated_at = now
         self._rated_bytes = 0
@@ -104,11 +104,11 @@ class Uplink:
         """Whether the handshake is done and the connection has not ended."""
         return self._connection is not None and self.end is None
 
-    def look_up(self, host: str, port: int) -> None:
+    def resolve(self, host: str, port: int) -> None:
         """Go to the server of that name over UDP; the look-up goes on beside the calls."""
         self._resolver = Resolver(host, port)
 
-    def over(self, wire: Wire) -> None:
+    def over(self, wire: DatagramTransport) -> None:
         """Go over something that reaches the server already."""
         self._wire = wire
 
@@ -153,10 +153,10 @@ class Uplink:
         if self._wire is None or self.end is not None or self._leave_the_abusive():
             return
         if self._connection is None:
-            for datagram in self._dial.poll(now):
+            for datagram in self._handshake.poll(now):
                 self._send(datagram, now)
-            if self._dial.refused is not None:
-                self.end = End(self._dial.refused, self._why_not(self._dial))
+            if self._handshake.refused is not None:
+                self.end = End(self._handshake.refused, self._why_not(self._handshake))
         elif not self._connection.check(now):
             self.end = End(self._connection.reason or Reason.TIMEOUT)
             for datagram in self._connection.goodbye():  # a server that sleeps hears it one day
@@ -202,13 +202,13 @@ class Uplink:
             self.give_up(Reason.ABUSE, NONSENSE)
         return self.session.abusive
 
-    def _why_not(self, dial: Dial) -> str:
+    def _why_not(self, handshake: ClientHandshake) -> str:
         """What is known beside the reason for which a handshake came to nothing."""
-        if dial.refused is Reason.UNREACHABLE and dial.answered:
+        if handshake.refused is Reason.UNREACHABLE and handshake.answered:
             return BUSY
         return "" if self._udp is None else self._udp.trouble or ""
 
-    def _resolved(self, now: float) -> Wire | None:
+    def _resolved(self, now: float) -> DatagramTransport | None:
         """The way to the server, once its address is known."""
         resolver = self._resolver
         if resolver is None:
@@ -223,19 +223,19 @@ class Uplink:
             if self._look_up_left < 0:
                 self.end = End(Reason.UNREACHABLE, UNKNOWN)
             return None
-        self._dial = Dial(self._random(8), now)  # its time begins now
+        self._handshake = ClientHandshake(self._random(8), now)  # its time begins now
         self._udp = UdpClientSocket(addresses)
         return self._udp
 
     def _datagram(self, datagram: bytes, now: float) -> Received[msgspec.Raw] | None:
         connection = self._connection
         if connection is None:
-            if not self._dial.receive(datagram, now):
+            if not self._handshake.receive(datagram, now):
                 self.stats.datagrams_rejected += 1
-            elif self._dial.connection is not None:
+            elif self._handshake.connection is not None:
                 assert self._wire is not None
                 self._wire.pin()
-                self._connection = self._dial.connection
+                self._connection = self._handshake.connection
                 self.session.queue(self._hello)
             return None
         packet = connection.open(datagram, now)

@@ -38,7 +38,7 @@ class ClientStats:
     """Corrupt, foreign or senseless ones."""
     tick: int = 0
     """The server's newest tick that we heard of."""
-    solid: int = 0
+    confirmed_tick: int = 0
     """All values of ticks up to this one have arrived."""
     commands_sent: int = 0
     """Commands sent: an action once, a held one for each tick."""

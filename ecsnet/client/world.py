@@ -22,13 +22,13 @@ from weakref import WeakValueDictionary
 import esper
 import msgspec
 
-from ecsnet.client.connection import End, Uplink, Wire
+from ecsnet.client.connection import ClientConnection, DatagramTransport, End
 from ecsnet.client.stats import ClientStats
 from ecsnet.client.steady_clock import SteadyClock
 from ecsnet.client.tick_clock import TickClock
 from ecsnet.client.write_guard import WriteGuard
 from ecsnet.commands.frames import ACTIONS_A_TICK
-from ecsnet.commands.outbox import Outbox, Told
+from ecsnet.commands.outbox import Outbox, SentCommands
 from ecsnet.components import Owner
 from ecsnet.connection.plain import Reason
 from ecsnet.errors import BadValueError, DisconnectedError, RefusedError, UsageError
@@ -42,7 +42,7 @@ from ecsnet.messages.joining import (
 )
 from ecsnet.notifications import Connected, Disconnected, Event, Refused
 from ecsnet.replication.client.store import Store
-from ecsnet.replication.client.view import Attachment, View
+from ecsnet.replication.client.view import Attachment, ViewWorld
 from ecsnet.replication.wire import MESSAGE_BYTES, Resync, Structure, WireFormat
 from ecsnet.schema import (
     CommandType,
@@ -55,7 +55,7 @@ from ecsnet.schema import (
     encode,
 )
 from ecsnet.session.session import Received
-from ecsnet.session.token_bucket import Bucket
+from ecsnet.session.token_bucket import TokenBucket
 from ecsnet.transport.address import parse_address
 from ecsnet.transport.conditioner import Link
 from ecsnet.validation.arguments import (
@@ -193,9 +193,9 @@ class ClientWorld:
         self._clock = SteadyClock(clock)
         now = self._clock()
         hello = Hello(WIRE_VERSION, self._schema.fingerprint, self._name)
-        self._uplink = Uplink(encode(hello), now, random)
-        self._uplink.link = link
-        self._view = View(self._schema, self.view)
+        self._connection = ClientConnection(encode(hello), now, random)
+        self._connection.link = link
+        self._view = ViewWorld(self._schema, self.view)
         self._guard = WriteGuard(self._view, self.view) if debug else None
 
         self._store: Store | None = None
@@ -225,7 +225,7 @@ class ClientWorld:
         self._sent_at = 0.0
         self._interval = 0.0  # seconds between packets, where the server asks for fewer
         self._send_at = 0.0  # not before
-        self._between = Bucket(0.0, 0.0)  # packets while no tick begins
+        self._between = TokenBucket(0.0, 0.0)  # packets while no tick begins
         self._unsaid = False  # ticks or actions came since commands were sent
         types.use(self)
 
@@ -260,7 +260,7 @@ class ClientWorld:
         """
         _check_address(host, port)
         client = cls(name=name, world=world, link=link, debug=debug, registry=registry, clock=clock)
-        client._uplink.look_up(host, port)
+        client._connection.resolve(host, port)
         return client
 
     @classmethod
@@ -328,7 +328,7 @@ class ClientWorld:
     @classmethod
     def over(
         cls,
-        wire: Wire,
+        wire: DatagramTransport,
         *,
         name: str = "player",
         world: str | None = None,
@@ -353,7 +353,7 @@ class ClientWorld:
             clock=clock,
             random=random,
         )
-        client._uplink.over(wire)
+        client._connection.over(wire)
         return client
 
     # What a game asks.
@@ -365,12 +365,12 @@ class ClientWorld:
         Raises:
             UsageError: It was set to anything else.
         """
-        return self._uplink.link
+        return self._connection.link
 
     @link.setter
     def link(self, link: Link | None) -> None:
         _check_link(link)
-        self._uplink.link = link
+        self._connection.link = link
 
     @property
     def player(self) -> int | None:
@@ -385,7 +385,7 @@ class ClientWorld:
     @property
     def stats(self) -> ClientStats:
         """Figures of the connection, as of the last `poll`."""
-        return self._uplink.stats
+        return self._connection.stats
 
     @overload
     def mine(self) -> list[int]: ...
@@ -608,7 +608,7 @@ class ClientWorld:
             Exception: What a function raised that removes what is attached.
         """
         if not self.closed:
-            self._uplink.leave()
+            self._connection.leave()
         self.closed = self._leaving = True
         if not self._polling:
             self._let_go()
@@ -630,7 +630,7 @@ class ClientWorld:
 
     def _advance(self, now: float) -> None:
         """All that a poll does, but for calling what is attached."""
-        uplink = self._uplink
+        uplink = self._connection
         if self._guard is not None and self._store is not None:
             self._guard.check(self._store)
         self._work_left = WORK_A_POLL
@@ -665,16 +665,16 @@ class ClientWorld:
         excess = store.overload or self._view.overload
         if len(self._events) > NOTIFICATIONS:
             excess = f"more than {NOTIFICATIONS:,} things happened since poll() returned any"
-        if excess is not None and self._uplink.end is None:
-            self._uplink.give_up(Reason.OVERLOAD, f"too much to keep: {excess}")
+        if excess is not None and self._connection.end is None:
+            self._connection.give_up(Reason.OVERLOAD, f"too much to keep: {excess}")
 
     def _give_up_waiting(self, now: float) -> None:
         """End a joining that takes too long, whatever the server says meanwhile."""
         elapsed, self._advanced_at = now - self._advanced_at, now
-        if self._uplink.connected and self._player is None:
+        if self._connection.connected and self._player is None:
             self._joining_left -= min(elapsed, _STALL)
             if self._joining_left < 0:
-                self._uplink.give_up(Reason.TIMEOUT)
+                self._connection.give_up(Reason.TIMEOUT)
 
     def _let_go(self) -> None:
         """Have nothing to do with the server and the view any more."""
@@ -682,7 +682,7 @@ class ClientWorld:
         self._events.clear()
         self._handlers.close()
         try:
-            self._uplink.close()
+            self._connection.close()
         finally:
             self._view.clear()
 
@@ -691,7 +691,7 @@ class ClientWorld:
         for number, message in received.messages:
             self._arrived.append((number, message, now))
         for acked in (*received.acked, *received.late):
-            if isinstance(acked, Told):
+            if isinstance(acked, SentCommands):
                 self._outbox.acked(acked.through)
         if received.payload is not None:
             self._arrived.append((None, received.payload, now))
@@ -699,7 +699,7 @@ class ClientWorld:
     def _take_over(self) -> None:
         """Take over what has arrived, in order, as far as this poll gets."""
         arrived = self._arrived
-        while arrived and self._work_left > 0 and self._uplink.end is None:
+        while arrived and self._work_left > 0 and self._connection.end is None:
             store = self._store
             before = 0 if store is None else store.work
             number, data, came_at = arrived.popleft()
@@ -722,17 +722,17 @@ class ClientWorld:
         if update is None or not store.update(update, len(payload)):
             self.stats.datagrams_rejected += 1
             if update is None or update.epoch == store.epoch:
-                self._uplink.session.strike(now)
+                self._connection.session.strike(now)
             return
         ticks.heard(store.tick, now)
         report = update.report
         if report is not None and store.report is report:
-            ticks.report(report.slack / 16, store.tick, self._uplink.session.loss)
+            ticks.report(report.slack / 16, store.tick, self._connection.session.loss)
 
     def _message(self, number: int, data: bytes, now: float) -> None:
         """A reliable message from the server."""
         message = self._greetings.decode(data)
-        store, session = self._store, self._uplink.session
+        store, session = self._store, self._connection.session
         if store is not None:
             if isinstance(message, Structure):
                 if not store.structure(number, message, len(data)) and message.epoch == store.epoch:
@@ -755,7 +755,7 @@ class ClientWorld:
         self._player_net = welcome.player
         if welcome.command_rate is not None:
             self._interval = 1 / welcome.command_rate
-        self._between = Bucket(_BETWEEN_TICKS * welcome.tick_rate, _BETWEEN_BURST)
+        self._between = TokenBucket(_BETWEEN_TICKS * welcome.tick_rate, _BETWEEN_BURST)
         self._ticks = TickClock(welcome.tick_rate, welcome.update_rate, self._interval)
         early, self._early = self._early, []
         self._store.resync = len(early) == EARLY_UPDATES
@@ -778,7 +778,7 @@ class ClientWorld:
 
     def _step(self, now: float) -> None:
         """Stamp commands, send what is due."""
-        uplink, store = self._uplink, self._store
+        uplink, store = self._connection, self._store
         session = uplink.session
         session.lost(now)
         packet: bytes | None = None
@@ -802,7 +802,7 @@ class ClientWorld:
 
     def _commands(self, store: Store, now: float, ready: bool) -> bytes | None:
         """The packet with our commands, when there is something new in it or it is time."""
-        ticks, outbox, session = self._ticks, self._outbox, self._uplink.session
+        ticks, outbox, session = self._ticks, self._outbox, self._connection.session
         assert ticks is not None
         if not self._timed and session.path.measured:
             self._timed = True
@@ -828,7 +828,7 @@ class ClientWorld:
         if packed is None:
             return None
         payload = (store.epoch, packed.number, packed.tick, packed.frames)
-        return session.send(payload, now, Told(now, packed.through))
+        return session.send(payload, now, SentCommands(now, packed.through))
 
     def _measure(self) -> None:
         stats, store, outbox = self.stats, self._store, self._outbox
@@ -837,7 +837,7 @@ class ClientWorld:
         stats.commands_expired = outbox.expired
         stats.commands_rejected = self._unsendable
         if store is not None:
-            stats.tick, stats.solid = store.tick, store.solid
+            stats.tick, stats.confirmed_tick = store.tick, store.confirmed_tick
         if report is not None:
             stats.commands_applied = report.applied
             stats.commands_expired += report.expired
@@ -856,7 +856,7 @@ class ClientWorld:
             _Past.refused = True
             self._events.append(Refused(reason.value, message))
         self.closed = True
-        self._uplink.close()
+        self._connection.close()
         # Warnings reach stderr in a game that configures no logging: it would end without a word.
         # Last of all: what takes log lines may be the game's own, and raise.
         logger.warning("%s", said)

@@ -8,7 +8,7 @@ import esper
 
 from ecsnet.errors import ReadOnlyError
 from ecsnet.replication.client.store import Store
-from ecsnet.replication.client.view import View
+from ecsnet.replication.client.view import ViewWorld
 from ecsnet.world import World
 
 
@@ -20,7 +20,7 @@ class WriteGuard:
         world: Its world.
     """
 
-    def __init__(self, view: View, world: World) -> None:
+    def __init__(self, view: ViewWorld, world: World) -> None:
         self._view = view
         self._world = world
         self._store: Store | None = None

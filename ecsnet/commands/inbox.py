@@ -11,9 +11,9 @@ import msgspec
 from ecsnet.commands.frames import ACTIONS_A_TICK, HELD_STATES, Entry, Frame
 from ecsnet.errors import BadMessageError
 from ecsnet.schema import CommandType, Gate
-from ecsnet.session.sequence import widen
+from ecsnet.session.sequence import unwrap
 
-__all__ = ["HORIZON_SECONDS", "REPEAT_SECONDS", "WAITING", "Given", "Inbox"]
+__all__ = ["HORIZON_SECONDS", "REPEAT_SECONDS", "WAITING", "Inbox", "ReceivedCommand"]
 
 REPEAT_SECONDS: Final = 0.25
 """How long the server goes on with the last held commands when no newer ones come."""
@@ -31,7 +31,7 @@ _U31: Final = 0x7FFF_FFFF
 _NEVER: Final = 1 << 61
 
 
-class Given:
+class ReceivedCommand:
     """One command, as it goes from an `Inbox` to a tick of a simulation.
 
     Attributes:
@@ -48,9 +48,9 @@ class Given:
         self.value = value
 
 
-_NONE: tuple[Given, ...] = ()
+_NONE: tuple[ReceivedCommand, ...] = ()
 
-_State: TypeAlias = dict[tuple[CommandType, int], Given]
+_State: TypeAlias = dict[tuple[CommandType, int], ReceivedCommand]
 """What is held, by type and target."""
 
 
@@ -103,14 +103,14 @@ class Inbox:
 
     def __init__(self, tick_rate: float, gate: Gate[list[Frame]], interval: float = 0.0) -> None:
         horizon = max(8, round((HORIZON_SECONDS + 2 * interval) * tick_rate))
-        ring: list[tuple[Given, ...] | None] = [None] * (1 << horizon.bit_length())
+        ring: list[tuple[ReceivedCommand, ...] | None] = [None] * (1 << horizon.bit_length())
         # The hot ones first: compiled, attributes lie in memory as they are listed here.
 
         # The frames that came last, as they came. Mostly the next ones are the same.
         self._raw: msgspec.Raw | None = None
         # If they are one frame of states: what it covers and which; else 0.
         self._count = 0
-        self._states: tuple[Given, ...] = _NONE
+        self._states: tuple[ReceivedCommand, ...] = _NONE
         self._number = 0  # of the next frame
         self._last = -1  # newest tick that came
         self._horizon = horizon
@@ -119,13 +119,13 @@ class Inbox:
         self._same_from = self._same_until = -1
         self._act_at = _NEVER  # the tick of the first action that waits
         self.applied = 0
-        self._held: tuple[Given, ...] = _NONE
+        self._held: tuple[ReceivedCommand, ...] = _NONE
         self._repeat = max(1, round(REPEAT_SECONDS * tick_rate))
         self._held_at = -self._repeat
 
         # What else is held in the ticks to come: a ring, by the low bits of the tick.
         self._waiting = ring
-        self._actions: deque[tuple[int, Given]] = deque()
+        self._actions: deque[tuple[int, ReceivedCommand]] = deque()
         self.superseded = 0
         self.expired = 0
         self.rejected = 0
@@ -177,16 +177,16 @@ class Inbox:
                 return newest
         # Below half their range both are what they look like, and that is nearly always so.
         if (number | self._number) > _U31:
-            number = widen(number, 32, self._number)
+            number = unwrap(number, 32, self._number)
         if (tick | next_tick) > _U31:
-            tick = widen(tick, 32, next_tick)
+            tick = unwrap(tick, 32, next_tick)
         fresh = -1
         state: _State = {}
-        held: tuple[Given, ...] | None = _NONE
+        held: tuple[ReceivedCommand, ...] | None = _NONE
         for frame in self._frames:
             tick += frame.gap
             count = frame.count
-            actions: list[Given] | None = None
+            actions: list[ReceivedCommand] | None = None
             commands = frame.commands
             if commands:
                 actions = self._change(state, commands)
@@ -215,7 +215,7 @@ class Inbox:
             self._behind = 0
         return fresh
 
-    def take(self, tick: int) -> tuple[Given, ...]:
+    def take(self, tick: int) -> tuple[ReceivedCommand, ...]:
         """The commands for a tick: held ones first, then actions in the order they were made.
 
         To be called once for each tick, ascending.
@@ -223,7 +223,7 @@ class Inbox:
         if tick > self._due:
             self._skip(tick)
         self._due = tick + 1
-        held: tuple[Given, ...] | None
+        held: tuple[ReceivedCommand, ...] | None
         if self._same_from <= tick < self._same_until:
             self._same_from = tick + 1
             held = self._states
@@ -286,23 +286,23 @@ class Inbox:
             self._behind = 0
             self._number = number
 
-    def _change(self, state: _State, commands: Sequence[Entry]) -> list[Given] | None:
+    def _change(self, state: _State, commands: Sequence[Entry]) -> list[ReceivedCommand] | None:
         """Bring what is held up to date with a frame; return the frame's actions.
 
         It takes what changes, and not what is held, so that a packet of many small changes to many
         states costs as much as its bytes.
         """
-        actions: list[Given] | None = None
+        actions: list[ReceivedCommand] | None = None
         for entry in commands:
             kind, target, value = entry.kind, entry.target, entry.value
             if not entry.hold:
                 if actions is None:
                     actions = []
-                actions.append(Given(kind, target, value))
+                actions.append(ReceivedCommand(kind, target, value))
             elif value is None:
                 state.pop((kind, target), None)
             else:
-                state[(kind, target)] = Given(kind, target, value)
+                state[(kind, target)] = ReceivedCommand(kind, target, value)
         if len(state) > HELD_STATES:
             beyond = len(state) - HELD_STATES
             self.rejected += beyond
@@ -310,7 +310,7 @@ class Inbox:
                 del state[key]
         return actions
 
-    def _act(self, tick: int, actions: list[Given], next_tick: int) -> None:
+    def _act(self, tick: int, actions: list[ReceivedCommand], next_tick: int) -> None:
         allowed = ACTIONS_A_TICK if tick <= next_tick + self._horizon else 0
         refused = len(actions) - allowed
         if refused > 0:
@@ -330,7 +330,9 @@ class Inbox:
         if waiting:
             self._act_at = waiting[0][0]
 
-    def _extend(self, first: int, end: int, held: tuple[Given, ...], next_tick: int) -> None:
+    def _extend(
+        self, first: int, end: int, held: tuple[ReceivedCommand, ...], next_tick: int
+    ) -> None:
         """Keep held commands for the ticks from ``first`` to before ``end``."""
         size = len(held)
         if end <= self._last:
@@ -379,7 +381,7 @@ class Inbox:
             self._wait(tick, self._states)
         self._same_from = self._same_until = -1
 
-    def _wait(self, tick: int, held: tuple[Given, ...]) -> None:
+    def _wait(self, tick: int, held: tuple[ReceivedCommand, ...]) -> None:
         """Keep held commands for a tick, instead of late ones that would have done."""
         waiting = self._waiting
         before = waiting[tick & len(waiting) - 1]
@@ -391,7 +393,7 @@ class Inbox:
         """Go on to a tick without taking those before: what waits for them is late."""
         self._spread()
         waiting = self._waiting
-        late: tuple[Given, ...] | None = None
+        late: tuple[ReceivedCommand, ...] | None = None
         for missed in range(max(self._due, tick - len(waiting)), tick):
             held = waiting[missed & len(waiting) - 1]
             if held is not None:

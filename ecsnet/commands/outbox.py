@@ -11,7 +11,7 @@ import msgspec
 from ecsnet.commands.frames import ACTIONS_A_TICK, HELD_STATES
 from ecsnet.errors import UsageError
 from ecsnet.schema import encode
-from ecsnet.session.session import Record
+from ecsnet.session.session import SentPacket
 
 __all__ = [
     "BACKLOG",
@@ -19,9 +19,9 @@ __all__ = [
     "HELD_BYTES",
     "QUIET_TICKS",
     "UNACKED_FRAMES",
+    "CommandPayload",
     "Outbox",
-    "Packed",
-    "Told",
+    "SentCommands",
 ]
 
 COMMAND_BYTES: Final = 320
@@ -68,7 +68,7 @@ class _Run:
         return self.number + (self.count or 1)
 
 
-class Packed:
+class CommandPayload:
     """The commands for one packet.
 
     Attributes:
@@ -89,7 +89,7 @@ class Packed:
         self.through = through
 
 
-class Told(Record):
+class SentCommands(SentPacket):
     """The record of a packet with commands up to a frame; see `Outbox.acked`."""
 
     __slots__ = ("through",)
@@ -245,7 +245,7 @@ class Outbox:
         size = sum(frame + sum(map(len, run.actions)) for run in self._runs)
         return size + frame + COMMAND_BYTES > limit
 
-    def pack(self, limit: int) -> Packed | None:
+    def pack(self, limit: int) -> CommandPayload | None:
         """The unacked frames for one packet, oldest first; None when there are none.
 
         Where they do not fit, the oldest ticks are merged: they get the held commands of the tick
@@ -262,7 +262,7 @@ class Outbox:
         while through != runs[-1].end and self._merge_oldest():
             frames, through = self._frames(limit)
         first = runs[0]
-        return Packed(first.number & _U32, first.tick & _U32, frames, through)
+        return CommandPayload(first.number & _U32, first.tick & _U32, frames, through)
 
     def acked(self, through: int) -> None:
         """Forget the frames below a number: the server has them."""

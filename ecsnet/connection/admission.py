@@ -12,7 +12,7 @@ from collections.abc import Callable, Hashable
 from enum import StrEnum
 from typing import Final, Protocol
 
-from ecsnet.session.token_bucket import Bucket
+from ecsnet.session.token_bucket import TokenBucket
 
 __all__ = ["HALF_OPEN", "JOINS_A_SECOND", "REMEMBERED", "Admission", "Denial"]
 
@@ -64,7 +64,7 @@ class _Source:
     __slots__ = ("barred_until", "joins", "kicks", "places", "silent")
 
     def __init__(self, burst: float) -> None:
-        self.joins = Bucket(JOINS_A_SECOND, burst)
+        self.joins = TokenBucket(JOINS_A_SECOND, burst)
         self.places = 0
         self.silent: list[Counted] = []
         self.kicks = 0

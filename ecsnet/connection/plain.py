@@ -31,8 +31,8 @@ from typing import Final
 from zlib import crc32
 
 from ecsnet.connection.admission import Admission, Denial
-from ecsnet.session.sequence import widen
-from ecsnet.session.token_bucket import Bucket
+from ecsnet.session.sequence import unwrap
+from ecsnet.session.token_bucket import TokenBucket
 
 __all__ = [
     "CONNECTION_VERSION",
@@ -40,10 +40,10 @@ __all__ = [
     "MAX_PACKET",
     "OVERHEAD",
     "TIMEOUT",
+    "ClientHandshake",
     "Connection",
-    "Dial",
-    "Inbound",
     "Listener",
+    "ListenerResult",
     "Reason",
 ]
 
@@ -266,7 +266,7 @@ class Connection:
 
 
 @dataclass(slots=True)
-class Inbound:
+class ListenerResult:
     """What one datagram meant to a Listener.
 
     Attributes:
@@ -328,7 +328,7 @@ class Listener:
         self.timeout = timeout
         self._secret = secret
         self._random = random
-        self._handshakes = Bucket(_HANDSHAKE_RATE, _HANDSHAKE_RATE / 10)
+        self._handshakes = TokenBucket(_HANDSHAKE_RATE, _HANDSHAKE_RATE / 10)
         self._polled: float | None = None
         # Address -> cookie time of its last connection, so that a late copy of a
         # response cannot raise the dead. As long as cookies live, and bounded.
@@ -341,7 +341,7 @@ class Listener:
         """Connections at one time."""
         return self.admission.places
 
-    def receive(self, data: bytes, address: Hashable, now: float) -> Inbound | None:
+    def receive(self, data: bytes, address: Hashable, now: float) -> ListenerResult | None:
         """Take a datagram; None when it meant nothing and was dropped.
 
         Args:
@@ -353,10 +353,10 @@ class Listener:
         if connection is not None:
             packet = connection.open(data, now)
             if packet is not None:
-                return Inbound(connection, packet)
+                return ListenerResult(connection, packet)
             if connection.reason is not None:
                 self._forget(connection, now)
-                return Inbound(connection, closed=connection)
+                return ListenerResult(connection, closed=connection)
         if len(data) != _ASK_BYTES or data[0] not in (REQUEST, RESPONSE):
             return self._unknown(data, address) if connection is None else self._drop("corrupt")
         if not self._handshakes.take(1, now):
@@ -400,7 +400,7 @@ class Listener:
             self._forget(connection, now)
         return told
 
-    def _unknown(self, data: bytes, address: Hashable) -> Inbound | None:
+    def _unknown(self, data: bytes, address: Hashable) -> ListenerResult | None:
         """Drop what belongs to no connection; tell who talks to one that has ended.
 
         A client that slept for longer than the timeout may have missed the goodbye.
@@ -409,28 +409,28 @@ class Listener:
         if ended is None or not ended.owns(data):
             return self._drop("unknown")
         self.dropped["ended"] += 1
-        return Inbound(replies=ended.goodbye()[:1])
+        return ListenerResult(replies=ended.goodbye()[:1])
 
-    def _requested(self, data: bytes, address: Hashable, now: float) -> Inbound | None:
+    def _requested(self, data: bytes, address: Hashable, now: float) -> ListenerResult | None:
         nonce = data[7 : 7 + _NONCE]
         if data[1:5] != MAGIC or crc32(data, _handshake_seed(nonce)) != _SOUND:
             return self._drop("corrupt")
         if int.from_bytes(data[5:7], "little") != CONNECTION_VERSION:
-            return Inbound(replies=[self._refuse(nonce, Reason.VERSION)])
+            return ListenerResult(replies=[self._refuse(nonce, Reason.VERSION)])
         if self.refusing is not None:
-            return Inbound(replies=[self._refuse(nonce, self.refusing)])
+            return ListenerResult(replies=[self._refuse(nonce, self.refusing)])
         issued = (_milliseconds(now) & 0xFFFFFFFF).to_bytes(4, "little")
         challenge = bytes([CHALLENGE]) + nonce + issued + self._cookie(address, nonce, issued)
-        return Inbound(replies=[_finish(challenge, _handshake_seed(nonce))])
+        return ListenerResult(replies=[_finish(challenge, _handshake_seed(nonce))])
 
     def _responded(
         self, data: bytes, address: Hashable, old: Connection | None, now: float
-    ) -> Inbound | None:
+    ) -> ListenerResult | None:
         nonce, stamp, cookie = data[1:9], data[9:13], data[13:29]
         if crc32(data, _handshake_seed(nonce)) != _SOUND:
             return self._drop("corrupt")
         clock = _milliseconds(now)
-        issued = widen(int.from_bytes(stamp, "little"), 32, clock)
+        issued = unwrap(int.from_bytes(stamp, "little"), 32, clock)
         if not 0 <= clock - issued <= _COOKIE_LIFE_MS:
             return self._drop("expired")
         if cookie != self._cookie(address, nonce, stamp):
@@ -439,19 +439,19 @@ class Listener:
             if old._nonce == nonce:
                 if not old.confirmed:
                     old.heard = now
-                return Inbound(old, replies=[_accept(nonce, old.session_id)])
+                return ListenerResult(old, replies=[_accept(nonce, old.session_id)])
             if issued <= old._issued:
                 return self._drop("outdated")
         elif issued <= self._ended.get(address, (-1, 0.0))[0]:
             return self._drop("outdated")
         if self.refusing is not None:
-            return Inbound(replies=[self._refuse(nonce, self.refusing)])
+            return ListenerResult(replies=[self._refuse(nonce, self.refusing)])
         denial = self.admission.deny(address, now, again=old is not None)
         if denial is Denial.HALF_OPEN:
             return self._drop("half-open")  # asked again, it may be answered
         if denial is not None:
             reason = _REASON_OF[denial]
-            return Inbound(replies=[self._refuse(nonce, reason)], refused=reason)
+            return ListenerResult(replies=[self._refuse(nonce, reason)], refused=reason)
         if old is not None:
             old.reason = Reason.REPLACED
             self.admission.closed(address, now, abusive=False)
@@ -461,7 +461,7 @@ class Listener:
         self.connections[address] = new
         self._dismissed.pop(address, None)
         self.admission.opened(address, new, now)
-        return Inbound(new, None, [_accept(nonce, new.session_id)], True, old)
+        return ListenerResult(new, None, [_accept(nonce, new.session_id)], True, old)
 
     def _cookie(self, address: Hashable, nonce: bytes, issued: bytes) -> bytes:
         text = issued + nonce + repr(address).encode("utf-8", "backslashreplace")
@@ -487,7 +487,7 @@ class Listener:
             if len(self._dismissed) > _DISMISSED:
                 del self._dismissed[next(iter(self._dismissed))]
 
-    def _drop(self, cause: str) -> Inbound | None:
+    def _drop(self, cause: str) -> ListenerResult | None:
         self.dropped[cause] += 1
         return None
 
@@ -504,7 +504,7 @@ def _accept(nonce: bytes, session_id: bytes) -> bytes:
     return _finish(bytes([ACCEPT]) + nonce + session_id, _handshake_seed(nonce))
 
 
-class Dial:
+class ClientHandshake:
     """The client's end of the handshake: asks until it is accepted or refused.
 
     Send what ``poll`` returns, hand in what arrives, until ``connection`` or ``refused``

@@ -179,7 +179,7 @@ class PlayerReport(msgspec.Struct, tag="player"):
     datagrams_dropped: int
     """By the simulated network, both directions."""
     bytes_sent: int
-    solid: int
+    confirmed_tick: int
     """The tick up to which it has everything."""
     world: dict[str, str]
     """What it sees, as digests."""

@@ -12,7 +12,7 @@ import msgspec
 
 from ecsnet.client.world import ClientWorld
 from ecsnet.schema import ComponentType, Ref, encode
-from ecsnet.server.room import Stage
+from ecsnet.server.room import Room
 
 __all__ = ["shown_to", "visible_to"]
 
@@ -34,38 +34,38 @@ def shown_to(client: ClientWorld) -> dict[str, str]:
     return shown
 
 
-def visible_to(stage: Stage) -> dict[str, dict[str, str]]:
-    """What each guest, by name, may see of a simulation: digests as in `shown_to`."""
+def visible_to(room: Room) -> dict[str, dict[str, str]]:
+    """What each member, by name, may see of a simulation: digests as in `shown_to`."""
     worlds = {}
-    for guest in stage.guests:
-        if guest.viewer is not None:
-            visible = stage.replicator.visible(guest.viewer)
-            worlds[guest.name] = _visible(stage, visible)
+    for member in room.members:
+        if member.client_state is not None:
+            visible = room.replicator.visible(member.client_state)
+            worlds[member.name] = _visible(room, visible)
     return worlds
 
 
-def _visible(stage: Stage, visible: dict[int, int]) -> dict[str, str]:
-    population, world = stage.replicator.population, stage.simulation.world
+def _visible(room: Room, visible: dict[int, int]) -> dict[str, str]:
+    entities, world = room.replicator.entities, room.simulation.world
     digests = {}
 
     def seen(net: int | None) -> int | None:
         return net if net in visible else None
 
     def reference(entity: int | None) -> int | None:
-        return seen(population.network_id(entity))
+        return seen(entities.network_id(entity))
 
     for net, bits in visible.items():
-        entity = population.by_net[net]
-        for cid in population.cids(bits):
-            scan = population.scans[cid]
+        entity = entities.by_net[net]
+        for cid in entities.cids(bits):
+            scan = entities.detectors[cid]
             kind = scan.component
             key = f"{net} {kind.name}"
             if not kind.once:
                 try:
                     component = world.components(entity.esper)[kind.cls]
-                    wire = kind.to_wire(component, population.network_id)
+                    wire = kind.to_wire(component, entities.network_id)
                     made: object = msgspec.msgpack.decode(encode(wire), type=kind.wire_type)
-                    if population.has_room(entity, cid, made):
+                    if entities.has_room(entity, cid, made):
                         digests[key] = _digest(kind, component, reference)
                         continue
                 except Exception:  # noqa: BLE001 - what a game puts in a field may raise anything

@@ -238,7 +238,7 @@ class Player(ClientWorld):
             datagrams_sent=stats.datagrams_sent,
             datagrams_dropped=self._network.stats.dropped,
             bytes_sent=stats.bytes_sent,
-            solid=stats.solid,
+            confirmed_tick=stats.confirmed_tick,
             world=shown_to(self),
         )
 

@@ -273,8 +273,10 @@ class _Demo:
             server, players = self._reports()
             now = time.monotonic() - begun
             worlds = {player.name: player.world for player in players}
-            solid = server.still_at and all(each.solid >= server.still_at for each in players)
-            if settled is None and solid and compare(server.worlds, worlds)[1] == 0:
+            confirmed_tick = server.still_at and all(
+                each.confirmed_tick >= server.still_at for each in players
+            )
+            if settled is None and confirmed_tick and compare(server.worlds, worlds)[1] == 0:
                 settled = now
             if now >= STILL_SECONDS or (settled is not None and now >= settled + echo):
                 taken = now if settled is None else settled

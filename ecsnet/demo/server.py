@@ -23,7 +23,7 @@ from ecsnet.demo.control import (
 from ecsnet.demo.digest import visible_to
 from ecsnet.demo.figures import spread
 from ecsnet.options import keeping
-from ecsnet.server.room import Stage
+from ecsnet.server.room import Room
 from ecsnet.server.world import ServerWorld, _new_event_loop
 from ecsnet.transport.address import Address
 
@@ -61,32 +61,32 @@ class _Process:
     async def run(self) -> None:
         loop = asyncio.get_running_loop()
 
-        stages: list[Stage] = []
+        rooms: list[Room] = []
 
         def ready(address: Address) -> None:
-            stages.append(self._stage)
+            rooms.append(self._stage)
             self._stage.simulation.add_system(self._note, float("inf"), "Pace", always=True)
             listen(lambda order: loop.call_soon_threadsafe(self._obey, order))
             say(Ready(address[1]))
 
         await self._server.serve("127.0.0.1", 0, ready=ready)
-        say(Served(stages[0].simulation.tick))
+        say(Served(rooms[0].simulation.tick))
 
     @property
-    def _stage(self) -> Stage:
+    def _stage(self) -> Room:
         assert self._server.host is not None
-        return self._server.host.stages[0]
+        return self._server.host.rooms[0]
 
     def _note(self, _dt: float) -> None:
-        stage = self._stage
+        room = self._stage
         self._began.append(perf_counter())
-        self._numbers.append(stage.simulation.tick + stage.dropped_ticks)
+        self._numbers.append(room.simulation.tick + room.dropped_ticks)
 
     def _obey(self, order: Order) -> None:
         if self._server.host is None:
             return
         if isinstance(order, Still):
-            self._stage.simulation.still = True
+            self._stage.simulation.paused = True
             self._still_at = self._stage.simulation.tick
         elif isinstance(order, Ask):
             say(self._report())
@@ -94,7 +94,7 @@ class _Process:
             self._server.stop()
 
     def _report(self) -> ServerReport:
-        stage = self._stage
+        room = self._stage
         assert self._server.host is not None
         stats = self._server.host.stats()
         return ServerReport(
@@ -102,14 +102,14 @@ class _Process:
             ticks_dropped=stats.dropped_ticks,
             late_ms=spread(self._lateness()),
             still_at=self._still_at,
-            entities=len(stage.replicator.population.by_net),
+            entities=len(room.replicator.entities.by_net),
             applied=stats.commands_applied,
             expired=stats.commands_expired,
             superseded=stats.commands_superseded,
             rejected=stats.commands_rejected,
             packets_sent=stats.packets_sent,
             bytes_sent=stats.bytes_sent,
-            worlds=visible_to(stage),
+            worlds=visible_to(room),
         )
 
     def _lateness(self) -> list[float]:

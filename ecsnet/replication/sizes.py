@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Hashable
 from typing import Final, Generic, TypeVar
 
-from ecsnet.replication.wire import MESSAGE_BYTES, PIECE_BYTES
+from ecsnet.replication.wire import MESSAGE_BYTES, STRUCTURE_BYTES
 
 __all__ = ["CONTAINER_BYTES", "ENTITY_BYTES", "MENTIONS_OF_ONE", "Sizes"]
 
@@ -30,7 +30,7 @@ _EntityT = TypeVar("_EntityT", bound=Hashable)
 _COLUMN_BYTES: Final = 8  # around one component's value in a run, at most
 _SMALL: Final = 1024
 # What a message has left beside a full entity and, before it, a piece of what went.
-_REST: Final = MESSAGE_BYTES - ENTITY_BYTES - PIECE_BYTES - 1024
+_REST: Final = MESSAGE_BYTES - ENTITY_BYTES - STRUCTURE_BYTES - 1024
 
 
 class Sizes(Generic[_EntityT]):

@@ -15,11 +15,11 @@ import msgspec
 
 from ecsnet.schema import TOO_MANY, Contents, Gate, Schema
 
-SHEET_BYTES: Final = 1080
+BODY_BYTES: Final = 1080
 """The most that the runs of one datagram may take. With the update's and the packet's headers,
 the envelope, and room for netcode's, a datagram stays below 1,200 bytes."""
 
-PIECE_BYTES: Final = 16 * 1024
+STRUCTURE_BYTES: Final = 16 * 1024
 """The most that one structural message of entering entities holds, split at entity boundaries."""
 
 MESSAGE_BYTES: Final = 1 << 20
@@ -66,7 +66,7 @@ class Update(msgspec.Struct, Generic[ColumnT], array_like=True, forbid_unknown_f
     epoch: _U32
     """Names the simulation and the boot of the server that it runs in."""
     tick: _U32
-    solid: _I53
+    unconfirmed_ticks: _I53
     """How many ticks before ``tick`` the client was last owed nothing."""
     depends: _U32
     """The structural message after which these values make sense."""
@@ -91,7 +91,7 @@ class Structure(
     """Entities that went out of this client's sight."""
     removed: list[tuple[_I53, list[_I53]]]
     """Component id, and differences of network ids."""
-    sets: Annotated[list[Run[ColumnT]], msgspec.Meta(max_length=PIECE_BYTES)]
+    sets: Annotated[list[Run[ColumnT]], msgspec.Meta(max_length=STRUCTURE_BYTES)]
     """Entities and components that came, with their values of ``tick``."""
 
 

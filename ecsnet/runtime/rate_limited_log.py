@@ -7,7 +7,7 @@ import sys
 from collections import Counter
 from typing import Final
 
-from ecsnet.session.token_bucket import Bucket
+from ecsnet.session.token_bucket import TokenBucket
 
 __all__ = ["RationedLog"]
 
@@ -29,7 +29,7 @@ class RationedLog:
 
     def __init__(self, logger: logging.Logger) -> None:
         self._logger = logger
-        self._buckets: dict[tuple[int, str], Bucket] = {}
+        self._buckets: dict[tuple[int, str], TokenBucket] = {}
         self._left_out: Counter[tuple[int, str]] = Counter()
 
     def info(self, now: float, text: str, *arguments: object) -> None:
@@ -58,7 +58,7 @@ class RationedLog:
         kind = level, text
         bucket = self._buckets.get(kind)
         if bucket is None:
-            bucket = self._buckets[kind] = Bucket(LINES_A_SECOND, BURST)
+            bucket = self._buckets[kind] = TokenBucket(LINES_A_SECOND, BURST)
         if not bucket.take(1, now):
             self._left_out[kind] += 1
             return

@@ -16,7 +16,7 @@ from typing import Final, TypeAlias, cast
 
 from ecsnet.analytics.service import AnalyticsService
 from ecsnet.commands.frames import Input, frames_gate
-from ecsnet.commands.inbox import Given, Inbox
+from ecsnet.commands.inbox import Inbox, ReceivedCommand
 from ecsnet.components import Owner, Player
 from ecsnet.connection.plain import MAX_PACKET, OVERHEAD, TIMEOUT, Listener, Reason
 from ecsnet.errors import BadMessageError
@@ -33,12 +33,12 @@ from ecsnet.replication.server.replicator import BANDWIDTH, Replicator
 from ecsnet.replication.wire import MESSAGE_BYTES, Resync
 from ecsnet.runtime.rate_limited_log import RationedLog
 from ecsnet.schema import Gate, Schema, encode
-from ecsnet.server.members import GREETING_SECONDS, Guest, GuestState, HostStats, Send
-from ecsnet.server.room import Stage
-from ecsnet.session.packets import Packets
+from ecsnet.server.members import HANDSHAKE_SECONDS, HostStats, Member, MemberState, Send
+from ecsnet.server.room import Room
+from ecsnet.session.packets import PacketCodec
 from ecsnet.session.session import KEEPALIVE, Session
 from ecsnet.simulation.simulation import Join, Simulation
-from ecsnet.simulation.spec import Recipe
+from ecsnet.simulation.spec import SimulationSpec
 from ecsnet.systems import AnalyticsSystem
 from ecsnet.transport.address import Address, answerable, source_of
 from ecsnet.validation.names import is_name, printable
@@ -95,8 +95,8 @@ class Host:
         analytics: What keeps what happens; nothing when left out. It is closed with the host.
 
     Attributes:
-        stages: The simulations.
-        guests: The clients, by address.
+        rooms: The simulations.
+        members: The clients, by address.
         listener: Handshakes and connections.
         choose: Decides which simulation a client joins, from its name.
         closed: Whether `close` was called.
@@ -117,8 +117,8 @@ class Host:
         analytics: AnalyticsService | None = None,
     ) -> None:
         self.schema = schema
-        self.stages: list[Stage] = []
-        self.guests: dict[Address, Guest] = {}
+        self.rooms: list[Room] = []
+        self.members: dict[Address, Member] = {}
         self.listener = Listener(
             random(32),
             random,
@@ -127,7 +127,7 @@ class Host:
             per_address=per_address,
             source=source_of,
         )
-        self.choose: Callable[[str], Stage] = lambda _name: self.stages[0]
+        self.choose: Callable[[str], Room] = lambda _name: self.rooms[0]
         self.closed = False
 
         self._send = send
@@ -136,7 +136,7 @@ class Host:
         self._catch_up = catch_up
         self.analytics = analytics
         # An alias of a tuple is a type at run time, which type checkers do not take for one.
-        self._packets: Packets[Input] = Packets(Input)  # type: ignore[arg-type]
+        self._packets: PacketCodec[Input] = PacketCodec(Input)  # type: ignore[arg-type]
         self._frames = frames_gate(schema)
         self._messages: Gate[_FromClient] = Gate(_FromClient, MESSAGE_LIMIT)
         self._log = RationedLog(logger)
@@ -149,18 +149,18 @@ class Host:
 
     def add_simulation(
         self,
-        recipe: Recipe,
+        spec: SimulationSpec,
         now: float,
         *,
         update_rate: float | None = None,
         command_rate: float | None = None,
         interest: Interest | None = None,
         seed: int | None = None,
-    ) -> Stage:
+    ) -> Room:
         """Start a simulation; its first tick is due at once.
 
         Args:
-            recipe: What it is made from.
+            spec: What it is made from.
             now: Seconds on the clock that `receive` and `tick` are called with.
             update_rate: Updates a second to clients; each tick when left out.
             command_rate: Packets a second from each client; one with each of its ticks when left
@@ -168,63 +168,63 @@ class Host:
             interest: Who sees what; everyone everything when left out.
             seed: Of its random numbers; random when left out.
         """
-        every = max(1, round(recipe.tick_rate / (update_rate or recipe.tick_rate)))
+        every = max(1, round(spec.tick_rate / (update_rate or spec.tick_rate)))
         epoch = int.from_bytes(self._random(4), "little")
         if seed is None:
             seed = int.from_bytes(self._random(8), "little")
-        simulation = Simulation(recipe, seed=seed, epoch=epoch, player=Player, owner=Owner)
+        simulation = Simulation(spec, seed=seed, epoch=epoch, player=Player, owner=Owner)
         replicator = Replicator(
             self.schema,
             simulation.world,
             epoch=epoch,
             interest=interest,
             owner=Owner,
-            interval=every / recipe.tick_rate,
+            interval=every / spec.tick_rate,
             draw_id=NetworkIds(str(seed).encode()).draw,
         )
-        stage = Stage(
-            simulation, replicator, recipe.tick_rate, every, self._catch_up, now, command_rate
+        room = Room(
+            simulation, replicator, spec.tick_rate, every, self._catch_up, now, command_rate
         )
-        seldom = max(KEEPALIVE, stage.command_interval)
+        seldom = max(KEEPALIVE, room.command_interval)
         self.listener.timeout = max(self.listener.timeout, PACKETS_MISSED * seldom)
         simulation.resolve = replicator.entity
-        simulation.sees = stage.sees
+        simulation.sees = room.sees
         simulation.add_system(
-            stage.replication.process, float("-inf"), "ReplicationSystem", always=True
+            room.replication.process, float("-inf"), "ReplicationSystem", always=True
         )
         if self.analytics is not None:
-            stage.analytics = AnalyticsSystem(simulation, self.analytics)
-            simulation.observer = stage.analytics
+            room.analytics = AnalyticsSystem(simulation, self.analytics)
+            simulation.observer = room.analytics
             simulation.add_system(
-                stage.analytics.process, float("-inf"), "AnalyticsSystem", always=True
+                room.analytics.process, float("-inf"), "AnalyticsSystem", always=True
             )
-        self.stages.append(stage)
-        return stage
+        self.rooms.append(room)
+        return room
 
     @property
     def next_tick_at(self) -> float:
         """When `tick` has something to do, in the host's seconds."""
-        return min((stage.next_at for stage in self.stages), default=self._check_at)
+        return min((room.next_at for room in self.rooms), default=self._check_at)
 
     @property
     def failure(self) -> Exception | None:
         """What a system or hook raised, where that stopped a simulation."""
-        for stage in self.stages:
-            if stage.simulation.failure is not None:
-                return stage.simulation.failure
+        for room in self.rooms:
+            if room.simulation.failure is not None:
+                return room.simulation.failure
         return None
 
     @property
     def dropped_ticks(self) -> int:
         """Ticks that never ran because they were long overdue, of all simulations."""
-        return sum(stage.dropped_ticks for stage in self.stages)
+        return sum(room.dropped_ticks for room in self.rooms)
 
     def stats(self) -> HostStats:
         """What the host did so far."""
         stats = HostStats(
-            ticks=sum(stage.simulation.tick for stage in self.stages),
+            ticks=sum(room.simulation.tick for room in self.rooms),
             dropped_ticks=self.dropped_ticks,
-            clients=sum(len(stage.guests) for stage in self.stages),
+            clients=sum(len(room.members) for room in self.rooms),
             joined=self._stats.joined,
             packets_sent=self._stats.packets_sent,
             packets_received=self._stats.packets_received,
@@ -235,8 +235,8 @@ class Host:
             commands_rejected=self._stats.commands_rejected,
             denied=self.listener.admission.denied.copy(),
         )
-        for guest in self.guests.values():
-            guest.count_into(stats)
+        for member in self.members.values():
+            member.count_into(stats)
         return stats
 
     # Datagrams.
@@ -249,119 +249,123 @@ class Host:
             address: Where it came from.
             now: Seconds on a clock that never runs backwards.
         """
-        guest = self.guests.get(address)
-        if guest is not None and (packet := guest.connection.open(data, now)) is not None:
-            self._packet(guest, packet, now)
+        member = self.members.get(address)
+        if member is not None and (packet := member.connection.open(data, now)) is not None:
+            self._packet(member, packet, now)
             return
         if self.closed or not answerable(address):
             return
         inbound = self.listener.receive(data, address, now)
         if inbound is None:
             return
-        if inbound.closed is not None and guest is not None:
-            self._forget(guest, inbound.closed.reason or Reason.LEFT, now)
+        if inbound.closed is not None and member is not None:
+            self._forget(member, inbound.closed.reason or Reason.LEFT, now)
         if inbound.refused is not None:
             self._log.info(now, "%s:%d is not let in: %s", *address[:2], inbound.refused)
-            self._note_refusal("", inbound.refused, self._first_stage(), now)
+            self._note_refusal("", inbound.refused, self._first_room(), now)
         if inbound.opened and inbound.connection is not None:
             connection, session = inbound.connection, self._session()
-            # Found by its address with each datagram: what guests have in common is there once.
+            # Found by its address with each datagram: what members have in common is there once.
             address = cast(Address, (sys.intern(address[0]), *address[1:]))
             inbox = Inbox(1.0, self._frames)
-            guest = Guest(connection, session, address, self._send, self._stats, inbox, now)
-            self.guests[address] = guest
+            member = Member(connection, session, address, self._send, self._stats, inbox, now)
+            self.members[address] = member
         for reply in inbound.replies:
             self._deliver(reply, address)
 
-    def _packet(self, guest: Guest, packet: bytes, now: float) -> None:
+    def _packet(self, member: Member, packet: bytes, now: float) -> None:
         """Every packet of every client comes by here."""
-        session = guest.session
+        session = member.session
         received = session.receive(packet, now)
         if received is None:
             if session.abusive:
-                self.disconnect(guest, Reason.ABUSE, now)
+                self.disconnect(member, Reason.ABUSE, now)
             return
-        given, stage = received.payload, guest.playing
-        if given is not None and stage is not None:
-            self._commands(guest, stage, given, now)
+        given, room = received.payload, member.playing
+        if given is not None and room is not None:
+            self._commands(member, room, given, now)
         if received.messages:
             for _, message in received.messages:
-                self._message(guest, message, now)
-        if received.reply and guest.state is not GuestState.GONE:
+                self._message(member, message, now)
+        if received.reply and member.state is not MemberState.CLOSED:
             reply = session.send(None, now)
-            if guest.viewer is not None:  # messages ride in it, too
-                guest.viewer.allowance -= len(reply) + OVERHEAD
-            guest.deliver(reply)
+            if member.client_state is not None:  # messages ride in it, too
+                member.client_state.allowance -= len(reply) + OVERHEAD
+            member.deliver(reply)
 
-    def _commands(self, guest: Guest, stage: Stage, given: Input, now: float) -> None:
+    def _commands(self, member: Member, room: Room, given: Input, now: float) -> None:
         """What a player does."""
         epoch, number, tick, frames = given
-        if epoch != stage.epoch:
+        if epoch != room.epoch:
             return
-        if now > stage.asleep_at:
+        if now > room.stalled_after:
             # The host slept. How early commands come is measured against the ticks that will be.
-            stage.drop_time(now)
+            room.skip_overdue(now)
         try:
-            fresh = guest.inbox.receive(number, tick, frames, stage.next_tick)
+            fresh = member.inbox.receive(number, tick, frames, room.next_tick)
         except BadMessageError:
-            self._strike(guest, now)
+            self._strike(member, now)
             return
         if fresh >= 0:
             # How early it came, in ticks; the least is reported.
-            slack = fresh - now * stage.tick_rate - stage.phase
-            if slack < guest.slack:
-                guest.slack = slack
+            slack = fresh - now * room.tick_rate - room.phase
+            if slack < member.slack:
+                member.slack = slack
 
-    def _message(self, guest: Guest, data: bytes, now: float) -> None:
+    def _message(self, member: Member, data: bytes, now: float) -> None:
         """A reliable message."""
-        if guest.state is GuestState.GONE:
+        if member.state is MemberState.CLOSED:
             return
         message = self._messages.decode(data)
-        if isinstance(message, Hello) and guest.state is GuestState.GREETING:
-            self._hello(guest, message, now)
-        elif isinstance(message, SchemaDiffers) and guest.state is GuestState.OFFERED:
+        if isinstance(message, Hello) and member.state is MemberState.HANDSHAKE:
+            self._hello(member, message, now)
+        elif isinstance(message, SchemaDiffers) and member.state is MemberState.SCHEMA_MISMATCH:
             difference = printable(message.difference)
-            self._log.info(now, "%s plays another game and is refused: %s", guest, difference)
-            self.disconnect(guest, Reason.SCHEMA, now)
-        elif isinstance(message, Resync) and guest.viewer is not None and guest.stage is not None:
-            guest.stage.replicator.resync(guest.viewer)
+            self._log.info(now, "%s plays another game and is refused: %s", member, difference)
+            self.disconnect(member, Reason.SCHEMA, now)
+        elif (
+            isinstance(message, Resync)
+            and member.client_state is not None
+            and member.room is not None
+        ):
+            member.room.replicator.resync(member.client_state)
         else:
-            self._strike(guest, now)
+            self._strike(member, now)
 
-    def _hello(self, guest: Guest, hello: Hello, now: float) -> None:
+    def _hello(self, member: Member, hello: Hello, now: float) -> None:
         if hello.wire_version != WIRE_VERSION:
             self._log.info(
                 now,
                 "%s speaks wire version %d and is refused: this is version %d",
-                guest,
+                member,
                 hello.wire_version,
                 WIRE_VERSION,
             )
-            self.disconnect(guest, Reason.VERSION, now)
+            self.disconnect(member, Reason.VERSION, now)
         elif not is_name(hello.name):
-            self._log.info(now, "%s is refused for its name, %r", guest, printable(hello.name))
-            self.disconnect(guest, Reason.NAME, now)
+            self._log.info(now, "%s is refused for its name, %r", member, printable(hello.name))
+            self.disconnect(member, Reason.NAME, now)
         elif hello.fingerprint != self.schema.fingerprint:
-            guest.name = hello.name
-            guest.state = GuestState.OFFERED
-            guest.session.queue(encode(SchemaOffer(self.schema.encode_description())))
+            member.name = hello.name
+            member.state = MemberState.SCHEMA_MISMATCH
+            member.session.queue(encode(SchemaOffer(self.schema.encode_description())))
         else:
-            guest.state = GuestState.JOINING
-            stage = guest.stage = self.choose(hello.name)
-            guest.name = stage.names.take(hello.name)
-            guest.inbox = Inbox(stage.tick_rate, self._frames, stage.command_interval)
+            member.state = MemberState.JOINING
+            room = member.room = self.choose(hello.name)
+            member.name = room.names.take(hello.name)
+            member.inbox = Inbox(room.tick_rate, self._frames, room.command_interval)
             # What it does not send more often cannot be missed sooner.
-            path = guest.session.path
-            path.peer_interval = max(path.peer_interval, stage.command_interval)
-            stage.last_player_id += 1
-            guest.player_id = stage.last_player_id
-            stage.joins.append(Join(guest.player_id, guest.name))
-            stage.joining.append(guest)
+            path = member.session.path
+            path.peer_interval = max(path.peer_interval, room.command_interval)
+            room.last_player_id += 1
+            member.player_id = room.last_player_id
+            room.joins.append(Join(member.player_id, member.name))
+            room.joining.append(member)
 
-    def _strike(self, guest: Guest, now: float) -> None:
-        guest.session.strike(now)
-        if guest.session.abusive:
-            self.disconnect(guest, Reason.ABUSE, now)
+    def _strike(self, member: Member, now: float) -> None:
+        member.session.strike(now)
+        if member.session.abusive:
+            self.disconnect(member, Reason.ABUSE, now)
 
     # Ticks.
 
@@ -379,116 +383,118 @@ class Host:
         if self.closed:
             return 0
         ran = 0
-        for stage in self.stages:
-            stage.drop_time(now)
+        for room in self.rooms:
+            room.skip_overdue(now)
             if early:
-                stage.fall_in(now)
-            while stage.next_at - early * stage.dt <= now and stage.simulation.failure is None:
-                self._step(stage, now)
+                room.follow_timer(now)
+            while room.next_at - early * room.dt <= now and room.simulation.failure is None:
+                self._step(room, now)
                 ran += 1
         if now >= self._check_at:
             self._check_at = now + _CHECK_SECONDS
             self._check(now)
         return ran
 
-    def _step(self, stage: Stage, now: float) -> None:
-        tick = stage.next_tick
-        stage.replication.now = now
-        if stage.joining:
-            self._seat(stage, tick, now)
-        joins, stage.joins = stage.joins, []
-        leaves, stage.leaves = stage.leaves, []
-        if stage.reporting:
-            self._put_reports_away(stage)
-        stage.simulation.step(joins, leaves, self._taken(stage, tick))
-        stage.ticked()
-        if stage.arriving and tick % stage.every == 0:
-            self._welcome(stage)
+    def _step(self, room: Room, now: float) -> None:
+        tick = room.next_tick
+        room.replication.now = now
+        if room.joining:
+            self._admit_joining(room, tick, now)
+        joins, room.joins = room.joins, []
+        leaves, room.leaves = room.leaves, []
+        if room.reporting:
+            self._put_reports_away(room)
+        room.simulation.step(joins, leaves, self._collect_commands(room, tick))
+        room.ticked()
+        if room.arriving and tick % room.every == 0:
+            self._welcome(room)
 
-    def _taken(self, stage: Stage, tick: int) -> Iterator[tuple[int, tuple[Given, ...]]]:
-        """The guests' commands for a tick, one after the other: each guest is visited once, and
+    def _collect_commands(
+        self, room: Room, tick: int
+    ) -> Iterator[tuple[int, tuple[ReceivedCommand, ...]]]:
+        """The members' commands for a tick, one after the other: each member is visited once, and
         what it gave is put to use while it is in the cache.
         """
-        for guest in stage.guests:
-            given = guest.inbox.take(tick)
+        for member in room.members:
+            given = member.inbox.take(tick)
             if given:
-                yield guest.player_id, given
-            if tick >= guest.report_at:
-                self._report(stage, guest, tick)
+                yield member.player_id, given
+            if tick >= member.report_at:
+                self._report(room, member, tick)
 
-    def _seat(self, stage: Stage, tick: int, now: float) -> None:
+    def _admit_joining(self, room: Room, tick: int, now: float) -> None:
         """Let in those whose join is part of the tick that begins."""
-        for guest in stage.joining:
-            guest.state = GuestState.JOINED
-            guest.playing = stage
-            guest.joined_at = now
+        for member in room.joining:
+            member.state = MemberState.JOINED
+            member.playing = room
+            member.joined_at = now
             # Not everybody in the same tick.
-            guest.report_at = tick + 1 + guest.player_id % stage.report_ticks
-            stage.guests.append(guest)
-            stage.players[guest.player_id] = guest
-            stage.arriving.append(guest)
+            member.report_at = tick + 1 + member.player_id % room.report_ticks
+            room.members.append(member)
+            room.players[member.player_id] = member
+            room.arriving.append(member)
             self._stats.joined += 1
-            self._log.info(now, "%s joined", guest)
-            if stage.analytics is not None:
-                stage.analytics.joined(guest.player_id, guest.name)
-        stage.joining.clear()
+            self._log.info(now, "%s joined", member)
+            if room.analytics is not None:
+                room.analytics.joined(member.player_id, member.name)
+        room.joining.clear()
 
-    def _welcome(self, stage: Stage) -> None:
+    def _welcome(self, room: Room) -> None:
         """Tell newcomers who they are; from the next update on they are told of the world."""
-        simulation, replicator = stage.simulation, stage.replicator
-        for guest in stage.arriving:
-            player = simulation.player_entity.get(guest.player_id)
+        simulation, replicator = room.simulation, room.replicator
+        for member in room.arriving:
+            player = simulation.player_entity.get(member.player_id)
             net = None if player is None else replicator.network_id(player)
             welcome = Welcome(
                 simulation.epoch,
                 net or 0,
-                guest.player_id,
-                stage.tick_rate,
-                stage.tick_rate / stage.every,
+                member.player_id,
+                room.tick_rate,
+                room.tick_rate / room.every,
                 simulation.tick & 0xFFFF_FFFF,
-                stage.command_rate,
+                room.command_rate,
             )
-            guest.session.queue(encode(welcome))
+            member.session.queue(encode(welcome))
             # An entity that is none: a game may have deleted its player on the spot.
-            guest.viewer = replicator.add_viewer(
-                -guest.player_id if player is None else player,
-                guest.session,
-                guest,
+            member.client_state = replicator.add_client(
+                -member.player_id if player is None else player,
+                member.session,
+                member,
                 self._bandwidth,
             )
-        stage.arriving.clear()
+        room.arriving.clear()
 
-    def _report(self, stage: Stage, guest: Guest, tick: int) -> None:
-        """Put into the next update how the guest's commands arrive."""
-        guest.report_at = tick + stage.report_ticks
-        viewer = guest.viewer
-        if viewer is None:
+    def _report(self, room: Room, member: Member, tick: int) -> None:
+        """Put into the next update how the member's commands arrive."""
+        member.report_at = tick + room.report_ticks
+        client_state = member.client_state
+        if client_state is None:
             return
-        slack, guest.slack = guest.slack, inf
+        slack, member.slack = member.slack, inf
         if slack == inf:
             return
-        inbox = guest.inbox
-        viewer.report = (
+        inbox = member.inbox
+        client_state.report = (
             round(slack * 16),
             inbox.applied,
             inbox.expired,
             inbox.superseded,
-            inbox.rejected + stage.simulation.rejected[guest.player_id],
+            inbox.rejected + room.simulation.rejected[member.player_id],
         )
-        guest.reported_at = guest.session.packets_sent
-        stage.reporting.append(guest)
+        member.reported_at = member.session.packets_sent
+        room.reporting.append(member)
 
-    def _put_reports_away(self, stage: Stage) -> None:
+    def _put_reports_away(self, room: Room) -> None:
         """A report travels once. A lost one is made up for by the next."""
         waiting = []
-        for guest in stage.reporting:
-            if guest.viewer is None:
+        for member in room.reporting:
+            if member.client_state is None:
                 continue
-            if guest.session.packets_sent == guest.reported_at:
-                waiting.append(guest)
+            if member.session.packets_sent == member.reported_at:
+                waiting.append(member)
             else:
-                guest.viewer.report = None
-        stage.reporting = waiting
+                member.client_state.report = None
+        room.reporting = waiting
 
     def _check(self, now: float) -> None:
         """What need not happen each tick: time-outs, and sessions of those who are not in yet."""
@@ -502,42 +508,47 @@ class Host:
             self._complained_at, self._complained_of = now, dropped
         self._log.catch_up(now)
         for connection in self.listener.poll(now):
-            guest = self.guests.get(cast(Address, connection.address))
-            if guest is not None and guest.connection is connection:
+            member = self.members.get(cast(Address, connection.address))
+            if member is not None and member.connection is connection:
                 for datagram in connection.goodbye():  # a client that sleeps hears it one day
-                    self._deliver(datagram, guest.address)
-                self._forget(guest, Reason.TIMEOUT, now)
-        for guest in list(self.guests.values()):
-            session = guest.session
+                    self._deliver(datagram, member.address)
+                self._forget(member, Reason.TIMEOUT, now)
+        for member in list(self.members.values()):
+            session = member.session
             waiting = session.queued - session.delivered
             if waiting > BACKLOG_MESSAGES or session.backlog > BACKLOG_BYTES:
-                self._log.info(now, "%s takes in too little: %d messages wait", guest, waiting)
-                self.disconnect(guest, Reason.SLOW, now)
+                self._log.info(now, "%s takes in too little: %d messages wait", member, waiting)
+                self.disconnect(member, Reason.SLOW, now)
                 continue
-            if guest.viewer is not None:
+            if member.client_state is not None:
                 continue
             if self.listener.stalled:
-                guest.deadline = min(guest.deadline + self.listener.stalled, now + GREETING_SECONDS)
-            if now > guest.deadline and guest.state in (GuestState.GREETING, GuestState.OFFERED):
-                late = guest.state is GuestState.OFFERED
-                self._log.info(now, "%s did not get into the game in time", guest)
-                self.disconnect(guest, Reason.SCHEMA if late else Reason.TIMEOUT, now)
+                member.deadline = min(
+                    member.deadline + self.listener.stalled, now + HANDSHAKE_SECONDS
+                )
+            if now > member.deadline and member.state in (
+                MemberState.HANDSHAKE,
+                MemberState.SCHEMA_MISMATCH,
+            ):
+                late = member.state is MemberState.SCHEMA_MISMATCH
+                self._log.info(now, "%s did not get into the game in time", member)
+                self.disconnect(member, Reason.SCHEMA if late else Reason.TIMEOUT, now)
                 continue
             session.lost(now)
             packets = session.stream(now, _OFFER_ALLOWANCE)
             if session.due(now) or session.backlog:
                 packets.append(session.send(None, now))
             for packet in packets:
-                guest.deliver(packet)
+                member.deliver(packet)
 
     # Goodbyes.
 
-    def disconnect(self, guest: Guest, reason: Reason, now: float) -> None:
-        """End a guest's connection and tell it why."""
-        self._note_end(guest, reason, now)
-        for datagram in self.listener.disconnect(guest.connection, reason, now):
-            self._deliver(datagram, guest.address)
-        self._forget(guest, reason, now)
+    def disconnect(self, member: Member, reason: Reason, now: float) -> None:
+        """End a member's connection and tell it why."""
+        self._note_end(member, reason, now)
+        for datagram in self.listener.disconnect(member.connection, reason, now):
+            self._deliver(datagram, member.address)
+        self._forget(member, reason, now)
 
     def close(self, reason: Reason, now: float) -> None:
         """Tell everybody goodbye and end the simulations: everybody leaves, hooks run.
@@ -548,82 +559,82 @@ class Host:
             return
         self.closed = True
         self.listener.refusing = reason
-        for guest in list(self.guests.values()):
-            self.disconnect(guest, reason, now)
-        for stage in self.stages:
-            stage.simulation.finish()
-            if stage.analytics is not None:
-                failed = stage.simulation.failure is not None
-                stage.analytics.stopped("failed" if failed else "stopped", self._figures(stage))
-            stage.simulation.close()
+        for member in list(self.members.values()):
+            self.disconnect(member, reason, now)
+        for room in self.rooms:
+            room.simulation.finish()
+            if room.analytics is not None:
+                failed = room.simulation.failure is not None
+                room.analytics.stopped("failed" if failed else "stopped", self._figures(room))
+            room.simulation.close()
         if self.analytics is not None:
             self.analytics.close()
 
-    def _note_end(self, guest: Guest, reason: Reason, now: float) -> None:
+    def _note_end(self, member: Member, reason: Reason, now: float) -> None:
         """Tell analytics of somebody who is refused or thrown out."""
-        stage = guest.stage or self._first_stage()
-        if stage is None or stage.analytics is None or self.closed:
+        room = member.room or self._first_room()
+        if room is None or room.analytics is None or self.closed:
             return
-        if guest.state is GuestState.JOINED:
-            stage.analytics.kicked(guest.player_id, guest.name, reason)
-        elif guest.state is not GuestState.GONE:
-            self._note_refusal(guest.name, reason, stage, now)
+        if member.state is MemberState.JOINED:
+            room.analytics.kicked(member.player_id, member.name, reason)
+        elif member.state is not MemberState.CLOSED:
+            self._note_refusal(member.name, reason, room, now)
 
-    def _note_refusal(self, name: str, reason: Reason, stage: Stage | None, now: float) -> None:
-        if stage is not None and stage.analytics is not None:
-            stage.analytics.turned_away(name, reason, now)
+    def _note_refusal(self, name: str, reason: Reason, room: Room | None, now: float) -> None:
+        if room is not None and room.analytics is not None:
+            room.analytics.turned_away(name, reason, now)
 
-    def _first_stage(self) -> Stage | None:
+    def _first_room(self) -> Room | None:
         """Where is told what happens before anybody is in a simulation."""
-        return self.stages[0] if self.stages else None
+        return self.rooms[0] if self.rooms else None
 
-    def _figures(self, stage: Stage) -> dict[str, int]:
+    def _figures(self, room: Room) -> dict[str, int]:
         """What the last event of a match says."""
         stats = self.stats()
         return {
-            "dropped_ticks": stage.dropped_ticks,
+            "dropped_ticks": room.dropped_ticks,
             "joined": stats.joined,
             "commands_applied": stats.commands_applied,
             "commands_expired": stats.commands_expired,
             "commands_superseded": stats.commands_superseded,
         }
 
-    def _forget(self, guest: Guest, reason: Reason, now: float) -> None:
-        """A guest is gone, and so is its player at the next tick."""
-        if self.guests.get(guest.address) is guest:
-            del self.guests[guest.address]
-        if guest.state is GuestState.GONE:
+    def _forget(self, member: Member, reason: Reason, now: float) -> None:
+        """A member is gone, and so is its player at the next tick."""
+        if self.members.get(member.address) is member:
+            del self.members[member.address]
+        if member.state is MemberState.CLOSED:
             return
-        guest.count_into(self._stats)
-        state, guest.state = guest.state, GuestState.GONE
-        guest.playing = None
-        stage = guest.stage
-        if stage is None:
+        member.count_into(self._stats)
+        state, member.state = member.state, MemberState.CLOSED
+        member.playing = None
+        room = member.room
+        if room is None:
             return
-        stage.names.free(guest.name)
-        if state is GuestState.JOINING:
-            stage.joining.remove(guest)
-            stage.joins = [join for join in stage.joins if join.player_id != guest.player_id]
-        elif state is GuestState.JOINED:
-            self._log.info(now, "%s is gone: %s", guest, reason)
-            stage.guests.remove(guest)
-            del stage.players[guest.player_id]
-            if guest in stage.arriving:
-                stage.arriving.remove(guest)
-            if guest.viewer is not None:
-                owing = _ENTITY_SECONDS * stage.replicator.shown(guest.viewer)
-                if (stayed := now - guest.joined_at) < owing:
-                    self.listener.admission.charge(guest.address, owing - stayed, now)
-                stage.replicator.remove_viewer(guest.viewer)
-                guest.viewer = None
-            stage.leaves.append(guest.player_id)
-            if stage.analytics is not None:
-                stage.analytics.left(guest.player_id, guest.name, reason)
+        room.names.free(member.name)
+        if state is MemberState.JOINING:
+            room.joining.remove(member)
+            room.joins = [join for join in room.joins if join.player_id != member.player_id]
+        elif state is MemberState.JOINED:
+            self._log.info(now, "%s is gone: %s", member, reason)
+            room.members.remove(member)
+            del room.players[member.player_id]
+            if member in room.arriving:
+                room.arriving.remove(member)
+            if member.client_state is not None:
+                owing = _ENTITY_SECONDS * room.replicator.shown(member.client_state)
+                if (stayed := now - member.joined_at) < owing:
+                    self.listener.admission.charge(member.address, owing - stayed, now)
+                room.replicator.remove_client(member.client_state)
+                member.client_state = None
+            room.leaves.append(member.player_id)
+            if room.analytics is not None:
+                room.analytics.left(member.player_id, member.name, reason)
 
     # Sending.
 
     def _session(self) -> Session[Input]:
-        fastest = PACKETS_A_TICK * max((stage.tick_rate for stage in self.stages), default=0.0)
+        fastest = PACKETS_A_TICK * max((room.tick_rate for room in self.rooms), default=0.0)
         return Session(
             self._packets,
             message_limit=MESSAGE_LIMIT,

@@ -12,30 +12,30 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 from ecsnet.commands.frames import Input
 from ecsnet.commands.inbox import Inbox
 from ecsnet.connection.plain import Connection
-from ecsnet.replication.server.client_state import Outlet, Viewer
+from ecsnet.replication.server.client_state import ClientState, PacketSink
 from ecsnet.session.session import Session
 from ecsnet.transport.address import Address
 
 if TYPE_CHECKING:
-    from ecsnet.server.room import Stage
+    from ecsnet.server.room import Room
 
-__all__ = ["GREETING_SECONDS", "Guest", "GuestState", "HostStats", "Send"]
+__all__ = ["HANDSHAKE_SECONDS", "HostStats", "Member", "MemberState", "Send"]
 
-GREETING_SECONDS: Final = 10.0
+HANDSHAKE_SECONDS: Final = 10.0
 """How long a client may take from its connection to its part in the game."""
 
 Send: TypeAlias = Callable[[bytes, Address], None]
 """Sends a datagram to an address."""
 
 
-class GuestState(Enum):
+class MemberState(Enum):
     """How far a client has come on its way through a game."""
 
-    GREETING = "greeting"
-    OFFERED = "offered"
+    HANDSHAKE = "greeting"
+    SCHEMA_MISMATCH = "offered"
     JOINING = "joining"
     JOINED = "joined"
-    GONE = "gone"
+    CLOSED = "gone"
 
 
 @dataclass(slots=True)
@@ -74,7 +74,7 @@ class HostStats:
     denied: Counter[str] = field(default_factory=Counter)
 
 
-class Guest(Outlet):
+class Member(PacketSink):
     """One client of a host, from its connection to its end.
 
     Attributes:
@@ -84,13 +84,14 @@ class Guest(Outlet):
         name: What the player is called; empty before it said so.
         player_id: Number of the player in its simulation; 0 before.
         inbox: Its commands.
-        viewer: Its part of replication, once it is in the game.
+        client_state: Its part of replication, once it is in the game.
     """
 
     __slots__ = (
         "_send",
         "_stats",
         "address",
+        "client_state",
         "connection",
         "deadline",
         "inbox",
@@ -100,11 +101,10 @@ class Guest(Outlet):
         "playing",
         "report_at",
         "reported_at",
+        "room",
         "session",
         "slack",
-        "stage",
         "state",
-        "viewer",
     )
 
     def __init__(
@@ -123,17 +123,17 @@ class Guest(Outlet):
         self._stats = stats
         self.connection = connection
         self.session = session
-        self.playing: Stage | None = None  # the stage, from the tick it came in
+        self.playing: Room | None = None  # the room, from the tick it came in
         self.slack = inf  # the least since the last report, in ticks
         self.inbox = inbox
         self.report_at = 0  # tick
         self.player_id = 0
 
         self.name = ""
-        self.viewer: Viewer | None = None
-        self.stage: Stage | None = None
-        self.state = GuestState.GREETING
-        self.deadline = now + GREETING_SECONDS
+        self.client_state: ClientState | None = None
+        self.room: Room | None = None
+        self.state = MemberState.HANDSHAKE
+        self.deadline = now + HANDSHAKE_SECONDS
         self.joined_at = now
         self.reported_at = 0  # packets sent until the last report
 
@@ -153,10 +153,10 @@ class Guest(Outlet):
         """Add what its session and its commands came to."""
         stats.packets_sent += self.session.packets_sent
         stats.packets_received += self.session.packets_received
-        if self.stage is not None:
+        if self.room is not None:
             inbox = self.inbox
             stats.commands_applied += inbox.applied
             stats.commands_expired += inbox.expired
             stats.commands_superseded += inbox.superseded
-            rejected = self.stage.simulation.rejected
+            rejected = self.room.simulation.rejected
             stats.commands_rejected += inbox.rejected + rejected[self.player_id]

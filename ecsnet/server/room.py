@@ -5,24 +5,24 @@ from __future__ import annotations
 from typing import Final
 
 from ecsnet.replication.server.replicator import Replicator
-from ecsnet.server.members import Guest
+from ecsnet.server.members import Member
 from ecsnet.simulation.simulation import Join, Simulation
 from ecsnet.systems import AnalyticsSystem, ReplicationSystem
 from ecsnet.validation.names import Names
 
-__all__ = ["REPORT_SECONDS", "Stage"]
+__all__ = ["REPORT_SECONDS", "Room"]
 
 REPORT_SECONDS: Final = 0.25
 """How often a client is told how its commands arrived."""
 
 
-class Stage:
-    """One simulation on a host, with the guests in it.
+class Room:
+    """One simulation on a host, with the members in it.
 
     Attributes:
         simulation: The simulation.
-        replicator: What sends its world to the guests.
-        guests: Those who are in it.
+        replicator: What sends its world to the members.
+        members: Those who are in it.
         players: The same, by the number of their player.
         names: What they are called, and those who are about to come in.
         next_tick: The tick that runs next.
@@ -46,8 +46,8 @@ class Stage:
     ) -> None:
         self.simulation = simulation
         self.replicator = replicator
-        self.guests: list[Guest] = []
-        self.players: dict[int, Guest] = {}
+        self.members: list[Member] = []
+        self.players: dict[int, Member] = {}
         self.names = Names()
         self.next_tick = 1
         self.next_at = now
@@ -65,26 +65,26 @@ class Stage:
         self.last_player_id = 0
         self.joins: list[Join] = []
         self.leaves: list[int] = []
-        self.joining: list[Guest] = []  # come in with the next tick
-        self.arriving: list[Guest] = []  # are in, and wait for an update to be welcomed
-        self.reporting: list[Guest] = []
+        self.joining: list[Member] = []  # come in with the next tick
+        self.arriving: list[Member] = []  # are in, and wait for an update to be welcomed
+        self.reporting: list[Member] = []
         self.replication = ReplicationSystem(replicator, simulation.world, every)
         self.analytics: AnalyticsSystem | None = None
 
     def sees(self, player_id: int, net: int) -> bool:
         """Whether a player's client was shown an entity, by its network id, up to a moment ago."""
-        guest = self.players.get(player_id)
-        viewer = None if guest is None else guest.viewer
-        return viewer is not None and self.replicator.can_name(viewer, net)
+        member = self.players.get(player_id)
+        client_state = None if member is None else member.client_state
+        return client_state is not None and self.replicator.can_name(client_state, net)
 
-    def drop_time(self, now: float) -> None:
+    def skip_overdue(self, now: float) -> None:
         """Skip the ticks that are overdue by more than what is caught up."""
-        if now > self.asleep_at:
+        if now > self.stalled_after:
             skipped = int((now - self.next_at) * self.tick_rate)
             self.dropped_ticks += skipped
             self._plan(self.next_at + skipped * self.dt)
 
-    def fall_in(self, now: float) -> None:
+    def follow_timer(self, now: float) -> None:
         """Let the plan follow a timer that keeps the beat and fires now.
 
         Commands are to be in time for when ticks do run, not for when they once were planned.
@@ -101,4 +101,4 @@ class Stage:
     def _plan(self, next_at: float) -> None:
         self.next_at = next_at
         self.phase = self.next_tick - next_at * self.tick_rate  # to turn seconds into ticks
-        self.asleep_at = next_at + self.catch_up + self.dt
+        self.stalled_after = next_at + self.catch_up + self.dt

@@ -16,7 +16,7 @@ from ecsnet.validation.wording import brief
 __all__ = ["SETTINGS", "check_tick_rate"]
 
 
-class Told(Protocol):
+class ServerWorldSettings(Protocol):
     """A server, as far as one setting depends on another."""
 
     @property
@@ -35,7 +35,7 @@ def check_tick_rate(rate: object) -> None:
         raise UsageError(f"tick_rate={brief(rate)}: a number between 1 and 1000, ticks a second")
 
 
-def _update_rate(server: Told, rate: object) -> object:
+def _update_rate(server: ServerWorldSettings, rate: object) -> object:
     most = server.tick_rate
     if rate is not None and not (is_number(rate) and 0.2 <= rate <= most):
         raise UsageError(
@@ -44,7 +44,7 @@ def _update_rate(server: Told, rate: object) -> object:
     return rate
 
 
-def _command_rate(server: Told, rate: object) -> object:
+def _command_rate(server: ServerWorldSettings, rate: object) -> object:
     most = server.tick_rate
     if rate is not None and not (is_number(rate) and 1 <= rate <= most):
         raise UsageError(
@@ -54,13 +54,13 @@ def _command_rate(server: Told, rate: object) -> object:
     return rate
 
 
-def _max_clients(_: Told, number: object) -> object:
+def _max_clients(_: ServerWorldSettings, number: object) -> object:
     if not (is_whole(number) and 1 <= number <= 65_535):
         raise UsageError(f"max_clients={brief(number)}: a whole number between 1 and 65535")
     return number
 
 
-def _per_address(server: Told, number: object) -> object:
+def _per_address(server: ServerWorldSettings, number: object) -> object:
     if number is not None and not (is_whole(number) and number >= 1):
         raise UsageError(
             f"per_address={brief(number)}: a whole number from 1 on, how many of the"
@@ -69,7 +69,7 @@ def _per_address(server: Told, number: object) -> object:
     return number
 
 
-def _interest(_: Told, interest: object) -> object:
+def _interest(_: ServerWorldSettings, interest: object) -> object:
     if interest is None or isinstance(interest, Interest):
         return interest
     advice = "give net.Everyone(), net.Grid(...) or net.Visible(...)"
@@ -81,13 +81,13 @@ def _interest(_: Told, interest: object) -> object:
     raise UsageError(f"interest={brief(interest)}: {advice}")
 
 
-def _seed(_: Told, seed: object) -> object:
+def _seed(_: ServerWorldSettings, seed: object) -> object:
     check_seed("seed", seed)
     return seed
 
 
-def _above_0(name: str) -> Callable[[Told, object], object]:
-    def check(_: Told, value: object) -> object:
+def _above_0(name: str) -> Callable[[ServerWorldSettings, object], object]:
+    def check(_: ServerWorldSettings, value: object) -> object:
         if not (is_number(value) and 0 < value <= inf):
             raise UsageError(f"{name}={brief(value)}: give a number above 0")
         return value
@@ -95,7 +95,7 @@ def _above_0(name: str) -> Callable[[Told, object], object]:
     return check
 
 
-def _analytics(_: Told, given: object) -> object:
+def _analytics(_: ServerWorldSettings, given: object) -> object:
     if given is None or isinstance(given, Analytics):
         return given
     if is_text(given) or isinstance(given, os.PathLike):
@@ -103,7 +103,7 @@ def _analytics(_: Told, given: object) -> object:
     raise UsageError(f"analytics={brief(given)}: a folder, or net.Analytics(...)")
 
 
-SETTINGS: Final[Mapping[str, Callable[[Told, object], object]]] = {
+SETTINGS: Final[Mapping[str, Callable[[ServerWorldSettings, object], object]]] = {
     "update_rate": _update_rate,
     "command_rate": _command_rate,
     "max_clients": _max_clients,

@@ -1,4 +1,4 @@
-"""`ServerWorld`: the recipe of a game, and the ways to run it."""
+"""`ServerWorld`: the spec of a game, and the ways to run it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from math import inf
 from typing import TYPE_CHECKING, TypeVar, overload
 
 from ecsnet.analytics.service import AnalyticsService
-from ecsnet.commands.inbox import Given
+from ecsnet.commands.inbox import ReceivedCommand
 from ecsnet.components import Owner, Player
 from ecsnet.connection.plain import TIMEOUT, Reason
 from ecsnet.errors import UsageError
@@ -29,7 +29,7 @@ from ecsnet.server.host import CATCH_UP_SECONDS, Host
 from ecsnet.server.members import Send
 from ecsnet.server.settings import SETTINGS, check_tick_rate
 from ecsnet.simulation.simulation import Join, Simulation
-from ecsnet.simulation.spec import OnError, Recipe, System
+from ecsnet.simulation.spec import OnError, SimulationSpec, System
 from ecsnet.transport.address import Address, check_local
 from ecsnet.transport.ticker import Ticker
 from ecsnet.transport.udp_server import UdpServer
@@ -62,7 +62,7 @@ _MANY = 150
 
 
 class ServerWorld:
-    """The recipe of a game: rates, systems and hooks. Each run makes a fresh world from it.
+    """The spec of a game: rates, systems and hooks. Each run makes a fresh world from it.
 
     ```python
     server = net.ServerWorld(tick_rate=60)
@@ -120,7 +120,7 @@ class ServerWorld:
         check_tick_rate(tick_rate)
         if not is_text(on_error) or on_error not in ("stop", "skip"):
             raise UsageError(f"on_error={brief(on_error)}: it is 'stop' or 'skip'")
-        self._recipe = Recipe(tick_rate=tick_rate, on_error=on_error)
+        self._spec = SimulationSpec(tick_rate=tick_rate, on_error=on_error)
         self.update_rate = update_rate
         self.command_rate = command_rate
         self.max_clients = max_clients
@@ -146,21 +146,21 @@ class ServerWorld:
     @property
     def tick_rate(self) -> float:
         """Ticks of the simulation in a second; `ecsnet serve --tick-rate` sets it."""
-        return self._recipe.tick_rate
+        return self._spec.tick_rate
 
     @tick_rate.setter
     def tick_rate(self, rate: float) -> None:
         check_tick_rate(rate)
-        self._recipe.tick_rate = rate
+        self._spec.tick_rate = rate
         if self.update_rate is not None:
             self.update_rate = min(self.update_rate, rate)
         if self.command_rate is not None:
             self.command_rate = min(self.command_rate, rate)
 
     @property
-    def recipe(self) -> Recipe:
+    def spec(self) -> SimulationSpec:
         """What a simulation is made from."""
-        return self._recipe
+        return self._spec
 
     @property
     def host(self) -> Host | None:
@@ -170,7 +170,7 @@ class ServerWorld:
         """
         return self._host
 
-    # The recipe.
+    # The spec.
 
     @overload
     def system(self, function: SystemFunction, /) -> SystemFunction: ...
@@ -198,7 +198,7 @@ class ServerWorld:
                     "classes go to server.add_system()"
                 )
             self._check_open("@server.system")
-            self._recipe.add_function(function, priority)
+            self._spec.add_function(function, priority)
             return function
 
         return add if function is None else add(function)
@@ -217,16 +217,16 @@ class ServerWorld:
             UsageError: It is none of these, does not take ``dt``, or the game runs already.
         """
         self._check_open("add_system()")
-        self._recipe.add_system(system, priority)
+        self._spec.add_system(system, priority)
 
     def on_start(self, hook: F) -> F:
         """Call a function in the first tick, before the systems: ``@server.on_start``."""
-        self._recipe.on_start.append(self._hook(hook, "on_start", ""))
+        self._spec.on_start.append(self._hook(hook, "on_start", ""))
         return hook
 
     def on_join(self, hook: F) -> F:
         """Call a function with the player's entity when somebody joins: ``@server.on_join``."""
-        self._recipe.on_join.append(self._hook(hook, "on_join", "player: int"))
+        self._spec.on_join.append(self._hook(hook, "on_join", "player: int"))
         return hook
 
     def on_leave(self, hook: F) -> F:
@@ -236,7 +236,7 @@ class ServerWorld:
         failure. It is not called for an entity that the game has deleted. Afterwards the entity
         is deleted, and what it owns then; unless the function returns `ecsnet.KEEP`.
         """
-        self._recipe.on_leave.append(self._hook(hook, "on_leave", "player: int"))
+        self._spec.on_leave.append(self._hook(hook, "on_leave", "player: int"))
         return hook
 
     # Running it.
@@ -349,8 +349,8 @@ class ServerWorld:
                 catch_up=catch_up,
                 analytics=analytics,
             )
-            stage = game.add_simulation(
-                self._recipe,
+            room = game.add_simulation(
+                self._spec,
                 now,
                 update_rate=self.update_rate,
                 command_rate=self.command_rate,
@@ -361,7 +361,7 @@ class ServerWorld:
             if analytics is not None:
                 analytics.close()
             raise
-        self._registry.use(stage.simulation.world)
+        self._registry.use(room.simulation.world)
         return game
 
     def step(
@@ -408,7 +408,7 @@ class ServerWorld:
         simulation = self._own
         if simulation is None:
             simulation = self._own = Simulation(
-                self._recipe, seed=self.seed or 0, epoch=0, player=Player, owner=Owner
+                self._spec, seed=self.seed or 0, epoch=0, player=Player, owner=Owner
             )
         for index in range(ticks):
             simulation.step(
@@ -450,11 +450,11 @@ class ServerWorld:
         def tick(_missed: int) -> None:
             try:
                 socket.drain()  # what came in time is in time
-                socket.watch(len(game.guests) < _MANY)
+                socket.watch(len(game.members) < _MANY)
                 game.tick(clock(), early=0.5)
                 if game.failure is not None:
                     stop.set()
-                elif game.stages[0].simulation.tick == _FREEZE_TICKS:
+                elif game.rooms[0].simulation.tick == _FREEZE_TICKS:
                     # What is there by now stays: the collector need not look at it again.
                     gc.collect()
                     gc.freeze()
@@ -502,7 +502,7 @@ class ServerWorld:
                 runner.run(self.serve(host, port, ready=ready))
 
 
-def _given_by(pair: object) -> tuple[int, Given]:
+def _given_by(pair: object) -> tuple[int, ReceivedCommand]:
     """A player's number, and its command as `Simulation.step` takes it."""
     if not (isinstance(pair, tuple | list) and len(pair) == 2):
         raise UsageError(
@@ -514,13 +514,13 @@ def _given_by(pair: object) -> tuple[int, Given]:
     return number, _given(command)
 
 
-def _given(command: object) -> Given:
+def _given(command: object) -> ReceivedCommand:
     """A command as `Simulation.step` takes it, for the player's own entity."""
     kind = command_type(type(command), "step()")
     fault = kind.fault(command, _same)
     if fault is not None:
         raise UsageError(f"step() got a command that cannot be sent: {fault}")
-    return Given(kind, 0, kind.to_wire(command, _same))
+    return ReceivedCommand(kind, 0, kind.to_wire(command, _same))
 
 
 def _too_early(_data: bytes, _address: Address, _now: float) -> None:

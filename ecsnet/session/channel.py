@@ -20,23 +20,23 @@ import msgspec
 
 from ecsnet.errors import UsageError
 from ecsnet.schema.gate import encode
-from ecsnet.session.packets import Piece
-from ecsnet.session.sequence import widen
+from ecsnet.session.packets import Fragment
+from ecsnet.session.sequence import unwrap
 
 __all__ = [
-    "FRAGMENT",
+    "FRAGMENT_BYTES",
     "MESSAGE_WINDOW",
-    "RIDE_BYTES",
+    "PIGGYBACK_BYTES",
     "SPAN",
-    "Cargo",
     "Incoming",
     "Outgoing",
+    "SentFragments",
 ]
 
-RIDE_BYTES: Final = 400
+PIGGYBACK_BYTES: Final = 400
 """Encoded bytes of unacked messages that are repeated in each riding packet, at most."""
 
-FRAGMENT: Final = 1024
+FRAGMENT_BYTES: Final = 1024
 """Bytes in every part of a message but its last."""
 
 MESSAGE_WINDOW: Final = 256
@@ -49,7 +49,7 @@ longer message travels alone."""
 # A piece around its bytes: array, number, length, part and parts at their longest.
 _PIECE: Final = 13
 _RIDING_PIECE: Final = 7
-_STREAM_BYTES: Final = FRAGMENT + _PIECE + 40  # one whole fragment and a few crumbs
+_STREAM_BYTES: Final = FRAGMENT_BYTES + _PIECE + 40  # one whole fragment and a few crumbs
 
 _FIRST_WINDOW: Final = 16 * 1024
 _MIN_WINDOW: Final = 8 * 1024
@@ -64,11 +64,11 @@ class _Message:
         self.number = number
         self.data = data
         self.end = end  # bytes ever queued, this message included
-        self.parts = max(1, -(-len(data) // FRAGMENT))
+        self.parts = max(1, -(-len(data) // FRAGMENT_BYTES))
         self.pending = (1 << self.parts) - 1  # bit i: part i is not acked
 
 
-Cargo: TypeAlias = Sequence[tuple[_Message, int]]
+SentFragments: TypeAlias = Sequence[tuple[_Message, int]]
 """The parts of messages that one packet carries."""
 
 
@@ -114,7 +114,7 @@ class Outgoing:
         self._stale = False
         self._steady = False
         self._ride: msgspec.Raw | None = None
-        self._riding: Cargo = ()
+        self._riding: SentFragments = ()
         self.queued = self.delivered = first
         self.unacked: dict[int, _Message] = {}
         self._ride_to = first
@@ -142,12 +142,12 @@ class Outgoing:
         self._stale = True
         return self.queued
 
-    def riding(self) -> tuple[msgspec.Raw | None, Cargo]:
+    def piggybacked(self) -> tuple[msgspec.Raw | None, SentFragments]:
         """Return the encoded pieces that ride in every packet now, and what they are."""
         if self._stale:
             self._stale = False
-            pieces, cargo = [], []
-            room = RIDE_BYTES
+            fragments, sent_fragments = [], []
+            room = PIGGYBACK_BYTES
             for number in range(
                 self.delivered + 1, min(self.queued, self.delivered + MESSAGE_WINDOW) + 1
             ):
@@ -157,20 +157,22 @@ class Outgoing:
                 room -= len(message.data) + _RIDING_PIECE
                 if room < 0 or not self._in_span(message):
                     break
-                pieces.append((number & 0xFFFF, message.data))
-                cargo.append((message, 0))
+                fragments.append((number & 0xFFFF, message.data))
+                sent_fragments.append((message, 0))
                 self._ride_to = number
-            self._ride = msgspec.Raw(encode(pieces)) if pieces else None
-            self._riding = tuple(cargo)
+            self._ride = msgspec.Raw(encode(fragments)) if fragments else None
+            self._riding = tuple(sent_fragments)
         return self._ride, self._riding
 
     @property
     def streaming(self) -> bool:
         """Whether anything is left for the stream to send, now or when it may."""
-        self.riding()
+        self.piggybacked()
         return bool(self._again) or (bool(self._fresh) and self._fresh[-1].number > self._ride_to)
 
-    def fill(self, allowance: int) -> tuple[list[tuple[int, bytes, int, int]], Cargo, int] | None:
+    def fill(
+        self, allowance: int
+    ) -> tuple[list[tuple[int, bytes, int, int]], SentFragments, int] | None:
         """Take pieces for one packet of the stream out of the line.
 
         Args:
@@ -180,43 +182,43 @@ class Outgoing:
             The pieces, what they are, and the bytes that they count; None when there is
             nothing to send or no room for it.
         """
-        self.riding()
+        self.piggybacked()
         room = min(allowance, _STREAM_BYTES)
         # With nothing on its way no ack can open the window.
         if self.in_flight:
             room = min(room, int(self.window) - self.in_flight)
-        pieces: list[tuple[int, bytes, int, int]] = []
-        cargo: list[tuple[_Message, int]] = []
+        fragments: list[tuple[int, bytes, int, int]] = []
+        sent_fragments: list[tuple[_Message, int]] = []
         size = 0
         while (following := self._next()) is not None:
             message, part = following
-            start = part * FRAGMENT
-            data = message.data[start : start + FRAGMENT]
+            start = part * FRAGMENT_BYTES
+            data = message.data[start : start + FRAGMENT_BYTES]
             if size + len(data) + _PIECE > room:
                 break
             size += len(data) + _PIECE
-            pieces.append((message.number & 0xFFFF, data, part, message.parts))
-            cargo.append(following)
+            fragments.append((message.number & 0xFFFF, data, part, message.parts))
+            sent_fragments.append(following)
             self._step()
-        if not cargo:
+        if not sent_fragments:
             return None
         self.in_flight += size
-        return pieces, cargo, size
+        return fragments, sent_fragments, size
 
-    def arrived(self, cargo: Cargo, size: int) -> None:
+    def arrived(self, sent_fragments: SentFragments, size: int) -> None:
         """Note that a packet arrived; ``size`` is 0 for one that had been given up."""
         self.in_flight -= size
         # Slow start until the first loss, then one fragment more a window.
-        grown = size if not self._steady else size * FRAGMENT / self.window
+        grown = size if not self._steady else size * FRAGMENT_BYTES / self.window
         self.window = min(float(SPAN), self.window + grown)
-        for message, part in cargo:
+        for message, part in sent_fragments:
             bit = 1 << part
             if message.pending & bit:
                 message.pending ^= bit
                 if not message.pending:
                     self._finished(message)
 
-    def lost(self, cargo: Cargo, size: int, sent_at: float, now: float) -> None:
+    def lost(self, sent_fragments: SentFragments, size: int, sent_at: float, now: float) -> None:
         """Note that a packet is given up: what it carried goes again, where it must."""
         if not size:
             return
@@ -226,7 +228,7 @@ class Outgoing:
             self._cut_at = now
             self._steady = True
             self.window = max(float(_MIN_WINDOW), self.window * 0.7)
-        self._again.extend(cargo)
+        self._again.extend(sent_fragments)
 
     def _finished(self, message: _Message) -> None:
         del self.unacked[message.number]
@@ -304,10 +306,10 @@ class Incoming:
         self.received = first
         self.held = 0
         self._limit = limit
-        self._max_parts = max(1, -(-limit // FRAGMENT))
+        self._max_parts = max(1, -(-limit // FRAGMENT_BYTES))
         self._waiting: dict[int, _Parts] = {}
 
-    def admit(self, pieces: Sequence[Piece]) -> int | None:
+    def admit(self, fragments: Sequence[Fragment]) -> int | None:
         """Look whether a packet's pieces can be taken, without taking them.
 
         Returns:
@@ -316,44 +318,44 @@ class Incoming:
         """
         news: dict[int, int] = {}
         held = self.held
-        for piece in pieces:
-            number = widen(piece.number, 16, self.received)
+        for fragment in fragments:
+            number = unwrap(fragment.number, 16, self.received)
             if number <= self.received:
                 continue
-            size = len(piece.data)
-            parts = piece.parts
+            size = len(fragment.data)
+            parts = fragment.parts
             before = self._waiting.get(number)
             known = news.setdefault(number, parts) if before is None else len(before.data)
-            last = piece.part == parts - 1
+            last = fragment.part == parts - 1
             if (
                 number > self.received + MESSAGE_WINDOW
                 or parts > self._max_parts
                 or parts != known
-                or piece.part >= parts
-                or size > FRAGMENT
+                or fragment.part >= parts
+                or size > FRAGMENT_BYTES
                 or (parts > 1 and not size)
-                or (not last and size != FRAGMENT)
-                or (last and (parts - 1) * FRAGMENT + size > self._limit)
+                or (not last and size != FRAGMENT_BYTES)
+                or (last and (parts - 1) * FRAGMENT_BYTES + size > self._limit)
             ):
                 return None
-            if before is None or before.data[piece.part] is None:
+            if before is None or before.data[fragment.part] is None:
                 held += size
         return len(news) if held <= max(SPAN, self._limit) else None
 
-    def take(self, pieces: Sequence[Piece]) -> list[tuple[int, bytes]]:
+    def take(self, fragments: Sequence[Fragment]) -> list[tuple[int, bytes]]:
         """Take admitted pieces; return the messages that are complete now, in order."""
         waiting = self._waiting
-        for piece in pieces:
-            number = widen(piece.number, 16, self.received)
+        for fragment in fragments:
+            number = unwrap(fragment.number, 16, self.received)
             if number <= self.received:
                 continue
             message = waiting.get(number)
             if message is None:
-                message = waiting[number] = _Parts(piece.parts)
-            if message.data[piece.part] is None:
-                message.data[piece.part] = piece.data
+                message = waiting[number] = _Parts(fragment.parts)
+            if message.data[fragment.part] is None:
+                message.data[fragment.part] = fragment.data
                 message.left -= 1
-                self.held += len(piece.data)
+                self.held += len(fragment.data)
         ready: list[tuple[int, bytes]] = []
         while (following := waiting.get(self.received + 1)) is not None and not following.left:
             self.received += 1

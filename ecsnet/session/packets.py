@@ -9,7 +9,7 @@ import msgspec
 from ecsnet.connection.plain import MAX_PACKET
 from ecsnet.schema.gate import Gate
 
-__all__ = ["PING_IDS", "RAW", "Packet", "Packets", "Piece"]
+__all__ = ["PING_IDS", "RAW", "Fragment", "Packet", "PacketCodec"]
 
 PING_IDS: Final = 127
 """Pings are numbered from 1 to this, over and over."""
@@ -21,7 +21,7 @@ _Missing = Annotated[int, msgspec.Meta(ge=0)]
 PayloadT = TypeVar("PayloadT", covariant=True)
 
 
-class Piece(msgspec.Struct, array_like=True, forbid_unknown_fields=True, gc=False):
+class Fragment(msgspec.Struct, array_like=True, forbid_unknown_fields=True, gc=False):
     """A message, or one part of it, as the wire has it."""
 
     number: Annotated[int, msgspec.Meta(ge=0, le=0xFFFF)]
@@ -39,7 +39,7 @@ class Packet(
     ack: _U16
     missing: _Missing
     payload: PayloadT
-    pieces: Annotated[tuple[Piece, ...], msgspec.Meta(max_length=256)] = ()
+    fragments: Annotated[tuple[Fragment, ...], msgspec.Meta(max_length=256)] = ()
     ping: Annotated[int, msgspec.Meta(ge=0, le=255)] = 0
     pong: (
         tuple[
@@ -50,7 +50,7 @@ class Packet(
     ) = None
 
 
-class Packets(Generic[PayloadT]):
+class PacketCodec(Generic[PayloadT]):
     """The gates for packets whose payloads are of one type; any number of sessions share them.
 
     Args:
@@ -77,5 +77,5 @@ class Packets(Generic[PayloadT]):
         )
 
 
-RAW = Packets(msgspec.Raw)
+RAW = PacketCodec(msgspec.Raw)
 """For packets whose payloads are decoded by whoever receives them."""

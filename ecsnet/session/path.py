@@ -50,15 +50,15 @@ class PathEstimate:
         self._lost = 0.0
 
     @property
-    def patience(self) -> float:
+    def loss_timeout(self) -> float:
         """Seconds after which a packet without an ack counts as lost."""
         if not (self.measured or self.ack_lag):
             return _FIRST_PATIENCE + self.peer_interval
-        patience = self.ack_lag + 4 * self.ack_deviation
+        loss_timeout = self.ack_lag + 4 * self.ack_deviation
         # The first ping may be lost: until there is a pong the acks alone must do.
         if self.measured:
-            patience = max(patience, self.rtt + 4 * self.jitter)
-        return min(max(patience + self.peer_interval, _MIN_PATIENCE), _MAX_PATIENCE)
+            loss_timeout = max(loss_timeout, self.rtt + 4 * self.jitter)
+        return min(max(loss_timeout + self.peer_interval, _MIN_PATIENCE), _MAX_PATIENCE)
 
     @property
     def loss(self) -> float:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-__all__ = ["Flight", "Record"]
+__all__ = ["SentPacket", "SentPackets"]
 
 
-class Record:
+class SentPacket:
     """What the sender remembers of a packet in flight; callers subclass it.
 
     One record may stand for packets of many sessions, when they carry the same.
@@ -20,42 +20,42 @@ class Record:
         self.sent_at = sent_at
 
 
-class Flight:
+class SentPackets:
     """Records by the number of their packet. Mostly the oldest goes next, so that one lies at hand
     and the others in a ring that grows; where packets are acked at once the ring is not touched.
 
     Attributes:
-        first_flying: Number of the oldest record, when there is one.
-        end_flying: Number after that of the newest; equal to ``first_flying`` when there is none.
+        oldest_number: Number of the oldest record, when there is one.
+        end_number: Number after that of the newest; equal to ``oldest_number`` when there is none.
     """
 
-    __slots__ = ("_oldest", "_ring", "end_flying", "first_flying")
+    __slots__ = ("_oldest", "_ring", "end_number", "oldest_number")
 
     def __init__(self) -> None:
-        self.first_flying = self.end_flying = 0
-        self._oldest: Record | None = None
-        self._ring: list[Record | None] = [None] * 16  # always a power of two
+        self.oldest_number = self.end_number = 0
+        self._oldest: SentPacket | None = None
+        self._ring: list[SentPacket | None] = [None] * 16  # always a power of two
 
     def flying(self) -> int:
         """Return how many records there are."""
         return len(self._ring) - self._ring.count(None) + (self._oldest is not None)
 
-    def fly(self, number: int, record: Record) -> None:
+    def add(self, number: int, record: SentPacket) -> None:
         """Add the record of a packet, newer than all."""
         if self._oldest is None:
             self._oldest = record
-            self.first_flying = number
-            self.end_flying = number + 1
+            self.oldest_number = number
+            self.end_number = number + 1
             return
         ring = self._ring
-        while number - self.first_flying >= len(ring):
+        while number - self.oldest_number >= len(ring):
             ring = self._grow()
         ring[number & len(ring) - 1] = record
-        self.end_flying = number + 1
+        self.end_number = number + 1
 
-    def land(self, number: int) -> Record | None:
+    def pop(self, number: int) -> SentPacket | None:
         """Remove the record of a packet and return it; None when there is none."""
-        first, end = self.first_flying, self.end_flying
+        first, end = self.oldest_number, self.end_number
         if not first <= number < end:
             return None
         if number != first:
@@ -64,7 +64,7 @@ class Flight:
             ring[number & len(ring) - 1] = None
             return record
         record = self._oldest
-        following: Record | None = None
+        following: SentPacket | None = None
         first += 1
         while first < end:
             ring = self._ring
@@ -74,17 +74,17 @@ class Flight:
                 break
             first += 1
         self._oldest = following
-        self.first_flying = first
+        self.oldest_number = first
         return record
 
-    def oldest(self) -> Record | None:
+    def oldest(self) -> SentPacket | None:
         """Return the oldest record, None when there is none."""
         return self._oldest
 
-    def _grow(self) -> list[Record | None]:
+    def _grow(self) -> list[SentPacket | None]:
         old = self._ring
-        ring: list[Record | None] = [None] * (2 * len(old))
-        for number in range(self.first_flying, self.end_flying):
+        ring: list[SentPacket | None] = [None] * (2 * len(old))
+        for number in range(self.oldest_number, self.end_number):
             ring[number & len(ring) - 1] = old[number & len(old) - 1]
         self._ring = ring
         return ring

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-__all__ = ["widen"]
+__all__ = ["unwrap"]
 
 
-def widen(low: int, bits: int, near: int) -> int:
+def unwrap(low: int, bits: int, near: int) -> int:
     """Return the counter that was cut to its low bits for the wire.
 
     Packet numbers, ticks and message numbers count up for ever as plain ints; the wire

@@ -30,14 +30,14 @@ import msgspec
 from ecsnet.connection.plain import MAX_PACKET
 from ecsnet.errors import UsageError
 from ecsnet.schema.gate import DECODE_ERRORS, encode
-from ecsnet.session.channel import Cargo, Incoming, Outgoing
-from ecsnet.session.packets import PING_IDS, Packets, PayloadT, Piece
+from ecsnet.session.channel import Incoming, Outgoing, SentFragments
+from ecsnet.session.packets import PING_IDS, Fragment, PacketCodec, PayloadT
 from ecsnet.session.path import PathEstimate
-from ecsnet.session.sent_packets import Flight, Record
-from ecsnet.session.sequence import widen
-from ecsnet.session.token_bucket import Bucket
+from ecsnet.session.sent_packets import SentPacket, SentPackets
+from ecsnet.session.sequence import unwrap
+from ecsnet.session.token_bucket import TokenBucket
 
-__all__ = ["KEEPALIVE", "MAX_PAYLOAD", "Received", "Record", "Session"]
+__all__ = ["KEEPALIVE", "MAX_PAYLOAD", "Received", "SentPacket", "Session"]
 
 # Array, number, ack, missing, pieces' header, ping and pong at their longest.
 _HEADER: Final = 32
@@ -71,7 +71,7 @@ _EXCESS_STRIKES: Final = 0.8
 _EXCESS_GAP: Final = 0.25
 _BURST_SECONDS: Final = 2.0
 
-_NO_CARGO: tuple[Cargo, int] = ((), 0)
+_NO_CARGO: tuple[SentFragments, int] = ((), 0)
 
 # Names of this module, which compiled code need not look up.
 _encode: Final = encode
@@ -98,9 +98,9 @@ class Received(Generic[PayloadT]):
         self,
         payload: PayloadT | None,
         messages: Sequence[tuple[int, bytes]],
-        record: Record | None,
-        acked: Sequence[Record],
-        late: Sequence[Record],
+        record: SentPacket | None,
+        acked: Sequence[SentPacket],
+        late: Sequence[SentPacket],
         reply: bool,
     ) -> None:
         self.payload = payload
@@ -111,12 +111,12 @@ class Received(Generic[PayloadT]):
         self.reply = reply
 
     @property
-    def acked(self) -> Sequence[Record]:
+    def acked(self) -> Sequence[SentPacket]:
         """The records of packets that the peer now says it has."""
         return self._acked if self._record is None else (self._record,)
 
 
-class _Hot(Flight):
+class _Hot(SentPackets):
     """What a session touches for each packet. Slots lie in memory by class, then by name: with
     some hundred sessions the wait for memory is half of the cost, so these lie together. That is
     also why a session is, rather than has, the flight of the packets with a record.
@@ -218,7 +218,7 @@ class Session(_Hot, Generic[PayloadT]):
 
     def __init__(
         self,
-        packets: Packets[PayloadT],
+        packets: PacketCodec[PayloadT],
         *,
         message_limit: int = 1 << 20,
         send_limit: int = 1 << 20,
@@ -270,11 +270,11 @@ class Session(_Hot, Generic[PayloadT]):
         self.path = PathEstimate(peer_interval)
         self._full = packets.full
         # What of messages is in our packets, and the bytes of it that count against the window.
-        self._cargo: dict[int, tuple[Cargo, int]] = {}
-        self._carriers = Flight()
+        self._cargo: dict[int, tuple[SentFragments, int]] = {}
+        self._carriers = SentPackets()
         # Those given up: when they are forgotten, what of messages was in them, and whether
         # the caller knows of them.
-        self._gone: dict[int, tuple[float, Record, Cargo, bool]] = {}
+        self._gone: dict[int, tuple[float, SentPacket, SentFragments, bool]] = {}
         self._rate = rate
         self._refilled_at = 0.0
         self._burst = self._level
@@ -290,9 +290,9 @@ class Session(_Hot, Generic[PayloadT]):
         self.duplicates = self.stale = self.malformed = 0
         self.bad_acks = self.bad_pieces = self.excess = 0
         self.strikes = 0
-        self._messages: Bucket | None = None
+        self._messages: TokenBucket | None = None
         if message_rate != float("inf"):
-            self._messages = Bucket(message_rate, message_rate * _BURST_SECONDS)
+            self._messages = TokenBucket(message_rate, message_rate * _BURST_SECONDS)
         self._blame = 0.0  # strikes and excess, less what was forgiven
         self._blamed_at = self._excess_at = float("-inf")
 
@@ -314,9 +314,9 @@ class Session(_Hot, Generic[PayloadT]):
         return self.path.jitter
 
     @property
-    def patience(self) -> float:
+    def loss_timeout(self) -> float:
         """Seconds after which ``lost`` gives up a packet that has had no ack."""
-        return self.path.patience
+        return self.path.loss_timeout
 
     @property
     def loss(self) -> float:
@@ -380,14 +380,14 @@ class Session(_Hot, Generic[PayloadT]):
         """Return how many encoded bytes of payload fit into the next riding packet."""
         if not self._out.unacked:
             return MAX_PAYLOAD
-        raw, _ = self._out.riding()
+        raw, _ = self._out.piggybacked()
         return MAX_PAYLOAD if raw is None else MAX_PAYLOAD - len(raw)
 
     def due(self, now: float) -> bool:
         """Return whether something should be sent although there is nothing to say."""
         if self._ack_wanted or self._pong_id or self._late_acks:
             return True
-        if self._out.unacked and self._out.riding()[1]:
+        if self._out.unacked and self._out.piggybacked()[1]:
             return True
         quiet = now - self._sent_at
         if quiet >= self.keepalive:
@@ -406,7 +406,12 @@ class Session(_Hot, Generic[PayloadT]):
         return self._out.queue(message)
 
     def send(
-        self, payload: object, now: float, record: Record | None = None, *, ride: bool = True
+        self,
+        payload: object,
+        now: float,
+        record: SentPacket | None = None,
+        *,
+        piggyback: bool = True,
     ) -> bytes:
         """Return the next packet.
 
@@ -415,7 +420,7 @@ class Session(_Hot, Generic[PayloadT]):
             now: Seconds.
             record: What ``acked``, ``late`` or ``lost`` will say about this packet; with
                 None nothing will be said.
-            ride: Whether the small unacked messages ride in it. They do in the first
+            piggyback: Whether the small unacked messages ride in it. They do in the first
                 packet of a tick.
 
         Raises:
@@ -429,17 +434,17 @@ class Session(_Hot, Generic[PayloadT]):
                 self._number = number
                 self._sent_at = now
                 self._ack_wanted = 0
-                self.fly(number, record)
+                self.add(number, record)
                 return packet
         out = self._out
-        pieces: msgspec.Raw | None = None
-        cargo: Cargo = ()
-        if ride and out.unacked:
-            pieces, cargo = out.riding()
-        packet = self._pack(payload, pieces, now, 0)
+        fragments: msgspec.Raw | None = None
+        sent_fragments: SentFragments = ()
+        if piggyback and out.unacked:
+            fragments, sent_fragments = out.piggybacked()
+        packet = self._pack(payload, fragments, now, 0)
         if len(packet) > MAX_PACKET:
-            if pieces is not None:
-                pieces, cargo = None, ()
+            if fragments is not None:
+                fragments, sent_fragments = None, ()
                 packet = self._pack(payload, None, now, 0)
             if len(packet) > MAX_PACKET:
                 raise UsageError(
@@ -447,13 +452,13 @@ class Session(_Hot, Generic[PayloadT]):
                     f"payloads have at most {MAX_PAYLOAD} bytes, Session.room() tells"
                 )
         self._sent(now)
-        if cargo:
+        if sent_fragments:
             self._laden = number
-            self._cargo[number] = cargo, 0
+            self._cargo[number] = sent_fragments, 0
         if record is not None:
-            self.fly(number, record)
-        elif cargo:
-            self._carriers.fly(number, Record(now))
+            self.add(number, record)
+        elif sent_fragments:
+            self._carriers.add(number, SentPacket(now))
         return packet
 
     def stream(self, now: float, allowance: int) -> list[bytes]:
@@ -467,12 +472,12 @@ class Session(_Hot, Generic[PayloadT]):
         packets: list[bytes] = []
         out = self._out
         while out.unacked and (filled := out.fill(allowance - _HEADER)) is not None:
-            wire, cargo, size = filled
+            wire, sent_fragments, size = filled
             packet = self._pack(None, msgspec.Raw(_encode(wire)), now, 0)
             number = self._sent(now)
-            self._carriers.fly(number, Record(now))
+            self._carriers.add(number, SentPacket(now))
             self._laden = number
-            self._cargo[number] = cargo, size
+            self._cargo[number] = sent_fragments, size
             allowance -= len(packet)
             packets.append(packet)
         return packets
@@ -486,9 +491,11 @@ class Session(_Hot, Generic[PayloadT]):
     def _awaited(self) -> bool:
         """Return whether acks are awaited."""
         carriers = self._carriers
-        return self.first_flying < self.end_flying or carriers.first_flying < carriers.end_flying
+        return self.oldest_number < self.end_number or carriers.oldest_number < carriers.end_number
 
-    def _pack(self, payload: object, pieces: msgspec.Raw | None, now: float, urgent: int) -> bytes:
+    def _pack(
+        self, payload: object, fragments: msgspec.Raw | None, now: float, urgent: int
+    ) -> bytes:
         """Encode a packet with the next number; only pings and acks note that it was made."""
         top = self._top
         missing = self._missing
@@ -503,18 +510,18 @@ class Session(_Hot, Generic[PayloadT]):
             now >= self._ping_at
             or urgent
             # Nothing else in it that wants an ack, and acks are awaited.
-            or (payload is None and pieces is None and self._awaited())
+            or (payload is None and fragments is None and self._awaited())
         ):
             ping = self._next_ping(now) | urgent
-        elif pieces is None and not self._pong_id:
+        elif fragments is None and not self._pong_id:
             return _encode((number & 0xFFFF, top & 0xFFFF, missing, payload))
         pong: tuple[int, int] | None = None
         if self._pong_id:
             held = min(int((now - self._pong_at) * 1e6), 0xFFFFFFFF)
             pong = (self._pong_id, held)
-        if pieces is None:
-            pieces = _NO_PIECES
-        return _encode((number & 0xFFFF, top & 0xFFFF, missing, payload, pieces, ping, pong))
+        if fragments is None:
+            fragments = _NO_PIECES
+        return _encode((number & 0xFFFF, top & 0xFFFF, missing, payload, fragments, ping, pong))
 
     def _sent(self, now: float) -> int:
         """Note that the packet just encoded goes out; return its number."""
@@ -552,7 +559,7 @@ class Session(_Hot, Generic[PayloadT]):
             self._level = level
         elif not self._affordable(len(packet), now):
             return None
-        pieces: Sequence[Piece] = ()
+        fragments: Sequence[Fragment] = ()
         came_ping = 0
         pong: tuple[int, int] | None = None
         if packet[:1] == _SHORT:
@@ -572,14 +579,14 @@ class Session(_Hot, Generic[PayloadT]):
                 and not lacking
                 and payload is not None
                 and not (self._raw and payload == _NIL)
-                and (record := self.land(ack)) is not None
+                and (record := self.pop(ack)) is not None
             ):
                 self._top, self._heard = number, ack
                 self.packets_received += 1
                 if ack <= self._laden:
-                    cargo, size = self._cargo.pop(ack, _NO_CARGO)
-                    if cargo:
-                        self._out.arrived(cargo, size)
+                    sent_fragments, size = self._cargo.pop(ack, _NO_CARGO)
+                    if sent_fragments:
+                        self._out.arrived(sent_fragments, size)
                 wanted = self._ack_wanted = self._ack_wanted + 1
                 return Received(payload, (), record, (), (), wanted >= _ACK_EVERY)
         else:
@@ -588,7 +595,7 @@ class Session(_Hot, Generic[PayloadT]):
                 self._count_malformed(now)
                 return None
             number16, ack16, lacking, payload = came.number, came.ack, came.missing, came.payload
-            pieces, came_ping, pong = came.pieces, came.ping, came.pong
+            fragments, came_ping, pong = came.fragments, came.ping, came.pong
 
         top, missing = self._top, self._missing
         number = top + 1
@@ -597,7 +604,7 @@ class Session(_Hot, Generic[PayloadT]):
             if missing:
                 missing = missing << 1 & _TRACK_MASK
         else:
-            number = widen(number16, 16, top)
+            number = unwrap(number16, 16, top)
             behind = top - number
             if behind < 0:
                 top = number
@@ -610,14 +617,14 @@ class Session(_Hot, Generic[PayloadT]):
                 return None
             else:
                 missing ^= 1 << behind - 1
-        # As widen() would have it: one from the future looks half the numbers old.
+        # As unwrap() would have it: one from the future looks half the numbers old.
         behind = self._number - ack16 & 0xFFFF
         ack = self._number - behind
         if behind > 0x7FFF or ack < 0:
             self.bad_acks += 1
             self.strike(now)
             return None
-        if pieces and not self._admits(pieces, now):
+        if fragments and not self._admits(fragments, now):
             return None
 
         # From here on the packet counts as received.
@@ -627,8 +634,8 @@ class Session(_Hot, Generic[PayloadT]):
             # Too far behind for the mask of the newest: it gets an ack of its own.
             self._late_acks = [*self._late_acks[-63:], number]
             self.more = True
-        acked: Sequence[Record] = ()
-        late: Sequence[Record] = ()
+        acked: Sequence[SentPacket] = ()
+        late: Sequence[SentPacket] = ()
         if ack != self._heard or self._holes:
             acked, late = self._take_acks(ack, lacking, now)
         reply = False
@@ -643,10 +650,10 @@ class Session(_Hot, Generic[PayloadT]):
                 self.path.ponged(max(0.0, now - asked - pong[1] * 1e-6))
         if self._raw and payload == _NIL:
             payload = None
-        if payload is not None or pieces or ping:
+        if payload is not None or fragments or ping:
             self._ack_wanted += 1
             reply = reply or self._ack_wanted >= _ACK_EVERY
-        messages = self._in.take(pieces) if pieces else ()
+        messages = self._in.take(fragments) if fragments else ()
         self._even = not (self._missing or self._holes)
         return Received(payload, messages, None, acked, late, reply)
 
@@ -654,7 +661,7 @@ class Session(_Hot, Generic[PayloadT]):
         self.malformed += 1
         self.strike(now)
 
-    def lost(self, now: float) -> Sequence[Record]:
+    def lost(self, now: float) -> Sequence[SentPacket]:
         """Give up the packets that have had no ack for longer than the path takes.
 
         Returns:
@@ -664,17 +671,17 @@ class Session(_Hot, Generic[PayloadT]):
         if now < self.overdue_at:
             return ()
         self._refill(now)
-        records: list[Record] | None = None
-        patience = self.path.patience
+        records: list[SentPacket] | None = None
+        loss_timeout = self.path.loss_timeout
         # When to look again: soon, because patience may shrink; sooner for what is in flight.
-        overdue_at = now + min(patience, _NUDGE)
+        overdue_at = now + min(loss_timeout, _NUDGE)
         for flight in (self, self._carriers):
             record = flight.oldest()
-            if record is not None and record.sent_at < now - patience:
-                records = self._give_up(flight, now - patience, now, records)
+            if record is not None and record.sent_at < now - loss_timeout:
+                records = self._give_up(flight, now - loss_timeout, now, records)
                 record = flight.oldest()
             if record is not None:
-                overdue_at = min(overdue_at, record.sent_at + patience)
+                overdue_at = min(overdue_at, record.sent_at + loss_timeout)
         gone = self._gone
         while (number := next(iter(gone), None)) is not None:
             forgotten_at = gone[number][0]
@@ -691,23 +698,23 @@ class Session(_Hot, Generic[PayloadT]):
         """Return whether no packet from before the newest acked one is in flight."""
         heard = self._heard
         return all(
-            flight.first_flying > heard or flight.first_flying == flight.end_flying
+            flight.oldest_number > heard or flight.oldest_number == flight.end_number
             for flight in (self, self._carriers)
         )
 
     def _give_up(
-        self, flight: Flight, cutoff: float, now: float, records: list[Record] | None
-    ) -> list[Record]:
+        self, flight: SentPackets, cutoff: float, now: float, records: list[SentPacket] | None
+    ) -> list[SentPacket]:
         """Give up what was sent before ``cutoff``; return ``records`` with those of the caller."""
         found = records or []
         given_up = 0
         while (record := flight.oldest()) is not None and record.sent_at < cutoff:
-            number = flight.first_flying
-            flight.land(number)
-            cargo, size = self._cargo.pop(number, _NO_CARGO)
-            self._gone[number] = now + _MEMORY, record, cargo, flight is self
+            number = flight.oldest_number
+            flight.pop(number)
+            sent_fragments, size = self._cargo.pop(number, _NO_CARGO)
+            self._gone[number] = now + _MEMORY, record, sent_fragments, flight is self
             self._even = False
-            self._out.lost(cargo, size, record.sent_at, now)
+            self._out.lost(sent_fragments, size, record.sent_at, now)
             if flight is self:
                 found.append(record)
             given_up += 1
@@ -716,7 +723,7 @@ class Session(_Hot, Generic[PayloadT]):
 
     def _take_acks(
         self, ack: int, missing: int, now: float
-    ) -> tuple[Sequence[Record], Sequence[Record]]:
+    ) -> tuple[Sequence[SentPacket], Sequence[SentPacket]]:
         """Settle every packet that is known to have arrived only now."""
         ahead = ack - self._heard
         if ahead > 0 and not missing and not self._holes and ahead <= 65:
@@ -736,32 +743,32 @@ class Session(_Hot, Generic[PayloadT]):
         # Those that were acked one by one since the last time here; see receive().
         arrived = self._heard - self._settled
         heard = self._heard = self._settled = max(ack, self._heard)
-        acked: list[Record] = []
-        late: list[Record] = []
+        acked: list[SentPacket] = []
+        late: list[SentPacket] = []
         newest_at: float | None = None
         while news:
             bit = news.bit_length() - 1
             news ^= 1 << bit
             number = heard - bit
-            record = self.land(number)
+            record = self.pop(number)
             if record is not None:
                 acked.append(record)
             else:
-                record = self._carriers.land(number)
+                record = self._carriers.pop(number)
             if record is not None:
                 arrived += 1
-                cargo, size = self._cargo.pop(number, _NO_CARGO)
+                sent_fragments, size = self._cargo.pop(number, _NO_CARGO)
             else:
                 gone = self._gone.pop(number, None)
                 if gone is None:
                     continue
-                _, record, cargo, late_too = gone
+                _, record, sent_fragments, late_too = gone
                 size = 0  # its loss took it out of the window
                 self.path.count(1, -1)
                 if late_too:
                     late.append(record)
-            if cargo:
-                self._out.arrived(cargo, size)
+            if sent_fragments:
+                self._out.arrived(sent_fragments, size)
             if number == ack:
                 newest_at = record.sent_at
         if newest_at is not None:
@@ -770,9 +777,9 @@ class Session(_Hot, Generic[PayloadT]):
             self.path.count(arrived, 0)
         return acked, late
 
-    def _admits(self, pieces: Sequence[Piece], now: float) -> bool:
+    def _admits(self, fragments: Sequence[Fragment], now: float) -> bool:
         """Return whether the pieces of a packet can be taken in."""
-        begun = self._in.admit(pieces)
+        begun = self._in.admit(fragments)
         if begun is None:
             self.bad_pieces += 1
             self.strike(now)

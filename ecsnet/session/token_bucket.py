@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-__all__ = ["Bucket"]
+__all__ = ["TokenBucket"]
 
 
-class Bucket:
+class TokenBucket:
     """A bucket that fills at a steady rate up to a brim, and is drawn from.
 
     It starts full. The unit is whatever the caller counts: bytes, packets, messages.

@@ -1,7 +1,7 @@
 """One running world: its tick, systems, players, commands and random numbers. No socket, no clock.
 
 What comes from outside (joins, leaves, commands) enters `Simulation.step` as data, at the boundary
-between two ticks. The same recipe, seed and data make the same match again.
+between two ticks. The same spec, seed and data make the same match again.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from typing import Final, Protocol, TypeVar, cast
 
 import esper
 
-from ecsnet.commands.inbox import Given
+from ecsnet.commands.inbox import ReceivedCommand
 from ecsnet.errors import OutsideTickError, UsageError, WorldError
 from ecsnet.runtime.rate_limited_log import RationedLog
 from ecsnet.schema import CommandType, command_type
-from ecsnet.simulation.spec import Recipe
+from ecsnet.simulation.spec import SimulationSpec
 from ecsnet.validation.arguments import check_instance, name_of
 from ecsnet.world import World, current_name
 
@@ -100,10 +100,10 @@ class _Commanded:
 
 
 class Simulation:
-    """One world, made from a recipe, that runs tick by tick.
+    """One world, made from a spec, that runs tick by tick.
 
     Args:
-        recipe: Rates, systems and hooks; what is added to it later does not count.
+        spec: Rates, systems and hooks; what is added to it later does not count.
         seed: Of the random numbers that systems ask for.
         epoch: Names this simulation and its boot, 32 bits.
         player: Makes the component that marks a player's entity, from its number and name.
@@ -130,7 +130,7 @@ class Simulation:
 
     def __init__(
         self,
-        recipe: Recipe,
+        spec: SimulationSpec,
         *,
         seed: int,
         epoch: int,
@@ -141,14 +141,14 @@ class Simulation:
         self.world = World(name)
         self.epoch = epoch
         self.tick = 0
-        self.dt = 1 / recipe.tick_rate
+        self.dt = 1 / spec.tick_rate
         self.rng = random.Random(seed)
         self.player_entity: dict[int, int] = {}
         self.player_number: dict[int, int] = {}
         self.rejected: Counter[int] = Counter()
         self.errors: Counter[str] = Counter()
         self.failure: Exception | None = None
-        self.still = False
+        self.paused = False
         self.resolve: Callable[[int], int | None] = _resolve_nothing
         self.sees: Callable[[int, int], bool] = _see_everything
         self.observer: Observer | None = None
@@ -164,14 +164,14 @@ class Simulation:
         # Who of `player_entity` has an entity, and esper's list of owners when that was looked up.
         self._alive: dict[object, object] = {}
         self._alive_with: object = None
-        self._on_error = recipe.on_error
-        self._on_start = tuple(recipe.on_start)
-        self._on_join = tuple(recipe.on_join)
-        self._on_leave = tuple(recipe.on_leave)
+        self._on_error = spec.on_error
+        self._on_start = tuple(spec.on_start)
+        self._on_join = tuple(spec.on_join)
+        self._on_leave = tuple(spec.on_leave)
         self._systems: list[tuple[float, str, Callable[[float], object], bool]] = []
         self._commanded: dict[CommandType, _Commanded] = {}  # in this tick
         with self.world:
-            for priority, title, make in recipe.systems:
+            for priority, title, make in spec.systems:
                 self.add_system(make(), priority, title)
 
     def add_system(
@@ -197,7 +197,7 @@ class Simulation:
         self,
         joins: Iterable[Join] = (),
         leaves: Iterable[int] = (),
-        commands: Iterable[tuple[int, tuple[Given, ...]]] = (),
+        commands: Iterable[tuple[int, tuple[ReceivedCommand, ...]]] = (),
     ) -> None:
         """Run one tick.
 
@@ -226,9 +226,9 @@ class Simulation:
                     self._join(join)
                 for player_id in leaves:
                     self._leave(player_id)
-                self._sort(commands)
+                self._dispatch(commands)
                 for _, name, process, always in self._systems:
-                    if always or not self.still:
+                    if always or not self.paused:
                         self._call(name, process, self.dt)
                 self._look_for_mistakes()
                 if world.identity() is not self._identity:
@@ -268,7 +268,7 @@ class Simulation:
         values: list[tuple[object, object]] = []
         if commanded is not None:
             if commanded.given:
-                self._make(commanded)
+                self._decode(commanded)
             values = commanded.values
         with self.world as world:
             there, dead = world.census()
@@ -363,7 +363,7 @@ class Simulation:
                 )
         self._named = named
 
-    def _sort(self, commands: Iterable[tuple[object, tuple[Given, ...]]]) -> None:
+    def _dispatch(self, commands: Iterable[tuple[object, tuple[ReceivedCommand, ...]]]) -> None:
         """Sort commands by type, and leave out those for what is gone or somebody else's."""
         by_kind = self._commanded
         by_kind.clear()
@@ -426,7 +426,7 @@ class Simulation:
         entity = None if net is None else self.resolve(net)
         return entity if entity is not None and esper.entity_exists(entity) else None
 
-    def _make(self, commanded: _Commanded) -> None:
+    def _decode(self, commanded: _Commanded) -> None:
         """Make commands what systems get. A held one is handed out each tick, so each is a copy."""
         kind = commanded.kind
         given, commanded.given = commanded.given, []
@@ -443,7 +443,7 @@ class Simulation:
     def _call(self, name: str, function: Callable[..., object], *arguments: object) -> object:
         """Call a system or hook in this world.
 
-        What it raises, and a world that it leaves switched, is dealt with as the recipe says.
+        What it raises, and a world that it leaves switched, is dealt with as the spec says.
         """
         if self.failure is not None:
             return None

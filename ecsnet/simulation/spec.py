@@ -14,7 +14,7 @@ from ecsnet.errors import UsageError
 from ecsnet.validation.arguments import check_call, is_number, name_of, refuse_later, takes
 from ecsnet.validation.wording import brief
 
-__all__ = ["OnError", "Recipe", "System"]
+__all__ = ["OnError", "SimulationSpec", "System"]
 
 OnError = Literal["stop", "skip"]
 """What happens when a system or hook raises: stop the simulation, or skip it for the tick."""
@@ -28,7 +28,7 @@ class System(Protocol):
 
 
 @dataclass(slots=True)
-class Recipe:
+class SimulationSpec:
     """What a simulation is made from. Any number of them can be.
 
     Attributes:

@@ -24,7 +24,7 @@ from __future__ import annotations
 from ecsnet.schema import Registry, use_registry
 from ecsnet.testing.clock import ManualClock
 from ecsnet.testing.compare import Comparison
-from ecsnet.testing.harness import Harness, Seat
+from ecsnet.testing.harness import Harness, HarnessClient
 from ecsnet.testing.link import FaultStats, FaultyLink, LinkEnd
 
 __all__ = [
@@ -32,9 +32,9 @@ __all__ = [
     "FaultStats",
     "FaultyLink",
     "Harness",
+    "HarnessClient",
     "LinkEnd",
     "ManualClock",
     "Registry",
-    "Seat",
     "use_registry",
 ]

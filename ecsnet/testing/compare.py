@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from ecsnet.client.world import ClientWorld
-from ecsnet.replication.server.client_state import Viewer
+from ecsnet.replication.server.client_state import ClientState
 from ecsnet.replication.server.replicator import Replicator
 from ecsnet.schema import ComponentType, Gate, Schema, encode
 from ecsnet.world import World
@@ -125,18 +125,18 @@ class Truth:
     def compare(
         self,
         client: ClientWorld,
-        viewer: Viewer,
+        client_state: ClientState,
         name: str,
         good: Mapping[tuple[int, type], bytes],
     ) -> Comparison:
-        """Compare a client's store and view with what its viewer may see."""
+        """Compare a client's store and view with what it may see."""
         result = Comparison()
         store = client._store
         if store is None:
             result.differences.append(f"{name}: was never welcomed")
             return result
         replicator = self._replicator
-        visible = replicator.visible(viewer)
+        visible = replicator.visible(client_state)
         for net in sorted(visible.keys() - store.entities.keys()):
             result.differences.append(f"{name}: entity {net} is missing")
         for net in sorted(store.entities.keys() - visible.keys()):
@@ -147,7 +147,7 @@ class Truth:
             entity = replicator.entity(net)
             if record is None or entity is None:
                 continue
-            cids = set(replicator.population.cids(bits))
+            cids = set(replicator.entities.cids(bits))
             if record.values.keys() != cids:
                 have, want = self._names(record.values.keys()), self._names(cids)
                 result.differences.append(f"{name}: entity {net} has {have}, should have {want}")
@@ -235,14 +235,14 @@ class _Codec:
 
     def sent(self, component: object, entity: int, replicator: Replicator) -> object | None:
         """The wire value after encode and decode; None when it cannot be sent."""
-        population = replicator.population
+        entities = replicator.entities
         try:
-            encoded = encode(self._kind.to_wire(component, population.network_id))
+            encoded = encode(self._kind.to_wire(component, entities.network_id))
         except Exception:  # noqa: BLE001 - what a game puts in a field may raise anything
             return None
         made = self.decode(encoded)
-        known = population.by_esper.get(entity)
-        if made is None or known is None or population.has_room(known, self._cid, made):
+        known = entities.by_esper.get(entity)
+        if made is None or known is None or entities.has_room(known, self._cid, made):
             return made
         return None
 

@@ -17,8 +17,8 @@ from ecsnet.errors import UsageError
 from ecsnet.notifications import Disconnected, Event, Refused
 from ecsnet.schema import Registry
 from ecsnet.server.host import Host
-from ecsnet.server.members import Guest
-from ecsnet.server.room import Stage
+from ecsnet.server.members import Member
+from ecsnet.server.room import Room
 from ecsnet.server.world import ServerWorld
 from ecsnet.simulation.simulation import Simulation
 from ecsnet.testing.clock import ManualClock
@@ -38,7 +38,7 @@ from ecsnet.validation.arguments import (
 from ecsnet.validation.wording import brief
 from ecsnet.world import World
 
-__all__ = ["Harness", "Seat"]
+__all__ = ["Harness", "HarnessClient"]
 
 LONGEST = 1e6
 """Seconds that one call runs at most: eleven days of the virtual clock."""
@@ -48,7 +48,7 @@ _SECONDS = f"give seconds, from 0 to {LONGEST:,.0f}"
 _numbers = itertools.count(1)
 
 
-class Seat:
+class HarnessClient:
     """A client of a `Harness`, with what belongs to it.
 
     Attributes:
@@ -99,7 +99,7 @@ class Harness:
     The same seed and the same calls give the same bytes.
 
     Args:
-        server: The game. It is only a recipe: a harness does not change it.
+        server: The game. It is only a spec: a harness does not change it.
         seed: Of keys, ids and everything else that is random here.
         registry: The game's types, where they are not those of ``server``.
         clock: The time; a new clock when left out.
@@ -110,7 +110,7 @@ class Harness:
     Attributes:
         clock: The time.
         host: What runs the game.
-        stage: Its one simulation, with the guests in it.
+        room: Its one simulation, with the members in it.
         simulation: The simulation: tick, world, players.
         seats: The clients ever connected, by client.
         watch_sent: Called with each datagram that the server sends, and its client's seat.
@@ -131,11 +131,11 @@ class Harness:
         if clock is not None:
             check_instance("Harness(clock", clock, ManualClock, "give a ManualClock")
         self.clock = ManualClock() if clock is None else clock
-        self.seats: dict[ClientWorld, Seat] = {}
-        self.watch_sent: Callable[[bytes, Seat], None] | None = None
+        self.seats: dict[ClientWorld, HarnessClient] = {}
+        self.watch_sent: Callable[[bytes, HarnessClient], None] | None = None
         self._registry = registry or server._registry
         self._random = random.Random(seed).randbytes
-        self._by_address: dict[Address, Seat] = {}
+        self._by_address: dict[Address, HarnessClient] = {}
         self._steps = 0
         self.host: Host = server.make_host(
             self._to_client,
@@ -143,9 +143,9 @@ class Harness:
             random=self._random,
             environment={},  # a test fills nobody's database
         )
-        self.stage: Stage = self.host.stages[0]
-        self.simulation: Simulation = self.stage.simulation
-        replicator = self.stage.replicator
+        self.room: Room = self.host.rooms[0]
+        self.simulation: Simulation = self.room.simulation
+        replicator = self.room.replicator
         self._inserts = Inserts(self.host.schema, self.world, replicator)
         self._truth = Truth(self.host.schema, self.world, replicator, self._inserts)
         # After replication, which runs at the same priority and was added before.
@@ -204,7 +204,7 @@ class Harness:
             random=self._random,
         )
         address: Address = (f"10.0.{place >> 8}.{place & 255}", 40_000)
-        seat = Seat(client, name, link, end, address, every)
+        seat = HarnessClient(client, name, link, end, address, every)
         self.seats[client] = self._by_address[address] = seat
         if wait is not None:
             deadline = self.clock.now + wait
@@ -231,9 +231,9 @@ class Harness:
         """All events that a client's polls returned; clear the list to start anew."""
         return self._seat(client, "events()").events
 
-    def guest(self, client: ClientWorld) -> Guest | None:
+    def member(self, client: ClientWorld) -> Member | None:
         """A client as the server knows it; None when it is not, or no longer, connected."""
-        return self.host.guests.get(self._seat(client, "guest()").address)
+        return self.host.members.get(self._seat(client, "member()").address)
 
     # Time.
 
@@ -247,7 +247,7 @@ class Harness:
         clock, host = self.clock, self.host
         for _ in range(ticks):
             self._steps += 1
-            now = clock.advance(self.stage.dt)
+            now = clock.advance(self.room.dt)
             for seat in self._by_address.values():
                 for datagram in seat.link.take("out", now):
                     host.receive(datagram, seat.address, now)
@@ -261,7 +261,7 @@ class Harness:
     def run(self, seconds: float) -> None:
         """Run for some seconds of the virtual clock."""
         check_number("run(seconds", seconds, 0, LONGEST, _SECONDS)
-        self.step(max(1, round(seconds * self.stage.tick_rate)))
+        self.step(max(1, round(seconds * self.room.tick_rate)))
 
     def until(self, condition: Callable[[], object], seconds: float = 5.0) -> None:
         """Run until something is true.
@@ -299,12 +299,12 @@ class Harness:
         result = Comparison()
         for each in self.clients if client is None else [client]:
             seat = self._seat(each, "compare()")
-            guest = self.guest(each)
-            viewer = None if guest is None else guest.viewer
-            if viewer is None or each.closed:
+            member = self.member(each)
+            client_state = None if member is None else member.client_state
+            if client_state is None or each.closed:
                 result.differences.append(f"{seat.name}: not in the game")
                 continue
-            result += self._truth.compare(each, viewer, seat.name, good or {})
+            result += self._truth.compare(each, client_state, seat.name, good or {})
         return result
 
     def settle(self, seconds: float = 10.0) -> Comparison:
@@ -317,7 +317,7 @@ class Harness:
             The last comparison; false when they still differed.
         """
         check_number("settle(seconds", seconds, 0, LONGEST, _SECONDS)
-        self.simulation.still = True
+        self.simulation.paused = True
         deadline = self.clock.now + seconds
         try:
             while True:
@@ -326,7 +326,7 @@ class Harness:
                 if result or self.clock.now >= deadline:
                     return result
         finally:
-            self.simulation.still = False
+            self.simulation.paused = False
 
     # The end.
 
@@ -354,7 +354,7 @@ class Harness:
 
     # Inside.
 
-    def _seat(self, client: object, verb: str) -> Seat:
+    def _seat(self, client: object, verb: str) -> HarnessClient:
         seat = self.seats.get(client) if isinstance(client, ClientWorld) else None
         if seat is None:
             raise UsageError(
@@ -370,12 +370,12 @@ class Harness:
             self.watch_sent(data, seat)
         seat.link.put("in", data, self.clock.now)
 
-    def _poll(self, seat: Seat) -> None:
+    def _poll(self, seat: HarnessClient) -> None:
         for event in seat.client.poll():
             seat.events.append(event)
             if isinstance(event, Refused | Disconnected):
                 seat.polling = False
 
     def _note(self, _dt: float) -> None:
-        if self.simulation.tick % self.stage.every == 0:
+        if self.simulation.tick % self.room.every == 0:
             self._inserts.note()

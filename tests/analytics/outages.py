@@ -30,7 +30,7 @@ if not __package__:
 from ecsnet.analytics.reader import documents
 from ecsnet.analytics.segment import Series
 from ecsnet.analytics.shipper import COLLECTIONS
-from ecsnet.analytics.supervisor import Minder, ship
+from ecsnet.analytics.supervisor import ShipperSupervisor, ship
 from tests.analytics.made import Game
 from tests.analytics.mongod import Mongod
 from tests.analytics.proxy import Proxy
@@ -160,9 +160,9 @@ def run(
     with contextlib.ExitStack() as stack:
         stack.callback(mongod.close)
         proxy = stack.enter_context(Proxy(mongod.port))
-        minder = Minder(journal, f"{proxy.uri}/?timeoutMS=1000", driver=driver)
-        minder.start()
-        stack.callback(minder.stop)
+        supervisor = ShipperSupervisor(journal, f"{proxy.uri}/?timeoutMS=1000", driver=driver)
+        supervisor.start()
+        stack.callback(supervisor.stop)
         stack.callback(lambda: writers[-1].close())
 
         def play(part: float = 1.0) -> None:
@@ -192,7 +192,7 @@ def run(
                 writers[-1].play(max(1, ticks // 4))
                 _wait(lambda: proxy.lost > lost, "a lost answer")  # noqa: B023
             elif kind == "shipper killed":
-                pid = minder.pid
+                pid = supervisor.pid
                 if pid is not None:
                     with contextlib.suppress(ProcessLookupError):
                         os.kill(pid, signal.SIGKILL)
@@ -205,7 +205,7 @@ def run(
         if left > 0:
             writers[-1].play(left)
         writers[-1].close()
-        minder.stop()
+        supervisor.stop()
         tell("shipping the rest")
         ship(journal, proxy.uri, driver=driver)
         _compare(journal, mongod.uri, writers, outcome)

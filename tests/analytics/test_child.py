@@ -13,7 +13,7 @@ from typing import Literal
 import pytest
 
 from ecsnet.analytics.service import AnalyticsService
-from ecsnet.analytics.supervisor import Minder
+from ecsnet.analytics.supervisor import ShipperSupervisor
 from ecsnet.errors import UsageError
 from ecsnet.options import Analytics
 from ecsnet.runtime import interpreter
@@ -74,13 +74,13 @@ def test_nothing_of_the_games_folder_runs_in_a_shipper(
     with socket.create_server(("127.0.0.1", 0)) as database:
         database.settimeout(60)
         uri = f"mongodb://127.0.0.1:{database.getsockname()[1]}/x"
-        minder = Minder(tmp_path / "journal", uri, driver=driver)
-        minder.start()
+        supervisor = ShipperSupervisor(tmp_path / "journal", uri, driver=driver)
+        supervisor.start()
         try:
             connection, _ = database.accept()  # so all that it imports was imported
             connection.close()
         finally:
-            minder.stop(0.0)
+            supervisor.stop(0.0)
     assert ran(tmp_path) == []
 
 

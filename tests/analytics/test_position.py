@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ecsnet.analytics.checkpoint import Aside, Position, TargetInUseError
+from ecsnet.analytics.checkpoint import DeadLetter, Position, TargetInUseError
 from ecsnet.analytics.folder import JournalError, highest_number
 from ecsnet.analytics.reader import Place
 from ecsnet.analytics.segment import Series
@@ -18,8 +18,8 @@ PLACES = {Series.EVENTS: Place(3, 400), Series.SNAPSHOTS: Place(4, 17)}
 BEGINNING = {Series.EVENTS: Place(), Series.SNAPSHOTS: Place()}
 
 
-def one(seq: int, reason: str = "no") -> Aside:
-    return Aside(Series.EVENTS, event(seq, raw=b"\xff", time=event(1)["time"]), reason)
+def one(seq: int, reason: str = "no") -> DeadLetter:
+    return DeadLetter(Series.EVENTS, event(seq, raw=b"\xff", time=event(1)["time"]), reason)
 
 
 def test_each_target_has_a_position_of_its_own(tmp_path: Path) -> None:
@@ -109,8 +109,8 @@ def test_what_is_set_aside_comes_back_as_it_was(tmp_path: Path) -> None:
         position.set_aside([one(3)])
     with Position(tmp_path, "a/x") as position:
         assert position.aside() == [one(1), one(2), one(3)]
-        position.keep_aside([one(2, "still")])
-        assert position.aside() == [one(2, "still")]
+        position.keep_aside([one(2, "paused")])
+        assert position.aside() == [one(2, "paused")]
         position.keep_aside([])
         assert position.aside() == []
         assert not list(tmp_path.glob("aside-*"))

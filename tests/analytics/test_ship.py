@@ -26,7 +26,7 @@ from ecsnet.analytics.reader import documents
 from ecsnet.analytics.segment import Series
 from ecsnet.analytics.ship import URI_VARIABLE
 from ecsnet.analytics.shipper import Shipper
-from ecsnet.analytics.supervisor import Minder, ship
+from ecsnet.analytics.supervisor import ShipperSupervisor, ship
 from ecsnet.analytics.target import target_name
 from ecsnet.errors import UsageError
 from tests.analytics import outages
@@ -80,13 +80,13 @@ def game(folder: Path) -> Iterator[Game]:
 
 
 @contextlib.contextmanager
-def minded(folder: Path, uri: str, driver: Driver) -> Iterator[Minder]:
-    minder = Minder(folder, uri, driver=driver)
-    minder.start()
+def minded(folder: Path, uri: str, driver: Driver) -> Iterator[ShipperSupervisor]:
+    supervisor = ShipperSupervisor(folder, uri, driver=driver)
+    supervisor.start()
     try:
-        yield minder
+        yield supervisor
     finally:
-        minder.stop()
+        supervisor.stop()
 
 
 # Until nothing is left.
@@ -218,7 +218,7 @@ def test_a_missing_driver_is_named(
 ) -> None:
     monkeypatch.setattr(minding.importlib.util, "find_spec", lambda _: None)
     with pytest.raises(UsageError, match=rf"{driver} is missing.*'ecsnet\[analytics\]'"):
-        Minder(folder, "mongodb://h", driver=driver)
+        ShipperSupervisor(folder, "mongodb://h", driver=driver)
     monkeypatch.undo()
     monkeypatch.setitem(sys.modules, "motor.motor_asyncio", None)
     if driver == "motor":
@@ -260,14 +260,14 @@ def test_a_document_that_the_server_cannot_stand_is_set_aside(
 def test_what_is_played_is_shipped_meanwhile(
     driver: Driver, folder: Path, game: Game, database: str
 ) -> None:
-    with minded(folder, database, driver) as minder:
+    with minded(folder, database, driver) as supervisor:
         game.play(50)
         wait(lambda: len(stored(database)) == 50, "the first half")
         game.play(50)
         wait(lambda: len(stored(database)) == 100, "the second half")
         game.play(11)
         game.close()
-        assert minder.stop(PATIENCE)
+        assert supervisor.stop(PATIENCE)
     assert check_equal(folder, database) == 222, "what came last, too"
 
 
@@ -294,20 +294,20 @@ def stuck_stderr() -> Iterator[None]:
 def test_it_is_shipped_though_nobody_reads_what_a_child_says(
     driver: Driver, folder: Path, game: Game, database: str
 ) -> None:
-    with stuck_stderr(), minded(folder, database, driver) as minder:
+    with stuck_stderr(), minded(folder, database, driver) as supervisor:
         game.play(50)
         wait(lambda: len(stored(database, Series.SNAPSHOTS)) == 50, "all of it")
         game.close()
-        assert minder.stop(PATIENCE)
+        assert supervisor.stop(PATIENCE)
     assert check_equal(folder, database) == 100
 
 
 @pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="needs /proc")
 def test_the_uri_is_on_no_command_line(folder: Path, game: Game, mongod: Mongod) -> None:
     uri = mongod.uri.replace("//", "//ann:hunter2@")
-    with minded(folder, uri, "motor") as minder:
-        wait(lambda: minder.pid, "the process")
-        process = Path(f"/proc/{minder.pid}")
+    with minded(folder, uri, "motor") as supervisor:
+        wait(lambda: supervisor.pid, "the process")
+        process = Path(f"/proc/{supervisor.pid}")
         wait(lambda: b"ecsnet.analytics" in (process / "cmdline").read_bytes(), "its name")
         assert b"hunter2" not in (process / "cmdline").read_bytes()
         assert b"hunter2" in (process / "environ").read_bytes()
@@ -321,16 +321,16 @@ def test_the_uri_is_on_no_command_line(folder: Path, game: Game, mongod: Mongod)
 def test_a_shipper_that_is_killed_is_started_again(
     driver: Driver, folder: Path, game: Game, database: str
 ) -> None:
-    with minded(folder, database, driver) as minder:
+    with minded(folder, database, driver) as supervisor:
         for round_ in (1, 2, 3):
             game.play(20)
             wait(lambda: len(stored(database)) == 20 * round_, "a round")  # noqa: B023
-            pid = minder.pid
+            pid = supervisor.pid
             assert pid is not None
             os.kill(pid, signal.SIGKILL)
-            wait(lambda: minder.pid not in (None, pid), "another process")  # noqa: B023
+            wait(lambda: supervisor.pid not in (None, pid), "another process")  # noqa: B023
         game.close()
-        assert minder.stop(PATIENCE)
+        assert supervisor.stop(PATIENCE)
     assert check_equal(folder, database) == 120
 
 
@@ -341,17 +341,17 @@ def test_a_shipper_without_a_chance_is_not_started_again(
     position.close()
     next(folder.glob("position-*.lock")).with_suffix(".json").write_text("{")
     with caplog.at_level(logging.INFO, "ecsnet.analytics"):
-        minder = Minder(folder, "mongodb://127.0.0.1:1/x")
-        minder.start()
+        supervisor = ShipperSupervisor(folder, "mongodb://127.0.0.1:1/x")
+        supervisor.start()
         wait(lambda: "nothing is shipped" in caplog.text, "the end")
-        assert minder.stop(0.0)
+        assert supervisor.stop(0.0)
 
 
 @both
 def test_a_shipper_ends_while_the_database_hangs(
     driver: Driver, folder: Path, game: Game, mongod: Mongod
 ) -> None:
-    with Proxy(mongod.port) as proxy, minded(folder, proxy.uri, driver) as minder:
+    with Proxy(mongod.port) as proxy, minded(folder, proxy.uri, driver) as supervisor:
         game.play(10)
         for series in Series:
             wait(lambda: len(stored(mongod.uri, series)) == 10, "the first")  # noqa: B023
@@ -360,7 +360,7 @@ def test_a_shipper_ends_while_the_database_hangs(
         game.play(10)
         wait(lambda: proxy.inserts > before, "an insert without an answer")
         game.close()
-        assert minder.stop(10.0), "by itself"
+        assert supervisor.stop(10.0), "by itself"
         mongod.thaw()
     assert ship(folder, mongod.uri, driver=driver) == 0
     assert check_equal(folder, mongod.uri) == 40
@@ -394,9 +394,10 @@ def test_a_command_ends_on_a_signal_while_the_database_hangs(
 def test_a_shipper_ends_with_its_server(folder: Path, database: str) -> None:
     code = (
         "import os, sys, time; from pathlib import Path\n"
-        "from ecsnet.analytics.supervisor import Minder; from tests.analytics.made import Game\n"
+        "from ecsnet.analytics.supervisor import ShipperSupervisor\n"
+        "from tests.analytics.made import Game\n"
         "game = Game(Path(sys.argv[1])); game.journal.start(); game.play(10)\n"
-        "Minder(Path(sys.argv[1]), sys.argv[2]).start()\n"
+        "ShipperSupervisor(Path(sys.argv[1]), sys.argv[2]).start()\n"
         "sys.stdin.read()"
     )
     server = subprocess.Popen([sys.executable, "-c", code, folder, database], stdin=subprocess.PIPE)

@@ -36,7 +36,7 @@ from ecsnet.notifications import Disconnected, Refused
 from ecsnet.replication.client.store import COMPONENTS, ENTITIES, MESSAGE_PARTS, WAITING_BYTES
 from ecsnet.replication.client.view import MENTIONS
 from ecsnet.replication.wire import MESSAGE_BYTES
-from ecsnet.session.channel import FRAGMENT
+from ecsnet.session.channel import FRAGMENT_BYTES
 from tests.unit.hostile_server import EPOCH, HostileServer
 
 FRAMES = 90
@@ -89,7 +89,7 @@ class BadServer(HostileServer):
             self._check(store.work - work)
 
     def _check(self, work: int) -> None:
-        client, store, session = self.client, self.client._store, self.client._uplink.session
+        client, store, session = self.client, self.client._store, self.client._connection.session
         assert store is not None
         kept = {
             "entities": (len(store.entities), ENTITIES),
@@ -99,7 +99,7 @@ class BadServer(HostileServer):
             "bytes that wait": (store._waiting_bytes, WAITING_BYTES + 100_000),
             "fragments": (session._in.held, 1 << 20),
             "messages in part": (len(session._in._waiting), 256),
-            "datagrams that wait": (len(client._uplink._waiting), DATAGRAMS_WAITING),
+            "datagrams that wait": (len(client._connection._waiting), DATAGRAMS_WAITING),
             "what is not taken over": (len(client._arrived), 1300),
             "messages of its own": (session._out.backlog, 1000),
             "notifications": (len(client._events), NOTIFICATIONS),
@@ -233,7 +233,7 @@ def fragments(server: BadServer) -> None:
         number = server.session.queued + server.dice.randint(1, 200)
         parts = server.dice.choice((2, 900, 1024))
         packet = msgspec.msgpack.decode(server.session.send(None, server.clock.now))
-        piece = [number & 0xFFFF, bytes(FRAGMENT), server.dice.randrange(parts - 1), parts]
+        piece = [number & 0xFFFF, bytes(FRAGMENT_BYTES), server.dice.randrange(parts - 1), parts]
         server.deliver(server.connection.seal(encode([*packet[:3], None, [piece], 0, None])))
 
 

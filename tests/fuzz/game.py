@@ -23,7 +23,7 @@ from ecsnet.schema import (
     replicated,
     use_registry,
 )
-from ecsnet.simulation.spec import Recipe
+from ecsnet.simulation.spec import SimulationSpec
 
 
 class Team(enum.Enum):
@@ -136,8 +136,8 @@ class Watch:
             self.complaints.append(f"{value} reached entity {entity}, which is nobody's")
 
 
-def recipe(watch: Watch) -> Recipe:
-    made = Recipe(tick_rate=60.0)
+def spec(watch: Watch) -> SimulationSpec:
+    made = SimulationSpec(tick_rate=60.0)
     npcs: list[int] = []
 
     def start() -> None:
@@ -170,4 +170,4 @@ def recipe(watch: Watch) -> Recipe:
     return made
 
 
-__all__ = ["NPCS", "SCHEMA", "Owner", "Watch", "numbers", "recipe", "registry"]
+__all__ = ["NPCS", "SCHEMA", "Owner", "Watch", "numbers", "registry", "spec"]

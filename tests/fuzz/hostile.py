@@ -43,11 +43,11 @@ from mutations import (
 )
 
 from ecsnet.client.world import ClientWorld
-from ecsnet.connection.plain import MAX_PACKET, Connection, Dial, Listener, Reason
+from ecsnet.connection.plain import MAX_PACKET, ClientHandshake, Connection, Listener, Reason
 from ecsnet.messages.joining import WIRE_VERSION, Hello, SchemaDiffers, SchemaOffer, Welcome
 from ecsnet.replication.wire import STRUCTURE_TAG, Resync
 from ecsnet.server.host import Host
-from ecsnet.server.members import Guest
+from ecsnet.server.members import Member
 from ecsnet.session.packets import RAW
 from ecsnet.session.session import Session
 from ecsnet.transport.address import Address
@@ -155,10 +155,10 @@ class Player:
 class Mallory:
     """Somebody with a session of their own on the host, and no manners."""
 
-    def __init__(self, address: Address, connection: Connection, guest: Guest) -> None:
+    def __init__(self, address: Address, connection: Connection, member: Member) -> None:
         self.address = address
         self.connection = connection
-        self.guest = guest
+        self.member = member
         self.patient = True
 
 
@@ -180,14 +180,14 @@ class Arena:
         self.structures: deque[Tree] = deque(maxlen=40)
         self.watch = game.Watch()
         self.host = Host(SCHEMA, self._answer, random=self.nonces.randbytes, max_clients=16)
-        self.stage = self.host.add_simulation(game.recipe(self.watch), self.now, seed=1)
+        self.room = self.host.add_simulation(game.spec(self.watch), self.now, seed=1)
         self._number = 0
         self.players: list[Player] = []
         self.mallory: Mallory | None = None
         self.victim: Player | None = None
         self.witness = self.connect("witness")
-        entity = self.host.guests[self.witness.address]
-        self.watch.honest.add(self.stage.simulation.player_entity[entity.player_id])
+        entity = self.host.members[self.witness.address]
+        self.watch.honest.add(self.room.simulation.player_entity[entity.player_id])
 
     def number(self) -> int:
         self._number += 1
@@ -201,7 +201,7 @@ class Arena:
     # The honest part.
 
     def _answer(self, data: bytes, address: Address) -> None:
-        if address not in self.host.guests:
+        if address not in self.host.members:
             self.answered[address] += len(data)
         wire = self.wires.get(address)
         if wire is not None:
@@ -228,7 +228,7 @@ class Arena:
         self.players.append(player)
         for _ in range(60):
             self.beat()
-            if player.client.connected and player.store.solid:
+            if player.client.connected and player.store.confirmed_tick:
                 return player
         raise WrongError(f"{name} could not connect")
 
@@ -240,9 +240,9 @@ class Arena:
         self._part(player.address)
 
     def _part(self, address: Address) -> None:
-        guest = self.host.guests.get(address)
-        if guest is not None:
-            leaving = Connection(None, guest.connection.session_id, self.now, server=False)
+        member = self.host.members.get(address)
+        if member is not None:
+            leaving = Connection(None, member.connection.session_id, self.now, server=False)
             self._hand(leaving.disconnect(Reason.LEFT)[0], address)
         self.wires.pop(address, None)
         tape = self.tapes.pop(address)
@@ -258,20 +258,20 @@ class Arena:
         self._hand(connection.seal(session.send(None, self.now)), address)
         for _ in range(4):
             self.beat()
-        mallory = Mallory(address, connection, self.host.guests[address])
+        mallory = Mallory(address, connection, self.host.members[address])
         mallory.patient = self.dice.random() < 0.85
         return mallory
 
     def _shake_hands(self, address: Address) -> tuple[Connection, Session]:
         self.wires[address] = Wire(self, address)
         self.tapes[address] = Tape()
-        dial = Dial(self.nonces.randbytes(8), self.now)
-        while dial.connection is None:
-            for data in dial.poll(self.now):
+        handshake = ClientHandshake(self.nonces.randbytes(8), self.now)
+        while handshake.connection is None:
+            for data in handshake.poll(self.now):
                 self._hand(data, address)
             for data in self.wires[address].receive():
-                dial.receive(data, self.now)
-        return dial.connection, Session(RAW)
+                handshake.receive(data, self.now)
+        return handshake.connection, Session(RAW)
 
     def _hand(self, data: bytes, address: Address) -> None:
         self.host.receive(data, address, self.now)
@@ -280,8 +280,8 @@ class Arena:
 
     def world(self) -> bytes:
         """Every component of the server's world, and of which entity it is."""
-        replicator = self.stage.replicator
-        world = self.stage.simulation.world
+        replicator = self.room.replicator
+        world = self.room.simulation.world
         found = []
         with world:
             for kind in SCHEMA.components:
@@ -291,12 +291,12 @@ class Arena:
         return encode_struct(sorted(found))
 
     def _check_server(self) -> None:
-        host, stage = self.host, self.stage
+        host, room = self.host, self.room
         if host.failure is not None:
             raise WrongError("the simulation stopped") from host.failure
         if self.watch.complaints:
             raise WrongError(self.watch.complaints[0])
-        simulation = stage.simulation
+        simulation = room.simulation
         world = simulation.world
         with world:
             places = world.structure(game.Place)
@@ -326,18 +326,18 @@ class Arena:
         raise WrongError(f"the witness differs: {difference}")
 
     def _difference(self, client: ClientWorld) -> str | None:
-        store, replicator = client._store, self.stage.replicator
+        store, replicator = client._store, self.room.replicator
         if client.closed or store is None:
             return "it is not connected"
-        guest = self.host.guests[self.witness.address]
-        assert guest.viewer is not None
-        visible = replicator.visible(guest.viewer)
+        member = self.host.members[self.witness.address]
+        assert member.client_state is not None
+        visible = replicator.visible(member.client_state)
         if visible.keys() != store.entities.keys():
             return f"it sees {store.entities.keys() ^ visible.keys()} differently"
-        world = self.stage.simulation.world
+        world = self.room.simulation.world
         for net, bits in visible.items():
             values = store.entities[net].values
-            cids = replicator.population.cids(bits)
+            cids = replicator.entities.cids(bits)
             if set(cids) != values.keys():
                 return f"entity {net} has {set(values)}, not {cids}"
             entity = replicator.entity(net)
@@ -357,7 +357,7 @@ class Arena:
     # Unsealed.
 
     def unsealed_to_server(self, count: int) -> None:
-        guests, connections = len(self.host.guests), dict(self.host.listener.connections)
+        members, connections = len(self.host.members), dict(self.host.listener.connections)
         before = self.world()
         for _ in range(count):
             kind = self.dice.choice(UNSEALED)
@@ -367,7 +367,7 @@ class Arena:
             self._hand(data, address)
         if self.world() != before:
             raise WrongError("the server's world changed")
-        if len(self.host.guests) != guests or self.host.listener.connections != connections:
+        if len(self.host.members) != members or self.host.listener.connections != connections:
             raise WrongError("connections came or went")
         for address, size in self.answered.items():
             if address[0] == "10.9.9.9" and size > self.asked[address]:
@@ -395,8 +395,8 @@ class Arena:
     def _handshake_to_server(self) -> bytes:
         dice = self.dice
         if dice.random() < 0.5:
-            dial = Dial(dice.randbytes(8), self.now)
-            asked = dial.poll(self.now)[0]
+            handshake = ClientHandshake(dice.randbytes(8), self.now)
+            asked = handshake.poll(self.now)[0]
             if dice.random() < 0.5:  # a cookie that was never given
                 asked = bytes((3,)) + asked[7:15] + dice.randbytes(20) + bytes(35)
         else:
@@ -435,7 +435,7 @@ class Arena:
             return dice.choice(self.past.to_client)
         if kind == "reflected":
             return dice.choice(tape.to_host)
-        return self._answer_to(self.witness.client._uplink._dial._nonce)
+        return self._answer_to(self.witness.client._connection._handshake._nonce)
 
     def _answer_to(self, nonce: bytes) -> bytes:
         """An answer in a handshake, with a right checksum and a wrong content."""
@@ -456,14 +456,14 @@ class Arena:
             if self.mallory is None:
                 self.mallory = self.enlist()
                 before = self.world()
-            mallory, session = self.mallory, self.mallory.guest.session
+            mallory, session = self.mallory, self.mallory.member.session
             kind = only or self.dice.choice(SEALED[:4])
             data = self._sealed(kind, mallory.connection, session, self._input, self._report)
             self._note(f"{kind} to server", data)
             self._hand(data, mallory.address)
-            if self.host.guests.get(mallory.address) is not mallory.guest:
+            if self.host.members.get(mallory.address) is not mallory.member:
                 self.outcomes["server: offenders dropped"] += 1
-                self._tally_server(mallory.guest)
+                self._tally_server(mallory.member)
                 self._part(mallory.address)
                 self.mallory = None
             elif mallory.patient or only:
@@ -471,22 +471,22 @@ class Arena:
         if self.world() != before:
             raise WrongError("the server's world changed")
 
-    def _tally_server(self, guest: Guest) -> None:
-        session, outcomes = guest.session, self.outcomes
-        outcomes["server: datagram refused by the envelope"] += guest.connection.rejected
+    def _tally_server(self, member: Member) -> None:
+        session, outcomes = member.session, self.outcomes
+        outcomes["server: datagram refused by the envelope"] += member.connection.rejected
         outcomes["server: packet malformed"] += session.malformed
         outcomes["server: packet repeated"] += session.duplicates + session.stale
         outcomes["server: ack refused"] += session.bad_acks
         outcomes["server: pieces refused"] += session.bad_pieces
         outcomes["server: packet over budget"] += session.excess
-        outcomes["server: commands rejected"] += guest.inbox.rejected
+        outcomes["server: commands rejected"] += member.inbox.rejected
 
     def _input(self, session: Session) -> Tree:
         """Commands, near to what an honest client would send."""
-        dice, stage = self.dice, self.stage
-        inbox = self.mallory.guest.inbox if self.mallory else None
+        dice, room = self.dice, self.room
+        inbox = self.mallory.member.inbox if self.mallory else None
         ids = SCHEMA.command_id_of
-        net = dice.choice((dice.randrange(40), *stage.replicator.population.by_net))
+        net = dice.choice((dice.randrange(40), *room.replicator.entities.by_net))
         tags = [1] * dice.choice((0, 4, 5))
         makers = (
             lambda: [ids[game.Steer], 0, [dice.randint(-2, 2), dice.uniform(-4, 4)]],
@@ -496,7 +496,7 @@ class Arena:
             lambda: [ids[game.Wink], 0, [dice.choice((0, 2**63 - 1, 2**63))]],
             lambda: [dice.randrange(6), dice.choice((0, net)), junk(dice)],
         )
-        tick = stage.next_tick + dice.choice((0, 1, 2, 3, 10, 100, -5))
+        tick = room.next_tick + dice.choice((0, 1, 2, 3, 10, 100, -5))
         frames = [
             [dice.choice((0, 0, 1)), dice.choice((1, 1, 0, 3, 60, 65535)), commands]
             for commands in (
@@ -507,7 +507,7 @@ class Arena:
         number = (
             inbox._number if inbox is not None and dice.random() < 0.8 else dice.randrange(2**32)
         )
-        return [stage.simulation.epoch, number & 0xFFFFFFFF, max(0, tick), frames]
+        return [room.simulation.epoch, number & 0xFFFFFFFF, max(0, tick), frames]
 
     def _report(self, session: Session) -> Tree:
         """Reliable messages that clients send."""
@@ -530,9 +530,11 @@ class Arena:
             if self.victim is None:
                 self.victim = self.connect("victim")
             victim, client = self.victim, self.victim.client
-            session = client._uplink.session
-            assert client._uplink._connection is not None
-            server = Connection(None, client._uplink._connection.session_id, self.now, server=True)
+            session = client._connection.session
+            assert client._connection._connection is not None
+            server = Connection(
+                None, client._connection._connection.session_id, self.now, server=True
+            )
             kind = self.dice.choice(SEALED[:4])
             before, shown = victim.snapshot(), store_of(client)
             data = self._sealed(kind, server, session, self._update, self._structure)
@@ -555,7 +557,7 @@ class Arena:
 
     def _tally_client(self, victim: Player) -> None:
         client, outcomes = victim.client, self.outcomes
-        session = client._uplink.session
+        session = client._connection.session
         outcomes["client: datagram refused"] += client.stats.datagrams_rejected
         outcomes["client: packet malformed"] += session.malformed
         outcomes["client: packet repeated"] += session.duplicates + session.stale
@@ -640,8 +642,8 @@ class Arena:
                 body = mutated(dice, body)
             return connection.seal(self._packet(session, b"\xc0", self._pieces(session, body)))
         body = safely_encoded(payload(session))
-        pieces = self._pieces(session, safely_encoded(message(session)))
-        packet = self._packet(session, body, pieces if dice.random() < 0.5 else None)
+        fragments = self._pieces(session, safely_encoded(message(session)))
+        packet = self._packet(session, body, fragments if dice.random() < 0.5 else None)
         if dice.random() < 0.5:
             return connection.seal(mutated(dice, packet)[:MAX_PACKET])
         try:
@@ -650,7 +652,7 @@ class Arena:
             return connection.seal(mutated(dice, packet)[:MAX_PACKET])
         return connection.seal(safely_encoded(respin(dice, tree, 1 + changes))[:MAX_PACKET])
 
-    def _packet(self, session: Session, payload: bytes, pieces: Tree = None) -> bytes:
+    def _packet(self, session: Session, payload: bytes, fragments: Tree = None) -> bytes:
         """A packet with a head that will do, mostly."""
         dice = self.dice
         number, ack, missing = session._top + 1, session._number, 0
@@ -663,24 +665,24 @@ class Arena:
         if dice.random() < 0.15:
             missing = dice.choice((1, 2**64 - 1, dice.randrange(2**64)))
         head: list[Tree] = [number & 0xFFFF, ack & 0xFFFF, missing, msgspec.Raw(payload)]
-        if pieces is None and not ping and pong is None:
+        if fragments is None and not ping and pong is None:
             return encode(head)[:MAX_PACKET]
-        return encode([*head, pieces or [], ping, pong])[:MAX_PACKET]
+        return encode([*head, fragments or [], ping, pong])[:MAX_PACKET]
 
     def _pieces(self, session: Session, message: bytes) -> Tree:
         dice = self.dice
         number = session._in.received + dice.choice((1, 1, 1, 1, 1, 1, 2, 0, 200, 300))
         number &= 0xFFFF
         if len(message) <= 1000 and dice.random() < 0.9:
-            pieces: Tree = [[number, message]]
+            fragments: Tree = [[number, message]]
         else:
             parts = dice.choice((2, 3, 4, 5, 1500))
             part = dice.randrange(min(parts, 6))
             data = message[:1024] if dice.random() < 0.3 else bytes(1024)
-            pieces = [[number, data, part, parts]]
+            fragments = [[number, data, part, parts]]
         if dice.random() < 0.1:
-            pieces = respin(dice, pieces, 1)
-        return pieces
+            fragments = respin(dice, fragments, 1)
+        return fragments
 
     # Beginnings.
 
@@ -688,20 +690,20 @@ class Arena:
         """Sealed nonsense from somebody who is not in the game yet."""
         address = self.elsewhere(77)
         connection, _ = self._shake_hands(address)
-        guest = self.host.guests[address]
+        member = self.host.members[address]
         for _ in range(count):
             hello = plain(Hello(WIRE_VERSION, SCHEMA.fingerprint, "eve"))
             if self.dice.random() < 0.3:
                 hello = plain(Hello(WIRE_VERSION, self.dice.randbytes(16), "eve"))
             body = safely_encoded(respin(self.dice, hello, self.dice.choice((0, 1, 1, 2))))
-            packet = self._packet(guest.session, b"\xc0", self._pieces(guest.session, body))
+            packet = self._packet(member.session, b"\xc0", self._pieces(member.session, body))
             data = connection.seal(packet)
             self._note("greeting to server", data)
             before = self.world()
             self._hand(data, address)
             if self.world() != before:
                 raise WrongError("the server's world changed")
-        self._tally_server(guest)
+        self._tally_server(member)
         self.beat()
         self._part(address)
 
@@ -723,7 +725,7 @@ class Arena:
         for _ in range(count):
             self.now += TICK / 4
             connection = next(iter(listener.connections.values()), None)
-            up = connection is not None and client._uplink._connection is not None
+            up = connection is not None and client._connection._connection is not None
             if up and connection is not None:
                 body = dice.choice(
                     (
@@ -741,10 +743,10 @@ class Arena:
                     )
                 )
                 tree = respin(dice, plain(body), dice.choice((0, 0, 1, 2)))
-                pieces = self._pieces(client._uplink.session, safely_encoded(tree))
-                data = connection.seal(self._packet(client._uplink.session, b"\xc0", pieces))
+                fragments = self._pieces(client._connection.session, safely_encoded(tree))
+                data = connection.seal(self._packet(client._connection.session, b"\xc0", fragments))
             else:
-                data = self._answer_to(client._uplink._dial._nonce)
+                data = self._answer_to(client._connection._handshake._nonce)
                 if data[:1] == b"\x05" and dice.random() < 0.8:
                     data = garbage(dice)  # not always the end
             self._note("greeting to client", data)
@@ -849,7 +851,7 @@ class Arena:
             self.retire(self.victim)
             self.victim = None
         if self.mallory is not None:
-            self._tally_server(self.mallory.guest)
+            self._tally_server(self.mallory.member)
             self._part(self.mallory.address)
             self.mallory = None
         for _ in range(10):
@@ -857,8 +859,8 @@ class Arena:
         self.answered.clear()
         self.asked.clear()
         self.check_witness()
-        if list(self.host.guests) != [self.witness.address]:
-            raise WrongError(f"guests remain: {list(self.host.guests)}")
+        if list(self.host.members) != [self.witness.address]:
+            raise WrongError(f"members remain: {list(self.host.members)}")
 
     def finish(self) -> None:
         """Exceed a budget, then add up what the two ends noticed."""
@@ -871,12 +873,12 @@ class Arena:
         outcomes["server: commands refused by the gate"] = self.host._frames.rejected
         outcomes["server: commands that reached a system"] = self.watch.seen
         outcomes["client: datagram refused"] += self.witness.client.stats.datagrams_rejected
-        self._tally_server(self.host.guests[self.witness.address])
+        self._tally_server(self.host.members[self.witness.address])
 
     def close(self) -> None:
         self.witness.client.close()
         self.witness.client.view.close()
-        self.stage.simulation.close()
+        self.room.simulation.close()
 
     def _note(self, kind: str, data: bytes) -> None:
         self.sent[kind] += 1
@@ -951,8 +953,8 @@ def attempt(raw: bytes | msgspec.Raw) -> Tree:
 
 def pieces_of(packet: list[msgspec.Raw]) -> Iterator[tuple[int, bytes, int, int]]:
     """Number, bytes, part and parts of the pieces in a packet."""
-    pieces = attempt(packet[4]) if len(packet) > 4 else ()
-    for piece in pieces if isinstance(pieces, list) else ():
+    fragments = attempt(packet[4]) if len(packet) > 4 else ()
+    for piece in fragments if isinstance(fragments, list) else ():
         match piece:
             case [int(number), bytes(data)]:
                 yield number, data, 0, 1

@@ -45,10 +45,10 @@ from ecsnet.connection.plain import MAX_DATAGRAM, Reason
 from ecsnet.errors import UsageError
 from ecsnet.notifications import Event
 from ecsnet.replication.client.store import Store
-from ecsnet.replication.server.client_state import Viewer
-from ecsnet.replication.wire import PIECE_BYTES, Structure, Update
+from ecsnet.replication.server.client_state import ClientState
+from ecsnet.replication.wire import STRUCTURE_BYTES, Structure, Update
 from ecsnet.session.session import Received, Session
-from ecsnet.testing import FaultyLink, Harness, Seat
+from ecsnet.testing import FaultyLink, Harness, HarnessClient
 
 __all__ = ["EVENTS", "MismatchError", "Plan", "Report", "run"]
 
@@ -61,10 +61,10 @@ REMEMBERED = {
     "listener.admission._gone": 4096,
     "listener.dropped": 16,
     "listener.admission.denied": 16,
-    "stages[].simulation.errors": 16,
-    "stages[].simulation._nobodies": 16,
-    "stages[].replicator.population._seen": 256,
-    "stages[].replicator.population._cids": 4096,
+    "rooms[].simulation.errors": 16,
+    "rooms[].simulation._nobodies": 16,
+    "rooms[].replicator.entities._seen": 256,
+    "rooms[].replicator.entities._cids": 4096,
 }
 """What a server may still hold when all have left: whom it knew for a while, and what it counts by
 kind."""
@@ -198,7 +198,7 @@ class Callbacks:
 
     def act(self) -> None:
         chaos = self.watcher.chaos
-        if not self.armed or self.client.closed or chaos.game.still:
+        if not self.armed or self.client.closed or chaos.game.paused:
             return
         if self.dice.random() >= chaos.plan.mischief:
             return
@@ -259,7 +259,7 @@ class Callbacks:
 class Watcher:
     """Looks over the shoulder of one client."""
 
-    def __init__(self, chaos: Chaos, seat: Seat, serial: int) -> None:
+    def __init__(self, chaos: Chaos, seat: HarnessClient, serial: int) -> None:
         self.chaos = chaos
         self.seat = seat
         self.client = seat.client
@@ -296,7 +296,7 @@ class Watcher:
             client.watch(Health)
             client.attach(Health, self.callbacks.make, remove=self.callbacks.remove)
             self.callbacks.armed = True
-        if not self.chaos.game.still:
+        if not self.chaos.game.paused:
             self._act(dice)
         if self.chaos.plan.lossless:
             self._check_twins()
@@ -408,21 +408,21 @@ class Chaos:
         self.dice = Random(f"run {plan.seed}")
         self.game = Game(plan, self.counts)
         self.harness = Harness(self.game.server, seed=plan.seed, registry=REGISTRY)
-        replicator = self.harness.stage.replicator
+        replicator = self.harness.room.replicator
         self.replicator = replicator
-        self.game.reference = replicator.population.network_id
+        self.game.reference = replicator.entities.network_id
         self.watchers: list[Watcher] = []
         self.digest = 0
-        self.sent_now: list[tuple[Seat, bytes]] = []
+        self.sent_now: list[tuple[HarnessClient, bytes]] = []
         self.checks_redundancy = (
             plan.lossless and not plan.jitter and not plan.stalls and plan.bandwidth > 200_000
         )
         self.harness.watch_sent = self._sent
         self._empty = holdings(self.harness.host)
-        self._spending: dict[Seat, Spending] = {}
+        self._spending: dict[HarnessClient, Spending] = {}
         self.vanished: list[Watcher] = []
         self._serial = 0
-        self._places: dict[Viewer, object] = {}
+        self._places: dict[ClientState, object] = {}
         self.counts[f"policy {plan.policy}"] += 1
 
     @property
@@ -462,14 +462,14 @@ class Chaos:
         tick = self.game.tick
         if tick % 25 == 0:
             self._check_bounds()
-            self._check_solid()
+            self._check_confirmed()
 
     def _finish(self) -> None:
         """No more loss: all must come right, and then fall quiet."""
         harness, game = self.harness, self.game
         for watcher in self.watchers:
             watcher.seat.link.heal()
-        game.still = True
+        game.paused = True
         for watcher in self.watchers:
             if watcher.client.connected:
                 watcher.client.release(Steer)
@@ -512,7 +512,7 @@ class Chaos:
             plan.lag, plan.jitter, plan.loss, duplicate=plan.duplicate, corrupt=plan.corrupt,
             burst=plan.burst, seed=plan.seed * 100 + self._serial,
         )  # fmt: skip
-        if self.game.still:
+        if self.game.paused:
             link.heal()
         client = self.harness.connect(
             f"client{self._serial}", link, every=self.dice.choice([1, 1, 2]), wait=None
@@ -563,7 +563,7 @@ class Chaos:
 
     # Checks.
 
-    def _sent(self, data: bytes, seat: Seat) -> None:
+    def _sent(self, data: bytes, seat: HarnessClient) -> None:
         self.digest = zlib.crc32(data, self.digest)
         if len(data) > MAX_DATAGRAM:
             raise MismatchError(f"a datagram of {len(data)} bytes to {seat.name}")
@@ -579,11 +579,11 @@ class Chaos:
 
     def _check_sent(self) -> None:
         """No bytes of what a client may not see."""
-        visible: dict[Viewer, Mapping[int, int]] = {}
+        visible: dict[ClientState, Mapping[int, int]] = {}
         for watcher in self.watchers:
             self._check_messages(watcher, visible)
         by_seat = {watcher.seat: watcher for watcher in self.watchers}
-        before: Seat | None = None
+        before: HarnessClient | None = None
         for seat, data in self.sent_now:
             if self.plan.lossless and seat is before:
                 self.counts["several datagrams a tick"] += 1
@@ -596,50 +596,55 @@ class Chaos:
                     self._check_mark(watcher, found, visible)
         self.sent_now.clear()
 
-    def _check_messages(self, watcher: Watcher, visible: dict[Viewer, Mapping[int, int]]) -> None:
+    def _check_messages(
+        self, watcher: Watcher, visible: dict[ClientState, Mapping[int, int]]
+    ) -> None:
         """What was queued for a client in this tick may be sent to it for as long as it takes."""
-        guest = self.harness.guest(watcher.client)
-        if guest is None or guest.viewer is None:
+        member = self.harness.member(watcher.client)
+        if member is None or member.client_state is None:
             return
-        session = guest.session
+        session = member.session
         for number in range(max(session.delivered, watcher.seen_message) + 1, session.queued + 1):
             data = session._out.unacked[number].data
-            if len(data) > 2 * PIECE_BYTES + 4_000:
+            if len(data) > 2 * STRUCTURE_BYTES + 4_000:
                 raise MismatchError(
                     f"a structural message of {len(data)} bytes to {watcher.seat.name}"
                 )
             for found in MARK.finditer(data):
                 self._check_mark(watcher, found, visible)
         watcher.seen_message = session.queued
-        session_owed = len(guest.viewer.owed)
+        session_owed = len(member.client_state.owed)
         self.counts["owed"] += session_owed
-        self.counts["over budget"] += guest.viewer.allowance <= 0
-        self.counts["sent by stream"] += bool(guest.viewer.big)
-        if len(guest.viewer.big) > 1_000:
+        self.counts["over budget"] += member.client_state.allowance <= 0
+        self.counts["sent by stream"] += bool(member.client_state.big)
+        if len(member.client_state.big) > 1_000:
             raise MismatchError(
-                f"{watcher.seat.name}: {len(guest.viewer.big)} large entities noted"
+                f"{watcher.seat.name}: {len(member.client_state.big)} large entities noted"
             )
 
     def _check_mark(
-        self, watcher: Watcher, found: re.Match[bytes], visible: dict[Viewer, Mapping[int, int]]
+        self,
+        watcher: Watcher,
+        found: re.Match[bytes],
+        visible: dict[ClientState, Mapping[int, int]],
     ) -> None:
         letter, uid = found[1], int(found[2])
-        guest = self.harness.guest(watcher.client)
+        member = self.harness.member(watcher.client)
         self.counts["markers checked"] += 1
-        if guest is None or guest.viewer is None:
+        if member is None or member.client_state is None:
             return
-        viewer = guest.viewer
-        if viewer not in visible:
-            visible[viewer] = self.replicator.visible(viewer)
+        client_state = member.client_state
+        if client_state not in visible:
+            visible[client_state] = self.replicator.visible(client_state)
         entity = self.game.entity_of.get(uid)
         number = None if entity is None else self.replicator.network_id(entity)
         allowed = False
         if number is not None:
-            bits = visible[viewer].get(number, 0)
+            bits = visible[client_state].get(number, 0)
             if letter == b"p":
-                allowed = bool(bits >> CID[Left] & 1) and self.may_see(guest.player_id, entity)
+                allowed = bool(bits >> CID[Left] & 1) and self.may_see(member.player_id, entity)
             elif letter == b"s":
-                own = self.owns(guest.player_id, entity, lately=True)
+                own = self.owns(member.player_id, entity, lately=True)
                 allowed = bool(bits >> CID[Secret] & 1) and own
         if not allowed:
             raise MismatchError(
@@ -667,7 +672,7 @@ class Chaos:
             return True
         player = self.game.ids.get(player_id)
         if self.plan.policy == "predicate":
-            # Asked now and then only; a viewer that lost its player asks as somebody unknown.
+            # Asked now and then only; a client that lost its player asks as somebody unknown.
             return self.plan.ask_every > 1 or player is None or self.game.sees(player, entity)
         if player is None or not self.harness.world.alive(player):
             return True
@@ -701,7 +706,7 @@ class Chaos:
 
     def _check_visible(self) -> None:
         """What replication calls visible, against what the game knows."""
-        world, population = self.harness.world, self.replicator.population
+        world, entities = self.harness.world, self.replicator.entities
         known: dict[int, int] = {}
         for entity in [*self.game.uid_of]:
             if not world.alive(entity) or (entity, Owner) in self.game.spoiled:
@@ -723,32 +728,32 @@ class Chaos:
             known[number] = entity
             spoiled = sum(1 << CID[cls] for e, cls in self.game.spoiled if e == entity)
             for watcher in self.watchers:
-                guest = self.harness.guest(watcher.client)
-                assert guest is not None
-                assert guest.viewer is not None
-                own = self.owns(guest.player_id, entity)
-                bits = self.replicator.visible(guest.viewer).get(number, 0) & ~spoiled
+                member = self.harness.member(watcher.client)
+                assert member is not None
+                assert member.client_state is not None
+                own = self.owns(member.player_id, entity)
+                bits = self.replicator.visible(member.client_state).get(number, 0) & ~spoiled
                 want = public | (private if own else 0)
                 if bits and bits != want:
                     raise MismatchError(
                         f"{watcher.seat.name}: entity {number}: {bits:b}, not {want:b}"
                     )
-                if want and not bits and self.must_see(guest.player_id, entity):
+                if want and not bits and self.must_see(member.player_id, entity):
                     raise MismatchError(f"{watcher.seat.name} does not see entity {number}")
-                if bits and not self.may_see(guest.player_id, entity):
+                if bits and not self.may_see(member.player_id, entity):
                     raise MismatchError(f"{watcher.seat.name} sees entity {number}, and may not")
-        if len(population.by_net) > len(known) + 1_000:
-            raise MismatchError(f"{len(population.by_net)} entities remembered, {len(known)} there")
+        if len(entities.by_net) > len(known) + 1_000:
+            raise MismatchError(f"{len(entities.by_net)} entities remembered, {len(known)} there")
 
     def _check_quiet(self) -> None:
         for watcher in self.watchers:
-            guest = self.harness.guest(watcher.client)
-            assert guest is not None
-            assert guest.viewer is not None
-            session, store = guest.session, watcher.store
+            member = self.harness.member(watcher.client)
+            assert member is not None
+            assert member.client_state is not None
+            session, store = member.session, watcher.store
             assert store is not None
             left = {
-                "owed": len(guest.viewer.owed),
+                "owed": len(member.client_state.owed),
                 "in flight": session.in_flight,
                 "backlog": session.backlog,
                 "waiting": len(store._waiting),
@@ -757,16 +762,18 @@ class Chaos:
             }
             if any(left.values()):
                 raise MismatchError(f"{watcher.seat.name}: not quiet after all: {left}")
-            behind = self.game.tick - store.solid
+            behind = self.game.tick - store.confirmed_tick
             allowed = (self.plan.lag + self.plan.jitter + 0.6) * self.plan.tick_rate + 5
             if behind > allowed:
-                raise MismatchError(f"{watcher.seat.name}: solid is {behind} ticks behind at rest")
+                raise MismatchError(
+                    f"{watcher.seat.name}: confirmed_tick is {behind} ticks behind at rest"
+                )
 
     def _check_commands(self) -> None:
         for watcher in self.watchers:
-            guest = self.harness.guest(watcher.client)
-            assert guest is not None
-            inbox, outbox = guest.inbox, watcher.client._outbox
+            member = self.harness.member(watcher.client)
+            assert member is not None
+            inbox, outbox = member.inbox, watcher.client._outbox
             done = inbox.applied + inbox.expired + inbox.superseded + outbox.expired
             if outbox.sent != done:
                 raise MismatchError(
@@ -774,7 +781,7 @@ class Chaos:
                     f" + {inbox.expired} expired + {inbox.superseded} superseded"
                     f" + {outbox.expired} expired at home"
                 )
-            rejected = self.harness.simulation.rejected[guest.player_id]
+            rejected = self.harness.simulation.rejected[member.player_id]
             self.counts["commands rejected"] += rejected + inbox.rejected
             self.counts["commands applied"] += inbox.applied
             pokes = self.game.pokes.get(watcher.serial, [])
@@ -796,30 +803,30 @@ class Chaos:
     def _check_bounds(self) -> None:
         """Nothing grows without end, and nobody was misunderstood."""
         for watcher in list(self.vanished):
-            if self.harness.guest(watcher.client) is None:
+            if self.harness.member(watcher.client) is None:
                 self.vanished.remove(watcher)
                 self.counts["timeouts"] += 1
         for watcher in self.watchers:
-            guest = self.harness.guest(watcher.client)
+            member = self.harness.member(watcher.client)
             client, store = watcher.client, watcher.store
-            if guest is None or guest.viewer is None or store is None:
+            if member is None or member.client_state is None or store is None:
                 continue
-            viewer, session = guest.viewer, guest.session
-            place = viewer.place
-            if self._places.setdefault(viewer, place) != place:
+            client_state, session = member.client_state, member.session
+            place = client_state.group_key
+            if self._places.setdefault(client_state, place) != place:
                 self.counts["interest changes"] += 1
-                self._places[viewer] = place
+                self._places[client_state] = place
             bounds = {
-                "owed": (len(viewer.owed), 400 * len(SCHEMA.components)),
-                "known": (len(viewer.known), 600),
+                "owed": (len(client_state.owed), 400 * len(SCHEMA.components)),
+                "known": (len(client_state.known), 600),
                 "waiting": (store._waiting_bytes, store._waiting_limit),
                 "in flight": (session.in_flight, 4_000),
                 "remembered packets": (len(session._gone), 8_000),
                 "backlog": (session.backlog, 4 << 20),
                 "pings": (len(session._pings), 128),
-                "pings of the client": (len(client._uplink.session._pings), 128),
+                "pings of the client": (len(client._connection.session._pings), 128),
                 "commands": (len(client._outbox._runs), UNACKED_FRAMES + 1),
-                "in flight of the client": (client._uplink.session.in_flight, 4_000),
+                "in flight of the client": (client._connection.session.in_flight, 4_000),
             }
             for name, (found, limit) in bounds.items():
                 if found > limit:
@@ -830,10 +837,10 @@ class Chaos:
                 "dropped": store.dropped,
                 "broken": client._view.broken,
                 "server session": session.malformed + session.bad_acks + session.bad_pieces,
-                "client session": client._uplink.session.malformed
-                + client._uplink.session.bad_acks
-                + client._uplink.session.bad_pieces,
-                "strikes": session.strikes + client._uplink.session.strikes,
+                "client session": client._connection.session.malformed
+                + client._connection.session.bad_acks
+                + client._connection.session.bad_pieces,
+                "strikes": session.strikes + client._connection.session.strikes,
                 "excess": session.excess,
                 "longest": max(watcher.seat.end.longest - MAX_DATAGRAM, 0),
             }
@@ -860,21 +867,22 @@ class Chaos:
             raise MismatchError(f"all have left, and this is still held: {left}")
         self.counts["left alone"] += 1
 
-    def _check_solid(self) -> None:
-        """Up to its solid tick a client has everything."""
-        world_scans = self.replicator.population.scans
+    def _check_confirmed(self) -> None:
+        """Up to its confirmed tick a client has everything."""
+        world_scans = self.replicator.entities.detectors
         for watcher in self.watchers:
             store = watcher.store
-            guest = self.harness.guest(watcher.client)
-            if store is None or guest is None or guest.viewer is None:
+            member = self.harness.member(watcher.client)
+            if store is None or member is None or member.client_state is None:
                 continue
-            solid = store.solid
-            self.counts["solid checked"] += 1
+            confirmed_tick = store.confirmed_tick
+            self.counts["confirmed checked"] += 1
             for number, record in store.entities.items():
                 for cid, tick in record.ticks.items():
                     changed = world_scans[cid].changed_at.get(number, -1)
-                    if tick < changed <= solid and number in guest.viewer.known:
+                    if tick < changed <= confirmed_tick and number in member.client_state.known:
                         raise MismatchError(
-                            f"{watcher.seat.name}: solid up to tick {solid}, but entity {number}"
-                            f" {SCHEMA.components[cid].name} is of tick {tick}, not {changed}"
+                            f"{watcher.seat.name}: confirmed up to tick {confirmed_tick}, but"
+                            f" entity {number} {SCHEMA.components[cid].name} is of tick {tick}, not"
+                            f" {changed}"
                         )

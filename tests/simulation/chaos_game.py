@@ -136,7 +136,7 @@ EVENTS = (
     "callbacks that close",
     # What replication did.
     "several datagrams a tick", "packets lost", "late acks", "owed", "over budget", "resyncs",
-    "waited for structure", "sent by stream", "solid checked", "atomic checked",
+    "waited for structure", "sent by stream", "confirmed checked", "atomic checked",
     "promptness checked", "markers checked", "policy everyone", "policy grid", "policy predicate",
     "kept last good", "values compared", "clients compared",
 )  # fmt: skip
@@ -246,7 +246,7 @@ class Game:
     def __init__(self, plan: Plan, counts: Counter[str]) -> None:
         self.plan = plan
         self.counts = counts
-        self.still = False
+        self.paused = False
         self.tick = 0
         self.things: list[int] = []
         self.uid_of: dict[int, int] = {}
@@ -261,9 +261,9 @@ class Game:
         self.reference: Callable[[int | None], int | None] = lambda entity: None
         self._uid = 0
         self._stamp = 0
-        self.server = self._recipe()
+        self.server = self._spec()
 
-    def _recipe(self) -> net.ServerWorld:
+    def _spec(self) -> net.ServerWorld:
         plan = self.plan
         with use_registry(REGISTRY):
             server = net.ServerWorld(
@@ -406,7 +406,7 @@ class Game:
     def process(self, dt: float) -> None:
         self.tick = net.tick()
         self._commands(dt)
-        if self.still:
+        if self.paused:
             return
         dice, plan, counts = net.rng(), self.plan, self.counts
         if self.tick % plan.every:
@@ -684,7 +684,7 @@ class Game:
     def _commands(self, dt: float) -> None:
         for player, steer in net.commands(Steer):
             place = esper.try_component(player, Place)
-            if place is not None and not self.still and (player, Place) not in self.spoiled:
+            if place is not None and not self.paused and (player, Place) not in self.spoiled:
                 place.x = (place.x + steer.dx * 300 * dt) % 1000
                 place.y = (place.y + steer.dy * 300 * dt) % 1000
         for _, poke in net.commands(Poke):

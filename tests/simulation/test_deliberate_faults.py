@@ -17,20 +17,20 @@ from chaos import Plan, Report, run
 
 from ecsnet.client.world import ClientWorld
 from ecsnet.messages.joining import Welcome
-from ecsnet.replication.client.store import Record, Store
-from ecsnet.replication.client.view import View
+from ecsnet.replication.client.store import EntityState, Store
+from ecsnet.replication.client.view import ViewWorld
 from ecsnet.replication.server import replicator
 from ecsnet.replication.server.changes import (
     BytesScan,
+    ChangeDetector,
     Checked,
     LossyScan,
     OnceScan,
-    Scan,
     StructScan,
 )
-from ecsnet.replication.server.client_state import Hood, Viewer
-from ecsnet.replication.server.entities import Delta, Entity, Population, Touched
-from ecsnet.replication.server.packing import Run
+from ecsnet.replication.server.client_state import ClientState, InterestGroup
+from ecsnet.replication.server.entities import Delta, Entity, ReplicatedEntities, Touched
+from ecsnet.replication.server.packing import EncodedRun
 from ecsnet.replication.server.replicator import Replicator
 from ecsnet.replication.sizes import Sizes
 from ecsnet.replication.wire import Update
@@ -102,7 +102,7 @@ def name(each: Fault) -> str:
 # What is sent is remembered until its fate is known, and nobody falls silent.
 
 
-@fault(1, FAR, "not equal", "solid up to")
+@fault(1, FAR, "not equal", "confirmed up to")
 def packets_far_behind_are_forgotten(patch: pytest.MonkeyPatch) -> None:
     sent = Session._sent
 
@@ -124,26 +124,26 @@ def small_structure_is_streamed(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Outgoing, "riding", lambda self: (None, ()))
 
 
-@fault(3, TIGHT, "not equal", "solid up to")
+@fault(3, TIGHT, "not equal", "confirmed up to")
 def what_does_not_fit_is_skipped(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(Viewer, "owe", lambda self, nets, cids, tick: None)
+    patch.setattr(ClientState, "owe", lambda self, nets, cids, tick: None)
 
 
-@fault(3, LOSSY, "not equal", "solid up to")
+@fault(3, LOSSY, "not equal", "confirmed up to")
 def what_was_lost_is_not_owed(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(Viewer, "lose", lambda self, flight, population: None)
+    patch.setattr(ClientState, "lose", lambda self, flight, entities: None)
 
 
 @fault(3, SHY, "may not see")
 def what_is_owed_is_sent_to_whoever_lost_sight_of_it(patch: pytest.MonkeyPatch) -> None:
-    def all_of_it(self: Viewer, net: int, population: Population) -> int:
-        entity = population.by_net.get(net)
+    def all_of_it(self: ClientState, net: int, entities: ReplicatedEntities) -> int:
+        entity = entities.by_net.get(net)
         return 0 if entity is None else entity.public | entity.private
 
-    patch.setattr(Viewer, "sees", all_of_it)
+    patch.setattr(ClientState, "sees", all_of_it)
 
 
-@fault(4, BUSY, "not equal", "solid up to")
+@fault(4, BUSY, "not equal", "confirmed up to")
 def the_last_to_arrive_wins(patch: pytest.MonkeyPatch) -> None:
     def take(self: Store, net: int, cid: int, tick: int, value: object) -> None:
         record = self.entities.get(net)
@@ -157,12 +157,12 @@ def the_last_to_arrive_wins(patch: pytest.MonkeyPatch) -> None:
 
 @fault(5, SPOILT, "misunderstood", "not equal", "Error")
 def bad_values_are_sent(patch: pytest.MonkeyPatch) -> None:
-    def unchecked(self: Scan[Entity, object], indices: list[int]) -> Checked:
+    def unchecked(self: ChangeDetector[Entity, object], indices: list[int]) -> Checked:
         kind, reference = self.component, self._reference
         wires = [kind.to_wire(self._components[i], reference) for i in indices]
         return Checked(indices, wires, [*map(copy, wires)], 1 << 20)
 
-    patch.setattr(Scan, "_try", unchecked)
+    patch.setattr(ChangeDetector, "_try", unchecked)
 
 
 @fault(5, SPOILT, "too long", "a structural message of")
@@ -185,7 +185,7 @@ def what_can_change_in_place_is_taken_for_immutable(patch: pytest.MonkeyPatch) -
 def each_component_travels_by_itself(patch: pytest.MonkeyPatch) -> None:
     whole = replicator.make_runs
 
-    def apart(nets: list[int], cids: tuple[int, ...], wires: Wires) -> list[Run]:
+    def apart(nets: list[int], cids: tuple[int, ...], wires: Wires) -> list[EncodedRun]:
         return [run for cid in cids for run in whole(nets, (cid,), wires)]
 
     patch.setattr(replicator, "make_runs", apart)
@@ -193,16 +193,16 @@ def each_component_travels_by_itself(patch: pytest.MonkeyPatch) -> None:
 
 @fault(6, WHOLE, "too long")
 def runs_are_larger_than_a_datagram(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr("ecsnet.replication.server.packing.SHEET_BYTES", 1_500)
-    patch.setattr("ecsnet.replication.server.replicator.SHEET_BYTES", 1_500)
+    patch.setattr("ecsnet.replication.server.packing.BODY_BYTES", 1_500)
+    patch.setattr("ecsnet.replication.server.replicator.BODY_BYTES", 1_500)
 
 
-@fault(7, LOSSY, "not equal", "solid up to")
+@fault(7, LOSSY, "not equal", "confirmed up to")
 def values_that_come_before_their_structure_are_dropped(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Store, "_wait", lambda self, runs, tick, depends, cost: None)
 
 
-@fault(7, JOINED, "not equal", "solid up to")
+@fault(7, JOINED, "not equal", "confirmed up to")
 def what_comes_before_the_welcome_is_dropped(patch: pytest.MonkeyPatch) -> None:
     taken = ClientWorld._welcome
 
@@ -213,7 +213,7 @@ def what_comes_before_the_welcome_is_dropped(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(ClientWorld, "_welcome", forgetful)
 
 
-@fault(7, NARROW, "not equal", "solid up to")
+@fault(7, NARROW, "not equal", "confirmed up to")
 def waiting_values_overflow_in_silence(patch: pytest.MonkeyPatch) -> None:
     wait = Store._wait
 
@@ -229,7 +229,7 @@ def values_of_unknown_entities_make_them(patch: pytest.MonkeyPatch) -> None:
     value = Store._value
 
     def trusting(self: Store, net: int, cid: int, tick: int, wire: object) -> None:
-        self.entities.setdefault(net, Record()).ticks.setdefault(cid, -1)
+        self.entities.setdefault(net, EntityState()).ticks.setdefault(cid, -1)
         value(self, net, cid, tick, wire)
 
     patch.setattr(Store, "_value", trusting)
@@ -238,47 +238,47 @@ def values_of_unknown_entities_make_them(patch: pytest.MonkeyPatch) -> None:
 @fault(8, dataclasses.replace(WHOLE, entities=300, ticks=60), "a structural message of")
 def everything_enters_at_once(patch: pytest.MonkeyPatch) -> None:
     def all_of_it(
-        self: Replicator, viewer: Viewer, pending: set[int], owned: dict[int, Entity]
+        self: Replicator, client_state: ClientState, pending: set[int], owned: dict[int, Entity]
     ) -> set[int]:
         return pending
 
     patch.setattr(Replicator, "_next_piece", all_of_it)
-    patch.setattr("ecsnet.replication.server.replicator.PIECE_BYTES", 1 << 20)
+    patch.setattr("ecsnet.replication.server.replicator.STRUCTURE_BYTES", 1 << 20)
 
 
 @fault(9, GRID, "should not be there")
 def what_died_while_a_viewer_moved_is_not_mentioned(patch: pytest.MonkeyPatch) -> None:
     tell = Replicator._tell_apart
 
-    def forgetful(self: Replicator, viewer: Viewer, hood: Hood) -> None:
-        viewer.known = {net for net in viewer.known if net in self.population.by_net}
-        tell(self, viewer, hood)
+    def forgetful(self: Replicator, client_state: ClientState, group: InterestGroup) -> None:
+        client_state.known = {net for net in client_state.known if net in self.entities.by_net}
+        tell(self, client_state, group)
 
     patch.setattr(Replicator, "_tell_apart", forgetful)
 
 
-@fault(9, GRID, "is missing", "should not be there", "may not see", "solid up to")
+@fault(9, GRID, "is missing", "should not be there", "may not see", "confirmed up to")
 def who_moves_is_taken_to_know_the_new_place(patch: pytest.MonkeyPatch) -> None:
     tell = Replicator._tell_apart
 
-    def trusting(self: Replicator, viewer: Viewer, hood: Hood) -> None:
-        moved = viewer.resettle and len(viewer.known) > 20
-        tell(self, viewer, hood)
+    def trusting(self: Replicator, client_state: ClientState, group: InterestGroup) -> None:
+        moved = client_state.resettle and len(client_state.known) > 20
+        tell(self, client_state, group)
         if moved:
-            viewer.known = hood.visible
+            client_state.known = group.visible
 
     patch.setattr(Replicator, "_tell_apart", trusting)
 
 
 @fault(10, LOSSY, "Kind", "Deed", "Error", "misunderstood")
 def newcomers_get_the_live_value(patch: pytest.MonkeyPatch) -> None:
-    def live(self: Population, cid: int, nets: Sequence[int]) -> list[object]:
-        kind, world = self.scans[cid].component, self._world
+    def live(self: ReplicatedEntities, cid: int, nets: Sequence[int]) -> list[object]:
+        kind, world = self.detectors[cid].component, self._world
         with world:
             found = [world.components(self.by_net[net].esper)[kind.cls] for net in nets]
             return [kind.to_wire(component, self.network_id) for component in found]
 
-    patch.setattr(Population, "wires", live)
+    patch.setattr(ReplicatedEntities, "wires", live)
 
 
 @fault(10, PLAIN, "Kind", "Deed")
@@ -286,14 +286,14 @@ def what_is_sent_once_is_sent_again(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(OnceScan, "_differing", BytesScan._differing)
 
 
-@fault(11, LOSSY, "solid up to")
-def solid_forgets_what_is_in_flight(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(Viewer, "unsolid", lambda self, tick, whole: 0)
+@fault(11, LOSSY, "confirmed up to")
+def confirmed_tick_forgets_what_is_in_flight(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(ClientState, "unconfirmed_ticks", lambda self, tick, whole: 0)
 
 
-@fault(11, LOSSY, "solid up to")
-def solid_forgets_since_when_a_value_is_owed(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(Viewer, "lacking", lambda self, key, tick: tick)
+@fault(11, LOSSY, "confirmed up to")
+def confirmed_tick_forgets_since_when_a_value_is_owed(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(ClientState, "lacking", lambda self, key, tick: tick)
 
 
 @fault(12, LOSSY, "may not see")
@@ -303,19 +303,19 @@ def everybody_gets_the_owners_form(patch: pytest.MonkeyPatch) -> None:
     )
 
 
-@fault(12, LOSSY, "should have", "solid up to")
+@fault(12, LOSSY, "should have", "confirmed up to")
 def what_was_owned_is_not_taken_away(patch: pytest.MonkeyPatch) -> None:
     settle = Replicator._settle_private
 
     def generous(
         self: Replicator,
-        viewer: Viewer,
+        client_state: ClientState,
         private: dict[int, int],
         known: set[int],
         removals: dict[int, list[int]],
         sets: list[bytes],
     ) -> None:
-        settle(self, viewer, private, known, {}, sets)
+        settle(self, client_state, private, known, {}, sets)
 
     patch.setattr(Replicator, "_settle_private", generous)
 
@@ -351,21 +351,21 @@ def quantised_values_are_compared_by_whole_steps_only(patch: pytest.MonkeyPatch)
 
 @fault(14, CLEARED, "not equal", "Error", "may not see", "differ again")
 def network_ids_start_again(patch: pytest.MonkeyPatch) -> None:
-    structure = Population._structure
+    structure = ReplicatedEntities._structure
 
-    def restarting(self: Population, delta: Delta, touched: Touched) -> None:
+    def restarting(self: ReplicatedEntities, delta: Delta, touched: Touched) -> None:
         if self._world.identity() is not self._identity:
             self._draw_id = count(1).__next__
         structure(self, delta, touched)
 
-    make = Population.__init__
+    make = ReplicatedEntities.__init__
 
-    def counting(self: Population, *args: object, **options: object) -> None:
+    def counting(self: ReplicatedEntities, *args: object, **options: object) -> None:
         make(self, *args, **options)  # type: ignore[arg-type]
         self._draw_id = count(1).__next__
 
-    patch.setattr(Population, "__init__", counting)
-    patch.setattr(Population, "_structure", restarting)
+    patch.setattr(ReplicatedEntities, "__init__", counting)
+    patch.setattr(ReplicatedEntities, "_structure", restarting)
 
 
 @fault(14, TAKEN, "may not see")
@@ -376,7 +376,7 @@ def players_keep_ids_that_became_somebody_elses(patch: pytest.MonkeyPatch) -> No
 
 @fault(14, IDLE, "Target")
 def references_do_not_heal(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(View, "_referring_to", lambda self, *moved: {})
+    patch.setattr(ViewWorld, "_referring_to", lambda self, *moved: {})
 
 
 @fault(14, PLAIN, "misunderstood", "not equal")

@@ -24,7 +24,7 @@ def test_every_client_comes_to_show_what_the_server_says(seed: int) -> None:
     assert counts["spawns"] > 20
     assert counts["writes"] > 500
     assert counts["markers checked"] > 100
-    assert counts["solid checked"] > 10
+    assert counts["confirmed checked"] > 10
 
 
 def test_without_loss_twins_are_watched_all_the_time() -> None:
@@ -85,9 +85,9 @@ def test_the_command_prints_every_count(capsys: pytest.CaptureFixture[str]) -> N
 def test_the_command_says_which_seed_failed(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from ecsnet.replication.server.client_state import Viewer
+    from ecsnet.replication.server.client_state import ClientState
 
-    monkeypatch.setattr(Viewer, "lose", lambda self, flight, population: None)
+    monkeypatch.setattr(ClientState, "lose", lambda self, flight, entities: None)
     assert main(["--seed", "1", "--ticks", "200"]) == 1
     out = capsys.readouterr().out
     assert "seed 1 FAILED" in out

@@ -269,8 +269,8 @@ def test_knights_fight_on_the_command_line(programs: Programs, port: int) -> Non
         "-c", ELSEWHERE, port, "ecsnet.samples.knights", "--name", "Ann", "--bot", "--seconds", 60
     )
     wait_for(host, "Welcome")
-    guest = programs.start("-c", ELSEWHERE, port, "ecsnet.samples.knights", "--name", "Bob")
-    out = finished(guest, "look\nattack nobody\ndance\nquit\n")
+    member = programs.start("-c", ELSEWHERE, port, "ecsnet.samples.knights", "--name", "Bob")
+    out = finished(member, "look\nattack nobody\ndance\nquit\n")
     assert "Welcome" in out
     assert "Ann the knight" in out
     assert "Bob the knight: 100 health, 0 gold" in out

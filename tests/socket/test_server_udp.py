@@ -17,7 +17,7 @@ import pytest
 
 import ecsnet.simulation.simulation as net
 from ecsnet.components import Player
-from ecsnet.connection.plain import Dial, Reason
+from ecsnet.connection.plain import ClientHandshake, Reason
 from ecsnet.errors import AddressInUseError, UsageError
 from ecsnet.messages.joining import WIRE_VERSION, Hello, Welcome
 from ecsnet.schema import Gate, Registry, encode, use_registry
@@ -40,7 +40,7 @@ class Visitor:
         found = Resolver(*address[:2]).poll()
         assert found is not None
         self.socket = UdpClientSocket(found)
-        self.dial = Dial(os.urandom(8), time.perf_counter())
+        self.handshake = ClientHandshake(os.urandom(8), time.perf_counter())
         self.session = Session(RAW)
         self.fingerprint = registry.schema().fingerprint
         self.welcome: Welcome | None = None
@@ -48,15 +48,19 @@ class Visitor:
 
     @property
     def over(self) -> Reason | None:
-        return self.dial.connection.reason if self.dial.connection else self.dial.refused
+        return (
+            self.handshake.connection.reason
+            if self.handshake.connection
+            else self.handshake.refused
+        )
 
     def poll(self) -> None:
         now = time.perf_counter()
         for datagram in self.socket.receive():
-            connection = self.dial.connection
+            connection = self.handshake.connection
             if connection is None:
-                self.dial.receive(datagram, now)
-                if self.dial.connection is not None:
+                self.handshake.receive(datagram, now)
+                if self.handshake.connection is not None:
                     self.socket.pin()
                     hello = Hello(WIRE_VERSION, self.fingerprint, "Ann")
                     self.session.queue(encode(hello))
@@ -65,12 +69,12 @@ class Visitor:
                 received = self.session.receive(packet, now)
                 for _, message in received.messages if received else ():
                     self.welcome = self.welcome or WELCOME.decode(message)
-        if self.dial.connection is None:
-            for datagram in self.dial.poll(now):
+        if self.handshake.connection is None:
+            for datagram in self.handshake.poll(now):
                 self.socket.send(datagram)
         elif self.session.due(now) or self.session.backlog:
             packet = self.session.send(None, now)
-            self.socket.send(self.dial.connection.seal(packet))
+            self.socket.send(self.handshake.connection.seal(packet))
 
     def until(self, condition: Callable[[], object]) -> None:
         deadline = time.perf_counter() + PATIENCE

@@ -30,7 +30,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from ecsnet.connection.plain import Dial, Reason
+from ecsnet.connection.plain import ClientHandshake, Reason
 from ecsnet.messages.joining import WIRE_VERSION, Hello, Welcome
 from ecsnet.schema import Gate, Registry, encode
 from ecsnet.session.packets import RAW
@@ -59,7 +59,7 @@ class Visitor:
         self.name = name
         self.silent = silent
         self.began = time.perf_counter()
-        self.dial = Dial(os.urandom(8), self.began)
+        self.handshake = ClientHandshake(os.urandom(8), self.began)
         self.session = Session(RAW)
         self.welcome: Welcome | None = None
         self.welcomed_at = 0.0
@@ -67,7 +67,11 @@ class Visitor:
 
     @property
     def over(self) -> Reason | None:
-        return self.dial.connection.reason if self.dial.connection else self.dial.refused
+        return (
+            self.handshake.connection.reason
+            if self.handshake.connection
+            else self.handshake.refused
+        )
 
     def settled(self) -> bool:
         """Whether it knows if it is in."""
@@ -81,17 +85,17 @@ class Visitor:
             except OSError:
                 break
             self._take(datagram, now)
-        if self.dial.connection is None:
-            for datagram in self.dial.poll(now):
+        if self.handshake.connection is None:
+            for datagram in self.handshake.poll(now):
                 self._send(datagram)
         elif not self.silent and (self.session.due(now) or self.session.backlog):
-            self._send(self.dial.connection.seal(self.session.send(None, now)))
+            self._send(self.handshake.connection.seal(self.session.send(None, now)))
 
     def _take(self, datagram: bytes, now: float) -> None:
-        connection = self.dial.connection
+        connection = self.handshake.connection
         if connection is None:
-            self.dial.receive(datagram, now)
-            if self.dial.connection is not None and not self.silent:
+            self.handshake.receive(datagram, now)
+            if self.handshake.connection is not None and not self.silent:
                 self.session.queue(encode(Hello(WIRE_VERSION, _FINGERPRINT, self.name)))
             return
         packet = connection.open(datagram, now)
@@ -104,8 +108,8 @@ class Visitor:
                 self.welcome, self.welcomed_at, self.tick = welcome, now, welcome.tick
 
     def leave(self) -> None:
-        if self.dial.connection is not None:
-            for datagram in self.dial.connection.disconnect(Reason.LEFT):
+        if self.handshake.connection is not None:
+            for datagram in self.handshake.connection.disconnect(Reason.LEFT):
                 self._send(datagram)
         self.socket.close()
 

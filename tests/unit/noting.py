@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from ecsnet.session.packets import RAW
-from ecsnet.session.session import Received, Record, Session
+from ecsnet.session.session import Received, SentPacket, Session
 
 
-class Note(Record):
+class Note(SentPacket):
     """A record that says ``what``."""
 
     __slots__ = ("what",)
@@ -53,10 +53,10 @@ class NotingSession(Session[Any]):
         super().__init__(RAW, **options)
 
     def send(
-        self, payload: object, now: float, record: object = None, *, ride: bool = True
+        self, payload: object, now: float, record: object = None, *, piggyback: bool = True
     ) -> bytes:
         note = None if record is None else Note(now, record)
-        return super().send(payload, now, note, ride=ride)
+        return super().send(payload, now, note, piggyback=piggyback)
 
     def receive(self, packet: bytes, now: float) -> Any:
         received = super().receive(packet, now)

@@ -121,11 +121,11 @@ def test_the_first_one_hosts_and_plays_through_bytes_in_memory(
         client.send(Push(2.5))
         frames(client, clock)
         assert esper.get_component(Square) == [(client.player, Square(2.5))]
-        wire = client._uplink._wire
+        wire = client._connection._wire
         assert isinstance(wire, HostedWire)
         # The host's world is another one, and shares no objects.
-        (stage,) = wire.host.stages
-        ((_, square),) = stage.simulation.world.structure(Square)
+        (room,) = wire.host.rooms
+        ((_, square),) = room.simulation.world.structure(Square)
         assert square == Square(2.5)
         assert square is not esper.get_component(Square)[0][1]
         assert socket.sent == []
@@ -154,20 +154,20 @@ def test_others_reach_the_host_through_its_socket(
 
         def close(self) -> None: ...
 
-    guest = ClientWorld.over(Remote(), name="Bob", world="bob", registry=registry, clock=clock)
+    member = ClientWorld.over(Remote(), name="Bob", world="bob", registry=registry, clock=clock)
     events: list[object] = []
     for _ in range(60):
         frames(host, clock, 1)
-        events += guest.poll()
-    assert Connected(guest.player or 0) in events
+        events += member.poll()
+    assert Connected(member.player or 0) in events
     assert len(esper.get_component(Square)) == 2
     host.close()
-    events = list(guest.poll())
+    events = list(member.poll())
     assert events[-1] == Disconnected("shutdown")
     assert caplog.messages == [
         "disconnected: shutdown: the server has ended"
     ]  # a warning: it can be seen
-    guest.close()
+    member.close()
 
 
 @pytest.mark.parametrize(
@@ -328,7 +328,7 @@ def test_offline_needs_no_socket(clock: ManualClock, game: ServerWorld) -> None:
     with start(game, offline=True) as client:
         assert any(isinstance(event, Connected) for event in frames(client, clock))
         # A datagram for somebody else goes nowhere.
-        wire = client._uplink._wire
+        wire = client._connection._wire
         assert isinstance(wire, HostedWire)
         wire._answer(b"x", ("10.0.0.9", 5000))
         wire.pin()
@@ -417,7 +417,7 @@ def test_a_refusal_on_a_taken_port_names_it_where_that_helps(
 ) -> None:
     joining_the_game_of(game, clock, monkeypatch)
     client = start(game, port=7842)
-    client._uplink.end = End(reason)
+    client._connection.end = End(reason)
     (event,) = frames(client, clock, 1)
     assert isinstance(event, Refused)
     assert event.message.startswith(says)
@@ -515,9 +515,9 @@ def test_what_a_system_raises_comes_out_of_poll(clock: ManualClock, game: Server
     def broken(dt: float) -> None:
         raise ZeroDivisionError("of all things")
 
-    wire = client._uplink._wire
+    wire = client._connection._wire
     assert isinstance(wire, HostedWire)
-    wire.host.stages[0].simulation.add_system(broken, 0, "broken")
+    wire.host.rooms[0].simulation.add_system(broken, 0, "broken")
     with pytest.raises(ZeroDivisionError, match="of all things"):
         frames(client, clock)
     client.close()
@@ -551,10 +551,10 @@ def test_a_host_that_cannot_be_leaves_no_socket(
 def test_closing_tells_the_host_that_its_player_left(clock: ManualClock, game: ServerWorld) -> None:
     client = start(game, offline=True)
     frames(client, clock)
-    wire = client._uplink._wire
+    wire = client._connection._wire
     assert isinstance(wire, HostedWire)
-    (guest,) = wire.host.guests.values()
+    (member,) = wire.host.members.values()
     client.close()
-    assert guest.connection.reason is Reason.LEFT
+    assert member.connection.reason is Reason.LEFT
     assert client.poll() == []
     client.close()

@@ -17,7 +17,7 @@ import msgspec
 from ecsnet.replication.sizes import CONTAINER_BYTES
 from ecsnet.replication.wire import (
     MESSAGE_BYTES,
-    PIECE_BYTES,
+    STRUCTURE_BYTES,
     Column,
     Report,
     Run,
@@ -26,7 +26,7 @@ from ecsnet.replication.wire import (
     WireFormat,
 )
 from ecsnet.schema import TOO_MANY, Contents, encode
-from ecsnet.session.sequence import widen
+from ecsnet.session.sequence import unwrap
 
 WAITING_BYTES = 1 << 20
 """About how much may wait for structure before the client asks for everything again."""
@@ -47,7 +47,7 @@ ITEM_BYTES = 4
 MESSAGE_PARTS = 131_072
 """How many ids and values one structural message has at most."""
 
-MESSAGE_ENTITIES = PIECE_BYTES // 2
+MESSAGE_ENTITIES = STRUCTURE_BYTES // 2
 """How many entities one brings at most: each takes an id and a value, which are a byte or more."""
 
 LAST_ID = 2**53
@@ -61,7 +61,7 @@ _RECOUNT_BYTES = CONTENT_BYTES // 4
 _RECOUNTED_AT_ONCE = 2000  # entities
 
 
-class Record(msgspec.Struct, gc=False):
+class EntityState(msgspec.Struct, gc=False):
     """An entity as the server last described it, by component id.
 
     The garbage collector need not look at one: nothing within refers to it.
@@ -88,12 +88,12 @@ class Store:
         self.epoch = epoch
         self.tick = tick
         """The newest tick that a packet was of."""
-        self.solid = 0
+        self.confirmed_tick = 0
         """The values of all ticks up to this one have arrived."""
         self.structured = 0
         """The last structural message that was applied."""
         self.report: Report | None = None
-        self.entities: dict[int, Record] = {}
+        self.entities: dict[int, EntityState] = {}
         self.dirty: dict[int, set[int]] = {}
         """What changed since the view was last brought up to date: component ids by entity."""
         self.went: dict[int, Literal["despawned", "hidden"]] = {}
@@ -143,8 +143,8 @@ class Store:
         if runs is None:
             self.dropped += 1
             return False
-        tick = widen(update.tick, 32, self.tick)
-        depends = widen(update.depends, 32, self.structured)
+        tick = unwrap(update.tick, 32, self.tick)
+        depends = unwrap(update.depends, 32, self.structured)
         if tick >= self.tick:
             self.tick = tick
             if update.report is not None:
@@ -155,7 +155,7 @@ class Store:
         # only the newest is kept, and that may depend on more.
         missing = self._waiting or self.resync or self.asked
         if ready and depends >= self._trusted and not missing:
-            self.solid = max(self.solid, tick - update.solid)
+            self.confirmed_tick = max(self.confirmed_tick, tick - update.unconfirmed_ticks)
         count = 0
         for nets, columns in runs:
             count += len(nets) * len(columns)
@@ -183,7 +183,7 @@ class Store:
         if not (message.despawned or message.hidden or message.removed or runs):
             self.asked = max(0, self.asked - 1)
             self._trusted = number
-        tick = widen(message.tick, 32, self.tick)
+        tick = unwrap(message.tick, 32, self.tick)
         for net in accumulate(message.despawned):
             self._forget(net, "despawned")
         for net in accumulate(message.hidden):
@@ -198,7 +198,7 @@ class Store:
         for nets, columns in runs:
             for net in nets:
                 if net not in self.entities:
-                    self.entities[net] = Record()
+                    self.entities[net] = EntityState()
                     self.dirty.setdefault(net, set())
             for cid, values in columns:
                 for net, value in zip(nets, values, strict=True):

@@ -23,7 +23,7 @@ import esper
 
 from ecsnet.errors import UsageError
 from ecsnet.notifications import Changed, Despawned, Event, Inserted, Removed, Spawned
-from ecsnet.replication.client.store import Record, Store, effort
+from ecsnet.replication.client.store import EntityState, Store, effort
 from ecsnet.replication.sizes import MENTIONS_OF_ONE
 from ecsnet.schema import ComponentType, Schema
 from ecsnet.world import World
@@ -58,7 +58,7 @@ class _Nothing:
     """No entity has one: esper's list of them is another one after every change of structure."""
 
 
-class View:
+class ViewWorld:
     """The replicated entities of a client's world.
 
     Args:
@@ -296,7 +296,7 @@ class View:
             batch[net] = cids
         return batch
 
-    def _parts(self, record: Record | None, cids: Collection[int]) -> int:
+    def _parts(self, record: EntityState | None, cids: Collection[int]) -> int:
         """Some components of an entity, and what is in them."""
         parts = len(cids)
         if record is not None and not self._counts.keys().isdisjoint(cids):
@@ -362,7 +362,12 @@ class View:
             self._unhang(entity, attachment)
 
     def _renew(
-        self, net: int, entity: int, record: Record, cids: Iterable[int], values: dict[int, object]
+        self,
+        net: int,
+        entity: int,
+        record: EntityState,
+        cids: Iterable[int],
+        values: dict[int, object],
     ) -> Iterator[Event]:
         """Bring some components of an entity up to date."""
         components = self.world.components(entity)
@@ -423,7 +428,7 @@ class View:
         finally:
             self._converting = False
 
-    def _values(self, net: int, record: Record, cids: Iterable[int]) -> dict[int, object]:
+    def _values(self, net: int, record: EntityState, cids: Iterable[int]) -> dict[int, object]:
         values: dict[int, object] = {}
         for cid in record.values if net in self._unborn else cids:
             if cid not in record.values:

@@ -65,7 +65,7 @@ class Checked:
         self.made.append(others.made[at])
 
 
-class Scan(Generic[EntityT, ShadowT]):
+class ChangeDetector(Generic[EntityT, ShadowT]):
     """One component type's values, shadows and structure. What stands for an entity, ``sync`` is
     told; here it is only a key.
     """
@@ -193,7 +193,7 @@ class Scan(Generic[EntityT, ShadowT]):
         i = self._index.get(entity)
         return None if i is None else self._shadows[i]
 
-    # What the kinds of scan differ in.
+    # What the kinds of detector differ in.
 
     def _differing(self) -> list[int]:
         raise NotImplementedError
@@ -357,7 +357,7 @@ class Scan(Generic[EntityT, ShadowT]):
         )
 
 
-class StructScan(Scan[EntityT, object]):
+class StructScan(ChangeDetector[EntityT, object]):
     """Flat components whose wire form is the struct itself: struct copies as shadows.
 
     A value that differs from its own decoding, such as a list in the place of a tuple, is not as
@@ -437,7 +437,7 @@ class LossyScan(StructScan[EntityT]):
         return self._wires[entity]
 
 
-class BytesScan(Scan[EntityT, bytes]):
+class BytesScan(ChangeDetector[EntityT, bytes]):
     """Components that hold something mutable or a reference: encoded bytes as shadows."""
 
     def _differing(self) -> list[int]:
@@ -491,21 +491,21 @@ class OnceScan(BytesScan[EntityT]):
         ]
 
 
-def scan_for(
+def detector_for(
     component: ComponentType,
     cid: int,
     reference: Reference,
     sizes: Sizes[EntityT] | None = None,
-) -> Scan[EntityT, object]:
-    """The scan that fits a component's annotations.
+) -> ChangeDetector[EntityT, object]:
+    """The detector that fits a component's annotations.
 
     Args:
         component: The component type.
         cid: Its number.
         reference: Maps an esper entity to its network id.
-        sizes: What entities say, shared by the scans of one world.
+        sizes: What entities say, shared by the detectors of one world.
     """
-    kind: type[Scan[EntityT, Any]]  # what its shadows are is its own business
+    kind: type[ChangeDetector[EntityT, Any]]  # what its shadows are is its own business
     if component.once:
         kind = OnceScan
     elif not component.flat or component.has_refs:
@@ -515,7 +515,7 @@ def scan_for(
     else:
         kind = LossyScan
     shared: Sizes[EntityT] = Sizes() if sizes is None else sizes
-    return cast("Scan[EntityT, object]", kind(component, cid, reference, shared))
+    return cast("ChangeDetector[EntityT, object]", kind(component, cid, reference, shared))
 
 
 _SCALARS: Final = frozenset((int, float, bool, str, bytes, type(None)))

@@ -1,8 +1,8 @@
 """One client, as replication sees it: what it knows, what it is owed, what is on its way.
 
-The shared state of all clients with one neighbourhood is a `Hood`; a client that knows exactly
-what its neighbourhood shows is *settled* and costs next to nothing. All else is worked out as a
-set difference, known before against visible now, never from a list of events.
+The shared state of all clients with one neighbourhood is an `InterestGroup`; a client that knows
+exactly what its neighbourhood shows is *settled* and costs next to nothing. All else is worked out
+as a set difference, known before against visible now, never from a list of events.
 """
 
 from __future__ import annotations
@@ -13,42 +13,44 @@ from typing import Final, cast
 
 from ecsnet.compiled import mypyc_attr
 from ecsnet.connection.plain import MAX_PACKET
-from ecsnet.replication.server.entities import Entity, Population
-from ecsnet.replication.server.packing import Flight, Run, Sheet
-from ecsnet.replication.wire import PIECE_BYTES
+from ecsnet.replication.server.entities import Entity, ReplicatedEntities
+from ecsnet.replication.server.packing import DatagramBody, EncodedRun, SentUpdate
+from ecsnet.replication.wire import STRUCTURE_BYTES
 from ecsnet.session.session import Session
 
 
-class Hood:
+class InterestGroup:
     """A neighbourhood: cells, what stands in them, and the clients that see exactly these."""
 
     __slots__ = (
         "before",
         "big",
         "cells",
+        "clients",
+        "fill_datagrams",
         "fresh",
+        "group_key",
         "leaving",
         "message",
         "only",
-        "place",
         "runs",
-        "sheets",
-        "viewers",
         "visible",
     )
 
-    def __init__(self, place: Hashable, cells: Iterable[Hashable], population: Population) -> None:
-        self.place = place
+    def __init__(
+        self, group_key: Hashable, cells: Iterable[Hashable], entities: ReplicatedEntities
+    ) -> None:
+        self.group_key = group_key
         self.cells = tuple(cells)
-        self.viewers: list[Viewer] = []
-        self.visible: set[int] = self.look(population)
+        self.clients: list[ClientState] = []
+        self.visible: set[int] = self.look(entities)
         """Network ids; another set object whenever its content changed, so that ``is`` tells
         whether a client knows exactly this."""
-        self.runs: list[Run] = []
+        self.runs: list[EncodedRun] = []
         """The new values in its cells, while they are gathered."""
-        self.fresh: list[Run] = []
+        self.fresh: list[EncodedRun] = []
         """Those of them that fit a datagram."""
-        self.big: list[Run] = []
+        self.big: list[EncodedRun] = []
         """Those that do not."""
         self.before = self.visible
         """What it showed in the tick before."""
@@ -56,18 +58,18 @@ class Hood:
         """The structural update from the one to the other."""
         self.leaving: set[int] = set()
         """What it takes away; another set each time."""
-        self.sheets: list[Sheet] = []
+        self.fill_datagrams: list[DatagramBody] = []
         """What fits, for those who see what everybody sees."""
-        self.only: Sheet | None = None
+        self.only: DatagramBody | None = None
         """The sheet, where one is all that there is."""
 
-    def look(self, population: Population) -> set[int]:
+    def look(self, entities: ReplicatedEntities) -> set[int]:
         """What stands in the cells now."""
         empty: set[int] = set()
-        return empty.union(*[population.cells.get(cell, ()) for cell in self.cells])
+        return empty.union(*[entities.cells.get(cell, ()) for cell in self.cells])
 
 
-class Fill:
+class Repair:
     """What the packets of one tick make up for.
 
     ``since`` is the earliest tick since which one of the keys was lacked when it was sent again.
@@ -81,7 +83,7 @@ class Fill:
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
-class Outlet:
+class PacketSink:
     """Sends the packets of one session. A class, as calling a function that might be any costs
     more, and this is called for each client in each tick.
     """
@@ -100,23 +102,23 @@ class _Hot:
 
     __slots__ = (
         "allowance",
-        "centre",
         "depends",
-        "hood",
+        "focus",
+        "focus_cell",
+        "group",
+        "group_key",
+        "in_sync",
         "known",
-        "outlet",
-        "patience",
-        "place",
+        "loss_timeout",
         "player",
         "report",
         "resettle",
-        "seat",
         "session",
-        "sound",
+        "sink",
     )
 
 
-class Viewer(_Hot):
+class ClientState(_Hot):
     """A client's part of replication.
 
     Args:
@@ -151,36 +153,36 @@ class Viewer(_Hot):
         self,
         player: int,
         session: Session[object],
-        outlet: Outlet,
+        sink: PacketSink,
         bandwidth: float,
         interval: float,
     ) -> None:
         burst = max(bandwidth * BURST_SECONDS, 2 * MAX_PACKET)
         # The hot ones first: compiled, attributes lie in memory as they are listed here.
-        self.hood: Hood | None = None
+        self.group: InterestGroup | None = None
         self.session = session
         self.known: set[int] = set()
         """Entities that this client was told of and not told that they went."""
         self.resettle = True
         """Whether what it owns must be looked through again."""
-        self.sound = False
+        self.in_sync = False
         """Whether it is settled, owed nothing, and nothing sent again is on its way. Then, while
         ``session.more`` is False, these two hold until the next look:"""
         self.depends = 0
         """The last structural message queued for it, as the wire has it."""
-        self.patience = 0
+        self.loss_timeout = 0
         """How many ticks back packets may be in flight before they are looked at for loss."""
         self.allowance = burst
         """Bytes that may be sent now; a large packet may overdraw it once."""
         self.report: tuple[int, ...] | None = None
         """Goes into every update: what the server measured of this client's commands."""
-        self.outlet = outlet
+        self.sink = sink
 
         self.player = player
-        self.centre: Entity | None = None
-        self.seat: Hashable = None
+        self.focus: Entity | None = None
+        self.focus_cell: Hashable = None
         """The cell that it looked from when it was last given a place."""
-        self.place: Hashable = None
+        self.group_key: Hashable = None
 
         self.burst = burst
         """The most that may be sent at once."""
@@ -202,7 +204,7 @@ class Viewer(_Hot):
         self.gaps: dict[tuple[int, int], tuple[int, int]] = {}
         """Keys of which an older value was lost: the tick whose packet carries the one that makes
         up for it, and the tick since which the client lacks the key until that arrives."""
-        self.fills: dict[int, Fill] = {}
+        self.fills: dict[int, Repair] = {}
         """The same by the ticks of these packets."""
         self.entering: list[int] = []
         """What was out of its sight and enters, the nearest last, as far as that was looked up."""
@@ -229,7 +231,7 @@ class Viewer(_Hot):
     def unsettle(self) -> None:
         """See `resettle`."""
         self.resettle = True
-        self.sound = False
+        self.in_sync = False
 
     def owe(self, nets: Iterable[int], cids: Iterable[int], tick: int) -> None:
         """Values of a tick that were not sent."""
@@ -237,22 +239,22 @@ class Viewer(_Hot):
             for cid in cids:
                 self._owe((net, cid), tick)
 
-    def lose(self, flight: Flight, population: Population) -> None:
+    def lose(self, sent_update: SentUpdate, entities: ReplicatedEntities) -> None:
         """A packet was lost: what it carried is owed, unless a newer value is on its way."""
-        for run in flight.runs:
+        for run in sent_update.runs:
             for cid in run.cids:
-                changed_at = population.scans[cid].changed_at
+                changed_at = entities.detectors[cid].changed_at
                 for net in run.nets:
                     newest = changed_at.get(net)
                     if newest is None or net not in self.known:
                         continue
                     key = net, cid
-                    if newest <= flight.tick or key in self.owed:
-                        self._owe(key, flight.tick)
+                    if newest <= sent_update.tick or key in self.owed:
+                        self._owe(key, sent_update.tick)
                     else:
-                        since = self.lacking(key, flight.tick)
+                        since = self.lacking(key, sent_update.tick)
                         sent = self.gaps.get(key, (0, 0))[0]
-                        self._fill(key, sent if sent > flight.tick else newest, since)
+                        self._fill(key, sent if sent > sent_update.tick else newest, since)
 
     def lacking(self, key: tuple[int, int], tick: int) -> int:
         """Since when the client lacks a key of which the value of a tick does not arrive."""
@@ -262,11 +264,11 @@ class Viewer(_Hot):
 
     def _fill(self, key: tuple[int, int], sent: int, since: int) -> None:
         """Note that the packets of a tick make up for what is lacked since another."""
-        self.sound = False
+        self.in_sync = False
         self.gaps[key] = sent, since
         fill = self.fills.get(sent)
         if fill is None:
-            fill = self.fills[sent] = Fill(since)
+            fill = self.fills[sent] = Repair(since)
         fill.since = min(fill.since, since)
         fill.keys.append(key)
 
@@ -278,7 +280,7 @@ class Viewer(_Hot):
                     del self.gaps[key]
 
     def _owe(self, key: tuple[int, int], tick: int) -> None:
-        self.sound = False
+        self.in_sync = False
         since = self.lacking(key, tick)
         before = self._take(key, keep=True)
         if before is not None:
@@ -305,19 +307,19 @@ class Viewer(_Hot):
 
         Args:
             answer: a structural message without content; it tells the client which updates
-                know of this, and can be trusted with what they say to be solid.
+                know of this, and can be trusted with what they say is confirmed.
         """
         self.resyncing = self.session.queue(answer)
-        self.sound = False
+        self.in_sync = False
 
-    def owe_all(self, population: Population) -> None:
+    def owe_all(self, entities: ReplicatedEntities) -> None:
         """The answer to a resync has arrived: owe the client everything it knows. Not before,
         or all of it might have to wait there for the answer, and overflow once more.
         """
         self.resyncing = 0
-        owed, cids, private = self.owed, population.cids, self.known_private
+        owed, cids, private = self.owed, entities.cids, self.known_private
         for net in sorted(self.known):
-            entity = population.by_net.get(net)
+            entity = entities.by_net.get(net)
             if entity is not None:
                 bits = entity.public
                 if private:
@@ -326,14 +328,14 @@ class Viewer(_Hot):
                     owed[net, cid] = 0  # nobody knows since when it lacks them
         self._lacked = dict(Counter(owed.values()))
 
-    def sees(self, net: int, population: Population) -> int:
+    def sees(self, net: int, entities: ReplicatedEntities) -> int:
         """The component bits of a known entity that this client may see now."""
-        entity = population.by_net.get(net)
+        entity = entities.by_net.get(net)
         if entity is None or net not in self.known:
             return 0
         return entity.public | (entity.private & self.known_private.get(net, 0))
 
-    def unsolid(self, tick: int, whole: bool) -> int:
+    def unconfirmed_ticks(self, tick: int, whole: bool) -> int:
         """How many ticks ago the client was last owed nothing, with nothing unacknowledged.
 
         Args:
@@ -343,7 +345,7 @@ class Viewer(_Hot):
         if self.resyncing:
             return tick + 1
         lag = 0 if whole else 1
-        oldest = cast("Flight | None", self.session.oldest())
+        oldest = cast("SentUpdate | None", self.session.oldest())
         if oldest is not None and oldest.tick <= tick - lag:
             lag = tick - oldest.tick + 1
         if self.owed:
@@ -355,7 +357,9 @@ class Viewer(_Hot):
                     lag = max(lag, tick - fill.since + 1)
         return lag
 
-    def take_owed(self, population: Population, room: int, tick: int) -> list[tuple[int, int]]:
+    def take_owed(
+        self, entities: ReplicatedEntities, room: int, tick: int
+    ) -> list[tuple[int, int]]:
         """Take the oldest owed values for about ``room`` bytes out of the set, to be sent in
         packets of ``tick``.
 
@@ -365,7 +369,7 @@ class Viewer(_Hot):
         """
         taken: dict[int, int] = {}
         owed = self.owed
-        oldest = cast("Flight | None", self.session.oldest())
+        oldest = cast("SentUpdate | None", self.session.oldest())
         open_from = tick if oldest is None else oldest.tick
         cost = passed = 0
         while owed and cost < room and passed < _PASS:
@@ -375,9 +379,9 @@ class Viewer(_Hot):
                 owed.move_to_end(key)
                 passed += 1
                 continue
-            sees = self.sees(net, population)
+            sees = self.sees(net, entities)
             bits = 0
-            for other in population.cids(sees):
+            for other in entities.cids(sees):
                 since = self._take((net, other))
                 if since is not None:
                     bits |= 1 << other
@@ -393,7 +397,7 @@ class Viewer(_Hot):
         return list(taken.items())
 
 
-STREAM_WINDOW: Final = 2 * PIECE_BYTES
+STREAM_WINDOW: Final = 2 * STRUCTURE_BYTES
 """While so many bytes of messages are on their way to a client, entities and values for which more
 would have to be queued wait."""
 
@@ -403,7 +407,7 @@ BURST_SECONDS: Final = 0.25
 """Seconds of bandwidth that may be sent at once."""
 
 
-def mine(run: Run, player: int) -> Run | None:
+def form_for(run: EncodedRun, player: int) -> EncodedRun | None:
     """The form of a run that this player gets; None when nothing of it concerns it."""
     if run.owners is not None and run.owner == player:
         return run.owners

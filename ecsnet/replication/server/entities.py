@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Hashable, Iterator, Set
 from itertools import count
 
 from ecsnet.errors import BadValueError, UsageError
-from ecsnet.replication.server.changes import Scan, scan_for
+from ecsnet.replication.server.changes import ChangeDetector, detector_for
 from ecsnet.replication.server.interest import ANYWHERE, Grid, Interest
 from ecsnet.replication.sizes import Sizes
 from ecsnet.schema import Schema, unsent
@@ -39,7 +39,7 @@ class Entity:
         self.owner: int | None = None
 
 
-EntityScan = Scan[Entity, object]
+EntityDetector = ChangeDetector[Entity, object]
 
 Touched = dict[Entity, tuple[int, int]]
 """Entities to look at once more, with the public and private bits they had before."""
@@ -52,11 +52,11 @@ NOWHERE: Hashable = "nowhere"
 class Change:
     """Who came and who went: network ids, each in one of the two at most."""
 
-    __slots__ = ("came", "went")
+    __slots__ = ("entered", "left")
 
     def __init__(self) -> None:
-        self.came: set[int] = set()
-        self.went: set[int] = set()
+        self.entered: set[int] = set()
+        self.left: set[int] = set()
 
 
 class Delta:
@@ -79,21 +79,21 @@ class Delta:
         self.owners: set[int] = set()
         """Players (esper entities) whose belongings changed in number or in structure."""
 
-    def came(self, net: int, cell: Hashable) -> None:
+    def entered(self, net: int, cell: Hashable) -> None:
         """An entity stands in a cell now."""
         change = self._change(cell)
-        if net in change.went:  # and is back
-            change.went.discard(net)
+        if net in change.left:  # and is back
+            change.left.discard(net)
         else:
-            change.came.add(net)
+            change.entered.add(net)
 
-    def went(self, net: int, cell: Hashable) -> None:
+    def left(self, net: int, cell: Hashable) -> None:
         """An entity stands in a cell no more."""
         change = self._change(cell)
-        if net in change.came:
-            change.came.discard(net)
+        if net in change.entered:
+            change.entered.discard(net)
         else:
-            change.went.add(net)
+            change.left.add(net)
 
     def _change(self, cell: Hashable) -> Change:
         change = self.cells.get(cell)
@@ -102,7 +102,7 @@ class Delta:
         return change
 
 
-class Population:
+class ReplicatedEntities:
     """The replicated entities of one world.
 
     Args:
@@ -129,16 +129,16 @@ class Population:
         """What each player owns, in the order in which it came: a run can be had again."""
         self.sizes: Sizes[Entity] = Sizes(len(schema.components))
         """What entities say, in bytes."""
-        self.scans: list[EntityScan] = [
-            scan_for(component, cid, self.network_id, self.sizes)
+        self.detectors: list[EntityDetector] = [
+            detector_for(component, cid, self.network_id, self.sizes)
             for cid, component in enumerate(schema.components)
         ]
-        self.private_bits = sum(scan.bit for scan in self.scans if scan.private)
+        self.private_bits = sum(detector.bit for detector in self.detectors if detector.private)
 
         self._world = world
         self._interest = interest
         # A grid that a game derived from ours may have a mind of its own.
-        self._lattice = interest.lattice if type(interest) is Grid else None
+        self._grid_index = interest.grid_index if type(interest) is Grid else None
         self._owner_type = owner
         self._players: set[int] = set()
         self._draw_id = draw_id or count(1).__next__
@@ -191,11 +191,11 @@ class Population:
     def wires(self, cid: int, nets: list[int]) -> list[object]:
         """The shadows of one component type, as wire values for network ids."""
         by_net = self.by_net
-        return self.scans[cid].wires([by_net[net] for net in nets])
+        return self.detectors[cid].wires([by_net[net] for net in nets])
 
     def has_room(self, entity: Entity, cid: int, wire: object) -> bool:
         """Whether an entity could say a decoded wire value beside all else that it says."""
-        return self.scans[cid].has_room(entity, wire)
+        return self.detectors[cid].has_room(entity, wire)
 
     def large_bytes(self, net: int) -> int:
         """What the large values of an entity take; 0 for nearly every entity."""
@@ -227,16 +227,16 @@ class Population:
         if world.identity() is not self._identity:
             self._identity = world.identity()
             delta.cleared = True
-            for scan in self.scans:
-                for entity in scan.clear():
-                    self._drop(scan, entity, delta, touched)
+            for detector in self.detectors:
+                for entity in detector.clear():
+                    self._drop(detector, entity, delta, touched)
             self._limbo.update(self.by_esper.values())
             self.by_esper.clear()
             self._players.clear()
-        sources: list[tuple[EntityScan, list[tuple[int, object]]]] = [
-            (scan, world.structure(scan.component.cls)) for scan in self.scans
+        sources: list[tuple[EntityDetector, list[tuple[int, object]]]] = [
+            (detector, world.structure(detector.component.cls)) for detector in self.detectors
         ]
-        stale = [(scan, source) for scan, source in sources if scan.stale(source)]
+        stale = [(detector, source) for detector, source in sources if detector.stale(source)]
         if not stale:
             return
         if not self._seen.issuperset(world.types()):
@@ -247,12 +247,12 @@ class Population:
             entity = Entity(self._draw_id(), esper, self._arrived)
             self.by_esper[esper] = self.by_net[entity.net] = entity
             self._limbo.add(entity)
-        for scan, source in stale:
-            appeared, gone = scan.sync(source, [self.by_esper[esper] for esper, _ in source])
+        for detector, source in stale:
+            appeared, gone = detector.sync(source, [self.by_esper[esper] for esper, _ in source])
             for entity in gone:
-                self._drop(scan, entity, delta, touched)
+                self._drop(detector, entity, delta, touched)
             for entity in appeared:
-                self._raise(scan, entity, delta, touched)
+                self._raise(detector, entity, delta, touched)
 
     def _meet(self, types: Collection[type]) -> None:
         """Warn of types that look as if they were sent, and are not."""
@@ -275,15 +275,15 @@ class Population:
 
     def _values(self, delta: Delta, touched: Touched) -> None:
         changed = delta.changed
-        for scan in self.scans:
-            if not scan.due(delta.tick):
+        for detector in self.detectors:
+            if not detector.due(delta.tick):
                 continue
-            new, first = scan.changed()
+            new, first = detector.changed()
             for entity in first:
-                self._raise(scan, entity, delta, touched)
+                self._raise(detector, entity, delta, touched)
             if not new:
                 continue
-            bit, changed_at, tick = scan.bit, scan.changed_at, delta.tick
+            bit, changed_at, tick = detector.bit, detector.changed_at, delta.tick
             for entity in new:
                 changed[entity] = changed.get(entity, 0) | bit
                 changed_at[entity.net] = tick
@@ -293,26 +293,30 @@ class Population:
             if bit & self._position_bit:
                 for entity in new:
                     if entity.public and entity not in touched:
-                        cell = self._locate(entity, scan.live(entity))
+                        cell = self._locate(entity, detector.live(entity))
                         self._move(entity, entity.cell, cell, delta)
 
-    def _raise(self, scan: EntityScan, entity: Entity, delta: Delta, touched: Touched) -> None:
+    def _raise(
+        self, detector: EntityDetector, entity: Entity, delta: Delta, touched: Touched
+    ) -> None:
         touched.setdefault(entity, (entity.public, entity.private))
-        delta.inserted[entity] = delta.inserted.get(entity, 0) | scan.bit
-        scan.changed_at[entity.net] = delta.tick
-        if scan.private:
-            entity.private |= scan.bit
+        delta.inserted[entity] = delta.inserted.get(entity, 0) | detector.bit
+        detector.changed_at[entity.net] = delta.tick
+        if detector.private:
+            entity.private |= detector.bit
         else:
-            entity.public |= scan.bit
+            entity.public |= detector.bit
 
-    def _drop(self, scan: EntityScan, entity: Entity, delta: Delta, touched: Touched) -> None:
+    def _drop(
+        self, detector: EntityDetector, entity: Entity, delta: Delta, touched: Touched
+    ) -> None:
         touched.setdefault(entity, (entity.public, entity.private))
-        delta.removed[entity] = delta.removed.get(entity, 0) | scan.bit
-        scan.changed_at.pop(entity.net, None)
-        if scan.private:
-            entity.private &= ~scan.bit
+        delta.removed[entity] = delta.removed.get(entity, 0) | detector.bit
+        detector.changed_at.pop(entity.net, None)
+        if detector.private:
+            entity.private &= ~detector.bit
         else:
-            entity.public &= ~scan.bit
+            entity.public &= ~detector.bit
 
     def _settle(self, delta: Delta, touched: Touched) -> None:
         """Cells, owners and burials of the entities that were touched."""
@@ -362,10 +366,10 @@ class Population:
                     self._warn_of_lost_position(entity)
                 entity.point = None
                 return ANYWHERE
-            lattice = self._lattice
-            if lattice is not None:  # the same without calls of Python
-                entity.point = lattice.point(position) or entity.point
-                return lattice.square(entity.point, entity.cell)
+            grid_index = self._grid_index
+            if grid_index is not None:  # the same without calls of Python
+                entity.point = grid_index.point(position) or entity.point
+                return grid_index.square(entity.point, entity.cell)
             entity.point = self._interest.point(position) or entity.point
         return self._interest.cell(entity)
 
@@ -388,11 +392,11 @@ class Population:
             members.discard(entity.net)
             if not members:
                 del self.cells[old]
-            delta.went(entity.net, old)
+            delta.left(entity.net, old)
         if new is not NOWHERE:
             entity.cell = new
             self.cells.setdefault(new, set()).add(entity.net)
-            delta.came(entity.net, new)
+            delta.entered(entity.net, new)
 
     def _settle_owner(self, entity: Entity, delta: Delta | None) -> None:
         new: int | None = None

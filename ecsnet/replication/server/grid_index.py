@@ -10,7 +10,7 @@ from typing import Final
 _FAR: Final = 1e300
 
 
-class Lattice:
+class GridIndex:
     """Reads points and sorts them into squares.
 
     Args:

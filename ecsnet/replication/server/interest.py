@@ -16,7 +16,7 @@ from math import inf
 from typing import Final, Protocol
 
 from ecsnet.errors import UsageError
-from ecsnet.replication.server.grid_index import Lattice
+from ecsnet.replication.server.grid_index import GridIndex
 from ecsnet.schema import component_type
 from ecsnet.validation.arguments import (
     check_function,
@@ -34,7 +34,7 @@ ANYWHERE: Hashable = None
 """The cell of what has no position: everybody sees it."""
 
 
-class Located(Protocol):
+class Placed(Protocol):
     """An entity as a policy sees it."""
 
     net: int
@@ -47,17 +47,17 @@ class Located(Protocol):
     """Where it is, when the policy asks for positions."""
 
 
-class Seer(Protocol):
+class InterestObserver(Protocol):
     """A client as a policy sees it."""
 
     player: int
     """The player entity in the server's esper world."""
 
     @property
-    def centre(self) -> Located | None:
+    def focus(self) -> Placed | None:
         """The entity that it looks from: the player's, or the first it owns with a position."""
 
-    place: Hashable
+    group_key: Hashable
     """The neighbourhood it had in the tick before."""
 
 
@@ -67,19 +67,21 @@ class Interest(ABC):
     position: type | None = None
     """The replicated component that places an entity."""
 
-    restless = True
+    dynamic = True
     """Whether `place` may answer anew while the cell that a client looks from stays the same."""
 
     @abstractmethod
-    def cell(self, entity: Located) -> Hashable:
+    def cell(self, entity: Placed) -> Hashable:
         """The cell for an entity that appeared or moved; ``entity.cell`` is the one it had."""
 
     @abstractmethod
-    def place(self, seer: Seer, entities: Iterable[Located], tick: int) -> Hashable:
+    def group_key(
+        self, observer: InterestObserver, entities: Iterable[Placed], tick: int
+    ) -> Hashable:
         """The neighbourhood of a client, by a key; clients with equal keys share bytes."""
 
     @abstractmethod
-    def cells(self, place: Hashable) -> Iterable[Hashable]:
+    def cells(self, group_key: Hashable) -> Iterable[Hashable]:
         """The cells of a neighbourhood."""
 
     def point(self, position: object) -> tuple[float, float] | None:
@@ -90,15 +92,17 @@ class Interest(ABC):
 class Everyone(Interest):
     """Everybody sees everything (the default)."""
 
-    restless = False
+    dynamic = False
 
-    def cell(self, entity: Located) -> Hashable:
+    def cell(self, entity: Placed) -> Hashable:
         return ANYWHERE
 
-    def place(self, seer: Seer, entities: Iterable[Located], tick: int) -> Hashable:
+    def group_key(
+        self, observer: InterestObserver, entities: Iterable[Placed], tick: int
+    ) -> Hashable:
         return ANYWHERE
 
-    def cells(self, place: Hashable) -> Iterable[Hashable]:
+    def cells(self, group_key: Hashable) -> Iterable[Hashable]:
         return (ANYWHERE,)
 
 
@@ -106,17 +110,17 @@ class Grid(Interest):
     """A uniform grid over a position component.
 
     A client sees the cells up to ``radius`` around the entity that it looks from. Entities
-    without the component are seen by all. A viewer whose entity died stays where it was.
+    without the component are seen by all. A client whose entity died stays where it was.
 
     Args:
         position: the replicated component that holds the coordinates.
         size: the side of a cell, in the component's units.
-        radius: how many cells around the viewer's own are seen; 1 is a block of 3 x 3.
+        radius: how many cells around the client's own are seen; 1 is a block of 3 x 3.
         fields: the names of the two coordinates in ``position``.
         hysteresis: how far, in cells, an entity must be past a border before it changes cell.
     """
 
-    restless = False
+    dynamic = False
 
     def __init__(
         self,
@@ -133,7 +137,7 @@ class Grid(Interest):
             "Grid(radius",
             radius,
             0,
-            f"give 0 or more cells around the viewer, up to {RADIUS}; for more, larger cells",
+            f"give 0 or more cells around the client, up to {RADIUS}; for more, larger cells",
             RADIUS,
         )
         if not (is_number(hysteresis) and 0 <= hysteresis < 1):
@@ -165,27 +169,29 @@ class Grid(Interest):
         self.radius = radius
         self.hysteresis = hysteresis
         x, y = fields
-        self.lattice = Lattice(size, hysteresis, (x, y))
+        self.grid_index = GridIndex(size, hysteresis, (x, y))
         """Works out `point` and `cell`; of a grid that is no subclass it is asked directly."""
         around = range(-radius, radius + 1)
         self._block = [(dx, dy) for dx in around for dy in around]
 
     def point(self, position: object) -> tuple[float, float] | None:
-        return self.lattice.point(position)
+        return self.grid_index.point(position)
 
-    def cell(self, entity: Located) -> Hashable:
-        return self.lattice.square(entity.point, entity.cell)
+    def cell(self, entity: Placed) -> Hashable:
+        return self.grid_index.square(entity.point, entity.cell)
 
-    def place(self, seer: Seer, entities: Iterable[Located], tick: int) -> Hashable:
-        centre = seer.centre
-        if centre is None or centre.cell is ANYWHERE:
-            return seer.place
-        return centre.cell
+    def group_key(
+        self, observer: InterestObserver, entities: Iterable[Placed], tick: int
+    ) -> Hashable:
+        focus = observer.focus
+        if focus is None or focus.cell is ANYWHERE:
+            return observer.group_key
+        return focus.cell
 
-    def cells(self, place: Hashable) -> Iterable[Hashable]:
+    def cells(self, group_key: Hashable) -> Iterable[Hashable]:
         yield ANYWHERE
-        if isinstance(place, tuple):
-            x, y = place
+        if isinstance(group_key, tuple):
+            x, y = group_key
             for dx, dy in self._block:
                 yield x + dx, y + dy
 
@@ -205,14 +211,16 @@ class Visible(Interest):
         self.predicate = predicate
         self.every = every
 
-    def cell(self, entity: Located) -> Hashable:
+    def cell(self, entity: Placed) -> Hashable:
         return entity.net
 
-    def place(self, seer: Seer, entities: Iterable[Located], tick: int) -> Hashable:
-        if isinstance(seer.place, frozenset) and tick % self.every:
-            return seer.place
-        predicate, player = self.predicate, seer.player
+    def group_key(
+        self, observer: InterestObserver, entities: Iterable[Placed], tick: int
+    ) -> Hashable:
+        if isinstance(observer.group_key, frozenset) and tick % self.every:
+            return observer.group_key
+        predicate, player = self.predicate, observer.player
         return frozenset(e.net for e in entities if predicate(player, e.esper))
 
-    def cells(self, place: Hashable) -> Iterable[Hashable]:
-        return place if isinstance(place, frozenset) else ()
+    def cells(self, group_key: Hashable) -> Iterable[Hashable]:
+        return group_key if isinstance(group_key, frozenset) else ()

@@ -12,8 +12,8 @@ from typing import Final
 from msgspec import Raw
 
 from ecsnet.replication.encoding import encode_run
-from ecsnet.replication.wire import SHEET_BYTES
-from ecsnet.session.session import Record
+from ecsnet.replication.wire import BODY_BYTES
+from ecsnet.session.session import SentPacket
 
 Wires = Callable[[int, list[int]], list[object]]
 """The wire values of a component id for network ids: what the shadows hold."""
@@ -23,7 +23,7 @@ _TRIES: Final = 4  # to fill a datagram better
 _SHORT_ARRAYS: Final = [bytes((0x90 | count,)) for count in range(16)]
 
 
-class Run:
+class EncodedRun:
     """Whole entities with the same component types, encoded.
 
     ``cids`` are the component types that it carries. A run of owned entities that also carries
@@ -38,7 +38,7 @@ class Run:
         cids: tuple[int, ...],
         data: bytes,
         owner: int | None = None,
-        owners: Run | None = None,
+        owners: EncodedRun | None = None,
     ) -> None:
         self.nets = nets
         self.cids = cids
@@ -49,27 +49,27 @@ class Run:
         """Bytes of the larger form."""
 
 
-class Flight(Record):
+class SentUpdate(SentPacket):
     """The record of a packet in flight: of which tick it is, and the runs that it carries."""
 
     __slots__ = ("runs", "tick")
 
-    def __init__(self, tick: int, runs: list[Run], now: float) -> None:
+    def __init__(self, tick: int, runs: list[EncodedRun], now: float) -> None:
         super().__init__(now)
         self.tick = tick
         self.runs = runs
 
 
-class Sheet:
+class DatagramBody:
     """Runs that fill one datagram, ready to go into any number of packets."""
 
-    __slots__ = ("flight", "raw", "size")
+    __slots__ = ("raw", "sent_update", "size")
 
-    def __init__(self, tick: int, runs: list[Run], now: float) -> None:
+    def __init__(self, tick: int, runs: list[EncodedRun], now: float) -> None:
         body = array_header(len(runs)) + b"".join([run.data for run in runs])
         self.raw = Raw(body)
         self.size = len(body)
-        self.flight = Flight(tick, runs, now)
+        self.sent_update = SentUpdate(tick, runs, now)
 
 
 def array_header(count: int) -> bytes:
@@ -77,22 +77,22 @@ def array_header(count: int) -> bytes:
     return _SHORT_ARRAYS[count] if count < 16 else b"\xdc" + count.to_bytes(2, "big")
 
 
-def make_runs(nets: list[int], cids: tuple[int, ...], wires: Wires) -> list[Run]:
+def make_runs(nets: list[int], cids: tuple[int, ...], wires: Wires) -> list[EncodedRun]:
     """Encode sorted entities into runs that fill a datagram each, as nearly as whole ones can.
 
-    An entity that does not fit one by itself comes as a run larger than `SHEET_BYTES`.
+    An entity that does not fit one by itself comes as a run larger than `BODY_BYTES`.
     """
     columns = [(cid, wires(cid, nets)) for cid in cids]
     data = encode_run(nets, columns)
-    if len(data) <= SHEET_BYTES or len(nets) == 1:
-        return [Run(nets, cids, data)]
-    runs: list[Run] = []
+    if len(data) <= BODY_BYTES or len(nets) == 1:
+        return [EncodedRun(nets, cids, data)]
+    runs: list[EncodedRun] = []
     start = 0
     mean = len(data) / len(nets)
     while start < len(nets):
         count, data = _fill(nets, columns, start, mean)
         mean = len(data) / count
-        runs.append(Run(nets[start : start + count], cids, data))
+        runs.append(EncodedRun(nets[start : start + count], cids, data))
         start += count
     return runs
 
@@ -111,21 +111,21 @@ def _fill(
     left = len(nets) - start
     fitting, best = 0, b""
     excess = left + 1  # so many do not fit, as far as that is known
-    count = min(left, max(1, int(SHEET_BYTES / mean)))
+    count = min(left, max(1, int(BODY_BYTES / mean)))
     tries = 0
     while True:
         end = start + count
         data = encode_run(nets[start:end], [(cid, values[start:end]) for cid, values in columns])
         tries += 1
-        if len(data) <= SHEET_BYTES or count == 1:
+        if len(data) <= BODY_BYTES or count == 1:
             fitting, best = count, data
-            if SHEET_BYTES - len(data) < len(data) // count:  # no room for another such one
+            if BODY_BYTES - len(data) < len(data) // count:  # no room for another such one
                 return fitting, best
         else:
             excess = count
         if excess - fitting <= 1 or (fitting and tries >= _TRIES):
             return fitting, best
-        count = min(excess - 1, max(fitting + 1, count * SHEET_BYTES // len(data)))
+        count = min(excess - 1, max(fitting + 1, count * BODY_BYTES // len(data)))
 
 
 def make_owned_runs(
@@ -134,7 +134,7 @@ def make_owned_runs(
     private: tuple[int, ...],
     owner: int,
     wires: Wires,
-) -> list[Run]:
+) -> list[EncodedRun]:
     """Like `make_runs`, for entities of one owner of which owner-only components changed too.
 
     ``data`` is empty where nothing changed that the others may see.
@@ -143,28 +143,28 @@ def make_owned_runs(
     for full in make_runs(nets, public + private, wires):
         columns = [(cid, wires(cid, full.nets)) for cid in public]
         data = encode_run(full.nets, columns) if columns else b""
-        runs.append(Run(full.nets, public, data, owner, full))
+        runs.append(EncodedRun(full.nets, public, data, owner, full))
     return runs
 
 
-def sheets(tick: int, runs: list[Run], now: float) -> list[Sheet]:
+def fill_datagrams(tick: int, runs: list[EncodedRun], now: float) -> list[DatagramBody]:
     """Fill datagrams with runs, in order."""
     if not runs:
         return []
     size = 0
     for run in runs:
         size += len(run.data)
-    if size <= SHEET_BYTES:  # as it is for most
-        return [Sheet(tick, runs, now)]
-    result: list[Sheet] = []
-    batch: list[Run] = []
+    if size <= BODY_BYTES:  # as it is for most
+        return [DatagramBody(tick, runs, now)]
+    result: list[DatagramBody] = []
+    batch: list[EncodedRun] = []
     size = 0
     for run in runs:
         length = len(run.data)
-        if batch and size + length > SHEET_BYTES:
-            result.append(Sheet(tick, batch, now))
+        if batch and size + length > BODY_BYTES:
+            result.append(DatagramBody(tick, batch, now))
             batch, size = [], 0
         batch.append(run)
         size += length
-    result.append(Sheet(tick, batch, now))
+    result.append(DatagramBody(tick, batch, now))
     return result

@@ -16,18 +16,24 @@ from msgspec import Raw
 
 from ecsnet.connection.plain import OVERHEAD
 from ecsnet.replication.encoding import encode_run, encode_structure
-from ecsnet.replication.server.client_state import STREAM_WINDOW, Hood, Outlet, Viewer, mine
-from ecsnet.replication.server.entities import Change, Delta, Entity, Population
+from ecsnet.replication.server.client_state import (
+    STREAM_WINDOW,
+    ClientState,
+    InterestGroup,
+    PacketSink,
+    form_for,
+)
+from ecsnet.replication.server.entities import Change, Delta, Entity, ReplicatedEntities
 from ecsnet.replication.server.interest import Everyone, Interest
 from ecsnet.replication.server.packing import (
-    Flight,
-    Run,
-    Sheet,
+    DatagramBody,
+    EncodedRun,
+    SentUpdate,
+    fill_datagrams,
     make_owned_runs,
     make_runs,
-    sheets,
 )
-from ecsnet.replication.wire import PIECE_BYTES, SHEET_BYTES, U32
+from ecsnet.replication.wire import BODY_BYTES, STRUCTURE_BYTES, U32
 from ecsnet.schema import Schema
 from ecsnet.session.session import Session
 from ecsnet.world import World
@@ -42,17 +48,17 @@ did before is still on its way, or waits for its tick."""
 _TURN_SECONDS: Final = 1.5e-4  # for each entity that a client is told of again
 _RESYNC_TURNS: Final = 20  # after so many times its own, it is a client's turn again
 _RESYNC_WAIT: Final = 20.0  # seconds that it waits for that at most
-_ENTERING_BYTES: Final = PIECE_BYTES * 3 // 4  # of a piece; its owner may get more of it
+_ENTERING_BYTES: Final = STRUCTURE_BYTES * 3 // 4  # of a piece; its owner may get more of it
 _CHUNK: Final = 32  # entities whose size is looked at together while a piece is filled
 _NOBODY: Final = -1
 _HEAD_BYTES: Final = 48  # of an update, at most
 _NOTHING: Final = Raw(b"\x90")
 _BATCH: Final = 16  # packets
 _FLOOD: Final = 4 << 20  # bytes that one client may be told of new components, and not have
-_MOST_GONE: Final = PIECE_BYTES // 9  # network ids in one piece, each at its longest
-_MANY: Final = PIECE_BYTES // 16  # entities: more are not tried whether they fit a piece
+_MOST_GONE: Final = STRUCTURE_BYTES // 9  # network ids in one piece, each at its longest
+_MANY: Final = STRUCTURE_BYTES // 16  # entities: more are not tried whether they fit a piece
 
-Gone = dict[int, list[int]]
+Removals = dict[int, list[int]]
 """Component id to the network ids that lost it."""
 
 
@@ -66,7 +72,7 @@ class Replicator:
         interest: decides who sees what.
         owner: the component type whose ``player`` field names an entity's owner.
         interval: ticks between two calls of `replicate`, times the tick's length, in seconds.
-        draw_id: gives network ids; see `Population`.
+        draw_id: gives network ids; see `ReplicatedEntities`.
     """
 
     def __init__(
@@ -82,8 +88,8 @@ class Replicator:
     ) -> None:
         self.epoch = epoch
         self.interest = interest or Everyone()
-        self.population = Population(schema, world, self.interest, owner, draw_id)
-        self.viewers: list[Viewer] = []
+        self.entities = ReplicatedEntities(schema, world, self.interest, owner, draw_id)
+        self.clients: list[ClientState] = []
         self.tick = 0
 
         self._world = world
@@ -91,50 +97,50 @@ class Replicator:
         self._sight_updates = math.ceil(SIGHT_SECONDS / interval)
         self._updates = 0
         self._stride = 1  # ticks from the last update to this one
-        self._hoods: dict[Hashable, Hood] = {}
-        self._unseated: list[Viewer] = []  # those to look at in _seat()
-        self._centred: dict[int, list[Viewer]] = {}  # by the network id that they look from
-        self._resyncs: list[Viewer] = []  # those that wait until they may have one
+        self._groups: dict[Hashable, InterestGroup] = {}
+        self._unseated: list[ClientState] = []  # those to look at in _group_clients()
+        self._focused: dict[int, list[ClientState]] = {}  # by the network id that they look from
+        self._resyncs: list[ClientState] = []  # those that wait until they may have one
         self._resync_at = 0  # the update from which on it is the next one's turn
         self._delta = Delta(0)
-        self._watchers: dict[Hashable, list[Hood]] = {}  # by cell
+        self._watchers: dict[Hashable, list[InterestGroup]] = {}  # by cell
         self._recorded: dict[frozenset[int], list[bytes]] = {}  # in this tick
 
-    def add_viewer(
+    def add_client(
         self,
         player: int,
         session: Session[object],
-        outlet: Outlet,
+        sink: PacketSink,
         bandwidth: float = BANDWIDTH,
-    ) -> Viewer:
+    ) -> ClientState:
         """A client that from now on is told of the world; ``player`` is its player entity."""
-        viewer = Viewer(player, session, outlet, bandwidth, self._interval)
-        self.population.set_player(player, True)
-        self.viewers.append(viewer)
-        self._unseated.append(viewer)
-        return viewer
+        client = ClientState(player, session, sink, bandwidth, self._interval)
+        self.entities.set_player(player, True)
+        self.clients.append(client)
+        self._unseated.append(client)
+        return client
 
-    def remove_viewer(self, viewer: Viewer) -> None:
+    def remove_client(self, client: ClientState) -> None:
         """The client is gone."""
-        self.population.set_player(viewer.player, False)
-        self.viewers.remove(viewer)
-        if viewer in self._unseated:
-            self._unseated.remove(viewer)
-        if viewer in self._resyncs:
-            self._resyncs.remove(viewer)
-        self._centre_on(viewer, None)
-        self._leave_hood(viewer)
+        self.entities.set_player(client.player, False)
+        self.clients.remove(client)
+        if client in self._unseated:
+            self._unseated.remove(client)
+        if client in self._resyncs:
+            self._resyncs.remove(client)
+        self._set_focus(client, None)
+        self._leave_group(client)
 
     def network_id(self, entity: int) -> int | None:
         """The network id of an esper entity; None when it is not replicated (yet)."""
-        return self.population.network_id(entity)
+        return self.entities.network_id(entity)
 
     def entity(self, net: int) -> int | None:
         """The esper entity behind a network id; None when it is gone or never was."""
-        known = self.population.by_net.get(net)
+        known = self.entities.by_net.get(net)
         return None if known is None else known.esper
 
-    def resync(self, viewer: Viewer) -> None:
+    def resync(self, client: ClientState) -> None:
         """The client lost values that it had acknowledged: send it everything again.
 
         That costs as much as the client knows entities. So clients take turns, each as long as it
@@ -142,42 +148,42 @@ class Replicator:
         its line takes for the bytes does not count: an update never costs more than its bandwidth.
         """
         updates = self._updates
-        if updates < max(viewer.resync_at, self._resync_at) or viewer.restoring:
-            if viewer not in self._resyncs:
-                self._resyncs.append(viewer)
+        if updates < max(client.resync_at, self._resync_at) or client.restoring:
+            if client not in self._resyncs:
+                self._resyncs.append(client)
             return
-        turn = len(viewer.known) * _TURN_SECONDS
+        turn = len(client.known) * _TURN_SECONDS
         self._resync_at = updates + math.ceil(turn / self._interval)
         pause = min(_RESYNC_TURNS * turn, _RESYNC_WAIT)
-        viewer.resync_at = updates + math.ceil(pause / self._interval)
-        viewer.restoring = True
-        viewer.resync(self._message([], {}, []))
+        client.resync_at = updates + math.ceil(pause / self._interval)
+        client.restoring = True
+        client.resync(self._message([], {}, []))
 
     def _resync_who_waits(self) -> None:
         waiting, self._resyncs = self._resyncs, []
-        for viewer in waiting:
-            self.resync(viewer)
+        for client in waiting:
+            self.resync(client)
 
-    def shown(self, viewer: Viewer) -> int:
+    def shown(self, client: ClientState) -> int:
         """How many entities this client is shown, or will be once all of them have entered."""
-        return 0 if viewer.hood is None else len(viewer.hood.visible)
+        return 0 if client.group is None else len(client.group.visible)
 
-    def can_see(self, viewer: Viewer, net: int) -> bool:
+    def can_see(self, client: ClientState, net: int) -> bool:
         """Whether this client was told of the entity, and not told that it went."""
-        return net in viewer.known
+        return net in client.known
 
-    def can_name(self, viewer: Viewer, net: int) -> bool:
+    def can_name(self, client: ClientState, net: int) -> bool:
         """Whether this client can see the entity, or could a moment ago."""
-        if net in viewer.known:
+        if net in client.known:
             return True
         since = self._updates - self._sight_updates
-        return any(net in nets for update, nets in viewer.left_sight if update > since)
+        return any(net in nets for update, nets in client.left_sight if update > since)
 
-    def visible(self, viewer: Viewer) -> dict[int, int]:
+    def visible(self, client: ClientState) -> dict[int, int]:
         """What a client may see now: network ids to component bits. For tests and inspection."""
-        shown = set(viewer.hood.visible) if viewer.hood else set()
-        owned = {entity.net for entity in self.population.belongings(viewer.player)}
-        by_net = self.population.by_net
+        shown = set(client.group.visible) if client.group else set()
+        owned = {entity.net for entity in self.entities.belongings(client.player)}
+        by_net = self.entities.by_net
         result = {}
         for net in shown | owned:
             entity = by_net[net]
@@ -200,141 +206,150 @@ class Replicator:
         if self._resyncs:
             self._resync_who_waits()
         with self._world:
-            self._delta = self.population.capture(tick)
+            self._delta = self.entities.capture(tick)
             if self._delta.cleared:
                 # Players are gone, too, and their ids of esper will be somebody else's.
-                for viewer in self.viewers:
-                    viewer.player = _NOBODY
-                    viewer.unsettle()
-            self._seat()
+                for client in self.clients:
+                    client.player = _NOBODY
+                    client.unsettle()
+            self._group_clients()
         private, bulky = self._spread()
         changed = self._structural()
-        for hood in self._hoods.values():
-            self._prepare(hood, changed.get(hood), private, bulky, now)
+        for group in self._groups.values():
+            self._prepare(group, changed.get(group), private, bulky, now)
         self._serve(private, now)
 
     def _prepare(
-        self, hood: Hood, change: Change | None, private: set[int], bulky: bool, now: float
+        self,
+        group: InterestGroup,
+        change: Change | None,
+        private: set[int],
+        bulky: bool,
+        now: float,
     ) -> None:
         """Make what all who look at a neighbourhood are told."""
-        hood.before = hood.visible
-        hood.message = None if change is None else self._refresh(hood, change)
-        runs, hood.runs = hood.runs, []
-        hood.big = [run for run in runs if run.size > SHEET_BYTES] if bulky else []
-        hood.fresh = [run for run in runs if run.size <= SHEET_BYTES] if bulky else runs
-        public = [run for run in hood.fresh if run.data] if private else hood.fresh
-        hood.sheets = sheets(self.tick, public, now)
-        hood.only = hood.sheets[0] if len(hood.sheets) == 1 and not hood.big else None
+        group.before = group.visible
+        group.message = None if change is None else self._refresh(group, change)
+        runs, group.runs = group.runs, []
+        group.big = [run for run in runs if run.size > BODY_BYTES] if bulky else []
+        group.fresh = [run for run in runs if run.size <= BODY_BYTES] if bulky else runs
+        public = [run for run in group.fresh if run.data] if private else group.fresh
+        group.fill_datagrams = fill_datagrams(self.tick, public, now)
+        group.only = (
+            group.fill_datagrams[0] if len(group.fill_datagrams) == 1 and not group.big else None
+        )
 
     # Who looks where.
 
-    def _seat(self) -> None:
-        """Put every viewer into the hood of the place it looks from."""
-        interest, entities = self.interest, self.population.by_esper.values()
-        restless = interest.restless
+    def _group_clients(self) -> None:
+        """Put every client into the group of the place it looks from."""
+        interest, entities = self.interest, self.entities.by_esper.values()
+        dynamic = interest.dynamic
         delta = self._delta
         dirty = delta.owners
         unseated = self._unseated
-        if restless or dirty or delta.cleared:
-            unseated = self.viewers
-        elif self._centred:  # only those whose centre came to another cell
+        if dynamic or dirty or delta.cleared:
+            unseated = self.clients
+        elif self._focused:  # only those whose centre came to another cell
             for change in delta.cells.values():
-                for net in change.came:
-                    unseated += self._centred.get(net, ())
-        for viewer in unseated:
-            if viewer.resettle or (dirty and viewer.player in dirty):
-                viewer.unsettle()
-                self._centre_on(viewer, self._centre(viewer))
-            elif not restless:
-                centre = viewer.centre
-                if centre is None or centre.cell is viewer.seat:
+                for net in change.entered:
+                    unseated += self._focused.get(net, ())
+        for client in unseated:
+            if client.resettle or (dirty and client.player in dirty):
+                client.unsettle()
+                self._set_focus(client, self._focus(client))
+            elif not dynamic:
+                focus = client.focus
+                if focus is None or focus.cell is client.focus_cell:
                     continue
-            viewer.seat = None if viewer.centre is None else viewer.centre.cell
-            place = interest.place(viewer, entities, self.tick)
-            hood = viewer.hood
-            if hood is not None and (place is viewer.place or place == viewer.place):
+            client.focus_cell = None if client.focus is None else client.focus.cell
+            group_key = interest.group_key(client, entities, self.tick)
+            group = client.group
+            if group is not None and (
+                group_key is client.group_key or group_key == client.group_key
+            ):
                 continue
-            viewer.place = place
-            self._leave_hood(viewer)
-            hood = self._hoods.get(place)
-            if hood is None:
-                hood = Hood(place, interest.cells(place), self.population)
-                self._hoods[place] = hood
-                for cell in hood.cells:
-                    self._watchers.setdefault(cell, []).append(hood)
-            hood.viewers.append(viewer)
-            viewer.hood = hood
-            viewer.unsettle()
+            client.group_key = group_key
+            self._leave_group(client)
+            group = self._groups.get(group_key)
+            if group is None:
+                group = InterestGroup(group_key, interest.cells(group_key), self.entities)
+                self._groups[group_key] = group
+                for cell in group.cells:
+                    self._watchers.setdefault(cell, []).append(group)
+            group.clients.append(client)
+            client.group = group
+            client.unsettle()
         self._unseated.clear()
 
-    def _centre_on(self, viewer: Viewer, centre: Entity | None) -> None:
-        """Let a viewer look from there."""
-        old = viewer.centre
-        if centre is old:
+    def _set_focus(self, client: ClientState, focus: Entity | None) -> None:
+        """Let a client look from there."""
+        old = client.focus
+        if focus is old:
             return
-        viewer.centre = centre
+        client.focus = focus
         if old is not None:
-            self._centred[old.net].remove(viewer)
-            if not self._centred[old.net]:
-                del self._centred[old.net]
-        if centre is not None:
-            self._centred.setdefault(centre.net, []).append(viewer)
+            self._focused[old.net].remove(client)
+            if not self._focused[old.net]:
+                del self._focused[old.net]
+        if focus is not None:
+            self._focused.setdefault(focus.net, []).append(client)
 
-    def _centre(self, viewer: Viewer) -> Entity | None:
+    def _focus(self, client: ClientState) -> Entity | None:
         """Where a player looks from: itself, or the first thing it owns that has a position."""
-        owned = [e for e in self.population.belongings(viewer.player) if e.point is not None]
+        owned = [e for e in self.entities.belongings(client.player) if e.point is not None]
         if not owned:
             return None
-        return min(owned, key=lambda e: (e.esper != viewer.player, e.order))
+        return min(owned, key=lambda e: (e.esper != client.player, e.order))
 
-    def _leave_hood(self, viewer: Viewer) -> None:
-        hood = viewer.hood
-        if hood is None:
+    def _leave_group(self, client: ClientState) -> None:
+        group = client.group
+        if group is None:
             return
-        viewer.hood = None
-        hood.viewers.remove(viewer)
-        if hood.viewers:
+        client.group = None
+        group.clients.remove(client)
+        if group.clients:
             return
-        del self._hoods[hood.place]
-        for cell in hood.cells:
+        del self._groups[group.group_key]
+        for cell in group.cells:
             watchers = self._watchers[cell]
-            watchers.remove(hood)
+            watchers.remove(group)
             if not watchers:
                 del self._watchers[cell]
 
-    def _structural(self) -> dict[Hood, Change]:
-        """The hoods in whose cells somebody or something came or went, and who it was."""
+    def _structural(self) -> dict[InterestGroup, Change]:
+        """The groups in whose cells somebody or something came or went, and who it was."""
         delta, watchers = self._delta, self._watchers
-        hoods: dict[Hood, Change] = {}
+        groups: dict[InterestGroup, Change] = {}
         for cell, change in delta.cells.items():
-            for hood in watchers.get(cell, ()):
-                known = hoods.get(hood)
+            for group in watchers.get(cell, ()):
+                known = groups.get(group)
                 if known is None:
-                    known = hoods[hood] = Change()
-                known.came |= change.came
-                known.went |= change.went
+                    known = groups[group] = Change()
+                known.entered |= change.entered
+                known.left |= change.left
         for entity in (*delta.inserted, *delta.removed):
-            for hood in watchers.get(entity.cell, ()):
-                if hood not in hoods:
-                    hoods[hood] = Change()
-        return hoods
+            for group in watchers.get(entity.cell, ()):
+                if group not in groups:
+                    groups[group] = Change()
+        return groups
 
-    def _refresh(self, hood: Hood, change: Change) -> bytes | None:
-        """Take over what came to the hood's cells and went from them.
+    def _refresh(self, group: InterestGroup, change: Change) -> bytes | None:
+        """Take over what came to the group's cells and went from them.
 
         Returns:
-            The structural update that says so, the same for all of its settled viewers.
+            The structural update that says so, the same for all of its settled clients.
         """
-        delta, before = self._delta, hood.before
-        # Who went from one of its cells to another is still there. A hood that was made in this
+        delta, before = self._delta, group.before
+        # Who went from one of its cells to another is still there. A group that was made in this
         # tick shows all this already.
-        entering = (change.came - change.went) - before
-        leaving = hood.leaving = (change.went - change.came) & before
+        entering = (change.entered - change.left) - before
+        leaving = group.leaving = (change.left - change.entered) & before
         if entering or leaving:
-            hood.visible = before.copy()
-            hood.visible -= leaving
-            hood.visible |= entering
-        removals: Gone = {}
+            group.visible = before.copy()
+            group.visible -= leaving
+            group.visible |= entering
+        removals: Removals = {}
         sets: list[bytes] = []
         if delta.inserted or delta.removed:
             kept = before - leaving if leaving else before
@@ -348,71 +363,71 @@ class Replicator:
 
     # Structure: what a client is told reliably.
 
-    def _tell(self, viewer: Viewer, hood: Hood) -> None:
-        """Queue the structural update that takes a viewer from what it knows to what it sees."""
-        if viewer.known is hood.before and not viewer.resettle:
-            message = hood.message
+    def _tell(self, client: ClientState, group: InterestGroup) -> None:
+        """Queue the structural update that takes a client from what it knows to what it sees."""
+        if client.known is group.before and not client.resettle:
+            message = group.message
             if message is None:
                 return
-            if not viewer.known_private and len(message) <= PIECE_BYTES:
-                viewer.session.queue(message)
-                viewer.known = hood.visible
-                if hood.leaving:
-                    viewer.note_leaving(hood.leaving, self._updates, self._sight_updates)
+            if not client.known_private and len(message) <= STRUCTURE_BYTES:
+                client.session.queue(message)
+                client.known = group.visible
+                if group.leaving:
+                    client.note_leaving(group.leaving, self._updates, self._sight_updates)
                 return
-        self._tell_apart(viewer, hood)
+        self._tell_apart(client, group)
 
-    def _tell_apart(self, viewer: Viewer, hood: Hood) -> None:
-        """The same, worked out for one viewer alone: while it enters, or has what others lack."""
-        population = self.population
-        owned = {entity.net: entity for entity in population.belongings(viewer.player)}
-        viewer.extra = owned.keys() - hood.visible if owned else set()
-        target = hood.visible | viewer.extra if viewer.extra else hood.visible
-        before = viewer.known
+    def _tell_apart(self, client: ClientState, group: InterestGroup) -> None:
+        """The same, worked out for one client alone: while it enters, or has what others lack."""
+        entities = self.entities
+        owned = {entity.net: entity for entity in entities.belongings(client.player)}
+        client.extra = owned.keys() - group.visible if owned else set()
+        target = group.visible | client.extra if client.extra else group.visible
+        before = client.known
         gone = before - target
         kept = before - gone
         sets = self._inserts(kept)
-        if sets and viewer.session.backlog + sum(map(len, sets)) > _FLOOD:
+        if sets and client.session.backlog + sum(map(len, sets)) > _FLOOD:
             # More than may wait for it: who got new components goes out of sight, and comes back
             # as the stream has room.
             hiding = kept.intersection([entity.net for entity in self._delta.inserted])
             gone, kept, target = gone | hiding, kept - hiding, target - hiding
             sets = []
-        arriving = self._next_piece(viewer, target - kept, owned)
+        arriving = self._next_piece(client, target - kept, owned)
         known = kept | arriving
 
         private = {
             net: entity.private for net, entity in owned.items() if entity.private and net in known
         }
-        viewer.resettle = self._postpone(viewer, private)
+        client.resettle = self._postpone(client, private)
         removals = self._removals(kept)
         sets += self._records(arriving)
-        self._settle_private(viewer, private, known, removals, sets)
+        self._settle_private(client, private, known, removals, sets)
 
-        viewer.known = hood.visible if known == hood.visible else known
-        viewer.known_private = private
+        client.known = group.visible if known == group.visible else known
+        client.known_private = private
         for net in gone:
-            viewer.big.pop(net, None)
+            client.big.pop(net, None)
         if gone:
-            viewer.note_leaving(gone, self._updates, self._sight_updates)
+            client.note_leaving(gone, self._updates, self._sight_updates)
         last = None
         for message in self._messages(gone, removals, sets):
-            last = (viewer.session.queue(message), len(message))
+            last = (client.session.queue(message), len(message))
             if arriving:
-                viewer.pieces.append(last)
+                client.pieces.append(last)
 
-    def _postpone(self, viewer: Viewer, private: dict[int, int]) -> bool:
-        """Take what a viewer gains of owner-only components out of what it is to know, for large
+    def _postpone(self, client: ClientState, private: dict[int, int]) -> bool:
+        """Take what a client gains of owner-only components out of what it is to know, for large
         entities and while enough is on its way.
 
         Returns:
             Whether there is anything left for later.
         """
-        backlog = viewer.session.backlog
+        backlog = client.session.backlog
         postponed = False
         for net, bits in list(private.items()):
-            had = viewer.known_private.get(net, 0)
-            large = self.population.large_bytes(net) if bits & ~had else 0
+            had = client.known_private.get(net, 0)
+            large = self.entities.large_bytes(net) if bits & ~had else 0
             if large and backlog >= STREAM_WINDOW:
                 private[net] = bits & had
                 postponed = True
@@ -422,53 +437,55 @@ class Replicator:
 
     def _settle_private(
         self,
-        viewer: Viewer,
+        client: ClientState,
         private: dict[int, int],
         known: set[int],
-        removals: Gone,
+        removals: Removals,
         sets: list[bytes],
     ) -> None:
-        """Add what this viewer alone gains and loses of owner-only components."""
-        delta, population = self._delta, self.population
+        """Add what this client alone gains and loses of owner-only components."""
+        delta, entities = self._delta, self.entities
         gains: dict[int, list[int]] = {}
         for net, bits in private.items():
-            had = viewer.known_private.get(net, 0)
-            entity = population.by_net[net]
+            had = client.known_private.get(net, 0)
+            entity = entities.by_net[net]
             # Removed and inserted within one tick: another value under the same bits.
             again = delta.inserted.get(entity, 0) & delta.removed.get(entity, 0) & had
-            for cid in population.cids(again | (had & ~bits)):
+            for cid in entities.cids(again | (had & ~bits)):
                 removals.setdefault(cid, []).append(net)
             gained = (bits & ~had) | (again & bits)
             if gained:
                 gains.setdefault(gained, []).append(net)
-        for net in viewer.known_private.keys() - private.keys():
+        for net in client.known_private.keys() - private.keys():
             if net in known:
-                for cid in population.cids(viewer.known_private[net]):
+                for cid in entities.cids(client.known_private[net]):
                     removals.setdefault(cid, []).append(net)
         sets += self._split({bits: sorted(nets) for bits, nets in gains.items()})
 
-    def _may_enter(self, viewer: Viewer) -> bool:
+    def _may_enter(self, client: ClientState) -> bool:
         """Whether so few pieces are on their way that the client can have one more."""
-        delivered, pieces = viewer.session.delivered, viewer.pieces
+        delivered, pieces = client.session.delivered, client.pieces
         while pieces and pieces[0][0] <= delivered:
             pieces.popleft()
         return sum(size for _, size in pieces) < STREAM_WINDOW
 
-    def _next_piece(self, viewer: Viewer, pending: set[int], owned: dict[int, Entity]) -> set[int]:
+    def _next_piece(
+        self, client: ClientState, pending: set[int], owned: dict[int, Entity]
+    ) -> set[int]:
         """Which of the pending entities enter now: nearest first, at most a piece, and only
         while few are on their way.
         """
-        if not pending or not self._may_enter(viewer):
+        if not pending or not self._may_enter(client):
             return set()
         if len(pending) <= _MANY and owned.keys().isdisjoint(pending):
             size = sum([len(run) for run in self._records(pending)])
-            if size <= PIECE_BYTES:
+            if size <= STRUCTURE_BYTES:
                 return pending
         # The player's own entity goes first, then what it owns: a client is in the game when it has
         # the former. What was looked up before may be gone, or have entered.
-        order = viewer.entering
-        first = self.population.in_order(pending.intersection(owned))
-        first.sort(key=lambda net: owned[net].esper != viewer.player)
+        order = client.entering
+        first = self.entities.in_order(pending.intersection(owned))
+        first.sort(key=lambda net: owned[net].esper != client.player)
         order += reversed(first)
         left = pending.copy()
         piece: set[int] = set()
@@ -477,7 +494,7 @@ class Replicator:
             chunk: list[int] = []
             while left and len(chunk) < _CHUNK:
                 if not order:
-                    order += self._farthest_first(viewer, left)
+                    order += self._farthest_first(client, left)
                 net = order.pop()
                 if net in left:
                     left.discard(net)
@@ -502,11 +519,11 @@ class Replicator:
         """Bytes that entities take as they enter, encoded once for all who meet them now."""
         return sum([len(run) for run in self._records(set(nets))])
 
-    def _farthest_first(self, viewer: Viewer, nets: set[int]) -> list[int]:
-        """Network ids, those of what is next to a viewer last."""
-        by_net, centre = self.population.by_net, viewer.centre
-        point = centre.point if centre is not None else None
-        order = self.population.in_order(nets)
+    def _farthest_first(self, client: ClientState, nets: set[int]) -> list[int]:
+        """Network ids, those of what is next to a client last."""
+        by_net, focus = self.entities.by_net, client.focus
+        point = focus.point if focus is not None else None
+        order = self.entities.in_order(nets)
         order.reverse()
         if point is None:
             return order
@@ -519,7 +536,9 @@ class Replicator:
         order.sort(key=distance, reverse=True)
         return order
 
-    def _messages(self, gone: Iterable[int], removals: Gone, sets: list[bytes]) -> Iterable[bytes]:
+    def _messages(
+        self, gone: Iterable[int], removals: Removals, sets: list[bytes]
+    ) -> Iterable[bytes]:
         """Structural messages of at most about a piece each; nothing when nothing happened."""
         if not (gone or removals or sets):
             return
@@ -529,14 +548,14 @@ class Replicator:
         start = size = 0
         for end, run in enumerate(sets):
             length = len(run)
-            if size and size + length > PIECE_BYTES:
+            if size and size + length > STRUCTURE_BYTES:
                 yield self._message(gone, removals, sets[start:end])
                 gone, removals, start, size = [], {}, end, 0
             size += length
         yield self._message(gone, removals, sets[start:])
 
-    def _message(self, gone: Iterable[int], removals: Gone, sets: list[bytes]) -> bytes:
-        by_net = self.population.by_net
+    def _message(self, gone: Iterable[int], removals: Removals, sets: list[bytes]) -> bytes:
+        by_net = self.entities.by_net
         despawned: list[int] = []
         hidden: list[int] = []
         for net in sorted(gone):
@@ -553,42 +572,42 @@ class Replicator:
         key = frozenset(nets)
         records = self._recorded.get(key)
         if records is None:
-            by_net = self.population.by_net
-            groups: dict[int, list[int]] = {}
-            for net in self.population.in_order(nets):
+            by_net = self.entities.by_net
+            by_bits: dict[int, list[int]] = {}
+            for net in self.entities.in_order(nets):
                 bits = by_net[net].public
                 if bits:
-                    groups.setdefault(bits, []).append(net)
-            records = self._recorded[key] = self._split(groups)
+                    by_bits.setdefault(bits, []).append(net)
+            records = self._recorded[key] = self._split(by_bits)
         return records
 
     def _inserts(self, kept: set[int]) -> list[bytes]:
         """The components that appeared on entities that were seen before."""
-        groups: dict[int, list[int]] = {}
+        by_bits: dict[int, list[int]] = {}
         for entity, inserted in self._delta.inserted.items():
             bits = inserted & entity.public
             if bits and entity.net in kept:
-                groups.setdefault(bits, []).append(entity.net)
-        return self._split({bits: sorted(nets) for bits, nets in groups.items()})
+                by_bits.setdefault(bits, []).append(entity.net)
+        return self._split({bits: sorted(nets) for bits, nets in by_bits.items()})
 
-    def _removals(self, kept: set[int]) -> Gone:
-        gone: Gone = {}
-        private = self.population.private_bits
+    def _removals(self, kept: set[int]) -> Removals:
+        gone: Removals = {}
+        private = self.entities.private_bits
         for entity, bits in self._delta.removed.items():
             if entity.net in kept:
-                for cid in self.population.cids(bits & ~private):
+                for cid in self.entities.cids(bits & ~private):
                     gone.setdefault(cid, []).append(entity.net)
         return gone
 
-    def _split(self, groups: dict[int, list[int]]) -> list[bytes]:
+    def _split(self, by_bits: dict[int, list[int]]) -> list[bytes]:
         """Runs of at most a piece each, where entities allow it."""
         runs: list[bytes] = []
-        for bits, nets in groups.items():
+        for bits, nets in by_bits.items():
             pending = [nets]
             while pending:
                 part = pending.pop()
                 run = self._run(part, bits)
-                if len(part) > 1 and len(run) > PIECE_BYTES:
+                if len(part) > 1 and len(run) > STRUCTURE_BYTES:
                     half = len(part) // 2
                     pending += [part[half:], part[:half]]
                 else:
@@ -596,23 +615,23 @@ class Replicator:
         return runs
 
     def _run(self, nets: list[int], bits: int) -> bytes:
-        population = self.population
-        columns = [(cid, population.wires(cid, nets)) for cid in population.cids(bits)]
+        entities = self.entities
+        columns = [(cid, entities.wires(cid, nets)) for cid in entities.cids(bits)]
         return encode_run(nets, columns)
 
     # Values: what a client is told of every tick.
 
     def _spread(self) -> tuple[set[int], bool]:
-        """Encode what changed, cell by cell, and lay the runs before the hoods that see them.
+        """Encode what changed, cell by cell, and lay the runs before the groups that see them.
 
         Returns:
             The players who get values of their own, because owner-only components changed, and
             whether an entity is larger than a datagram.
         """
-        groups: dict[tuple[Hashable, int, int | None], list[int]] = {}
+        by_bits: dict[tuple[Hashable, int, int | None], list[int]] = {}
         players: set[int] = set()
         bulky = False
-        private = self.population.private_bits
+        private = self.entities.private_bits
         for entity, bits in self._delta.changed.items():
             owner: int | None = None
             if bits & private:
@@ -622,34 +641,34 @@ class Replicator:
                 else:
                     players.add(owner)
             if bits and entity.public:
-                groups.setdefault((entity.cell, bits, owner), []).append(entity.net)
-        for (place, bits, owner), nets in groups.items():
-            watchers = self._watchers.get(place)
+                by_bits.setdefault((entity.cell, bits, owner), []).append(entity.net)
+        for (group_key, bits, owner), nets in by_bits.items():
+            watchers = self._watchers.get(group_key)
             if watchers is None:
                 continue
             nets.sort()
             for run in self._fresh_runs(nets, bits, owner):
-                if run.size > SHEET_BYTES:
+                if run.size > BODY_BYTES:
                     bulky = True
-                for hood in watchers:
-                    hood.runs.append(run)
+                for group in watchers:
+                    group.runs.append(run)
         return players, bulky
 
-    def _fresh_runs(self, nets: list[int], bits: int, owner: int | None) -> list[Run]:
-        population = self.population
-        private = population.private_bits
+    def _fresh_runs(self, nets: list[int], bits: int, owner: int | None) -> list[EncodedRun]:
+        entities = self.entities
+        private = entities.private_bits
         if owner is None:
-            return make_runs(nets, population.cids(bits), population.wires)
-        public, secret = population.cids(bits & ~private), population.cids(bits & private)
-        return make_owned_runs(nets, public, secret, owner, population.wires)
+            return make_runs(nets, entities.cids(bits), entities.wires)
+        public, secret = entities.cids(bits & ~private), entities.cids(bits & private)
+        return make_owned_runs(nets, public, secret, owner, entities.wires)
 
-    def _owe_big(self, viewer: Viewer, runs: list[Run]) -> None:
+    def _owe_big(self, client: ClientState, runs: list[EncodedRun]) -> None:
         """What is larger than a datagram goes by the stream, through owed."""
         for run in runs:
-            form = mine(run, viewer.player)
+            form = form_for(run, client.player)
             if form is not None:
-                known = [net for net in form.nets if net in viewer.known]
-                viewer.owe(known, form.cids, self.tick)
+                known = [net for net in form.nets if net in client.known]
+                client.owe(known, form.cids, self.tick)
 
     def _serve(self, private: set[int], now: float) -> None:
         """Send to every client what it gets. Most clients lack nothing in most ticks, and get
@@ -664,187 +683,195 @@ class Replicator:
         tick: object = self.tick & U32
         # Made for some clients at a time: the system's part of sending pushes our code out of the
         # cache.
-        ready: list[tuple[Outlet, bytes]] = []
-        for viewer in self.viewers:
-            hood = viewer.hood
-            assert hood is not None  # since _seat()
-            if hood.message is not None:
-                self._tell(viewer, hood)
-            sheet = hood.only
+        ready: list[tuple[PacketSink, bytes]] = []
+        for client in self.clients:
+            group = client.group
+            assert group is not None  # since _group_clients()
+            if group.message is not None:
+                self._tell(client, group)
+            body = group.only
             if (
-                sheet is None
-                or viewer.known is not hood.visible
-                or not viewer.sound
-                or viewer.allowance <= 0
-                or (private and viewer.player in private)
+                body is None
+                or client.known is not group.visible
+                or not client.in_sync
+                or client.allowance <= 0
+                or (private and client.player in private)
             ):
-                self._send(viewer, hood, private, now)
+                self._send(client, group, private, now)
                 continue
-            session = viewer.session
+            session = client.session
             if session.more:
                 if session.backlog and (
-                    session.streaming or session.room() < sheet.size + _HEAD_BYTES
+                    session.streaming or session.room() < body.size + _HEAD_BYTES
                 ):
-                    self._send(viewer, hood, private, now)
+                    self._send(client, group, private, now)
                     continue
-                viewer.depends = session.queued & U32
+                client.depends = session.queued & U32
             # All records of this session are flights; a cast() would be a call for each client.
-            oldest: Flight | None = session.oldest()  # type: ignore[assignment]
-            unsolid = 0 if oldest is None else ticks - oldest.tick  # as Viewer.unsolid has it
-            if unsolid > viewer.patience:
-                self._send(viewer, hood, private, now)
+            oldest: SentUpdate | None = session.oldest()  # type: ignore[assignment]
+            unconfirmed_ticks = (
+                0 if oldest is None else ticks - oldest.tick
+            )  # as ClientState.unconfirmed_ticks has it
+            if unconfirmed_ticks > client.loss_timeout:
+                self._send(client, group, private, now)
                 continue
             packet = session.send(
-                (epoch, tick, unsolid, viewer.depends, viewer.report, sheet.raw), now, sheet.flight
+                (epoch, tick, unconfirmed_ticks, client.depends, client.report, body.raw),
+                now,
+                body.sent_update,
             )
-            viewer.allowance -= float(len(packet) + OVERHEAD)  # compiled, floats are no objects
-            ready.append((viewer.outlet, packet))
+            client.allowance -= float(len(packet) + OVERHEAD)  # compiled, floats are no objects
+            ready.append((client.sink, packet))
             if len(ready) == _BATCH:
                 _deliver(ready)
         _deliver(ready)
 
-    def _send(self, viewer: Viewer, hood: Hood, private: set[int], now: float) -> None:
-        """One viewer's datagrams of this tick, where they may be its own."""
-        if hood.message is None and (
-            viewer.resettle or (viewer.known is not hood.visible and self._may_enter(viewer))
+    def _send(
+        self, client: ClientState, group: InterestGroup, private: set[int], now: float
+    ) -> None:
+        """One client's datagrams of this tick, where they may be its own."""
+        if group.message is None and (
+            client.resettle or (client.known is not group.visible and self._may_enter(client))
         ):
-            self._tell(viewer, hood)
-        if hood.big:
-            self._owe_big(viewer, hood.big)
-        shared = viewer.known is hood.visible and viewer.player not in private
-        session = viewer.session
+            self._tell(client, group)
+        if group.big:
+            self._owe_big(client, group.big)
+        shared = client.known is group.visible and client.player not in private
+        session = client.session
         if now >= session.overdue_at:
-            for flight in session.lost(now):
-                viewer.lose(cast(Flight, flight), self.population)
-        gained = viewer.gain * (self._updates - viewer.refilled)
-        viewer.allowance = min(viewer.burst, viewer.allowance + gained)
-        viewer.refilled = self._updates
-        if viewer.resyncing and session.delivered >= viewer.resyncing:
-            viewer.owe_all(self.population)
-        ready = hood.sheets
-        if viewer.owed or not shared:
-            ready = self._own_sheets(viewer, hood, now)
+            for sent_update in session.lost(now):
+                client.lose(cast(SentUpdate, sent_update), self.entities)
+        gained = client.gain * (self._updates - client.refilled)
+        client.allowance = min(client.burst, client.allowance + gained)
+        client.refilled = self._updates
+        if client.resyncing and session.delivered >= client.resyncing:
+            client.owe_all(self.entities)
+        ready = group.fill_datagrams
+        if client.owed or not shared:
+            ready = self._own_sheets(client, group, now)
         backlog = session.backlog
         streaming = bool(backlog) and session.streaming
         if streaming:
-            self._stream(viewer, now)
+            self._stream(client, now)
         whole = len(ready) == 1
         sent = False
-        for sheet in ready:
-            if viewer.allowance <= 0:
-                for run in sheet.flight.runs:
-                    nets = [net for net in run.nets if net in viewer.known]
-                    viewer.owe(nets, run.cids, self.tick)
+        for body in ready:
+            if client.allowance <= 0:
+                for run in body.sent_update.runs:
+                    nets = [net for net in run.nets if net in client.known]
+                    client.owe(nets, run.cids, self.tick)
                 continue
-            if not sent and backlog and session.room() < sheet.size + _HEAD_BYTES:
-                self._emit(viewer, session.send(None, now))  # with what rides, by itself
+            if not sent and backlog and session.room() < body.size + _HEAD_BYTES:
+                self._emit(client, session.send(None, now))  # with what rides, by itself
                 sent = True
-            payload = self._update(viewer, whole, sheet.raw)
-            self._emit(viewer, session.send(payload, now, sheet.flight, ride=not sent))
+            payload = self._update(client, whole, body.raw)
+            self._emit(client, session.send(payload, now, body.sent_update, piggyback=not sent))
             sent = True
-        if not sent and viewer.allowance > 0 and session.due(now):
-            payload = self._update(viewer, not viewer.owed, _NOTHING)
-            self._emit(viewer, session.send(payload, now))
-        if viewer.restoring and not (viewer.resyncing or viewer.owed):
-            viewer.restoring = False
-        viewer.sound = not (viewer.owed or viewer.fills or viewer.resyncing or viewer.resettle)
-        viewer.depends = session.queued & U32
-        viewer.patience = int(session.patience / self._interval * self._stride)
+        if not sent and client.allowance > 0 and session.due(now):
+            payload = self._update(client, not client.owed, _NOTHING)
+            self._emit(client, session.send(payload, now))
+        if client.restoring and not (client.resyncing or client.owed):
+            client.restoring = False
+        client.in_sync = not (client.owed or client.fills or client.resyncing or client.resettle)
+        client.depends = session.queued & U32
+        client.loss_timeout = int(session.loss_timeout / self._interval * self._stride)
 
-    def _stream(self, viewer: Viewer, now: float) -> None:
+    def _stream(self, client: ClientState, now: float) -> None:
         """Send of what is too large to ride. Half of the bandwidth is for it while there is
         some, so that neither starves the other.
         """
-        viewer.allowance -= viewer.gain / 2
-        viewer.stream_allowance = min(viewer.burst, viewer.stream_allowance + viewer.gain / 2)
-        for packet in viewer.session.stream(now, int(viewer.stream_allowance)):
-            viewer.stream_allowance -= len(packet) + OVERHEAD
-            viewer.outlet.deliver(packet)
+        client.allowance -= client.gain / 2
+        client.stream_allowance = min(client.burst, client.stream_allowance + client.gain / 2)
+        for packet in client.session.stream(now, int(client.stream_allowance)):
+            client.stream_allowance -= len(packet) + OVERHEAD
+            client.sink.deliver(packet)
 
-    def _update(self, viewer: Viewer, whole: bool, runs: Raw) -> tuple[object, ...]:
-        """An `Update`, encodable; ``whole`` as for `Viewer.unsolid`."""
+    def _update(self, client: ClientState, whole: bool, runs: Raw) -> tuple[object, ...]:
+        """An `Update`, encodable; ``whole`` as for `ClientState.unconfirmed_ticks`."""
         return (
             self.epoch,
             self.tick & U32,
-            viewer.unsolid(self.tick, whole),
-            viewer.session.queued & U32,
-            viewer.report,
+            client.unconfirmed_ticks(self.tick, whole),
+            client.session.queued & U32,
+            client.report,
             runs,
         )
 
-    def _emit(self, viewer: Viewer, packet: bytes) -> None:
-        viewer.allowance -= len(packet) + OVERHEAD
-        viewer.outlet.deliver(packet)
+    def _emit(self, client: ClientState, packet: bytes) -> None:
+        client.allowance -= len(packet) + OVERHEAD
+        client.sink.deliver(packet)
 
-    def _own_sheets(self, viewer: Viewer, hood: Hood, now: float) -> list[Sheet]:
-        """What one viewer gets that does not share: owed values first, then the fresh ones."""
-        settled = viewer.known is hood.visible
+    def _own_sheets(
+        self, client: ClientState, group: InterestGroup, now: float
+    ) -> list[DatagramBody]:
+        """What one client gets that does not share: owed values first, then the fresh ones."""
+        settled = client.known is group.visible
         own = []
-        if viewer.owed:
-            own = self._owed_runs(viewer)
-        for run in hood.fresh:
-            form = mine(run, viewer.player)
-            if form is not None and (settled or not viewer.known.isdisjoint(form.nets)):
+        if client.owed:
+            own = self._owed_runs(client)
+        for run in group.fresh:
+            form = form_for(run, client.player)
+            if form is not None and (settled or not client.known.isdisjoint(form.nets)):
                 own.append(form)
-        own += self._extra_runs(viewer)
-        return sheets(self.tick, own, now)
+        own += self._extra_runs(client)
+        return fill_datagrams(self.tick, own, now)
 
-    def _extra_runs(self, viewer: Viewer) -> list[Run]:
-        """New values of what a viewer owns outside its neighbourhood."""
-        changed, by_net = self._delta.changed, self.population.by_net
-        groups: dict[int, list[int]] = {}
-        for net in viewer.extra & viewer.known:
+    def _extra_runs(self, client: ClientState) -> list[EncodedRun]:
+        """New values of what a client owns outside its neighbourhood."""
+        changed, by_net = self._delta.changed, self.entities.by_net
+        by_bits: dict[int, list[int]] = {}
+        for net in client.extra & client.known:
             bits = changed.get(by_net[net], 0)
             if bits:
-                groups.setdefault(bits, []).append(net)
+                by_bits.setdefault(bits, []).append(net)
         result = []
-        for bits, nets in groups.items():
-            cids = self.population.cids(bits)
-            for run in make_runs(sorted(nets), cids, self.population.wires):
-                if run.size > SHEET_BYTES:
-                    viewer.owe(run.nets, run.cids, self.tick)
+        for bits, nets in by_bits.items():
+            cids = self.entities.cids(bits)
+            for run in make_runs(sorted(nets), cids, self.entities.wires):
+                if run.size > BODY_BYTES:
+                    client.owe(run.nets, run.cids, self.tick)
                 else:
                     result.append(run)
         return result
 
-    def _owed_runs(self, viewer: Viewer) -> list[Run]:
-        groups: dict[int, list[int]] = {}
-        room = viewer.allowance
-        if viewer.restoring:  # of much no more than the bandwidth: a burst is felt by all
-            room = min(room, viewer.gain)
-        for net, bits in viewer.take_owed(self.population, int(room), self.tick):
-            groups.setdefault(bits, []).append(net)
+    def _owed_runs(self, client: ClientState) -> list[EncodedRun]:
+        by_bits: dict[int, list[int]] = {}
+        room = client.allowance
+        if client.restoring:  # of much no more than the bandwidth: a burst is felt by all
+            room = min(room, client.gain)
+        for net, bits in client.take_owed(self.entities, int(room), self.tick):
+            by_bits.setdefault(bits, []).append(net)
         result = []
-        for bits, nets in groups.items():
-            cids = self.population.cids(bits)
-            for run in make_runs(sorted(nets), cids, self.population.wires):
-                if run.size > SHEET_BYTES:
-                    if viewer.session.backlog >= STREAM_WINDOW:
-                        viewer.owe(run.nets, run.cids, self.tick)
+        for bits, nets in by_bits.items():
+            cids = self.entities.cids(bits)
+            for run in make_runs(sorted(nets), cids, self.entities.wires):
+                if run.size > BODY_BYTES:
+                    if client.session.backlog >= STREAM_WINDOW:
+                        client.owe(run.nets, run.cids, self.tick)
                         continue
                     message = self._message((), {}, [run.data])
-                    delivered = viewer.session.delivered
-                    viewer.big = {
-                        n: number for n, number in viewer.big.items() if number > delivered
+                    delivered = client.session.delivered
+                    client.big = {
+                        n: number for n, number in client.big.items() if number > delivered
                     }
-                    viewer.big[run.nets[0]] = viewer.session.queue(message)
+                    client.big[run.nets[0]] = client.session.queue(message)
                 else:
                     result.append(run)
         return result
 
 
-def _deliver(ready: list[tuple[Outlet, bytes]]) -> None:
+def _deliver(ready: list[tuple[PacketSink, bytes]]) -> None:
     """Send packets, and forget them."""
-    for outlet, packet in ready:
-        outlet.deliver(packet)
+    for sink, packet in ready:
+        sink.deliver(packet)
     ready.clear()
 
 
-def _farewells(gone: list[int], removals: Gone) -> list[tuple[list[int], Gone]]:
+def _farewells(gone: list[int], removals: Removals) -> list[tuple[list[int], Removals]]:
     """What went, in parts that take a piece each at most; one part, as it nearly always is."""
     if len(gone) + len(removals) + sum(map(len, removals.values())) <= _MOST_GONE:
         return [(gone, removals)]
-    parts: list[tuple[list[int], Gone]] = [(some, {}) for some in _parted(gone)]
+    parts: list[tuple[list[int], Removals]] = [(some, {}) for some in _parted(gone)]
     for cid, nets in removals.items():
         parts += [([], {cid: some}) for some in _parted(nets)]
     return parts

@@ -71,7 +71,7 @@ class Game:
 
 
 def run(harness: Harness, ticks: int) -> None:
-    harness.run(seconds=ticks * harness.stage.dt)
+    harness.run(seconds=ticks * harness.room.dt)
 
 
 def _short(name: str) -> str:
@@ -223,8 +223,8 @@ def test_commands_are_counted_by_their_type(game: Game) -> None:
 def test_who_is_thrown_out_is_told(game: Game) -> None:
     with Harness(game.server) as harness:
         harness.connect("Ann")
-        (guest,) = harness.host.guests.values()
-        harness.host.disconnect(guest, Reason.ABUSE, harness.clock.now)
+        (member,) = harness.host.members.values()
+        harness.host.disconnect(member, Reason.ABUSE, harness.clock.now)
         run(harness, 5)
     assert [document["data"] for document in game.of_type("kicked")] == [
         {"name": "Ann", "reason": "abuse"}
@@ -242,7 +242,7 @@ def test_who_is_refused_is_told_and_a_flood_of_them_is_not(game: Game) -> None:
     with Harness(game.server, registry=other) as harness:
         with pytest.raises(net.UsageError, match="did not get in"):
             harness.connect("Eve")
-        system = harness.stage.analytics
+        system = harness.room.analytics
         assert system is not None
         for _ in range(1000):
             system.turned_away("Eve", "full", harness.clock.now)
@@ -285,7 +285,7 @@ def test_analytics_that_fail_cost_the_game_nothing(
     game: Game, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with Harness(game.server) as harness:
-        system = harness.stage.analytics
+        system = harness.room.analytics
         assert system is not None
 
         def broken() -> None:
@@ -300,7 +300,7 @@ def test_analytics_that_fail_cost_the_game_nothing(
 
 def test_what_is_lost_is_told_in_the_journal(game: Game) -> None:
     with Harness(game.server) as harness:
-        system = harness.stage.analytics
+        system = harness.room.analytics
         assert system is not None
         system._journal._snapshots.refused = 3
         run(harness, 25)

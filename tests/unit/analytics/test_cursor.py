@@ -143,23 +143,25 @@ def test_what_was_written_over_is_read_as_it_stands_now(folder: Path) -> None:
     writer.journal.round()
     assert read(cursor) == [1, 2, 3]
     (segment,) = segments(folder)
-    solid = segment.path.read_bytes()
+    confirmed_tick = segment.path.read_bytes()
     writer.put(EVENTS, 4)
     writer.journal._events.write()
     torn = segment.path.read_bytes()
     assert read(cursor) == []  # whole frames of a batch that did not fit
-    segment.path.write_bytes(solid)
+    segment.path.write_bytes(confirmed_tick)
     writer.journal.close()
     data = segments(folder)[0].path.read_bytes()
     rename(segments(folder)[0], State.OPEN)
     # The same records with a mark in between, as when half of a batch fitted.
-    assert data[: len(solid)] == solid
+    assert data[: len(confirmed_tick)] == confirmed_tick
     seed = seed_of(data) or 0
-    rest = [found.payload for found in frames(torn[len(solid) :], seed, len(solid))]
+    rest = [
+        found.payload for found in frames(torn[len(confirmed_tick) :], seed, len(confirmed_tick))
+    ]
     mark = encode(Mark(5))
     written = b"".join(frame(each, seed) for each in (*rest[:2], mark, *rest[2:], encode(Mark(7))))
     (segment,) = segments(folder)
-    segment.path.write_bytes(solid + written)
+    segment.path.write_bytes(confirmed_tick + written)
     assert read(cursor) == [4, 5, 6, 7]
     assert not cursor.damage
 

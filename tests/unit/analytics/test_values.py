@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ecsnet.analytics.values import Value, is_key, milliseconds, plain, storable, told
+from ecsnet.analytics.values import Value, is_key, milliseconds, plain, storable, to_document
 from ecsnet.schema import PLAIN, Kind
 
 
@@ -101,19 +101,19 @@ def test_what_databases_refuse_is_told_otherwise(value: object, stored: Value) -
 def test_enums_are_told_by_name() -> None:
     assert plain({"colour": Colour.BLUE}) == {"colour": "BLUE"}
     kind = Kind("enum", ("RED", "BLUE"), (1, 2))
-    assert told(2, kind) == "BLUE"
-    assert told(3, kind) == 3
-    assert told(True, kind) is True
+    assert to_document(2, kind) == "BLUE"
+    assert to_document(3, kind) == 3
+    assert to_document(True, kind) is True
 
 
 def test_structs_are_told_with_names_and_containers_by_their_items() -> None:
     point = Kind("struct", ("x", "y"), parts=(PLAIN, PLAIN))
-    assert told([1, 2], point) == {"x": 1, "y": 2}
-    assert told({"y": 2, "x": 1}, point) == {"x": 1, "y": 2}
-    assert told([[1, 2]], Kind("list", parts=(point,))) == [{"x": 1, "y": 2}]
-    assert told([[1, 2], 3], Kind("tuple", parts=(point, PLAIN))) == [{"x": 1, "y": 2}, 3]
+    assert to_document([1, 2], point) == {"x": 1, "y": 2}
+    assert to_document({"y": 2, "x": 1}, point) == {"x": 1, "y": 2}
+    assert to_document([[1, 2]], Kind("list", parts=(point,))) == [{"x": 1, "y": 2}]
+    assert to_document([[1, 2], 3], Kind("tuple", parts=(point, PLAIN))) == [{"x": 1, "y": 2}, 3]
     pairs = Kind("dict", parts=(PLAIN, point))
-    assert told({"$a": [1, 2]}, pairs) == [{"k": "$a", "v": {"x": 1, "y": 2}}]
+    assert to_document({"$a": [1, 2]}, pairs) == [{"k": "$a", "v": {"x": 1, "y": 2}}]
 
 
 @pytest.mark.parametrize("form", ["enum", "struct", "list", "tuple", "dict"])
@@ -123,7 +123,7 @@ def test_a_value_that_is_not_what_its_field_says_is_told_all_the_same(
 ) -> None:
     kind = Kind(form, ("a",), (1,), (PLAIN,))
     through = msgspec.msgpack.decode(msgspec.msgpack.encode(plain(value)), strict=False)
-    assert_storable(told(through, kind))
+    assert_storable(to_document(through, kind))
 
 
 def test_what_is_huge_is_cut() -> None:
@@ -156,7 +156,7 @@ def test_a_forged_value_is_told_as_deep_as_a_document_may_be(
         items = of.values() if isinstance(of, dict) else of if isinstance(of, list) else ()
         return 1 + max(map(depth, items), default=0)
 
-    for made in (storable(value, own=own), told(value, kind)):
+    for made in (storable(value, own=own), to_document(value, kind)):
         assert 20 < depth(made) < 80
 
 

@@ -248,7 +248,7 @@ import ecsnet
 from ecsnet.connection.plain import Reason
 from ecsnet.client.connection import End
 client = ecsnet.play(ecsnet.ServerWorld())
-client._uplink.end = End(Reason.FULL)
+client._connection.end = End(Reason.FULL)
 client.poll()
 """
 

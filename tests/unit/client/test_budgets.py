@@ -40,7 +40,7 @@ from ecsnet.schema import (
     use_registry,
 )
 from ecsnet.server.world import ServerWorld
-from ecsnet.session.channel import FRAGMENT
+from ecsnet.session.channel import FRAGMENT_BYTES
 from ecsnet.testing import Harness
 from tests.unit.hostile_server import HostileServer, is_over, run_of
 
@@ -244,7 +244,7 @@ def test_a_message_with_more_runs_than_may_be_is_senseless(server: HostileServer
     server.say(structure(*[([1], [])] * 200_000))
     for _ in range(20):
         server.poll()
-    assert server.client._uplink.session.strikes == 1
+    assert server.client._connection.session.strikes == 1
     assert store_of(server).entities == {}
 
 
@@ -531,7 +531,7 @@ def test_a_flood_of_updates_is_spread_over_polls(server: HostileServer) -> None:
     flood(server, 900)
     store = store_of(server)
     polls = changes = 0
-    while server.client._uplink._waiting or server.client._arrived or not polls:
+    while server.client._connection._waiting or server.client._arrived or not polls:
         before = store.work
         changes += sum(isinstance(event, Changed) for event in server.poll())
         polls += 1
@@ -550,8 +550,8 @@ def test_datagrams_that_wait_are_bounded(server: HostileServer) -> None:
     for _ in range(6):
         flood(server, 1000)
         server.poll()
-        assert len(server.client._uplink._waiting) <= DATAGRAMS_WAITING
-    assert len(server.client._uplink._waiting) > 1000
+        assert len(server.client._connection._waiting) <= DATAGRAMS_WAITING
+    assert len(server.client._connection._waiting) > 1000
     assert server.client.connected
 
 
@@ -637,7 +637,7 @@ def test_resyncs_are_asked_for_one_at_a_time(server: HostileServer) -> None:
         server.poll()
         assert store_of(server)._waiting_bytes <= store_of(server)._waiting_limit + 50_000
     assert server.heard.count(encode(Resync())) == 1
-    assert server.client._uplink.session._out.backlog < 100
+    assert server.client._connection.session._out.backlog < 100
 
 
 def test_fragments_of_messages_that_never_come_are_bounded(server: HostileServer) -> None:
@@ -648,11 +648,11 @@ def test_fragments_of_messages_that_never_come_are_bounded(server: HostileServer
         for part in (0, 1022):
             packet = session.send(None, server.clock.now)
             head = msgspec_head(packet)
-            piece = (number & 0xFFFF, bytes(FRAGMENT), part, 1024)
+            piece = (number & 0xFFFF, bytes(FRAGMENT_BYTES), part, 1024)
             server.deliver(connection.seal(encode((*head, None, [piece], 0, None))))
     for _ in range(3):
         server.poll()
-    incoming = server.client._uplink.session._in
+    incoming = server.client._connection.session._in
     assert incoming.held <= 1 << 20
     assert len(incoming._waiting) <= 256
     assert server.client.closed  # no server sends what lies beyond the window
@@ -672,7 +672,7 @@ def test_a_welcome_with_a_rate_that_cannot_be() -> None:
         made.say(encode(Welcome(7, 0, 1, 60.0, rate, 100)))
         made.poll()
         assert made.client._store is None
-        assert made.client._uplink.session.strikes == 2
+        assert made.client._connection.session.strikes == 2
         made.close()
 
 

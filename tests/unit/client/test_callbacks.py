@@ -247,7 +247,7 @@ def test_a_callback_that_closes_leaves_nothing(game: Harness, where: str) -> Non
     assert client._view.local == {}
     assert Sprite.alive == 0
     game.step(2)
-    assert game.guest(client) is None
+    assert game.member(client) is None
 
 
 @pytest.mark.parametrize("where", ["make", "remove", "make of a second attachment"])

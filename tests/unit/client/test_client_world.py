@@ -115,9 +115,9 @@ def game(world: World) -> Iterator[Harness]:
 
 def own(game: Harness, client: ClientWorld) -> int:
     """A client's player in the server's world."""
-    guest = game.guest(client)
-    assert guest is not None
-    return game.simulation.player_entity[guest.player_id]
+    member = game.member(client)
+    assert member is not None
+    return game.simulation.player_entity[member.player_id]
 
 
 # Coming in.
@@ -198,7 +198,7 @@ def test_who_comes_into_a_world_that_never_rests_does_not_wait_for_it(deleted: b
         (connected, *_) = game.events(client)
         assert connected == Connected(client.player or 0)
         assert (client.player is None) is deleted
-        assert client.stats.solid == 0
+        assert client.stats.confirmed_tick == 0
 
 
 def test_another_game_is_refused_with_what_differs(
@@ -227,7 +227,7 @@ def test_a_full_server_says_so() -> None:
 
 def test_when_nobody_answers_it_gives_up() -> None:
     clock = ManualClock()
-    wire = Wire()
+    wire = DatagramTransport()
     client = ClientWorld.over(wire, world="alone", registry=registry, clock=clock)
     events: list[Event] = []
     for _ in range(600):
@@ -244,10 +244,10 @@ def test_when_nobody_answers_it_gives_up() -> None:
 
 def test_the_server_may_say_no_before_the_player_is_in(game: Harness) -> None:
     client = game.connect("Ann", wait=None)
-    game.until(lambda: game.guest(client) is not None)
-    guest = game.guest(client)
-    assert guest is not None
-    game.host.disconnect(guest, Reason.NAME, game.clock.now)
+    game.until(lambda: game.member(client) is not None)
+    member = game.member(client)
+    assert member is not None
+    game.host.disconnect(member, Reason.NAME, game.clock.now)
     game.until(lambda: client.closed)
     (event,) = game.events(client)
     assert event == Refused("name", "the server does not take this name: choose another")
@@ -359,7 +359,7 @@ def test_commands_reach_their_entity(world: World, game: Harness) -> None:
         theirs = esper.create_entity(Tank(), Owner(own(game, other)))
     game.step(2)
     shown = {value.hp: entity for entity, value in client.mine(Tank)}[10]
-    net = game.stage.replicator.network_id(theirs)
+    net = game.room.replicator.network_id(theirs)
     client.send(Fire(at=shown, power=2.0))
     client.send(Fire(), shown)
     client.send(Fire(power=3.0), client.player)
@@ -501,7 +501,7 @@ def test_close_tells_the_server_and_empties_the_view(game: Harness) -> None:
     client.close()
     assert client.poll() == []
     game.step(3)
-    assert game.guest(client) is None
+    assert game.member(client) is None
     assert any(isinstance(event, Despawned) for event in game.events(other))
 
 
@@ -529,7 +529,7 @@ def test_stats_fit_a_window_title(game: Harness) -> None:
     assert stats.rate > 100
     assert stats.bytes_sent > stats.datagrams_sent > 100
     assert stats.bytes_received > stats.datagrams_received > 50
-    assert stats.solid <= stats.tick <= game.simulation.tick
+    assert stats.confirmed_tick <= stats.tick <= game.simulation.tick
     assert stats.tick > game.simulation.tick - 20
     assert stats.commands_applied > 100
     assert stats.datagrams_rejected == 0
@@ -555,7 +555,7 @@ def test_a_round_trip_is_unknown_until_it_is_measured(game: Harness) -> None:
 
 def test_there_is_no_silence_before_the_server_has_spoken() -> None:
     clock = ManualClock()
-    client = ClientWorld.over(Wire(), world="silent", registry=registry, clock=clock)
+    client = ClientWorld.over(DatagramTransport(), world="silent", registry=registry, clock=clock)
     for _ in range(60):
         clock.advance(1 / 60)
         client.poll()
@@ -578,7 +578,7 @@ def test_its_own_link_delays_both_directions(game: Harness) -> None:
 # Datagrams by hand.
 
 
-class Wire:
+class DatagramTransport:
     """A wire of which a test holds the other end."""
 
     def __init__(self) -> None:
@@ -609,7 +609,7 @@ class Peer:
     def __init__(self) -> None:
         Peer._number += 1
         self.clock = ManualClock()
-        self.wire = Wire()
+        self.wire = DatagramTransport()
         self.client = ClientWorld.over(
             self.wire, world=f"peer-{Peer._number}", registry=registry, clock=self.clock
         )
@@ -702,11 +702,11 @@ def test_values_that_overtook_the_welcome_are_taken_when_it_is_there(peer: Peer)
     client = peer.client
     store = client._store
     assert store is not None
-    assert (store.tick, store.solid) == (102, 0)
+    assert (store.tick, store.confirmed_tick) == (102, 0)
     assert Spawned(1) in peer.tell(encode_structure(7, 100, [], [], [], [peer.run(1)]))
     # The server has an ack for the packet, so it says that nothing is owed.
     peer.send((7, 103, 0, 2, None, []))
-    assert store.solid == 103
+    assert store.confirmed_tick == 103
     assert store.entities[1].ticks == {cid: 102}
     with client.view:
         assert esper.component_for_entity(1, Tank) == Tank(50)
@@ -791,7 +791,7 @@ def test_what_overflowed_while_it_waited_is_asked_for_again(peer: Peer) -> None:
 
 def test_long_messages_of_ours_go_in_pieces(peer: Peer) -> None:
     peer.welcome()
-    peer.client._uplink.session.queue(bytes(20_000))
+    peer.client._connection.session.queue(bytes(20_000))
     for _ in range(60):
         peer.poll()
         peer.send(None)
@@ -833,7 +833,7 @@ def test_a_player_who_is_not_there_yet_is_waited_for(peer: Peer) -> None:
 # Names and addresses.
 
 
-class Udp(Wire):
+class Udp(DatagramTransport):
     """The same, as if it were a socket."""
 
     trouble: str | None = None
@@ -875,8 +875,8 @@ def test_looking_a_name_up_does_not_hold_a_poll_up(resolver: None) -> None:
     looking.addresses = ["an address"]
     clock.advance(1)
     assert client.poll() == []
-    wire = client._uplink._wire
-    assert isinstance(wire, Wire)
+    wire = client._connection._wire
+    assert isinstance(wire, DatagramTransport)
     assert len(wire.sent) == 1  # the time for an answer starts now
     client.close()
 
@@ -917,7 +917,7 @@ def test_nobody_answers_says_whether_anything_was_sent(
     client = ClientWorld.connect("10.9.8.7", world="named", registry=registry, clock=clock)
     FakeResolver.made[0].addresses = ["an address"]
     assert client.poll() == []
-    wire = client._uplink._wire
+    wire = client._connection._wire
     assert isinstance(wire, Udp)
     wire.trouble = trouble
     events: list[object] = []
@@ -989,9 +989,9 @@ def test_an_async_program_waits_a_time_that_can_be(resolver: None) -> None:
 
 def test_a_connect_that_failed_can_be_tried_again_at_once() -> None:
     try:
-        ClientWorld.over(Wire(), world="again", name="", registry=registry)
+        ClientWorld.over(DatagramTransport(), world="again", name="", registry=registry)
     except UsageError:
-        client = ClientWorld.over(Wire(), world="again", name="Ann", registry=registry)
+        client = ClientWorld.over(DatagramTransport(), world="again", name="Ann", registry=registry)
     client.close()
     client.view.close()
 
@@ -1009,7 +1009,7 @@ def test_the_reason_of_a_refusal_is_plain_text(resolver: None) -> None:
     clock = ManualClock()
     unknown = ClientWorld.connect("nowhere.invalid", world="named", registry=registry)
     FakeResolver.made[0].error = "no such name"
-    silent = ClientWorld.over(Wire(), world="async", registry=registry, clock=clock)
+    silent = ClientWorld.over(DatagramTransport(), world="async", registry=registry, clock=clock)
     events = unknown.poll()
     for _ in range(600):
         clock.advance(1 / 60)
@@ -1063,10 +1063,10 @@ def test_an_async_program_gets_a_client_that_is_in(
 
 
 def test_the_view_is_the_world_that_was_current() -> None:
-    client = ClientWorld.over(Wire(), registry=registry)
+    client = ClientWorld.over(DatagramTransport(), registry=registry)
     assert client.view.name == esper.current_world
     with pytest.raises(UsageError, match="shows another client already"):
-        ClientWorld.over(Wire(), world=client.view.name, registry=registry)
+        ClientWorld.over(DatagramTransport(), world=client.view.name, registry=registry)
     client.close()
 
 

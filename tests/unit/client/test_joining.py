@@ -394,7 +394,7 @@ def garbage(server: HostileServer, kind: str) -> bytes:
         return connection.seal(b"\xc1 is no packet")
     if kind == "acks":
         return connection.seal(encode((session.packets_sent + 1 & 0xFFFF, 30_000, 0, None)))
-    if kind == "pieces":
+    if kind == "fragments":
         piece = (60_000, b"x", 3, 2)
         packet = (session.packets_sent + 1 & 0xFFFF, 0, 0, None, [piece], 0, None)
         return connection.seal(encode(packet))
@@ -405,7 +405,7 @@ def garbage(server: HostileServer, kind: str) -> bytes:
     return connection.seal(session.send((7, 200, 0, 0, None, [contradiction]), server.clock.now))
 
 
-@pytest.mark.parametrize("kind", ["packets", "acks", "pieces", "updates", "contradictions"])
+@pytest.mark.parametrize("kind", ["packets", "acks", "fragments", "updates", "contradictions"])
 def test_a_server_that_talks_nonsense_is_left(
     server: HostileServer, kind: str, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -440,10 +440,10 @@ def test_of_a_flood_of_nonsense_only_the_beginning_is_read(server: HostileServer
     server.welcome()
     for _ in range(20_000):
         server.deliver(b"\x06" + garbage(server, "packets")[1:])
-    rejected = server.client._uplink.session.malformed
+    rejected = server.client._connection.session.malformed
     server.poll()
     assert server.client.closed
-    assert server.client._uplink.session.malformed - rejected < 10
+    assert server.client._connection.session.malformed - rejected < 10
 
 
 def test_what_strangers_send_is_no_offence_of_the_servers(server: HostileServer) -> None:
@@ -495,7 +495,7 @@ def test_no_event_is_lost_where_the_log_raises(game: Harness) -> None:
     client = game.connect("Ann", wait=None)
     assert run_past_errors(game, 1.0) == 1
     assert [type(event) for event in game.events(client)][:1] == [Connected]
-    game.host.disconnect(next(iter(game.host.guests.values())), Reason.KICKED, game.clock.now)
+    game.host.disconnect(next(iter(game.host.members.values())), Reason.KICKED, game.clock.now)
     assert run_past_errors(game, 1.0) == 1
     assert client.closed
     assert game.events(client)[-1] == Disconnected("kicked")

@@ -205,8 +205,8 @@ class Rig:
                 pilot.hit_at.append(self.now)
 
     def _pilot(self, entity: int) -> Pilot:
-        number = self.host.stages[0].simulation.player_number[entity]
-        name = self.host.stages[0].simulation._names[number]
+        number = self.host.rooms[0].simulation.player_number[entity]
+        name = self.host.rooms[0].simulation._names[number]
         return next(pilot for pilot in self.pilots if pilot.name == name)
 
     def sleep(self, process: Process, seconds: float, *, counts: bool = True) -> None:

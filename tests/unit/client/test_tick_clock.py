@@ -162,7 +162,7 @@ class Game:
     def arrive(self, data: bytes, through: int) -> None:
         if self.asleep(self.server_sleeps, lambda: self.arrive(data, through)):
             return
-        self.drop_time()
+        self.skip_overdue()
         whole = self.gate.decode(data)
         assert whole is not None
         self.received.append(through)
@@ -171,14 +171,14 @@ class Game:
             due_in = (self.next_at - self.now) * self.tick_rate
             self.slacks.append(fresh - self.next_tick + due_in)
 
-    def drop_time(self) -> None:
+    def skip_overdue(self) -> None:
         if self.now - self.next_at > 0.1:
             self.next_at = self.now
 
     def tick(self) -> None:
         if self.asleep(self.server_sleeps, self.tick):
             return
-        self.drop_time()
+        self.skip_overdue()
         tick = self.next_tick
         for entry in self.inbox.take(tick):
             if isinstance(entry.value, Shot):

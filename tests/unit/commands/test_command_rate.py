@@ -89,7 +89,7 @@ class Range:
     def play(self, seconds: float) -> int:
         """Returns how many datagrams the client sent."""
         before = self.client.stats.datagrams_sent
-        for _ in range(round(seconds * self.game.stage.tick_rate)):
+        for _ in range(round(seconds * self.game.room.tick_rate)):
             self.frame += 1
             if not self.client.closed:
                 self.client.send(Steer(self.frame // 4))
@@ -142,8 +142,8 @@ def test_on_a_bad_network_no_action_is_lost_and_few_states_are_late(rate: float)
     numbers = [number for _, number in game.hit]
     assert numbers == list(range(len(numbers)))
     assert game.shots - len(numbers) < 12
-    (guest,) = game.game.host.guests.values()
-    assert guest.session.strikes == 0
+    (member,) = game.game.host.members.values()
+    assert member.session.strikes == 0
     assert game.game.settle()
     game.game.close()
 
@@ -153,9 +153,9 @@ def test_the_server_does_not_take_seldom_for_lost() -> None:
     for rate in (60, 5):
         game = Range(command_rate=rate)
         game.play(10.0)
-        (guest,) = game.game.host.guests.values()
-        assert guest.session.loss == 0
-        assert guest.session.path.peer_interval == max(0.05, 1 / rate)
+        (member,) = game.game.host.members.values()
+        assert member.session.loss == 0
+        assert member.session.path.peer_interval == max(0.05, 1 / rate)
         game.game.close()
 
 

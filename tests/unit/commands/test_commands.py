@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ecsnet.commands.frames import ACTIONS_A_TICK, HELD_STATES, Frame, Input, frames_gate
-from ecsnet.commands.inbox import WAITING, Given, Inbox
+from ecsnet.commands.inbox import WAITING, Inbox, ReceivedCommand
 from ecsnet.commands.inbox import __file__ as inbox_file
-from ecsnet.commands.outbox import BACKLOG, COMMAND_BYTES, HELD_BYTES, Outbox, Packed
+from ecsnet.commands.outbox import BACKLOG, COMMAND_BYTES, HELD_BYTES, CommandPayload, Outbox
 from ecsnet.errors import BadMessageError, UsageError
 from ecsnet.schema import Between, Gate, MaxLen, Registry, command, encode, use_registry
 from tests.unit.counting import instructions
@@ -44,7 +44,7 @@ GATE: Gate[Input] = Gate(Input, 1200)
 EPOCH = 77
 
 
-def over_the_wire(packed: Packed) -> Input:
+def over_the_wire(packed: CommandPayload) -> Input:
     decoded = GATE.decode(encode((EPOCH, packed.number, packed.tick, packed.frames)))
     assert decoded is not None
     return decoded
@@ -60,7 +60,7 @@ def hand_over(outbox: Outbox, inbox: Inbox, next_tick: int, limit: int = 700) ->
     return fresh
 
 
-def values(entries: Sequence[Given]) -> list[object]:
+def values(entries: Sequence[ReceivedCommand]) -> list[object]:
     return [entry.value for entry in entries]
 
 
@@ -610,7 +610,7 @@ def test_every_command_is_accounted_for(seed: int, loss: float, lead: int, limit
     """Loss, reordering and duplicates: actions once and in order, all of it counted."""
     dice = random.Random(seed)
     outbox, inbox = Outbox(), Inbox(60, FRAMES)
-    wire: list[tuple[int, Packed]] = []
+    wire: list[tuple[int, CommandPayload]] = []
     acks: list[tuple[int, int]] = []
     shots: list[object] = []
     acted = lost = 0

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ecsnet.connection.admission import HALF_OPEN, REMEMBERED, Admission, Denial
-from ecsnet.connection.plain import Connection, Dial, Listener, Reason
+from ecsnet.connection.plain import ClientHandshake, Connection, Listener, Reason
 from ecsnet.transport.address import source_of
 
 
@@ -34,21 +34,21 @@ class Server:
     def denied(self) -> Counter[str]:
         return self.listener.admission.denied
 
-    def visit(self, host: str, *, speak: bool = True) -> tuple[Dial, Connection | None]:
+    def visit(self, host: str, *, speak: bool = True) -> tuple[ClientHandshake, Connection | None]:
         """One try of a client from a new port; who is accepted says something, or nothing."""
         self.ports += 1
         address: Hashable = (host, self.ports)
         if ":" in host:
             address = (host, self.ports, 0, 0)
-        dial = Dial(self.dice.randbytes(8), self.now)
+        handshake = ClientHandshake(self.dice.randbytes(8), self.now)
         for _ in range(3):
-            for datagram in dial.poll(self.now):
+            for datagram in handshake.poll(self.now):
                 inbound = self.listener.receive(datagram, address, self.now)
                 for reply in inbound.replies if inbound else ():
-                    dial.receive(reply, self.now)
-        if dial.connection is not None and speak:
-            self.listener.receive(dial.connection.seal(b"hello"), address, self.now)
-        return dial, self.listener.connections.get(address)
+                    handshake.receive(reply, self.now)
+        if handshake.connection is not None and speak:
+            self.listener.receive(handshake.connection.seal(b"hello"), address, self.now)
+        return handshake, self.listener.connections.get(address)
 
     def pass_time(self, seconds: float) -> None:
         """Go on, while everybody who is in stays."""
@@ -78,8 +78,8 @@ def test_one_address_leaves_places_to_others(hosts: list[str]) -> None:
     assert reasons.count(Reason.ADDRESS) == 44
     assert server.denied["address"] == 44
     for other in ("10.1.2.4", "2001:db8:1:3::1", "::ffff:10.1.2.5", "127.0.0.2"):
-        dial, connection = server.visit(other)
-        assert dial.refused is None
+        handshake, connection = server.visit(other)
+        assert handshake.refused is None
         assert connection is not None
 
 
@@ -116,11 +116,15 @@ def test_a_school_that_comes_at_once_after_a_restart_waits_for_no_more_than_four
     while len(came) < 224:
         turns += 1
         new = [server.visit("10.0.0.1", speak=False) for _ in range(224 - len(came))]
-        opened = [(dial, connection) for dial, connection in new if connection is not None]
+        opened = [
+            (handshake, connection) for handshake, connection in new if connection is not None
+        ]
         assert opened
-        for dial, connection in opened:  # its first packet is a round trip later
-            assert dial.connection is not None
-            server.listener.receive(dial.connection.seal(b"hello"), connection.address, server.now)
+        for handshake, connection in opened:  # its first packet is a round trip later
+            assert handshake.connection is not None
+            server.listener.receive(
+                handshake.connection.seal(b"hello"), connection.address, server.now
+            )
             came.append(connection)
         server.pass_time(0.3)
     assert turns == 4
@@ -132,14 +136,14 @@ def test_what_says_nothing_is_bounded_and_asked_again_it_may_come_in() -> None:
     tries = [server.visit("10.0.0.1", speak=False) for _ in range(40)]
     assert len(server.listener.connections) == HALF_OPEN
     assert server.denied["half-open"] == server.listener.dropped["half-open"] > 0
-    refused = {dial.refused for dial, _ in tries}
+    refused = {handshake.refused for handshake, _ in tries}
     assert refused == {None}  # nobody was told to go
     assert server.visit("10.0.0.2")[1] is not None
     # One of them speaks, which makes room for one.
-    dial, connection = tries[0]
-    assert dial.connection is not None
+    handshake, connection = tries[0]
+    assert handshake.connection is not None
     assert connection is not None
-    server.listener.receive(dial.connection.seal(b"hello"), connection.address, server.now)
+    server.listener.receive(handshake.connection.seal(b"hello"), connection.address, server.now)
     assert server.visit("10.0.0.1")[1] is not None
     # And those that go on saying nothing are given up.
     server.pass_time(4.0)
@@ -168,15 +172,15 @@ def test_starting_anew_from_the_same_port_is_rationed_too() -> None:
     opened = 0
     for _ in range(40):
         server.now += 0.01
-        dial = Dial(server.dice.randbytes(8), server.now)
+        handshake = ClientHandshake(server.dice.randbytes(8), server.now)
         for _ in range(2):
-            for datagram in dial.poll(server.now):
+            for datagram in handshake.poll(server.now):
                 inbound = server.listener.receive(datagram, address, server.now)
                 opened += inbound is not None and inbound.opened
                 for reply in inbound.replies if inbound else ():
-                    dial.receive(reply, server.now)
-        if dial.connection is not None:
-            server.listener.receive(dial.connection.seal(b"x"), address, server.now)
+                    handshake.receive(reply, server.now)
+        if handshake.connection is not None:
+            server.listener.receive(handshake.connection.seal(b"x"), address, server.now)
     assert opened == 9  # eight, and what 0.4 s give
     assert len(server.listener.connections) == 1
 

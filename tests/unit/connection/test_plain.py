@@ -13,10 +13,10 @@ from ecsnet.connection.plain import (
     MAX_DATAGRAM,
     MAX_PACKET,
     OVERHEAD,
+    ClientHandshake,
     Connection,
-    Dial,
-    Inbound,
     Listener,
+    ListenerResult,
     Reason,
 )
 
@@ -30,21 +30,21 @@ def listener(max_clients: int = 4, seed: int = 1, timeout: float = 10.0) -> List
 
 def shake(
     server: Listener, address: Hashable = HERE, now: float = 0.0, nonce: bytes = b"noncenon"
-) -> tuple[Dial, Connection, list[Inbound]]:
+) -> tuple[ClientHandshake, Connection, list[ListenerResult]]:
     """Run a handshake without loss; return both ends."""
-    dial = Dial(nonce, now)
-    seen: list[Inbound] = []
+    handshake = ClientHandshake(nonce, now)
+    seen: list[ListenerResult] = []
     for _ in range(4):
-        for datagram in dial.poll(now):
+        for datagram in handshake.poll(now):
             inbound = server.receive(datagram, address, now)
             assert inbound is not None
             seen.append(inbound)
             assert len(b"".join(inbound.replies)) < len(datagram)
             for reply in inbound.replies:
-                assert dial.receive(reply, now)
-        if dial.done:
+                assert handshake.receive(reply, now)
+        if handshake.done:
             break
-    return dial, server.connections[address], seen
+    return handshake, server.connections[address], seen
 
 
 def test_sizes_leave_room_for_netcode() -> None:
@@ -56,8 +56,8 @@ def test_sizes_leave_room_for_netcode() -> None:
 
 def test_a_handshake_makes_one_connection_and_packets_cross_both_ways() -> None:
     server = listener()
-    dial, there, seen = shake(server)
-    here = dial.connection
+    handshake, there, seen = shake(server)
+    here = handshake.connection
     assert here is not None
     assert [inbound.opened for inbound in seen] == [False, True]
     assert here.session_id == there.session_id
@@ -77,7 +77,7 @@ def test_a_handshake_makes_one_connection_and_packets_cross_both_ways() -> None:
 def test_a_request_leaves_nothing_behind() -> None:
     server = listener()
     for number in range(300):
-        request = Dial(number.to_bytes(8, "little"), 0.0).poll(0.0)[0]
+        request = ClientHandshake(number.to_bytes(8, "little"), 0.0).poll(0.0)[0]
         inbound = server.receive(request, ("192.0.2.7", number), number / 1000)
         assert inbound is not None
         assert inbound.connection is None
@@ -87,11 +87,11 @@ def test_a_request_leaves_nothing_behind() -> None:
 
 def test_a_cookie_is_for_one_address_one_nonce_and_a_while() -> None:
     server = listener()
-    dial = Dial(b"noncenon", 0.0)
-    challenge = server.receive(dial.poll(0.0)[0], HERE, 0.0)
+    handshake = ClientHandshake(b"noncenon", 0.0)
+    challenge = server.receive(handshake.poll(0.0)[0], HERE, 0.0)
     assert challenge is not None
-    assert dial.receive(challenge.replies[0], 0.0)
-    response = dial.poll(0.0)[0]
+    assert handshake.receive(challenge.replies[0], 0.0)
+    response = handshake.poll(0.0)[0]
     assert server.receive(response, THERE, 0.0) is None
     forged = wire._finish(
         response[:1] + b"NONCENON" + response[9:-4], wire._handshake_seed(b"NONCENON")
@@ -108,11 +108,11 @@ def test_a_cookie_is_for_one_address_one_nonce_and_a_while() -> None:
 
 def test_a_repeated_response_is_answered_alike() -> None:
     server = listener()
-    dial = Dial(b"noncenon", 0.0)
-    challenge = server.receive(dial.poll(0.0)[0], HERE, 0.0)
+    handshake = ClientHandshake(b"noncenon", 0.0)
+    challenge = server.receive(handshake.poll(0.0)[0], HERE, 0.0)
     assert challenge is not None
-    assert dial.receive(challenge.replies[0], 0.0)
-    response = dial.poll(0.0)[0]
+    assert handshake.receive(challenge.replies[0], 0.0)
+    response = handshake.poll(0.0)[0]
     first = server.receive(response, HERE, 0.0)
     again = server.receive(response, HERE, 0.4)
     assert first is not None
@@ -124,9 +124,9 @@ def test_a_repeated_response_is_answered_alike() -> None:
     assert first.connection is not None
     assert first.connection.heard == 0.4
     # Once packets flow, an old response does not keep a silent client alive.
-    assert dial.receive(first.replies[0], 0.4)
-    assert dial.connection is not None
-    server.receive(dial.connection.seal(b"x"), HERE, 0.5)
+    assert handshake.receive(first.replies[0], 0.4)
+    assert handshake.connection is not None
+    server.receive(handshake.connection.seal(b"x"), HERE, 0.5)
     server.receive(response, HERE, 3.0)
     assert first.connection.heard == 0.5
 
@@ -134,19 +134,19 @@ def test_a_repeated_response_is_answered_alike() -> None:
 def test_a_full_or_closing_server_refuses() -> None:
     server = listener(max_clients=1)
     shake(server)
-    dial = Dial(b"anothern", 0.0)
+    handshake = ClientHandshake(b"anothern", 0.0)
     for _ in range(2):
-        for datagram in dial.poll(0.0):
+        for datagram in handshake.poll(0.0):
             inbound = server.receive(datagram, THERE, 0.0)
             assert inbound is not None
             for reply in inbound.replies:
-                dial.receive(reply, 0.0)
-    assert dial.refused is Reason.FULL
-    assert dial.done
-    assert dial.poll(1.0) == []
+                handshake.receive(reply, 0.0)
+    assert handshake.refused is Reason.FULL
+    assert handshake.done
+    assert handshake.poll(1.0) == []
     assert len(server.connections) == 1
 
-    late = Dial(b"thelaten", 0.0)
+    late = ClientHandshake(b"thelaten", 0.0)
     roomy = listener()
     challenge = roomy.receive(late.poll(0.0)[0], THERE, 0.0)
     assert challenge is not None
@@ -157,7 +157,7 @@ def test_a_full_or_closing_server_refuses() -> None:
     assert refused.connection is None
     assert late.receive(refused.replies[0], 0.0)
     assert late.refused is Reason.SHUTDOWN
-    early = Dial(b"theearly", 0.0)
+    early = ClientHandshake(b"theearly", 0.0)
     refused = roomy.receive(early.poll(0.0)[0], THERE, 0.0)
     assert refused is not None
     assert early.receive(refused.replies[0], 0.0)
@@ -165,13 +165,13 @@ def test_a_full_or_closing_server_refuses() -> None:
 
 
 def test_another_version_is_refused_by_name() -> None:
-    dial = Dial(b"noncenon", 0.0)
-    request = dial.poll(0.0)[0]
-    other = wire._finish(request[:5] + b"\x09\x00" + request[7:-4], dial._seed)
+    handshake = ClientHandshake(b"noncenon", 0.0)
+    request = handshake.poll(0.0)[0]
+    other = wire._finish(request[:5] + b"\x09\x00" + request[7:-4], handshake._seed)
     inbound = listener().receive(other, HERE, 0.0)
     assert inbound is not None
-    assert dial.receive(inbound.replies[0], 0.0)
-    assert dial.refused is Reason.VERSION
+    assert handshake.receive(inbound.replies[0], 0.0)
+    assert handshake.refused is Reason.VERSION
 
 
 def test_a_client_that_comes_anew_replaces_its_old_connection() -> None:
@@ -188,7 +188,7 @@ def test_a_client_that_comes_anew_replaces_its_old_connection() -> None:
 
 def test_a_late_response_neither_replaces_nor_revives() -> None:
     server = listener()
-    old = Dial(b"firstfir", 0.0)
+    old = ClientHandshake(b"firstfir", 0.0)
     challenge = server.receive(old.poll(0.0)[0], HERE, 0.0)
     assert challenge is not None
     assert old.receive(challenge.replies[0], 0.0)
@@ -223,8 +223,8 @@ def test_the_memory_of_ended_connections_is_bounded() -> None:
 
 def test_disconnect_is_told_redundantly_and_once() -> None:
     server = listener()
-    dial, there, _ = shake(server)
-    here = dial.connection
+    handshake, there, _ = shake(server)
+    here = handshake.connection
     assert here is not None
     told = server.disconnect(there, Reason.SHUTDOWN, 1.0)
     assert len(told) > 1
@@ -239,8 +239,8 @@ def test_disconnect_is_told_redundantly_and_once() -> None:
 
 def test_who_talks_to_a_connection_that_was_given_up_is_told_so() -> None:
     server = listener(timeout=5.0)
-    dial, there, _ = shake(server)
-    here = dial.connection
+    handshake, there, _ = shake(server)
+    here = handshake.connection
     assert here is not None
     server.receive(here.seal(b"x"), HERE, 0.0)
     now = 0.0
@@ -271,9 +271,9 @@ def test_who_talks_to_a_connection_that_was_given_up_is_told_so() -> None:
 
 def test_a_client_that_leaves_is_reported() -> None:
     server = listener()
-    dial, there, _ = shake(server)
-    assert dial.connection is not None
-    inbound = server.receive(dial.connection.disconnect(Reason.LEFT)[0], HERE, 1.0)
+    handshake, there, _ = shake(server)
+    assert handshake.connection is not None
+    inbound = server.receive(handshake.connection.disconnect(Reason.LEFT)[0], HERE, 1.0)
     assert inbound is not None
     assert inbound.closed is there
     assert there.reason is Reason.LEFT
@@ -289,9 +289,9 @@ def test_an_unknown_reason_reads_error() -> None:
 
 def test_silence_times_out_and_half_open_sooner() -> None:
     server = listener(timeout=5.0)
-    dial, there, _ = shake(server)
-    assert dial.connection is not None
-    server.receive(dial.connection.seal(b"x"), HERE, 0.0)
+    handshake, there, _ = shake(server)
+    assert handshake.connection is not None
+    server.receive(handshake.connection.seal(b"x"), HERE, 0.0)
     _, half_open, _ = shake(server, THERE, nonce=b"otherone")
     ended = []
     for now in (step / 8 for step in range(50)):
@@ -303,9 +303,9 @@ def test_silence_times_out_and_half_open_sooner() -> None:
 
 def test_a_stall_of_the_server_is_not_held_against_clients() -> None:
     server = listener(timeout=5.0)
-    dial, there, _ = shake(server)
-    assert dial.connection is not None
-    server.receive(dial.connection.seal(b"x"), HERE, 0.0)
+    handshake, there, _ = shake(server)
+    assert handshake.connection is not None
+    server.receive(handshake.connection.seal(b"x"), HERE, 0.0)
     server.poll(0.0)
     assert server.poll(60.0) == []  # stalled for a minute
     assert there.up
@@ -333,16 +333,16 @@ def test_the_client_gives_up_a_silent_server_but_not_after_its_own_stall() -> No
 
 
 def test_a_dial_asks_again_and_gives_up() -> None:
-    dial = Dial(b"noncenon", 0.0, timeout=2.0)
+    handshake = ClientHandshake(b"noncenon", 0.0, timeout=2.0)
     asked = 0
     now = 0.0
-    while not dial.done:
-        asked += len(dial.poll(now))
+    while not handshake.done:
+        asked += len(handshake.poll(now))
         now += 0.05
-    assert dial.refused is Reason.UNREACHABLE
+    assert handshake.refused is Reason.UNREACHABLE
     assert 8 <= asked <= 11
     assert 1.9 < now < 2.2
-    stalled = Dial(b"noncenon", 0.0, timeout=2.0)
+    stalled = ClientHandshake(b"noncenon", 0.0, timeout=2.0)
     stalled.poll(0.0)
     assert stalled.poll(50.0)
     assert not stalled.done
@@ -350,35 +350,35 @@ def test_a_dial_asks_again_and_gives_up() -> None:
 
 def test_a_dial_starts_over_with_a_server_that_forgot_its_cookies() -> None:
     old, new = listener(seed=1), Listener(b"other" * 5, random.Random(2).randbytes, 4)
-    dial = Dial(b"noncenon", 0.0, timeout=10.0)
-    challenge = old.receive(dial.poll(0.0)[0], HERE, 0.0)
+    handshake = ClientHandshake(b"noncenon", 0.0, timeout=10.0)
+    challenge = old.receive(handshake.poll(0.0)[0], HERE, 0.0)
     assert challenge is not None
-    assert dial.receive(challenge.replies[0], 0.0)
+    assert handshake.receive(challenge.replies[0], 0.0)
     now = 0.0
-    while dial.connection is None and now < 10.0:
-        for datagram in dial.poll(now):
+    while handshake.connection is None and now < 10.0:
+        for datagram in handshake.poll(now):
             inbound = new.receive(datagram, HERE, now)
             for reply in inbound.replies if inbound else []:
-                dial.receive(reply, now)
+                handshake.receive(reply, now)
         now += 0.05
-    assert dial.connection is not None
+    assert handshake.connection is not None
     assert new.dropped["forged"] > 0
 
 
 def test_a_nonce_has_eight_bytes() -> None:
     with pytest.raises(ValueError, match="nonce has 3 bytes"):
-        Dial(b"abc", 0.0)
+        ClientHandshake(b"abc", 0.0)
 
 
 def test_forged_floods_shed_strangers_and_spare_players() -> None:
     server = listener()
-    dial, there, _ = shake(server)
-    here = dial.connection
+    handshake, there, _ = shake(server)
+    here = handshake.connection
     assert here is not None
     served = shed = 0
     for number in range(20_000):
         now = number / 20_000
-        request = Dial(number.to_bytes(8, "little"), now).poll(now)[0]
+        request = ClientHandshake(number.to_bytes(8, "little"), now).poll(now)[0]
         if server.receive(request, ("203.0.113.9", number), now) is None:
             shed += 1
         if number % 200 == 0:
@@ -394,19 +394,19 @@ def test_forged_floods_shed_strangers_and_spare_players() -> None:
 def every_datagram() -> list[tuple[str, bytes, Callable[[bytes], object]]]:
     """One sound datagram of each kind, and who takes it."""
     server = listener()
-    dial = Dial(b"noncenon", 0.0)
-    request = dial.poll(0.0)[0]
+    handshake = ClientHandshake(b"noncenon", 0.0)
+    request = handshake.poll(0.0)[0]
     challenge = server.receive(request, HERE, 0.0)
     assert challenge is not None
-    dial.receive(challenge.replies[0], 0.0)
-    response = dial.poll(0.0)[0]
+    handshake.receive(challenge.replies[0], 0.0)
+    response = handshake.poll(0.0)[0]
     accept = server.receive(response, HERE, 0.0)
     assert accept is not None
     there = server.connections[HERE]
     here = Connection(None, there.session_id, 0.0, server=False)
 
     def dialled(data: bytes) -> object:
-        fresh = Dial(b"noncenon", 0.0)
+        fresh = ClientHandshake(b"noncenon", 0.0)
         return fresh.receive(data, 0.0) or None
 
     def served(data: bytes) -> object:
@@ -473,11 +473,11 @@ def test_sound_but_senseless_datagrams_do_nothing() -> None:
     assert here.open(there.seal(b"x" * (MAX_PACKET + 1)), 0.0) is None
     assert here.up
     assert here.rejected == 7
-    dial = Dial(b"noncenon", 0.0)
+    handshake = ClientHandshake(b"noncenon", 0.0)
     for kind in (1, 2, 3, 4, 5, 6, 9):
-        strange = wire._finish(bytes([kind]) + b"noncenon" + b"?" * 5, dial._seed)
-        assert not dial.receive(strange, 0.0)
-    assert not dial.done
+        strange = wire._finish(bytes([kind]) + b"noncenon" + b"?" * 5, handshake._seed)
+        assert not handshake.receive(strange, 0.0)
+    assert not handshake.done
 
 
 @settings(deadline=None)
@@ -487,7 +487,7 @@ def test_noise_is_answered_with_nothing(data: bytes, known: bool) -> None:
     if known:
         server.connections[HERE] = Connection(HERE, b"12345678", 0.0, server=True)
     assert server.receive(data, HERE, 0.0) is None
-    assert not Dial(b"noncenon", 0.0).receive(data, 0.0)
+    assert not ClientHandshake(b"noncenon", 0.0).receive(data, 0.0)
     assert sum(server.dropped.values()) == 1
     assert len(server.connections) == known
 
@@ -503,20 +503,20 @@ def test_a_handshake_comes_through_a_bad_network() -> None:
     for seed in range(40):
         dice = random.Random(seed)
         server = listener(seed=seed)
-        dial = Dial(dice.randbytes(8), 0.0, timeout=20.0)
+        handshake = ClientHandshake(dice.randbytes(8), 0.0, timeout=20.0)
         now = 0.0
-        while not dial.done:
-            for datagram in dial.poll(now):
+        while not handshake.done:
+            for datagram in handshake.poll(now):
                 for _ in range(dice.choice((0, 1, 1, 2))):
                     inbound = server.receive(datagram, HERE, now)
                     for reply in inbound.replies if inbound else []:
                         if dice.random() < 0.5:
                             drops += 1
                         else:
-                            dial.receive(reply, now)
+                            handshake.receive(reply, now)
             server.poll(now)
             now += 1 / 60
-        joined += dial.connection is not None
+        joined += handshake.connection is not None
         assert len(server.connections) == 1
     assert joined == 40
     assert drops > 20

@@ -17,7 +17,7 @@ from ecsnet.demo.figures import spread
 from ecsnet.demo.report import Outcome, compare, outcome
 from ecsnet.demo.runner import has_window
 from ecsnet.schema import Registry, use_registry
-from ecsnet.server.room import Stage
+from ecsnet.server.room import Room
 
 SERVER = ServerReport(
     ticks=600,
@@ -48,7 +48,7 @@ def player(name: str, **changes: object) -> PlayerReport:
         datagrams_sent=300,
         datagrams_dropped=20,
         bytes_sent=20_000,
-        solid=600,
+        confirmed_tick=600,
         world=dict(SERVER.worlds[name]),
     )
     for field, value in changes.items():
@@ -139,7 +139,7 @@ with use_registry(REGISTRY):
 
 
 @pytest.fixture
-def game() -> Iterator[tuple[net.ClientWorld, Stage]]:
+def game() -> Iterator[tuple[net.ClientWorld, Room]]:
     with use_registry(REGISTRY):
         server = net.ServerWorld()
 
@@ -155,42 +155,42 @@ def game() -> Iterator[tuple[net.ClientWorld, Stage]]:
         with net.play(server, offline=True, name="Ann") as client:
             while not client.connected:
                 client.poll()
-            host = client._uplink._wire.host  # type: ignore[union-attr]
-            yield client, host.stages[0]
+            host = client._connection._wire.host  # type: ignore[union-attr]
+            yield client, host.rooms[0]
 
 
-def catch_up(client: net.ClientWorld, stage: Stage) -> None:
-    target = stage.simulation.tick + 3
-    while client.stats.solid < target:
+def catch_up(client: net.ClientWorld, room: Room) -> None:
+    target = room.simulation.tick + 3
+    while client.stats.confirmed_tick < target:
         client.poll()
 
 
-def test_digests_are_the_same_at_both_ends(game: tuple[net.ClientWorld, Stage]) -> None:
-    client, stage = game
-    catch_up(client, stage)
-    told = visible_to(stage)["Ann"]
+def test_digests_are_the_same_at_both_ends(game: tuple[net.ClientWorld, Room]) -> None:
+    client, room = game
+    catch_up(client, room)
+    told = visible_to(room)["Ann"]
     assert len(told) == 6  # three things, one badge, the player with its secret
     assert shown_to(client) == told
 
 
-def test_digests_see_every_change(game: tuple[net.ClientWorld, Stage]) -> None:
-    client, stage = game
-    catch_up(client, stage)
+def test_digests_see_every_change(game: tuple[net.ClientWorld, Room]) -> None:
+    client, room = game
+    catch_up(client, room)
     before = shown_to(client)
-    with stage.simulation.world:
+    with room.simulation.world:
         _, thing = esper.get_component(Thing)[0]
         thing.bag.append(3)
-    assert compare(visible_to(stage), {"Ann": before})[1] == 1
-    catch_up(client, stage)
-    assert shown_to(client) == visible_to(stage)["Ann"] != before
+    assert compare(visible_to(room), {"Ann": before})[1] == 1
+    catch_up(client, room)
+    assert shown_to(client) == visible_to(room)["Ann"] != before
 
 
 def test_digests_see_what_the_view_lacks_or_shows_wrongly(
-    game: tuple[net.ClientWorld, Stage],
+    game: tuple[net.ClientWorld, Room],
 ) -> None:
-    client, stage = game
-    catch_up(client, stage)
-    told = visible_to(stage)
+    client, room = game
+    catch_up(client, room)
+    told = visible_to(room)
     entity, thing = esper.get_component(Thing)[0]
     thing.y = 1.0
     assert compare(told, {"Ann": shown_to(client)})[1] == 1
@@ -201,17 +201,17 @@ def test_digests_see_what_the_view_lacks_or_shows_wrongly(
 
 
 def test_digests_know_what_stays_at_home_for_its_size(
-    game: tuple[net.ClientWorld, Stage],
+    game: tuple[net.ClientWorld, Room],
 ) -> None:
-    client, stage = game
-    with stage.simulation.world:
+    client, room = game
+    with room.simulation.world:
         _, thing = esper.get_component(Thing)[0]
         thing.bag = [2**40] * 200_000  # more than an entity may say at once
-    catch_up(client, stage)
-    told = visible_to(stage)["Ann"]
+    catch_up(client, room)
+    told = visible_to(room)["Ann"]
     assert len(told) == 6
     assert shown_to(client) == told
-    with stage.simulation.world:
+    with room.simulation.world:
         thing.bag = [5]
-    catch_up(client, stage)
-    assert shown_to(client) == visible_to(stage)["Ann"] != told
+    catch_up(client, room)
+    assert shown_to(client) == visible_to(room)["Ann"] != told

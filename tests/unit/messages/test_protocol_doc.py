@@ -20,15 +20,15 @@ from ecsnet.commands.frames import ACTIONS_A_TICK, HELD_STATES, Input, frames_ga
 from ecsnet.commands.inbox import HORIZON_SECONDS, REPEAT_SECONDS, WAITING
 from ecsnet.commands.outbox import Outbox
 from ecsnet.connection import plain
-from ecsnet.connection.plain import Connection, Dial, Listener, Reason
+from ecsnet.connection.plain import ClientHandshake, Connection, Listener, Reason
 from ecsnet.messages.joining import WIRE_VERSION, Hello, SchemaDiffers, SchemaOffer, Welcome
 from ecsnet.replication.client import store
 from ecsnet.replication.client.view import MENTIONS
 from ecsnet.replication.encoding import encode_run, encode_structure
-from ecsnet.replication.server.packing import Run as SharedRun
-from ecsnet.replication.server.packing import sheets
+from ecsnet.replication.server.packing import EncodedRun as SharedRun
+from ecsnet.replication.server.packing import fill_datagrams
 from ecsnet.replication.sizes import CONTAINER_BYTES, MENTIONS_OF_ONE
-from ecsnet.replication.wire import MESSAGE_BYTES, PIECE_BYTES, Report, Resync, WireFormat
+from ecsnet.replication.wire import MESSAGE_BYTES, STRUCTURE_BYTES, Report, Resync, WireFormat
 from ecsnet.schema import (
     Between,
     EntityRef,
@@ -49,7 +49,7 @@ from ecsnet.server.world import ServerWorld
 from ecsnet.session import channel
 from ecsnet.session import session as sessions
 from ecsnet.session.channel import Incoming
-from ecsnet.session.packets import RAW, Piece
+from ecsnet.session.packets import RAW, Fragment
 from ecsnet.session.session import Session
 from ecsnet.simulation.simulation import commands
 
@@ -122,22 +122,22 @@ def vectors() -> dict[str, bytes]:
 
 
 def _handshake() -> Iterator[tuple[str, bytes]]:
-    dial = Dial(NONCE, 0.0)
+    handshake = ClientHandshake(NONCE, 0.0)
     listener = Listener(SECRET, lambda count: SESSION_ID[:count], 8)
-    (request,) = dial.poll(0.0)
+    (request,) = handshake.poll(0.0)
     yield "request", request
     answer = listener.receive(request, ADDRESS, 1.0)
     assert answer is not None
     (challenge,) = answer.replies
     yield "challenge", challenge
-    assert dial.receive(challenge, 0.0)
-    (response,) = dial.poll(0.0)
+    assert handshake.receive(challenge, 0.0)
+    (response,) = handshake.poll(0.0)
     yield "response", response
     answer = listener.receive(response, ADDRESS, 1.0)
     assert answer is not None
     (accept,) = answer.replies
     yield "accept", accept
-    assert dial.receive(accept, 0.0)
+    assert handshake.receive(accept, 0.0)
 
     full = Listener(SECRET, bytes, 0)
     answer = full.receive(response, ADDRESS, 1.0)
@@ -145,7 +145,7 @@ def _handshake() -> Iterator[tuple[str, bytes]]:
     (refuse,) = answer.replies
     yield "refuse", refuse
 
-    client = dial.connection
+    client = handshake.connection
     assert client is not None
     server = Connection(ADDRESS, SESSION_ID, 0.0, server=True)
     packet = encode((1, 0, 0, None))
@@ -216,9 +216,9 @@ def _replication() -> Iterator[tuple[str, bytes]]:
     yield "value", encode(component_type(Tank).to_wire(full, local_to_network.get))
     run = encode_run([5, 7], [(cid_of[Spot], spots)])
     yield "run", run
-    (sheet,) = sheets(1000, [SharedRun([5, 7], (cid_of[Spot],), run)], 0.0)
+    (body,) = fill_datagrams(1000, [SharedRun([5, 7], (cid_of[Spot],), run)], 0.0)
     report = Report(24, 10, 0, 1, 0)
-    yield "update", encode((EPOCH, 1000, 1, 2, report, sheet.raw))
+    yield "update", encode((EPOCH, 1000, 1, 2, report, body.raw))
     yield "update-empty", encode((EPOCH, 1000, 0, 2, None, []))
     yield (
         "structure",
@@ -284,7 +284,7 @@ def test_vectors_are_understood() -> None:
     assert second.commands[0].value is None
 
     incoming = Incoming(4096, first=6)
-    part = msgspec.msgpack.decode(made["piece-part"], type=Piece)
+    part = msgspec.msgpack.decode(made["piece-part"], type=Fragment)
     assert incoming.admit([part]) == 1
     assert incoming.take([part]) == []
 
@@ -360,11 +360,11 @@ class Foreigner:
         _ack: int,
         _missing: int,
         payload: list[object] | None,
-        pieces: list[list[object]] = [],  # noqa: B006 - never written
+        fragments: list[list[object]] = [],  # noqa: B006 - never written
         *_pings: object,
     ) -> None:
         self.came = number
-        for message, data, *_ in pieces:
+        for message, data, *_ in fragments:
             if message == self.message + 1:
                 self.message += 1
                 self._message(data)
@@ -464,20 +464,20 @@ def test_limits_of_the_document() -> None:
     text = DOCUMENT.read_text(encoding="utf-8").partition("## 8.")[2].partition("## 9.")[0]
     rows = dict(re.findall(r"^\| ([^|]+?) \| ([^|]+?) \|$", text, re.MULTILINE))
     kib, mib = 1024, 1024 * 1024
-    session, dial = Session(RAW), Dial(b"12345678", 0.0)
+    session, handshake = Session(RAW), ClientHandshake(b"12345678", 0.0)
     assert rows == {
         "datagram, at most": (
             f"{plain.MAX_DATAGRAM:,} bytes ({plain.MAX_DATAGRAM + 20:,} with 20 left for"
             " a later envelope)"
         ),
         "packet": f"{plain.MAX_PACKET:,} bytes",
-        "question, answer timeout of the handshake": (f"{plain._RETRY:g} s, {dial._left:g} s"),
+        "question, answer timeout of the handshake": (f"{plain._RETRY:g} s, {handshake._left:g} s"),
         "life of a cookie": f"{plain._COOKIE_LIFE_MS / 1000:g} s",
         "silence until a connection is given up": (
             f"{plain.TIMEOUT:g} s (`ServerWorld(timeout=...)`)"
         ),
         "... before its first packet": f"{plain._UNCONFIRMED_TIMEOUT:g} s",
-        "greeting": f"{members.GREETING_SECONDS:g} s",
+        "greeting": f"{members.HANDSHAKE_SECONDS:g} s",
         "keep-alive; while acks are awaited": (f"{sessions.KEEPALIVE:g} s; {sessions._NUDGE:g} s"),
         "pings": f"every {session.ping_interval:g} s",
         "packets behind the newest that are taken": f"{sessions._TRACK:,}",
@@ -501,10 +501,10 @@ def test_limits_of_the_document() -> None:
         "messages, bytes ahead of what was handed out": (
             f"{channel.MESSAGE_WINDOW}, {channel.SPAN // kib} KiB"
         ),
-        "part of a message": f"{channel.FRAGMENT:,} bytes",
-        "Structure, about": f"{PIECE_BYTES // kib} KiB",
+        "part of a message": f"{channel.FRAGMENT_BYTES:,} bytes",
+        "Structure, about": f"{STRUCTURE_BYTES // kib} KiB",
         "... ids and values, of these new entities, runs": (
-            f"{store.MESSAGE_PARTS:,}, {store.MESSAGE_ENTITIES:,}, {PIECE_BYTES:,}"
+            f"{store.MESSAGE_PARTS:,}, {store.MESSAGE_ENTITIES:,}, {STRUCTURE_BYTES:,}"
         ),
         f"... bytes, and {CONTAINER_BYTES} for each container in its values": (
             f"{MESSAGE_BYTES // mib} MiB"
@@ -523,4 +523,4 @@ def test_limits_of_the_document() -> None:
         "repeated held commands": f"{REPEAT_SECONDS:g} s",
         "report": f"every {room.REPORT_SECONDS:g} s",
     }
-    assert JOINING_SECONDS == members.GREETING_SECONDS
+    assert JOINING_SECONDS == members.HANDSHAKE_SECONDS

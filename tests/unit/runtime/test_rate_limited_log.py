@@ -69,10 +69,10 @@ def test_a_thousand_visits_are_a_few_dozen_lines(
         network.clients[address] = network.clients.pop(client.address)
         client.address = address
         network.run(0.06)
-        guest = network.host.guests.get(address)
-        if guest is not None:
+        member = network.host.members.get(address)
+        if member is not None:
             came += 1
-            network.host.disconnect(guest, Reason.KICKED, network.now)
+            network.host.disconnect(member, Reason.KICKED, network.now)
         client.deaf = True
     network.run(2.0)
     shown = sum(line in r.getMessage() and "left out" not in r.getMessage() for r in caplog.records)
@@ -102,11 +102,11 @@ def test_a_handler_that_raises_ends_no_game(capsys: pytest.CaptureFixture[str]) 
         network = Network()
         clients = [network.client(name) for name in ("Ann", "Bob")]
         network.until(lambda: all(client.welcome for client in clients))
-        network.host.disconnect(clients[0].guest, Reason.KICKED, network.now)
+        network.host.disconnect(clients[0].member, Reason.KICKED, network.now)
         network.run(1.0)
     finally:
         logger.removeHandler(handler)
         logger.setLevel(level)
-    assert [guest.name for guest in network.stage.guests] == ["Bob"]
+    assert [member.name for member in network.room.members] == ["Bob"]
     assert handler.raised >= 3
     assert capsys.readouterr().err.count("ConnectionError: no network") == handler.raised

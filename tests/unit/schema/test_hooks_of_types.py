@@ -297,9 +297,9 @@ def test_a_server_counts_it_and_goes_on(cls: type, wire: object) -> None:
         honest.send(Still(1))
         forge(game, lambda: mallory.send(cls()), cls, wire)
         game.run(1.0)
-        guest = game.guest(mallory)
-        assert guest is not None
-        assert game.simulation.rejected[guest.player_id] > 0
+        member = game.member(mallory)
+        assert member is not None
+        assert game.simulation.rejected[member.player_id] > 0
         assert seen
         assert set(map(type, seen)) == {Still}
         assert mallory.stats.commands_rejected > 0

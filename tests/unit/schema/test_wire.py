@@ -146,19 +146,19 @@ def test_references_inside_nested_structs_and_foreign_types() -> None:
 
     register_type(Link, EntityRef, lambda link: link.entity, Link)
 
-    class Seat(msgspec.Struct):
+    class HarnessClient(msgspec.Struct):
         passenger: EntityRef
         row: int
 
     @replicated
     class Bus:
-        seats: list[Seat]
+        seats: list[HarnessClient]
         link: Link
-        driver: Seat | None = None
+        driver: HarnessClient | None = None
 
     declared = component_type(Bus)
     assert declared.has_refs
-    bus = Bus([Seat(1, 1), Seat(None, 2)], Link(2), Seat(3, 0))
+    bus = Bus([HarnessClient(1, 1), HarnessClient(None, 2)], Link(2), HarnessClient(3, 0))
     wire = declared.to_wire(bus, outward)
     assert encode(wire) == encode([[[1001, 1], [None, 2]], 1002, [1003, 0]])
     assert declared.refs(wire) == (1001, 1002, 1003)

@@ -1,4 +1,4 @@
-"""Whoever comes and goes, at whatever stage: nothing of them is left anywhere."""
+"""Whoever comes and goes, at whatever room: nothing of them is left anywhere."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from ecsnet.connection.plain import Reason
 from ecsnet.replication.server.interest import Grid
 from ecsnet.replication.wire import Resync
 from ecsnet.schema import Registry, replicated, use_registry
-from ecsnet.server.members import GuestState
+from ecsnet.server.members import MemberState
 from ecsnet.server.world import ServerWorld
-from ecsnet.simulation.spec import Recipe
+from ecsnet.simulation.spec import SimulationSpec
 from ecsnet.testing import Harness
 from tests.unit.noting import NotingSession
 from tests.unit.server.test_host import OTHER, STEER, Client, Network, Square, Steer, moving
@@ -25,40 +25,40 @@ HOURS = 7300.0
 
 def leftovers(network: Network | Harness) -> dict[str, object]:
     """What a host without clients still holds of those that it had, table by table."""
-    host, stage = network.host, network.stage
-    listener, replicator, simulation = host.listener, stage.replicator, stage.simulation
-    population = replicator.population
+    host, room = network.host, network.room
+    listener, replicator, simulation = host.listener, room.replicator, room.simulation
+    entities = replicator.entities
     tables: dict[str, object] = {
-        "host.guests": host.guests,
+        "host.members": host.members,
         "listener.connections": listener.connections,
         "listener._ended": listener._ended,
         "listener.admission": len(listener.admission),
-        "stage.guests": stage.guests,
-        "stage.players": stage.players,
-        "stage.names": len(stage.names),
-        "stage.joins": stage.joins,
-        "stage.leaves": stage.leaves,
-        "stage.joining": stage.joining,
-        "stage.arriving": stage.arriving,
-        "stage.reporting": stage.reporting,
-        "replicator.viewers": replicator.viewers,
-        "replicator._hoods": replicator._hoods,
+        "room.members": room.members,
+        "room.players": room.players,
+        "room.names": len(room.names),
+        "room.joins": room.joins,
+        "room.leaves": room.leaves,
+        "room.joining": room.joining,
+        "room.arriving": room.arriving,
+        "room.reporting": room.reporting,
+        "replicator.clients": replicator.clients,
+        "replicator._groups": replicator._groups,
         "replicator._watchers": replicator._watchers,
         "replicator._unseated": replicator._unseated,
-        "replicator._centred": replicator._centred,
-        "population._players": population._players,
-        "population.owned": population.owned,
-        "population.by_net": population.by_net,
-        "population.by_esper": population.by_esper,
-        "population.cells": population.cells,
-        "population._limbo": population._limbo,
+        "replicator._focused": replicator._focused,
+        "entities._players": entities._players,
+        "entities.owned": entities.owned,
+        "entities.by_net": entities.by_net,
+        "entities.by_esper": entities.by_esper,
+        "entities.cells": entities.cells,
+        "entities._limbo": entities._limbo,
         "simulation.player_entity": simulation.player_entity,
         "simulation.player_number": simulation.player_number,
         "simulation.rejected": simulation.rejected,
         "simulation._names": simulation._names,
         "simulation._alive": simulation._alive,
     }
-    tables |= {f"scan {scan.component.cls.__name__}": scan.changed_at for scan in population.scans}
+    tables |= {f"detector {detector.component.cls.__name__}": detector.changed_at for detector in entities.detectors}
     with simulation.world:
         tables["world"] = [each for kind in (Player, Square) for each in esper.get_component(kind)]
     return {name: table for name, table in tables.items() if table}
@@ -77,7 +77,7 @@ def fall_silent(client: Client) -> None:
 
 
 def be_kicked(client: Client) -> None:
-    client.network.host.disconnect(client.guest, Reason.KICKED, client.network.now)
+    client.network.host.disconnect(client.member, Reason.KICKED, client.network.now)
 
 
 def abuse(client: Client) -> None:
@@ -105,17 +105,17 @@ def accepted(client: Client) -> bool:
     return client.connection is not None
 
 
-def state(wanted: GuestState) -> Callable[[Client], bool]:
+def state(wanted: MemberState) -> Callable[[Client], bool]:
     def reached(client: Client) -> bool:
-        guest = client.network.host.guests.get(client.address)
-        return guest is not None and guest.state is wanted
+        member = client.network.host.members.get(client.address)
+        return member is not None and member.state is wanted
 
     return reached
 
 
 def unwelcomed(client: Client) -> bool:
     """In the game, and not yet told so."""
-    return state(GuestState.JOINED)(client) and client.guest in client.network.stage.arriving
+    return state(MemberState.JOINED)(client) and client.member in client.network.room.arriving
 
 
 def welcomed(client: Client) -> bool:
@@ -128,24 +128,24 @@ def playing(client: Client) -> bool:
 
 STAGES: dict[str, Callable[[Client], bool]] = {
     "accepted": accepted,
-    "greeting": state(GuestState.GREETING),
-    "offered": state(GuestState.OFFERED),
-    "joining": state(GuestState.JOINING),
+    "greeting": state(MemberState.HANDSHAKE),
+    "offered": state(MemberState.SCHEMA_MISMATCH),
+    "joining": state(MemberState.JOINING),
     "unwelcomed": unwelcomed,
     "welcomed": welcomed,
     "playing": playing,
 }
 
 
-@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("room", STAGES)
 @pytest.mark.parametrize("way", WAYS)
-def test_nothing_is_left_of_who_leaves(way: str, stage: str) -> None:
-    recipe = moving(20.0)
-    network = Network(recipe)
+def test_nothing_is_left_of_who_leaves(way: str, room: str) -> None:
+    spec = moving(20.0)
+    network = Network(spec)
     # Updates so rare that there is time between the join and the welcome.
-    network.stage.every = network.stage.replication.every = 10
+    network.room.every = network.room.replication.every = 10
     network.lag = 0.002
-    schema = {"schema": OTHER, "polite": False} if stage == "offered" else {}
+    schema = {"schema": OTHER, "polite": False} if room == "offered" else {}
     bystander = network.client("Bob")
     network.until(lambda: bystander.welcome)
     reached = 0
@@ -153,16 +153,16 @@ def test_nothing_is_left_of_who_leaves(way: str, stage: str) -> None:
         client = network.client("Ann", **schema)
         client.act = lambda outbox: outbox.hold(STEER, 0, Steer(1))
         for _ in range(5000):
-            if STAGES[stage](client):
+            if STAGES[room](client):
                 break
             network.run(0.001)
-        reached += STAGES[stage](client)
+        reached += STAGES[room](client)
         WAYS[way](client)
         network.run(50.0 if way == "abuse" else 13.0)  # who was thrown out waits
-        assert client.address not in network.host.guests
+        assert client.address not in network.host.members
     assert reached == 3
-    assert network.stage.replicator.viewers == [bystander.guest.viewer]
-    assert len(network.stage.guests) == len(network.stage.names) == 1
+    assert network.room.replicator.clients == [bystander.member.client_state]
+    assert len(network.room.members) == len(network.room.names) == 1
     say_goodbye(bystander)
     network.run(12.0)
     network.now += HOURS
@@ -172,14 +172,14 @@ def test_nothing_is_left_of_who_leaves(way: str, stage: str) -> None:
 
 
 def test_nothing_is_left_of_what_players_owned_and_asked_for() -> None:
-    recipe: Recipe = moving()
+    spec: SimulationSpec = moving()
 
     def furnish(player: int) -> None:
         for _ in range(5):
             esper.create_entity(Square(), Owner(player))
 
-    recipe.on_join.append(furnish)
-    network = Network(recipe)
+    spec.on_join.append(furnish)
+    network = Network(spec)
     network.loss = 0.1
     for _ in range(3):
         clients = network.joined(4)
@@ -187,7 +187,7 @@ def test_nothing_is_left_of_what_players_owned_and_asked_for() -> None:
             client.act = lambda outbox: outbox.hold(STEER, 0, Steer(1))
             client.tell(Resync())
         network.run(2.0)
-        assert len(network.stage.replicator.population.owned) == 4
+        assert len(network.room.replicator.entities.owned) == 4
         network.loss = 0.0
         for client in clients:
             say_goodbye(client)
@@ -217,10 +217,10 @@ def test_nothing_is_left_of_who_looked_from_somewhere() -> None:
     with Harness(server, registry=registry) as game:
         clients = [game.connect(f"Player {number}") for number in range(3)]
         game.run(0.5)
-        assert len(game.stage.replicator._centred) == 3
+        assert len(game.room.replicator._focused) == 3
         game.vanish(clients[0])
         game.leave(clients[1])
-        game.host.disconnect(game.guest(clients[2]), Reason.KICKED, game.clock.now)  # type: ignore[arg-type]
+        game.host.disconnect(game.member(clients[2]), Reason.KICKED, game.clock.now)  # type: ignore[arg-type]
         game.run(12.0)
         game.clock.advance(HOURS)
         game.step(2)

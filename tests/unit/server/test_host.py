@@ -15,15 +15,15 @@ import ecsnet.simulation.simulation as net
 from ecsnet.client.tick_clock import TickClock
 from ecsnet.commands.outbox import Outbox
 from ecsnet.components import Player
-from ecsnet.connection.plain import Connection, Dial, Reason
+from ecsnet.connection.plain import ClientHandshake, Connection, Reason
 from ecsnet.messages.joining import WIRE_VERSION, Hello, SchemaDiffers, SchemaOffer, Welcome
-from ecsnet.replication.server.client_state import Outlet
+from ecsnet.replication.server.client_state import PacketSink
 from ecsnet.replication.wire import Report, Resync, WireFormat
 from ecsnet.schema import Gate, Registry, Schema, command, encode, replicated, use_registry
 from ecsnet.server.host import Host
-from ecsnet.server.members import Guest
-from ecsnet.server.room import Stage
-from ecsnet.simulation.spec import Recipe
+from ecsnet.server.members import Member
+from ecsnet.server.room import Room
+from ecsnet.simulation.spec import SimulationSpec
 from ecsnet.transport.address import Address
 from ecsnet.validation.names import looks_like, printable
 from tests.unit.noting import NotingSession as Session
@@ -53,12 +53,12 @@ with use_registry(Registry()) as other_registry:
 SCHEMA = registry.schema()
 OTHER = other_registry.schema()
 STEER, JUMP = SCHEMA.command_id_of[Steer], SCHEMA.command_id_of[Jump]
-GREETING: Gate[Welcome | SchemaOffer] = Gate(Welcome | SchemaOffer, 1 << 20)
+HANDSHAKE: Gate[Welcome | SchemaOffer] = Gate(Welcome | SchemaOffer, 1 << 20)
 
 
-def moving(tick_rate: float = 60.0) -> Recipe:
+def moving(tick_rate: float = 60.0) -> SimulationSpec:
     """Squares that go where their players steer them."""
-    recipe = Recipe(tick_rate=tick_rate)
+    spec = SimulationSpec(tick_rate=tick_rate)
 
     def join(player: int) -> None:
         esper.add_component(player, Square())
@@ -69,15 +69,17 @@ def moving(tick_rate: float = 60.0) -> Recipe:
         for player, jump in net.commands(Jump):
             esper.component_for_entity(player, Square).x += jump.height
 
-    recipe.on_join.append(join)
-    recipe.add_function(move, 0)
-    return recipe
+    spec.on_join.append(join)
+    spec.add_function(move, 0)
+    return spec
 
 
 class Network:
     """A virtual clock, one host, and clients at numbered ports."""
 
-    def __init__(self, recipe: Recipe | None = None, *, seed: int = 1, **options: object) -> None:
+    def __init__(
+        self, spec: SimulationSpec | None = None, *, seed: int = 1, **options: object
+    ) -> None:
         self.dice = random.Random(seed)
         self.now = 50.0
         self.agenda: list[tuple[float, int, Callable[[], None]]] = []
@@ -87,7 +89,7 @@ class Network:
         self.dropped = 0
         arguments = {"random": self.dice.randbytes, **options}
         self.host = Host(SCHEMA, self.to_client, **arguments)  # type: ignore[arg-type]
-        self.stage: Stage = self.host.add_simulation(recipe or moving(), self.now, seed=3)
+        self.room: Room = self.host.add_simulation(spec or moving(), self.now, seed=3)
         self.asleep_until = 0.0
         self.waiting: list[tuple[bytes, Address]] = []
         self.at(0, self.tick)
@@ -168,7 +170,7 @@ class Client:
         self.schema, self.version, self.frame_rate = schema, version, frame_rate
         self.polite = polite
         self.mail: list[bytes] = []
-        self.dial = Dial(network.dice.randbytes(8), network.now)
+        self.handshake = ClientHandshake(network.dice.randbytes(8), network.now)
         self.session = Session()
         self.gate = WireFormat(SCHEMA)
         self.welcome: Welcome | None = None
@@ -185,15 +187,15 @@ class Client:
 
     @property
     def connection(self) -> Connection | None:
-        return self.dial.connection
+        return self.handshake.connection
 
     @property
     def over(self) -> Reason | None:
-        return self.connection.reason if self.connection else self.dial.refused
+        return self.connection.reason if self.connection else self.handshake.refused
 
     @property
-    def guest(self) -> Guest:
-        return self.network.host.guests[self.address]
+    def member(self) -> Member:
+        return self.network.host.members[self.address]
 
     def send(self, datagram: bytes) -> None:
         self.network.to_host(datagram, self.address)
@@ -214,8 +216,8 @@ class Client:
             self.network.at(1 / self.frame_rate, self.poll)
         if self.connection is None:
             for datagram in mail:
-                self.dial.receive(datagram, now)
-            for datagram in self.dial.poll(now):
+                self.handshake.receive(datagram, now)
+            for datagram in self.handshake.poll(now):
                 self.send(datagram)
             if self.connection is None:
                 return
@@ -246,7 +248,7 @@ class Client:
             if isinstance(through, int):
                 self.outbox.acked(through)
         for _, message in received.messages:
-            greeting = GREETING.decode(message)
+            greeting = HANDSHAKE.decode(message)
             if isinstance(greeting, Welcome):
                 self.welcome = greeting
                 self.clock = TickClock(greeting.tick_rate)
@@ -273,7 +275,7 @@ class Client:
 
 
 def squares(network: Network) -> dict[str, float]:
-    with network.stage.simulation.world:
+    with network.room.simulation.world:
         found = esper.get_components(Player, Square)
         return {player.name: square.x for _, (player, square) in found}
 
@@ -284,7 +286,7 @@ def test_a_client_gets_in_and_moves_its_square() -> None:
     assert ann.welcome is not None
     assert ann.welcome.player_id == 1
     assert ann.welcome.player > 0
-    assert ann.welcome.epoch == network.stage.simulation.epoch
+    assert ann.welcome.epoch == network.room.simulation.epoch
     assert (ann.welcome.tick_rate, ann.welcome.update_rate) == (60, 60)
     ann.act = lambda outbox: outbox.hold(STEER, 0, Steer(1))
     network.run(1)
@@ -353,13 +355,13 @@ def test_joins_and_leaves_wait_for_the_tick() -> None:
     network.run(0.1)
     ann = network.client("Ann")
     network.run(0.5)
-    assert ann.guest.name == "Ann"
+    assert ann.member.name == "Ann"
     assert not squares(network)
     network.run(0.6)
     assert squares(network) == {"Ann": 0}
-    network.host.disconnect(ann.guest, Reason.KICKED, network.now)
+    network.host.disconnect(ann.member, Reason.KICKED, network.now)
     assert squares(network) == {"Ann": 0}
-    assert not network.stage.guests
+    assert not network.room.members
     network.run(1)
     assert not squares(network)
     assert ann.over is Reason.KICKED
@@ -370,10 +372,10 @@ def test_who_leaves_before_the_tick_never_joined() -> None:
     network.run(0.1)
     ann = network.client("Ann")
     network.run(0.5)
-    network.host.disconnect(ann.guest, Reason.KICKED, network.now)
+    network.host.disconnect(ann.member, Reason.KICKED, network.now)
     network.run(3)
     assert not squares(network)
-    assert not network.stage.simulation.player_entity
+    assert not network.room.simulation.player_entity
     assert network.host.stats().joined == 0
 
 
@@ -388,7 +390,7 @@ def test_leaving_timing_out_and_coming_again() -> None:
     assert squares(network).keys() == {"Player 1"}
     network.run(3)
     assert not squares(network)
-    assert not network.host.guests
+    assert not network.host.members
     again = network.client("Ann", port=1000)
     network.until(lambda: again.welcome)
     assert again.welcome is not None
@@ -450,7 +452,7 @@ def test_who_cannot_come_in_is_told_why(
     client = network.client(name, **options)  # type: ignore[arg-type]
     network.until(lambda: client.over)
     assert client.over is reason
-    assert not network.host.guests
+    assert not network.host.members
 
 
 @pytest.mark.parametrize(
@@ -472,12 +474,12 @@ def test_no_two_in_one_game_are_called_alike(caplog: pytest.LogCaptureFixture) -
         clients = [network.client(name) for name in ("Ann", "ann", "\uff21nn", "A nn", "Bob")]
         network.until(lambda: all(client.welcome for client in clients))
         names = {"Ann", "ann (2)", "\uff21nn (3)", "A nn (4)", "Bob"}
-        assert squares(network).keys() == {guest.name for guest in network.stage.guests}
+        assert squares(network).keys() == {member.name for member in network.room.members}
         assert len(squares(network)) == 5
         assert set(map(looks_like, squares(network))) == set(map(looks_like, names))
         for name in squares(network):
             assert any(f"{name} (player" in r.getMessage() for r in caplog.records)
-        network.host.disconnect(clients[4].guest, Reason.KICKED, network.now)
+        network.host.disconnect(clients[4].member, Reason.KICKED, network.now)
         again = network.client("Bob")
         network.until(lambda: again.welcome)
         assert "Bob" in squares(network)
@@ -499,7 +501,7 @@ def test_who_never_says_hello_is_dropped() -> None:
     assert silent.over is None
     network.run(2)
     assert silent.over is Reason.SCHEMA
-    assert not network.host.guests
+    assert not network.host.members
 
 
 @pytest.mark.parametrize(
@@ -518,7 +520,7 @@ def test_bad_messages_are_strikes(bad: bytes) -> None:
         ann.session.queue(bad)
     network.run(0.5)
     assert ann.over is None
-    assert ann.guest.session.strikes == 4
+    assert ann.member.session.strikes == 4
     ann.session.queue(bad)
     network.until(lambda: ann.over)
     assert ann.over is Reason.ABUSE
@@ -530,18 +532,18 @@ def test_bad_input_is_a_strike_and_another_epochs_is_not() -> None:
     assert ann.welcome is not None
     epoch = ann.welcome.epoch
     # A frame that the server has not had when it comes, for a tick that has not run.
-    frame, tick = ann.guest.inbox._number + 60, network.stage.next_tick + 6
+    frame, tick = ann.member.inbox._number + 60, network.room.next_tick + 6
     frames = [[0, 1, [[STEER, 0, [1]]]]]
     for number in range(4):
         ann.say(ann.session.send((epoch, 0, 0, [[0, 1, [["steer"]]]], number), network.now))
         ann.say(ann.session.send((epoch ^ 1, frame, tick, frames), network.now))
     network.run(0.2)
-    assert ann.guest.session.strikes == 4
-    assert ann.guest.inbox.applied == 0
-    tick = network.stage.next_tick + 6
+    assert ann.member.session.strikes == 4
+    assert ann.member.inbox.applied == 0
+    tick = network.room.next_tick + 6
     ann.say(ann.session.send((epoch, frame, tick, frames), network.now))
     network.run(0.2)
-    assert ann.guest.inbox.applied == 1  # so the epoch it was
+    assert ann.member.inbox.applied == 1  # so the epoch it was
     ann.say(ann.session.send((epoch, 0, 0, [], "more"), network.now))
     network.until(lambda: ann.over)
     assert ann.over is Reason.ABUSE
@@ -569,9 +571,9 @@ def test_resync_makes_everything_owed() -> None:
     network = Network()
     (ann,) = network.joined(1)
     network.run(0.5)
-    assert ann.guest.viewer is not None
+    assert ann.member.client_state is not None
     ann.tell(Resync())
-    network.until(lambda: ann.guest.session.received == 2)
+    network.until(lambda: ann.member.session.received == 2)
     assert ann.over is None
 
 
@@ -594,7 +596,7 @@ def test_garbage_does_nothing() -> None:
         network.host.receive(dice.randbytes(dice.randrange(100)), ("10.9.9.9", 5), network.now)
     network.run(0.5)
     assert ann.over is None
-    assert len(network.host.guests) == 1
+    assert len(network.host.members) == 1
 
 
 def test_a_stalled_host_drops_time_and_goes_on() -> None:
@@ -602,11 +604,11 @@ def test_a_stalled_host_drops_time_and_goes_on() -> None:
     (ann,) = network.joined(1)
     ann.act = lambda outbox: outbox.hold(STEER, 0, Steer(1))
     network.run(3)
-    ticks, x = network.stage.simulation.tick, squares(network)["Player 0"]
+    ticks, x = network.room.simulation.tick, squares(network)["Player 0"]
     network.asleep_until = network.now + 5
     network.run(5.2)
-    assert network.stage.simulation.tick - ticks < 20
-    assert 285 < network.stage.dropped_ticks < 300
+    assert network.room.simulation.tick - ticks < 20
+    assert 285 < network.room.dropped_ticks < 300
     assert squares(network)["Player 0"] - x < 0.5
     network.run(2)
     before = squares(network)["Player 0"]
@@ -653,20 +655,20 @@ def test_a_stalled_client_comes_right() -> None:
 def test_a_short_delay_is_caught_up() -> None:
     network = Network()
     network.run(1)
-    ticks = network.stage.simulation.tick
+    ticks = network.room.simulation.tick
     network.asleep_until = network.now + 0.08
     network.run(1)
-    assert network.stage.simulation.tick - ticks == pytest.approx(60, abs=1)
-    assert network.stage.dropped_ticks == 0
+    assert network.room.simulation.tick - ticks == pytest.approx(60, abs=1)
+    assert network.room.dropped_ticks == 0
 
 
 def test_early_lets_a_timer_keep_the_beat() -> None:
     network = Network()
-    host, stage = network.host, network.stage
+    host, room = network.host, network.room
     host.tick(100.0)
     ran = [host.tick(100.0 + (k + (-1) ** k * 0.01) / 60, early=0.5) for k in range(1, 50)]
     assert ran == [1] * 49
-    assert stage.dropped_ticks > 0
+    assert room.dropped_ticks > 0
     assert host.tick(100.0 + 49.1 / 60) == 0
 
 
@@ -686,8 +688,8 @@ def test_updates_come_at_their_own_rate() -> None:
 def test_two_simulations_in_one_host_know_nothing_of_each_other() -> None:
     network = Network()
     second = network.host.add_simulation(moving(20.0), network.now)
-    stages = {"Ann": network.stage, "Bob": second}
-    network.host.choose = stages.__getitem__
+    rooms = {"Ann": network.room, "Bob": second}
+    network.host.choose = rooms.__getitem__
     ann, bob = network.client("Ann"), network.client("Bob")
     network.until(lambda: ann.welcome and bob.welcome)
     assert ann.welcome is not None
@@ -698,7 +700,7 @@ def test_two_simulations_in_one_host_know_nothing_of_each_other() -> None:
         client.act = lambda outbox: outbox.hold(STEER, 0, Steer(1))
     network.run(2)
     assert squares(network).keys() == {"Ann"}
-    assert second.simulation.tick < network.stage.simulation.tick
+    assert second.simulation.tick < network.room.simulation.tick
     with second.simulation.world:
         assert [player.name for _, player in esper.get_component(Player)] == ["Bob"]
     assert ann.outbox.sent > 50
@@ -706,28 +708,28 @@ def test_two_simulations_in_one_host_know_nothing_of_each_other() -> None:
 
 
 def test_closing_tells_everybody_and_ends_the_worlds(caplog: pytest.LogCaptureFixture) -> None:
-    recipe = moving()
+    spec = moving()
     left: list[tuple[int, int]] = []
-    recipe.on_leave.append(lambda player: left.append((player, net.tick())))
-    network = Network(recipe)
+    spec.on_leave.append(lambda player: left.append((player, net.tick())))
+    network = Network(spec)
     with caplog.at_level(logging.INFO, "ecsnet.server"):
         ann, bob = network.joined(2)
-        guests = [str(client.guest) for client in (ann, bob)]
-        tick = network.stage.simulation.tick
+        members = [str(client.member) for client in (ann, bob)]
+        tick = network.room.simulation.tick
         network.host.close(Reason.SHUTDOWN, network.now)
     assert [tick for _, tick in left] == [tick, tick]
-    assert set(guests) == {
+    assert set(members) == {
         "Player 0 (player 2, 10.0.0.1:1000)",
         "Player 1 (player 1, 10.0.0.1:1001)",
     }
-    for who in guests:
+    for who in members:
         assert f"{who} joined" in caplog.messages
         assert f"{who} is gone: shutdown" in caplog.messages
     network.host.close(Reason.SHUTDOWN, network.now)
     network.host.close(Reason.SHUTDOWN, network.now)
     network.run(0.2)
     assert ann.over is bob.over is Reason.SHUTDOWN
-    assert network.stage.simulation.world.closed
+    assert network.room.simulation.world.closed
     assert network.host.tick(network.now) == 0
     late = network.client("Carl")
     network.run(1)
@@ -735,23 +737,23 @@ def test_closing_tells_everybody_and_ends_the_worlds(caplog: pytest.LogCaptureFi
 
 
 def test_a_failing_system_stops_its_simulation() -> None:
-    recipe = moving()
+    spec = moving()
 
     def broken(dt: float) -> None:
         if net.tick() == 30:
             raise RuntimeError("boom")
 
-    recipe.add_function(broken, 0)
-    network = Network(recipe)
+    spec.add_function(broken, 0)
+    network = Network(spec)
     network.run(2)
     assert isinstance(network.host.failure, RuntimeError)
-    assert network.stage.simulation.tick == 30
+    assert network.room.simulation.tick == 30
 
 
 def test_a_player_that_the_game_deletes_is_welcomed_all_the_same() -> None:
-    recipe = Recipe()
-    recipe.on_join.append(esper.delete_entity)
-    network = Network(recipe)
+    spec = SimulationSpec()
+    spec.on_join.append(esper.delete_entity)
+    network = Network(spec)
     (ann,) = network.joined(1)
     assert ann.welcome is not None
     assert ann.welcome.player == 0
@@ -778,7 +780,7 @@ def test_holding_still_runs_no_systems_but_replicates() -> None:
     (ann,) = network.joined(1)
     ann.act = lambda outbox: outbox.hold(STEER, 0, Steer(1))
     network.run(1)
-    network.stage.simulation.still = True
+    network.room.simulation.paused = True
     network.run(0.1)
     x = squares(network)["Player 0"]
     updates = len(ann.updates)
@@ -810,11 +812,11 @@ def test_unknown_peers_cost_nothing() -> None:
     dice = random.Random(1)
     for port in range(1000):
         network.host.receive(dice.randbytes(64), ("10.1.1.1", port + 1), network.now)
-    assert not network.host.guests
+    assert not network.host.members
     assert network.host.stats().packets_sent == 0
 
 
-class Nowhere(Outlet):
+class Nowhere(PacketSink):
     def deliver(self, packet: bytes) -> None:
         pass
 
@@ -829,17 +831,17 @@ def test_a_client_that_acknowledges_nothing_is_given_up(
     def spawn(dt: float) -> None:
         esper.create_entity(Square())
 
-    recipe = moving()
-    recipe.add_function(spawn, 0)
-    network = Network(recipe)
+    spec = moving()
+    spec.add_function(spawn, 0)
+    network = Network(spec)
     ann, bob = network.joined(2)
-    guest = ann.guest
-    network.until(lambda: guest.viewer is not None)
-    assert guest.viewer is not None
+    member = ann.member
+    network.until(lambda: member.client_state is not None)
+    assert member.client_state is not None
     # Nothing gets through to Ann, who goes on sending: silent she is not.
-    guest.viewer.outlet = Nowhere()
+    member.client_state.sink = Nowhere()
     network.run(20)
-    assert guest.connection.reason is Reason.SLOW
-    assert f"{guest} takes in too little" in caplog.text
-    assert list(network.host.guests.values()) == [bob.guest]
-    assert 20 < guest.session.queued < 1200
+    assert member.connection.reason is Reason.SLOW
+    assert f"{member} takes in too little" in caplog.text
+    assert list(network.host.members.values()) == [bob.member]
+    assert 20 < member.session.queued < 1200

@@ -58,16 +58,16 @@ BOUNDED = {
     "listener._dismissed": 4096,
     "listener.admission._gone": 4096,
     # Pings are forgotten when their id comes again.
-    "host.guests[].session._pings": PING_IDS,
-    "client._uplink.session._pings": PING_IDS,
+    "host.members[].session._pings": PING_IDS,
+    "client._connection.session._pings": PING_IDS,
     # Looked at when the next entity enters.
-    "host.guests[].viewer.pieces": 8,
+    "host.members[].client_state.pieces": 8,
     # Looked at when the next entity goes; what went in a second.
-    "host.guests[].viewer.left_sight": 64,
-    "host.guests[].viewer.left_sight[][]": 128,
+    "host.members[].client_state.left_sight": 64,
+    "host.members[].client_state.left_sight[][]": 128,
     # By kinds of entities.
-    "stages[].replicator.population._cids": 64,
-    "host.stages[].replicator.population._cids": 64,
+    "rooms[].replicator.entities._cids": 64,
+    "host.rooms[].replicator.entities._cids": 64,
 }
 """What may grow, and up to where."""
 
@@ -138,9 +138,9 @@ def vanish(game: Harness) -> None:
 
 def kick(game: Harness) -> None:
     for client in game.clients:
-        guest = game.guest(client)
-        assert guest is not None
-        game.host.disconnect(guest, Reason.ABUSE, game.clock.now)
+        member = game.member(client)
+        assert member is not None
+        game.host.disconnect(member, Reason.ABUSE, game.clock.now)
 
 
 def ask_again(game: Harness) -> None:
@@ -169,7 +169,7 @@ def left_by(game: Harness, visit: Callable[[], None]) -> dict[str, str]:
         visit()
         game.run(seconds=13)
     after = holdings(game.host)
-    assert after["stages[].replicator.population.by_net"] >= 4, "the walk sees the world"
+    assert after["rooms[].replicator.entities.by_net"] >= 4, "the walk sees the world"
     return left(before, after)
 
 
@@ -188,7 +188,7 @@ def test_players_leave_nothing_behind(policy: str, way: Callable[[Harness], None
         assert game.host.stats().joined == 12
         assert game.host.stats().commands_applied > 100
         assert game.host.stats().commands_rejected > 10
-        assert not game.host.guests
+        assert not game.host.members
 
 
 @pytest.mark.parametrize("steps", range(1, 22))
@@ -234,9 +234,9 @@ def rest(game: Harness) -> Counter[str]:
     loss, link.loss = link.loss, 0.0
     client.release(Steer)
     assert game.settle()
-    game.simulation.still = True
+    game.simulation.paused = True
     game.run(seconds=4)
-    game.simulation.still = False
+    game.simulation.paused = False
     link.loss = loss
     found = Counter({f"host.{path}": count for path, count in holdings(game.host).items()})
     outside = (client.view, client._schema, game.seats[client].end)
@@ -253,7 +253,7 @@ def test_a_long_game_holds_no_more_than_a_short_one(loss: float, long: int) -> N
         game.connect("alice", link)
         play(game, 6)
         before = rest(game)
-        assert before["host.stages[].guests"] == 1
+        assert before["host.rooms[].members"] == 1
         assert before["client._store.entities"] >= 6
         lost = link.stats.dropped
         play(game, 20)

@@ -142,12 +142,12 @@ def test_what_comes_many_times_happens_once(copies: int) -> None:
             client.send(Steer(1))
             game.step(2)
         client.release(Steer)
-        guest = game.guest(client)
-        assert guest is not None
+        member = game.member(client)
+        assert member is not None
         game.run(seconds=1)
         assert game.settle()
         assert seen == list(range(60))
-        session, inbox, own = guest.session, guest.inbox, client._uplink.session
+        session, inbox, own = member.session, member.inbox, client._connection.session
         assert session.duplicates + session.stale > 50 * copies
         assert own.duplicates + own.stale > 50 * copies
         # Once each, and neither end takes the other for hostile.
@@ -178,10 +178,10 @@ def test_calls_may_come_twice() -> None:
         changed = [event for event in game.events(bob) if isinstance(event, Changed)]
         assert changed == []
         assert seen == [1]
-        guest = game.guest(bob)
-        assert guest is not None
+        member = game.member(bob)
+        assert member is not None
         for _ in range(2):
-            game.host.disconnect(guest, Reason.ABUSE, game.clock.now)
+            game.host.disconnect(member, Reason.ABUSE, game.clock.now)
             alice.close()
             game.run(seconds=0.5)
         assert len(gone) == 2

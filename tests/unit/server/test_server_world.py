@@ -196,14 +196,14 @@ def test_a_host_is_made_from_the_registry_of_the_declaration() -> None:
     host = server.make_host(lambda data, address: None, 5.0, random=random.Random(1).randbytes)
     assert host.schema is registry.schema()
     assert host.listener.max_clients == 3
-    assert host.stages[0].simulation.rng.random() == random.Random(9).random()
+    assert host.rooms[0].simulation.rng.random() == random.Random(9).random()
 
 
 def test_two_hosts_of_one_recipe_are_two_games(server: ServerWorld) -> None:
     hosts = [server.make_host(lambda data, address: None, 0.0) for _ in range(2)]
     for index in range(10):
         hosts[0].tick(index / 50)
-    worlds = [host.stages[0].simulation for host in hosts]
+    worlds = [host.rooms[0].simulation for host in hosts]
     assert [simulation.tick for simulation in worlds] == [10, 0]
     assert worlds[0].epoch != worlds[1].epoch
     assert worlds[0].world.name != worlds[1].world.name

@@ -10,36 +10,36 @@ from hypothesis import strategies as st
 
 from ecsnet.errors import UsageError
 from ecsnet.session.channel import (
-    FRAGMENT,
+    FRAGMENT_BYTES,
     MESSAGE_WINDOW,
-    RIDE_BYTES,
+    PIGGYBACK_BYTES,
     SPAN,
-    Cargo,
     Incoming,
     Outgoing,
+    SentFragments,
 )
-from ecsnet.session.packets import Piece
+from ecsnet.session.packets import Fragment
 
-_pieces = msgspec.msgpack.Decoder(list[Piece])
+_pieces = msgspec.msgpack.Decoder(list[Fragment])
 
 
-def decode(wire: object) -> list[Piece]:
+def decode(wire: object) -> list[Fragment]:
     return _pieces.decode(msgspec.msgpack.encode(wire))
 
 
-def riding(out: Outgoing) -> list[bytes]:
-    raw, cargo = out.riding()
-    pieces = decode(raw) if raw is not None else []
-    assert len(pieces) == len(cargo)
-    return [piece.data for piece in pieces]
+def piggybacked(out: Outgoing) -> list[bytes]:
+    raw, sent_fragments = out.piggybacked()
+    fragments = decode(raw) if raw is not None else []
+    assert len(fragments) == len(sent_fragments)
+    return [fragment.data for fragment in fragments]
 
 
-def fill_all(out: Outgoing) -> list[tuple[list[Piece], Cargo, int]]:
+def fill_all(out: Outgoing) -> list[tuple[list[Fragment], SentFragments, int]]:
     packets = []
     while (filled := out.fill(1175)) is not None:
-        wire, cargo, size = filled
+        wire, sent_fragments, size = filled
         assert len(msgspec.msgpack.encode(wire)) <= size + 3
-        packets.append((decode(wire), cargo, size))
+        packets.append((decode(wire), sent_fragments, size))
     return packets
 
 
@@ -47,20 +47,20 @@ def test_small_messages_ride_oldest_first_until_acked() -> None:
     out = Outgoing(1 << 20)
     assert [out.queue(bytes([n]) * 100) for n in range(6)] == [1, 2, 3, 4, 5, 6]
     assert out.backlog == 600
-    raw, cargo = out.riding()
+    raw, sent_fragments = out.piggybacked()
     assert raw is not None
-    assert len(raw) <= RIDE_BYTES
-    assert [data[0] for data in riding(out)] == [0, 1, 2]
+    assert len(raw) <= PIGGYBACK_BYTES
+    assert [data[0] for data in piggybacked(out)] == [0, 1, 2]
     assert out.streaming
-    out.arrived(cargo[:1], 0)
+    out.arrived(sent_fragments[:1], 0)
     assert out.delivered == 1
-    assert [data[0] for data in riding(out)] == [1, 2, 3]
-    out.arrived(cargo[2:3], 0)  # the third before the second
+    assert [data[0] for data in piggybacked(out)] == [1, 2, 3]
+    out.arrived(sent_fragments[2:3], 0)  # the third before the second
     assert out.delivered == 1
-    assert [data[0] for data in riding(out)] == [1, 3, 4]
-    out.arrived(cargo[1:2], 0)
+    assert [data[0] for data in piggybacked(out)] == [1, 3, 4]
+    out.arrived(sent_fragments[1:2], 0)
     assert out.delivered == 3
-    out.arrived(cargo, 0)  # twice is once
+    out.arrived(sent_fragments, 0)  # twice is once
     assert out.backlog == 300
 
 
@@ -72,8 +72,8 @@ def test_what_rides_is_not_streamed_too() -> None:
     assert out.fill(1175) is None
     out.queue(b"x" * 500)
     assert out.streaming
-    ((pieces, _, _),) = fill_all(out)
-    assert [piece.number for piece in pieces] == [4]
+    ((fragments, _, _),) = fill_all(out)
+    assert [fragment.number for fragment in fragments] == [4]
     assert not out.streaming
 
 
@@ -82,12 +82,14 @@ def test_small_messages_behind_a_large_one_share_packets() -> None:
     out.queue(b"L" * 2500)
     for _ in range(20):
         out.queue(b"s" * 30)
-    assert riding(out) == []
+    assert piggybacked(out) == []
     packets = fill_all(out)
-    assert [len(pieces) for pieces, _, _ in packets][:2] == [1, 1]
-    assert sum(len(pieces) for pieces, _, _ in packets) == 23
+    assert [len(fragments) for fragments, _, _ in packets][:2] == [1, 1]
+    assert sum(len(fragments) for fragments, _, _ in packets) == 23
     assert len(packets) <= 5
-    assert all(sum(len(piece.data) for piece in pieces) <= 1175 for pieces, _, _ in packets)
+    assert all(
+        sum(len(fragment.data) for fragment in fragments) <= 1175 for fragments, _, _ in packets
+    )
 
 
 def test_the_window_bounds_what_is_on_its_way_and_follows_acks_and_losses() -> None:
@@ -95,43 +97,43 @@ def test_the_window_bounds_what_is_on_its_way_and_follows_acks_and_losses() -> N
     out.queue(b"x" * 500_000)
     first = fill_all(out)
     assert 14 * 1024 < out.in_flight <= 16 * 1024
-    for _, cargo, size in first:
-        out.arrived(cargo, size)
+    for _, sent_fragments, size in first:
+        out.arrived(sent_fragments, size)
     assert out.in_flight == 0
     assert out.window == pytest.approx(32 * 1024, rel=0.05)
     second = fill_all(out)
     assert len(second) == pytest.approx(2 * len(first), abs=2)
     before = out.window
-    for _, cargo, size in second:  # one cut for a whole window of losses
-        out.lost(cargo, size, 1.0, 2.0)
+    for _, sent_fragments, size in second:  # one cut for a whole window of losses
+        out.lost(sent_fragments, size, 1.0, 2.0)
     assert out.window == pytest.approx(before * 0.7)
     again = fill_all(out)
-    lost_parts = [piece.part for pieces, _, _ in second for piece in pieces]
-    resent = [piece.part for pieces, _, _ in again for piece in pieces]
+    lost_parts = [fragment.part for fragments, _, _ in second for fragment in fragments]
+    resent = [fragment.part for fragments, _, _ in again for fragment in fragments]
     assert resent == lost_parts[: len(resent)]
     assert resent
     for step in range(50):
-        for _, cargo, size in again:
-            out.lost(cargo, size, 3.0 + step, 3.5 + step)
+        for _, sent_fragments, size in again:
+            out.lost(sent_fragments, size, 3.0 + step, 3.5 + step)
         again = fill_all(out)
     assert out.window == 8 * 1024
     grown = out.window
-    for _, cargo, size in again:
-        out.arrived(cargo, size)
-    assert grown < out.window < grown + 2 * FRAGMENT  # steady now
+    for _, sent_fragments, size in again:
+        out.arrived(sent_fragments, size)
+    assert grown < out.window < grown + 2 * FRAGMENT_BYTES  # steady now
 
 
 def test_a_lost_piece_that_arrived_late_is_not_sent_again() -> None:
     out = Outgoing(1 << 20)
     out.queue(b"x" * 1000)
-    ((_, cargo, size),) = fill_all(out)
-    out.lost(cargo, size, 0.0, 1.0)
+    ((_, sent_fragments, size),) = fill_all(out)
+    out.lost(sent_fragments, size, 0.0, 1.0)
     assert out.streaming
-    out.arrived(cargo, 0)
+    out.arrived(sent_fragments, 0)
     assert out.delivered == 1
     assert not out.unacked
     assert fill_all(out) == []
-    out.lost(cargo, 0, 0.0, 2.0)
+    out.lost(sent_fragments, 0, 0.0, 2.0)
     assert not out.streaming
 
 
@@ -147,8 +149,8 @@ def test_numbers_on_their_way_stay_within_the_peers_window() -> None:
     out = Outgoing(1 << 20)
     for _ in range(MESSAGE_WINDOW * 2):
         out.queue(b"")
-    sent = {piece.number for pieces, _, _ in fill_all(out) for piece in pieces}
-    sent |= {piece.number for piece in decode(out.riding()[0])}
+    sent = {fragment.number for fragments, _, _ in fill_all(out) for fragment in fragments}
+    sent |= {fragment.number for fragment in decode(out.piggybacked()[0])}
     assert max(sent) == MESSAGE_WINDOW
     assert len(sent) == MESSAGE_WINDOW
 
@@ -159,13 +161,13 @@ def test_what_rides_stays_within_the_peers_window_too() -> None:
         out.queue(b"")
     ridden: set[int] = set()
     for _ in range(20):
-        raw, cargo = out.riding()
-        ridden |= {piece.number for piece in decode(raw)}
-        out.arrived(cargo[1:], 0)  # all but the first
+        raw, sent_fragments = out.piggybacked()
+        ridden |= {fragment.number for fragment in decode(raw)}
+        out.arrived(sent_fragments[1:], 0)  # all but the first
     assert ridden == set(range(1, MESSAGE_WINDOW + 1))
-    out.arrived(out.riding()[1], 0)
+    out.arrived(out.piggybacked()[1], 0)
     assert out.delivered == MESSAGE_WINDOW
-    assert len(riding(out)) > 10
+    assert len(piggybacked(out)) > 10
 
 
 def test_bytes_on_their_way_stay_within_the_peers_span() -> None:
@@ -175,12 +177,12 @@ def test_bytes_on_their_way_stay_within_the_peers_span() -> None:
     stuck = None
     highest = 0
     for _ in range(100):
-        for pieces, cargo, size in fill_all(out):
-            highest = max(highest, pieces[-1].number)
+        for fragments, sent_fragments, size in fill_all(out):
+            highest = max(highest, fragments[-1].number)
             if stuck is None:
-                stuck = cargo, size
+                stuck = sent_fragments, size
             else:
-                out.arrived(cargo, size)
+                out.arrived(sent_fragments, size)
     assert highest == SPAN // 8192
     assert stuck is not None
     out.arrived(*stuck)
@@ -190,18 +192,18 @@ def test_bytes_on_their_way_stay_within_the_peers_span() -> None:
 def test_riding_respects_the_span_too() -> None:
     out = Outgoing(1 << 20)
     out.queue(b"first")
-    first = out.riding()[1]
+    first = out.piggybacked()[1]
     for size in (SPAN - 1000, 900, 90):
         out.queue(b"x" * size)
     for _ in range(200):
-        for _, cargo, size in fill_all(out):
-            out.arrived(cargo, size)
+        for _, sent_fragments, size in fill_all(out):
+            out.arrived(sent_fragments, size)
     assert sorted(out.unacked) == [1]
     out.queue(b"late" * 10)
-    assert riding(out)[0] == b"first"
-    assert b"late" * 10 not in riding(out)
+    assert piggybacked(out)[0] == b"first"
+    assert b"late" * 10 not in piggybacked(out)
     out.arrived(first, 0)
-    assert b"late" * 10 in riding(out)
+    assert b"late" * 10 in piggybacked(out)
 
 
 def test_a_message_longer_than_the_limit_is_refused_here() -> None:
@@ -217,50 +219,50 @@ def test_pieces_come_together_in_any_order() -> None:
     message = random.Random(1).randbytes(5000)
     out.queue(message)
     out.queue(b"next")
-    pieces = [piece for pieces, _, _ in fill_all(out) for piece in pieces]
-    assert len(pieces) == 6
-    pieces.reverse()
+    fragments = [fragment for fragments, _, _ in fill_all(out) for fragment in fragments]
+    assert len(fragments) == 6
+    fragments.reverse()
     handed = []
-    for piece in pieces:
+    for fragment in fragments:
         for _ in range(2):
-            assert into.admit([piece]) is not None
-            handed += into.take([piece])
+            assert into.admit([fragment]) is not None
+            handed += into.take([fragment])
     assert handed == [(1, message), (2, b"next")]
     assert into.received == 2
     assert into.held == 0
 
 
-def piece(number: int, data: bytes = b"x", part: int = 0, parts: int = 1) -> Piece:
-    return Piece(number, data, part, parts)
+def fragment(number: int, data: bytes = b"x", part: int = 0, parts: int = 1) -> Fragment:
+    return Fragment(number, data, part, parts)
 
 
 @pytest.mark.parametrize(
     "bad",
     [
-        piece(MESSAGE_WINDOW + 1),
-        piece(1, parts=9),  # longer than the limit allows
-        piece(1, b"x" * 1024, part=3, parts=3),
-        piece(1, b"x" * 1025),
-        piece(1, b"x", part=0, parts=2),  # only the last part may be short
-        piece(1, b"", part=1, parts=2),
-        piece(1, b"x" * 1025, part=1, parts=2),
-        piece(1, b"x" * 1000, part=7, parts=8),  # 8,168 bytes of 8,000
+        fragment(MESSAGE_WINDOW + 1),
+        fragment(1, parts=9),  # longer than the limit allows
+        fragment(1, b"x" * 1024, part=3, parts=3),
+        fragment(1, b"x" * 1025),
+        fragment(1, b"x", part=0, parts=2),  # only the last part may be short
+        fragment(1, b"", part=1, parts=2),
+        fragment(1, b"x" * 1025, part=1, parts=2),
+        fragment(1, b"x" * 1000, part=7, parts=8),  # 8,168 bytes of 8,000
     ],
 )
-def test_pieces_that_no_honest_peer_sends(bad: Piece) -> None:
+def test_pieces_that_no_honest_peer_sends(bad: Fragment) -> None:
     into = Incoming(8000)
     assert into.admit([bad]) is None
-    assert into.admit([piece(1), bad]) is None
+    assert into.admit([fragment(1), bad]) is None
 
 
 def test_parts_must_agree() -> None:
     into = Incoming(8000)
     full = b"x" * 1024
-    assert into.admit([piece(2, full, 0, 3), piece(2, full, 1, 4)]) is None
-    assert into.admit([piece(2, full, 0, 3)]) == 1
-    assert into.take([piece(2, full, 0, 3)]) == []
-    assert into.admit([piece(2, full, 1, 4)]) is None
-    assert into.admit([piece(2, full, 1, 3)]) == 0
+    assert into.admit([fragment(2, full, 0, 3), fragment(2, full, 1, 4)]) is None
+    assert into.admit([fragment(2, full, 0, 3)]) == 1
+    assert into.take([fragment(2, full, 0, 3)]) == []
+    assert into.admit([fragment(2, full, 1, 4)]) is None
+    assert into.admit([fragment(2, full, 1, 3)]) == 0
 
 
 def test_what_waits_is_bounded() -> None:
@@ -268,7 +270,7 @@ def test_what_waits_is_bounded() -> None:
     taken = 0
     for number in range(2, MESSAGE_WINDOW + 2):
         for part in range(8):
-            one = piece(number, b"x" * 1024, part, 8)
+            one = fragment(number, b"x" * 1024, part, 8)
             if into.admit([one]) is not None:
                 taken += 1
                 assert into.take([one]) == []
@@ -277,9 +279,9 @@ def test_what_waits_is_bounded() -> None:
 
 def test_old_messages_are_ignored() -> None:
     into = Incoming(8192)
-    assert into.take([piece(1), piece(1, b"other")]) == [(1, b"x")]
-    assert into.admit([piece(1, b"y" * 9)]) == 0
-    assert into.take([piece(1, b"y" * 9)]) == []
+    assert into.take([fragment(1), fragment(1, b"other")]) == [(1, b"x")]
+    assert into.admit([fragment(1, b"y" * 9)]) == 0
+    assert into.take([fragment(1, b"y" * 9)]) == []
 
 
 @settings(max_examples=60, deadline=None)
@@ -301,33 +303,33 @@ def test_exactly_once_in_order_whatever_the_packets_suffer(
     messages = [dice.randbytes(size) for size in sizes]
     waiting = deque(messages)
     handed: list[tuple[int, bytes]] = []
-    way: list[tuple[list[Piece], Cargo, int, int]] = []
-    given_up: list[Cargo] = []
+    way: list[tuple[list[Fragment], SentFragments, int, int]] = []
+    given_up: list[SentFragments] = []
     for tick in range(3000):
         for _ in range(dice.randint(0, 3)):
             if waiting:
                 out.queue(waiting.popleft())
-        raw, cargo = out.riding()
+        raw, sent_fragments = out.piggybacked()
         if raw is not None:
-            way.append((decode(raw), cargo, 0, tick))
+            way.append((decode(raw), sent_fragments, 0, tick))
         way += [(*packet, tick) for packet in fill_all(out)]
         dice.shuffle(way)
         for _ in range(len(way)):
-            pieces, cargo, size, sent = way.pop()
+            fragments, sent_fragments, size, sent = way.pop()
             fate = dice.random()
             if fate < loss:
-                out.lost(cargo, size, sent, tick)
+                out.lost(sent_fragments, size, sent, tick)
                 if dice.random() < 0.3:  # it did arrive, and its ack comes late
-                    assert into.admit(pieces) is not None
-                    handed += into.take(pieces)
-                    given_up.append(cargo)
+                    assert into.admit(fragments) is not None
+                    handed += into.take(fragments)
+                    given_up.append(sent_fragments)
             elif fate < loss + 0.1:
-                way.insert(0, (pieces, cargo, size, sent))
+                way.insert(0, (fragments, sent_fragments, size, sent))
             else:
                 for _ in range(dice.choice((1, 1, 2))):
-                    assert into.admit(pieces) is not None
-                    handed += into.take(pieces)
-                out.arrived(cargo, size)
+                    assert into.admit(fragments) is not None
+                    handed += into.take(fragments)
+                out.arrived(sent_fragments, size)
         if given_up and dice.random() < 0.5:
             out.arrived(given_up.pop(), 0)
         assert into.held <= max(SPAN, 60_000)

@@ -9,7 +9,7 @@ def test_before_the_first_sample_it_is_patient() -> None:
     path = PathEstimate(0.05)
     assert not path.measured
     assert path.rtt == 0.1
-    assert path.patience == pytest.approx(0.55)
+    assert path.loss_timeout == pytest.approx(0.55)
     assert path.loss == 0.0
 
 
@@ -21,7 +21,7 @@ def test_round_trip_and_jitter_settle_on_the_path() -> None:
     assert path.rtt == pytest.approx(0.2, abs=0.01)
     assert path.jitter == pytest.approx(0.02, abs=0.005)
     # Rule: the round trip, four jitters and the peer's ack interval.
-    assert path.patience == pytest.approx(path.rtt + 4 * path.jitter + 0.02)
+    assert path.loss_timeout == pytest.approx(path.rtt + 4 * path.jitter + 0.02)
 
 
 def test_a_peer_that_acks_seldom_is_waited_for() -> None:
@@ -29,19 +29,19 @@ def test_a_peer_that_acks_seldom_is_waited_for() -> None:
     for _ in range(50):
         path.ponged(0.01)
         path.acked(0.5, 1)
-    assert path.patience >= 0.5
+    assert path.loss_timeout >= 0.5
 
 
 def test_patience_has_bounds() -> None:
     path = PathEstimate(0.0)
     for _ in range(300):
         path.ponged(0.0001)
-    assert path.patience == 0.05
+    assert path.loss_timeout == 0.05
     for _ in range(300):
         path.ponged(60.0)
         path.acked(60.0, 1)
     assert path.rtt <= 2.0
-    assert path.patience == 2.0
+    assert path.loss_timeout == 2.0
 
 
 def test_loss_is_the_recent_share_and_a_late_arrival_takes_it_back() -> None:

@@ -3,7 +3,7 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ecsnet.session.sequence import widen
+from ecsnet.session.sequence import unwrap
 
 
 @settings(deadline=None)
@@ -15,7 +15,7 @@ from ecsnet.session.sequence import widen
 def test_a_counter_survives_the_wire(bits: int, wide: int, data: st.DataObject) -> None:
     half = 1 << (bits - 1)
     near = data.draw(st.integers(max(0, wide - half + 1), wide + half - 1))
-    assert widen(wide & ((1 << bits) - 1), bits, near) == wide
+    assert unwrap(wide & ((1 << bits) - 1), bits, near) == wide
 
 
 @settings(deadline=None)
@@ -25,7 +25,7 @@ def test_the_nearest_congruent_number_that_is_not_negative(
 ) -> None:
     span = 1 << bits
     low = data.draw(st.integers(0, span - 1))
-    wide = widen(low, bits, near)
+    wide = unwrap(low, bits, near)
     assert wide >= 0
     assert wide % span == low
     others = [one for one in (wide - span, wide + span) if one >= 0]
@@ -33,8 +33,8 @@ def test_the_nearest_congruent_number_that_is_not_negative(
 
 
 def test_edges() -> None:
-    assert widen(0, 16, 0xFFFF) == 0x10000
-    assert widen(0xFFFF, 16, 0x10000) == 0xFFFF
-    assert widen(0xFFFF, 16, 0) == 0xFFFF  # never negative
-    assert widen(0x8000, 16, 0x10000) == 0x8000  # equally near: the smaller
-    assert widen(5, 32, (1 << 32) - 1) == (1 << 32) + 5
+    assert unwrap(0, 16, 0xFFFF) == 0x10000
+    assert unwrap(0xFFFF, 16, 0x10000) == 0xFFFF
+    assert unwrap(0xFFFF, 16, 0) == 0xFFFF  # never negative
+    assert unwrap(0x8000, 16, 0x10000) == 0x8000  # equally near: the smaller
+    assert unwrap(5, 32, (1 << 32) - 1) == (1 << 32) + 5

@@ -326,9 +326,9 @@ def test_loss_is_decided_by_time_never_by_position() -> None:
         now = n / 1000
         take(other, one.send(n, now, n), now)
         take(one, other.send(None, now), now)
-        if now < one.path.patience:
+        if now < one.path.loss_timeout:
             assert one.lost(now) == []
-    assert one.path.patience < 0.4
+    assert one.path.loss_timeout < 0.4
     assert list(one.lost(0.5)) == ["lost"]
     assert one.lost(0.6) == []
 
@@ -341,7 +341,7 @@ def test_patience_that_shrinks_counts_for_what_is_in_flight() -> None:
         now = n / 100
         take(other, one.send(n, now, n), now)
         take(one, other.send(n, now), now + 0.005)
-    assert one.path.patience < 0.1
+    assert one.path.loss_timeout < 0.1
     assert list(one.lost(0.2)) == ["lost"]
 
 
@@ -354,12 +354,12 @@ def test_a_loss_is_found_in_the_first_tick_after_its_time() -> None:
         if n % 10:
             take(other, data, now)
         take(one, other.send(n, now), now)
-        patience = one.path.patience
+        loss_timeout = one.path.loss_timeout
         for record in one.lost(now):
             assert isinstance(record, int)
             found.append(record)
             if n > 60:
-                assert patience < now - record / 60 < patience + 2 / 60
+                assert loss_timeout < now - record / 60 < loss_timeout + 2 / 60
     assert len(found) >= 28
 
 
@@ -386,13 +386,13 @@ def test_a_late_ack_is_told_apart_and_takes_the_loss_back() -> None:
     reply = other.send(None, 0.1)
     assert list(one.lost(1.0)) == ["r"]
     assert one.loss == 1.0
-    patience = one.path.patience
+    loss_timeout = one.path.loss_timeout
     back = take(one, reply, 1.1)
     assert list(back.late) == ["r"]
     assert back.acked == []
     assert one.delivered == number
     assert one.loss == 0.0
-    assert one.path.patience > patience
+    assert one.path.loss_timeout > loss_timeout
 
 
 def test_what_is_long_gone_is_forgotten() -> None:
@@ -549,8 +549,8 @@ def test_messages_ride_until_acked_and_come_once() -> None:
     assert not one.streaming
     first = one.send("p", 0.0, "r")
     assert take(other, one.send("q", 0.1), 0.1).messages == [(1, b"a"), (2, b"b")]
-    assert take(other, one.send("x", 0.1, ride=False), 0.1).messages == []
-    assert len(one.send(None, 0.2)) > len(one.send(None, 0.2, ride=False)) + 4
+    assert take(other, one.send("x", 0.1, piggyback=False), 0.1).messages == []
+    assert len(one.send(None, 0.2)) > len(one.send(None, 0.2, piggyback=False)) + 4
     assert take(other, first, 0.3).messages == []
     take(one, other.send(None, 0.3), 0.4)
     assert (one.delivered, one.queued, one.backlog, other.received) == (2, 2, 0, 2)
@@ -803,7 +803,7 @@ def converse(seed: int, loss: float, ticks: int, first: int, faults: Counter[str
             side.acked += received.acked
             side.late += received.late
             if received.reply:
-                put(side, side.session.send(None, now, ride=False))
+                put(side, side.session.send(None, now, piggyback=False))
         for side in sides:
             side.lost += side.session.lost(now)
             if tick < ticks:
@@ -816,7 +816,7 @@ def converse(seed: int, loss: float, ticks: int, first: int, faults: Counter[str
                     for part in range(dice.choice((1, 1, 3))):
                         record = tick * 4 + part
                         side.sent.add(record)
-                        put(side, side.session.send(record, now, record, ride=not part))
+                        put(side, side.session.send(record, now, record, piggyback=not part))
             for data in side.session.stream(now, 20_000):
                 put(side, data)
             if side.session.due(now):

@@ -10,12 +10,12 @@ import esper
 import pytest
 
 import ecsnet.simulation.simulation as net
-from ecsnet.commands.inbox import Given
+from ecsnet.commands.inbox import ReceivedCommand
 from ecsnet.components import Owner, Player
 from ecsnet.errors import OutsideTickError, UsageError, WorldError, WrongThreadError
 from ecsnet.schema import EntityRef, Registry, command, command_type, replicated, use_registry
 from ecsnet.simulation.simulation import KEEP, Join, Simulation
-from ecsnet.simulation.spec import Recipe
+from ecsnet.simulation.spec import SimulationSpec
 from ecsnet.world import current_name
 
 with use_registry(Registry()):
@@ -33,14 +33,14 @@ with use_registry(Registry()):
         x: float = 0.0
 
 
-def given(value: object, target: int = 0) -> Given:
+def given(value: object, target: int = 0) -> ReceivedCommand:
     kind = command_type(type(value))
-    return Given(kind, target, kind.to_wire(value, lambda ref: ref))
+    return ReceivedCommand(kind, target, kind.to_wire(value, lambda ref: ref))
 
 
 @pytest.fixture
-def recipe() -> Recipe:
-    return Recipe(tick_rate=50)
+def spec() -> SimulationSpec:
+    return SimulationSpec(tick_rate=50)
 
 
 @pytest.fixture(autouse=True)
@@ -50,11 +50,11 @@ def same_world_as_before() -> Iterator[None]:
     assert current_name() == before
 
 
-def simulation(recipe: Recipe, seed: int = 1) -> Simulation:
-    return Simulation(recipe, seed=seed, epoch=5, player=Player, owner=Owner)
+def simulation(spec: SimulationSpec, seed: int = 1) -> Simulation:
+    return Simulation(spec, seed=seed, epoch=5, player=Player, owner=Owner)
 
 
-def test_square_moves_by_what_its_player_holds(recipe: Recipe) -> None:
+def test_square_moves_by_what_its_player_holds(spec: SimulationSpec) -> None:
     def join(player: int) -> None:
         esper.add_component(player, Square())
 
@@ -62,9 +62,9 @@ def test_square_moves_by_what_its_player_holds(recipe: Recipe) -> None:
         for player, steer in net.commands(Steer):
             esper.component_for_entity(player, Square).x += steer.dx * 100 * dt
 
-    recipe.on_join.append(join)
-    recipe.add_function(move, 0)
-    running = simulation(recipe)
+    spec.on_join.append(join)
+    spec.add_function(move, 0)
+    running = simulation(spec)
     running.step(joins=[Join(1, "Ann"), Join(2, "Bob")])
     for _ in range(10):
         running.step(commands=[(1, (given(Steer(1)),)), (2, (given(Steer(-1)),))])
@@ -77,17 +77,17 @@ def test_square_moves_by_what_its_player_holds(recipe: Recipe) -> None:
     running.close()
 
 
-def test_hooks_run_in_order_inside_the_tick(recipe: Recipe) -> None:
+def test_hooks_run_in_order_inside_the_tick(spec: SimulationSpec) -> None:
     seen: list[object] = []
 
     def note(what: str) -> None:
         seen.append((what, net.tick(), current_name()))
 
-    recipe.on_start.append(lambda: note("start"))
-    recipe.on_join.append(lambda player: note("join"))
-    recipe.on_leave.append(lambda player: note("leave"))
-    recipe.add_function(lambda dt: note("system"), 0)
-    running = simulation(recipe)
+    spec.on_start.append(lambda: note("start"))
+    spec.on_join.append(lambda player: note("join"))
+    spec.on_leave.append(lambda player: note("leave"))
+    spec.add_function(lambda dt: note("system"), 0)
+    running = simulation(spec)
     name = running.world.name
     running.step(joins=[Join(1, "Ann")])
     running.step(joins=[Join(2, "Bob")], leaves=[1])
@@ -101,7 +101,7 @@ def test_hooks_run_in_order_inside_the_tick(recipe: Recipe) -> None:
     ]
 
 
-def test_systems_run_by_priority_then_in_order(recipe: Recipe) -> None:
+def test_systems_run_by_priority_then_in_order(spec: SimulationSpec) -> None:
     seen: list[str] = []
 
     class Late:
@@ -112,12 +112,12 @@ def test_systems_run_by_priority_then_in_order(recipe: Recipe) -> None:
         def process(self, dt: float) -> None:
             seen.append("early")
 
-    recipe.add_system(Late, -5)
-    recipe.add_function(lambda dt: seen.append("first"), 0)
-    recipe.add_function(lambda dt: seen.append("second"), 0)
-    recipe.add_system(Early(), 7)
-    recipe.add_system(lambda: Early(), 8)
-    running = simulation(recipe)
+    spec.add_system(Late, -5)
+    spec.add_function(lambda dt: seen.append("first"), 0)
+    spec.add_function(lambda dt: seen.append("second"), 0)
+    spec.add_system(Early(), 7)
+    spec.add_system(lambda: Early(), 8)
+    running = simulation(spec)
     running.step()
     assert seen == ["early", "early", "first", "second", "late 0.02"]
     running.add_system(lambda dt: seen.append("very last"), float("-inf"), "very last")
@@ -125,7 +125,7 @@ def test_systems_run_by_priority_then_in_order(recipe: Recipe) -> None:
     assert seen[-1] == "very last"
 
 
-def test_each_simulation_has_its_own_systems_and_world(recipe: Recipe) -> None:
+def test_each_simulation_has_its_own_systems_and_world(spec: SimulationSpec) -> None:
     made: list[object] = []
 
     class Counting:
@@ -137,8 +137,8 @@ def test_each_simulation_has_its_own_systems_and_world(recipe: Recipe) -> None:
             self.ticks += 1
             esper.create_entity(Square(self.ticks))
 
-    recipe.add_system(Counting, 0)
-    one, two = simulation(recipe), simulation(recipe)
+    spec.add_system(Counting, 0)
+    one, two = simulation(spec), simulation(spec)
     for _ in range(3):
         one.step()
     two.step()
@@ -149,22 +149,22 @@ def test_each_simulation_has_its_own_systems_and_world(recipe: Recipe) -> None:
         assert len(esper.get_component(Square)) == 1
 
 
-def test_a_simulation_may_step_another_inside_its_tick(recipe: Recipe) -> None:
-    inner = simulation(Recipe())
+def test_a_simulation_may_step_another_inside_its_tick(spec: SimulationSpec) -> None:
+    inner = simulation(SimulationSpec())
     ticks = []
 
     def play(dt: float) -> None:
         inner.step()
         ticks.append((net.tick(), inner.tick))
 
-    recipe.add_function(play, 0)
-    outer = simulation(recipe)
+    spec.add_function(play, 0)
+    outer = simulation(spec)
     outer.step()
     outer.step()
     assert ticks == [(1, 1), (2, 2)]
 
 
-def test_add_system_says_what_it_takes(recipe: Recipe) -> None:
+def test_add_system_says_what_it_takes(spec: SimulationSpec) -> None:
     class Nothing:
         pass
 
@@ -187,7 +187,7 @@ def test_add_system_says_what_it_takes(recipe: Recipe) -> None:
     def bit_by_bit(dt: float) -> Iterator[None]:
         yield
 
-    add = recipe.add_system
+    add = spec.add_system
     bare = r"but calls it as process\(dt\): write def process\(self, dt: float\)"
     plain = "which is async or has a yield: a call would run none of it; write a plain def"
     for wrong, message in (
@@ -208,27 +208,27 @@ def test_add_system_says_what_it_takes(recipe: Recipe) -> None:
         (bit_by_bit, "bit_by_bit, which is async or has a yield"),
     ):
         with pytest.raises(UsageError, match=rf"@server\.system got .*{message}"):
-            recipe.add_function(function, 0)  # type: ignore[arg-type]
-    assert recipe.systems == []
+            spec.add_function(function, 0)  # type: ignore[arg-type]
+    assert spec.systems == []
     for made, message in (
         (Nothing, "made .*, which has no method process"),
         (Still, "Still.process"),
     ):
-        broken = Recipe()
+        broken = SimulationSpec()
         broken.add_system(lambda made=made: made(), 0)  # type: ignore[misc]
         with pytest.raises(UsageError, match=message):
             simulation(broken)
 
 
-def test_a_priority_is_a_number(recipe: Recipe) -> None:
+def test_a_priority_is_a_number(spec: SimulationSpec) -> None:
     for wrong in ("high", None, float("nan"), True):
         with pytest.raises(UsageError, match=f"priority={wrong!r} of .*: give a number"):
-            recipe.add_function(lambda dt: None, wrong)  # type: ignore[arg-type]
+            spec.add_function(lambda dt: None, wrong)  # type: ignore[arg-type]
         with pytest.raises(UsageError, match="give a number"):
-            recipe.add_system(esper.Processor, wrong)  # type: ignore[arg-type]
+            spec.add_system(esper.Processor, wrong)  # type: ignore[arg-type]
 
 
-def test_add_system_takes_a_function_of_dt_too(recipe: Recipe) -> None:
+def test_add_system_takes_a_function_of_dt_too(spec: SimulationSpec) -> None:
     seen: list[object] = []
 
     class Callable:
@@ -238,11 +238,11 @@ def test_add_system_takes_a_function_of_dt_too(recipe: Recipe) -> None:
     def drive(dt: float) -> None:
         seen.append(dt)
 
-    recipe.add_system(Callable(), 1)
-    recipe.add_system(drive, 2)
-    simulation(recipe).step()
+    spec.add_system(Callable(), 1)
+    spec.add_system(drive, 2)
+    simulation(spec).step()
     assert seen == [0.02, "object"]
-    assert [name.rpartition(".")[2] for _, name, _ in recipe.systems] == ["Callable", "drive"]
+    assert [name.rpartition(".")[2] for _, name, _ in spec.systems] == ["Callable", "drive"]
 
 
 def test_outside_a_tick_there_are_no_commands_ticks_or_dice() -> None:
@@ -258,7 +258,7 @@ def test_outside_a_tick_there_are_no_commands_ticks_or_dice() -> None:
             ask()
 
 
-def test_commands_are_not_for_other_threads_even_where_there_are_none(recipe: Recipe) -> None:
+def test_commands_are_not_for_other_threads_even_where_there_are_none(spec: SimulationSpec) -> None:
     caught: list[BaseException] = []
 
     def ask() -> None:
@@ -272,30 +272,30 @@ def test_commands_are_not_for_other_threads_even_where_there_are_none(recipe: Re
         thread.start()
         thread.join()
 
-    recipe.add_function(look, 0)
-    simulation(recipe).step()
+    spec.add_function(look, 0)
+    simulation(spec).step()
     assert len(caught) == 1
 
 
-def test_commands_wants_a_command(recipe: Recipe) -> None:
-    recipe.add_function(lambda dt: net.commands(Square) and None, 0)
-    running = simulation(recipe)
+def test_commands_wants_a_command(spec: SimulationSpec) -> None:
+    spec.add_function(lambda dt: net.commands(Square) and None, 0)
+    running = simulation(spec)
     running.step()
     assert "net.commands() got Square, which is replicated, not a command" in str(running.failure)
 
 
-def test_the_same_data_makes_the_same_match(recipe: Recipe) -> None:
+def test_the_same_data_makes_the_same_match(spec: SimulationSpec) -> None:
     def drift(dt: float) -> None:
         for _, square in esper.get_component(Square):
             square.x += net.rng().random() * net.tick()
         for player, steer in net.commands(Steer):
             esper.component_for_entity(player, Square).x += steer.dx
 
-    recipe.on_join.append(lambda player: esper.add_component(player, Square()))
-    recipe.add_function(drift, 0)
+    spec.on_join.append(lambda player: esper.add_component(player, Square()))
+    spec.add_function(drift, 0)
 
     def play(seed: int) -> list[float]:
-        running = simulation(recipe, seed)
+        running = simulation(spec, seed)
         for tick in range(50):
             running.step(
                 [Join(tick, "x")] if tick < 5 else [],
@@ -311,14 +311,14 @@ def test_the_same_data_makes_the_same_match(recipe: Recipe) -> None:
     assert play(8) != first
 
 
-def test_leaving_takes_what_the_player_owns(recipe: Recipe) -> None:
+def test_leaving_takes_what_the_player_owns(spec: SimulationSpec) -> None:
     def join(player: int) -> None:
         for _ in range(3):
             esper.create_entity(Owner(player), Square())
         esper.create_entity(Owner(None), Square())
 
-    recipe.on_join.append(join)
-    running = simulation(recipe)
+    spec.on_join.append(join)
+    running = simulation(spec)
     running.step(joins=[Join(1, "Ann"), Join(2, "Bob")])
     running.step(leaves=[1])
     with running.world:
@@ -335,7 +335,7 @@ def test_leaving_takes_what_the_player_owns(recipe: Recipe) -> None:
     assert running.player_entity.keys() == {2}
 
 
-def test_what_the_hook_gives_away_or_keeps_stays(recipe: Recipe) -> None:
+def test_what_the_hook_gives_away_or_keeps_stays(spec: SimulationSpec) -> None:
     ships: list[int] = []
 
     def join(player: int) -> None:
@@ -347,9 +347,9 @@ def test_what_the_hook_gives_away_or_keeps_stays(recipe: Recipe) -> None:
             return None
         return KEEP
 
-    recipe.on_join.append(join)
-    recipe.on_leave.append(leave)
-    running = simulation(recipe)
+    spec.on_join.append(join)
+    spec.on_leave.append(leave)
+    running = simulation(spec)
     running.step(joins=[Join(1, "Ann"), Join(2, "Bob")])
     bob = running.player_entity[2]
     running.step(leaves=[1, 2])
@@ -359,18 +359,18 @@ def test_what_the_hook_gives_away_or_keeps_stays(recipe: Recipe) -> None:
     assert not running.player_entity
 
 
-def test_commands_for_what_is_gone_or_not_ones_own_are_counted(recipe: Recipe) -> None:
+def test_commands_for_what_is_gone_or_not_ones_own_are_counted(spec: SimulationSpec) -> None:
     got: list[tuple[int, int]] = []
     ships: dict[int, int] = {}
 
     def join(player: int) -> None:
         ships[player] = esper.create_entity(Owner(player))
 
-    recipe.on_join.append(join)
-    recipe.add_function(
+    spec.on_join.append(join)
+    spec.add_function(
         lambda dt: got.extend((entity, steer.dx) for entity, steer in net.commands(Steer)), 0
     )
-    running = simulation(recipe)
+    running = simulation(spec)
     running.step(joins=[Join(1, "Ann"), Join(2, "Bob")])
     ann, bob = (running.player_entity[number] for number in (1, 2))
     nets = {101: ann, 102: bob, 103: ships[ann], 104: ships[bob], 105: 9999}
@@ -399,29 +399,29 @@ def test_commands_for_what_is_gone_or_not_ones_own_are_counted(recipe: Recipe) -
     assert running.rejected[1] == 6
 
 
-def test_an_entity_that_dies_during_the_tick_gets_no_more_commands(recipe: Recipe) -> None:
+def test_an_entity_that_dies_during_the_tick_gets_no_more_commands(spec: SimulationSpec) -> None:
     got: list[int] = []
 
     def reap(dt: float) -> None:
         for entity, _ in net.commands(Steer):
             esper.delete_entity(entity)
 
-    recipe.add_function(reap, 1)
-    recipe.add_function(lambda dt: got.extend(e for e, _ in net.commands(Steer)), 0)
-    running = simulation(recipe)
+    spec.add_function(reap, 1)
+    spec.add_function(lambda dt: got.extend(e for e, _ in net.commands(Steer)), 0)
+    running = simulation(spec)
     running.step(joins=[Join(1, "Ann")], commands=[(1, (given(Steer(1)),))])
     assert got == []
     assert running.failure is None
 
 
-def test_commands_for_entities_that_lack_a_component_can_be_left_out(recipe: Recipe) -> None:
+def test_commands_for_entities_that_lack_a_component_can_be_left_out(spec: SimulationSpec) -> None:
     seen: list[list[int]] = []
 
     def system(_dt: float) -> None:
         seen.append([entity for entity, _ in net.commands(Steer, Square)])
 
-    recipe.add_function(system, 0)
-    simulation = Simulation(recipe, seed=1, epoch=1, player=Player, owner=Owner)
+    spec.add_function(system, 0)
+    simulation = Simulation(spec, seed=1, epoch=1, player=Player, owner=Owner)
     steering = [(number, (given(Steer(1)),)) for number in (1, 2)]
     simulation.step([Join(1, "with"), Join(2, "without")])
     with simulation.world:
@@ -431,17 +431,17 @@ def test_commands_for_entities_that_lack_a_component_can_be_left_out(recipe: Rec
     assert seen == [[], [simulation.player_entity[1]]]
 
 
-def test_references_in_commands_become_entities(recipe: Recipe) -> None:
+def test_references_in_commands_become_entities(spec: SimulationSpec) -> None:
     got: list[int | None] = []
-    recipe.add_function(lambda dt: got.extend(a.victim for _, a in net.commands(Attack)), 0)
-    running = simulation(recipe)
+    spec.add_function(lambda dt: got.extend(a.victim for _, a in net.commands(Attack)), 0)
+    running = simulation(spec)
     running.step(joins=[Join(1, "Ann"), Join(2, "Bob")])
     running.resolve = {50: running.player_entity[2]}.get
     running.step(commands=[(1, (given(Attack(50)), given(Attack(51)), given(Attack(None))))])
     assert got == [running.player_entity[2], None, None]
 
 
-def test_a_system_cannot_spoil_the_next_ticks_command(recipe: Recipe) -> None:
+def test_a_system_cannot_spoil_the_next_ticks_command(spec: SimulationSpec) -> None:
     seen: list[int] = []
 
     def clumsy(dt: float) -> None:
@@ -449,8 +449,8 @@ def test_a_system_cannot_spoil_the_next_ticks_command(recipe: Recipe) -> None:
             seen.append(steer.dx)
             steer.dx = 99
 
-    recipe.add_function(clumsy, 0)
-    running = simulation(recipe)
+    spec.add_function(clumsy, 0)
+    running = simulation(spec)
     held = (given(Steer(1)),)
     running.step(joins=[Join(1, "Ann")])
     for _ in range(3):
@@ -459,7 +459,7 @@ def test_a_system_cannot_spoil_the_next_ticks_command(recipe: Recipe) -> None:
 
 
 def test_a_system_that_raises_stops_the_simulation(
-    recipe: Recipe, caplog: pytest.LogCaptureFixture
+    spec: SimulationSpec, caplog: pytest.LogCaptureFixture
 ) -> None:
     after: list[int] = []
 
@@ -467,9 +467,9 @@ def test_a_system_that_raises_stops_the_simulation(
         if net.tick() == 3:
             raise RuntimeError("out of coffee")
 
-    recipe.add_function(broken, 1)
-    recipe.add_function(lambda dt: after.append(net.tick()), 0)
-    running = simulation(recipe)
+    spec.add_function(broken, 1)
+    spec.add_function(lambda dt: after.append(net.tick()), 0)
+    running = simulation(spec)
     with caplog.at_level(logging.ERROR, "ecsnet.server"):
         for _ in range(3):
             running.step()
@@ -482,17 +482,17 @@ def test_a_system_that_raises_stops_the_simulation(
 
 
 def test_or_is_skipped_for_the_tick_and_logged_once(
-    recipe: Recipe, caplog: pytest.LogCaptureFixture
+    spec: SimulationSpec, caplog: pytest.LogCaptureFixture
 ) -> None:
-    recipe.on_error = "skip"
+    spec.on_error = "skip"
     after: list[int] = []
 
     def broken(dt: float) -> None:
         esper.add_component(4711, Square())
 
-    recipe.add_function(broken, 1)
-    recipe.add_function(lambda dt: after.append(len(esper.get_component(Square))), 0)
-    running = simulation(recipe)
+    spec.add_function(broken, 1)
+    spec.add_function(lambda dt: after.append(len(esper.get_component(Square))), 0)
+    running = simulation(spec)
     with caplog.at_level(logging.ERROR, "ecsnet.server"):
         for _ in range(4):
             running.step()
@@ -503,44 +503,44 @@ def test_or_is_skipped_for_the_tick_and_logged_once(
     assert re.search(r"broken raised in tick 1, skipped", record.getMessage())
 
 
-def test_hooks_that_raise_are_treated_alike(recipe: Recipe) -> None:
-    recipe.on_error = "skip"
+def test_hooks_that_raise_are_treated_alike(spec: SimulationSpec) -> None:
+    spec.on_error = "skip"
 
     def join(player: int) -> None:
         raise ValueError("full of eels")
 
-    recipe.on_join.append(join)
-    running = simulation(recipe)
+    spec.on_join.append(join)
+    running = simulation(spec)
     running.step(joins=[Join(1, "Ann")])
     assert running.player_entity.keys() == {1}
     assert list(running.errors.values()) == [1]
 
 
-def test_a_system_must_leave_its_world_current(recipe: Recipe) -> None:
-    recipe.on_error = "skip"
+def test_a_system_must_leave_its_world_current(spec: SimulationSpec) -> None:
+    spec.on_error = "skip"
     names: list[str] = []
 
     def wanderer(dt: float) -> None:
         esper.switch_world("elsewhere")
 
-    recipe.add_function(wanderer, 1)
-    recipe.add_function(lambda dt: names.append(current_name()), 0)
-    running = simulation(recipe)
+    spec.add_function(wanderer, 1)
+    spec.add_function(lambda dt: names.append(current_name()), 0)
+    running = simulation(spec)
     running.step()
     assert names == [running.world.name]
     assert list(running.errors.values()) == [1]
-    recipe.on_error = "stop"
-    strict = simulation(recipe)
+    spec.on_error = "stop"
+    strict = simulation(spec)
     strict.step()
     assert isinstance(strict.failure, WorldError)
     assert "wanderer left the esper world 'elsewhere' current" in str(strict.failure)
     esper.delete_world("elsewhere")
 
 
-def test_deletions_are_finished_when_a_tick_begins(recipe: Recipe) -> None:
+def test_deletions_are_finished_when_a_tick_begins(spec: SimulationSpec) -> None:
     counts: list[int] = []
-    recipe.add_function(lambda dt: counts.append(len(list(esper.get_entities()))), 0)
-    running = simulation(recipe)
+    spec.add_function(lambda dt: counts.append(len(list(esper.get_entities()))), 0)
+    running = simulation(spec)
     running.step()
     with running.world:
         entity = esper.create_entity(Square())
@@ -550,15 +550,15 @@ def test_deletions_are_finished_when_a_tick_begins(recipe: Recipe) -> None:
     assert counts == [0, 1, 0]
 
 
-def test_a_tick_inside_its_own_tick_is_refused(recipe: Recipe) -> None:
-    recipe.add_function(lambda dt: running.step(), 0)
-    running = simulation(recipe)
+def test_a_tick_inside_its_own_tick_is_refused(spec: SimulationSpec) -> None:
+    spec.add_function(lambda dt: running.step(), 0)
+    running = simulation(spec)
     running.step()
     assert "step() inside a tick" in str(running.failure)
 
 
 def test_who_loses_its_entity_to_a_system_stays_and_is_warned_of_once(
-    recipe: Recipe, caplog: pytest.LogCaptureFixture
+    spec: SimulationSpec, caplog: pytest.LogCaptureFixture
 ) -> None:
     left: list[int] = []
     lost: list[int] = []
@@ -571,10 +571,10 @@ def test_who_loses_its_entity_to_a_system_stays_and_is_warned_of_once(
             lost.append(1)
             esper.delete_entity(running.player_entity[1], immediate=True)
 
-    recipe.on_join.append(join)
-    recipe.on_leave.append(left.append)
-    recipe.add_function(reap, 0)
-    running = simulation(recipe)
+    spec.on_join.append(join)
+    spec.on_leave.append(left.append)
+    spec.add_function(reap, 0)
+    running = simulation(spec)
     with caplog.at_level(logging.WARNING, "ecsnet.server"):
         running.step(joins=[Join(1, "Ann"), Join(2, "Bob")])
         for _ in range(3):
@@ -595,7 +595,7 @@ def test_who_loses_its_entity_to_a_system_stays_and_is_warned_of_once(
 
 
 def test_players_that_left_or_were_deleted_by_their_hook_are_not_missed(
-    recipe: Recipe, caplog: pytest.LogCaptureFixture
+    spec: SimulationSpec, caplog: pytest.LogCaptureFixture
 ) -> None:
     called: list[str] = []
 
@@ -604,8 +604,8 @@ def test_players_that_left_or_were_deleted_by_their_hook_are_not_missed(
         esper.delete_entity(player)
         return KEEP
 
-    recipe.on_leave += [leave, lambda player: called.append("second")]
-    running = simulation(recipe)
+    spec.on_leave += [leave, lambda player: called.append("second")]
+    running = simulation(spec)
     with caplog.at_level(logging.WARNING, "ecsnet.server"):
         running.step(joins=[Join(1, "Ann")])
         running.step(leaves=[1])
@@ -615,15 +615,15 @@ def test_players_that_left_or_were_deleted_by_their_hook_are_not_missed(
 
 
 def test_a_cleared_database_is_told_of_too(
-    recipe: Recipe, caplog: pytest.LogCaptureFixture
+    spec: SimulationSpec, caplog: pytest.LogCaptureFixture
 ) -> None:
     def clear(dt: float) -> None:
         if net.tick() == 2:
             esper.clear_database()
             esper.create_entity()  # has the number that the player had
 
-    recipe.add_function(clear, 0)
-    running = simulation(recipe)
+    spec.add_function(clear, 0)
+    running = simulation(spec)
     with caplog.at_level(logging.WARNING, "ecsnet.server"):
         for tick in range(4):
             running.step(joins=[Join(1, "Ann")] if not tick else [])
@@ -633,9 +633,9 @@ def test_a_cleared_database_is_told_of_too(
 
 
 def test_an_owner_that_names_no_player_is_warned_of_once(
-    recipe: Recipe, caplog: pytest.LogCaptureFixture
+    spec: SimulationSpec, caplog: pytest.LogCaptureFixture
 ) -> None:
-    recipe.on_start.append(lambda: esper.create_entity())
+    spec.on_start.append(lambda: esper.create_entity())
 
     def join(player: int) -> None:
         number = esper.component_for_entity(player, Player).id
@@ -645,10 +645,10 @@ def test_an_owner_that_names_no_player_is_warned_of_once(
         esper.create_entity(Owner(None))
         esper.create_entity(Owner("Ann"))  # type: ignore[arg-type]  # replication says so
 
-    recipe.on_join.append(join)
-    recipe.on_leave.append(lambda player: KEEP)
-    recipe.add_function(lambda dt: net.tick() % 2 and esper.create_entity() and None, 0)
-    running = simulation(recipe)
+    spec.on_join.append(join)
+    spec.on_leave.append(lambda player: KEEP)
+    spec.add_function(lambda dt: net.tick() % 2 and esper.create_entity() and None, 0)
+    running = simulation(spec)
     with caplog.at_level(logging.WARNING, "ecsnet.server"):
         running.step(joins=[Join(1, "Ann")])
         for _ in range(4):
@@ -664,10 +664,10 @@ def test_an_owner_that_names_no_player_is_warned_of_once(
 
 
 def test_owners_that_are_no_players_are_noted_a_few_times_only(
-    recipe: Recipe, caplog: pytest.LogCaptureFixture
+    spec: SimulationSpec, caplog: pytest.LogCaptureFixture
 ) -> None:
-    recipe.add_function(lambda dt: esper.create_entity(Owner(1000 + net.tick())) and None, 0)
-    running = simulation(recipe)
+    spec.add_function(lambda dt: esper.create_entity(Owner(1000 + net.tick())) and None, 0)
+    running = simulation(spec)
     with caplog.at_level(logging.WARNING, "ecsnet.server"):
         for _ in range(100):
             running.step()
@@ -675,16 +675,16 @@ def test_owners_that_are_no_players_are_noted_a_few_times_only(
     assert "Owner(1001)" in caplog.messages[0]
 
 
-def test_when_it_finishes_everybody_leaves_and_no_system_runs(recipe: Recipe) -> None:
+def test_when_it_finishes_everybody_leaves_and_no_system_runs(spec: SimulationSpec) -> None:
     seen: list[object] = []
 
     def leave(player: int) -> None:
         name = esper.component_for_entity(player, Player).name
         seen.append((name, net.tick(), net.commands(Steer), current_name()))
 
-    recipe.on_leave.append(leave)
-    recipe.add_function(lambda dt: seen.append(len(net.commands(Steer))), 0)
-    running = simulation(recipe)
+    spec.on_leave.append(leave)
+    spec.add_function(lambda dt: seen.append(len(net.commands(Steer))), 0)
+    running = simulation(spec)
     running.finish()  # nobody is there
     joins = [Join(1, "Ann"), Join(2, "Bob")]
     running.step(joins=joins, commands=[(1, (given(Steer(1)),))])
@@ -698,30 +698,30 @@ def test_when_it_finishes_everybody_leaves_and_no_system_runs(recipe: Recipe) ->
         net.tick()
 
 
-def test_nobody_leaves_a_world_that_a_failure_stopped(recipe: Recipe) -> None:
+def test_nobody_leaves_a_world_that_a_failure_stopped(spec: SimulationSpec) -> None:
     left: list[int] = []
 
     def broken(dt: float) -> None:
         raise RuntimeError("out of coffee")
 
-    recipe.on_leave.append(left.append)
-    recipe.add_function(broken, 0)
-    running = simulation(recipe)
+    spec.on_leave.append(left.append)
+    spec.add_function(broken, 0)
+    running = simulation(spec)
     running.step(joins=[Join(1, "Ann")])
     assert running.failure is not None
     running.finish()
     assert left == []
 
 
-def test_a_hook_that_raises_while_it_finishes_is_the_failure(recipe: Recipe) -> None:
+def test_a_hook_that_raises_while_it_finishes_is_the_failure(spec: SimulationSpec) -> None:
     left: list[int] = []
 
     def leave(player: int) -> None:
         left.append(player)
         raise RuntimeError("disk full")
 
-    recipe.on_leave.append(leave)
-    running = simulation(recipe)
+    spec.on_leave.append(leave)
+    running = simulation(spec)
     running.step(joins=[Join(1, "Ann"), Join(2, "Bob")])
     running.finish()
     assert len(left) == 1

@@ -54,10 +54,10 @@ def run(dt: float = 1.0, ticks: int = 1, **options: float) -> None:
 
 
 def test_velocity_moves_by_the_second() -> None:
-    mover, still = spawn(Position(1, 2), Velocity(30, -60)), spawn(Position(5, 5))
+    mover, paused = spawn(Position(1, 2), Velocity(30, -60)), spawn(Position(5, 5))
     run(dt=0.1)
     assert at(mover) == pytest.approx((4, -4))
-    assert at(still) == (5, 5)
+    assert at(paused) == (5, 5)
 
 
 def test_what_is_deleted_stays_and_blocks_nobody() -> None:
@@ -194,11 +194,11 @@ def test_a_blocked_step_slides() -> None:
 
 def test_only_two_blocking_ones_block() -> None:
     spawn(Position(20, 0), Collider(10, 10))
-    solid = block(0, 0, 50, 0)
+    confirmed_tick = block(0, 0, 50, 0)
     wall(20, 100, 10, 10)
     ghost = spawn(Position(0, 100), Velocity(50, 0), Collider(10, 10))
     run()
-    assert (at(solid), at(ghost)) == ((50, 0), (50, 100))
+    assert (at(confirmed_tick), at(ghost)) == ((50, 0), (50, 100))
 
 
 def test_a_row_of_tiles_is_a_smooth_floor() -> None:
@@ -248,7 +248,7 @@ def test_blocked_by_wall_and_bounds_together() -> None:
 
 
 def crowd(seed: int) -> list[int]:
-    """Blocks on a lattice, none overlapping, each with some velocity."""
+    """Blocks on a grid_index, none overlapping, each with some velocity."""
     rng = random.Random(seed)
     spots = [(30.0 * i, 30.0 * j) for i in range(5) for j in range(5)]
     return [

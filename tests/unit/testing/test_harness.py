@@ -114,15 +114,15 @@ def test_clients_are_told_apart() -> None:
         alice = played.connect("alice")
         bob = played.connect("bob", every=2)
         assert list(played) == played.clients == [alice, bob]
-        guest = played.guest(bob)
-        assert guest is not None
-        assert guest.name == "bob"
+        member = played.member(bob)
+        assert member is not None
+        assert member.name == "bob"
         assert played.seats[bob].longest > 20
         assert played.seats[bob].end.longest > 20
         played.leave(bob)
         played.run(0.5)
         assert played.clients == [alice]
-        assert played.guest(bob) is None
+        assert played.member(bob) is None
         assert played.settle()
 
 
@@ -132,8 +132,8 @@ def test_a_client_that_vanishes_times_out() -> None:
         bob = played.connect("bob")
         played.vanish(bob)
         played.run(1)
-        assert played.guest(bob) is not None
-        played.until(lambda: played.guest(bob) is None, seconds=5)
+        assert played.member(bob) is not None
+        played.until(lambda: played.member(bob) is None, seconds=5)
         assert played.settle(), played.compare(alice)
 
 
@@ -141,9 +141,9 @@ def test_a_server_that_ends_takes_its_clients_along() -> None:
     played = Harness(game())
     alice = played.connect("alice")
     world = alice.view.name
-    guest = played.guest(alice)
-    assert guest is not None
-    played.host.disconnect(guest, Reason.KICKED, played.clock.now)
+    member = played.member(alice)
+    assert member is not None
+    played.host.disconnect(member, Reason.KICKED, played.clock.now)
     played.run(0.2)
     assert isinstance(played.events(alice)[-1], Disconnected)
     assert played.clients == []
@@ -184,7 +184,7 @@ def test_differences_are_found_and_named() -> None:
         assert "Square" in str(played.compare())
         assert played.settle(), played.compare()
 
-        local = alice._view.local[played.stage.replicator.network_id(thing) or 0]
+        local = alice._view.local[played.room.replicator.network_id(thing) or 0]
         with alice.view:
             esper.component_for_entity(local, Square).x = 99.0
             stray = esper.create_entity(Health())

@@ -100,7 +100,7 @@ def test_every_form_of_an_address_says_the_same(
         assert parse_address(f"{before}[{host}]{after}", 7777) == (host, 7777)
 
 
-pieces = st.lists(
+fragments = st.lists(
     st.one_of(
         st.sampled_from(["[", "]", ":", "::1", "%", ".", "0", "²", "٣", "_", "+", "host", " "]),
         st.characters(),
@@ -110,7 +110,7 @@ pieces = st.lists(
 ).map("".join)
 
 
-@given(st.one_of(st.text(max_size=20), pieces))
+@given(st.one_of(st.text(max_size=20), fragments))
 def test_all_else_is_a_usage_error(text: str) -> None:
     try:
         host, port = parse_address(text, 7777)

@@ -343,7 +343,7 @@ def test_a_harness(game: Harness) -> None:
     refused(lambda value: game.until(lambda: True, value), *NO_NUMBER, -1, float("inf"))
     with Harness(server) as other:
         stranger = other.connect()
-        for method in (game.leave, game.vanish, game.events, game.guest):
+        for method in (game.leave, game.vanish, game.events, game.member):
             refused(method, *ODD, None, 0, "ann", stranger)  # type: ignore[arg-type]
         refused(game.compare, *ODD, 0, "ann", stranger)
     refused(ManualClock, *NO_NUMBER)

@@ -48,11 +48,17 @@ class Subject:
         tick: int,
         *runs: tuple[Sequence[int], Sequence[Column]],
         depends: int | None = None,
-        solid: int = 0,
+        confirmed_tick: int = 0,
         report: Report | None = None,
         epoch: int = EPOCH,
     ) -> bool:
-        head = (epoch, tick & U32, solid, self.number if depends is None else depends, report)
+        head = (
+            epoch,
+            tick & U32,
+            confirmed_tick,
+            self.number if depends is None else depends,
+            report,
+        )
         body = [(deltas(nets), columns) for nets, columns in runs]
         data = encode((*head, body))
         update: Update[object] | None = self.wire.update.decode(data)
@@ -226,49 +232,51 @@ def test_a_run_that_contradicts_itself_is_dropped_with_all_that_came_along(
     assert (subject.values(), subject.store.tick) == (before, 0)
 
 
-def test_solid_is_what_the_server_says_once_its_structure_is_there(subject: Subject) -> None:
-    subject.update(20, solid=3)
-    assert subject.store.solid == 17
-    subject.update(19, solid=0)
-    assert subject.store.solid == 19
-    subject.update(15, solid=0)  # an old packet takes nothing back
-    assert subject.store.solid == 19
-    subject.update(30, solid=0, depends=2)
-    assert subject.store.solid == 19
+def test_confirmed_tick_is_what_the_server_says_once_its_structure_is_there(
+    subject: Subject,
+) -> None:
+    subject.update(20, confirmed_tick=3)
+    assert subject.store.confirmed_tick == 17
+    subject.update(19, confirmed_tick=0)
+    assert subject.store.confirmed_tick == 19
+    subject.update(15, confirmed_tick=0)  # an old packet takes nothing back
+    assert subject.store.confirmed_tick == 19
+    subject.update(30, confirmed_tick=0, depends=2)
+    assert subject.store.confirmed_tick == 19
     subject.structure(30)
-    subject.update(31, solid=0)
-    assert subject.store.solid == 31
+    subject.update(31, confirmed_tick=0)
+    assert subject.store.confirmed_tick == 31
 
 
-def test_while_values_wait_for_structure_no_more_is_solid(subject: Subject) -> None:
+def test_while_values_wait_for_structure_no_more_is_confirmed(subject: Subject) -> None:
     store = subject.store
     subject.update(5, ([3], [tanks(35)]), depends=3)
     subject.update(8, ([3], [tanks(38)]), depends=4)  # the one that is kept
     subject.structure(2, hidden=[3])
     subject.structure(4, ([3], [tanks(34)]))
     # All of tick 5 has come, but for the moment what shows is older.
-    subject.update(6, solid=1, depends=3)
-    assert (subject.tank(3), store.solid) == (Tank(34), 0)
+    subject.update(6, confirmed_tick=1, depends=3)
+    assert (subject.tank(3), store.confirmed_tick) == (Tank(34), 0)
     subject.structure(8)
     assert subject.tank(3) == Tank(38)
-    subject.update(9, solid=1)
-    assert store.solid == 8
+    subject.update(9, confirmed_tick=1)
+    assert store.confirmed_tick == 8
 
 
-def test_while_a_resync_is_open_nothing_is_solid(subject: Subject) -> None:
+def test_while_a_resync_is_open_nothing_is_confirmed(subject: Subject) -> None:
     store = subject.store
     store.resync = True
-    subject.update(20, solid=0)
-    assert store.solid == 0
+    subject.update(20, confirmed_tick=0)
+    assert store.confirmed_tick == 0
     store.resync, store.asked = False, 1
-    subject.update(21, solid=0)
-    assert store.solid == 0
+    subject.update(21, confirmed_tick=0)
+    assert store.confirmed_tick == 0
     subject.structure(22)  # a message without content is the answer
     assert store.asked == 0
-    subject.update(23, solid=0, depends=1)  # sent before the server knew
-    assert store.solid == 0
-    subject.update(24, solid=1)
-    assert store.solid == 23
+    subject.update(23, confirmed_tick=0, depends=1)  # sent before the server knew
+    assert store.confirmed_tick == 0
+    subject.update(24, confirmed_tick=1)
+    assert store.confirmed_tick == 23
 
 
 def test_the_newest_report_is_kept(subject: Subject) -> None:
@@ -291,7 +299,7 @@ def test_ticks_and_numbers_go_on_where_the_wires_wrap() -> None:
     assert subject.store.tick == start + 7
     assert subject.store.entities[3].ticks[TANK] == start + 7
     assert subject.tank(3) == Tank(7)
-    assert subject.store.solid == start + 7
+    assert subject.store.confirmed_tick == start + 7
     subject.update(start + 9, ([3], [tanks(9)]), depends=(subject.number + 2) & U32)
     assert subject.store._waiting
     subject.structure(9, number=2**32)

@@ -10,7 +10,7 @@ import pytest
 
 from ecsnet.notifications import Changed, Despawned, Event, Inserted, Removed, Spawned
 from ecsnet.replication.client.store import Store
-from ecsnet.replication.client.view import Attachment, View
+from ecsnet.replication.client.view import Attachment, ViewWorld
 from ecsnet.replication.encoding import encode_run, encode_structure
 from ecsnet.replication.wire import Structure, WireFormat
 from ecsnet.schema import (
@@ -85,7 +85,7 @@ class Subject:
         self.gate: Gate[Structure[object]] = Gate(wire.structure, 1 << 20)
         self.store = Store(wire, 1)
         self.world = World()
-        self.view = View(SCHEMA, self.world)
+        self.view = ViewWorld(SCHEMA, self.world)
         self.tick = 0
 
     def say(

@@ -7,7 +7,7 @@ import pytest
 
 from ecsnet.schema import Registry, replicated, use_registry
 from ecsnet.server.world import ServerWorld
-from ecsnet.testing import Harness, Seat
+from ecsnet.testing import Harness, HarnessClient
 from ecsnet.transport.conditioner import Link
 from tests.simulation.spending import Spending
 
@@ -58,10 +58,10 @@ class Watched:
     def __init__(self, game: Harness, bandwidth: float) -> None:
         self.game = game
         self.bandwidth = bandwidth
-        self.spent: dict[Seat, Spending] = {}
+        self.spent: dict[HarnessClient, Spending] = {}
         game.watch_sent = self.sent
 
-    def sent(self, data: bytes, seat: Seat) -> None:
+    def sent(self, data: bytes, seat: HarnessClient) -> None:
         spending = self.spent.setdefault(seat, Spending(self.bandwidth))
         spending.sent(len(data), self.game.clock.now)
 
@@ -107,13 +107,13 @@ def test_who_was_sent_little_for_long_is_not_sent_all_of_it_at_once() -> None:
     with Harness(demanding(600, 0, bandwidth, 60)) as game:
         watched = Watched(game, bandwidth)
         client = game.connect("alice")
-        game.simulation.still = True
+        game.simulation.paused = True
         assert game.settle()
-        game.simulation.still = True
+        game.simulation.paused = True
         game.run(seconds=20)
         spending = watched.spent[game.seats[client]]
         before = spending.total
-        game.simulation.still = False
+        game.simulation.paused = False
         game.run(seconds=1)
         assert 0.85 * bandwidth < spending.total - before < 1.5 * bandwidth
         assert spending.worst <= 1
@@ -126,15 +126,15 @@ def test_who_needs_less_than_its_bandwidth_never_waits(update_rate: float) -> No
         watched = Watched(game, bandwidth)
         client = game.connect("alice")
         game.run(seconds=1)
-        store, guest = client._store, game.guest(client)
+        store, member = client._store, game.member(client)
         assert store is not None
-        assert guest is not None
-        assert guest.viewer is not None
+        assert member is not None
+        assert member.client_state is not None
         spending = watched.spent[game.seats[client]]
         before = spending.total
         for _ in range(8 * 60):
             game.step()
-            assert not guest.viewer.owed
+            assert not member.client_state.owed
         newest = sorted(max(record.ticks.values()) for record in store.entities.values())
         assert newest[1:] == [store.tick] * 36  # the first is the player
         # Most of the bandwidth was used all the same.
@@ -147,18 +147,18 @@ def test_what_was_not_used_is_there_when_much_happens_at_once() -> None:
     with Harness(demanding(20, 0, bandwidth, 60)) as game:
         client = game.connect("alice")
         with game.world:
-            still = [esper.create_entity(Still()) for _ in range(800)]
+            paused = [esper.create_entity(Still()) for _ in range(800)]
         game.run(seconds=3)
-        guest, store = game.guest(client), client._store
-        assert guest is not None
-        assert guest.viewer is not None
+        member, store = game.member(client), client._store
+        assert member is not None
+        assert member.client_state is not None
         assert store is not None
         for _ in range(3):
             watched = Watched(game, bandwidth)
             with game.world:
-                for entity in still:
+                for entity in paused:
                     esper.component_for_entity(entity, Still).hp += 1.5
             game.step()
             assert 8_000 < watched.spent[game.seats[client]].total < bandwidth / 4
-            assert not guest.viewer.owed
+            assert not member.client_state.owed
             game.run(seconds=0.6)

@@ -11,11 +11,11 @@ import pytest
 
 from ecsnet.replication.server.changes import (
     BytesScan,
+    ChangeDetector,
     LossyScan,
     OnceScan,
-    Scan,
     StructScan,
-    scan_for,
+    detector_for,
 )
 from ecsnet.schema import (
     EntityRef,
@@ -63,14 +63,16 @@ with use_registry(Registry()) as registry:
 
 
 class Subject:
-    """One scan over a world of its own, as the population drives it."""
+    """One detector over a world of its own, as the entities drives it."""
 
     def __init__(self, cls: type) -> None:
         self.world = World()
         self.world.__enter__()
         self.cls = cls
         self.nets: dict[int | None, int] = {}
-        self.scan: Scan[int, object] = scan_for(component_type(cls), 0, self.nets.get)
+        self.detector: ChangeDetector[int, object] = detector_for(
+            component_type(cls), 0, self.nets.get
+        )
 
     def close(self) -> None:
         self.world.__exit__(None, None, None)
@@ -82,13 +84,13 @@ class Subject:
     def sync(self) -> tuple[list[int], list[int]]:
         self.world.flush_dead()
         source = self.world.structure(self.cls)
-        assert self.scan.stale(source)
-        result = self.scan.sync(source, [entity for entity, _ in source])
-        assert not self.scan.stale(source)
+        assert self.detector.stale(source)
+        result = self.detector.sync(source, [entity for entity, _ in source])
+        assert not self.detector.stale(source)
         return result
 
     def sent(self, entity: int) -> object:
-        return msgspec.msgpack.decode(encode(self.scan.wire(entity)))
+        return msgspec.msgpack.decode(encode(self.detector.wire(entity)))
 
 
 @pytest.fixture
@@ -106,24 +108,24 @@ def test_the_annotations_choose_how_values_are_compared() -> None:
     kinds = {Tank: StructScan, Coarse: LossyScan, Bag: BytesScan, Likes: BytesScan, Kind: OnceScan}
     kinds |= {Slow: StructScan, Fuzzy: BytesScan}
     for cls, kind in kinds.items():
-        assert type(scan_for(component_type(cls), 0, lambda entity: None)) is kind
+        assert type(detector_for(component_type(cls), 0, lambda entity: None)) is kind
 
 
 @scanning(Tank)
 def test_what_appears_goes_and_changes_is_told_once(subject: Subject) -> None:
     one, two = subject.add(Tank(1), Tank(2))
     assert subject.sync() == ([one, two], [])
-    assert subject.scan.changed() == ([], [])
+    assert subject.detector.changed() == ([], [])
     esper.component_for_entity(two, Tank).hp = 3
-    assert subject.scan.changed() == ([two], [])
-    assert subject.scan.changed() == ([], [])
+    assert subject.detector.changed() == ([two], [])
+    assert subject.detector.changed() == ([], [])
     assert subject.sent(two) == [3, 0.0]
     subject.world.delete(one)
     (three,) = subject.add(Tank(4))
     assert subject.sync() == ([three], [one])
     assert subject.sent(two) == [3, 0.0]
-    assert subject.scan.shadow(two) == Tank(3)
-    assert subject.scan.shadow(one) is None
+    assert subject.detector.shadow(two) == Tank(3)
+    assert subject.detector.shadow(one) is None
 
 
 @scanning(Tank)
@@ -132,7 +134,7 @@ def test_the_shadow_is_a_copy_and_not_the_live_object(subject: Subject) -> None:
     subject.sync()
     esper.component_for_entity(one, Tank).hp = 2
     assert subject.sent(one) == [1, 0.0]
-    subject.scan.changed()
+    subject.detector.changed()
     assert subject.sent(one) == [2, 0.0]
 
 
@@ -142,11 +144,11 @@ def test_ints_for_floats_and_a_negative_zero_are_no_changes(subject: Subject) ->
     subject.sync()
     tank = esper.component_for_entity(one, Tank)
     tank.speed = 2
-    assert subject.scan.changed() == ([], [])
+    assert subject.detector.changed() == ([], [])
     tank.speed = 0
-    assert subject.scan.changed() == ([one], [])
+    assert subject.detector.changed() == ([one], [])
     tank.speed = -0.0
-    assert subject.scan.changed() == ([], [])
+    assert subject.detector.changed() == ([], [])
 
 
 @scanning(Tank)
@@ -155,7 +157,7 @@ def test_a_replaced_component_is_a_new_value_like_any_other(subject: Subject) ->
     subject.sync()
     esper.add_component(one, Tank(9))
     assert subject.sync() == ([], [])
-    assert subject.scan.changed() == ([one], [])
+    assert subject.detector.changed() == ([one], [])
     assert subject.sent(one) == [9, 0.0]
 
 
@@ -164,11 +166,11 @@ def test_a_change_made_in_place_is_seen(subject: Subject) -> None:
     one, two = subject.add(Bag([1]), Bag([2]))
     subject.sync()
     esper.component_for_entity(one, Bag).items.append(5)
-    assert subject.scan.changed() == ([one], [])
+    assert subject.detector.changed() == ([one], [])
     assert subject.sent(one) == [[1, 5]]
     assert subject.sent(two) == [[2]]
     esper.component_for_entity(one, Bag).items[:] = [1, 5]
-    assert subject.scan.changed() == ([], [])
+    assert subject.detector.changed() == ([], [])
 
 
 @scanning(Fuzzy)
@@ -177,9 +179,9 @@ def test_a_change_in_place_below_the_quantisation_step_is_none(subject: Subject)
     subject.sync()
     points = esper.component_for_entity(one, Fuzzy).points
     points[0] = 1.01
-    assert subject.scan.changed() == ([], [])
+    assert subject.detector.changed() == ([], [])
     points[0] = 1.5
-    assert subject.scan.changed() == ([one], [])
+    assert subject.detector.changed() == ([one], [])
 
 
 @scanning(Coarse)
@@ -190,14 +192,14 @@ def test_a_value_whose_quantised_bytes_did_not_change_is_not_sent(subject: Subje
     before = subject.sent(one)
     for x in (1.01, 1.1, 0.95, 1.2):
         value.x = x
-        assert subject.scan.changed() == ([], [])
+        assert subject.detector.changed() == ([], [])
         assert subject.sent(one) == before
     value.x = 1.5
-    assert subject.scan.changed() == ([one], [])
+    assert subject.detector.changed() == ([one], [])
     assert subject.sent(one) != before
     subject.world.delete(two)
     assert subject.sync() == ([], [two])
-    assert subject.scan.clear() == [one]
+    assert subject.detector.clear() == [one]
     assert subject.sync() == ([one], [])
     assert subject.sent(one) == msgspec.msgpack.decode(encode([3]))
 
@@ -208,12 +210,12 @@ def test_a_reference_is_a_network_id_and_changes_with_it(subject: Subject) -> No
     subject.sync()
     likes = esper.component_for_entity(one, Likes)
     likes.whom = two
-    assert subject.scan.changed() == ([], [])  # it has none yet: None on the wire
+    assert subject.detector.changed() == ([], [])  # it has none yet: None on the wire
     subject.nets[two] = 88
-    assert subject.scan.changed() == ([one], [])
+    assert subject.detector.changed() == ([one], [])
     assert subject.sent(one) == [88]
     del subject.nets[two]
-    assert subject.scan.changed() == ([one], [])
+    assert subject.detector.changed() == ([one], [])
     assert subject.sent(one) == [None]
 
 
@@ -222,7 +224,7 @@ def test_a_once_component_keeps_the_bytes_of_its_insert(subject: Subject) -> Non
     (one,) = subject.add(Kind(1))
     subject.sync()
     esper.component_for_entity(one, Kind).number = 2
-    assert subject.scan.changed() == ([], [])
+    assert subject.detector.changed() == ([], [])
     subject.add(Kind(7))
     subject.sync()
     assert subject.sent(one) == [1]
@@ -240,13 +242,19 @@ def test_another_instance_of_a_once_component_is_another_insert(subject: Subject
 
 def test_a_rated_type_is_compared_every_so_many_ticks_and_types_take_turns() -> None:
     def ticks(cid: int) -> list[int]:
-        scan = scan_for(component_type(Slow), cid, lambda entity: None)
-        return [tick for tick in range(1, 21) if scan.due(tick)]
+        detector = detector_for(component_type(Slow), cid, lambda entity: None)
+        return [tick for tick in range(1, 21) if detector.due(tick)]
 
     assert ticks(0) == [1, 6, 11, 16]
     assert ticks(2) == [2, 7, 12, 17]
-    scan = scan_for(component_type(Slow), 0, lambda entity: None)
-    assert [tick for tick in (4, 5, 8, 9, 14, 30, 31, 35) if scan.due(tick)] == [4, 9, 14, 30, 35]
+    detector = detector_for(component_type(Slow), 0, lambda entity: None)
+    assert [tick for tick in (4, 5, 8, 9, 14, 30, 31, 35) if detector.due(tick)] == [
+        4,
+        9,
+        14,
+        30,
+        35,
+    ]
 
 
 # A bad value stays at home.
@@ -263,18 +271,18 @@ def test_a_bad_value_stays_at_home_and_is_named_once(
     with caplog.at_level(logging.ERROR, "ecsnet.server"):
         tank.hp = bad  # type: ignore[assignment]
         esper.component_for_entity(three, Tank).hp = 33
-        assert subject.scan.changed() == ([three], [])  # the good ones go on
-        assert subject.scan.changed() == ([], [])
+        assert subject.detector.changed() == ([three], [])  # the good ones go on
+        assert subject.detector.changed() == ([], [])
     (line,) = caplog.messages
     assert line.startswith(f"Tank.hp: {bad!r} is not int on entity {two}")
     assert line.endswith("the whole Tank stays at home, clients keep the last good one")
     assert subject.sent(two) == [2, 0.0]  # the last good value
     assert subject.sent(one) == [1, 0.0]
     tank.hp = 4
-    assert subject.scan.changed() == ([two], [])
+    assert subject.detector.changed() == ([two], [])
     with caplog.at_level(logging.ERROR, "ecsnet.server"):
         tank.hp = bad  # type: ignore[assignment]
-        subject.scan.changed()
+        subject.detector.changed()
     assert len(caplog.messages) == 2  # it was good in between
 
 
@@ -301,13 +309,13 @@ def test_a_bad_value_among_mutable_ones_stays_at_home(
     esper.component_for_entity(one, Bag).items.append(10**30)  # no encoder takes that
     esper.component_for_entity(two, Bag).items.append(3)
     with caplog.at_level(logging.ERROR, "ecsnet.server"):
-        assert subject.scan.changed() == ([two], [])
-        assert subject.scan.changed() == ([], [])
+        assert subject.detector.changed() == ([two], [])
+        assert subject.detector.changed() == ([], [])
     assert len(caplog.messages) == 1
     assert subject.sent(one) == [[1]]
     assert subject.sent(two) == [[2, 3]]
     esper.component_for_entity(one, Bag).items.pop()
-    assert subject.scan.changed() == ([], [])
+    assert subject.detector.changed() == ([], [])
 
 
 @scanning(Coarse)
@@ -320,7 +328,7 @@ def test_a_value_that_cannot_be_quantised_stays_at_home(
     esper.component_for_entity(one, Coarse).x = math.nan
     esper.component_for_entity(two, Coarse).x = 3.0
     with caplog.at_level(logging.ERROR, "ecsnet.server"):
-        assert subject.scan.changed() == ([two], [])
+        assert subject.detector.changed() == ([two], [])
     assert "Coarse.x: nan" in caplog.text
     assert subject.sent(one) == before
 
@@ -331,10 +339,10 @@ def test_what_was_bad_from_the_beginning_appears_when_it_is_good(
 ) -> None:
     one, two = subject.add(Tank("x"), Tank(2))  # type: ignore[arg-type]
     assert subject.sync() == ([two], [])
-    assert subject.scan.changed() == ([], [])
-    assert subject.scan.shadow(one) is None
+    assert subject.detector.changed() == ([], [])
+    assert subject.detector.shadow(one) is None
     esper.component_for_entity(one, Tank).hp = 7
-    assert subject.scan.changed() == ([], [one])
+    assert subject.detector.changed() == ([], [one])
     subject.world.delete(one)
     subject.world.delete(two)
     assert subject.sync() == ([], [one, two])
@@ -349,8 +357,8 @@ def test_what_never_had_a_good_value_goes_unmentioned(
     subject.world.delete(one)
     (two,) = subject.add(Tank())
     assert subject.sync() == ([two], [])
-    assert subject.scan.clear() == [two]
-    assert subject.scan.clear() == []
+    assert subject.detector.clear() == [two]
+    assert subject.detector.clear() == []
 
 
 @scanning(Kind)
@@ -359,7 +367,7 @@ def test_a_bad_once_component_is_tried_again_until_it_is_good(
 ) -> None:
     (one,) = subject.add(Kind("x"))  # type: ignore[arg-type]
     assert subject.sync() == ([], [])
-    assert subject.scan.changed() == ([], [])
+    assert subject.detector.changed() == ([], [])
     esper.component_for_entity(one, Kind).number = 4
-    assert subject.scan.changed() == ([], [one])
+    assert subject.detector.changed() == ([], [one])
     assert subject.sent(one) == [4]

@@ -7,10 +7,10 @@ import pytest
 
 from ecsnet.components import Owner
 from ecsnet.connection.plain import MAX_PACKET
-from ecsnet.replication.server.client_state import Hood, Outlet, Viewer, mine
-from ecsnet.replication.server.entities import Population
+from ecsnet.replication.server.client_state import ClientState, InterestGroup, PacketSink, form_for
+from ecsnet.replication.server.entities import ReplicatedEntities
 from ecsnet.replication.server.interest import ANYWHERE, Everyone
-from ecsnet.replication.server.packing import Flight, Run
+from ecsnet.replication.server.packing import EncodedRun, SentUpdate
 from ecsnet.schema import Registry, replicated, use_registry
 from ecsnet.world import World
 
@@ -42,7 +42,7 @@ class Quiet:
         self.delivered = 0
         self.backlog = 0
         self.streaming = False
-        self.first: Flight | None = None
+        self.first: SentUpdate | None = None
         self.messages: list[bytes] = []
 
     def room(self) -> int:
@@ -54,7 +54,7 @@ class Quiet:
         return self.queued
 
     def send(
-        self, payload: object, now: float, record: object = None, *, ride: bool = True
+        self, payload: object, now: float, record: object = None, *, piggyback: bool = True
     ) -> bytes:
         return b""
 
@@ -72,7 +72,7 @@ class Quiet:
 
 
 class Subject:
-    """A viewer that knows three tanks; entity n has network id n."""
+    """A client that knows three tanks; entity n has network id n."""
 
     def __init__(self) -> None:
         self.world = World()
@@ -80,25 +80,25 @@ class Subject:
         self.player = esper.create_entity(Tank(), Place(), Secret())
         for _ in range(2):
             esper.create_entity(Tank(), Place())
-        self.population = Population(SCHEMA, self.world, Everyone(), Owner)
-        self.population.set_player(self.player, True)
+        self.entities = ReplicatedEntities(SCHEMA, self.world, Everyone(), Owner)
+        self.entities.set_player(self.player, True)
         self.tick = 0
         self.capture()
         self.session = Quiet()
-        self.viewer = Viewer(self.player, self.session, Outlet(), 6000.0, 1 / 60)
-        self.viewer.known = {1, 2, 3}
-        self.viewer.known_private = {1: 1 << SECRET}
+        self.client_state = ClientState(self.player, self.session, PacketSink(), 6000.0, 1 / 60)
+        self.client_state.known = {1, 2, 3}
+        self.client_state.known_private = {1: 1 << SECRET}
 
     def capture(self) -> None:
         self.tick += 1
         self.world.flush_dead()
-        self.population.capture(self.tick)
+        self.entities.capture(self.tick)
 
-    def lose(self, tick: int, *runs: Run) -> None:
-        self.viewer.lose(Flight(tick, runs, 0.0), self.population)
+    def lose(self, tick: int, *runs: EncodedRun) -> None:
+        self.client_state.lose(SentUpdate(tick, runs, 0.0), self.entities)
 
     def take(self, room: int = 10_000, tick: int = 20) -> list[tuple[int, int]]:
-        return self.viewer.take_owed(self.population, room, tick)
+        return self.client_state.take_owed(self.entities, room, tick)
 
     def close(self) -> None:
         self.world.__exit__(None, None, None)
@@ -112,8 +112,8 @@ def subject() -> Iterator[Subject]:
     made.close()
 
 
-def run(*nets: int, cids: Sequence[int] = (TANK,)) -> Run:
-    return Run(nets, cids, b"x")
+def run(*nets: int, cids: Sequence[int] = (TANK,)) -> EncodedRun:
+    return EncodedRun(nets, cids, b"x")
 
 
 def bits(*cids: int) -> int:
@@ -121,15 +121,15 @@ def bits(*cids: int) -> int:
 
 
 def test_its_bucket_holds_a_quarter_of_a_second_but_two_packets_at_least(subject: Subject) -> None:
-    assert subject.viewer.gain == 100
-    assert subject.viewer.burst == subject.viewer.allowance == 2 * MAX_PACKET
-    rich = Viewer(1, Quiet(), Outlet(), 400_000, 1 / 60)
+    assert subject.client_state.gain == 100
+    assert subject.client_state.burst == subject.client_state.allowance == 2 * MAX_PACKET
+    rich = ClientState(1, Quiet(), PacketSink(), 400_000, 1 / 60)
     assert rich.burst == 100_000
 
 
 def test_what_a_lost_packet_carried_is_owed(subject: Subject) -> None:
     subject.lose(5, run(1, 2), run(3, cids=(TANK, PLACE)))
-    assert subject.viewer.owed == {
+    assert subject.client_state.owed == {
         (1, TANK): 5,
         (2, TANK): 5,
         (3, TANK): 5,
@@ -141,22 +141,24 @@ def test_what_has_a_newer_value_on_its_way_is_not_owed(subject: Subject) -> None
     esper.component_for_entity(2, Tank).hp = 3
     subject.capture()
     subject.lose(1, run(1, 2))
-    assert subject.viewer.owed == {(1, TANK): 1}
+    assert subject.client_state.owed == {(1, TANK): 1}
     # The newer one is lost, too: the client has lacked it since the first was.
     subject.lose(2, run(2))
-    assert subject.viewer.owed == {(1, TANK): 1, (2, TANK): 1}
+    assert subject.client_state.owed == {(1, TANK): 1, (2, TANK): 1}
 
 
-def test_what_waits_for_a_newer_value_is_not_solid_meanwhile(subject: Subject) -> None:
-    viewer = subject.viewer
+def test_what_waits_for_a_newer_value_is_not_confirmed_meanwhile(subject: Subject) -> None:
+    client_state = subject.client_state
     esper.component_for_entity(2, Tank).hp = 3
     subject.capture()
-    subject.session.first = Flight(2, (), 0.0)
+    subject.session.first = SentUpdate(2, (), 0.0)
     subject.lose(1, run(2))
-    assert viewer.unsolid(9, True) == 9  # solid up to 0: the value of 1 never came
-    subject.session.first = Flight(3, (), 0.0)  # acked: that of 2 did
-    assert viewer.unsolid(9, True) == 7
-    assert not viewer.gaps
+    assert (
+        client_state.unconfirmed_ticks(9, True) == 9
+    )  # confirmed up to 0: the value of 1 never came
+    subject.session.first = SentUpdate(3, (), 0.0)  # acked: that of 2 did
+    assert client_state.unconfirmed_ticks(9, True) == 7
+    assert not client_state.gaps
 
 
 def test_a_gap_is_filled_by_the_first_newer_value_that_arrives(subject: Subject) -> None:
@@ -164,9 +166,9 @@ def test_a_gap_is_filled_by_the_first_newer_value_that_arrives(subject: Subject)
         esper.component_for_entity(2, Tank).hp = hp
         subject.capture()
         subject.lose(1, run(2))
-    assert subject.viewer.gaps == {(2, TANK): (2, 1)}
+    assert subject.client_state.gaps == {(2, TANK): (2, 1)}
     subject.lose(2, run(2))
-    assert subject.viewer.gaps == {(2, TANK): (3, 1)}
+    assert subject.client_state.gaps == {(2, TANK): (3, 1)}
 
 
 def test_a_newer_value_that_is_owed_itself_is_owed_since_the_older_was_lost(
@@ -174,67 +176,67 @@ def test_a_newer_value_that_is_owed_itself_is_owed_since_the_older_was_lost(
 ) -> None:
     esper.component_for_entity(2, Tank).hp = 3
     subject.capture()
-    subject.viewer.owe([2], [TANK], 2)
+    subject.client_state.owe([2], [TANK], 2)
     subject.lose(1, run(2))
-    assert subject.viewer.owed == {(2, TANK): 1}
+    assert subject.client_state.owed == {(2, TANK): 1}
 
 
 def test_what_is_gone_or_not_known_any_more_is_not_owed(subject: Subject) -> None:
-    subject.viewer.known = {1}
+    subject.client_state.known = {1}
     esper.remove_component(1, Place)
     subject.capture()
     subject.lose(5, run(1, 2, cids=(TANK, PLACE)))
-    assert subject.viewer.owed == {(1, TANK): 5}
+    assert subject.client_state.owed == {(1, TANK): 5}
 
 
 def test_what_was_owed_first_stays_first_and_keeps_its_tick(subject: Subject) -> None:
-    viewer = subject.viewer
-    viewer.owe([3], [TANK], 4)
-    viewer.owe([1, 3], [TANK], 9)
+    client_state = subject.client_state
+    client_state.owe([3], [TANK], 4)
+    client_state.owe([1, 3], [TANK], 9)
     subject.lose(9, run(1, 3))
-    assert list(viewer.owed.items()) == [((3, TANK), 4), ((1, TANK), 9)]
+    assert list(client_state.owed.items()) == [((3, TANK), 4), ((1, TANK), 9)]
     assert subject.take() == [(3, bits(TANK)), (1, bits(TANK))]
-    assert not viewer.owed
+    assert not client_state.owed
 
 
 def test_a_resend_that_got_lost_is_owed_since_the_first_loss(subject: Subject) -> None:
-    viewer = subject.viewer
+    client_state = subject.client_state
     subject.lose(6, run(1))
     subject.take(tick=9)
-    assert viewer.gaps == {(1, TANK): (9, 6)}
+    assert client_state.gaps == {(1, TANK): (9, 6)}
     subject.lose(9, run(1, 2))
-    assert viewer.owed == {(1, TANK): 6, (2, TANK): 9}
+    assert client_state.owed == {(1, TANK): 6, (2, TANK): 9}
     subject.take(tick=14)
     # A resend that arrives fills its gap: what gets lost later is another matter.
     subject.lose(30, run(1))
-    assert viewer.owed == {(1, TANK): 30}
+    assert client_state.owed == {(1, TANK): 30}
 
 
 def test_what_is_skipped_while_a_resend_is_in_flight_is_lacked_since_the_first_loss(
     subject: Subject,
 ) -> None:
-    viewer = subject.viewer
+    client_state = subject.client_state
     subject.lose(6, run(1))
     subject.take(tick=9)
-    subject.session.first = Flight(9, (), 0.0)
-    viewer.owe([1], [TANK], 10)  # the budget had no room for its next value
-    assert (viewer.owed, viewer.gaps) == ({(1, TANK): 10}, {(1, TANK): (9, 6)})
+    subject.session.first = SentUpdate(9, (), 0.0)
+    client_state.owe([1], [TANK], 10)  # the budget had no room for its next value
+    assert (client_state.owed, client_state.gaps) == ({(1, TANK): 10}, {(1, TANK): (9, 6)})
     subject.take(tick=11)
-    assert viewer.gaps == {(1, TANK): (11, 6)}
+    assert client_state.gaps == {(1, TANK): (11, 6)}
     subject.lose(9, run(1))
-    assert viewer.owed == {(1, TANK): 6}
+    assert client_state.owed == {(1, TANK): 6}
     subject.take(tick=12)
-    subject.session.first = Flight(13, (), 0.0)  # 12 is acked
-    viewer.owe([1], [TANK], 14)
+    subject.session.first = SentUpdate(13, (), 0.0)  # 12 is acked
+    client_state.owe([1], [TANK], 14)
     subject.take(tick=15)
-    assert viewer.gaps == {(1, TANK): (15, 14)}
+    assert client_state.gaps == {(1, TANK): (15, 14)}
 
 
 def test_owed_parts_of_one_entity_leave_together(subject: Subject) -> None:
-    viewer = subject.viewer
-    viewer.owe([1], [TANK], 4)
-    viewer.owe([2], [TANK], 5)
-    viewer.owe([1], [PLACE], 6)
+    client_state = subject.client_state
+    client_state.owe([1], [TANK], 4)
+    client_state.owe([2], [TANK], 5)
+    client_state.owe([1], [PLACE], 6)
     assert subject.take() == [
         (1, bits(TANK, PLACE)),
         (2, bits(TANK)),
@@ -242,120 +244,122 @@ def test_owed_parts_of_one_entity_leave_together(subject: Subject) -> None:
 
 
 def test_what_has_no_room_stays_owed(subject: Subject) -> None:
-    viewer = subject.viewer
-    viewer.owe([3, 2, 1], [TANK], 4)
+    client_state = subject.client_state
+    client_state.owe([3, 2, 1], [TANK], 4)
     assert subject.take(0) == []
-    assert len(viewer.owed) == 3
+    assert len(client_state.owed) == 3
     assert subject.take(20) == [(3, bits(TANK)), (2, bits(TANK))]
-    assert viewer.owed == {(1, TANK): 4}
+    assert client_state.owed == {(1, TANK): 4}
 
 
 def test_owed_values_are_filtered_by_what_the_client_may_see_now(subject: Subject) -> None:
-    viewer = subject.viewer
-    viewer.owe([1, 2, 3, 9], [TANK, SECRET], 4)
-    viewer.known = {1, 2}
+    client_state = subject.client_state
+    client_state.owe([1, 2, 3, 9], [TANK, SECRET], 4)
+    client_state.known = {1, 2}
     subject.world.delete(2)
     subject.capture()
     assert subject.take() == [(1, bits(TANK, SECRET))]
-    assert not viewer.owed
-    assert [viewer.sees(net, subject.population) for net in (2, 3, 9)] == [0, 0, 0]
+    assert not client_state.owed
+    assert [client_state.sees(net, subject.entities) for net in (2, 3, 9)] == [0, 0, 0]
 
 
 def test_owner_only_components_are_seen_by_whom_they_were_told(subject: Subject) -> None:
-    viewer, population = subject.viewer, subject.population
-    assert viewer.sees(1, population) == bits(TANK, PLACE, SECRET)
-    viewer.known_private = {}
-    assert viewer.sees(1, population) == bits(TANK, PLACE)
-    viewer.owe([1], [SECRET], 3)
+    client_state, entities = subject.client_state, subject.entities
+    assert client_state.sees(1, entities) == bits(TANK, PLACE, SECRET)
+    client_state.known_private = {}
+    assert client_state.sees(1, entities) == bits(TANK, PLACE)
+    client_state.owe([1], [SECRET], 3)
     assert subject.take() == []
-    assert not viewer.owed
+    assert not client_state.owed
 
 
 def test_of_what_goes_by_the_stream_one_version_is_in_flight(subject: Subject) -> None:
-    viewer = subject.viewer
-    viewer.big[2] = 7
-    viewer.owe([2, 3], [TANK], 4)
+    client_state = subject.client_state
+    client_state.big[2] = 7
+    client_state.owe([2, 3], [TANK], 4)
     subject.session.delivered = 6
     assert subject.take() == [(3, bits(TANK))]
-    assert viewer.owed == {(2, TANK): 4}
+    assert client_state.owed == {(2, TANK): 4}
     subject.session.delivered = 7
     assert subject.take() == [(2, bits(TANK))]
 
 
 def test_a_resync_is_answered_and_then_owes_everything_known(subject: Subject) -> None:
-    viewer = subject.viewer
-    viewer.owe([3], [TANK], 4)
-    viewer.known = {1, 3}
-    viewer.resync(b"answer")
+    client_state = subject.client_state
+    client_state.owe([3], [TANK], 4)
+    client_state.known = {1, 3}
+    client_state.resync(b"answer")
     assert subject.session.messages == [b"answer"]
-    viewer.owe_all(subject.population)
+    client_state.owe_all(subject.entities)
     keys = {(net, cid) for net in (1, 3) for cid in (TANK, PLACE)} | {(1, SECRET)}
-    assert viewer.owed == dict.fromkeys(keys, 0)
+    assert client_state.owed == dict.fromkeys(keys, 0)
 
 
 # How far back the client is owed nothing.
 
 
-def test_with_nothing_owed_and_all_acked_all_ticks_are_solid(subject: Subject) -> None:
-    viewer = subject.viewer
-    assert viewer.unsolid(50, True) == 0
-    assert viewer.unsolid(50, False) == 1  # more of this tick is still to come
-    viewer.owe([1], [TANK], 44)
-    viewer.owe([2], [TANK], 40)
-    assert viewer.unsolid(50, True) == 11
+def test_with_nothing_owed_and_all_acked_all_ticks_are_confirmed(subject: Subject) -> None:
+    client_state = subject.client_state
+    assert client_state.unconfirmed_ticks(50, True) == 0
+    assert client_state.unconfirmed_ticks(50, False) == 1  # more of this tick is still to come
+    client_state.owe([1], [TANK], 44)
+    client_state.owe([2], [TANK], 40)
+    assert client_state.unconfirmed_ticks(50, True) == 11
 
 
-def test_what_is_in_flight_is_not_solid(subject: Subject) -> None:
-    subject.session.first = Flight(47, (), 0.0)
-    assert subject.viewer.unsolid(50, True) == 4
-    subject.session.first = Flight(50, (), 0.0)
-    assert subject.viewer.unsolid(50, True) == 1
-    assert subject.viewer.unsolid(50, False) == 1
+def test_what_is_in_flight_is_not_confirmed(subject: Subject) -> None:
+    subject.session.first = SentUpdate(47, (), 0.0)
+    assert subject.client_state.unconfirmed_ticks(50, True) == 4
+    subject.session.first = SentUpdate(50, (), 0.0)
+    assert subject.client_state.unconfirmed_ticks(50, True) == 1
+    assert subject.client_state.unconfirmed_ticks(50, False) == 1
 
 
 def test_what_was_sent_again_counts_from_its_first_loss_until_it_is_acked(
     subject: Subject,
 ) -> None:
-    viewer = subject.viewer
-    viewer._fill((1, TANK), 45, 30)
-    viewer._fill((2, TANK), 48, 41)
-    subject.session.first = Flight(44, (), 0.0)
-    assert viewer.unsolid(50, True) == 21
-    subject.session.first = Flight(46, (), 0.0)
-    assert viewer.unsolid(50, True) == 10
+    client_state = subject.client_state
+    client_state._fill((1, TANK), 45, 30)
+    client_state._fill((2, TANK), 48, 41)
+    subject.session.first = SentUpdate(44, (), 0.0)
+    assert client_state.unconfirmed_ticks(50, True) == 21
+    subject.session.first = SentUpdate(46, (), 0.0)
+    assert client_state.unconfirmed_ticks(50, True) == 10
     subject.session.first = None
-    assert viewer.unsolid(50, True) == 0
-    assert not viewer.gaps
+    assert client_state.unconfirmed_ticks(50, True) == 0
+    assert not client_state.gaps
 
 
 def test_the_one_packet_of_a_tick_counts_what_it_makes_up_for_itself(subject: Subject) -> None:
-    subject.viewer._fill((1, TANK), 50, 41)
-    assert subject.viewer.unsolid(50, False) == 10
-    assert subject.viewer.unsolid(50, True) == 0
-    assert subject.viewer.unsolid(51, True) == 0  # nothing is in flight: it is there
+    subject.client_state._fill((1, TANK), 50, 41)
+    assert subject.client_state.unconfirmed_ticks(50, False) == 10
+    assert subject.client_state.unconfirmed_ticks(50, True) == 0
+    assert (
+        subject.client_state.unconfirmed_ticks(51, True) == 0
+    )  # nothing is in flight: it is there
 
 
 # Hoods and runs.
 
 
 def test_a_hood_shows_what_stands_in_its_cells(subject: Subject) -> None:
-    hood = Hood("place", iter([ANYWHERE, (1, 1)]), subject.population)
-    assert hood.cells == (ANYWHERE, (1, 1))
-    assert hood.visible == hood.before == {1, 2, 3}
+    group = InterestGroup("place", iter([ANYWHERE, (1, 1)]), subject.entities)
+    assert group.cells == (ANYWHERE, (1, 1))
+    assert group.visible == group.before == {1, 2, 3}
     subject.world.delete(2)
     subject.capture()
-    assert hood.visible == {1, 2, 3}
-    assert hood.look(subject.population) == {1, 3}
-    assert Hood("empty", [], subject.population).visible == set()
+    assert group.visible == {1, 2, 3}
+    assert group.look(subject.entities) == {1, 3}
+    assert InterestGroup("empty", [], subject.entities).visible == set()
 
 
 def test_a_player_gets_its_own_form_of_a_run_and_the_rest_the_public_one() -> None:
-    full = Run([1], (TANK, SECRET), b"all")
-    both = Run([1], (TANK,), b"public", 7, full)
-    assert mine(both, 7) is full
-    assert mine(both, 8) is both
-    private = Run([1], (), b"", 7, full)
-    assert mine(private, 7) is full
-    assert mine(private, 8) is None
-    plain = Run([1], (TANK,), b"public")
-    assert mine(plain, 7) is plain
+    full = EncodedRun([1], (TANK, SECRET), b"all")
+    both = EncodedRun([1], (TANK,), b"public", 7, full)
+    assert form_for(both, 7) is full
+    assert form_for(both, 8) is both
+    private = EncodedRun([1], (), b"", 7, full)
+    assert form_for(private, 7) is full
+    assert form_for(private, 8) is None
+    plain = EncodedRun([1], (TANK,), b"public")
+    assert form_for(plain, 7) is plain

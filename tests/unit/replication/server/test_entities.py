@@ -7,8 +7,8 @@ import pytest
 
 from ecsnet.components import Owner
 from ecsnet.errors import UsageError
-from ecsnet.replication.server.entities import Delta, Entity, Population
-from ecsnet.replication.server.interest import ANYWHERE, Everyone, Grid, Interest, Located, Visible
+from ecsnet.replication.server.entities import Delta, Entity, ReplicatedEntities
+from ecsnet.replication.server.interest import ANYWHERE, Everyone, Grid, Interest, Placed, Visible
 from ecsnet.schema import Registry, replicated, use_registry
 from ecsnet.world import World
 
@@ -46,7 +46,7 @@ class Subject:
     def __init__(self, interest: Interest | None = None) -> None:
         self.world = World()
         self.world.__enter__()
-        self.population = Population(SCHEMA, self.world, interest or Everyone(), Owner)
+        self.entities = ReplicatedEntities(SCHEMA, self.world, interest or Everyone(), Owner)
         self.tick = 0
 
     def close(self) -> None:
@@ -56,13 +56,13 @@ class Subject:
     def capture(self) -> Delta:
         self.tick += 1
         self.world.flush_dead()
-        return self.population.capture(self.tick)
+        return self.entities.capture(self.tick)
 
     def entity(self, esper_id: int) -> Entity:
-        return self.population.by_esper[esper_id]
+        return self.entities.by_esper[esper_id]
 
     def owned(self, player: int) -> set[int]:
-        return {entity.esper for entity in self.population.belongings(player)}
+        return {entity.esper for entity in self.entities.belongings(player)}
 
 
 @pytest.fixture
@@ -82,16 +82,16 @@ def test_network_ids_go_up_and_only_replicated_entities_have_one(subject: Subjec
         esper.create_entity(Place(), Tank()),
     )
     delta = subject.capture()
-    population = subject.population
-    assert [population.network_id(e) for e in (one, plain, two, None)] == [1, None, 2, None]
-    assert population.by_net[2].esper == two
+    entities = subject.entities
+    assert [entities.network_id(e) for e in (one, plain, two, None)] == [1, None, 2, None]
+    assert entities.by_net[2].esper == two
     assert subject.entity(two).public == TANK | PLACE
     # Entities that came as a whole are told by their cells, not part by part.
     assert not (delta.inserted)
     assert not (delta.removed)
     assert not (delta.changed)
     assert delta.cells.keys() == {ANYWHERE}
-    assert population.cids(TANK | PLACE) == tuple(sorted(map(SCHEMA.cid_of.get, (Tank, Place))))
+    assert entities.cids(TANK | PLACE) == tuple(sorted(map(SCHEMA.cid_of.get, (Tank, Place))))
 
 
 def test_network_ids_are_never_reused_whatever_esper_does_with_its_own(subject: Subject) -> None:
@@ -102,7 +102,7 @@ def test_network_ids_are_never_reused_whatever_esper_does_with_its_own(subject: 
         subject.capture()
         nets = {subject.entity(entity).net for entity in created}
         assert not nets & used
-        assert set(subject.population.by_net) == nets
+        assert set(subject.entities.by_net) == nets
         used |= nets
         espers += created
         esper.clear_database()
@@ -112,13 +112,13 @@ def test_network_ids_are_never_reused_whatever_esper_does_with_its_own(subject: 
 
 def test_after_clear_database_everything_known_is_gone(subject: Subject) -> None:
     player = esper.create_entity(Tank())
-    subject.population.set_player(player, True)
+    subject.entities.set_player(player, True)
     subject.capture()
     esper.clear_database()
     delta = subject.capture()
-    assert not subject.population.by_net
-    assert not subject.population.by_esper
-    assert not subject.population.cells
+    assert not subject.entities.by_net
+    assert not subject.entities.by_esper
+    assert not subject.entities.cells
     assert delta.owners == {player}
     assert subject.owned(player) == set()
     esper.create_entity(Tank())
@@ -151,12 +151,12 @@ def test_a_value_that_changed_is_told_with_its_tick(subject: Subject) -> None:
     delta = subject.capture()
     assert delta.changed == {subject.entity(one): TANK}
     cid = SCHEMA.cid_of[Tank]
-    assert subject.population.scans[cid].changed_at == {1: 2}
-    assert subject.population.scans[SCHEMA.cid_of[Place]].changed_at == {1: 1}
-    assert subject.population.wires(cid, [1]) == [Tank(2)]
+    assert subject.entities.detectors[cid].changed_at == {1: 2}
+    assert subject.entities.detectors[SCHEMA.cid_of[Place]].changed_at == {1: 1}
+    assert subject.entities.wires(cid, [1]) == [Tank(2)]
     subject.world.delete(one)
     subject.capture()
-    assert not subject.population.scans[cid].changed_at
+    assert not subject.entities.detectors[cid].changed_at
 
 
 def test_an_entity_without_parts_keeps_its_id_while_it_lives(subject: Subject) -> None:
@@ -166,30 +166,30 @@ def test_an_entity_without_parts_keeps_its_id_while_it_lives(subject: Subject) -
     delta = subject.capture()
     assert not (delta.removed)
     assert not (delta.inserted)
-    assert not subject.population.cells
-    assert subject.population.network_id(one) == 1
+    assert not subject.entities.cells
+    assert subject.entities.network_id(one) == 1
     esper.add_component(one, Place())
     subject.capture()
-    assert subject.population.network_id(one) == 1
-    assert subject.population.cells == {ANYWHERE: {1}}
+    assert subject.entities.network_id(one) == 1
+    assert subject.entities.cells == {ANYWHERE: {1}}
     subject.world.delete(one)
     subject.capture()
-    assert subject.population.network_id(one) is None
-    assert not subject.population.by_net
+    assert subject.entities.network_id(one) is None
+    assert not subject.entities.by_net
 
 
 def test_who_came_and_went_within_a_tick_was_never_there(subject: Subject) -> None:
     one = esper.create_entity(Tank())
     subject.world.delete(one)
     delta = subject.capture()
-    assert not subject.population.by_net
+    assert not subject.entities.by_net
     assert not delta.cells
     two = esper.create_entity(Tank())
     subject.capture()
     subject.world.delete(two)
     three = esper.create_entity(Tank())
     subject.capture()
-    assert set(subject.population.by_net) == {subject.entity(three).net}
+    assert set(subject.entities.by_net) == {subject.entity(three).net}
 
 
 def test_a_first_value_that_is_bad_lets_the_entity_appear_later(
@@ -214,10 +214,10 @@ def test_entities_move_between_cells(subject: Subject) -> None:
     one = esper.create_entity(Place(5, 5))
     two = esper.create_entity(Place(5, 5))
     subject.capture()
-    assert subject.population.cells == {(0, 0): {1, 2}}
+    assert subject.entities.cells == {(0, 0): {1, 2}}
     esper.component_for_entity(one, Place).x = 25
     delta = subject.capture()
-    assert subject.population.cells == {(0, 0): {2}, (2, 0): {1}}
+    assert subject.entities.cells == {(0, 0): {2}, (2, 0): {1}}
     assert delta.cells.keys() == {(0, 0), (2, 0)}
     esper.component_for_entity(two, Place).x = 6
     delta = subject.capture()
@@ -225,21 +225,21 @@ def test_entities_move_between_cells(subject: Subject) -> None:
     subject.world.delete(two)
     delta = subject.capture()
     assert delta.cells.keys() == {(0, 0)}
-    assert subject.population.cells == {(2, 0): {1}}
+    assert subject.entities.cells == {(2, 0): {1}}
 
 
 @grid
 def test_what_has_no_position_is_seen_by_all(subject: Subject) -> None:
     one = esper.create_entity(Tank())
     subject.capture()
-    assert subject.population.cells == {ANYWHERE: {1}}
+    assert subject.entities.cells == {ANYWHERE: {1}}
     esper.add_component(one, Place(15, 5))
     subject.capture()
-    assert subject.population.cells == {(1, 0): {1}}
+    assert subject.entities.cells == {(1, 0): {1}}
     assert subject.entity(one).point == (15, 5)
     esper.remove_component(one, Place)
     subject.capture()
-    assert subject.population.cells == {ANYWHERE: {1}}
+    assert subject.entities.cells == {ANYWHERE: {1}}
     assert subject.entity(one).point is None
 
 
@@ -253,7 +253,7 @@ def test_a_position_that_is_none_leaves_the_entity_in_its_cell(
     for x in (float("nan"), float("inf"), "left"):
         place.x = x  # type: ignore[assignment]
         subject.capture()
-        assert subject.population.cells == {(1, 0): {1}}
+        assert subject.entities.cells == {(1, 0): {1}}
         assert subject.entity(one).point == (15, 5)
 
 
@@ -264,7 +264,7 @@ class Halls(Grid):
         assert isinstance(position, Place)
         return position.x, 0.0
 
-    def cell(self, entity: Located) -> Hashable:
+    def cell(self, entity: Placed) -> Hashable:
         return "left" if entity.point is None or entity.point[0] < 10 else "right"
 
 
@@ -273,28 +273,28 @@ def test_a_grid_that_a_game_derived_is_asked_itself(subject: Subject) -> None:
     one = esper.create_entity(Place(5, 5))
     esper.create_entity(Place(15, 5))
     subject.capture()
-    assert subject.population.cells == {"left": {1}, "right": {2}}
+    assert subject.entities.cells == {"left": {1}, "right": {2}}
     esper.component_for_entity(one, Place).x = 25
     subject.capture()
-    assert subject.population.cells == {"right": {1, 2}}
+    assert subject.entities.cells == {"right": {1, 2}}
     assert subject.entity(one).point == (25, 0)
 
 
 def test_whoever_came_and_went_did_neither() -> None:
     delta = Delta(1)
     for old, new in (("a", "b"), ("b", "c"), ("c", "d")):
-        delta.went(7, old)
-        delta.came(7, new)
-    differences = {cell: (change.came, change.went) for cell, change in delta.cells.items()}
+        delta.left(7, old)
+        delta.entered(7, new)
+    differences = {cell: (change.entered, change.left) for cell, change in delta.cells.items()}
     assert differences == {
         "a": (set(), {7}),
         "b": (set(), set()),
         "c": (set(), set()),
         "d": ({7}, set()),
     }
-    delta.went(7, "d")
-    delta.came(7, "a")
-    assert not any(change.came or change.went for change in delta.cells.values())
+    delta.left(7, "d")
+    delta.entered(7, "a")
+    assert not any(change.entered or change.left for change in delta.cells.values())
 
 
 @pytest.mark.parametrize("subject", [Visible(lambda p, e: True)], indirect=True)
@@ -302,7 +302,7 @@ def test_with_a_predicate_each_entity_is_a_cell(subject: Subject) -> None:
     esper.create_entity(Tank())
     esper.create_entity(Tank())
     subject.capture()
-    assert subject.population.cells == {1: {1}, 2: {2}}
+    assert subject.entities.cells == {1: {1}, 2: {2}}
 
 
 def test_interest_needs_a_position_that_clients_get() -> None:
@@ -312,7 +312,7 @@ def test_interest_needs_a_position_that_clients_get() -> None:
             policy = Grid(Place, 10)
             policy.position = cls
             with pytest.raises(UsageError, match="clients never get this component"):
-                Population(SCHEMA, world, policy, Owner)
+                ReplicatedEntities(SCHEMA, world, policy, Owner)
     world.close()
 
 
@@ -320,7 +320,7 @@ def test_an_owner_only_position_places_an_entity_too() -> None:
     subject = Subject(Grid(Lair, 10))
     one = esper.create_entity(Lair(15, 5), Tank())
     subject.capture()
-    assert subject.population.cells == {(1, 0): {1}}
+    assert subject.entities.cells == {(1, 0): {1}}
     assert subject.entity(one).private == 1 << SCHEMA.cid_of[Lair]
     subject.close()
 
@@ -333,7 +333,7 @@ def test_owner_only_components_are_private_bits(subject: Subject) -> None:
     subject.capture()
     entity = subject.entity(one)
     assert (entity.public, entity.private) == (TANK, SECRET)
-    assert subject.population.private_bits & SECRET
+    assert subject.entities.private_bits & SECRET
     esper.remove_component(one, Secret)
     delta = subject.capture()
     assert (entity.public, entity.private) == (TANK, 0)
@@ -342,23 +342,23 @@ def test_owner_only_components_are_private_bits(subject: Subject) -> None:
     esper.add_component(one, Secret())
     delta = subject.capture()
     assert (entity.public, entity.private) == (0, SECRET)
-    assert not subject.population.cells  # nobody but an owner has anything to see
+    assert not subject.entities.cells  # nobody but an owner has anything to see
     subject.world.delete(one)
     subject.capture()
-    assert not subject.population.by_net
+    assert not subject.entities.by_net
 
 
 def test_a_player_owns_itself_while_its_client_is_there(subject: Subject) -> None:
     player = esper.create_entity(Tank())
     subject.capture()
     assert subject.owned(player) == set()
-    subject.population.set_player(player, True)
+    subject.entities.set_player(player, True)
     assert subject.owned(player) == {player}
-    subject.population.set_player(player, False)
+    subject.entities.set_player(player, False)
     assert subject.owned(player) == set()
-    subject.population.set_player(999, True)  # none that is replicated
-    subject.population.set_player(999, False)
-    assert list(subject.population.belongings(None)) == []
+    subject.entities.set_player(999, True)  # none that is replicated
+    subject.entities.set_player(999, False)
+    assert list(subject.entities.belongings(None)) == []
 
 
 def test_owners_are_told_when_their_belongings_change(subject: Subject) -> None:
@@ -382,7 +382,7 @@ def test_owners_are_told_when_their_belongings_change(subject: Subject) -> None:
     subject.world.delete(thing)
     assert subject.capture().owners == {ann}
     assert subject.owned(ann) == set()
-    assert not subject.population.owned
+    assert not subject.entities.owned
 
 
 def test_a_player_that_is_gone_owns_nothing(subject: Subject) -> None:
@@ -424,7 +424,7 @@ def test_losing_the_position_is_told_once(
     assert caplog.messages == []
     esper.remove_component(one, Place)
     subject.capture()
-    assert subject.population.cells == {ANYWHERE: {subject.entity(one).net}}
+    assert subject.entities.cells == {ANYWHERE: {subject.entity(one).net}}
     (line,) = caplog.messages
     assert line.startswith(f"entity {one} had a Place and has none now, so every player sees it")
     esper.add_component(one, Place())

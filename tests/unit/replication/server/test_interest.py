@@ -30,11 +30,11 @@ class Thing:
         self.point = point
 
 
-class Seer:
-    def __init__(self, centre: Thing | None = None, place: Hashable = None) -> None:
+class InterestObserver:
+    def __init__(self, focus: Thing | None = None, group_key: Hashable = None) -> None:
         self.player = 7
-        self.centre = centre
-        self.place = place
+        self.focus = focus
+        self.group_key = group_key
 
 
 def moved(grid: Grid, thing: Thing, x: float, y: float = 5.0) -> Hashable:
@@ -47,8 +47,10 @@ def test_everyone_is_one_cell_that_everybody_sees() -> None:
     policy = Everyone()
     thing = Thing()
     assert policy.cell(thing) is ANYWHERE
-    assert policy.place(Seer(), [thing], 1) == policy.place(Seer(thing), [thing], 2)
-    assert list(policy.cells(policy.place(Seer(), [], 1))) == [ANYWHERE]
+    assert policy.group_key(InterestObserver(), [thing], 1) == policy.group_key(
+        InterestObserver(thing), [thing], 2
+    )
+    assert list(policy.cells(policy.group_key(InterestObserver(), [], 1))) == [ANYWHERE]
     assert policy.position is None
     assert policy.point(Place()) is None
 
@@ -88,19 +90,19 @@ def test_a_viewer_sees_the_cells_around_its_own_and_what_has_no_position() -> No
     grid = Grid(Place, 10)
     thing = Thing()
     moved(grid, thing, 35.0)
-    place = grid.place(Seer(thing), [], 1)
-    cells = set(grid.cells(place))
+    group_key = grid.group_key(InterestObserver(thing), [], 1)
+    cells = set(grid.cells(group_key))
     assert cells == {ANYWHERE, *((x, y) for x in (2, 3, 4) for y in (-1, 0, 1))}
-    assert len(set(Grid(Place, 10, radius=0).cells(place))) == 2
-    assert len(set(Grid(Place, 10, radius=2).cells(place))) == 26
+    assert len(set(Grid(Place, 10, radius=0).cells(group_key))) == 2
+    assert len(set(Grid(Place, 10, radius=2).cells(group_key))) == 26
     assert list(grid.cells(None)) == [ANYWHERE]
 
 
 def test_a_viewer_without_a_centre_stays_where_it_was() -> None:
     grid = Grid(Place, 10)
-    assert grid.place(Seer(None, (3, 4)), [], 1) == (3, 4)
-    assert grid.place(Seer(Thing(), (3, 4)), [], 1) == (3, 4)
-    assert grid.place(Seer(), [], 1) is None
+    assert grid.group_key(InterestObserver(None, (3, 4)), [], 1) == (3, 4)
+    assert grid.group_key(InterestObserver(Thing(), (3, 4)), [], 1) == (3, 4)
+    assert grid.group_key(InterestObserver(), [], 1) is None
 
 
 def test_coordinates_may_have_other_names() -> None:
@@ -134,19 +136,19 @@ def test_a_predicate_is_asked_with_the_ids_of_the_servers_world() -> None:
 
     policy = Visible(even)
     things = [Thing(1), Thing(2), Thing(4)]
-    place = policy.place(Seer(), things, 1)
+    group_key = policy.group_key(InterestObserver(), things, 1)
     assert asked == [(7, 101), (7, 102), (7, 104)]
-    assert set(policy.cells(place)) == {2, 4} == {policy.cell(thing) for thing in things[1:]}
+    assert set(policy.cells(group_key)) == {2, 4} == {policy.cell(thing) for thing in things[1:]}
     assert list(policy.cells(None)) == []
 
 
 def test_a_predicate_may_be_asked_less_often() -> None:
     answers = iter([True, False, True])
     policy = Visible(lambda player, entity: next(answers), every=3)
-    seer, seen = Seer(), []
+    observer, seen = InterestObserver(), []
     for tick in range(5):
-        seer.place = policy.place(seer, [Thing()], tick)
-        seen.append(bool(seer.place))
+        observer.group_key = policy.group_key(observer, [Thing()], tick)
+        seen.append(bool(observer.group_key))
     assert seen == [True, True, True, False, False]
     with pytest.raises(UsageError, match="1 or more ticks"):
         Visible(lambda player, entity: True, every=0)
@@ -158,5 +160,5 @@ def test_policies_have_no_state_so_that_one_serves_any_number_of_simulations() -
         before = dict(vars(policy))
         thing = Thing(point=(1, 1))
         policy.cell(thing)
-        list(policy.cells(policy.place(Seer(thing), [thing], 1)))
+        list(policy.cells(policy.group_key(InterestObserver(thing), [thing], 1)))
         assert vars(policy) == before

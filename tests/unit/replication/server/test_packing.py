@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 
 from ecsnet.replication.encoding import deltas, encode_run
 from ecsnet.replication.server.packing import (
-    Run,
+    EncodedRun,
     array_header,
+    fill_datagrams,
     make_owned_runs,
     make_runs,
-    sheets,
 )
-from ecsnet.replication.wire import SHEET_BYTES
+from ecsnet.replication.wire import BODY_BYTES
 
 
 def decode(data: bytes) -> tuple[list[int], list[tuple[int, list[object]]]]:
@@ -68,7 +68,7 @@ def test_runs_fit_a_datagram_and_hold_whole_entities(sizes: list[int]) -> None:
     runs = make_runs(nets, (0, 1), values)
     assert [net for run in runs for net in run.nets] == nets
     for run in runs:
-        assert len(run.data) <= SHEET_BYTES or len(run.nets) == 1
+        assert len(run.data) <= BODY_BYTES or len(run.nets) == 1
         found, columns = decode(run.data)
         assert found == list(run.nets)
         # All components of an entity that changed in one tick are in one run.
@@ -85,7 +85,7 @@ def least(sizes: Sequence[int]) -> int:
         many = end - start
         arrays = 2 * (len(array_header(many)) - 1)
         ids = many - 1 + len(msgspec.msgpack.encode(start + 1))
-        if many > 1 and EMPTY + arrays + ids + total > SHEET_BYTES:
+        if many > 1 and EMPTY + arrays + ids + total > BODY_BYTES:
             count, start, total = count + 1, end - 1, value
     return count
 
@@ -96,16 +96,16 @@ EMPTY = len(encode_run([], [(0, [])]))
 def test_the_fewest_datagrams_are_counted_right() -> None:
     nets, sizes = list(range(1, 18)), [59] * 17
     values: list[object] = [bytes(size) for size in sizes]
-    assert len(encode_run(nets, [(0, values)])) <= SHEET_BYTES
+    assert len(encode_run(nets, [(0, values)])) <= BODY_BYTES
     assert least(sizes) == 1
-    assert len(encode_run([*nets, 18], [(0, [*values, bytes(59)])])) > SHEET_BYTES
+    assert len(encode_run([*nets, 18], [(0, [*values, bytes(59)])])) > BODY_BYTES
     assert least([*sizes, 59]) == 2
 
 
 def datagrams(sizes: Sequence[int]) -> int:
     nets = list(range(1, len(sizes) + 1))
     runs = make_runs(nets, (0,), lambda _, some: [bytes(sizes[net - 1]) for net in some])
-    return len(sheets(1, runs, 0.0))
+    return len(fill_datagrams(1, runs, 0.0))
 
 
 @pytest.mark.parametrize(
@@ -153,7 +153,7 @@ def test_runs_leave_little_room_for_what_comes_next(sizes: list[int]) -> None:
 
 def test_an_entity_larger_than_a_datagram_is_a_run_of_its_own() -> None:
     runs = make_runs([1, 5000, 5001], (0,), bulky)
-    assert [list(run.nets) for run in runs if run.size > SHEET_BYTES] == [[5000], [5001]]
+    assert [list(run.nets) for run in runs if run.size > BODY_BYTES] == [[5000], [5001]]
 
 
 def test_a_run_of_owned_entities_has_a_form_for_its_owner_and_one_for_the_rest() -> None:
@@ -177,28 +177,28 @@ def test_owned_runs_are_split_by_the_owners_form() -> None:
     nets = [400] * 3
     runs = make_owned_runs(nets, (0,), (1,), 77, bulky)
     assert len(runs) == 3
-    assert all(run.size <= SHEET_BYTES for run in runs)
+    assert all(run.size <= BODY_BYTES for run in runs)
 
 
 def test_no_runs_are_no_sheets() -> None:
-    assert sheets(5, [], 0.0) == []
+    assert fill_datagrams(5, [], 0.0) == []
 
 
 @settings(max_examples=60)
-@given(st.lists(st.integers(1, SHEET_BYTES), max_size=60))
+@given(st.lists(st.integers(1, BODY_BYTES), max_size=60))
 def test_sheets_hold_all_runs_in_order_and_stay_below_their_bound(sizes: list[int]) -> None:
-    runs = [Run([net], (0,), b"\xc0" * size) for net, size in enumerate(sizes, 1)]
-    filled = sheets(9, runs, 0.0)
-    assert [run for sheet in filled for run in sheet.flight.runs] == runs
-    for sheet in filled:
-        assert sheet.flight.tick == 9
-        assert sheet.size == len(bytes(memoryview(sheet.raw))) <= SHEET_BYTES + 3
+    runs = [EncodedRun([net], (0,), b"\xc0" * size) for net, size in enumerate(sizes, 1)]
+    filled = fill_datagrams(9, runs, 0.0)
+    assert [run for body in filled for run in body.sent_update.runs] == runs
+    for body in filled:
+        assert body.sent_update.tick == 9
+        assert body.size == len(bytes(memoryview(body.raw))) <= BODY_BYTES + 3
     # Nothing is left for a second sheet that would have fitted into the first.
     for one, other in itertools.pairwise(filled):
-        assert one.size + len(other.flight.runs[0].data) > SHEET_BYTES
+        assert one.size + len(other.sent_update.runs[0].data) > BODY_BYTES
 
 
 def test_a_sheets_raw_form_is_an_array_of_its_runs() -> None:
     runs = make_runs([1, 2], (0,), wires) * 20
-    (sheet,) = sheets(3, runs, 0.0)
-    assert len(msgspec.msgpack.decode(sheet.raw)) == 20
+    (body,) = fill_datagrams(3, runs, 0.0)
+    assert len(msgspec.msgpack.decode(body.raw)) == 20

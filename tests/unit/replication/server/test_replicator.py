@@ -15,13 +15,13 @@ import pytest
 from ecsnet.components import Owner, Player
 from ecsnet.connection.plain import MAX_PACKET
 from ecsnet.replication.client.store import WAITING_BYTES, Store
-from ecsnet.replication.client.view import View
-from ecsnet.replication.server.client_state import Outlet
+from ecsnet.replication.client.view import ViewWorld
+from ecsnet.replication.server.client_state import PacketSink
 from ecsnet.replication.server.interest import Everyone, Grid, Interest, Visible
 from ecsnet.replication.server.replicator import BANDWIDTH, Replicator
 from ecsnet.replication.wire import (
-    PIECE_BYTES,
-    SHEET_BYTES,
+    BODY_BYTES,
+    STRUCTURE_BYTES,
     Structure,
     Update,
     WireFormat,
@@ -106,9 +106,9 @@ class Packet:
         if parts[3] != msgspec.Raw(b"\xc0"):
             self.update = WIRE.update.decode(bytes(memoryview(parts[3])))
             assert self.update is not None
-        self.pieces: list[list[object]] = []
+        self.fragments: list[list[object]] = []
         if len(parts) > 4:
-            self.pieces = msgspec.msgpack.decode(parts[4])
+            self.fragments = msgspec.msgpack.decode(parts[4])
 
     def values(self) -> dict[tuple[int, int], object]:
         """Network id and component id to value."""
@@ -121,16 +121,16 @@ class Packet:
         return found
 
 
-class Client(Outlet):
-    """One viewer with both ends of its session. What is on its way can be lost and delayed."""
+class Client(PacketSink):
+    """One client with both ends of its session. What is on its way can be lost and delayed."""
 
     def __init__(self, field: Field, bandwidth: float, waiting_bytes: int, player: int) -> None:
         self.field = field
         self.player = player
         self.server, self.session = Session(RAW), Session(RAW)
-        self.viewer = field.replicator.add_viewer(player, self.server, self, bandwidth)
+        self.client_state = field.replicator.add_client(player, self.server, self, bandwidth)
         self.store = Store(WIRE, EPOCH, field.tick, waiting_bytes)
-        self.view = View(SCHEMA, World())
+        self.view = ViewWorld(SCHEMA, World())
         self.gate: Gate[Structure[object]] = Gate(WIRE.structure, 1 << 20)
         self.packets: list[Packet] = []
         self.structures: list[bytes] = []
@@ -169,7 +169,7 @@ class Client(Outlet):
             self.store.resync = False
             self.store.asked += 1
             self.resyncs += 1
-            self.field.at(self.lag, lambda: self.field.replicator.resync(self.viewer))
+            self.field.at(self.lag, lambda: self.field.replicator.resync(self.client_state))
         self.view.reconcile(self.store)
         if self.session.due(now) or self.session.ack_due:
             data = self.session.send(None, now)
@@ -190,12 +190,12 @@ class Client(Outlet):
     def difference(self) -> str | None:
         """Where what is shown is not what the server has and this client may see."""
         replicator, world = self.field.replicator, self.field.world
-        visible = replicator.visible(self.viewer)
+        visible = replicator.visible(self.client_state)
         if visible.keys() != self.store.entities.keys():
             return f"entities {sorted(visible.keys() ^ self.store.entities.keys())}"
         for net, bits in visible.items():
             values = self.store.entities[net].values
-            if set(replicator.population.cids(bits)) != values.keys():
+            if set(replicator.entities.cids(bits)) != values.keys():
                 return f"components of {net}: {sorted(values)}"
             parts = world.components(replicator.entity(net) or 0)
             for cid, value in values.items():
@@ -361,28 +361,30 @@ def test_clients_with_one_neighbourhood_share_the_bytes(field: Field) -> None:
     field.step(30)
     tank(one).hp = 2
     field.step()
-    assert len({id(client.viewer.known) for client in clients}) == 1
-    sheets = [sheet for hood in field.replicator._hoods.values() for sheet in hood.sheets]
-    assert len(sheets) == 1
+    assert len({id(client.client_state.known) for client in clients}) == 1
+    fill_datagrams = [
+        body for group in field.replicator._groups.values() for body in group.fill_datagrams
+    ]
+    assert len(fill_datagrams) == 1
     for client in clients:
-        assert bytes(memoryview(sheets[0].raw)) in client.packets[-1].data
+        assert bytes(memoryview(fill_datagrams[0].raw)) in client.packets[-1].data
 
 
 def test_who_leaves_is_told_nothing_more(field: Field) -> None:
     one, other = field.join(Tank(1)), field.join()
-    field.replicator.remove_viewer(one.viewer)
-    assert not list(field.replicator.population.belongings(one.player))
+    field.replicator.remove_client(one.client_state)
+    assert not list(field.replicator.entities.belongings(one.player))
     one.fresh()
     tank(one.player).hp = 2
     field.step(5)
     assert one.fresh() == []
     assert other.of(one.player) is not None
-    field.replicator.remove_viewer(other.viewer)
-    assert not field.replicator._hoods
+    field.replicator.remove_client(other.client_state)
+    assert not field.replicator._groups
     assert not field.replicator._watchers
-    unseated = field.replicator.add_viewer(one.player, Session(RAW), Outlet())
+    unseated = field.replicator.add_client(one.player, Session(RAW), PacketSink())
     assert set(field.replicator.visible(unseated)) == {field.net(one.player)}
-    field.replicator.remove_viewer(unseated)
+    field.replicator.remove_client(unseated)
 
 
 def test_network_ids_are_looked_up_both_ways(field: Field) -> None:
@@ -393,8 +395,8 @@ def test_network_ids_are_looked_up_both_ways(field: Field) -> None:
     net = field.net(one)
     assert field.replicator.entity(net) == one
     assert field.replicator.entity(net + 1) is None
-    assert field.replicator.can_see(client.viewer, net)
-    assert not field.replicator.can_see(client.viewer, net + 1)
+    assert field.replicator.can_see(client.client_state, net)
+    assert not field.replicator.can_see(client.client_state, net + 1)
 
 
 # Acks are taken for all packets, loss is decided by time.
@@ -416,7 +418,7 @@ def test_many_packets_a_tick_over_a_long_way_are_all_acked_and_none_is_sent_agai
             esper.component_for_entity(entity, Blob).data = bytes([number]) * 60
             changes += 2
         field.step()
-        assert not client.viewer.owed
+        assert not client.client_state.owed
     packets = client.fresh()
     assert len(packets) >= 4 * 60  # far beyond 64 packets in flight
     assert sum(len(packet.values()) for packet in packets) == changes
@@ -455,13 +457,13 @@ def test_small_structure_is_in_each_packet_until_it_is_acked(field: Field) -> No
     for hp in range(5):
         tank(client.player).hp = hp
         field.step()
-    assert [len(packet.pieces) for packet in client.fresh()] == [1] * 5
+    assert [len(packet.fragments) for packet in client.fresh()] == [1] * 5
     client.mute = False
     field.step(3)
     client.fresh()
     tank(client.player).hp = 99
     field.step()
-    assert [len(packet.pieces) for packet in client.fresh()] == [0]
+    assert [len(packet.fragments) for packet in client.fresh()] == [0]
 
 
 # Owed.
@@ -498,15 +500,15 @@ def test_what_the_budget_left_out_is_owed_and_comes(field: Field) -> None:
         for entity in entities:
             tank(entity).hp = hp
         field.step()
-        owed = max(owed, len(client.viewer.owed))
+        owed = max(owed, len(client.client_state.owed))
     assert owed > 20
     spent = sum(len(packet.data) for packet in client.packets)
-    assert spent <= bandwidth * (field.now - before) + client.viewer.burst + 2 * MAX_PACKET
+    assert spent <= bandwidth * (field.now - before) + client.client_state.burst + 2 * MAX_PACKET
     assert client.difference() is not None
     # Nothing changes any more: what is stale is owed, and leaves only by being sent.
     field.settle(300)
     field.step(60)
-    assert not client.viewer.owed
+    assert not client.client_state.owed
 
 
 def test_what_is_owed_to_everybody_is_not_sent_to_those_who_have_it(field: Field) -> None:
@@ -517,7 +519,7 @@ def test_what_is_owed_to_everybody_is_not_sent_to_those_who_have_it(field: Field
         tank(entity).hp = 5
     field.step()
     assert rich.difference() is None
-    assert not rich.viewer.owed
+    assert not rich.client_state.owed
     field.settle(300)
     rich.fresh()
     field.step(10)
@@ -663,7 +665,7 @@ def test_nothing_is_kept_of_large_entities_that_are_gone(field: Field) -> None:
         field.settle()
         field.world.delete(big)
         field.settle()
-    assert len(client.viewer.big) <= 1
+    assert len(client.client_state.big) <= 1
 
 
 # Waiting values.
@@ -671,7 +673,7 @@ def test_nothing_is_kept_of_large_entities_that_are_gone(field: Field) -> None:
 
 def test_when_too_much_waits_for_structure_everything_is_sent_again(field: Field) -> None:
     client = field.join(waiting_bytes=3000)
-    client.lose = lambda packet: bool(packet.pieces)
+    client.lose = lambda packet: bool(packet.fragments)
     entities = [field.spawn(Tank(), Blob(bytes(60))) for _ in range(60)]
     for hp in range(60):
         for entity in entities:
@@ -682,7 +684,7 @@ def test_when_too_much_waits_for_structure_everything_is_sent_again(field: Field
     field.settle(400)
     assert client.resyncs > 0
     field.step(60)
-    assert client.store.solid > field.tick - 20
+    assert client.store.confirmed_tick > field.tick - 20
 
 
 # Entering is streamed.
@@ -702,8 +704,8 @@ def test_a_late_joiner_gets_the_world_in_pieces(field: Field) -> None:
             break
     assert client.difference() is None
     assert len(client.structures) > 4
-    assert max(map(len, client.structures)) <= PIECE_BYTES + 100
-    assert PIECE_BYTES < in_flight <= 3 * PIECE_BYTES
+    assert max(map(len, client.structures)) <= STRUCTURE_BYTES + 100
+    assert STRUCTURE_BYTES < in_flight <= 3 * STRUCTURE_BYTES
 
 
 @interest(Grid(Place, 1000))
@@ -762,7 +764,7 @@ def test_neighbourhood_changes_are_differences_of_what_is_known_and_what_is_ther
         field.spawn(Place(-5, 5), Tank(3)),
     )
     field.step(5)
-    # All in one tick: the viewer moves on, one dies, one moves along, one comes where it goes.
+    # All in one tick: the client moves on, one dies, one moves along, one comes where it goes.
     esper.component_for_entity(client.player, Place).x = 25
     esper.component_for_entity(follows, Place).x = 35
     field.world.delete(gone)
@@ -876,8 +878,8 @@ def test_a_value_sent_again_is_the_shadow_and_not_the_live_one(field: Field) -> 
             value = packet.values().get((field.net(one), cid))
             if value is not None:
                 resent.append(value)
-                population = field.replicator.population
-                assert value == population.scans[cid].shadow(population.by_esper[one])
+                entities = field.replicator.entities
+                assert value == entities.detectors[cid].shadow(entities.by_esper[one])
     assert len(resent) >= 4
 
 
@@ -896,7 +898,7 @@ def test_once_is_the_value_at_insert_for_every_later_client(field: Field) -> Non
 # Solid.
 
 
-def test_solid_promises_that_nothing_older_is_missing(field: Field) -> None:
+def test_confirmed_tick_promises_that_nothing_older_is_missing(field: Field) -> None:
     dice = random.Random(5)
     client = field.join(bandwidth=40_000)
     entities = [field.spawn(Tank(), Place()) for _ in range(40)]
@@ -904,8 +906,8 @@ def test_solid_promises_that_nothing_older_is_missing(field: Field) -> None:
     client.lag = 0.04
     client.lose = lambda packet: dice.random() < 0.3
     history: dict[int, dict[tuple[int, int], int]] = {}
-    scans = [(CID[cls], field.replicator.population.scans[CID[cls]]) for cls in (Tank, Place)]
-    solids = []
+    detectors = [(CID[cls], field.replicator.entities.detectors[CID[cls]]) for cls in (Tank, Place)]
+    lags = []
     compared = 0
     for _ in range(300):
         for entity in dice.sample(entities, 15):
@@ -914,20 +916,22 @@ def test_solid_promises_that_nothing_older_is_missing(field: Field) -> None:
             esper.component_for_entity(entity, Place).x += 1
         field.step()
         history[field.tick] = {
-            (net, cid): tick for cid, scan in scans for net, tick in scan.changed_at.items()
+            (net, cid): tick
+            for cid, detector in detectors
+            for net, tick in detector.changed_at.items()
         }
-        solid = client.store.solid
-        assert solid <= client.store.tick <= field.tick
-        solids.append(field.tick - solid)
-        for (net, cid), tick in history.get(solid, {}).items():
+        confirmed_tick = client.store.confirmed_tick
+        assert confirmed_tick <= client.store.tick <= field.tick
+        lags.append(field.tick - confirmed_tick)
+        for (net, cid), tick in history.get(confirmed_tick, {}).items():
             assert client.store.entities[net].ticks[cid] >= tick
             compared += 1
     assert compared > 10_000
-    assert max(solids) > 5  # it lags while something is missing
+    assert max(lags) > 5  # it lags while something is missing
     client.lose = lambda packet: False
     field.settle(60)
     field.step(60)
-    assert field.tick - client.store.solid < 20  # and comes up again
+    assert field.tick - client.store.confirmed_tick < 20  # and comes up again
 
 
 # Owners.
@@ -1162,7 +1166,7 @@ def test_a_reference_to_what_is_out_of_sight_heals(field: Field) -> None:
     assert client.difference() is None
 
 
-# Packets.
+# PacketCodec.
 
 
 def test_what_rides_and_what_fills_a_datagram_do_not_fit_into_one(field: Field) -> None:
@@ -1175,10 +1179,10 @@ def test_what_rides_and_what_fills_a_datagram_do_not_fit_into_one(field: Field) 
         esper.component_for_entity(entity, Blob).data = bytes([1]) * 60
     field.step()
     packets = client.fresh()
-    assert packets[0].pieces
+    assert packets[0].fragments
     assert packets[0].update is None  # what rides, by itself
     assert max(len(packet.data) for packet in packets) <= MAX_PACKET
-    assert any(len(packet.data) > SHEET_BYTES - 300 for packet in packets)
+    assert any(len(packet.data) > BODY_BYTES - 300 for packet in packets)
     assert client.difference() is None
 
 
@@ -1193,7 +1197,7 @@ def test_an_empty_bucket_stays_silent_until_it_fills(field: Field) -> None:
 
 def test_the_report_goes_into_each_update(field: Field) -> None:
     client = field.join(Tank())
-    client.viewer.report = (16, 1, 2, 3, 4)
+    client.client_state.report = (16, 1, 2, 3, 4)
     tank(client.player).hp = 3
     field.step()
     report = client.store.report
@@ -1213,7 +1217,7 @@ def test_a_large_change_of_structure_is_cut_into_pieces(field: Field) -> None:
         esper.remove_component(entity, Place)
     field.settle()
     assert len(client.structures) > 2
-    assert max(map(len, client.structures)) <= PIECE_BYTES + 2000
+    assert max(map(len, client.structures)) <= STRUCTURE_BYTES + 2000
 
 
 def test_everyone_is_the_default() -> None:

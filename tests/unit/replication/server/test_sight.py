@@ -87,7 +87,7 @@ class Game:
 
 
 def network_id(game: Harness, entity: int) -> int:
-    found = game.stage.replicator.network_id(entity)
+    found = game.room.replicator.network_id(entity)
     assert found is not None
     return found
 
@@ -185,7 +185,7 @@ def test_a_target_has_to_have_been_shown() -> None:
         game.run(0.3)
         assert play.pushed == [hers]
         assert game.host.stats().commands_rejected == 1
-        # Told apart from what the game says: hers, and not shown.
+        # SentCommands apart from what the game says: hers, and not shown.
         game.simulation.sees = lambda _player, _net: False
         play.name(ann, play.Push, 0, network_id(game, hers))
         game.run(0.3)

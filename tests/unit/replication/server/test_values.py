@@ -23,9 +23,9 @@ import ecsnet as net
 from ecsnet.components import Owner
 from ecsnet.errors import BadValueError
 from ecsnet.replication.sizes import CONTAINER_BYTES, ENTITY_BYTES, MENTIONS_OF_ONE, Sizes
-from ecsnet.replication.wire import MESSAGE_BYTES, PIECE_BYTES, WireFormat
+from ecsnet.replication.wire import MESSAGE_BYTES, STRUCTURE_BYTES, WireFormat
 from ecsnet.schema import Gate, component_type
-from ecsnet.testing import Harness, Registry, Seat, use_registry
+from ecsnet.testing import Harness, HarnessClient, Registry, use_registry
 
 T = TypeVar("T")
 
@@ -287,11 +287,11 @@ def game(caplog: pytest.LogCaptureFixture) -> Iterator[Game]:
 
 
 def test_the_limit_of_an_entity_leaves_room_in_a_message() -> None:
-    assert ENTITY_BYTES + PIECE_BYTES + 1024 < MESSAGE_BYTES
+    assert ENTITY_BYTES + STRUCTURE_BYTES + 1024 < MESSAGE_BYTES
     for types in (1, 30, 1_000, 3_000):
         sizes: Sizes[str] = Sizes(types)
         unseen = types * (max(sizes.small, 0) + 8)
-        assert ENTITY_BYTES + PIECE_BYTES + 1024 + unseen <= MESSAGE_BYTES
+        assert ENTITY_BYTES + STRUCTURE_BYTES + 1024 + unseen <= MESSAGE_BYTES
 
 
 def test_an_entity_may_take_all_bytes_of_its_limit_and_no_more() -> None:
@@ -325,11 +325,11 @@ def test_a_value_larger_than_a_message_stays_and_is_named(game: Game) -> None:
         "and so do its other components",
     ]
     assert game.shown(Blob) == []
-    game.live(other, Note).text = "still"
+    game.live(other, Note).text = "paused"
     game.live(large, Blob).data = b"small"
     game.run(0.2)
     assert game.shown(Blob) == [Blob(b"small")]
-    assert game.shown(Note)[0].text == "still"
+    assert game.shown(Note)[0].text == "paused"
     game.settle()
     assert len(game.lines) == 1
 
@@ -419,10 +419,10 @@ def test_a_full_entity_is_told_to_who_joins_late_and_after_a_resync(game: Game) 
         parts = [Blob(bytes(HALF - 200)), Diary("y" * (HALF - 200)), Owner(player), Thing()]
     game.add(*parts)
     game.run(5.0)
-    guest = game.harness.guest(game.client)
-    assert guest is not None
-    assert guest.viewer is not None
-    game.harness.stage.replicator.resync(guest.viewer)
+    member = game.harness.member(game.client)
+    assert member is not None
+    assert member.client_state is not None
+    game.harness.room.replicator.resync(member.client_state)
     bob = game.harness.connect("Bob")
     game.run(8.0)
     with bob.view:
@@ -457,11 +457,11 @@ def test_very_many_entities_come_and_go_at_once(game: Game) -> None:
 
 
 def test_what_goes_at_once_is_told_in_messages_of_any_number(game: Game) -> None:
-    replicator = game.harness.stage.replicator
+    replicator = game.harness.room.replicator
     gone = range(1_001, 300_000_000, 1_000)
     removals = {0: list(range(7, 90_000_000, 3_000)), 1: [5]}
     messages = list(replicator._messages(gone, removals, [b"\x92\x90\x90"]))
-    assert max(map(len, messages)) < PIECE_BYTES + 1024
+    assert max(map(len, messages)) < STRUCTURE_BYTES + 1024
     gate = Gate(WireFormat(REGISTRY.schema()).structure, MESSAGE_BYTES)
     found: list[int] = []
     removed: dict[int, list[int]] = {}
@@ -482,9 +482,9 @@ def test_large_entities_that_change_together_do_not_end_their_clients(game: Game
     for entity in crowd:
         game.live(entity, Blob).data = bytes(600_000)
     game.run(1.0)
-    guest = game.harness.guest(game.client)
-    assert guest is not None
-    assert guest.session.backlog < 2 * 600_100
+    member = game.harness.member(game.client)
+    assert member is not None
+    assert member.session.backlog < 2 * 600_100
     for entity in crowd:
         game.live(entity, Blob).data = b"+"
     game.settle()
@@ -684,7 +684,7 @@ def test_a_thousand_texts_fill_their_datagrams() -> None:
         notes += made
         sent: dict[int, Counter[str]] = {}
 
-        def count(data: bytes, seat: Seat) -> None:
+        def count(data: bytes, seat: HarnessClient) -> None:
             sent.setdefault(harness.simulation.tick, Counter())[seat.name] += 1
 
         harness.watch_sent = count
@@ -1004,9 +1004,9 @@ def test_commands_take_subclasses_and_name_what_they_refuse(game: Game) -> None:
         assert says in str(caught.value)
     game.client.send(good)
     game.run(0.3)
-    guest = game.harness.guest(game.client)
-    assert guest is not None
-    assert guest.inbox.applied == 1
+    member = game.harness.member(game.client)
+    assert member is not None
+    assert member.inbox.applied == 1
 
 
 # What is wrong lies in the type.

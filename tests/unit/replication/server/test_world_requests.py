@@ -11,11 +11,11 @@ import pytest
 import ecsnet as net
 from ecsnet.client.world import ClientWorld
 from ecsnet.connection.plain import Reason
-from ecsnet.replication.server.client_state import Viewer
+from ecsnet.replication.server.client_state import ClientState
 from ecsnet.replication.server.client_state import __file__ as viewer_file
 from ecsnet.replication.wire import Resync
 from ecsnet.schema import encode
-from ecsnet.simulation.spec import Recipe
+from ecsnet.simulation.spec import SimulationSpec
 from ecsnet.testing import Harness, Registry, use_registry
 from tests.unit.counting import instructions
 from tests.unit.server.test_host import Network, Square, moving
@@ -50,24 +50,24 @@ class Game:
         return Harness(self.server, registry=self.registry)
 
 
-def viewer_of(game: Harness, client: ClientWorld) -> Viewer:
-    guest = game.guest(client)
-    assert guest is not None
-    assert guest.viewer is not None
-    return guest.viewer
+def state_of(game: Harness, client: ClientWorld) -> ClientState:
+    member = game.member(client)
+    assert member is not None
+    assert member.client_state is not None
+    return member.client_state
 
 
 def ask(client: ClientWorld) -> None:
-    client._uplink.session.queue(encode(Resync()))
+    client._connection.session.queue(encode(Resync()))
 
 
-def resyncs(game: Harness, viewers: list[Viewer], steps: int) -> Iterator[list[Viewer]]:
+def resyncs(game: Harness, clients: list[ClientState], steps: int) -> Iterator[list[ClientState]]:
     """Who begins to be sent everything, step by step."""
-    was = [viewer.restoring for viewer in viewers]
+    was = [client_state.restoring for client_state in clients]
     for _ in range(steps):
         game.step()
-        now = [viewer.restoring for viewer in viewers]
-        yield [v for v, old, new in zip(viewers, was, now, strict=True) if new and not old]
+        now = [client_state.restoring for client_state in clients]
+        yield [v for v, old, new in zip(clients, was, now, strict=True) if new and not old]
         was = now
 
 
@@ -76,14 +76,14 @@ def test_asking_all_the_time_gets_every_twentieth_turn() -> None:
     with play.harness() as game:
         ann = game.connect("Ann")
         game.run(3.0)
-        viewer = viewer_of(game, ann)
+        client_state = state_of(game, ann)
         begun = 0
         for step in range(60 * 40):
             if step % 6 == 0:
                 ask(ann)
-            before = viewer.restoring
+            before = client_state.restoring
             game.step()
-            begun += viewer.restoring and not before
+            begun += client_state.restoring and not before
         assert 6 <= begun <= 7  # a turn of 2,000 entities takes 0.3 seconds
         game.run(1.0)
         assert game.settle(30)
@@ -97,14 +97,14 @@ def test_the_wait_is_worth_what_is_sent_and_not_how_long_that_takes(
     with play.harness() as game:
         ann = game.connect("Ann")
         assert game.settle(30)
-        viewer = viewer_of(game, ann)
+        client_state = state_of(game, ann)
         for _ in range(2):
             ask(ann)
         begins = []
         while len(begins) < 2:
-            before = viewer.restoring
+            before = client_state.restoring
             game.step()
-            if viewer.restoring and not before:
+            if client_state.restoring and not before:
                 begins.append(game.simulation.tick)
             assert game.simulation.tick < 60 * 60
         first, second = begins
@@ -116,15 +116,15 @@ def test_who_asks_once_is_served_at_once() -> None:
     with play.harness() as game:
         ann = game.connect("Ann")
         game.run(1.0)
-        viewer = viewer_of(game, ann)
+        client_state = state_of(game, ann)
         ask(ann)
         game.run(0.1)
-        assert viewer.resync_at > 0
+        assert client_state.resync_at > 0
         game.run(1.0)
-        assert not viewer.restoring
-        assert not viewer.owed
+        assert not client_state.restoring
+        assert not client_state.owed
         assert game.settle()
-        assert ann.stats.solid > game.simulation.tick - 30
+        assert ann.stats.confirmed_tick > game.simulation.tick - 30
 
 
 def test_clients_take_turns() -> None:
@@ -132,12 +132,12 @@ def test_clients_take_turns() -> None:
     with play.harness() as game:
         clients = [game.connect(f"Player {number}") for number in range(4)]
         game.run(5.0)
-        viewers = [viewer_of(game, client) for client in clients]
+        states = [state_of(game, client) for client in clients]
         for client in clients:
             ask(client)
-        begins = [who for who in resyncs(game, viewers, 120) if who]
+        begins = [who for who in resyncs(game, states, 120) if who]
         assert [len(who) for who in begins] == [1, 1, 1, 1]
-        assert {viewer for (viewer,) in begins} == set(viewers)
+        assert {state for (state,) in begins} == set(states)
 
 
 def test_who_leaves_while_waiting_for_its_turn_is_forgotten() -> None:
@@ -148,11 +148,11 @@ def test_who_leaves_while_waiting_for_its_turn_is_forgotten() -> None:
         ask(ann)
         ask(bob)
         game.run(0.1)
-        assert len(game.stage.replicator._resyncs) == 1
+        assert len(game.room.replicator._resyncs) == 1
         game.leave(ann)
         game.leave(bob)
         game.run(0.5)
-        assert game.stage.replicator._resyncs == []
+        assert game.room.replicator._resyncs == []
 
 
 @interpreted
@@ -164,20 +164,28 @@ def test_a_tick_costs_what_is_sent_and_not_what_is_owed(lost: bool) -> None:
         play = Game(things, bandwidth=8_000)
         with play.harness() as game:
             ann = game.connect("Ann")
-            viewer = viewer_of(game, ann)
+            client_state = state_of(game, ann)
             game.run(things / 40)
-            assert len(viewer.known) > things
+            assert len(client_state.known) > things
             if lost:
-                viewer.owe(sorted(viewer.known), [0], game.simulation.tick)
+                client_state.owe(sorted(client_state.known), [0], game.simulation.tick)
             else:
                 ask(ann)
-            game.until(lambda viewer=viewer: viewer.owed)  # type: ignore[misc]
+            game.until(lambda client_state=client_state: client_state.owed)  # type: ignore[misc]
             game.step(5)
-            owed = len(viewer.owed)
+            owed = len(client_state.owed)
             assert owed > things / 2
-            names = ("take_owed", "unsolid", "_take", "_fill", "_filled", "sees", "lacking")
+            names = (
+                "take_owed",
+                "unconfirmed_ticks",
+                "_take",
+                "_fill",
+                "_filled",
+                "sees",
+                "lacking",
+            )
             cost = instructions(partial(game.step, 20), *names)
-            sent = owed - len(viewer.owed)
+            sent = owed - len(client_state.owed)
             assert sent > 20
             costs.append(cost / sent)
     few, many = costs
@@ -191,11 +199,11 @@ def test_a_newcomer_that_waits_for_acks_costs_nothing() -> None:
     with play.harness() as game:
         ann = game.connect("Ann")
         game.clients.remove(ann)
-        viewer = viewer_of(game, ann)
-        game.until(lambda: len(viewer.known) > 500)
+        client_state = state_of(game, ann)
+        game.until(lambda: len(client_state.known) > 500)
         game.seats[ann].polling = False  # no ack comes
         game.run(1.0)
-        assert len(viewer.known) < 3000
+        assert len(client_state.known) < 3000
         names = ("_tell_apart", "_next_piece", "_farthest_first", "in_order")
         assert instructions(partial(game.step, 20), *names) == 0
 
@@ -206,21 +214,21 @@ def test_where_newcomers_look_is_looked_up_once() -> None:
     play = Game(4000)
     with play.harness() as game:
         counted: list[int] = []
-        whole = type(game.stage.replicator.population).in_order
-        population = game.stage.replicator.population
-        population.in_order = lambda nets: counted.append(len(nets)) or whole(population, nets)  # type: ignore[method-assign, func-returns-value]
+        whole = type(game.room.replicator.entities).in_order
+        entities = game.room.replicator.entities
+        entities.in_order = lambda nets: counted.append(len(nets)) or whole(entities, nets)  # type: ignore[method-assign, func-returns-value]
         ann = game.connect("Ann")
-        viewer = viewer_of(game, ann)
-        game.until(lambda: len(viewer.known) > 4000, 20)
-        assert viewer.session.delivered > 4  # pieces
+        client_state = state_of(game, ann)
+        game.until(lambda: len(client_state.known) > 4000, 20)
+        assert client_state.session.delivered > 4  # pieces
         assert sum(counted) < 6 * 4000
         assert sum(each >= 1000 for each in counted) <= 3
 
 
-def furnished(things: int) -> Recipe:
-    recipe = moving()
-    recipe.on_start.append(lambda: [esper.create_entity(Square(float(n))) for n in range(things)])
-    return recipe
+def furnished(things: int) -> SimulationSpec:
+    spec = moving()
+    spec.on_start.append(lambda: [esper.create_entity(Square(float(n))) for n in range(things)])
+    return spec
 
 
 @pytest.mark.parametrize(("things", "least", "most"), [(0, 80, 200), (4000, 4, 30)])
@@ -237,7 +245,7 @@ def test_coming_for_a_moment_is_paid_for_by_the_size_of_the_world(
         if client.welcome is not None:
             came += 1
             network.run(0.02)
-            network.host.disconnect(client.guest, Reason.KICKED, network.now)
+            network.host.disconnect(client.member, Reason.KICKED, network.now)
         else:
             assert client.over is Reason.ADDRESS
             network.run(0.1)
@@ -258,7 +266,7 @@ def test_who_stays_pays_nothing() -> None:
         clients = network.joined(3)
         network.run(5.0)
         for client in clients:
-            network.host.disconnect(client.guest, Reason.KICKED, network.now)
+            network.host.disconnect(client.member, Reason.KICKED, network.now)
         network.clients.clear()
     assert network.host.stats().joined == 36
     assert not network.host.stats().denied

@@ -1,0 +1,1 @@
+"""Connections: handshakes that prove addresses, envelopes round packets, who may have how many."""

@@ -1,0 +1,1 @@
+"""The reliable messages of a session that are not replication's."""

@@ -1,0 +1,1 @@
+"""The process around a game: logging, signals, imports by name, child interpreters."""
