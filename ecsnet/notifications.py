@@ -1,4 +1,4 @@
-"""What happened: the events that `ClientWorld.poll` returns.
+"""The notifications that `ClientWorld.poll` returns: what happened on this client.
 
 Entities are ids of the client's esper world; those of `Despawned` are gone from it.
 """
@@ -14,8 +14,8 @@ __all__ = [
     "Connected",
     "Despawned",
     "Disconnected",
-    "Event",
     "Inserted",
+    "Notification",
     "Refused",
     "Removed",
     "Spawned",
@@ -91,6 +91,6 @@ class Changed:
     component: object
 
 
-Event: TypeAlias = (
+Notification: TypeAlias = (
     Connected | Refused | Disconnected | Spawned | Despawned | Inserted | Removed | Changed
 )

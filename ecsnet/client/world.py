@@ -40,7 +40,7 @@ from ecsnet.messages.joining import (
     ServerGreeting,
     Welcome,
 )
-from ecsnet.notifications import Connected, Disconnected, Event, Refused
+from ecsnet.notifications import Connected, Disconnected, Refused
 from ecsnet.replication.client.store import Store
 from ecsnet.replication.client.view import Attachment, ViewWorld
 from ecsnet.replication.wire import MESSAGE_BYTES, Resync, Structure, WireFormat
@@ -218,7 +218,7 @@ class ClientWorld:
         self._work_left = 0
         self._joining_left = JOINING_SECONDS
         self._advanced_at = now
-        self._events: list[Event] = []
+        self._events: list[object] = []
         self._polling = False
         self._leaving = False  # close() was called, and its work is not done
         self._handlers = contextlib.ExitStack()  # of signals, which `play` takes
@@ -562,7 +562,7 @@ class ClientWorld:
 
     # Once a frame.
 
-    def poll(self) -> list[Event]:
+    def poll(self) -> list[object]:
         """Take in what has arrived, bring the view up to date, send what is due.
 
         Returns:

@@ -30,7 +30,7 @@ from ecsnet.demo.control import (
 from ecsnet.demo.digest import shown_to
 from ecsnet.demo.figures import spread
 from ecsnet.errors import UsageError
-from ecsnet.notifications import Connected, Disconnected, Event, Refused
+from ecsnet.notifications import Connected, Disconnected, Refused
 from ecsnet.play import join_instead
 from ecsnet.transport.conditioner import Link
 
@@ -141,7 +141,7 @@ class Player(ClientWorld):
             else:
                 due -= wait  # a frame that came late is not made up for
 
-    def poll(self) -> list[Event]:
+    def poll(self) -> list[object]:
         """Do what was ordered, let the bot play, and poll.
 
         Raises:

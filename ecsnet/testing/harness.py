@@ -14,7 +14,7 @@ from types import NoneType, TracebackType
 from ecsnet.client.world import ClientWorld
 from ecsnet.connection.plain import Reason
 from ecsnet.errors import UsageError
-from ecsnet.notifications import Disconnected, Event, Refused
+from ecsnet.notifications import Disconnected, Refused
 from ecsnet.schema import Registry
 from ecsnet.server.host import Host
 from ecsnet.server.members import Member
@@ -78,7 +78,7 @@ class HarnessClient:
         self.end = end
         self.address = address
         self.every = every
-        self.events: list[Event] = []
+        self.events: list[object] = []
         self.polling = True
         self.longest = 0
 
@@ -227,7 +227,7 @@ class Harness:
         client.closed = True
         client.close()
 
-    def events(self, client: ClientWorld) -> list[Event]:
+    def events(self, client: ClientWorld) -> list[object]:
         """All events that a client's polls returned; clear the list to start anew."""
         return self._seat(client, "events()").events
 

@@ -65,7 +65,7 @@ def obey(line: str, client: net.ClientWorld) -> bool:
     return verb != "quit"
 
 
-def tell(event: net.Event, client: net.ClientWorld) -> None:
+def tell(event: object, client: net.ClientWorld) -> None:
     """Print what happened."""
     if isinstance(event, net.Connected):
         print(f"Welcome. Commands: {HELP}")

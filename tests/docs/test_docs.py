@@ -433,7 +433,7 @@ def test_two_play_the_game_of_the_readme(
     path.write_text(_opening().code, encoding="utf-8")
     screen.frames = 150
     second: list[net.ClientWorld] = []
-    told: list[net.Event] = []
+    told: list[object] = []
     tick = screen.tick
     registry = Registry()
 

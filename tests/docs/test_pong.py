@@ -55,7 +55,7 @@ class Match:
         self.folder = folder
         self.registry = Registry()
         self.seen: list[Seen] = []
-        self.events: list[net.Event] = []
+        self.events: list[object] = []
         self.captions: list[str] = []
         self.way = 0  # where the second player steers
         self._screen = screen

@@ -43,7 +43,6 @@ from ecsnet.commands.outbox import QUIET_TICKS, UNACKED_FRAMES
 from ecsnet.components import Owner
 from ecsnet.connection.plain import MAX_DATAGRAM, Reason
 from ecsnet.errors import UsageError
-from ecsnet.notifications import Event
 from ecsnet.replication.client.store import Store
 from ecsnet.replication.server.client_state import ClientState
 from ecsnet.replication.wire import STRUCTURE_BYTES, Structure, Update
@@ -174,7 +173,7 @@ class Callbacks:
         self._poll = self.client.poll
         self.client.poll = self.poll  # type: ignore[method-assign]
 
-    def poll(self) -> list[Event]:
+    def poll(self) -> list[object]:
         """The client's poll, in a game that goes on when its own code raises."""
         self.raised = False
         try:

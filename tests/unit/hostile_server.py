@@ -10,7 +10,7 @@ import msgspec
 from ecsnet.client.world import ClientWorld
 from ecsnet.connection.plain import Connection, Listener, Reason
 from ecsnet.messages.joining import Welcome
-from ecsnet.notifications import Disconnected, Event, Refused
+from ecsnet.notifications import Disconnected, Refused
 from ecsnet.replication.encoding import encode_structure
 from ecsnet.schema import Registry, encode
 from ecsnet.session.channel import SPAN
@@ -23,7 +23,7 @@ EPOCH = 7
 _numbers = itertools.count(1)
 
 
-def is_over(event: Event) -> bool:
+def is_over(event: object) -> bool:
     return isinstance(event, Refused | Disconnected)
 
 
@@ -78,7 +78,7 @@ class HostileServer:
         self.goodbye: Reason | None = None
         self.tick = 100
 
-    def poll(self) -> list[Event]:
+    def poll(self) -> list[object]:
         """A frame of the client's."""
         self.clock.advance(1 / 60)
         self.wire.incoming += self.answers

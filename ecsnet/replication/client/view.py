@@ -22,7 +22,7 @@ from functools import partial
 import esper
 
 from ecsnet.errors import UsageError
-from ecsnet.notifications import Changed, Despawned, Event, Inserted, Removed, Spawned
+from ecsnet.notifications import Changed, Despawned, Inserted, Notification, Removed, Spawned
 from ecsnet.replication.client.store import EntityState, Store, effort
 from ecsnet.replication.sizes import MENTIONS_OF_ONE
 from ecsnet.schema import ComponentType, Schema
@@ -119,12 +119,12 @@ class ViewWorld:
         if not self._converting:
             self.call_back()
 
-    def reconcile(self, store: Store) -> list[Event]:
+    def reconcile(self, store: Store) -> list[Notification]:
         """Make the world say what the store says; returns what happened.
 
         Entities are brought up to date as a whole, so many at a time; what is left stays dirty.
         """
-        events: list[Event] = []
+        events: list[Notification] = []
         with self.world:
             self.world.flush_dead()
             self._notice_damage(store)
@@ -314,9 +314,9 @@ class ViewWorld:
         batch: dict[int, set[int]],
         healed: dict[int, set[int]],
         values: dict[int, dict[int, object]],
-    ) -> list[Event]:
+    ) -> list[Notification]:
         """Give entities the components that they are to have; no code of the game's runs."""
-        events: list[Event] = []
+        events: list[Notification] = []
         undisturbed = self._undisturbed()
         for net, cids in batch.items():
             del store.dirty[net]
@@ -368,7 +368,7 @@ class ViewWorld:
         record: EntityState,
         cids: Iterable[int],
         values: dict[int, object],
-    ) -> Iterator[Event]:
+    ) -> Iterator[Notification]:
         """Bring some components of an entity up to date."""
         components = self.world.components(entity)
         for cid in cids:

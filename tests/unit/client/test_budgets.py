@@ -18,7 +18,7 @@ from ecsnet.client.connection import DATAGRAMS_WAITING
 from ecsnet.client.world import WORK_A_POLL
 from ecsnet.connection.plain import Reason
 from ecsnet.messages.joining import Welcome
-from ecsnet.notifications import Changed, Connected, Disconnected, Event, Refused, Spawned
+from ecsnet.notifications import Changed, Connected, Disconnected, Refused, Spawned
 from ecsnet.replication.client.store import (
     COMPONENTS,
     CONTENT_BYTES,
@@ -139,8 +139,8 @@ def shown(server: HostileServer, cls: type) -> int:
         return len(esper.get_component(cls))
 
 
-def until_over(server: HostileServer, polls: int = 60) -> Event:
-    events: list[Event] = []
+def until_over(server: HostileServer, polls: int = 60) -> object:
+    events: list[object] = []
     for _ in range(polls):
         events += server.poll()
         if server.client.closed:
@@ -504,7 +504,7 @@ def test_references_that_change_make_room(
 
 
 def test_ids_that_no_entity_can_have(server: HostileServer) -> None:
-    events: list[Event] = []
+    events: list[object] = []
     for ids in ([-5], [0], [2**53, 2**53], [5, -5], [1, -1]):
         columns = [(CID[Tank], [[1]] * len(ids))]
         server.say(encode((16, 7, 101, [], [], [], [(ids, columns)])))
@@ -707,7 +707,7 @@ def test_notifications_that_nobody_takes_are_bounded(
         raise ValueError("no picture")
 
     server.client.attach(Tank, make)
-    ended: list[Event] = []
+    ended: list[object] = []
     for turn in range(100):
         net = 1 + turn * 100
         server.structure(

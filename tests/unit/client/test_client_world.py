@@ -30,7 +30,6 @@ from ecsnet.notifications import (
     Connected,
     Despawned,
     Disconnected,
-    Event,
     Inserted,
     Refused,
     Removed,
@@ -229,7 +228,7 @@ def test_when_nobody_answers_it_gives_up() -> None:
     clock = ManualClock()
     wire = DatagramTransport()
     client = ClientWorld.over(wire, world="alone", registry=registry, clock=clock)
-    events: list[Event] = []
+    events: list[object] = []
     for _ in range(600):
         clock.advance(1 / 60)
         events += client.poll()
@@ -261,7 +260,7 @@ def test_events_say_what_happened(game: Harness) -> None:
     client.watch(Tank)
     game.events(client).clear()
 
-    def news() -> list[Event]:
+    def news() -> list[object]:
         game.events(client).clear()
         game.step(2)
         return game.events(client)
@@ -475,7 +474,7 @@ def test_the_log_says_in_a_sentence_why_it_ended(
 
 def test_a_server_that_fell_silent_is_given_up(game: Harness) -> None:
     client = game.connect("Ann")
-    events: list[Event] = []
+    events: list[object] = []
     game.run(2)
     assert client.stats.silence < 0.5  # though nothing happens
     before = client.stats.silence
@@ -618,7 +617,7 @@ class Peer:
         self.connection: Connection | None = None
         self.heard: list[bytes] = []
 
-    def poll(self) -> list[Event]:
+    def poll(self) -> list[object]:
         self.clock.advance(1 / 60)
         events = self.client.poll()
         sent, self.wire.sent = self.wire.sent, []
@@ -651,7 +650,7 @@ class Peer:
         cid = registry.schema().cid_of[Tank]
         return msgspec.Raw(encode(([net], [(cid, [[net]])])))
 
-    def say(self, message: bytes) -> list[Event]:
+    def say(self, message: bytes) -> list[object]:
         self.session.queue(message)
         assert self.connection is not None
         for packet in self.session.stream(self.clock.now, 5000):
@@ -660,7 +659,7 @@ class Peer:
 
     tell = say
 
-    def send(self, payload: object) -> list[Event]:
+    def send(self, payload: object) -> list[object]:
         assert self.connection is not None
         packet = self.session.send(payload, self.clock.now)
         self.wire.incoming.append(self.connection.seal(packet))
@@ -884,7 +883,7 @@ def test_looking_a_name_up_does_not_hold_a_poll_up(resolver: None) -> None:
 def test_a_look_up_that_never_ends_is_given_up(resolver: None) -> None:
     clock = ManualClock()
     client = ClientWorld.connect("example.org", 7777, world="named", registry=registry, clock=clock)
-    events: list[Event] = []
+    events: list[object] = []
     for _ in range(21 * 10):
         clock.advance(0.1)
         events += client.poll()
@@ -1033,9 +1032,9 @@ def test_without_anything_to_connect_to_it_waits() -> None:
     ],
 )
 def test_an_async_program_gets_exceptions(
-    resolver: None, monkeypatch: pytest.MonkeyPatch, event: Event, error: type[Exception]
+    resolver: None, monkeypatch: pytest.MonkeyPatch, event: object, error: type[Exception]
 ) -> None:
-    polls: list[list[Event]] = [[], [Spawned(1)], [event]]
+    polls: list[list[object]] = [[], [Spawned(1)], [event]]
     monkeypatch.setattr(ClientWorld, "_poll", lambda self: self._events.extend(polls.pop(0)))
 
     async def main() -> None:

@@ -15,7 +15,7 @@ from ecsnet.client.world import ClientWorld
 from ecsnet.connection.plain import CHALLENGE, Reason
 from ecsnet.errors import UsageError
 from ecsnet.messages.joining import SchemaOffer, Welcome
-from ecsnet.notifications import Connected, Disconnected, Event, Refused, Spawned
+from ecsnet.notifications import Connected, Disconnected, Refused, Spawned
 from ecsnet.replication.encoding import encode_structure
 from ecsnet.schema import (
     Between,
@@ -264,9 +264,9 @@ def server() -> Iterator[HostileServer]:
     made.close()
 
 
-def until_over(server: HostileServer, say: Callable[[], object], seconds: float) -> Event:
+def until_over(server: HostileServer, say: Callable[[], object], seconds: float) -> object:
     """Let a server say something in each frame until the client has had enough."""
-    events: list[Event] = []
+    events: list[object] = []
     for _ in range(round(seconds * 60)):
         say()
         events += server.poll()

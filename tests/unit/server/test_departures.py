@@ -58,7 +58,10 @@ def leftovers(network: Network | Harness) -> dict[str, object]:
         "simulation._names": simulation._names,
         "simulation._alive": simulation._alive,
     }
-    tables |= {f"detector {detector.component.cls.__name__}": detector.changed_at for detector in entities.detectors}
+    tables |= {
+        f"detector {detector.component.cls.__name__}": detector.changed_at
+        for detector in entities.detectors
+    }
     with simulation.world:
         tables["world"] = [each for kind in (Player, Square) for each in esper.get_component(kind)]
     return {name: table for name, table in tables.items() if table}

@@ -54,8 +54,8 @@ class Game:
             self.wire, registry=registry, debug=debug, clock=self.clock
         )
 
-    def run(self, frames: int = 30) -> list[net.Event]:
-        events: list[net.Event] = []
+    def run(self, frames: int = 30) -> list[object]:
+        events: list[object] = []
         for _ in range(frames):
             self.clock.now += STEP
             events += self.client.poll()

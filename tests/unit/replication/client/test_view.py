@@ -8,7 +8,7 @@ import esper
 import msgspec
 import pytest
 
-from ecsnet.notifications import Changed, Despawned, Event, Inserted, Removed, Spawned
+from ecsnet.notifications import Changed, Despawned, Inserted, Notification, Removed, Spawned
 from ecsnet.replication.client.store import Store
 from ecsnet.replication.client.view import Attachment, ViewWorld
 from ecsnet.replication.encoding import encode_run, encode_structure
@@ -111,12 +111,12 @@ class Subject:
         assert message is not None
         assert self.store.structure(self.tick, message)
 
-    def poll(self) -> list[Event]:
+    def poll(self) -> list[Notification]:
         events = self.view.reconcile(self.store)
         self.view.call_back()
         return events
 
-    def show(self, sets: dict[int, Sequence[object]]) -> list[Event]:
+    def show(self, sets: dict[int, Sequence[object]]) -> list[Notification]:
         self.say(sets)
         return self.poll()
 
