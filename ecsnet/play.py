@@ -24,7 +24,8 @@ from ecsnet.server.host import Host
 from ecsnet.server.world import ServerWorld
 from ecsnet.transport.address import Address, check_local, lan_host, parse_address, spell_address
 from ecsnet.transport.conditioner import Link
-from ecsnet.transport.memory import memory_pair
+from ecsnet.transport.contract import POLL_BUDGET, ServerTransport
+from ecsnet.transport.memory import IN_PROCESS, MemoryServer
 from ecsnet.transport.udp_server import UdpServerSocket
 from ecsnet.validation.arguments import check_flag
 from ecsnet.validation.wording import brief
@@ -34,30 +35,35 @@ __all__ = ["play"]
 
 logger = logging.getLogger("ecsnet.client")
 
-_OWN: Address = ("in process", 1)  # our own client's address: no socket has one like it
-
 _CATCH_UP = 0.25  # seconds: a window's frame may take long
 
 _join_instead: str | None = None
 _connect: Callable[..., ClientWorld] | None = None  # in place of ClientWorld.connect
 
 
-class HostedWire:
-    """The way from a client to a host in the same process: bytes in memory.
+class HostedTransport:
+    """The transport of a client that hosts: a `ClientTransport` with the host behind it.
 
-    The host has no loop of its own: it runs when the client polls. Others reach it through a
-    plain socket.
+    The host has no loop of its own: it runs when the client polls. Our client reaches it through
+    memory, others through a socket.
+
+    Args:
+        server: The game.
+        socket: What others reach it through; None to play alone.
+        clock: Tells seconds.
 
     Attributes:
+        dropped: Datagrams of our client that were lost.
         watch: What looks at the world of the player who hosts, in each poll.
     """
 
     def __init__(
-        self, server: ServerWorld, socket: UdpServerSocket | None, clock: Callable[[], float]
+        self, server: ServerWorld, socket: ServerTransport | None, clock: Callable[[], float]
     ) -> None:
         self._clock = clock
+        self._memory = MemoryServer()
         self._socket = socket
-        self._end, self._far_end = memory_pair()
+        self._client = self._memory.connect()
         self._server = server
         if server._host is not None and not server._host.closed:
             raise UsageError("play() of a ServerWorld that runs already: make a second one")
@@ -77,11 +83,15 @@ class HostedWire:
         """The host."""
         return self._host
 
+    @property
+    def dropped(self) -> int:
+        return self._client.dropped
+
     def send(self, data: bytes) -> None:
         """Give a datagram of our client to the host, when that runs next."""
-        self._end.send(data)
+        self._client.send(data)
 
-    def receive(self, budget: int = 1000) -> Iterator[bytes]:
+    def receive(self, budget: int = POLL_BUDGET) -> Iterator[bytes]:
         """Let the host run, then yield what it has for our client.
 
         Raises:
@@ -94,15 +104,13 @@ class HostedWire:
         host = self._host
         with self._undisturbed():
             now = self._clock()
-            for data in self._far_end.receive(budget):
-                host.receive(data, _OWN, now)
+            self._take_in(self._memory, budget, now)
             if self._socket is not None:
-                for data, address in self._socket.receive(budget):
-                    host.receive(data, address, now)
+                self._take_in(self._socket, budget, now)
             host.tick(self._clock())
         if host.failure is not None:
             raise host.failure
-        yield from self._end.receive(budget)
+        yield from self._client.receive(budget)
 
     def pin(self) -> None:
         """There is only one server."""
@@ -122,8 +130,7 @@ class HostedWire:
         if self.watch is not None:
             self.watch.close()
         host, now = self._host, self._clock()
-        for data in self._far_end.receive():
-            host.receive(data, _OWN, now)
+        self._take_in(self._memory, POLL_BUDGET, now)
         before = host.failure  # `receive` has raised that
         try:
             host.close(Reason.SHUTDOWN if before is None else Reason.ERROR, now)
@@ -155,11 +162,15 @@ class HostedWire:
         else:
             raise end_of(number)
 
+    def _take_in(self, transport: ServerTransport, budget: int, now: float) -> None:
+        for data, address in transport.receive(budget):
+            self._host.receive(data, address, now)
+
     def _answer(self, data: bytes, address: Address) -> None:
-        if address == _OWN:
-            self._far_end.send(data)
+        if address[0] == IN_PROCESS:
+            self._memory.send(data, address)
         elif self._socket is not None:
-            self._socket.sendto(data, address)
+            self._socket.send(data, address)
 
 
 def play(
@@ -219,19 +230,19 @@ def play(
             client._explain = partial(_explain_taken, port)
             return _leaves_well(client)
         logger.info("hosting on port %d", socket.address[1])
-    wire: HostedWire | None = None
+    transport: HostedTransport | None = None
     try:
-        wire = HostedWire(server, socket, clock)
-        wire.take_signals()
+        transport = HostedTransport(server, socket, clock)
+        transport.take_signals()
         replicated = {kind.cls for kind in server._registry.components()}
-        wire.watch = ViewWatch(World.current(), replicated)
+        transport.watch = ViewWatch(World.current(), replicated)
         warn_of_idle_worlds()
         client = ClientWorld.over(
-            wire, name=name, link=link, debug=debug, clock=clock, random=os.urandom
+            transport, name=name, link=link, debug=debug, clock=clock, random=os.urandom
         )
     except BaseException:
-        if wire is not None:
-            wire.close()
+        if transport is not None:
+            transport.close()
         elif socket is not None:
             socket.close()
         raise

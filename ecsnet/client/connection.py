@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final
 
 import msgspec
 
@@ -15,9 +15,10 @@ from ecsnet.replication.wire import MESSAGE_BYTES
 from ecsnet.session.packets import RAW
 from ecsnet.session.session import Received, Session
 from ecsnet.transport.conditioner import Link
+from ecsnet.transport.contract import ClientTransport
 from ecsnet.transport.udp_client import Resolver, UdpClientSocket
 
-__all__ = ["ClientConnection", "DatagramTransport", "End"]
+__all__ = ["ClientConnection", "End"]
 
 DATAGRAMS_A_POLL: Final = 1000
 """What one poll takes in at most, so that a flood cannot hold a frame up."""
@@ -42,15 +43,6 @@ BUSY: Final = (
     "the server is there and does not let us in: too many join at once, or too much gets lost on"
     " the way; try again"
 )
-
-
-class DatagramTransport(Protocol):
-    """What carries datagrams: `UdpClientSocket`, or a memory transport."""
-
-    def send(self, data: bytes) -> None: ...
-    def receive(self, budget: int = ...) -> Iterator[bytes]: ...
-    def pin(self) -> None: ...
-    def close(self) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +82,7 @@ class ClientConnection:
         self._random = random
         self._waiting: deque[bytes] = deque()  # datagrams that nobody has looked at yet
         self._resolver: Resolver | None = None
-        self._wire: DatagramTransport | None = None
+        self._wire: ClientTransport | None = None
         self._udp: UdpClientSocket | None = None  # the wire, where that is UDP
         self._looked_at = now
         self._look_up_left = LOOK_UP_SECONDS
@@ -108,7 +100,7 @@ class ClientConnection:
         """Go to the server of that name over UDP; the look-up goes on beside the calls."""
         self._resolver = Resolver(host, port)
 
-    def over(self, wire: DatagramTransport) -> None:
+    def over(self, wire: ClientTransport) -> None:
         """Go over something that reaches the server already."""
         self._wire = wire
 
@@ -208,7 +200,7 @@ class ClientConnection:
             return BUSY
         return "" if self._udp is None else self._udp.trouble or ""
 
-    def _resolved(self, now: float) -> DatagramTransport | None:
+    def _resolved(self, now: float) -> ClientTransport | None:
         """The way to the server, once its address is known."""
         resolver = self._resolver
         if resolver is None:

@@ -22,7 +22,7 @@ from weakref import WeakValueDictionary
 import esper
 import msgspec
 
-from ecsnet.client.connection import ClientConnection, DatagramTransport, End
+from ecsnet.client.connection import ClientConnection, End
 from ecsnet.client.stats import ClientStats
 from ecsnet.client.steady_clock import SteadyClock
 from ecsnet.client.tick_clock import TickClock
@@ -58,6 +58,7 @@ from ecsnet.session.session import Received
 from ecsnet.session.token_bucket import TokenBucket
 from ecsnet.transport.address import parse_address
 from ecsnet.transport.conditioner import Link
+from ecsnet.transport.contract import ClientTransport
 from ecsnet.validation.arguments import (
     check_flag,
     check_function,
@@ -328,7 +329,7 @@ class ClientWorld:
     @classmethod
     def over(
         cls,
-        wire: DatagramTransport,
+        transport: ClientTransport,
         *,
         name: str = "player",
         world: str | None = None,
@@ -338,11 +339,25 @@ class ClientWorld:
         clock: Callable[[], float] = time.perf_counter,
         random: Callable[[int], bytes] = os.urandom,
     ) -> ClientWorld:
-        """A client whose datagrams something else carries; for one process, and for tests."""
+        """Begin to connect over any transport; the rest happens in `poll`.
+
+        Args:
+            transport: What carries datagrams to and from the server.
+            name: As for `connect`, like the others but ``random``.
+            world: As for `connect`.
+            link: As for `connect`.
+            debug: As for `connect`.
+            registry: As for `connect`.
+            clock: As for `connect`.
+            random: Returns that many random bytes.
+
+        Raises:
+            UsageError: The transport lacks a method of `ClientTransport`, or as for `connect`.
+        """
         for method in ("send", "receive", "pin", "close"):
-            if not callable(getattr(wire, method, None)):
+            if not callable(getattr(transport, method, None)):
                 raise UsageError(
-                    f"over({brief(wire)}): it has no method {method}(); give what carries datagrams"
+                    f"over({brief(transport)}): it has no method {method}(); give a transport"
                 )
         client = cls(
             name=name,
@@ -353,7 +368,7 @@ class ClientWorld:
             clock=clock,
             random=random,
         )
-        client._connection.over(wire)
+        client._connection.over(transport)
         return client
 
     # What a game asks.

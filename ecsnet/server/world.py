@@ -31,6 +31,7 @@ from ecsnet.server.settings import SETTINGS, check_tick_rate
 from ecsnet.simulation.simulation import Join, Simulation
 from ecsnet.simulation.spec import OnError, SimulationSpec, System
 from ecsnet.transport.address import Address, check_local
+from ecsnet.transport.contract import LoopServerTransport
 from ecsnet.transport.ticker import Ticker
 from ecsnet.transport.udp_server import UdpServer
 from ecsnet.validation.arguments import (
@@ -285,11 +286,11 @@ class ServerWorld:
         stop = self._stop = asyncio.Event()
         clock = time.perf_counter
         try:
-            socket = UdpServer(host, port, _too_early)
+            socket = UdpServer(host, port)
             try:
                 warn_of_idle_worlds()
-                game = self._host = self.make_host(socket.sendto, clock())
-                socket.on_datagram = game.receive
+                game = self._host = self.make_host(socket.send, clock())
+                socket.start(game.receive)
                 logger.info("serving on %s:%d", *socket.address[:2])
                 if ready is not None:
                     ready(socket.address)
@@ -442,15 +443,17 @@ class ServerWorld:
                 " hooks before run(), play() or the first step()"
             )
 
-    async def _keep_ticking(self, game: Host, socket: UdpServer, stop: asyncio.Event) -> None:
+    async def _keep_ticking(
+        self, game: Host, transport: LoopServerTransport, stop: asyncio.Event
+    ) -> None:
         """Tick until told to stop or something fails, then say goodbye to the clients."""
         clock = time.perf_counter
         broken: list[Exception] = []
 
         def tick(_missed: int) -> None:
             try:
-                socket.drain()  # what came in time is in time
-                socket.watch(len(game.members) < _MANY)
+                transport.drain()  # what came in time is in time
+                transport.watch(len(game.members) < _MANY)
                 game.tick(clock(), early=0.5)
                 if game.failure is not None:
                     stop.set()
@@ -521,10 +524,6 @@ def _given(command: object) -> ReceivedCommand:
     if fault is not None:
         raise UsageError(f"step() got a command that cannot be sent: {fault}")
     return ReceivedCommand(kind, 0, kind.to_wire(command, _same))
-
-
-def _too_early(_data: bytes, _address: Address, _now: float) -> None:
-    """Drop what comes before the game is there; whoever sent it asks again."""
 
 
 def _same(entity: int | None) -> int | None:

@@ -9,6 +9,7 @@ from math import inf
 
 from ecsnet.testing.clock import ManualClock
 from ecsnet.transport.conditioner import Direction, Link, LinkStats
+from ecsnet.transport.contract import POLL_BUDGET
 from ecsnet.validation.arguments import check_number, check_whole
 
 __all__ = ["FaultStats", "FaultyLink", "LinkEnd"]
@@ -113,7 +114,7 @@ class FaultyLink(Link):
 
 
 class LinkEnd:
-    """The client's end of a link: has the methods of a client's socket.
+    """The client's end of a link: a `ClientTransport`.
 
     Args:
         link: The link; its "out" goes to the server.
@@ -122,6 +123,7 @@ class LinkEnd:
     Attributes:
         longest: Bytes in the longest datagram sent.
         sent: Datagrams sent.
+        dropped: None: what the link loses is in its own figures.
         closed: Whether the client closed it.
     """
 
@@ -129,6 +131,7 @@ class LinkEnd:
         self.link = link
         self.longest = 0
         self.sent = 0
+        self.dropped = 0
         self.closed = False
         self._clock = clock
         self._arrived: list[bytes] = []
@@ -141,8 +144,10 @@ class LinkEnd:
         self.longest = max(self.longest, len(data))
         self.link.put("out", data, self._clock.now)
 
-    def receive(self, budget: int = 1000) -> Iterator[bytes]:
+    def receive(self, budget: int = POLL_BUDGET) -> Iterator[bytes]:
         """Yield the datagrams that have arrived, at most ``budget``."""
+        if self.closed:
+            return
         self._arrived += self.link.take("in", self._clock.now)
         for _ in range(min(budget, len(self._arrived))):
             yield self._arrived.pop(0)

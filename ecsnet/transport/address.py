@@ -21,6 +21,8 @@ __all__ = [
     "bind_udp",
     "check_local",
     "check_port",
+    "enlarge_buffers",
+    "is_unicast",
     "lan_host",
     "parse_address",
     "source_of",
@@ -54,11 +56,12 @@ def answerable(address: Address) -> bool:
         return False
     host = address[0]
     # Only what starts like this can be a multicast or broadcast address.
-    return host[:1] not in ("2", "f", ":", "") or _unicast(host)
+    return host[:1] not in ("2", "f", ":", "") or is_unicast(host)
 
 
 @lru_cache(maxsize=1024)
-def _unicast(host: str) -> bool:
+def is_unicast(host: str) -> bool:
+    """Return whether it is the address of one machine: no group, not everybody, not "any"."""
     try:
         address = ipaddress.ip_address(host.partition("%")[0])
     except ValueError:
@@ -238,7 +241,8 @@ def bind_udp(host: str, port: int) -> socket.socket:
         bound.setblocking(False)
         if family == socket.AF_INET6:
             bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, address[0] != "::")
-        _enlarge(bound)
+        enlarge_buffers(bound)
+        _warn_of_small_buffer(bound)
         # No SO_REUSEADDR: with it two servers could share a port and halve the players.
         bound.bind(address)
     except OSError as error:
@@ -256,13 +260,16 @@ def _cannot_serve(error: Exception, host: str, port: int) -> UsageError:
     return UsageError(f"cannot serve on {host}:{port}: {bind_trouble(error, host, port)}")
 
 
-def _enlarge(bound: socket.socket) -> None:
-    """Ask for large buffers and say so when the system gives small ones."""
+def enlarge_buffers(bound: socket.socket) -> None:
+    """Ask for the buffers of a server's socket; a system may give less, or refuse."""
     for option, size in ((socket.SO_RCVBUF, RECEIVE_BUFFER), (socket.SO_SNDBUF, SEND_BUFFER)):
         try:
             bound.setsockopt(socket.SOL_SOCKET, option, size)
         except OSError:  # macOS refuses what it caps elsewhere
             continue
+
+
+def _warn_of_small_buffer(bound: socket.socket) -> None:
     got = bound.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)
     if got < _SMALL_BUFFER:
         _log.warning(

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 
 from ecsnet.transport.address import Address, check_port
+from ecsnet.transport.contract import POLL_BUDGET
 from ecsnet.validation.wording import send_trouble
 
 __all__ = ["Resolver", "UdpClientSocket"]
@@ -79,7 +80,7 @@ class Resolver:
 
 
 class UdpClientSocket:
-    """Datagrams to and from one server, which may have several addresses.
+    """Datagrams to and from one server, which may have several addresses: a `ClientTransport`.
 
     Until ``pin`` says which address answers, every datagram goes to the next of them in
     turn. Nothing blocks and nothing raises: what the network refuses is lost.
@@ -89,13 +90,13 @@ class UdpClientSocket:
 
     Attributes:
         address: The address pinned, None before.
-        send_errors: Datagrams that the system refused to send.
+        dropped: Datagrams that the system refused to send.
         trouble: Why it would send none at all, and what helps; None once it sent one.
     """
 
     def __init__(self, addresses: Sequence[Address]) -> None:
         self.address: Address | None = None
-        self.send_errors = 0
+        self.dropped = 0
         self.trouble: str | None = None
         self._addresses = list(addresses)
         self._turn = 0
@@ -131,10 +132,10 @@ class UdpClientSocket:
                 opened.sendto(data, address)
                 self._sent, self.trouble = True, None
         except (OSError, OverflowError) as error:
-            self.send_errors += 1
+            self.dropped += 1
             self._cannot_send(error, address)
 
-    def receive(self, budget: int = 1000) -> Iterator[bytes]:
+    def receive(self, budget: int = POLL_BUDGET) -> Iterator[bytes]:
         """Yield the server's datagrams that wait, at most ``budget``."""
         for opened in list(self._sockets.values()):
             while budget > 0:

@@ -4,11 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+import socket
+from collections import OrderedDict, deque
 from time import perf_counter
 from typing import Final
 
+from ecsnet.errors import UsageError
 from ecsnet.transport.address import Address, bind_udp
+from ecsnet.transport.contract import POLL_BUDGET, Handler
+from ecsnet.transport.local_address import (
+    ANCILLARY_BYTES,
+    bind_beside,
+    local_host,
+    tell_local_address,
+)
 
 __all__ = ["UdpServer", "UdpServerSocket"]
 
@@ -24,9 +33,29 @@ _BATCH: Final = 16
 _LOOK_SECONDS: Final = 0.004
 _BUSY_LOOK_SECONDS: Final = 0.009
 
+# A machine can have as many addresses as a whole IPv6 network has.
+_MOST_LOCAL: Final = 64
+# Sources can be forged. Who is forgotten is known again with the next datagram.
+_MOST_ROUTES: Final = 16_384
+
+
+class BoundSocket:
+    """A socket, and its two calls for each datagram, looked up once."""
+
+    def __init__(self, bound: socket.socket) -> None:
+        self.socket = bound
+        self.recvfrom = bound.recvfrom
+        self.sendto = bound.sendto
+
 
 class UdpServerSocket:
-    """A bound socket that is polled.
+    """A bound port that is polled: a `ServerTransport`.
+
+    Where it is bound to all addresses of the machine, the first socket only finds out which of them
+    are in use. Each of these gets a socket of its own, which the system prefers, so that answers
+    leave from the address that was asked; see `local_address`. Where clients use more than one, the
+    clients of all but the first are remembered with their socket. Windows' Python does not tell
+    where a datagram was sent to: there the system chooses.
 
     Args:
         host: A name or address of this machine, ``"0.0.0.0"`` or ``"::"`` for all.
@@ -37,22 +66,56 @@ class UdpServerSocket:
         UsageError: The address is not one of this machine's, or not allowed.
 
     Attributes:
-        address: Where it listens, with the port that the system chose.
-        send_errors: Datagrams that the system refused to send.
+        dropped: Datagrams that the system refused to send.
     """
 
     def __init__(self, host: str, port: int) -> None:
-        self._socket = bind_udp(host, port)
-        self.address: Address = self._socket.getsockname()
-        self.send_errors = 0
-        # Looked up once: they are called for each datagram.
-        self._recvfrom = self._socket.recvfrom
-        self._sendto = self._socket.sendto
+        first = BoundSocket(bind_udp(host, port))
+        self._address: Address = first.socket.getsockname()
+        self.dropped = 0
+        self._sockets: deque[BoundSocket] = deque([first])  # in turns, the next one first
+        self._catch_all = first if tell_local_address(first.socket) else None
+        self._by_local: dict[str, BoundSocket] = {}
+        self._usual = first  # for clients that are not in _routes
+        self._routes: OrderedDict[Address, BoundSocket] = OrderedDict()
 
-    def receive(self, budget: int = 1000) -> list[tuple[bytes, Address]]:
+    @property
+    def address(self) -> Address:
+        """Where it listens, with the port that the system chose."""
+        return self._address
+
+    def receive(self, budget: int = POLL_BUDGET) -> list[tuple[bytes, Address]]:
         """Return the datagrams that wait, at most ``budget``, and where they came from."""
         datagrams: list[tuple[bytes, Address]] = []
-        take, add = self._recvfrom, datagrams.append
+        for _ in range(len(self._sockets)):
+            current = self._sockets[0]
+            self._sockets.rotate(-1)  # none of them can keep the others waiting
+            if current is self._catch_all:
+                self._find_out(current, budget, datagrams)
+            else:
+                self._take(current, budget, datagrams)
+            if len(datagrams) >= budget:
+                break
+        return datagrams
+
+    def send(self, data: bytes, address: Address) -> None:
+        """Send a datagram; what the system will not send is lost like any other."""
+        try:
+            self._routes.get(address, self._usual).sendto(data, address)
+        except (OSError, ValueError, OverflowError):
+            self.dropped += 1
+
+    def close(self) -> None:
+        """Free the port. What was sent before still goes out."""
+        for each in self._sockets:
+            each.socket.close()
+        self._sockets.clear()
+
+    def _take(
+        self, current: BoundSocket, budget: int, datagrams: list[tuple[bytes, Address]]
+    ) -> None:
+        before = len(datagrams)
+        take, add = current.recvfrom, datagrams.append
         while len(datagrams) < budget:
             try:
                 add(take(_LONGEST))
@@ -60,61 +123,110 @@ class UdpServerSocket:
                 continue
             except OSError:
                 break
-        return datagrams
+        if len(self._by_local) > 1:
+            for _, address in datagrams[before:]:
+                self._route(address, current)
 
-    def sendto(self, data: bytes, address: Address) -> None:
-        """Send a datagram; what the system will not send is lost like any other."""
-        try:
-            self._sendto(data, address)
-        except (OSError, ValueError, OverflowError):
-            self.send_errors += 1
+    def _find_out(
+        self, everywhere: BoundSocket, budget: int, datagrams: list[tuple[bytes, Address]]
+    ) -> None:
+        """Take datagrams that are the first at an address of this machine, mostly."""
+        while len(datagrams) < budget:
+            try:
+                data, ancillary, _, address = everywhere.socket.recvmsg(_LONGEST, ANCILLARY_BYTES)
+            except OSError:
+                break
+            datagrams.append((data, address))
+            host = local_host(ancillary)
+            self._route(address, everywhere if host is None else self._socket_at(host, everywhere))
 
-    def close(self) -> None:
-        """Free the port. What was sent before still goes out."""
-        self._socket.close()
+    def _socket_at(self, host: str, everywhere: BoundSocket) -> BoundSocket:
+        """The socket of one of this machine's addresses, or the one for all."""
+        found = self._by_local.get(host)
+        if found is None:
+            if len(self._by_local) >= _MOST_LOCAL:
+                return everywhere
+            bound = bind_beside(everywhere.socket, host)
+            found = everywhere if bound is None else BoundSocket(bound)
+            if not self._by_local:
+                self._usual = found
+            self._by_local[host] = found
+            if found is not everywhere:
+                self._sockets.append(found)
+                self._opened(found.socket)
+        return found
+
+    def _route(self, address: Address, through: BoundSocket) -> None:
+        """Remember which socket a client is answered through."""
+        routes = self._routes
+        if through is self._usual:
+            routes.pop(address, None)
+        elif routes.get(address) is not through:
+            if len(routes) >= _MOST_ROUTES:
+                routes.popitem(last=False)
+            routes[address] = through
+
+    def _opened(self, opened: socket.socket) -> None:
+        """Notice that there is one more socket."""
 
 
 class UdpServer(UdpServerSocket):
-    """A UDP endpoint on the running event loop, uvloop's or asyncio's.
+    """A UDP port on the running event loop, uvloop's or asyncio's: a `LoopServerTransport`.
 
     Datagrams are handed on the moment they come. With many clients that is a turn of the loop for
-    each: then the socket had better be looked at when the caller says `drain`, and 9 ms after the
-    last look; see `watch`. On loops that cannot watch a socket (Windows' default one) it always is,
-    every 4 ms.
+    each: then the sockets had better be looked at when the caller says `drain`, and 9 ms after the
+    last look; see `watch`. On loops that cannot watch a socket (Windows' default one) they always
+    are, every 4 ms.
 
     Args:
         host: As for `UdpServerSocket`; ``port`` likewise.
-        on_datagram: Called with every datagram, where it came from, and when it was seen, in
-            seconds of ``time.perf_counter``. It may be replaced.
 
     Attributes:
         errors: Datagrams whose handler raised.
         watched: Whether datagrams are handed on the moment they come.
     """
 
-    def __init__(
-        self, host: str, port: int, on_datagram: Callable[[bytes, Address, float], None]
-    ) -> None:
+    def __init__(self, host: str, port: int) -> None:
         super().__init__(host, port)
         self.errors = 0
         self.watched = False
         self._unwatchable = False  # by this loop
-        self.on_datagram = on_datagram
+        self._handler: Handler | None = None
         self._loop = asyncio.get_running_loop()
         self._look: asyncio.TimerHandle | None = None
-        self._look_later()
-        self.watch(True)
+
+    def start(self, handler: Handler) -> None:
+        """Hand datagrams on to a handler from now on.
+
+        What came before has waited in the socket's buffer.
+
+        Args:
+            handler: Called with every datagram, where it came from, and when it was seen, in
+                seconds of ``time.perf_counter``.
+
+        Raises:
+            UsageError: It was started before.
+        """
+        if self._handler is not None:
+            raise UsageError("start() of a UdpServer that was started: bind another one")
+        if self._sockets:
+            self._handler = handler
+            self._look_later()
+            self.watch(True)
 
     def watch(self, wanted: bool) -> None:
         """Hand datagrams on the moment they come, or only when somebody looks."""
-        if wanted is self.watched or self._unwatchable or self._socket.fileno() < 0:
+        if wanted is self.watched or self._unwatchable or self._handler is None:
+            return
+        if not self._sockets:
             return
         if not wanted:
-            self._loop.remove_reader(self._socket)
+            self._stop_watching()
             self._look_later()
         else:
             try:
-                self._loop.add_reader(self._socket, self.drain)
+                for each in self._sockets:
+                    self._loop.add_reader(each.socket, self.drain)
             except NotImplementedError:
                 self._unwatchable = True
                 return
@@ -123,11 +235,15 @@ class UdpServer(UdpServerSocket):
 
     def drain(self) -> None:
         """Hand on everything that waits."""
-        handle = self.on_datagram
+        handle = self._handler
+        if handle is None:
+            return
         for _ in range(_AT_ONCE // _BATCH):
             datagrams = self.receive(_BATCH)
             now = perf_counter()
             for data, address in datagrams:
+                if not self._sockets:  # the handler has closed it
+                    return
                 try:
                     handle(data, address, now)
                 except Exception:  # noqa: BLE001 - the loop would log every one of them
@@ -143,10 +259,18 @@ class UdpServer(UdpServerSocket):
 
     def close(self) -> None:
         if self.watched:
-            self._loop.remove_reader(self._socket)
-            self.watched = False
+            self._stop_watching()
         self._stop_looking()
         super().close()
+
+    def _opened(self, opened: socket.socket) -> None:
+        if self.watched:
+            self._loop.add_reader(opened, self.drain)
+
+    def _stop_watching(self) -> None:
+        for each in self._sockets:
+            self._loop.remove_reader(each.socket)
+        self.watched = False
 
     def _stop_looking(self) -> None:
         if self._look is not None:

@@ -42,7 +42,7 @@ import ecsnet as net
 from ecsnet.cli.main import _parser
 from ecsnet.schema import Registry, use_registry
 from ecsnet.testing import Harness, ManualClock
-from ecsnet.transport.memory import MemoryEnd
+from ecsnet.transport.memory import MemoryServer
 
 pygame = pytest.importorskip("pygame")
 
@@ -488,7 +488,9 @@ def test_programs_end_and_say_why_when_there_is_no_game(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     def play(server: net.ServerWorld) -> net.ClientWorld:
-        return net.ClientWorld.over(MemoryEnd(), clock=screen.clock)  # nobody is at the other
+        return net.ClientWorld.over(
+            MemoryServer().connect(), clock=screen.clock
+        )  # nobody is at the other
 
     monkeypatch.setattr(net, "play", play)
     screen.frames = 10_000

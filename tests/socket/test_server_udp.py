@@ -110,6 +110,25 @@ async def started(server: ServerWorld) -> tuple[asyncio.Task[None], Address]:
     return task, await ready
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="127.0.0.2 is an address of Linux")
+def test_a_player_joins_at_any_address_of_the_machine(server: ServerWorld) -> None:
+    async def scenario() -> None:
+        ready: asyncio.Future[Address] = asyncio.get_running_loop().create_future()
+        task = asyncio.create_task(server.serve("0.0.0.0", 0, ready=ready.set_result))
+        _, port = (await ready)[:2]
+        with Visitor(("127.0.0.1", port)) as ann, Visitor(("127.0.0.2", port)) as bob:
+            for visitor in (ann, bob):
+                await visitor.until_async(lambda visitor=visitor: visitor.welcome)
+            before = bob.packets
+            await bob.until_async(lambda: bob.packets > before + 20)
+            assert bob.socket.address == ("127.0.0.2", port)
+            assert bob.over is None
+        server.stop()
+        await task
+
+    asyncio.run(scenario())
+
+
 def test_serves_until_it_is_stopped_and_says_goodbye(server: ServerWorld) -> None:
     names: list[str] = []
     server.on_join(lambda p: names.append(esper.component_for_entity(p, Player).name))

@@ -16,14 +16,14 @@ from ecsnet.client.world import ClientWorld
 from ecsnet.connection.plain import Reason
 from ecsnet.errors import AddressInUseError, UsageError
 from ecsnet.notifications import Connected, Disconnected, Refused, Spawned
-from ecsnet.play import HostedWire, join_instead, play
+from ecsnet.play import HostedTransport, join_instead, play
 from ecsnet.schema import Registry, command, replicated, use_registry
 from ecsnet.server.world import ServerWorld
 from ecsnet.simulation.simulation import commands, tick
 from ecsnet.testing import ManualClock
 from ecsnet.transport.address import Address
 from ecsnet.transport.conditioner import Link
-from ecsnet.transport.memory import MemoryEnd
+from ecsnet.transport.memory import MemoryServer
 from ecsnet.world import World
 
 with use_registry(Registry()) as registry:
@@ -60,7 +60,7 @@ class Socket:
         incoming, self.incoming = self.incoming, []
         yield from incoming
 
-    def sendto(self, data: bytes, address: Address) -> None:
+    def send(self, data: bytes, address: Address) -> None:
         self.sent.append((data, address))
 
     def close(self) -> None:
@@ -122,7 +122,7 @@ def test_the_first_one_hosts_and_plays_through_bytes_in_memory(
         frames(client, clock)
         assert esper.get_component(Square) == [(client.player, Square(2.5))]
         wire = client._connection._wire
-        assert isinstance(wire, HostedWire)
+        assert isinstance(wire, HostedTransport)
         # The host's world is another one, and shares no objects.
         (room,) = wire.host.rooms
         ((_, square),) = room.simulation.world.structure(Square)
@@ -261,7 +261,7 @@ def test_who_joins_or_plays_alone_or_wants_quiet_is_told_nothing(
     start(game, quiet=True).close()
     assert len(Socket.made) == 1
     start(game, offline=True).close()
-    client = ClientWorld.over(MemoryEnd(), registry=registry, clock=clock)
+    client = ClientWorld.over(MemoryServer().connect(), registry=registry, clock=clock)
     monkeypatch.setattr(ClientWorld, "connect", lambda *_, **__: client)
     start(game, join="10.1.2.3")
     Socket.taken = True
@@ -292,7 +292,7 @@ def test_with_the_port_taken_it_joins_the_game_there(
 ) -> None:
     joined: list[tuple[object, ...]] = []
 
-    client = ClientWorld.over(MemoryEnd(), registry=registry, clock=clock)
+    client = ClientWorld.over(MemoryServer().connect(), registry=registry, clock=clock)
 
     def connect(host: str, port: int, **options: object) -> object:
         joined.append((host, port, options))
@@ -329,7 +329,7 @@ def test_offline_needs_no_socket(clock: ManualClock, game: ServerWorld) -> None:
         assert any(isinstance(event, Connected) for event in frames(client, clock))
         # A datagram for somebody else goes nowhere.
         wire = client._connection._wire
-        assert isinstance(wire, HostedWire)
+        assert isinstance(wire, HostedTransport)
         wire._answer(b"x", ("10.0.0.9", 5000))
         wire.pin()
     with pytest.raises(UsageError, match="either join a game or play alone"):
@@ -341,7 +341,7 @@ def test_a_port_that_something_else_holds_is_said_to_be_taken(
 ) -> None:
     def connect(host: str, port: int, **options: object) -> ClientWorld:
         # What holds the port is no game of ours: at the other end of this there is nobody.
-        return ClientWorld.over(MemoryEnd(), registry=registry, clock=clock)
+        return ClientWorld.over(MemoryServer().connect(), registry=registry, clock=clock)
 
     monkeypatch.setattr(ClientWorld, "connect", connect)
     Socket.taken = True
@@ -360,9 +360,9 @@ def test_a_port_that_something_else_holds_is_said_to_be_taken(
 
 def joining_the_game_of(
     game: ServerWorld, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
-) -> HostedWire:
+) -> HostedTransport:
     """What holds the port is this game; a `play` that finds it taken connects through memory."""
-    wire = HostedWire(game, None, clock)
+    wire = HostedTransport(game, None, clock)
 
     def connect(host: str, port: int, **options: object) -> ClientWorld:
         return ClientWorld.over(wire, world="joining", clock=clock)
@@ -516,7 +516,7 @@ def test_what_a_system_raises_comes_out_of_poll(clock: ManualClock, game: Server
         raise ZeroDivisionError("of all things")
 
     wire = client._connection._wire
-    assert isinstance(wire, HostedWire)
+    assert isinstance(wire, HostedTransport)
     wire.host.rooms[0].simulation.add_system(broken, 0, "broken")
     with pytest.raises(ZeroDivisionError, match="of all things"):
         frames(client, clock)
@@ -552,7 +552,7 @@ def test_closing_tells_the_host_that_its_player_left(clock: ManualClock, game: S
     client = start(game, offline=True)
     frames(client, clock)
     wire = client._connection._wire
-    assert isinstance(wire, HostedWire)
+    assert isinstance(wire, HostedTransport)
     (member,) = wire.host.members.values()
     client.close()
     assert member.connection.reason is Reason.LEFT

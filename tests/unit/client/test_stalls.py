@@ -16,7 +16,7 @@ import pytest
 from ecsnet.client.world import ClientWorld
 from ecsnet.connection.plain import TIMEOUT
 from ecsnet.notifications import Connected, Disconnected
-from ecsnet.play import HostedWire
+from ecsnet.play import HostedTransport
 from ecsnet.schema import Registry, command, replicated, use_registry
 from ecsnet.server.host import Host
 from ecsnet.server.world import ServerWorld
@@ -123,7 +123,7 @@ class Socket:
         for data in self.rig.link.take("out", self.rig.now):
             yield data, REMOTE
 
-    def sendto(self, data: bytes, address: Address) -> None:
+    def send(self, data: bytes, address: Address) -> None:
         if address == REMOTE:
             self.rig.link.put("in", data, self.rig.now)
 
@@ -161,13 +161,13 @@ class Rig:
         self.own: Pilot | None = None
         self.host: Host
         if hosted:
-            wire = HostedWire(server, socket, self.home)  # type: ignore[arg-type]
+            wire = HostedTransport(server, socket, self.home)  # type: ignore[arg-type]
             self.host = wire.host
             self.own = Pilot("own", self.home)
             self.own.client = self._client(wire, self.own)
             self.pilots.append(self.own)
         else:
-            self.host = server.make_host(socket.sendto, self.home.now, random=self.dice.randbytes)
+            self.host = server.make_host(socket.send, self.home.now, random=self.dice.randbytes)
         end = LinkEnd(self.link, Process(self, 1.0))  # type: ignore[arg-type]  # it asks for .now
         self.far.client = self._client(end, self.far)
         self._socket = socket

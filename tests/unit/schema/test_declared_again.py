@@ -25,7 +25,7 @@ from ecsnet.schema import (
 )
 from ecsnet.server.world import ServerWorld
 from ecsnet.testing import Harness
-from ecsnet.transport.memory import memory_pair
+from ecsnet.transport.memory import MemoryServer
 
 GAME = """
 import ecsnet as net
@@ -258,7 +258,7 @@ def test_nothing_takes_the_place_of_what_a_game_runs_with(registry: Registry, mo
     second = runpy.run_path(str(module))
     check(registry, second)
     first = second
-    client = ClientWorld.over(memory_pair()[0], world="alone")
+    client = ClientWorld.over(MemoryServer().connect(), world="alone")
     refused()
     client.close()
     check(registry, runpy.run_path(str(module)))

@@ -1,42 +1,77 @@
 from __future__ import annotations
 
-from ecsnet.transport.memory import memory_pair
+from ecsnet.transport.memory import IN_PROCESS, MemoryServer
 
 
 def test_bytes_cross_in_order_both_ways() -> None:
-    one, other = memory_pair()
+    server = MemoryServer()
+    client = server.connect()
     for n in range(5):
-        one.send(bytes([n]))
-    other.send(b"back")
-    assert list(other.receive(3)) == [b"\0", b"\1", b"\2"]
-    assert list(other.receive()) == [b"\3", b"\4"]
-    assert list(other.receive()) == []
-    one.pin()
-    assert list(one.receive()) == [b"back"]
+        client.send(bytes([n]))
+    server.send(b"back", client.address)
+    assert list(server.receive(3)) == [(bytes([n]), client.address) for n in range(3)]
+    assert list(server.receive()) == [(b"\3", client.address), (b"\4", client.address)]
+    assert list(server.receive()) == []
+    client.pin()
+    assert list(client.receive()) == [b"back"]
+
+
+def test_each_client_has_an_address_that_no_socket_has() -> None:
+    server = MemoryServer()
+    clients = [server.connect() for _ in range(3)]
+    addresses = [client.address for client in clients]
+    assert len({server.address, *addresses}) == 4
+    assert {address[0] for address in addresses} == {IN_PROCESS}
+    for number, client in enumerate(clients):
+        server.send(b"%d" % number, client.address)
+    assert [list(client.receive()) for client in clients] == [[b"0"], [b"1"], [b"2"]]
 
 
 def test_what_comes_while_receiving_waits_for_the_next_time() -> None:
-    one, other = memory_pair()
-    other.send(b"first")
+    server = MemoryServer()
+    client = server.connect()
+    client.send(b"first")
     echoes = 0
-    for data in one.receive():
-        other.send(data)
+    for data, _ in server.receive():
+        client.send(data)
         echoes += 1
     assert echoes == 1
-    assert list(one.receive()) == [b"first"]
+    assert list(server.receive()) == [(b"first", client.address)]
 
 
 def test_what_nobody_fetches_is_lost_beyond_a_bound() -> None:
-    one, other = memory_pair()
+    server = MemoryServer()
+    client = server.connect()
     for _ in range(5000):
-        one.send(b"x")
-    assert other.overflowed > 0
-    assert len(list(other.receive(10_000))) + other.overflowed == 5000
+        client.send(b"x")
+        server.send(b"y", client.address)
+    assert client.dropped > 0
+    assert server.dropped > 0
+    assert len(list(server.receive(10_000))) + client.dropped == 5000
+    assert len(list(client.receive(10_000))) + server.dropped == 5000
 
 
-def test_a_closed_end_sends_nothing() -> None:
-    one, other = memory_pair()
-    one.send(b"last words")
-    one.close()
-    one.send(b"more")
-    assert list(other.receive()) == [b"last words"]
+def test_a_closed_end_sends_nothing_and_its_last_words_arrive() -> None:
+    server = MemoryServer()
+    client, other = server.connect(), server.connect()
+    client.send(b"last words")
+    client.close()
+    client.send(b"more")
+    assert list(server.receive()) == [(b"last words", client.address)]
+    server.send(b"to nobody", client.address)
+    assert server.dropped == 1
+    server.send(b"goodbye", other.address)
+    server.close()
+    server.send(b"more", other.address)
+    assert list(other.receive()) == [b"goodbye"]
+    other.send(b"anybody?")
+    assert (client.dropped, other.dropped, server.dropped) == (0, 1, 1)
+
+
+def test_a_client_of_a_closed_server_reaches_nobody() -> None:
+    server = MemoryServer()
+    server.close()
+    client = server.connect()
+    client.send(b"x")
+    assert list(client.receive()) == list(server.receive()) == []
+    assert client.dropped == 1

@@ -21,7 +21,7 @@ from ecsnet.simulation.telling import analytics_event, teleported
 from ecsnet.systems import MovementSystem
 from ecsnet.testing import FaultyLink, Harness, ManualClock
 from ecsnet.transport.conditioner import Link
-from ecsnet.transport.memory import memory_pair
+from ecsnet.transport.memory import MemoryServer
 from ecsnet.validation.arguments import check_call, check_function, takes
 from ecsnet.world import World
 
@@ -108,7 +108,7 @@ def game() -> Iterator[Harness]:
 
 
 def over(**options: Any) -> ClientWorld:
-    return ClientWorld.over(options.pop("wire", memory_pair()[0]), world="over", **options)
+    return ClientWorld.over(options.pop("wire", MemoryServer().connect()), world="over", **options)
 
 
 def refused(call: Callable[..., object], *values: object) -> None:
@@ -429,7 +429,7 @@ def test_texts_that_cannot_be_compared() -> None:
     refused(lambda value: over(name=value), TouchyText(""), TouchyText("a\0b"))
     refused(World, touchy)
     refused(World.named, touchy)
-    refused(lambda value: ClientWorld.over(memory_pair()[0], world=value), touchy, 5)  # type: ignore[arg-type]
+    refused(lambda value: ClientWorld.over(MemoryServer().connect(), world=value), touchy, 5)  # type: ignore[arg-type]
     refused(lambda value: ClientWorld.connect(value), touchy, *ODD)
     refused(lambda value: ClientWorld.connect("127.0.0.1", value), TouchyInt(7777), *HUGE)
     refused(lambda value: Grid(Spot, 1, fields=("x", value)), touchy)

@@ -15,7 +15,7 @@ import pytest
 
 import ecsnet as net
 from ecsnet.components import Position
-from ecsnet.play import HostedWire
+from ecsnet.play import HostedTransport
 from ecsnet.schema import Registry, use_registry
 
 STEP = 1 / 60
@@ -49,7 +49,7 @@ class Game:
 
     def __init__(self, server: net.ServerWorld, registry: Registry, *, debug: bool = False) -> None:
         self.clock = Clock()
-        self.wire = HostedWire(server, None, self.clock)
+        self.wire = HostedTransport(server, None, self.clock)
         self.client = net.ClientWorld.over(
             self.wire, registry=registry, debug=debug, clock=self.clock
         )

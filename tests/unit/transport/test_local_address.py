@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+import socket
+import struct
+import sys
+
+import pytest
+
+from ecsnet.transport import local_address
+from ecsnet.transport.local_address import local_host
+
+V4, V6 = 8, 50
+
+
+@pytest.fixture(autouse=True)
+def numbers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The numbers of one system, on all of them."""
+    monkeypatch.setattr(local_address, "_IP_PKTINFO", V4)
+    monkeypatch.setattr(local_address, "_IPV6_PKTINFO", V6)
+
+
+def v4(local: str, sent_to: str | None = None) -> tuple[int, int, bytes]:
+    packed = struct.pack("=i4s4s", 2, socket.inet_aton(local), socket.inet_aton(sent_to or local))
+    return socket.IPPROTO_IP, V4, packed
+
+
+def v6(sent_to: str, interface: int = 2) -> tuple[int, int, bytes]:
+    packed = socket.inet_pton(socket.AF_INET6, sent_to) + interface.to_bytes(4, sys.byteorder)
+    return socket.IPPROTO_IPV6, V6, packed
+
+
+@pytest.mark.parametrize(
+    ("beside", "host"),
+    [
+        (v4("127.0.0.2"), "127.0.0.2"),
+        (v4("192.168.1.5", "192.168.1.255"), "192.168.1.5"),  # for everybody in the network
+        (v4("0.0.0.0", "224.0.0.1"), None),
+        (v6("::1"), "::1"),
+        (v6("2001:db8::7", 3), "2001:db8::7"),
+        (v6("::ffff:192.0.2.1"), "::ffff:192.0.2.1"),
+        (v6("fe80::1", 3), "fe80::1%3"),
+        (v6("febf::1", 4), "febf::1%4"),
+        (v6("ff02::1"), None),
+        (v6("::"), None),
+        ((socket.IPPROTO_IP, V4, b"short"), None),
+        ((socket.IPPROTO_IPV6, V6, b""), None),
+        ((socket.SOL_SOCKET, V4, bytes(12)), None),
+    ],
+)
+def test_where_a_datagram_was_sent_to(beside: tuple[int, int, bytes], host: str | None) -> None:
+    stranger = (socket.SOL_SOCKET, 29, bytes(16))
+    assert local_host([beside]) == host
+    assert local_host([stranger, beside, stranger]) == host
+
+
+def test_nothing_beside_it_tells_nothing() -> None:
+    assert local_host([]) is None
