@@ -137,6 +137,7 @@ class HostedTransport:
         finally:
             if self._server._host is host:
                 self._server._host = None
+            self._memory.close()
             if self._socket is not None:
                 self._socket.close()
         if host.failure is not before and host.failure is not None:

@@ -16,7 +16,7 @@
 Time passes only in `Harness.step`, `Harness.run`, `Harness.until` and `Harness.settle`. A
 `FaultyLink` loses, delays, doubles, reorders and corrupts datagrams, always in the same way for the
 same seed. ``with use_registry(Registry()):`` around declarations keeps a test's types apart from
-other tests'.
+other tests'. `check_transport` tries whether something that carries datagrams can carry ecsnet's.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from __future__ import annotations
 from ecsnet.schema import Registry, use_registry
 from ecsnet.testing.clock import ManualClock
 from ecsnet.testing.compare import Comparison
+from ecsnet.testing.conformance import TransportEnds, TransportReport, check_transport
 from ecsnet.testing.harness import Harness, HarnessClient
 from ecsnet.testing.link import FaultStats, FaultyLink, LinkEnd
 
@@ -36,5 +37,8 @@ __all__ = [
     "LinkEnd",
     "ManualClock",
     "Registry",
+    "TransportEnds",
+    "TransportReport",
+    "check_transport",
     "use_registry",
 ]

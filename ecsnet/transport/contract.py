@@ -4,9 +4,9 @@ A transport carries datagrams between one server end and any number of client en
 promise that one arrives: datagrams may get lost, come twice and overtake each other. It does
 promise what follows, and `ecsnet.testing.check_transport` tries it on any transport.
 
-**Datagrams** arrive as they were sent or not at all: never cut, joined or changed. From 1 to
-`DATAGRAM_BYTES` bytes are carried, which is all that ecsnet sends; an empty or a longer one may be
-lost.
+**Datagrams** of 1 to `DATAGRAM_BYTES` bytes, which is all that ecsnet sends, arrive as they were
+sent or not at all: never cut, joined or changed. An empty one may be lost, a longer one may also
+arrive cut off, somewhere beyond that length.
 
 **Nothing blocks.** Every call returns at once. A transport that cannot keep up, such as one over a
 stream, drops datagrams: a session takes that for loss and says again what matters, while whatever
@@ -64,11 +64,7 @@ class ClientTransport(Protocol):
         """Send a datagram to the server."""
 
     def receive(self, budget: int = POLL_BUDGET) -> Iterable[bytes]:
-        """Give the server's datagrams that wait, at most ``budget`` of them.
-
-        What arrives while the caller goes through them may be left for the next call, so that one
-        who answers each of them comes to an end.
-        """
+        """Give the server's datagrams that wait, at most ``budget`` of them."""
 
     def pin(self) -> None:
         """Stay with the server's address that the last datagram came from.

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from ecsnet.testing import TransportEnds, check_transport
 from ecsnet.transport.memory import IN_PROCESS, MemoryServer
 
 
@@ -75,3 +76,13 @@ def test_a_client_of_a_closed_server_reaches_nobody() -> None:
     client.send(b"x")
     assert list(client.receive()) == list(server.receive()) == []
     assert client.dropped == 1
+
+
+def test_it_keeps_the_contract_of_transports() -> None:
+    def make() -> TransportEnds:
+        server = MemoryServer()
+        return TransportEnds(server, server.connect)
+
+    report = check_transport(make)
+    assert report, report
+    assert report.datagrams > 2400
