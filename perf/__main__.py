@@ -1,4 +1,4 @@
-"""``python -m perf tick|response|size|analytics|world|journal|against``."""
+"""``python -m perf tick|response|size|analytics|world|journal|sockets|against``."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from perf import against, analytics, journal, response, size, tick, world
+from perf import against, analytics, journal, response, size, sockets, tick, world
 from perf.build import compiled
 from perf.report import PerfError, Report
 
@@ -32,6 +32,8 @@ def _report(options: argparse.Namespace, command: str) -> Report:
         return size.run(command, options.runs)
     if options.benchmark == "journal":
         return journal.run(command, options.runs, options.seconds)
+    if options.benchmark == "sockets":
+        return sockets.run(command, options.runs)
     build = None if options.interpreted else compiled()
     runs, seconds = options.runs, options.seconds
     if options.benchmark == "analytics":
@@ -79,7 +81,8 @@ def _parser() -> argparse.ArgumentParser:
     four = benchmarks.add_parser("size", help="bytes per moved entity")
     seven = benchmarks.add_parser("journal", help="ticks while old parts of a journal are deleted")
     seven.add_argument("--seconds", type=float, default=20.0, help="measured in each run")
-    for benchmark in (one, two, three, four, six, seven):
+    eight = benchmarks.add_parser("sockets", help="datagrams at several addresses of a machine")
+    for benchmark in (one, two, three, four, six, seven, eight):
         benchmark.add_argument("--runs", type=_count, default=5, metavar="N")
         benchmark.add_argument("--json", action="store_true", help="print one JSON object")
     five = benchmarks.add_parser("against", help="a benchmark here beside another checkout's")

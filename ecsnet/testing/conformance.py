@@ -59,10 +59,6 @@ _SECONDS = 60.0
 T = TypeVar("T")
 
 
-def _nothing() -> None:
-    """Let no time pass: what was sent is there."""
-
-
 @dataclass(frozen=True, slots=True)
 class TransportEnds:
     """The ends of a transport that is to be checked.
@@ -70,7 +66,8 @@ class TransportEnds:
     Attributes:
         server: The server's end.
         connect: Makes a client's end that sends to that server. It need not be connected yet.
-        wait: Lets about a millisecond pass, and an event loop run.
+        wait: Lets about a millisecond pass, and an event loop run; None where what was sent is
+            there at once.
         finish: Called after the ends were closed, to close what they ran on.
         counts_losses: Whether one of the ends counts each datagram that is lost on this machine.
             What the buffers of an operating system lose, it does not tell.
@@ -78,8 +75,8 @@ class TransportEnds:
 
     server: ServerTransport
     connect: Callable[[], ClientTransport]
-    wait: Callable[[], object] = _nothing
-    finish: Callable[[], object] = _nothing
+    wait: Callable[[], object] | None = None
+    finish: Callable[[], object] | None = None
     counts_losses: bool = True
 
 
@@ -151,6 +148,10 @@ def check_transport(
     return report
 
 
+def _nothing() -> None:
+    """Do nothing."""
+
+
 class _Failure(Exception):  # noqa: N818 - it never leaves this module
     """What is not as the contract has it."""
 
@@ -183,7 +184,8 @@ class _Run:
                 finally:
                     ends.close()
             finally:
-                made.finish()
+                if made.finish is not None:
+                    made.finish()
         except _Failure as failure:
             self.failure = str(failure)
         except BaseException as error:  # noqa: BLE001 - raised again in the caller's thread
@@ -231,7 +233,8 @@ class _Ends:
         return client
 
     def wait(self) -> None:
-        self._made.wait()
+        if self._made.wait is not None:
+            self._made.wait()
 
     def send(self, client: _Client, data: bytes) -> None:
         self._sent.add(data)

@@ -67,14 +67,19 @@ class UdpServerSocket:
 
     Attributes:
         dropped: Datagrams that the system refused to send.
+        closed: Whether it was closed.
     """
 
     def __init__(self, host: str, port: int) -> None:
         first = BoundSocket(bind_udp(host, port))
         self._address: Address = first.socket.getsockname()
         self.dropped = 0
-        self._sockets: deque[BoundSocket] = deque([first])  # in turns, the next one first
-        self._catch_all = first if tell_local_address(first.socket) else None
+        self.closed = False
+        # One for all addresses of the machine, where there is need for others beside it.
+        self._everywhere = first if tell_local_address(first.socket) else None
+        self._sockets: deque[BoundSocket] = deque()  # of one address each; the next one first
+        if self._everywhere is None:
+            self._sockets.append(first)
         self._by_local: dict[str, BoundSocket] = {}
         self._usual = first  # for clients that are not in _routes
         self._routes: OrderedDict[Address, BoundSocket] = OrderedDict()
@@ -90,12 +95,11 @@ class UdpServerSocket:
         for _ in range(len(self._sockets)):
             current = self._sockets[0]
             self._sockets.rotate(-1)  # none of them can keep the others waiting
-            if current is self._catch_all:
-                self._find_out(current, budget, datagrams)
-            else:
-                self._take(current, budget, datagrams)
+            self._take(current, budget, datagrams)
             if len(datagrams) >= budget:
-                break
+                return datagrams
+        if self._everywhere is not None:
+            self._find_out(self._everywhere, budget, datagrams)
         return datagrams
 
     def send(self, data: bytes, address: Address) -> None:
@@ -107,9 +111,13 @@ class UdpServerSocket:
 
     def close(self) -> None:
         """Free the port. What was sent before still goes out."""
-        for each in self._sockets:
-            each.socket.close()
-        self._sockets.clear()
+        self.closed = True
+        for each in self._all_sockets():
+            each.close()
+
+    def _all_sockets(self) -> list[socket.socket]:
+        first = [] if self._everywhere is None else [self._everywhere]
+        return [each.socket for each in (*first, *self._sockets)]
 
     def _take(
         self, current: BoundSocket, budget: int, datagrams: list[tuple[bytes, Address]]
@@ -209,24 +217,22 @@ class UdpServer(UdpServerSocket):
         """
         if self._handler is not None:
             raise UsageError("start() of a UdpServer that was started: bind another one")
-        if self._sockets:
+        if not self.closed:
             self._handler = handler
             self._look_later()
             self.watch(True)
 
     def watch(self, wanted: bool) -> None:
         """Hand datagrams on the moment they come, or only when somebody looks."""
-        if wanted is self.watched or self._unwatchable or self._handler is None:
-            return
-        if not self._sockets:
+        if wanted is self.watched or self._unwatchable or self.closed or self._handler is None:
             return
         if not wanted:
             self._stop_watching()
             self._look_later()
         else:
             try:
-                for each in self._sockets:
-                    self._loop.add_reader(each.socket, self.drain)
+                for each in self._all_sockets():
+                    self._loop.add_reader(each, self.drain)
             except NotImplementedError:
                 self._unwatchable = True
                 return
@@ -242,7 +248,7 @@ class UdpServer(UdpServerSocket):
             datagrams = self.receive(_BATCH)
             now = perf_counter()
             for data, address in datagrams:
-                if not self._sockets:  # the handler has closed it
+                if self.closed:  # by the handler
                     return
                 try:
                     handle(data, address, now)
@@ -268,8 +274,8 @@ class UdpServer(UdpServerSocket):
             self._loop.add_reader(opened, self.drain)
 
     def _stop_watching(self) -> None:
-        for each in self._sockets:
-            self._loop.remove_reader(each.socket)
+        for each in self._all_sockets():
+            self._loop.remove_reader(each)
         self.watched = False
 
     def _stop_looking(self) -> None:

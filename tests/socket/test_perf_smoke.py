@@ -77,6 +77,17 @@ def test_size_counts_what_a_host_sends() -> None:
     assert report["headers, float64"]["value"] > 5
 
 
+def test_sockets_measures_one_way_beside_the_other() -> None:
+    report = rows(perf("sockets"))
+    for way in (
+        "in and out, a server on 0.0.0.0",
+        "in and out, clients at two of its addresses",
+        "in, recvmsg for each datagram",
+    ):
+        assert report[way]["value"] > 0
+        assert report[way]["floor"] > 0
+
+
 def test_a_table_has_a_line_for_each_row() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "perf", "size", "--runs", "1"],
