@@ -15,11 +15,11 @@ import msgspec
 
 from ecsnet.connection.plain import ClientHandshake, Connection
 from ecsnet.messages.joining import WIRE_VERSION, Hello, Welcome
+from ecsnet.peer import Peer
 from ecsnet.schema import Gate, Schema, encode
 from ecsnet.session.packets import RAW
 from ecsnet.session.path import PathEstimate
 from ecsnet.session.sequence import unwrap
-from ecsnet.session.session import SentPacket, Session
 from perf.children import Ready
 from perf.game import Steer, schema
 from perf.load import count
@@ -41,16 +41,6 @@ _welcome_gate: Gate[Welcome] = Gate(Welcome, 256)
 head_gate: Gate[tuple[int, int, int, int, msgspec.Raw, msgspec.Raw]] = Gate(
     tuple[int, int, int, int, msgspec.Raw, msgspec.Raw], 1300
 )
-
-
-class SentCommands(SentPacket):
-    """A packet with the commands up to a frame."""
-
-    __slots__ = ("frame",)
-
-    def __init__(self, sent_at: float, frame: int) -> None:
-        super().__init__(sent_at)
-        self.frame = frame
 
 
 class Crowd:
@@ -133,10 +123,10 @@ class PlayerBot(Pinger):
         self.handshake: ClientHandshake | None = None
         self.connection: Connection | None = None
         self.path = CountedPath(1 / crowd.rate)
-        self.session = Session(
+        self.peer = Peer(
             RAW, peer_interval=1 / crowd.rate, ping_interval=0.25 if crowd.pings else NEVER
         )
-        self.session.path = self.path
+        self.peer.session.path = self.path
         self.epoch: int | None = None
         self.value = 1 if number % 2 else -1
         self.frame = 0
@@ -147,12 +137,12 @@ class PlayerBot(Pinger):
         return self.path.pongs
 
     def turn(self, now: float) -> Sequence[bytes]:
-        connection, session = self.connection, self.session
+        connection, peer = self.connection, self.peer
         if connection is None:
             return self._handshake(now)
-        session.lost(now)
+        peer.lost(now)
         if self.epoch is None:
-            return (connection.seal(session.send(None, now)),)
+            return (connection.seal(peer.pack(None, now)),)
         wanted = self.crowd.tick(now)
         off = wanted - self.tick
         if off > BEHIND_TICKS or off < -AHEAD_TICKS:
@@ -163,7 +153,7 @@ class PlayerBot(Pinger):
             self.frame += 1
         unacked = self.frame - self.acked
         if not unacked:
-            return (connection.seal(session.send(None, now)),)
+            return (connection.seal(peer.pack(None, now)),)
         if unacked > MOST_FRAMES:
             self.acked = self.frame - MOST_FRAMES
             unacked = MOST_FRAMES
@@ -173,32 +163,30 @@ class PlayerBot(Pinger):
             self.tick - unacked & U32,
             self.crowd.frames(unacked, self.value),
         )
-        return (connection.seal(session.send(payload, now, SentCommands(now, self.frame))),)
+        return (connection.seal(peer.pack(payload, now, self.frame)),)
 
     def take(self, datagram: bytes, now: float) -> Sequence[bytes]:
         connection = self.connection
         if connection is None:
             return self._dialled(datagram, now)
         packet = connection.open(datagram, now)
-        received = None if packet is None else self.session.receive(packet, now)
+        received = None if packet is None else self.peer.receive_packet(packet, now)
         if received is None:
             if connection.reason is not None:
                 raise PerfError(f"the server disconnected bot {self.number}: {connection.reason}")
             return ()
-        for told in received.acked:
-            if isinstance(told, SentCommands) and told.frame > self.acked:
-                self.acked = told.frame
+        self.acked = max((self.acked, *received.acked))
         if received.payload is not None:
             self.crowd.look(received.payload, now)
         if self.epoch is None:
             self._welcomed(received.messages, now)
         if received.reply:
-            return (connection.seal(self.session.send(None, now)),)
+            return (connection.seal(self.peer.pack(None, now)),)
         return ()
 
     def ping(self, now: float) -> bytes:
         assert self.connection is not None
-        return self.connection.seal(self.session.ping(now))
+        return self.connection.seal(self.peer.session.ping(now))
 
     def _handshake(self, now: float) -> Sequence[bytes]:
         if self.handshake is None:
@@ -220,8 +208,8 @@ class PlayerBot(Pinger):
         if self.connection is None:
             return self.handshake.poll(now)
         hello = Hello(WIRE_VERSION, self.crowd.fingerprint, f"bot {self.number}")
-        self.session.queue(encode(hello))
-        return (self.connection.seal(self.session.send(None, now)),)
+        self.peer.queue(encode(hello))
+        return (self.connection.seal(self.peer.pack(None, now)),)
 
     def _welcomed(self, messages: Sequence[tuple[int, bytes]], now: float) -> None:
         for _, message in messages:

@@ -18,10 +18,10 @@ import esper
 import ecsnet as net
 from ecsnet.components import Player, Position
 from ecsnet.connection.plain import ClientHandshake, Reason
+from ecsnet.peer import Peer
 from ecsnet.replication.wire import Resync
 from ecsnet.schema import encode
 from ecsnet.session.packets import RAW
-from ecsnet.session.session import Session
 from perf.bots import Crowd, PlayerBot
 from perf.build import first_on_path
 from perf.children import Begun, Child, Measured, Meter, Ready, cores, free_port
@@ -160,7 +160,7 @@ class Asker(PlayerBot):
             self._anew(now)
         elif self.epoch is not None and self.turns % ASK_TURNS == 0:
             if self.way == "resync":
-                self.session.queue(encode(Resync()))
+                self.peer.queue(encode(Resync()))
                 self.asked += 1
             elif self.way == "rejoin" and self.connection is not None:
                 goodbye = self.connection.disconnect(Reason.LEFT)
@@ -171,7 +171,7 @@ class Asker(PlayerBot):
 
     def _anew(self, now: float) -> None:
         self.connection = self.epoch = None
-        self.session = Session(RAW, peer_interval=1 / self.crowd.rate)
+        self.peer = Peer(RAW, peer_interval=1 / self.crowd.rate)
         self.frame = self.acked = self.tick = 0
         self.handshake = ClientHandshake(
             self.turns.to_bytes(4, "little") + self.number.to_bytes(4, "little"), now

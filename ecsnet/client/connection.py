@@ -11,9 +11,10 @@ import msgspec
 
 from ecsnet.client.stats import ClientStats
 from ecsnet.connection.plain import ClientHandshake, Connection, Reason
+from ecsnet.peer import Peer
 from ecsnet.replication.wire import MESSAGE_BYTES
 from ecsnet.session.packets import RAW
-from ecsnet.session.session import Received, Session
+from ecsnet.session.session import Received
 from ecsnet.transport.conditioner import Link
 from ecsnet.transport.contract import ClientTransport
 from ecsnet.transport.udp_client import Resolver, UdpClientSocket
@@ -69,14 +70,14 @@ class ClientConnection:
     Attributes:
         link: A bad network to go through; None for the real one.
         stats: Figures, kept up to date.
-        session: The session; it carries nothing until there is a connection.
+        peer: The server; nothing goes there until there is a connection.
         end: Why it is over, once it is.
     """
 
     def __init__(self, hello: bytes, now: float, random: Callable[[int], bytes]) -> None:
         self.link: Link | None = None
         self.stats = ClientStats()
-        self.session = Session(RAW, message_limit=MESSAGE_BYTES, peer_interval=0.05)
+        self.peer = Peer(RAW, message_limit=MESSAGE_BYTES, peer_interval=0.05)
         self.end: End | None = None
         self._hello = hello
         self._random = random
@@ -136,7 +137,7 @@ class ClientConnection:
             received = self._datagram(datagram, now)
             if not self._leave_the_abusive() and received is not None:
                 if received.reply:
-                    self.transmit(self.session.send(None, now), now)
+                    self.transmit(self.peer.pack(None, now), now)
                 return received
         return None
 
@@ -161,10 +162,11 @@ class ClientConnection:
 
     def measure(self, now: float) -> None:
         """Bring the figures up to date."""
-        stats, session = self.stats, self.session
-        if session.path.measured:
-            stats.measured, stats.rtt, stats.jitter = True, session.rtt, session.jitter
-        stats.loss = max(session.loss, session.loss_in)
+        stats, session = self.stats, self.peer.session
+        path = session.path
+        if path.measured:
+            stats.measured, stats.rtt, stats.jitter = True, path.rtt, path.jitter
+        stats.loss = max(path.loss, session.loss_in)
         if self._connection is not None:
             stats.silence = now - self._connection.heard
         elapsed = now - self._rated_at
@@ -190,9 +192,9 @@ class ClientConnection:
             self._wire.close()
 
     def _leave_the_abusive(self) -> bool:
-        if self.session.abusive and self.end is None:
+        if self.peer.abusive and self.end is None:
             self.give_up(Reason.ABUSE, NONSENSE)
-        return self.session.abusive
+        return self.peer.abusive
 
     def _why_not(self, handshake: ClientHandshake) -> str:
         """What is known beside the reason for which a handshake came to nothing."""
@@ -228,11 +230,11 @@ class ClientConnection:
                 assert self._wire is not None
                 self._wire.pin()
                 self._connection = self._handshake.connection
-                self.session.queue(self._hello)
+                self.peer.queue(self._hello)
             return None
         packet = connection.open(datagram, now)
         if packet is not None:
-            return self.session.receive(packet, now)
+            return self.peer.receive_packet(packet, now)
         if connection.reason is not None:
             self.end = End(connection.reason)
         else:

@@ -28,7 +28,7 @@ from ecsnet.client.steady_clock import SteadyClock
 from ecsnet.client.tick_clock import TickClock
 from ecsnet.client.write_guard import WriteGuard
 from ecsnet.commands.frames import ACTIONS_A_TICK
-from ecsnet.commands.outbox import Outbox, SentCommands
+from ecsnet.commands.outbox import Outbox
 from ecsnet.components import Owner
 from ecsnet.connection.plain import Reason
 from ecsnet.errors import BadValueError, DisconnectedError, RefusedError, UsageError
@@ -645,32 +645,32 @@ class ClientWorld:
 
     def _advance(self, now: float) -> None:
         """All that a poll does, but for calling what is attached."""
-        uplink = self._connection
+        connection = self._connection
         if self._guard is not None and self._store is not None:
             self._guard.check(self._store)
         self._work_left = WORK_A_POLL
-        uplink.fetch(now)
+        connection.fetch(now)
         self._take_over()
         while not self._arrived:
-            received = uplink.receive(now)
+            received = connection.receive(now)
             if received is None:
                 break
             self._receive(received, now)
             self._take_over()
         if self.closed:  # a hosted game may have done that
             return
-        uplink.check(now)
+        connection.check(now)
         self._give_up_waiting(now)
         if self._store is not None:
             self._store.recount()
             self._events += self._view.reconcile(self._store)
             self._arrive()
             self._check_load(self._store)
-        if uplink.end is not None and not self.closed:
-            self._ended(uplink.end)
-        if uplink.connected and not self.closed:  # a converter may have closed it
+        if connection.end is not None and not self.closed:
+            self._ended(connection.end)
+        if connection.connected and not self.closed:  # a converter may have closed it
             self._step(now)
-        uplink.measure(now)
+        connection.measure(now)
         self._measure()
         if self._guard is not None and not self.closed:
             self._guard.watch(self._store)
@@ -706,8 +706,7 @@ class ClientWorld:
         for number, message in received.messages:
             self._arrived.append((number, message, now))
         for acked in (*received.acked, *received.late):
-            if isinstance(acked, SentCommands):
-                self._outbox.acked(acked.through)
+            self._outbox.acked(acked)
         if received.payload is not None:
             self._arrived.append((None, received.payload, now))
 
@@ -737,21 +736,21 @@ class ClientWorld:
         if update is None or not store.update(update, len(payload)):
             self.stats.datagrams_rejected += 1
             if update is None or update.epoch == store.epoch:
-                self._connection.session.strike(now)
+                self._connection.peer.strike(now)
             return
         ticks.heard(store.tick, now)
         report = update.report
         if report is not None and store.report is report:
-            ticks.report(report.slack / 16, store.tick, self._connection.session.loss)
+            ticks.report(report.slack / 16, store.tick, self._connection.peer.session.path.loss)
 
     def _message(self, number: int, data: bytes, now: float) -> None:
         """A reliable message from the server."""
         message = self._greetings.decode(data)
-        store, session = self._store, self._connection.session
+        store, peer = self._store, self._connection.peer
         if store is not None:
             if isinstance(message, Structure):
                 if not store.structure(number, message, len(data)) and message.epoch == store.epoch:
-                    session.strike(now)
+                    peer.strike(now)
                 return
             store.passed(number)
         if isinstance(message, Welcome) and store is None:
@@ -759,9 +758,9 @@ class ClientWorld:
         elif isinstance(message, SchemaOffer) and store is None and self._difference is None:
             difference = self._schema.first_difference(message.description)
             self._difference = difference or _REFUSALS[Reason.SCHEMA]
-            session.queue(encode(SchemaDiffers(self._difference[:400])))
+            peer.queue(encode(SchemaDiffers(self._difference[:400])))
         else:
-            session.strike(now)
+            peer.strike(now)
             self.stats.datagrams_rejected += 1
 
     def _welcome(self, number: int, welcome: Welcome) -> None:
@@ -793,35 +792,35 @@ class ClientWorld:
 
     def _step(self, now: float) -> None:
         """Stamp commands, send what is due."""
-        uplink, store = self._connection, self._store
-        session = uplink.session
-        session.lost(now)
+        connection, store = self._connection, self._store
+        peer = connection.peer
+        peer.lost(now)
         packet: bytes | None = None
         ready = now >= self._send_at
         if store is not None:
             if store.resync and not store.asked:
                 store.resync = False
                 store.asked += 1
-                session.queue(encode(Resync()))
+                peer.queue(encode(Resync()))
             packet = self._commands(store, now, ready)
-        if packet is None and ready and session.due(now):
-            packet = session.send(None, now)
+        if packet is None and ready and peer.due(now):
+            packet = peer.pack(None, now)
         if packet is not None:
             self._sent_at = now
             if self._player is not None:  # on the way into the game nothing waits
                 self._send_at = min(max(now, self._send_at + self._interval), now + self._interval)
-            uplink.transmit(packet, now)
-        if session.streaming:
-            for piece in session.stream(now, 4096):
-                uplink.transmit(piece, now)
+            connection.transmit(packet, now)
+        if peer.streaming:
+            for piece in peer.pack_messages(now, 4096):
+                connection.transmit(piece, now)
 
     def _commands(self, store: Store, now: float, ready: bool) -> bytes | None:
         """The packet with our commands, when there is something new in it or it is time."""
-        ticks, outbox, session = self._ticks, self._outbox, self._connection.session
+        ticks, outbox, peer = self._ticks, self._outbox, self._connection.peer
         assert ticks is not None
-        if not self._timed and session.path.measured:
+        if not self._timed and peer.session.path.measured:
             self._timed = True
-            ticks.start(store.tick, now, session.rtt)
+            ticks.start(store.tick, now, peer.session.path.rtt)
         begun = ticks.advance(now)
         if ticks.paused or ticks.waiting:
             outbox.idle()
@@ -843,7 +842,7 @@ class ClientWorld:
         if packed is None:
             return None
         payload = (store.epoch, packed.number, packed.tick, packed.frames)
-        return session.send(payload, now, SentCommands(now, packed.through))
+        return peer.pack(payload, now, packed.through)
 
     def _measure(self) -> None:
         stats, store, outbox = self.stats, self._store, self._outbox

@@ -11,7 +11,6 @@ import msgspec
 from ecsnet.commands.frames import ACTIONS_A_TICK, HELD_STATES
 from ecsnet.errors import UsageError
 from ecsnet.schema import encode
-from ecsnet.session.session import SentPacket
 
 __all__ = [
     "BACKLOG",
@@ -21,7 +20,6 @@ __all__ = [
     "UNACKED_FRAMES",
     "CommandPayload",
     "Outbox",
-    "SentCommands",
 ]
 
 COMMAND_BYTES: Final = 320
@@ -86,16 +84,6 @@ class CommandPayload:
         self.number = number
         self.tick = tick
         self.frames = frames
-        self.through = through
-
-
-class SentCommands(SentPacket):
-    """The record of a packet with commands up to a frame; see `Outbox.acked`."""
-
-    __slots__ = ("through",)
-
-    def __init__(self, sent_at: float, through: int) -> None:
-        super().__init__(sent_at)
         self.through = through
 
 

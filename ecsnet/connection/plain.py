@@ -350,13 +350,16 @@ class Listener:
             now: Seconds on a clock that never runs backwards.
         """
         connection = self.connections.get(address)
-        if connection is not None:
-            packet = connection.open(data, now)
-            if packet is not None:
-                return ListenerResult(connection, packet)
-            if connection.reason is not None:
-                self._forget(connection, now)
-                return ListenerResult(connection, closed=connection)
+        if connection is not None and (packet := connection.open(data, now)) is not None:
+            return ListenerResult(connection, packet)
+        return self.receive_other(data, address, now)
+
+    def receive_other(self, data: bytes, address: Hashable, now: float) -> ListenerResult | None:
+        """Take a datagram in which the address's connection, if there is one, found no packet."""
+        connection = self.connections.get(address)
+        if connection is not None and connection.reason is not None:
+            self._forget(connection, now)
+            return ListenerResult(connection, closed=connection)
         if len(data) != _ASK_BYTES or data[0] not in (REQUEST, RESPONSE):
             return self._unknown(data, address) if connection is None else self._drop("corrupt")
         if not self._handshakes.take(1, now):

@@ -18,7 +18,7 @@ from ecsnet.analytics.service import AnalyticsService
 from ecsnet.commands.frames import Input, frames_gate
 from ecsnet.commands.inbox import Inbox, ReceivedCommand
 from ecsnet.components import Owner, Player
-from ecsnet.connection.plain import MAX_PACKET, OVERHEAD, TIMEOUT, Listener, Reason
+from ecsnet.connection.plain import MAX_PACKET, TIMEOUT, Connection, Listener, Reason
 from ecsnet.errors import BadMessageError
 from ecsnet.messages.joining import (
     WIRE_VERSION,
@@ -27,16 +27,17 @@ from ecsnet.messages.joining import (
     SchemaOffer,
     Welcome,
 )
+from ecsnet.peer import Peer, Send
 from ecsnet.replication.server.interest import Interest
 from ecsnet.replication.server.network_ids import NetworkIds
 from ecsnet.replication.server.replicator import BANDWIDTH, Replicator
 from ecsnet.replication.wire import MESSAGE_BYTES, Resync
 from ecsnet.runtime.rate_limited_log import RationedLog
 from ecsnet.schema import Gate, Schema, encode
-from ecsnet.server.members import HANDSHAKE_SECONDS, HostStats, Member, MemberState, Send
+from ecsnet.server.members import HANDSHAKE_SECONDS, HostStats, Member, MemberState
 from ecsnet.server.room import Room
 from ecsnet.session.packets import PacketCodec
-from ecsnet.session.session import KEEPALIVE, Session
+from ecsnet.session.session import KEEPALIVE
 from ecsnet.simulation.simulation import Join, Simulation
 from ecsnet.simulation.spec import SimulationSpec
 from ecsnet.systems import AnalyticsSystem
@@ -96,7 +97,7 @@ class Host:
 
     Attributes:
         rooms: The simulations.
-        members: The clients, by address.
+        members: The clients, by connection.
         listener: Handshakes and connections.
         choose: Decides which simulation a client joins, from its name.
         closed: Whether `close` was called.
@@ -118,7 +119,7 @@ class Host:
     ) -> None:
         self.schema = schema
         self.rooms: list[Room] = []
-        self.members: dict[Address, Member] = {}
+        self.members: dict[Connection, Member] = {}
         self.listener = Listener(
             random(32),
             random,
@@ -239,6 +240,11 @@ class Host:
             member.count_into(stats)
         return stats
 
+    def member(self, address: Address) -> Member | None:
+        """The member whose datagrams come from an address; None when there is none."""
+        connection = self.listener.connections.get(address)
+        return None if connection is None else self.members.get(connection)
+
     # Datagrams.
 
     def receive(self, data: bytes, address: Address, now: float) -> None:
@@ -249,36 +255,37 @@ class Host:
             address: Where it came from.
             now: Seconds on a clock that never runs backwards.
         """
-        member = self.members.get(address)
-        if member is not None and (packet := member.connection.open(data, now)) is not None:
-            self._packet(member, packet, now)
+        connection = self.listener.connections.get(address)
+        if connection is not None and (packet := connection.open(data, now)) is not None:
+            self._packet(self.members[connection], packet, now)
             return
         if self.closed or not answerable(address):
             return
-        inbound = self.listener.receive(data, address, now)
+        inbound = self.listener.receive_other(data, address, now)
         if inbound is None:
             return
-        if inbound.closed is not None and member is not None:
-            self._forget(member, inbound.closed.reason or Reason.LEFT, now)
+        if inbound.closed is not None:
+            self._forget(self.members[inbound.closed], inbound.closed.reason or Reason.LEFT, now)
         if inbound.refused is not None:
             self._log.info(now, "%s:%d is not let in: %s", *address[:2], inbound.refused)
             self._note_refusal("", inbound.refused, self._first_room(), now)
         if inbound.opened and inbound.connection is not None:
-            connection, session = inbound.connection, self._session()
+            connection, peer = inbound.connection, self._peer()
             # Found by its address with each datagram: what members have in common is there once.
             address = cast(Address, (sys.intern(address[0]), *address[1:]))
             inbox = Inbox(1.0, self._frames)
-            member = Member(connection, session, address, self._send, self._stats, inbox, now)
-            self.members[address] = member
+            peer.relink(connection, address, self._send)
+            member = Member(peer, inbox, now)
+            self.members[connection] = member
         for reply in inbound.replies:
             self._deliver(reply, address)
 
     def _packet(self, member: Member, packet: bytes, now: float) -> None:
         """Every packet of every client comes by here."""
-        session = member.session
-        received = session.receive(packet, now)
+        peer = member.peer
+        received = peer.receive_packet(packet, now)
         if received is None:
-            if session.abusive:
+            if peer.abusive:
                 self.disconnect(member, Reason.ABUSE, now)
             return
         given, room = received.payload, member.playing
@@ -288,10 +295,9 @@ class Host:
             for _, message in received.messages:
                 self._message(member, message, now)
         if received.reply and member.state is not MemberState.CLOSED:
-            reply = session.send(None, now)
-            if member.client_state is not None:  # messages ride in it, too
-                member.client_state.allowance -= len(reply) + OVERHEAD
-            member.deliver(reply)
+            size = peer.send(None, now)
+            if member.client_state is not None:  # messages go along in it, too
+                member.client_state.allowance -= size
 
     def _commands(self, member: Member, room: Room, given: Input, now: float) -> None:
         """What a player does."""
@@ -348,14 +354,14 @@ class Host:
         elif hello.fingerprint != self.schema.fingerprint:
             member.name = hello.name
             member.state = MemberState.SCHEMA_MISMATCH
-            member.session.queue(encode(SchemaOffer(self.schema.encode_description())))
+            member.peer.queue(encode(SchemaOffer(self.schema.encode_description())))
         else:
             member.state = MemberState.JOINING
             room = member.room = self.choose(hello.name)
             member.name = room.names.take(hello.name)
             member.inbox = Inbox(room.tick_rate, self._frames, room.command_interval)
             # What it does not send more often cannot be missed sooner.
-            path = member.session.path
+            path = member.peer.session.path
             path.peer_interval = max(path.peer_interval, room.command_interval)
             room.last_player_id += 1
             member.player_id = room.last_player_id
@@ -363,8 +369,8 @@ class Host:
             room.joining.append(member)
 
     def _strike(self, member: Member, now: float) -> None:
-        member.session.strike(now)
-        if member.session.abusive:
+        member.peer.strike(now)
+        if member.peer.abusive:
             self.disconnect(member, Reason.ABUSE, now)
 
     # Ticks.
@@ -454,12 +460,11 @@ class Host:
                 simulation.tick & 0xFFFF_FFFF,
                 room.command_rate,
             )
-            member.session.queue(encode(welcome))
+            member.peer.queue(encode(welcome))
             # An entity that is none: a game may have deleted its player on the spot.
             member.client_state = replicator.add_client(
                 -member.player_id if player is None else player,
-                member.session,
-                member,
+                member.peer,
                 self._bandwidth,
             )
         room.arriving.clear()
@@ -481,7 +486,7 @@ class Host:
             inbox.superseded,
             inbox.rejected + room.simulation.rejected[member.player_id],
         )
-        member.reported_at = member.session.packets_sent
+        member.reported_at = member.peer.session.packets_sent
         room.reporting.append(member)
 
     def _put_reports_away(self, room: Room) -> None:
@@ -490,7 +495,7 @@ class Host:
         for member in room.reporting:
             if member.client_state is None:
                 continue
-            if member.session.packets_sent == member.reported_at:
+            if member.peer.session.packets_sent == member.reported_at:
                 waiting.append(member)
             else:
                 member.client_state.report = None
@@ -508,15 +513,14 @@ class Host:
             self._complained_at, self._complained_of = now, dropped
         self._log.catch_up(now)
         for connection in self.listener.poll(now):
-            member = self.members.get(cast(Address, connection.address))
-            if member is not None and member.connection is connection:
-                for datagram in connection.goodbye():  # a client that sleeps hears it one day
-                    self._deliver(datagram, member.address)
-                self._forget(member, Reason.TIMEOUT, now)
+            member = self.members[connection]
+            for datagram in connection.goodbye():  # a client that sleeps hears it one day
+                self._deliver(datagram, member.address)
+            self._forget(member, Reason.TIMEOUT, now)
         for member in list(self.members.values()):
-            session = member.session
-            waiting = session.queued - session.delivered
-            if waiting > BACKLOG_MESSAGES or session.backlog > BACKLOG_BYTES:
+            peer = member.peer
+            waiting = peer.queued - peer.delivered
+            if waiting > BACKLOG_MESSAGES or peer.backlog > BACKLOG_BYTES:
                 self._log.info(now, "%s takes in too little: %d messages wait", member, waiting)
                 self.disconnect(member, Reason.SLOW, now)
                 continue
@@ -534,20 +538,19 @@ class Host:
                 self._log.info(now, "%s did not get into the game in time", member)
                 self.disconnect(member, Reason.SCHEMA if late else Reason.TIMEOUT, now)
                 continue
-            session.lost(now)
-            packets = session.stream(now, _OFFER_ALLOWANCE)
-            if session.due(now) or session.backlog:
-                packets.append(session.send(None, now))
-            for packet in packets:
-                member.deliver(packet)
+            peer.lost(now)
+            peer.send_messages(now, _OFFER_ALLOWANCE)
+            if peer.due(now) or peer.backlog:
+                peer.send(None, now)
 
     # Goodbyes.
 
     def disconnect(self, member: Member, reason: Reason, now: float) -> None:
         """End a member's connection and tell it why."""
         self._note_end(member, reason, now)
-        for datagram in self.listener.disconnect(member.connection, reason, now):
-            self._deliver(datagram, member.address)
+        if member.peer.connection is not None:
+            for datagram in self.listener.disconnect(member.peer.connection, reason, now):
+                self._deliver(datagram, member.address)
         self._forget(member, reason, now)
 
     def close(self, reason: Reason, now: float) -> None:
@@ -601,8 +604,8 @@ class Host:
 
     def _forget(self, member: Member, reason: Reason, now: float) -> None:
         """A member is gone, and so is its player at the next tick."""
-        if self.members.get(member.address) is member:
-            del self.members[member.address]
+        if member.peer.connection is not None:
+            self.members.pop(member.peer.connection, None)
         if member.state is MemberState.CLOSED:
             return
         member.count_into(self._stats)
@@ -633,9 +636,9 @@ class Host:
 
     # Sending.
 
-    def _session(self) -> Session[Input]:
+    def _peer(self) -> Peer[Input]:
         fastest = PACKETS_A_TICK * max((room.tick_rate for room in self.rooms), default=0.0)
-        return Session(
+        return Peer(
             self._packets,
             message_limit=MESSAGE_LIMIT,
             send_limit=MESSAGE_BYTES,

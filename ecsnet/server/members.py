@@ -3,29 +3,24 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
 from math import inf
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Final
 
 from ecsnet.commands.frames import Input
 from ecsnet.commands.inbox import Inbox
-from ecsnet.connection.plain import Connection
-from ecsnet.replication.server.client_state import ClientState, PacketSink
-from ecsnet.session.session import Session
+from ecsnet.peer import Peer
+from ecsnet.replication.server.client_state import ClientState
 from ecsnet.transport.address import Address
 
 if TYPE_CHECKING:
     from ecsnet.server.room import Room
 
-__all__ = ["HANDSHAKE_SECONDS", "HostStats", "Member", "MemberState", "Send"]
+__all__ = ["HANDSHAKE_SECONDS", "HostStats", "Member", "MemberState"]
 
 HANDSHAKE_SECONDS: Final = 10.0
 """How long a client may take from its connection to its part in the game."""
-
-Send: TypeAlias = Callable[[bytes, Address], None]
-"""Sends a datagram to an address."""
 
 
 class MemberState(Enum):
@@ -74,13 +69,11 @@ class HostStats:
     denied: Counter[str] = field(default_factory=Counter)
 
 
-class Member(PacketSink):
+class Member:
     """One client of a host, from its connection to its end.
 
     Attributes:
-        connection: Its connection.
-        session: Its session.
-        address: Where its datagrams come from.
+        peer: Connection and session.
         name: What the player is called; empty before it said so.
         player_id: Number of the player in its simulation; 0 before.
         inbox: Its commands.
@@ -88,41 +81,28 @@ class Member(PacketSink):
     """
 
     __slots__ = (
-        "_send",
-        "_stats",
-        "address",
         "client_state",
-        "connection",
         "deadline",
         "inbox",
         "joined_at",
         "name",
+        "peer",
         "player_id",
         "playing",
         "report_at",
         "reported_at",
         "room",
-        "session",
         "slack",
         "state",
     )
 
     def __init__(
         self,
-        connection: Connection,
-        session: Session[Input],
-        address: Address,
-        send: Send,
-        stats: HostStats,
+        peer: Peer[Input],
         inbox: Inbox,
         now: float,
     ) -> None:
-        # The hot ones first: compiled, attributes lie in memory as they are listed here.
-        self.address = address
-        self._send = send
-        self._stats = stats
-        self.connection = connection
-        self.session = session
+        self.peer = peer
         self.playing: Room | None = None  # the room, from the tick it came in
         self.slack = inf  # the least since the last report, in ticks
         self.inbox = inbox
@@ -137,22 +117,23 @@ class Member(PacketSink):
         self.joined_at = now
         self.reported_at = 0  # packets sent until the last report
 
+    @property
+    def address(self) -> Address:
+        """Where its datagrams come from."""
+        return self.peer.address
+
     def __str__(self) -> str:
-        host, port = self.address[:2]
+        host, port = self.peer.address[:2]
         number = f"player {self.player_id}, " if self.player_id else ""
         who = f"{self.name} " if self.name else ""
         return f"{who}({number}{host}:{port})"
 
-    def deliver(self, packet: bytes) -> None:
-        """Send a packet of the session to the client."""
-        datagram = self.connection.seal(packet)
-        self._stats.bytes_sent += len(datagram)
-        self._send(datagram, self.address)
-
     def count_into(self, stats: HostStats) -> None:
         """Add what its session and its commands came to."""
-        stats.packets_sent += self.session.packets_sent
-        stats.packets_received += self.session.packets_received
+        session = self.peer.session
+        stats.bytes_sent += self.peer.bytes_sent
+        stats.packets_sent += session.packets_sent
+        stats.packets_received += session.packets_received
         if self.room is not None:
             inbox = self.inbox
             stats.commands_applied += inbox.applied

@@ -18,6 +18,7 @@ from ecsnet.components import Owner, Player
 from ecsnet.connection.plain import TIMEOUT, Reason
 from ecsnet.errors import UsageError
 from ecsnet.options import Analytics
+from ecsnet.peer import Send
 from ecsnet.replication.server.interest import Interest
 from ecsnet.replication.server.replicator import BANDWIDTH
 from ecsnet.runtime.console import last_resort, open_standard_files
@@ -26,7 +27,6 @@ from ecsnet.runtime.modules import check_started
 from ecsnet.runtime.signals import end_of, ending
 from ecsnet.schema import Registry, command_type, current_registry
 from ecsnet.server.host import CATCH_UP_SECONDS, Host
-from ecsnet.server.members import Send
 from ecsnet.server.settings import SETTINGS, check_tick_rate
 from ecsnet.simulation.simulation import Join, Simulation
 from ecsnet.simulation.spec import OnError, SimulationSpec, System

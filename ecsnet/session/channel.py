@@ -1,7 +1,7 @@
-"""The reliable channel: messages that arrive once each and in order, in pieces.
+"""The reliable channel: messages that arrive once each and in order, in fragments.
 
-``Outgoing`` cuts messages into pieces and says which go into the next packet; a session
-tells it what became of the packet. What is small and oldest rides: it is repeated in
+``Outgoing`` cuts messages into fragments and says which go into the next packet; a peer
+tells it what became of the packet. What is short and oldest is piggybacked: it is repeated in
 packet after packet until acked, so that one lost packet costs one tick and no round trip.
 The rest is streamed: sent once, again when its packet was lost, with as many bytes on
 their way as a window allows that grows with acks and shrinks with losses.
@@ -34,7 +34,7 @@ __all__ = [
 ]
 
 PIGGYBACK_BYTES: Final = 400
-"""Encoded bytes of unacked messages that are repeated in each riding packet, at most."""
+"""Encoded bytes of unacked messages that are repeated in packets, at most."""
 
 FRAGMENT_BYTES: Final = 1024
 """Bytes in every part of a message but its last."""
@@ -46,10 +46,10 @@ SPAN: Final = 128 * 1024
 """Bytes of messages on their way at one time, from the oldest undelivered one on; a
 longer message travels alone."""
 
-# A piece around its bytes: array, number, length, part and parts at their longest.
-_PIECE: Final = 13
-_RIDING_PIECE: Final = 7
-_STREAM_BYTES: Final = FRAGMENT_BYTES + _PIECE + 40  # one whole fragment and a few crumbs
+# A fragment around its bytes: array, number, length, part and parts at their longest.
+_FRAGMENT_HEADER: Final = 13
+_PIGGYBACKED_HEADER: Final = 7
+_STREAM_BYTES: Final = FRAGMENT_BYTES + _FRAGMENT_HEADER + 40  # one whole fragment and a few crumbs
 
 _FIRST_WINDOW: Final = 16 * 1024
 _MIN_WINDOW: Final = 8 * 1024
@@ -94,10 +94,10 @@ class Outgoing:
         "_fresh",
         "_fresh_part",
         "_limit",
+        "_piggyback",
+        "_piggybacked_fragments",
+        "_piggybacked_to",
         "_queued_bytes",
-        "_ride",
-        "_ride_to",
-        "_riding",
         "_stale",
         "_steady",
         "backlog",
@@ -109,15 +109,14 @@ class Outgoing:
     )
 
     def __init__(self, limit: int, first: int = 0) -> None:
-        # The hot ones first: compiled, attributes lie in memory as they are listed here.
         self.backlog = 0
         self._stale = False
         self._steady = False
-        self._ride: msgspec.Raw | None = None
-        self._riding: SentFragments = ()
+        self._piggyback: msgspec.Raw | None = None
+        self._piggybacked_fragments: SentFragments = ()
         self.queued = self.delivered = first
         self.unacked: dict[int, _Message] = {}
-        self._ride_to = first
+        self._piggybacked_to = first
         self._fresh: deque[_Message] = deque()
         self._again: deque[tuple[_Message, int]] = deque()
         self.in_flight = 0
@@ -143,7 +142,7 @@ class Outgoing:
         return self.queued
 
     def piggybacked(self) -> tuple[msgspec.Raw | None, SentFragments]:
-        """Return the encoded pieces that ride in every packet now, and what they are."""
+        """Return the encoded fragments that go along in every packet now, and what they are."""
         if self._stale:
             self._stale = False
             fragments, sent_fragments = [], []
@@ -154,32 +153,34 @@ class Outgoing:
                 message = self.unacked.get(number)
                 if message is None:
                     continue
-                room -= len(message.data) + _RIDING_PIECE
+                room -= len(message.data) + _PIGGYBACKED_HEADER
                 if room < 0 or not self._in_span(message):
                     break
                 fragments.append((number & 0xFFFF, message.data))
                 sent_fragments.append((message, 0))
-                self._ride_to = number
-            self._ride = msgspec.Raw(encode(fragments)) if fragments else None
-            self._riding = tuple(sent_fragments)
-        return self._ride, self._riding
+                self._piggybacked_to = number
+            self._piggyback = msgspec.Raw(encode(fragments)) if fragments else None
+            self._piggybacked_fragments = tuple(sent_fragments)
+        return self._piggyback, self._piggybacked_fragments
 
     @property
     def streaming(self) -> bool:
         """Whether anything is left for the stream to send, now or when it may."""
         self.piggybacked()
-        return bool(self._again) or (bool(self._fresh) and self._fresh[-1].number > self._ride_to)
+        return bool(self._again) or (
+            bool(self._fresh) and self._fresh[-1].number > self._piggybacked_to
+        )
 
     def fill(
         self, allowance: int
     ) -> tuple[list[tuple[int, bytes, int, int]], SentFragments, int] | None:
-        """Take pieces for one packet of the stream out of the line.
+        """Take fragments for one packet of the stream out of the line.
 
         Args:
-            allowance: Bytes that the pieces may have on the wire.
+            allowance: Bytes that the fragments may have on the wire.
 
         Returns:
-            The pieces, what they are, and the bytes that they count; None when there is
+            The fragments, what they are, and the bytes that they count; None when there is
             nothing to send or no room for it.
         """
         self.piggybacked()
@@ -194,9 +195,9 @@ class Outgoing:
             message, part = following
             start = part * FRAGMENT_BYTES
             data = message.data[start : start + FRAGMENT_BYTES]
-            if size + len(data) + _PIECE > room:
+            if size + len(data) + _FRAGMENT_HEADER > room:
                 break
-            size += len(data) + _PIECE
+            size += len(data) + _FRAGMENT_HEADER
             fragments.append((message.number & 0xFFFF, data, part, message.parts))
             sent_fragments.append(following)
             self._step()
@@ -244,17 +245,17 @@ class Outgoing:
         self._stale = True
 
     def _next(self) -> tuple[_Message, int] | None:
-        """Return the part that the stream sends next; what rides or arrived is skipped."""
+        """Return the part that the stream sends next; what is piggybacked or arrived is skipped."""
         again = self._again
         while again:
             message, part = again[0]
-            if message.pending >> part & 1 and message.number > self._ride_to:
+            if message.pending >> part & 1 and message.number > self._piggybacked_to:
                 return again[0]
             again.popleft()
         fresh = self._fresh
         while fresh:
             message = fresh[0]
-            if message.pending and message.number > self._ride_to:
+            if message.pending and message.number > self._piggybacked_to:
                 ahead = message.number - self.delivered
                 fits = ahead <= MESSAGE_WINDOW and self._in_span(message)
                 return (message, self._fresh_part) if fits else None
@@ -310,7 +311,7 @@ class Incoming:
         self._waiting: dict[int, _Parts] = {}
 
     def admit(self, fragments: Sequence[Fragment]) -> int | None:
-        """Look whether a packet's pieces can be taken, without taking them.
+        """Look whether a packet's fragments can be taken, without taking them.
 
         Returns:
             How many messages begin with them; None when an honest peer would not have
@@ -343,7 +344,7 @@ class Incoming:
         return len(news) if held <= max(SPAN, self._limit) else None
 
     def take(self, fragments: Sequence[Fragment]) -> list[tuple[int, bytes]]:
-        """Take admitted pieces; return the messages that are complete now, in order."""
+        """Take admitted fragments; return the messages that are complete now, in order."""
         waiting = self._waiting
         for fragment in fragments:
             number = unwrap(fragment.number, 16, self.received)

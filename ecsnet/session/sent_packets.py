@@ -2,89 +2,98 @@
 
 from __future__ import annotations
 
-__all__ = ["SentPacket", "SentPackets"]
+from typing import Final
 
+__all__ = ["NO_TAG", "SentPackets"]
 
-class SentPacket:
-    """What the sender remembers of a packet in flight; callers subclass it.
-
-    One record may stand for packets of many sessions, when they carry the same.
-
-    Args:
-        sent_at: When it is sent, seconds: the ``now`` that goes to ``Session.send`` with it.
-    """
-
-    __slots__ = ("sent_at",)
-
-    def __init__(self, sent_at: float) -> None:
-        self.sent_at = sent_at
+NO_TAG: Final = -1
+"""The tag of a packet whose sender does not ask what becomes of it."""
 
 
 class SentPackets:
-    """Records by the number of their packet. Mostly the oldest goes next, so that one lies at hand
-    and the others in a ring that grows; where packets are acked at once the ring is not touched.
+    """Tags of packets in flight, and when these were sent, by the packets' numbers.
+
+    Mostly the oldest goes next, so that one lies at hand and the others in a ring that grows; where
+    packets are acked at once the ring is not touched.
 
     Attributes:
-        oldest_number: Number of the oldest record, when there is one.
+        oldest_number: Number of the oldest packet, when there is one.
         end_number: Number after that of the newest; equal to ``oldest_number`` when there is none.
+        oldest_tag: The oldest packet's tag; `NO_TAG` when there is none.
+        oldest_sent_at: When it was sent, seconds.
     """
 
-    __slots__ = ("_oldest", "_ring", "end_number", "oldest_number")
+    __slots__ = (
+        "_sent_at",
+        "_tags",
+        "end_number",
+        "oldest_number",
+        "oldest_sent_at",
+        "oldest_tag",
+    )
 
     def __init__(self) -> None:
         self.oldest_number = self.end_number = 0
-        self._oldest: SentPacket | None = None
-        self._ring: list[SentPacket | None] = [None] * 16  # always a power of two
+        self.oldest_tag = NO_TAG
+        self.oldest_sent_at = 0.0
+        # Rings by the low bits of the number; always a power of two.
+        self._tags: list[int] = [NO_TAG] * 16
+        self._sent_at: list[float] = [0.0] * 16
 
-    def flying(self) -> int:
-        """Return how many records there are."""
-        return len(self._ring) - self._ring.count(None) + (self._oldest is not None)
+    def __len__(self) -> int:
+        return len(self._tags) - self._tags.count(NO_TAG) + (self.oldest_tag != NO_TAG)
 
-    def add(self, number: int, record: SentPacket) -> None:
-        """Add the record of a packet, newer than all."""
-        if self._oldest is None:
-            self._oldest = record
+    def add(self, number: int, tag: int, sent_at: float) -> None:
+        """Add a packet, newer than all; its tag is not negative."""
+        if self.oldest_tag == NO_TAG:
+            self.oldest_tag = tag
+            self.oldest_sent_at = sent_at
             self.oldest_number = number
             self.end_number = number + 1
             return
-        ring = self._ring
-        while number - self.oldest_number >= len(ring):
-            ring = self._grow()
-        ring[number & len(ring) - 1] = record
+        while number - self.oldest_number >= len(self._tags):
+            self._grow()
+        at = number & len(self._tags) - 1
+        self._tags[at] = tag
+        self._sent_at[at] = sent_at
         self.end_number = number + 1
 
-    def pop(self, number: int) -> SentPacket | None:
-        """Remove the record of a packet and return it; None when there is none."""
+    def sent_at(self, number: int) -> float:
+        """Return when a packet that is in here was sent, seconds."""
+        if number == self.oldest_number:
+            return self.oldest_sent_at
+        return self._sent_at[number & len(self._tags) - 1]
+
+    def pop(self, number: int) -> int:
+        """Remove a packet and return its tag; `NO_TAG` when it is not in here."""
         first, end = self.oldest_number, self.end_number
         if not first <= number < end:
-            return None
+            return NO_TAG
+        tags = self._tags
+        mask = len(tags) - 1
         if number != first:
-            ring = self._ring
-            record = ring[number & len(ring) - 1]
-            ring[number & len(ring) - 1] = None
-            return record
-        record = self._oldest
-        following: SentPacket | None = None
+            tag = tags[number & mask]
+            tags[number & mask] = NO_TAG
+            return tag
+        tag = self.oldest_tag
+        following = NO_TAG
         first += 1
         while first < end:
-            ring = self._ring
-            following = ring[first & len(ring) - 1]
-            if following is not None:
-                ring[first & len(ring) - 1] = None
+            following = tags[first & mask]
+            if following != NO_TAG:
+                tags[first & mask] = NO_TAG
+                self.oldest_sent_at = self._sent_at[first & mask]
                 break
             first += 1
-        self._oldest = following
+        self.oldest_tag = following
         self.oldest_number = first
-        return record
+        return tag
 
-    def oldest(self) -> SentPacket | None:
-        """Return the oldest record, None when there is none."""
-        return self._oldest
-
-    def _grow(self) -> list[SentPacket | None]:
-        old = self._ring
-        ring: list[SentPacket | None] = [None] * (2 * len(old))
+    def _grow(self) -> None:
+        size = len(self._tags)
+        tags = [NO_TAG] * (2 * size)
+        sent_at = [0.0] * (2 * size)
         for number in range(self.oldest_number, self.end_number):
-            ring[number & len(ring) - 1] = old[number & len(old) - 1]
-        self._ring = ring
-        return ring
+            old, new = number & size - 1, number & 2 * size - 1
+            tags[new], sent_at[new] = self._tags[old], self._sent_at[old]
+        self._tags, self._sent_at = tags, sent_at

@@ -26,7 +26,7 @@ def move(dt: float) -> None:                     # dt: the fixed step, in second
 if __name__ == "__main__":
     screen, clock = pygame.display.set_mode((640, 480)), pygame.time.Clock()
     with net.play(server) as client:             # the first one hosts, the second joins
-        role = "host" if server.host else "member"
+        role = "host" if server.host else "guest"
         while not client.closed and pygame.QUIT not in [e.type for e in pygame.event.get()]:
             keys = pygame.key.get_pressed()
             client.send(Steer(keys[pygame.K_RIGHT] - keys[pygame.K_LEFT]))

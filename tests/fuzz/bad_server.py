@@ -89,7 +89,7 @@ class BadServer(HostileServer):
             self._check(store.work - work)
 
     def _check(self, work: int) -> None:
-        client, store, session = self.client, self.client._store, self.client._connection.session
+        client, store, peer = self.client, self.client._store, self.client._connection.peer
         assert store is not None
         kept = {
             "entities": (len(store.entities), ENTITIES),
@@ -97,11 +97,11 @@ class BadServer(HostileServer):
             "entities shown": (len(client._view.local), ENTITIES + 8192),
             "references": (client._view._mentioned, MENTIONS),
             "bytes that wait": (store._waiting_bytes, WAITING_BYTES + 100_000),
-            "fragments": (session._in.held, 1 << 20),
-            "messages in part": (len(session._in._waiting), 256),
+            "fragments": (peer._incoming.held, 1 << 20),
+            "messages in part": (len(peer._incoming._waiting), 256),
             "datagrams that wait": (len(client._connection._waiting), DATAGRAMS_WAITING),
             "what is not taken over": (len(client._arrived), 1300),
-            "messages of its own": (session._out.backlog, 1000),
+            "messages of its own": (peer._out.backlog, 1000),
             "notifications": (len(client._events), NOTIFICATIONS),
             "work": (work, WORK_A_POLL + 4 * MESSAGE_PARTS + MESSAGE_BYTES // 8 + 1000),
         }
@@ -136,7 +136,7 @@ class BadServer(HostileServer):
     def update(self, runs: Tree, depends: int = 0, tick: int | None = None) -> None:
         self.tick += 1
         tick = self.tick if tick is None else tick
-        payload = [EPOCH, tick & 0xFFFFFFFF, 0, self.session.queued + depends, None, runs]
+        payload = [EPOCH, tick & 0xFFFFFFFF, 0, self.peer.queued + depends, None, runs]
         if len(encode(payload)) < 1100:
             self.send(payload)
 
@@ -230,16 +230,16 @@ def noise(server: BadServer) -> None:
 def fragments(server: BadServer) -> None:
     assert server.connection is not None
     for _ in range(100):
-        number = server.session.queued + server.dice.randint(1, 200)
+        number = server.peer.queued + server.dice.randint(1, 200)
         parts = server.dice.choice((2, 900, 1024))
-        packet = msgspec.msgpack.decode(server.session.send(None, server.clock.now))
+        packet = msgspec.msgpack.decode(server.peer.pack(None, server.clock.now))
         piece = [number & 0xFFFF, bytes(FRAGMENT_BYTES), server.dice.randrange(parts - 1), parts]
         server.deliver(server.connection.seal(encode([*packet[:3], None, [piece], 0, None])))
 
 
 def pings(server: BadServer) -> None:
     for _ in range(1000):
-        server._seal(server.session.ping(server.clock.now))
+        server._seal(server.peer.session.ping(server.clock.now))
 
 
 def welcomes(server: BadServer) -> None:
@@ -277,7 +277,7 @@ def offers(server: BadServer) -> None:
 
 
 def one_offer(server: BadServer) -> None:
-    server.send(None) if server.session.queued else offers(server)
+    server.send(None) if server.peer.queued else offers(server)
 
 
 def strange_welcomes(server: BadServer) -> None:
@@ -328,7 +328,7 @@ def play(seed: int, report: Report) -> None:
         for _ in range(frames):
             if server.client.closed:
                 break
-            if server.session.backlog < 1 << 20:
+            if server.peer.backlog < 1 << 20:
                 dice.choice(attacks)(server)
             server.frame()
         server.client.close()

@@ -45,11 +45,11 @@ from mutations import (
 from ecsnet.client.world import ClientWorld
 from ecsnet.connection.plain import MAX_PACKET, ClientHandshake, Connection, Listener, Reason
 from ecsnet.messages.joining import WIRE_VERSION, Hello, SchemaDiffers, SchemaOffer, Welcome
+from ecsnet.peer import Peer
 from ecsnet.replication.wire import STRUCTURE_TAG, Resync
 from ecsnet.server.host import Host
 from ecsnet.server.members import Member
 from ecsnet.session.packets import RAW
-from ecsnet.session.session import Session
 from ecsnet.transport.address import Address
 
 UNSEALED = ("garbage", "truncated", "mutated", "replayed", "foreign", "reflected", "handshake")
@@ -186,7 +186,7 @@ class Arena:
         self.mallory: Mallory | None = None
         self.victim: Player | None = None
         self.witness = self.connect("witness")
-        entity = self.host.members[self.witness.address]
+        entity = self.host.member(self.witness.address)
         self.watch.honest.add(self.room.simulation.player_entity[entity.player_id])
 
     def number(self) -> int:
@@ -201,7 +201,7 @@ class Arena:
     # The honest part.
 
     def _answer(self, data: bytes, address: Address) -> None:
-        if address not in self.host.members:
+        if self.host.member(address) is None:
             self.answered[address] += len(data)
         wire = self.wires.get(address)
         if wire is not None:
@@ -240,9 +240,9 @@ class Arena:
         self._part(player.address)
 
     def _part(self, address: Address) -> None:
-        member = self.host.members.get(address)
+        member = self.host.member(address)
         if member is not None:
-            leaving = Connection(None, member.connection.session_id, self.now, server=False)
+            leaving = Connection(None, member.peer.connection.session_id, self.now, server=False)
             self._hand(leaving.disconnect(Reason.LEFT)[0], address)
         self.wires.pop(address, None)
         tape = self.tapes.pop(address)
@@ -253,16 +253,16 @@ class Arena:
     def enlist(self) -> Mallory:
         """Bring a hostile player into the game, by the book so far."""
         address = self.elsewhere(66)
-        connection, session = self._shake_hands(address)
-        session.queue(encode_struct(Hello(WIRE_VERSION, SCHEMA.fingerprint, "mallory")))
-        self._hand(connection.seal(session.send(None, self.now)), address)
+        connection, peer = self._shake_hands(address)
+        peer.queue(encode_struct(Hello(WIRE_VERSION, SCHEMA.fingerprint, "mallory")))
+        self._hand(connection.seal(peer.pack(None, self.now)), address)
         for _ in range(4):
             self.beat()
-        mallory = Mallory(address, connection, self.host.members[address])
+        mallory = Mallory(address, connection, self.host.member(address))
         mallory.patient = self.dice.random() < 0.85
         return mallory
 
-    def _shake_hands(self, address: Address) -> tuple[Connection, Session]:
+    def _shake_hands(self, address: Address) -> tuple[Connection, Peer]:
         self.wires[address] = Wire(self, address)
         self.tapes[address] = Tape()
         handshake = ClientHandshake(self.nonces.randbytes(8), self.now)
@@ -271,7 +271,7 @@ class Arena:
                 self._hand(data, address)
             for data in self.wires[address].receive():
                 handshake.receive(data, self.now)
-        return handshake.connection, Session(RAW)
+        return handshake.connection, Peer(RAW)
 
     def _hand(self, data: bytes, address: Address) -> None:
         self.host.receive(data, address, self.now)
@@ -329,7 +329,7 @@ class Arena:
         store, replicator = client._store, self.room.replicator
         if client.closed or store is None:
             return "it is not connected"
-        member = self.host.members[self.witness.address]
+        member = self.host.member(self.witness.address)
         assert member.client_state is not None
         visible = replicator.visible(member.client_state)
         if visible.keys() != store.entities.keys():
@@ -456,32 +456,32 @@ class Arena:
             if self.mallory is None:
                 self.mallory = self.enlist()
                 before = self.world()
-            mallory, session = self.mallory, self.mallory.member.session
+            mallory, peer = self.mallory, self.mallory.member.peer
             kind = only or self.dice.choice(SEALED[:4])
-            data = self._sealed(kind, mallory.connection, session, self._input, self._report)
+            data = self._sealed(kind, mallory.connection, peer, self._input, self._report)
             self._note(f"{kind} to server", data)
             self._hand(data, mallory.address)
-            if self.host.members.get(mallory.address) is not mallory.member:
+            if self.host.member(mallory.address) is not mallory.member:
                 self.outcomes["server: offenders dropped"] += 1
                 self._tally_server(mallory.member)
                 self._part(mallory.address)
                 self.mallory = None
             elif mallory.patient or only:
-                session._blame = 0.0
+                peer.session.budget._blame = 0.0
         if self.world() != before:
             raise WrongError("the server's world changed")
 
     def _tally_server(self, member: Member) -> None:
-        session, outcomes = member.session, self.outcomes
-        outcomes["server: datagram refused by the envelope"] += member.connection.rejected
-        outcomes["server: packet malformed"] += session.malformed
-        outcomes["server: packet repeated"] += session.duplicates + session.stale
-        outcomes["server: ack refused"] += session.bad_acks
-        outcomes["server: pieces refused"] += session.bad_pieces
-        outcomes["server: packet over budget"] += session.excess
+        peer, outcomes = member.peer, self.outcomes
+        outcomes["server: datagram refused by the envelope"] += member.peer.connection.rejected
+        outcomes["server: packet malformed"] += peer.session.malformed
+        outcomes["server: packet repeated"] += peer.session.duplicates + peer.session.stale
+        outcomes["server: ack refused"] += peer.session.bad_acks
+        outcomes["server: pieces refused"] += peer.bad_fragments
+        outcomes["server: packet over budget"] += peer.session.budget.excess
         outcomes["server: commands rejected"] += member.inbox.rejected
 
-    def _input(self, session: Session) -> Tree:
+    def _input(self, peer: Peer) -> Tree:
         """Commands, near to what an honest client would send."""
         dice, room = self.dice, self.room
         inbox = self.mallory.member.inbox if self.mallory else None
@@ -509,7 +509,7 @@ class Arena:
         )
         return [room.simulation.epoch, number & 0xFFFFFFFF, max(0, tick), frames]
 
-    def _report(self, session: Session) -> Tree:
+    def _report(self, peer: Peer) -> Tree:
         """Reliable messages that clients send."""
         dice = self.dice
         return plain(
@@ -530,18 +530,18 @@ class Arena:
             if self.victim is None:
                 self.victim = self.connect("victim")
             victim, client = self.victim, self.victim.client
-            session = client._connection.session
+            peer = client._connection.peer
             assert client._connection._connection is not None
             server = Connection(
                 None, client._connection._connection.session_id, self.now, server=True
             )
             kind = self.dice.choice(SEALED[:4])
             before, shown = victim.snapshot(), store_of(client)
-            data = self._sealed(kind, server, session, self._update, self._structure)
+            data = self._sealed(kind, server, peer, self._update, self._structure)
             self._note(f"{kind} to client", data)
             victim.forged.append(data)
             if victim.patient:
-                session._blame = 0.0
+                peer.session.budget._blame = 0.0
             victim.wire.incoming.append(data)
             client.poll()
             changed = victim.snapshot() != before
@@ -557,17 +557,17 @@ class Arena:
 
     def _tally_client(self, victim: Player) -> None:
         client, outcomes = victim.client, self.outcomes
-        session = client._connection.session
+        peer = client._connection.peer
         outcomes["client: datagram refused"] += client.stats.datagrams_rejected
-        outcomes["client: packet malformed"] += session.malformed
-        outcomes["client: packet repeated"] += session.duplicates + session.stale
-        outcomes["client: ack refused"] += session.bad_acks
-        outcomes["client: pieces refused"] += session.bad_pieces
+        outcomes["client: packet malformed"] += peer.session.malformed
+        outcomes["client: packet repeated"] += peer.session.duplicates + peer.session.stale
+        outcomes["client: ack refused"] += peer.session.bad_acks
+        outcomes["client: pieces refused"] += peer.bad_fragments
         outcomes["client: payload refused by the gate"] += client._format.update.rejected
         outcomes["client: message refused by the gate"] += client._greetings.rejected
         outcomes["client: update or structure that contradicts itself"] += victim.store.dropped
 
-    def _update(self, session: Session) -> Tree:
+    def _update(self, peer: Peer) -> Tree:
         dice = self.dice
         assert self.victim is not None
         store = self.victim.store
@@ -591,7 +591,7 @@ class Arena:
             value = plain(kind.to_wire(kind.cls(), lambda entity: entity))
         return [cid, [value] * (count + dice.choice((0, 0, 0, 0, 1, -1)))]
 
-    def _structure(self, session: Session) -> Tree:
+    def _structure(self, peer: Peer) -> Tree:
         dice = self.dice
         assert self.victim is not None
         store = self.victim.store
@@ -620,7 +620,7 @@ class Arena:
     # Sealed, either way.
 
     def _sealed(
-        self, kind: str, connection: Connection, session: Session, payload: Any, message: Any
+        self, kind: str, connection: Connection, peer: Peer, payload: Any, message: Any
     ) -> bytes:
         """A datagram with the right checksum, spoiled at some layer."""
         dice = self.dice
@@ -632,18 +632,18 @@ class Arena:
             return sealed(bytes((head,)) + garbage(dice)[:1170], connection._out)
         changes = dice.choice((0, 0, 1, 1, 2, 3))
         if kind == "payload":
-            body = safely_encoded(respin(dice, payload(session), changes))
+            body = safely_encoded(respin(dice, payload(peer), changes))
             if dice.random() < 0.3:
                 body = mutated(dice, body)
-            return connection.seal(self._packet(session, body))
+            return connection.seal(self._packet(peer, body))
         if kind == "message":
-            body = safely_encoded(respin(dice, message(session), changes))
+            body = safely_encoded(respin(dice, message(peer), changes))
             if dice.random() < 0.3:
                 body = mutated(dice, body)
-            return connection.seal(self._packet(session, b"\xc0", self._pieces(session, body)))
-        body = safely_encoded(payload(session))
-        fragments = self._pieces(session, safely_encoded(message(session)))
-        packet = self._packet(session, body, fragments if dice.random() < 0.5 else None)
+            return connection.seal(self._packet(peer, b"\xc0", self._pieces(peer, body)))
+        body = safely_encoded(payload(peer))
+        fragments = self._pieces(peer, safely_encoded(message(peer)))
+        packet = self._packet(peer, body, fragments if dice.random() < 0.5 else None)
         if dice.random() < 0.5:
             return connection.seal(mutated(dice, packet)[:MAX_PACKET])
         try:
@@ -652,10 +652,10 @@ class Arena:
             return connection.seal(mutated(dice, packet)[:MAX_PACKET])
         return connection.seal(safely_encoded(respin(dice, tree, 1 + changes))[:MAX_PACKET])
 
-    def _packet(self, session: Session, payload: bytes, fragments: Tree = None) -> bytes:
+    def _packet(self, peer: Peer, payload: bytes, fragments: Tree = None) -> bytes:
         """A packet with a head that will do, mostly."""
         dice = self.dice
-        number, ack, missing = session._top + 1, session._number, 0
+        number, ack, missing = peer.session._top + 1, peer.session.number, 0
         ping: Tree = dice.choice((0, 0, 0, 1, 127, 128 | 5))
         pong: Tree = dice.choice((None, None, None, [3, 1000]))
         if dice.random() < 0.15:
@@ -669,9 +669,9 @@ class Arena:
             return encode(head)[:MAX_PACKET]
         return encode([*head, fragments or [], ping, pong])[:MAX_PACKET]
 
-    def _pieces(self, session: Session, message: bytes) -> Tree:
+    def _pieces(self, peer: Peer, message: bytes) -> Tree:
         dice = self.dice
-        number = session._in.received + dice.choice((1, 1, 1, 1, 1, 1, 2, 0, 200, 300))
+        number = peer._incoming.received + dice.choice((1, 1, 1, 1, 1, 1, 2, 0, 200, 300))
         number &= 0xFFFF
         if len(message) <= 1000 and dice.random() < 0.9:
             fragments: Tree = [[number, message]]
@@ -690,13 +690,13 @@ class Arena:
         """Sealed nonsense from somebody who is not in the game yet."""
         address = self.elsewhere(77)
         connection, _ = self._shake_hands(address)
-        member = self.host.members[address]
+        member = self.host.member(address)
         for _ in range(count):
             hello = plain(Hello(WIRE_VERSION, SCHEMA.fingerprint, "eve"))
             if self.dice.random() < 0.3:
                 hello = plain(Hello(WIRE_VERSION, self.dice.randbytes(16), "eve"))
             body = safely_encoded(respin(self.dice, hello, self.dice.choice((0, 1, 1, 2))))
-            packet = self._packet(member.session, b"\xc0", self._pieces(member.session, body))
+            packet = self._packet(member.peer, b"\xc0", self._pieces(member.peer, body))
             data = connection.seal(packet)
             self._note("greeting to server", data)
             before = self.world()
@@ -721,7 +721,7 @@ class Arena:
             random=self.nonces.randbytes,
         )
         listener = Listener(bytes(32), self.nonces.randbytes, 4)
-        server = Session(RAW)
+        server = Peer(RAW)
         for _ in range(count):
             self.now += TICK / 4
             connection = next(iter(listener.connections.values()), None)
@@ -743,8 +743,8 @@ class Arena:
                     )
                 )
                 tree = respin(dice, plain(body), dice.choice((0, 0, 1, 2)))
-                fragments = self._pieces(client._connection.session, safely_encoded(tree))
-                data = connection.seal(self._packet(client._connection.session, b"\xc0", fragments))
+                fragments = self._pieces(client._connection.peer, safely_encoded(tree))
+                data = connection.seal(self._packet(client._connection.peer, b"\xc0", fragments))
             else:
                 data = self._answer_to(client._connection._handshake._nonce)
                 if data[:1] == b"\x05" and dice.random() < 0.8:
@@ -859,7 +859,7 @@ class Arena:
         self.answered.clear()
         self.asked.clear()
         self.check_witness()
-        if list(self.host.members) != [self.witness.address]:
+        if [one.address for one in self.host.members.values()] != [self.witness.address]:
             raise WrongError(f"members remain: {list(self.host.members)}")
 
     def finish(self) -> None:
@@ -873,7 +873,7 @@ class Arena:
         outcomes["server: commands refused by the gate"] = self.host._frames.rejected
         outcomes["server: commands that reached a system"] = self.watch.seen
         outcomes["client: datagram refused"] += self.witness.client.stats.datagrams_rejected
-        self._tally_server(self.host.members[self.witness.address])
+        self._tally_server(self.host.member(self.witness.address))
 
     def close(self) -> None:
         self.witness.client.close()

@@ -12,7 +12,7 @@ import re
 import traceback
 import zlib
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from random import Random
@@ -43,10 +43,11 @@ from ecsnet.commands.outbox import QUIET_TICKS, UNACKED_FRAMES
 from ecsnet.components import Owner
 from ecsnet.connection.plain import MAX_DATAGRAM, Reason
 from ecsnet.errors import UsageError
+from ecsnet.peer import Peer
 from ecsnet.replication.client.store import Store
 from ecsnet.replication.server.client_state import ClientState
 from ecsnet.replication.wire import STRUCTURE_BYTES, Structure, Update
-from ecsnet.session.session import Received, Session
+from ecsnet.session.session import Received
 from ecsnet.testing import FaultyLink, Harness, HarnessClient
 
 __all__ = ["EVENTS", "MismatchError", "Plan", "Report", "run"]
@@ -127,28 +128,27 @@ def _quiet() -> Iterator[None]:
 
 @contextmanager
 def _counted_fates(counts: Counter[str]) -> Iterator[None]:
-    """Let sessions count what became of packets: nothing else sees each of them."""
-    lost, receive = Session.lost, Session.receive
+    """Let peers count what became of packets: nothing else sees each of them."""
+    lost, receive = Peer.lost, Peer.receive_packet
 
-    def counted_lost(self: Session, now: float) -> Sequence[object]:
-        records = lost(self, now)
-        if records:
-            counts["packets lost"] += len(records)
-        return records
+    def counted_lost(self: Peer[object], now: float) -> list[int]:
+        tags = lost(self, now)
+        counts["packets lost"] += len(tags)
+        return tags
 
-    def counted_receive(self: Session, packet: bytes, now: float) -> Received | None:
+    def counted_receive(self: Peer[object], packet: bytes, now: float) -> Received[object] | None:
         received = receive(self, packet, now)
         if received is not None and received.late:
             counts["late acks"] += len(received.late)
         return received
 
-    Session.lost = counted_lost  # type: ignore[method-assign]
-    Session.receive = counted_receive  # type: ignore[method-assign]
+    Peer.lost = counted_lost  # type: ignore[method-assign]
+    Peer.receive_packet = counted_receive  # type: ignore[method-assign]
     try:
         yield
     finally:
-        Session.lost = lost  # type: ignore[method-assign]
-        Session.receive = receive  # type: ignore[method-assign]
+        Peer.lost = lost  # type: ignore[method-assign]
+        Peer.receive_packet = receive  # type: ignore[method-assign]
 
 
 class Sprite:
@@ -602,18 +602,18 @@ class Chaos:
         member = self.harness.member(watcher.client)
         if member is None or member.client_state is None:
             return
-        session = member.session
-        for number in range(max(session.delivered, watcher.seen_message) + 1, session.queued + 1):
-            data = session._out.unacked[number].data
+        peer = member.peer
+        for number in range(max(peer.delivered, watcher.seen_message) + 1, peer.queued + 1):
+            data = peer._out.unacked[number].data
             if len(data) > 2 * STRUCTURE_BYTES + 4_000:
                 raise MismatchError(
                     f"a structural message of {len(data)} bytes to {watcher.seat.name}"
                 )
             for found in MARK.finditer(data):
                 self._check_mark(watcher, found, visible)
-        watcher.seen_message = session.queued
-        session_owed = len(member.client_state.owed)
-        self.counts["owed"] += session_owed
+        watcher.seen_message = peer.queued
+        owed = len(member.client_state.owed)
+        self.counts["owed"] += owed
         self.counts["over budget"] += member.client_state.allowance <= 0
         self.counts["sent by stream"] += bool(member.client_state.big)
         if len(member.client_state.big) > 1_000:
@@ -749,12 +749,12 @@ class Chaos:
             member = self.harness.member(watcher.client)
             assert member is not None
             assert member.client_state is not None
-            session, store = member.session, watcher.store
+            peer, store = member.peer, watcher.store
             assert store is not None
             left = {
                 "owed": len(member.client_state.owed),
-                "in flight": session.in_flight,
-                "backlog": session.backlog,
+                "in flight": peer.session.in_flight,
+                "backlog": peer.backlog,
                 "waiting": len(store._waiting),
                 "waiting bytes": store._waiting_bytes,
                 "commands": len(watcher.client._outbox._runs),
@@ -810,7 +810,7 @@ class Chaos:
             client, store = watcher.client, watcher.store
             if member is None or member.client_state is None or store is None:
                 continue
-            client_state, session = member.client_state, member.session
+            client_state, peer = member.client_state, member.peer
             place = client_state.group_key
             if self._places.setdefault(client_state, place) != place:
                 self.counts["interest changes"] += 1
@@ -819,13 +819,13 @@ class Chaos:
                 "owed": (len(client_state.owed), 400 * len(SCHEMA.components)),
                 "known": (len(client_state.known), 600),
                 "waiting": (store._waiting_bytes, store._waiting_limit),
-                "in flight": (session.in_flight, 4_000),
-                "remembered packets": (len(session._gone), 8_000),
-                "backlog": (session.backlog, 4 << 20),
-                "pings": (len(session._pings), 128),
-                "pings of the client": (len(client._connection.session._pings), 128),
+                "in flight": (peer.session.in_flight, 4_000),
+                "remembered packets": (len(peer.session._gone), 8_000),
+                "backlog": (peer.backlog, 4 << 20),
+                "pings": (len(peer.session._pings), 128),
+                "pings of the client": (len(client._connection.peer.session._pings), 128),
                 "commands": (len(client._outbox._runs), UNACKED_FRAMES + 1),
-                "in flight of the client": (client._connection.session.in_flight, 4_000),
+                "in flight of the client": (client._connection.peer.session.in_flight, 4_000),
             }
             for name, (found, limit) in bounds.items():
                 if found > limit:
@@ -835,12 +835,15 @@ class Chaos:
                 "messages": client._greetings.rejected,
                 "dropped": store.dropped,
                 "broken": client._view.broken,
-                "server session": session.malformed + session.bad_acks + session.bad_pieces,
-                "client session": client._connection.session.malformed
-                + client._connection.session.bad_acks
-                + client._connection.session.bad_pieces,
-                "strikes": session.strikes + client._connection.session.strikes,
-                "excess": session.excess,
+                "server session": peer.session.malformed
+                + peer.session.bad_acks
+                + peer.bad_fragments,
+                "client session": client._connection.peer.session.malformed
+                + client._connection.peer.session.bad_acks
+                + client._connection.peer.bad_fragments,
+                "strikes": peer.session.budget.strikes
+                + client._connection.peer.session.budget.strikes,
+                "excess": peer.session.budget.excess,
                 "longest": max(watcher.seat.end.longest - MAX_DATAGRAM, 0),
             }
             if any(misread.values()):

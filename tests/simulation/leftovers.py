@@ -24,7 +24,7 @@ def holdings(root: object, *, outside: tuple[object, ...] = ()) -> Counter[str]:
         outside: Objects that do not count, nor what hangs on them alone.
 
     Returns:
-        How many entries there are by path, such as ``members[].session._cargo``: entries of a
+        How many entries there are by path, such as ``members[].peer._carried``: entries of a
         container share one path. Fixed rings count their places that are filled.
     """
     counts: Counter[str] = Counter()

@@ -17,6 +17,7 @@ from chaos import Plan, Report, run
 
 from ecsnet.client.world import ClientWorld
 from ecsnet.messages.joining import Welcome
+from ecsnet.peer import Peer
 from ecsnet.replication.client.store import EntityState, Store
 from ecsnet.replication.client.view import ViewWorld
 from ecsnet.replication.server import replicator
@@ -106,9 +107,9 @@ def name(each: Fault) -> str:
 def packets_far_behind_are_forgotten(patch: pytest.MonkeyPatch) -> None:
     sent = Session._sent
 
-    def forgetful(self: Session, now: float) -> int:
+    def forgetful(self: Session[object], now: float) -> int:
         number = sent(self, now)
-        self.land(number - 8)
+        self._in_flight.pop(number - 8)
         return number
 
     patch.setattr(Session, "_sent", forgetful)
@@ -116,12 +117,12 @@ def packets_far_behind_are_forgotten(patch: pytest.MonkeyPatch) -> None:
 
 @fault(1, LOSSY, "not equal", "not quiet")
 def silence_while_acks_are_awaited(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(Session, "due", lambda self, now: False)
+    patch.setattr(Peer, "due", lambda self, now: False)
 
 
 @fault(2, CALM, "came late")
 def small_structure_is_streamed(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(Outgoing, "riding", lambda self: (None, ()))
+    patch.setattr(Outgoing, "piggybacked", lambda self: (None, ()))
 
 
 @fault(3, TIGHT, "not equal", "confirmed up to")
@@ -131,7 +132,7 @@ def what_does_not_fit_is_skipped(patch: pytest.MonkeyPatch) -> None:
 
 @fault(3, LOSSY, "not equal", "confirmed up to")
 def what_was_lost_is_not_owed(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(ClientState, "lose", lambda self, flight, entities: None)
+    patch.setattr(ClientState, "lose", lambda self, tick, runs, entities: None)
 
 
 @fault(3, SHY, "may not see")
@@ -298,9 +299,7 @@ def confirmed_tick_forgets_since_when_a_value_is_owed(patch: pytest.MonkeyPatch)
 
 @fault(12, LOSSY, "may not see")
 def everybody_gets_the_owners_form(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(
-        "ecsnet.replication.server.replicator.mine", lambda run, player: run.owners or run
-    )
+    patch.setattr(replicator, "form_for", lambda run, player: run.owners or run)
 
 
 @fault(12, LOSSY, "should have", "confirmed up to")

@@ -20,10 +20,10 @@ from ecsnet.components import Player
 from ecsnet.connection.plain import ClientHandshake, Reason
 from ecsnet.errors import AddressInUseError, UsageError
 from ecsnet.messages.joining import WIRE_VERSION, Hello, Welcome
+from ecsnet.peer import Peer
 from ecsnet.schema import Gate, Registry, encode, use_registry
 from ecsnet.server.world import ServerWorld
 from ecsnet.session.packets import RAW
-from ecsnet.session.session import Session
 from ecsnet.transport.address import Address, lan_host
 from ecsnet.transport.udp_client import Resolver, UdpClientSocket
 from ecsnet.transport.udp_server import UdpServerSocket
@@ -41,7 +41,7 @@ class Visitor:
         assert found is not None
         self.socket = UdpClientSocket(found)
         self.handshake = ClientHandshake(os.urandom(8), time.perf_counter())
-        self.session = Session(RAW)
+        self.peer = Peer(RAW)
         self.fingerprint = registry.schema().fingerprint
         self.welcome: Welcome | None = None
         self.packets = 0
@@ -63,17 +63,17 @@ class Visitor:
                 if self.handshake.connection is not None:
                     self.socket.pin()
                     hello = Hello(WIRE_VERSION, self.fingerprint, "Ann")
-                    self.session.queue(encode(hello))
+                    self.peer.queue(encode(hello))
             elif (packet := connection.open(datagram, now)) is not None:
                 self.packets += 1
-                received = self.session.receive(packet, now)
+                received = self.peer.receive_packet(packet, now)
                 for _, message in received.messages if received else ():
                     self.welcome = self.welcome or WELCOME.decode(message)
         if self.handshake.connection is None:
             for datagram in self.handshake.poll(now):
                 self.socket.send(datagram)
-        elif self.session.due(now) or self.session.backlog:
-            packet = self.session.send(None, now)
+        elif self.peer.due(now) or self.peer.backlog:
+            packet = self.peer.pack(None, now)
             self.socket.send(self.handshake.connection.seal(packet))
 
     def until(self, condition: Callable[[], object]) -> None:

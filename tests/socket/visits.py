@@ -32,9 +32,9 @@ from pathlib import Path
 
 from ecsnet.connection.plain import ClientHandshake, Reason
 from ecsnet.messages.joining import WIRE_VERSION, Hello, Welcome
+from ecsnet.peer import Peer
 from ecsnet.schema import Gate, Registry, encode
 from ecsnet.session.packets import RAW
-from ecsnet.session.session import Session
 
 GAME = """
 import ecsnet as net
@@ -60,7 +60,7 @@ class Visitor:
         self.silent = silent
         self.began = time.perf_counter()
         self.handshake = ClientHandshake(os.urandom(8), self.began)
-        self.session = Session(RAW)
+        self.peer = Peer(RAW)
         self.welcome: Welcome | None = None
         self.welcomed_at = 0.0
         self.tick = 0
@@ -88,18 +88,18 @@ class Visitor:
         if self.handshake.connection is None:
             for datagram in self.handshake.poll(now):
                 self._send(datagram)
-        elif not self.silent and (self.session.due(now) or self.session.backlog):
-            self._send(self.handshake.connection.seal(self.session.send(None, now)))
+        elif not self.silent and (self.peer.due(now) or self.peer.backlog):
+            self._send(self.handshake.connection.seal(self.peer.pack(None, now)))
 
     def _take(self, datagram: bytes, now: float) -> None:
         connection = self.handshake.connection
         if connection is None:
             self.handshake.receive(datagram, now)
             if self.handshake.connection is not None and not self.silent:
-                self.session.queue(encode(Hello(WIRE_VERSION, _FINGERPRINT, self.name)))
+                self.peer.queue(encode(Hello(WIRE_VERSION, _FINGERPRINT, self.name)))
             return
         packet = connection.open(datagram, now)
-        received = None if packet is None else self.session.receive(packet, now)
+        received = None if packet is None else self.peer.receive_packet(packet, now)
         if received is None:
             return
         for _, message in received.messages:

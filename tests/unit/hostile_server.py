@@ -11,11 +11,11 @@ from ecsnet.client.world import ClientWorld
 from ecsnet.connection.plain import Connection, Listener, Reason
 from ecsnet.messages.joining import Welcome
 from ecsnet.notifications import Disconnected, Refused
+from ecsnet.peer import Peer
 from ecsnet.replication.encoding import encode_structure
 from ecsnet.schema import Registry, encode
 from ecsnet.session.channel import SPAN
 from ecsnet.session.packets import RAW
-from ecsnet.session.session import Session
 from ecsnet.testing import ManualClock
 
 EPOCH = 7
@@ -70,7 +70,7 @@ class HostileServer:
             self.wire, world=f"hostile-{next(_numbers)}", registry=registry, clock=self.clock
         )
         self.listener = Listener(bytes(32), bytes, 4)
-        self.session = Session(RAW)
+        self.peer = Peer(RAW)
         self.connection: Connection | None = None
         self.answers: list[bytes] = []
         self.secretive = False
@@ -87,8 +87,8 @@ class HostileServer:
         sent, self.wire.sent = self.wire.sent, []
         for data in sent:
             self._hear(data)
-        if self.session.streaming and not self.client.closed:
-            self.session.lost(self.clock.now)
+        if self.peer.streaming and not self.client.closed:
+            self.peer.lost(self.clock.now)
             self._stream()
         return events
 
@@ -107,7 +107,7 @@ class HostileServer:
         if inbound.closed is not None:
             self.goodbye = inbound.closed.reason
         if inbound.packet is not None:
-            received = self.session.receive(inbound.packet, self.clock.now)
+            received = self.peer.receive_packet(inbound.packet, self.clock.now)
             if received is not None:
                 self.heard += [message for _, message in received.messages]
 
@@ -126,13 +126,13 @@ class HostileServer:
 
     def say(self, message: bytes) -> None:
         """Send a reliable message, as much of it at once as a client takes; `poll` goes on."""
-        self.session.queue(message)
+        self.peer.queue(message)
         self._stream()
         self.send(None)
 
     def _stream(self) -> None:
-        self.session._out.window = float(SPAN)
-        for packet in self.session.stream(self.clock.now, 2 * SPAN):
+        self.peer._out.window = float(SPAN)
+        for packet in self.peer.pack_messages(self.clock.now, 2 * SPAN):
             self._seal(packet)
 
     def structure(
@@ -152,7 +152,7 @@ class HostileServer:
 
     def send(self, payload: object) -> None:
         """Send a packet."""
-        self._seal(self.session.send(payload, self.clock.now))
+        self._seal(self.peer.pack(payload, self.clock.now))
 
     def deliver(self, datagram: bytes) -> None:
         """Send any bytes."""

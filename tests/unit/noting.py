@@ -1,27 +1,17 @@
-"""A session whose records are whatever a test likes."""
+"""A peer without a connection, whose tags are whatever a test likes."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any
 
+from ecsnet.peer import NO_TAG, Peer
 from ecsnet.session.packets import RAW
-from ecsnet.session.session import Received, SentPacket, Session
-
-
-class Note(SentPacket):
-    """A record that says ``what``."""
-
-    __slots__ = ("what",)
-
-    def __init__(self, sent_at: float, what: object) -> None:
-        super().__init__(sent_at)
-        self.what = what
 
 
 @dataclass
 class Noted:
-    """`Received`, with the notes unfolded."""
+    """`Received`, with notes in place of tags."""
 
     payload: Any
     messages: list[tuple[int, bytes]]
@@ -29,42 +19,54 @@ class Noted:
     late: list[object]
     reply: bool
 
-    @classmethod
-    def of(cls, received: Received[Any]) -> Noted:
-        return cls(
-            received.payload,
-            list(received.messages),
-            unfolded(received.acked),
-            unfolded(received.late),
-            received.reply,
-        )
 
+class NotingPeer(Peer[Any]):
+    """Takes any object in place of a tag and returns it again. Its packets are handed in and out;
+    what it does not know itself it asks its session and that one's budget.
+    """
 
-def unfolded(records: Any) -> list[object]:
-    return [record.what for record in records]
-
-
-class NotingSession(Session[Any]):
-    """Any object is a record for `send`; `receive`, `lost` and `oldest_note` return it again."""
-
-    __slots__ = ()
+    __slots__ = ("notes",)
 
     def __init__(self, **options: Any) -> None:
         super().__init__(RAW, **options)
+        self.notes: list[object] = []
 
-    def send(
-        self, payload: object, now: float, record: object = None, *, piggyback: bool = True
+    def send(  # type: ignore[override]
+        self, payload: object, now: float, note: object = None, *, piggyback: bool = True
     ) -> bytes:
-        note = None if record is None else Note(now, record)
-        return super().send(payload, now, note, piggyback=piggyback)
+        tag = NO_TAG
+        if note is not None:
+            tag = len(self.notes)
+            self.notes.append(note)
+        return self.pack(payload, now, tag, piggyback=piggyback)
 
     def receive(self, packet: bytes, now: float) -> Any:
-        received = super().receive(packet, now)
-        return None if received is None else Noted.of(received)
+        received = self.receive_packet(packet, now)
+        if received is None:
+            return None
+        return Noted(
+            received.payload,
+            list(received.messages),
+            self._noted(received.acked),
+            self._noted(received.late),
+            received.reply,
+        )
 
     def lost(self, now: float) -> Any:
-        return unfolded(super().lost(now))
+        return self._noted(super().lost(now))
+
+    def stream(self, now: float, allowance: int) -> list[bytes]:
+        return self.pack_messages(now, allowance)
 
     def oldest_note(self) -> Any:
-        oldest = super().oldest()
-        return oldest.what if isinstance(oldest, Note) else oldest
+        tag = self.session.oldest_tag
+        return None if tag == NO_TAG else self.notes[tag]
+
+    def _noted(self, tags: Any) -> list[object]:
+        return [self.notes[tag] for tag in tags]
+
+    def __getattr__(self, name: str) -> Any:
+        for part in (self.session, self.session.budget, self.session.path):
+            if hasattr(part, name):
+                return getattr(part, name)
+        raise AttributeError(name)

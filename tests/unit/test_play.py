@@ -555,6 +555,6 @@ def test_closing_tells_the_host_that_its_player_left(clock: ManualClock, game: S
     assert isinstance(wire, HostedTransport)
     (member,) = wire.host.members.values()
     client.close()
-    assert member.connection.reason is Reason.LEFT
+    assert member.peer.connection.reason is Reason.LEFT
     assert client.poll() == []
     client.close()

@@ -9,14 +9,13 @@ from __future__ import annotations
 
 from collections import Counter, OrderedDict, deque
 from collections.abc import Hashable, Iterable
-from typing import Final, cast
+from typing import Final
 
-from ecsnet.compiled import mypyc_attr
 from ecsnet.connection.plain import MAX_PACKET
+from ecsnet.peer import NO_TAG, Peer
 from ecsnet.replication.server.entities import Entity, ReplicatedEntities
-from ecsnet.replication.server.packing import DatagramBody, EncodedRun, SentUpdate
+from ecsnet.replication.server.packing import DatagramBody, EncodedRun, tick_of
 from ecsnet.replication.wire import STRUCTURE_BYTES
-from ecsnet.session.session import Session
 
 
 class InterestGroup:
@@ -25,9 +24,9 @@ class InterestGroup:
     __slots__ = (
         "before",
         "big",
+        "bodies",
         "cells",
         "clients",
-        "fill_datagrams",
         "fresh",
         "group_key",
         "leaving",
@@ -58,7 +57,7 @@ class InterestGroup:
         """The structural update from the one to the other."""
         self.leaving: set[int] = set()
         """What it takes away; another set each time."""
-        self.fill_datagrams: list[DatagramBody] = []
+        self.bodies: list[DatagramBody] = []
         """What fits, for those who see what everybody sees."""
         self.only: DatagramBody | None = None
         """The sheet, where one is all that there is."""
@@ -82,67 +81,43 @@ class Repair:
         self.keys: list[tuple[int, int]] = []
 
 
-@mypyc_attr(allow_interpreted_subclasses=True)
-class PacketSink:
-    """Sends the packets of one session. A class, as calling a function that might be any costs
-    more, and this is called for each client in each tick.
-    """
-
-    __slots__ = ()
-
-    def deliver(self, packet: bytes) -> None:
-        """Send a packet to the client."""
-        raise NotImplementedError
-
-
-class _Hot:
-    """What is looked at for each client in each tick. Slots lie in memory by class, then by name:
-    with some hundred clients the wait for memory is half of the cost, so these lie together.
-    """
-
-    __slots__ = (
-        "allowance",
-        "depends",
-        "focus",
-        "focus_cell",
-        "group",
-        "group_key",
-        "in_sync",
-        "known",
-        "loss_timeout",
-        "player",
-        "report",
-        "resettle",
-        "session",
-        "sink",
-    )
-
-
-class ClientState(_Hot):
+class ClientState:
     """A client's part of replication.
 
     Args:
         player: the player entity in the server's world.
-        session: numbers, acknowledges and carries the packets.
-        outlet: sends the packets of the session.
+        peer: carries the packets.
         bandwidth: the most that it is sent, in bytes per second.
         interval: seconds from one update to the next.
     """
 
     __slots__ = (
         "_lacked",
+        "allowance",
         "big",
         "burst",
+        "depends",
         "entering",
         "extra",
         "fills",
+        "focus",
+        "focus_cell",
         "gain",
         "gaps",
+        "group",
+        "group_key",
+        "in_sync",
+        "known",
         "known_private",
         "left_sight",
+        "loss_timeout",
         "owed",
+        "peer",
         "pieces",
+        "player",
         "refilled",
+        "report",
+        "resettle",
         "restoring",
         "resync_at",
         "resyncing",
@@ -152,22 +127,20 @@ class ClientState(_Hot):
     def __init__(
         self,
         player: int,
-        session: Session[object],
-        sink: PacketSink,
+        peer: Peer[object],
         bandwidth: float,
         interval: float,
     ) -> None:
         burst = max(bandwidth * BURST_SECONDS, 2 * MAX_PACKET)
-        # The hot ones first: compiled, attributes lie in memory as they are listed here.
         self.group: InterestGroup | None = None
-        self.session = session
+        self.peer = peer
         self.known: set[int] = set()
         """Entities that this client was told of and not told that they went."""
         self.resettle = True
         """Whether what it owns must be looked through again."""
         self.in_sync = False
         """Whether it is settled, owed nothing, and nothing sent again is on its way. Then, while
-        ``session.more`` is False, these two hold until the next look:"""
+        ``peer.unacked`` is False, these two hold until the next look:"""
         self.depends = 0
         """The last structural message queued for it, as the wire has it."""
         self.loss_timeout = 0
@@ -176,7 +149,6 @@ class ClientState(_Hot):
         """Bytes that may be sent now; a large packet may overdraw it once."""
         self.report: tuple[int, ...] | None = None
         """Goes into every update: what the server measured of this client's commands."""
-        self.sink = sink
 
         self.player = player
         self.focus: Entity | None = None
@@ -239,9 +211,9 @@ class ClientState(_Hot):
             for cid in cids:
                 self._owe((net, cid), tick)
 
-    def lose(self, sent_update: SentUpdate, entities: ReplicatedEntities) -> None:
+    def lose(self, tick: int, runs: Iterable[EncodedRun], entities: ReplicatedEntities) -> None:
         """A packet was lost: what it carried is owed, unless a newer value is on its way."""
-        for run in sent_update.runs:
+        for run in runs:
             for cid in run.cids:
                 changed_at = entities.detectors[cid].changed_at
                 for net in run.nets:
@@ -249,12 +221,12 @@ class ClientState(_Hot):
                     if newest is None or net not in self.known:
                         continue
                     key = net, cid
-                    if newest <= sent_update.tick or key in self.owed:
-                        self._owe(key, sent_update.tick)
+                    if newest <= tick or key in self.owed:
+                        self._owe(key, tick)
                     else:
-                        since = self.lacking(key, sent_update.tick)
+                        since = self.lacking(key, tick)
                         sent = self.gaps.get(key, (0, 0))[0]
-                        self._fill(key, sent if sent > sent_update.tick else newest, since)
+                        self._fill(key, sent if sent > tick else newest, since)
 
     def lacking(self, key: tuple[int, int], tick: int) -> int:
         """Since when the client lacks a key of which the value of a tick does not arrive."""
@@ -309,7 +281,7 @@ class ClientState(_Hot):
             answer: a structural message without content; it tells the client which updates
                 know of this, and can be trusted with what they say is confirmed.
         """
-        self.resyncing = self.session.queue(answer)
+        self.resyncing = self.peer.queue(answer)
         self.in_sync = False
 
     def owe_all(self, entities: ReplicatedEntities) -> None:
@@ -345,13 +317,14 @@ class ClientState(_Hot):
         if self.resyncing:
             return tick + 1
         lag = 0 if whole else 1
-        oldest = cast("SentUpdate | None", self.session.oldest())
-        if oldest is not None and oldest.tick <= tick - lag:
-            lag = tick - oldest.tick + 1
+        oldest = self.peer.session.oldest_tag
+        settled = tick if oldest == NO_TAG else tick_of(oldest)  # all packets of the ticks before
+        if oldest != NO_TAG and settled <= tick - lag:
+            lag = tick - settled + 1
         if self.owed:
             lag = max(lag, tick - min(self._lacked) + 1)
         if self.fills:
-            self._filled(tick if oldest is None else oldest.tick)
+            self._filled(settled)
             for sent, fill in self.fills.items():
                 if not (whole and sent == tick):  # in the packet that says so
                     lag = max(lag, tick - fill.since + 1)
@@ -369,13 +342,13 @@ class ClientState(_Hot):
         """
         taken: dict[int, int] = {}
         owed = self.owed
-        oldest = cast("SentUpdate | None", self.session.oldest())
-        open_from = tick if oldest is None else oldest.tick
+        oldest = self.peer.session.oldest_tag
+        open_from = tick if oldest == NO_TAG else tick_of(oldest)
         cost = passed = 0
         while owed and cost < room and passed < _PASS:
             key = next(iter(owed))
             net, cid = key
-            if net in self.big and self.big[net] > self.session.delivered:
+            if net in self.big and self.big[net] > self.peer.delivered:
                 owed.move_to_end(key)
                 passed += 1
                 continue

@@ -13,12 +13,13 @@ from msgspec import Raw
 
 from ecsnet.replication.encoding import encode_run
 from ecsnet.replication.wire import BODY_BYTES
-from ecsnet.session.session import SentPacket
+from ecsnet.session.sent_packets import NO_TAG
 
 Wires = Callable[[int, list[int]], list[object]]
 """The wire values of a component id for network ids: what the shadows hold."""
 
 _TRIES: Final = 4  # to fill a datagram better
+_INDEX_BITS: Final = 24  # of a tag, for the bodies of one tick
 
 _SHORT_ARRAYS: Final = [bytes((0x90 | count,)) for count in range(16)]
 
@@ -49,27 +50,67 @@ class EncodedRun:
         """Bytes of the larger form."""
 
 
-class SentUpdate(SentPacket):
-    """The record of a packet in flight: of which tick it is, and the runs that it carries."""
-
-    __slots__ = ("runs", "tick")
-
-    def __init__(self, tick: int, runs: list[EncodedRun], now: float) -> None:
-        super().__init__(now)
-        self.tick = tick
-        self.runs = runs
-
-
 class DatagramBody:
-    """Runs that fill one datagram, ready to go into any number of packets."""
+    """Runs that fill one datagram, ready to go into any number of packets.
 
-    __slots__ = ("raw", "sent_update", "size")
+    Attributes:
+        runs: The runs.
+        raw: The runs, encoded.
+        size: Bytes in that.
+        tag: Names the body in `SentUpdates`, and the packets that carry it.
+    """
 
-    def __init__(self, tick: int, runs: list[EncodedRun], now: float) -> None:
+    __slots__ = ("raw", "runs", "size", "tag")
+
+    def __init__(self, runs: list[EncodedRun]) -> None:
         body = array_header(len(runs)) + b"".join([run.data for run in runs])
+        self.runs = runs
         self.raw = Raw(body)
         self.size = len(body)
-        self.sent_update = SentUpdate(tick, runs, now)
+        self.tag = NO_TAG
+
+
+class SentUpdates:
+    """The bodies in the updates of the last seconds, by the tags of their packets. A tag holds the
+    tick, so that the oldest packet in flight tells it.
+    """
+
+    __slots__ = ("_by_tick", "_tick")
+
+    def __init__(self) -> None:
+        self._by_tick: dict[int, list[list[EncodedRun]]] = {}
+        self._tick = 0
+
+    def __len__(self) -> int:
+        return len(self._by_tick)
+
+    def begin(self, tick: int) -> None:
+        """Begin the update of a tick."""
+        self._tick = tick
+
+    def settle(self, oldest: int) -> None:
+        """Forget the updates before a tick: all clients have them, or were found not to."""
+        by_tick = self._by_tick
+        while by_tick and (first := next(iter(by_tick))) < oldest:
+            del by_tick[first]
+
+    def add(self, bodies: list[DatagramBody]) -> list[DatagramBody]:
+        """Give bodies of this tick their tags."""
+        if bodies:
+            known = self._by_tick.setdefault(self._tick, [])
+            for body in bodies:
+                body.tag = self._tick << _INDEX_BITS | len(known)
+                known.append(body.runs)
+        return bodies
+
+    def runs(self, tag: int) -> list[EncodedRun]:
+        """Return what a packet carried."""
+        return self._by_tick[tick_of(tag)][tag & (1 << _INDEX_BITS) - 1]
+
+
+def tick_of(tag: int) -> int:
+    """Return the tick in a tag of `SentUpdates`."""
+    return tag >> _INDEX_BITS
 
 
 def array_header(count: int) -> bytes:
@@ -147,7 +188,7 @@ def make_owned_runs(
     return runs
 
 
-def fill_datagrams(tick: int, runs: list[EncodedRun], now: float) -> list[DatagramBody]:
+def fill_datagrams(runs: list[EncodedRun]) -> list[DatagramBody]:
     """Fill datagrams with runs, in order."""
     if not runs:
         return []
@@ -155,16 +196,16 @@ def fill_datagrams(tick: int, runs: list[EncodedRun], now: float) -> list[Datagr
     for run in runs:
         size += len(run.data)
     if size <= BODY_BYTES:  # as it is for most
-        return [DatagramBody(tick, runs, now)]
+        return [DatagramBody(runs)]
     result: list[DatagramBody] = []
     batch: list[EncodedRun] = []
     size = 0
     for run in runs:
         length = len(run.data)
         if batch and size + length > BODY_BYTES:
-            result.append(DatagramBody(tick, batch, now))
+            result.append(DatagramBody(batch))
             batch, size = [], 0
         batch.append(run)
         size += length
-    result.append(DatagramBody(tick, batch, now))
+    result.append(DatagramBody(batch))
     return result

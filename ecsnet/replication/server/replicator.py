@@ -10,17 +10,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Hashable, Iterable
-from typing import Final, cast
+from typing import Final
 
 from msgspec import Raw
 
 from ecsnet.connection.plain import OVERHEAD
+from ecsnet.peer import NO_TAG, Peer
 from ecsnet.replication.encoding import encode_run, encode_structure
 from ecsnet.replication.server.client_state import (
     STREAM_WINDOW,
     ClientState,
     InterestGroup,
-    PacketSink,
     form_for,
 )
 from ecsnet.replication.server.entities import Change, Delta, Entity, ReplicatedEntities
@@ -28,14 +28,14 @@ from ecsnet.replication.server.interest import Everyone, Interest
 from ecsnet.replication.server.packing import (
     DatagramBody,
     EncodedRun,
-    SentUpdate,
+    SentUpdates,
     fill_datagrams,
     make_owned_runs,
     make_runs,
+    tick_of,
 )
 from ecsnet.replication.wire import BODY_BYTES, STRUCTURE_BYTES, U32
 from ecsnet.schema import Schema
-from ecsnet.session.session import Session
 from ecsnet.world import World
 
 BANDWIDTH: Final = 256 * 1024
@@ -56,6 +56,7 @@ _NOTHING: Final = Raw(b"\x90")
 _BATCH: Final = 16  # packets
 _FLOOD: Final = 4 << 20  # bytes that one client may be told of new components, and not have
 _MOST_GONE: Final = STRUCTURE_BYTES // 9  # network ids in one piece, each at its longest
+_SETTLE_UPDATES: Final = 64  # from one look at which updates are settled to the next
 _MANY: Final = STRUCTURE_BYTES // 16  # entities: more are not tried whether they fit a piece
 
 Removals = dict[int, list[int]]
@@ -105,16 +106,16 @@ class Replicator:
         self._delta = Delta(0)
         self._watchers: dict[Hashable, list[InterestGroup]] = {}  # by cell
         self._recorded: dict[frozenset[int], list[bytes]] = {}  # in this tick
+        self._sent = SentUpdates()
 
     def add_client(
         self,
         player: int,
-        session: Session[object],
-        sink: PacketSink,
+        peer: Peer[object],
         bandwidth: float = BANDWIDTH,
     ) -> ClientState:
         """A client that from now on is told of the world; ``player`` is its player entity."""
-        client = ClientState(player, session, sink, bandwidth, self._interval)
+        client = ClientState(player, peer, bandwidth, self._interval)
         self.entities.set_player(player, True)
         self.clients.append(client)
         self._unseated.append(client)
@@ -158,6 +159,15 @@ class Replicator:
         client.resync_at = updates + math.ceil(pause / self._interval)
         client.restoring = True
         client.resync(self._message([], {}, []))
+
+    def _oldest_in_flight(self) -> int:
+        """The tick of the oldest update of which it is open whether all clients have it."""
+        oldest = self.tick
+        for client in self.clients:
+            tag = client.peer.session.oldest_tag
+            if tag != NO_TAG:
+                oldest = min(oldest, tick_of(tag))
+        return oldest
 
     def _resync_who_waits(self) -> None:
         waiting, self._resyncs = self._resyncs, []
@@ -203,6 +213,9 @@ class Replicator:
         self.tick = tick
         self._updates += 1
         self._recorded.clear()
+        if self._updates % _SETTLE_UPDATES == 0:
+            self._sent.settle(self._oldest_in_flight())
+        self._sent.begin(tick)
         if self._resyncs:
             self._resync_who_waits()
         with self._world:
@@ -234,10 +247,8 @@ class Replicator:
         group.big = [run for run in runs if run.size > BODY_BYTES] if bulky else []
         group.fresh = [run for run in runs if run.size <= BODY_BYTES] if bulky else runs
         public = [run for run in group.fresh if run.data] if private else group.fresh
-        group.fill_datagrams = fill_datagrams(self.tick, public, now)
-        group.only = (
-            group.fill_datagrams[0] if len(group.fill_datagrams) == 1 and not group.big else None
-        )
+        group.bodies = self._sent.add(fill_datagrams(public))
+        group.only = group.bodies[0] if len(group.bodies) == 1 and not group.big else None
 
     # Who looks where.
 
@@ -370,7 +381,7 @@ class Replicator:
             if message is None:
                 return
             if not client.known_private and len(message) <= STRUCTURE_BYTES:
-                client.session.queue(message)
+                client.peer.queue(message)
                 client.known = group.visible
                 if group.leaving:
                     client.note_leaving(group.leaving, self._updates, self._sight_updates)
@@ -387,7 +398,7 @@ class Replicator:
         gone = before - target
         kept = before - gone
         sets = self._inserts(kept)
-        if sets and client.session.backlog + sum(map(len, sets)) > _FLOOD:
+        if sets and client.peer.backlog + sum(map(len, sets)) > _FLOOD:
             # More than may wait for it: who got new components goes out of sight, and comes back
             # as the stream has room.
             hiding = kept.intersection([entity.net for entity in self._delta.inserted])
@@ -412,7 +423,7 @@ class Replicator:
             client.note_leaving(gone, self._updates, self._sight_updates)
         last = None
         for message in self._messages(gone, removals, sets):
-            last = (client.session.queue(message), len(message))
+            last = (client.peer.queue(message), len(message))
             if arriving:
                 client.pieces.append(last)
 
@@ -423,7 +434,7 @@ class Replicator:
         Returns:
             Whether there is anything left for later.
         """
-        backlog = client.session.backlog
+        backlog = client.peer.backlog
         postponed = False
         for net, bits in list(private.items()):
             had = client.known_private.get(net, 0)
@@ -464,7 +475,7 @@ class Replicator:
 
     def _may_enter(self, client: ClientState) -> bool:
         """Whether so few pieces are on their way that the client can have one more."""
-        delivered, pieces = client.session.delivered, client.pieces
+        delivered, pieces = client.peer.delivered, client.pieces
         while pieces and pieces[0][0] <= delivered:
             pieces.popleft()
         return sum(size for _, size in pieces) < STREAM_WINDOW
@@ -683,7 +694,7 @@ class Replicator:
         tick: object = self.tick & U32
         # Made for some clients at a time: the system's part of sending pushes our code out of the
         # cache.
-        ready: list[tuple[PacketSink, bytes]] = []
+        ready: list[tuple[Peer[object], bytes]] = []
         for client in self.clients:
             group = client.group
             assert group is not None  # since _group_clients()
@@ -699,32 +710,25 @@ class Replicator:
             ):
                 self._send(client, group, private, now)
                 continue
-            session = client.session
-            if session.more:
-                if session.backlog and (
-                    session.streaming or session.room() < body.size + _HEAD_BYTES
-                ):
+            peer = client.peer
+            if peer.unacked:
+                if peer.streaming or peer.room() < body.size + _HEAD_BYTES:
                     self._send(client, group, private, now)
                     continue
-                client.depends = session.queued & U32
-            # All records of this session are flights; a cast() would be a call for each client.
-            oldest: SentUpdate | None = session.oldest()  # type: ignore[assignment]
-            unconfirmed_ticks = (
-                0 if oldest is None else ticks - oldest.tick
-            )  # as ClientState.unconfirmed_ticks has it
-            if unconfirmed_ticks > client.loss_timeout:
+                client.depends = peer.queued & U32
+            oldest = peer.session.oldest_tag
+            # As ClientState.unconfirmed_ticks has it.
+            unconfirmed = 0 if oldest == NO_TAG else ticks - tick_of(oldest)
+            if unconfirmed > client.loss_timeout:
                 self._send(client, group, private, now)
                 continue
-            packet = session.send(
-                (epoch, tick, unconfirmed_ticks, client.depends, client.report, body.raw),
-                now,
-                body.sent_update,
-            )
+            payload = (epoch, tick, unconfirmed, client.depends, client.report, body.raw)
+            packet = peer.pack(payload, now, body.tag)
             client.allowance -= float(len(packet) + OVERHEAD)  # compiled, floats are no objects
-            ready.append((client.sink, packet))
+            ready.append((peer, packet))
             if len(ready) == _BATCH:
-                _deliver(ready)
-        _deliver(ready)
+                _transmit(ready)
+        _transmit(ready)
 
     def _send(
         self, client: ClientState, group: InterestGroup, private: set[int], now: float
@@ -737,44 +741,42 @@ class Replicator:
         if group.big:
             self._owe_big(client, group.big)
         shared = client.known is group.visible and client.player not in private
-        session = client.session
-        if now >= session.overdue_at:
-            for sent_update in session.lost(now):
-                client.lose(cast(SentUpdate, sent_update), self.entities)
+        peer = client.peer
+        for tag in peer.lost(now):
+            client.lose(tick_of(tag), self._sent.runs(tag), self.entities)
         gained = client.gain * (self._updates - client.refilled)
         client.allowance = min(client.burst, client.allowance + gained)
         client.refilled = self._updates
-        if client.resyncing and session.delivered >= client.resyncing:
+        if client.resyncing and peer.delivered >= client.resyncing:
             client.owe_all(self.entities)
-        ready = group.fill_datagrams
+        ready = group.bodies
         if client.owed or not shared:
-            ready = self._own_sheets(client, group, now)
-        backlog = session.backlog
-        streaming = bool(backlog) and session.streaming
-        if streaming:
+            ready = self._own_bodies(client, group)
+        if peer.streaming:
             self._stream(client, now)
         whole = len(ready) == 1
         sent = False
         for body in ready:
             if client.allowance <= 0:
-                for run in body.sent_update.runs:
+                for run in body.runs:
                     nets = [net for net in run.nets if net in client.known]
                     client.owe(nets, run.cids, self.tick)
                 continue
-            if not sent and backlog and session.room() < body.size + _HEAD_BYTES:
-                self._emit(client, session.send(None, now))  # with what rides, by itself
+            if not sent and peer.unacked and peer.room() < body.size + _HEAD_BYTES:
+                client.allowance -= peer.send(None, now)  # with the messages, by themselves
                 sent = True
             payload = self._update(client, whole, body.raw)
-            self._emit(client, session.send(payload, now, body.sent_update, piggyback=not sent))
+            client.allowance -= peer.send(payload, now, body.tag, piggyback=not sent)
             sent = True
-        if not sent and client.allowance > 0 and session.due(now):
+        if not sent and client.allowance > 0 and peer.due(now):
             payload = self._update(client, not client.owed, _NOTHING)
-            self._emit(client, session.send(payload, now))
+            client.allowance -= peer.send(payload, now)
         if client.restoring and not (client.resyncing or client.owed):
             client.restoring = False
         client.in_sync = not (client.owed or client.fills or client.resyncing or client.resettle)
-        client.depends = session.queued & U32
-        client.loss_timeout = int(session.loss_timeout / self._interval * self._stride)
+        client.depends = peer.queued & U32
+        timeout = peer.session.path.loss_timeout
+        client.loss_timeout = int(timeout / self._interval * self._stride)
 
     def _stream(self, client: ClientState, now: float) -> None:
         """Send of what is too large to ride. Half of the bandwidth is for it while there is
@@ -782,9 +784,7 @@ class Replicator:
         """
         client.allowance -= client.gain / 2
         client.stream_allowance = min(client.burst, client.stream_allowance + client.gain / 2)
-        for packet in client.session.stream(now, int(client.stream_allowance)):
-            client.stream_allowance -= len(packet) + OVERHEAD
-            client.sink.deliver(packet)
+        client.stream_allowance -= client.peer.send_messages(now, int(client.stream_allowance))
 
     def _update(self, client: ClientState, whole: bool, runs: Raw) -> tuple[object, ...]:
         """An `Update`, encodable; ``whole`` as for `ClientState.unconfirmed_ticks`."""
@@ -792,18 +792,12 @@ class Replicator:
             self.epoch,
             self.tick & U32,
             client.unconfirmed_ticks(self.tick, whole),
-            client.session.queued & U32,
+            client.peer.queued & U32,
             client.report,
             runs,
         )
 
-    def _emit(self, client: ClientState, packet: bytes) -> None:
-        client.allowance -= len(packet) + OVERHEAD
-        client.sink.deliver(packet)
-
-    def _own_sheets(
-        self, client: ClientState, group: InterestGroup, now: float
-    ) -> list[DatagramBody]:
+    def _own_bodies(self, client: ClientState, group: InterestGroup) -> list[DatagramBody]:
         """What one client gets that does not share: owed values first, then the fresh ones."""
         settled = client.known is group.visible
         own = []
@@ -814,7 +808,7 @@ class Replicator:
             if form is not None and (settled or not client.known.isdisjoint(form.nets)):
                 own.append(form)
         own += self._extra_runs(client)
-        return fill_datagrams(self.tick, own, now)
+        return self._sent.add(fill_datagrams(own))
 
     def _extra_runs(self, client: ClientState) -> list[EncodedRun]:
         """New values of what a client owns outside its neighbourhood."""
@@ -846,24 +840,24 @@ class Replicator:
             cids = self.entities.cids(bits)
             for run in make_runs(sorted(nets), cids, self.entities.wires):
                 if run.size > BODY_BYTES:
-                    if client.session.backlog >= STREAM_WINDOW:
+                    if client.peer.backlog >= STREAM_WINDOW:
                         client.owe(run.nets, run.cids, self.tick)
                         continue
                     message = self._message((), {}, [run.data])
-                    delivered = client.session.delivered
+                    delivered = client.peer.delivered
                     client.big = {
                         n: number for n, number in client.big.items() if number > delivered
                     }
-                    client.big[run.nets[0]] = client.session.queue(message)
+                    client.big[run.nets[0]] = client.peer.queue(message)
                 else:
                     result.append(run)
         return result
 
 
-def _deliver(ready: list[tuple[PacketSink, bytes]]) -> None:
+def _transmit(ready: list[tuple[Peer[object], bytes]]) -> None:
     """Send packets, and forget them."""
-    for sink, packet in ready:
-        sink.deliver(packet)
+    for peer, packet in ready:
+        peer.transmit(packet)
     ready.clear()
 
 

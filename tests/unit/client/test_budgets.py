@@ -244,7 +244,7 @@ def test_a_message_with_more_runs_than_may_be_is_senseless(server: HostileServer
     server.say(structure(*[([1], [])] * 200_000))
     for _ in range(20):
         server.poll()
-    assert server.client._connection.session.strikes == 1
+    assert server.client._connection.peer.session.budget.strikes == 1
     assert store_of(server).entities == {}
 
 
@@ -371,7 +371,7 @@ def test_what_is_in_values_that_wait_is_counted(server: HostileServer) -> None:
         for net in range(1, 2000):
             server.tick += 1
             run = run_of(registry, Groups, net, [[[]] * 1_000])
-            server.send((7, server.tick, 0, server.session.queued + 9, None, [run]))
+            server.send((7, server.tick, 0, server.peer.queued + 9, None, [run]))
             server.poll()
             if store.asked:
                 break
@@ -472,7 +472,7 @@ def test_content_in_updates(server: HostileServer, monkeypatch: pytest.MonkeyPat
         run = run_of(registry, Bag, net, [[1] * 900])
         small = run_of(registry, Bag, 1, *[[[]]] * 30)
         server.tick += 1
-        server.send((7, server.tick, 0, server.session.queued, None, [small, run]))
+        server.send((7, server.tick, 0, server.peer.queued, None, [small, run]))
         server.poll()
         sent += 1
     assert server.goodbye is Reason.OVERLOAD
@@ -521,7 +521,7 @@ def flood(server: HostileServer, datagrams: int, entities: int = 300) -> None:
     for number in range(datagrams):
         server.tick += 1
         run = run_of(registry, Tank, 1, *[[number % 100]] * entities)
-        server.send((7, server.tick, 0, server.session.queued, None, [run]))
+        server.send((7, server.tick, 0, server.peer.queued, None, [run]))
 
 
 def test_a_flood_of_updates_is_spread_over_polls(server: HostileServer) -> None:
@@ -633,26 +633,26 @@ def test_resyncs_are_asked_for_one_at_a_time(server: HostileServer) -> None:
         net += 300
         server.tick += 1
         for _ in range(10):
-            server.send((7, server.tick, 0, server.session.queued + 9, None, [run]))
+            server.send((7, server.tick, 0, server.peer.queued + 9, None, [run]))
         server.poll()
         assert store_of(server)._waiting_bytes <= store_of(server)._waiting_limit + 50_000
     assert server.heard.count(encode(Resync())) == 1
-    assert server.client._connection.session._out.backlog < 100
+    assert server.client._connection.peer._out.backlog < 100
 
 
 def test_fragments_of_messages_that_never_come_are_bounded(server: HostileServer) -> None:
-    session, connection = server.session, server.connection
+    peer, connection = server.peer, server.connection
     assert connection is not None
-    first = server.session.queued + 1
+    first = server.peer.queued + 1
     for number in range(first, first + 400):
         for part in (0, 1022):
-            packet = session.send(None, server.clock.now)
+            packet = peer.pack(None, server.clock.now)
             head = msgspec_head(packet)
             piece = (number & 0xFFFF, bytes(FRAGMENT_BYTES), part, 1024)
             server.deliver(connection.seal(encode((*head, None, [piece], 0, None))))
     for _ in range(3):
         server.poll()
-    incoming = server.client._connection.session._in
+    incoming = server.client._connection.peer._incoming
     assert incoming.held <= 1 << 20
     assert len(incoming._waiting) <= 256
     assert server.client.closed  # no server sends what lies beyond the window
@@ -672,7 +672,7 @@ def test_a_welcome_with_a_rate_that_cannot_be() -> None:
         made.say(encode(Welcome(7, 0, 1, 60.0, rate, 100)))
         made.poll()
         assert made.client._store is None
-        assert made.client._connection.session.strikes == 2
+        assert made.client._connection.peer.session.budget.strikes == 2
         made.close()
 
 
@@ -685,7 +685,7 @@ def test_ticks_that_jump(server: HostileServer, step: int) -> None:
         slack = (-1) ** number * 2**53
         report = (slack, 2**53, 0, 0, 0)
         run = run_of(registry, Tank, 1, [number])
-        server.send((7, tick & 0xFFFFFFFF, 2**53, server.session.queued, report, [run]))
+        server.send((7, tick & 0xFFFFFFFF, 2**53, server.peer.queued, report, [run]))
         server.poll()
     assert server.client.connected
     assert len(server.client._outbox._runs) < 1000

@@ -35,6 +35,7 @@ from ecsnet.notifications import (
     Removed,
     Spawned,
 )
+from ecsnet.peer import Peer
 from ecsnet.replication.encoding import encode_structure
 from ecsnet.schema import (
     Between,
@@ -47,7 +48,6 @@ from ecsnet.schema import (
 )
 from ecsnet.server.world import ServerWorld
 from ecsnet.session.packets import RAW
-from ecsnet.session.session import Session
 from ecsnet.simulation.simulation import commands
 from ecsnet.testing import Harness, ManualClock
 from ecsnet.transport.conditioner import Link
@@ -600,20 +600,20 @@ class DatagramTransport:
         self.closed = True
 
 
-class Peer:
+class TalkingServer:
     """A server that says what it is told to."""
 
     _number = 0
 
     def __init__(self) -> None:
-        Peer._number += 1
+        TalkingServer._number += 1
         self.clock = ManualClock()
         self.wire = DatagramTransport()
         self.client = ClientWorld.over(
-            self.wire, world=f"peer-{Peer._number}", registry=registry, clock=self.clock
+            self.wire, world=f"peer-{TalkingServer._number}", registry=registry, clock=self.clock
         )
         self.listener = Listener(bytes(32), lambda n: bytes(n), 4)
-        self.session = Session(RAW)
+        self.peer = Peer(RAW)
         self.connection: Connection | None = None
         self.heard: list[bytes] = []
 
@@ -628,18 +628,18 @@ class Peer:
             self.connection = inbound.connection or self.connection
             self.wire.incoming += inbound.replies
             if inbound.packet is not None:
-                received = self.session.receive(inbound.packet, self.clock.now)
+                received = self.peer.receive_packet(inbound.packet, self.clock.now)
                 if received is not None:
                     self.heard += [message for _, message in received.messages]
         return events
 
-    def connect(self) -> Peer:
+    def connect(self) -> TalkingServer:
         for _ in range(20):
             self.poll()
         assert self.heard
         return self
 
-    def welcome(self, player: int = 1) -> Peer:
+    def welcome(self, player: int = 1) -> TalkingServer:
         self.connect()
         self.say(encode(Welcome(7, player, 1, 60.0, 60.0, 100)))
         self.tell(encode_structure(7, 100, [], [], [], [self.run(1)]))
@@ -651,9 +651,9 @@ class Peer:
         return msgspec.Raw(encode(([net], [(cid, [[net]])])))
 
     def say(self, message: bytes) -> list[object]:
-        self.session.queue(message)
+        self.peer.queue(message)
         assert self.connection is not None
-        for packet in self.session.stream(self.clock.now, 5000):
+        for packet in self.peer.pack_messages(self.clock.now, 5000):
             self.wire.incoming.append(self.connection.seal(packet))
         return self.send(None)
 
@@ -661,7 +661,7 @@ class Peer:
 
     def send(self, payload: object) -> list[object]:
         assert self.connection is not None
-        packet = self.session.send(payload, self.clock.now)
+        packet = self.peer.pack(payload, self.clock.now)
         self.wire.incoming.append(self.connection.seal(packet))
         return self.poll()
 
@@ -671,40 +671,40 @@ class Peer:
 
 
 @pytest.fixture
-def peer() -> Iterator[Peer]:
-    made = Peer()
+def server() -> Iterator[TalkingServer]:
+    made = TalkingServer()
     yield made
     made.close()
 
 
-def test_the_handshake_keeps_to_the_address_that_answered(peer: Peer) -> None:
-    peer.wire.incoming = [b"noise", bytes(40)]
-    peer.poll()
-    assert peer.client.stats.datagrams_rejected == 2
-    peer.connect()
-    assert peer.wire.pinned == 1
-    assert len(peer.heard) == 1  # its Hello
+def test_the_handshake_keeps_to_the_address_that_answered(server: TalkingServer) -> None:
+    server.wire.incoming = [b"noise", bytes(40)]
+    server.poll()
+    assert server.client.stats.datagrams_rejected == 2
+    server.connect()
+    assert server.wire.pinned == 1
+    assert len(server.heard) == 1  # its Hello
 
 
-def test_values_before_the_welcome_are_not_for_us_yet(peer: Peer) -> None:
-    peer.connect()
-    assert peer.send((7, 100, 0, 0, None, [])) == []
-    assert peer.client.stats.datagrams_rejected == 0
+def test_values_before_the_welcome_are_not_for_us_yet(server: TalkingServer) -> None:
+    server.connect()
+    assert server.send((7, 100, 0, 0, None, [])) == []
+    assert server.client.stats.datagrams_rejected == 0
 
 
-def test_values_that_overtook_the_welcome_are_taken_when_it_is_there(peer: Peer) -> None:
-    peer.connect()
+def test_values_that_overtook_the_welcome_are_taken_when_it_is_there(server: TalkingServer) -> None:
+    server.connect()
     cid = registry.schema().cid_of[Tank]
     newer = msgspec.Raw(encode(([1], [(cid, [[50]])])))
-    assert peer.send((7, 102, 2, 2, None, [newer])) == []
-    peer.say(encode(Welcome(7, 1, 1, 60.0, 60.0, 100)))
-    client = peer.client
+    assert server.send((7, 102, 2, 2, None, [newer])) == []
+    server.say(encode(Welcome(7, 1, 1, 60.0, 60.0, 100)))
+    client = server.client
     store = client._store
     assert store is not None
     assert (store.tick, store.confirmed_tick) == (102, 0)
-    assert Spawned(1) in peer.tell(encode_structure(7, 100, [], [], [], [peer.run(1)]))
+    assert Spawned(1) in server.tell(encode_structure(7, 100, [], [], [], [server.run(1)]))
     # The server has an ack for the packet, so it says that nothing is owed.
-    peer.send((7, 103, 0, 2, None, []))
+    server.send((7, 103, 0, 2, None, []))
     assert store.confirmed_tick == 103
     assert store.entities[1].ticks == {cid: 102}
     with client.view:
@@ -714,119 +714,119 @@ def test_values_that_overtook_the_welcome_are_taken_when_it_is_there(peer: Peer)
 
 
 def test_with_too_many_before_the_welcome_all_is_asked_for_again(
-    peer: Peer, monkeypatch: pytest.MonkeyPatch
+    server: TalkingServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "EARLY_UPDATES", 2)
-    peer.connect()
+    server.connect()
     for tick in (101, 102, 103):
-        peer.send((7, tick, 0, 2, None, []))
-    peer.say(encode(Welcome(7, 1, 1, 60.0, 60.0, 100)))
-    store = peer.client._store
+        server.send((7, tick, 0, 2, None, []))
+    server.say(encode(Welcome(7, 1, 1, 60.0, 60.0, 100)))
+    store = server.client._store
     assert store is not None
     assert (store.tick, store.asked) == (102, 1)
-    peer.poll()
-    assert peer.heard[-1] == encode([17])
+    server.poll()
+    assert server.heard[-1] == encode([17])
 
 
-def test_senseless_messages_are_counted_and_do_nothing(peer: Peer) -> None:
-    peer.welcome()
-    client = peer.client
+def test_senseless_messages_are_counted_and_do_nothing(server: TalkingServer) -> None:
+    server.welcome()
+    client = server.client
     store = client._store
     assert store is not None
     assert client.connected
     before = client.stats.datagrams_rejected
-    assert peer.say(b"\xc1") == []
-    assert peer.say(encode(Welcome(9, 1, 1, 60.0, 60.0, 5))) == []  # it had one
-    assert peer.say(encode(SchemaOffer(b"x"))) == []
-    assert peer.send((8, 100, 0, 0, None, [])) == []  # another simulation's
-    assert peer.send([1, 2, 3]) == []
+    assert server.say(b"\xc1") == []
+    assert server.say(encode(Welcome(9, 1, 1, 60.0, 60.0, 5))) == []  # it had one
+    assert server.say(encode(SchemaOffer(b"x"))) == []
+    assert server.send((8, 100, 0, 0, None, [])) == []  # another simulation's
+    assert server.send([1, 2, 3]) == []
     assert client.stats.datagrams_rejected == before + 5
     assert store.epoch == 7
-    assert store.structured == peer.session.queued
-    assert peer.tell(encode_structure(7, 101, [], [], [], [peer.run(2)])) == [Spawned(2)]
+    assert store.structured == server.peer.queued
+    assert server.tell(encode_structure(7, 101, [], [], [], [server.run(2)])) == [Spawned(2)]
 
 
 def test_a_game_that_describes_itself_like_ours_and_is_another_is_refused(
-    peer: Peer, caplog: pytest.LogCaptureFixture
+    server: TalkingServer, caplog: pytest.LogCaptureFixture
 ) -> None:
-    peer.connect()
+    server.connect()
     with caplog.at_level(logging.CRITICAL, "ecsnet.client"):
-        peer.say(encode(SchemaOffer(registry.schema().encode_description())))
+        server.say(encode(SchemaOffer(registry.schema().encode_description())))
     for _ in range(10):
-        peer.poll()
-    assert len(peer.heard) == 2  # it says what differs
-    assert peer.connection is not None
-    peer.wire.incoming += peer.connection.disconnect(Reason.SCHEMA)
-    (event,) = peer.poll()
+        server.poll()
+    assert len(server.heard) == 2  # it says what differs
+    assert server.connection is not None
+    server.wire.incoming += server.connection.disconnect(Reason.SCHEMA)
+    (event,) = server.poll()
     assert isinstance(event, Refused)
     assert event.message.startswith("this game differs from the server's")
 
 
-def test_a_ping_is_answered_at_once(peer: Peer) -> None:
-    peer.welcome()
+def test_a_ping_is_answered_at_once(server: TalkingServer) -> None:
+    server.welcome()
     for _ in range(30):
-        peer.poll()
-    assert peer.connection is not None
-    peer.wire.incoming.append(peer.connection.seal(peer.session.ping(peer.clock.now)))
-    before = peer.session.packets_received
-    peer.poll()
-    assert peer.session.packets_received > before
+        server.poll()
+    assert server.connection is not None
+    server.wire.incoming.append(server.connection.seal(server.peer.session.ping(server.clock.now)))
+    before = server.peer.session.packets_received
+    server.poll()
+    assert server.peer.session.packets_received > before
 
 
-def test_what_overflowed_while_it_waited_is_asked_for_again(peer: Peer) -> None:
-    peer.welcome()
-    store = peer.client._store
+def test_what_overflowed_while_it_waited_is_asked_for_again(server: TalkingServer) -> None:
+    server.welcome()
+    store = server.client._store
     assert store is not None
     store.resync = True
-    heard = len(peer.heard)
+    heard = len(server.heard)
     for _ in range(3):
-        peer.poll()
-    assert len(peer.heard) == heard + 1
-    assert peer.heard[-1] == encode([17])
+        server.poll()
+    assert len(server.heard) == heard + 1
+    assert server.heard[-1] == encode([17])
     assert (store.resync, store.asked) == (False, 1)
-    peer.tell(encode_structure(7, 102, [], [], [], []))
+    server.tell(encode_structure(7, 102, [], [], [], []))
     assert store.asked == 0
 
 
-def test_long_messages_of_ours_go_in_pieces(peer: Peer) -> None:
-    peer.welcome()
-    peer.client._connection.session.queue(bytes(20_000))
+def test_long_messages_of_ours_go_in_pieces(server: TalkingServer) -> None:
+    server.welcome()
+    server.client._connection.peer.queue(bytes(20_000))
     for _ in range(60):
-        peer.poll()
-        peer.send(None)
-        if len(peer.heard[-1]) == 20_000:
+        server.poll()
+        server.send(None)
+        if len(server.heard[-1]) == 20_000:
             break
-    assert len(peer.heard[-1]) == 20_000
+    assert len(server.heard[-1]) == 20_000
 
 
-def test_one_poll_takes_in_a_bounded_number_of_datagrams(peer: Peer) -> None:
-    peer.welcome()
-    peer.wire.incoming = [b"flood"] * 2500
-    peer.poll()
-    assert len(peer.wire.incoming) == 1500
+def test_one_poll_takes_in_a_bounded_number_of_datagrams(server: TalkingServer) -> None:
+    server.welcome()
+    server.wire.incoming = [b"flood"] * 2500
+    server.poll()
+    assert len(server.wire.incoming) == 1500
 
 
-def test_nothing_is_read_after_the_end(peer: Peer) -> None:
-    peer.welcome()
-    assert peer.connection is not None
-    goodbye = peer.connection.disconnect(Reason.KICKED)
-    peer.wire.incoming = [*goodbye, b"more", b"still more"]
-    received = peer.client.stats.datagrams_received
-    assert peer.poll() == [Disconnected("kicked")]
-    assert peer.client.stats.datagrams_received == received + 1
+def test_nothing_is_read_after_the_end(server: TalkingServer) -> None:
+    server.welcome()
+    assert server.connection is not None
+    goodbye = server.connection.disconnect(Reason.KICKED)
+    server.wire.incoming = [*goodbye, b"more", b"still more"]
+    received = server.client.stats.datagrams_received
+    assert server.poll() == [Disconnected("kicked")]
+    assert server.client.stats.datagrams_received == received + 1
 
 
-def test_a_player_who_is_not_there_yet_is_waited_for(peer: Peer) -> None:
-    peer.welcome(player=5)
-    assert peer.poll() == []
-    assert not peer.client.connected
-    events = peer.tell(encode_structure(7, 101, [], [], [], [peer.run(5)]))
+def test_a_player_who_is_not_there_yet_is_waited_for(server: TalkingServer) -> None:
+    server.welcome(player=5)
+    assert server.poll() == []
+    assert not server.client.connected
+    events = server.tell(encode_structure(7, 101, [], [], [], [server.run(5)]))
     assert events[0] == Connected(2)
-    assert peer.client.player == 2
+    assert server.client.player == 2
     # It goes: the client stays.
-    peer.tell(encode_structure(7, 102, [5], [], [], []))
-    assert peer.client.player is None
-    assert peer.client.connected
+    server.tell(encode_structure(7, 102, [5], [], [], []))
+    assert server.client.player is None
+    assert server.client.connected
 
 
 # Names and addresses.

@@ -388,21 +388,21 @@ def test_challenges_without_end(server: HostileServer) -> None:
 
 
 def garbage(server: HostileServer, kind: str) -> bytes:
-    connection, session = server.connection, server.session
+    connection, peer = server.connection, server.peer
     assert connection is not None
     if kind == "packets":
         return connection.seal(b"\xc1 is no packet")
     if kind == "acks":
-        return connection.seal(encode((session.packets_sent + 1 & 0xFFFF, 30_000, 0, None)))
+        return connection.seal(encode((peer.session.packets_sent + 1 & 0xFFFF, 30_000, 0, None)))
     if kind == "fragments":
         piece = (60_000, b"x", 3, 2)
-        packet = (session.packets_sent + 1 & 0xFFFF, 0, 0, None, [piece], 0, None)
+        packet = (peer.session.packets_sent + 1 & 0xFFFF, 0, 0, None, [piece], 0, None)
         return connection.seal(encode(packet))
     if kind == "updates":
-        return connection.seal(session.send(["not", "an", "update"], server.clock.now))
+        return connection.seal(peer.pack(["not", "an", "update"], server.clock.now))
     cid = registry.schema().cid_of[Tank]
     contradiction = ([1, 1], [(cid, [[1]])])  # two entities, one value
-    return connection.seal(session.send((7, 200, 0, 0, None, [contradiction]), server.clock.now))
+    return connection.seal(peer.pack((7, 200, 0, 0, None, [contradiction]), server.clock.now))
 
 
 @pytest.mark.parametrize("kind", ["packets", "acks", "fragments", "updates", "contradictions"])
@@ -440,10 +440,10 @@ def test_of_a_flood_of_nonsense_only_the_beginning_is_read(server: HostileServer
     server.welcome()
     for _ in range(20_000):
         server.deliver(b"\x06" + garbage(server, "packets")[1:])
-    rejected = server.client._connection.session.malformed
+    rejected = server.client._connection.peer.session.malformed
     server.poll()
     assert server.client.closed
-    assert server.client._connection.session.malformed - rejected < 10
+    assert server.client._connection.peer.session.malformed - rejected < 10
 
 
 def test_what_strangers_send_is_no_offence_of_the_servers(server: HostileServer) -> None:

@@ -143,7 +143,7 @@ def test_on_a_bad_network_no_action_is_lost_and_few_states_are_late(rate: float)
     assert numbers == list(range(len(numbers)))
     assert game.shots - len(numbers) < 12
     (member,) = game.game.host.members.values()
-    assert member.session.strikes == 0
+    assert member.peer.session.budget.strikes == 0
     assert game.game.settle()
     game.game.close()
 
@@ -154,8 +154,8 @@ def test_the_server_does_not_take_seldom_for_lost() -> None:
         game = Range(command_rate=rate)
         game.play(10.0)
         (member,) = game.game.host.members.values()
-        assert member.session.loss == 0
-        assert member.session.path.peer_interval == max(0.05, 1 / rate)
+        assert member.peer.session.path.loss == 0
+        assert member.peer.session.path.peer_interval == max(0.05, 1 / rate)
         game.game.close()
 
 

@@ -22,6 +22,7 @@ from ecsnet.commands.outbox import Outbox
 from ecsnet.connection import plain
 from ecsnet.connection.plain import ClientHandshake, Connection, Listener, Reason
 from ecsnet.messages.joining import WIRE_VERSION, Hello, SchemaDiffers, SchemaOffer, Welcome
+from ecsnet.peer import Peer
 from ecsnet.replication.client import store
 from ecsnet.replication.client.view import MENTIONS
 from ecsnet.replication.encoding import encode_run, encode_structure
@@ -46,7 +47,7 @@ from ecsnet.schema import (
 )
 from ecsnet.server import host, members, room
 from ecsnet.server.world import ServerWorld
-from ecsnet.session import channel
+from ecsnet.session import channel, inbound_budget
 from ecsnet.session import session as sessions
 from ecsnet.session.channel import Incoming
 from ecsnet.session.packets import RAW, Fragment
@@ -156,19 +157,19 @@ def _handshake() -> Iterator[tuple[str, bytes]]:
 
 def _packets() -> Iterator[tuple[str, bytes]]:
     # Numbers 1 and 4 have come, 2 and 3 have not.
-    peer, session = Session(RAW), Session(RAW)
-    first = peer.send(None, 0.0)
-    peer.send(None, 0.0)
-    peer.send(None, 0.0)
-    fourth = peer.send("hello", 0.0)
-    assert session.receive(first, 1.0) is not None
-    assert session.receive(fourth, 1.0) is not None
-    session.queue(b"\xc3")
+    peer, other = Peer(RAW), Peer(RAW)
+    first = peer.pack(None, 0.0)
+    peer.pack(None, 0.0)
+    peer.pack(None, 0.0)
+    fourth = peer.pack("hello", 0.0)
+    assert other.receive_packet(first, 1.0) is not None
+    assert other.receive_packet(fourth, 1.0) is not None
+    other.queue(b"\xc3")
     # The first packet pings, and answers the ping in the peer's first after 250 ms.
-    yield "packet", session.send("hi", 1.25)
-    plain = Session(RAW)
-    plain.send(None, 0.0)  # takes the ping that is due
-    yield "packet-short", plain.send("hi", 0.01)
+    yield "packet", other.pack("hi", 1.25)
+    session = Session(RAW)
+    session.send(None, 0.0)  # takes the ping that is due
+    yield "packet-short", session.send("hi", 0.01)
     yield "piece-part", encode((7, b"abc", 2, 3))
 
 
@@ -216,7 +217,7 @@ def _replication() -> Iterator[tuple[str, bytes]]:
     yield "value", encode(component_type(Tank).to_wire(full, local_to_network.get))
     run = encode_run([5, 7], [(cid_of[Spot], spots)])
     yield "run", run
-    (body,) = fill_datagrams(1000, [SharedRun([5, 7], (cid_of[Spot],), run)], 0.0)
+    (body,) = fill_datagrams([SharedRun([5, 7], (cid_of[Spot],), run)])
     report = Report(24, 10, 0, 1, 0)
     yield "update", encode((EPOCH, 1000, 1, 2, report, body.raw))
     yield "update-empty", encode((EPOCH, 1000, 0, 2, None, []))
@@ -490,10 +491,10 @@ def test_limits_of_the_document() -> None:
             f"{host.PACKETS_A_TICK:g} packets of {plain.MAX_PACKET:,} bytes"
         ),
         "... over that for": (
-            f"{sessions._TOLERATED / sessions._EXCESS_STRIKES:g} s, then *abuse*"
+            f"{inbound_budget.TOLERATED / inbound_budget.EXCESS_STRIKES:g} s, then *abuse*"
         ),
         "senseless packets or messages until *abuse*, of either end": (
-            f"{sessions._TOLERATED + 1:g}"
+            f"{inbound_budget.TOLERATED + 1:g}"
         ),
         "reliable message to the server, to the client": (
             f"{host.MESSAGE_LIMIT:,} bytes, {MESSAGE_BYTES // mib} MiB"

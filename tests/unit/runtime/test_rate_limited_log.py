@@ -69,7 +69,7 @@ def test_a_thousand_visits_are_a_few_dozen_lines(
         network.clients[address] = network.clients.pop(client.address)
         client.address = address
         network.run(0.06)
-        member = network.host.members.get(address)
+        member = network.host.member(address)
         if member is not None:
             came += 1
             network.host.disconnect(member, Reason.KICKED, network.now)

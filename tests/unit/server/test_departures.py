@@ -17,7 +17,7 @@ from ecsnet.server.members import MemberState
 from ecsnet.server.world import ServerWorld
 from ecsnet.simulation.spec import SimulationSpec
 from ecsnet.testing import Harness
-from tests.unit.noting import NotingSession
+from tests.unit.noting import NotingPeer
 from tests.unit.server.test_host import OTHER, STEER, Client, Network, Square, Steer, moving
 
 HOURS = 7300.0
@@ -110,7 +110,7 @@ def accepted(client: Client) -> bool:
 
 def state(wanted: MemberState) -> Callable[[Client], bool]:
     def reached(client: Client) -> bool:
-        member = client.network.host.members.get(client.address)
+        member = client.network.host.member(client.address)
         return member is not None and member.state is wanted
 
     return reached
@@ -162,7 +162,7 @@ def test_nothing_is_left_of_who_leaves(way: str, room: str) -> None:
         reached += STAGES[room](client)
         WAYS[way](client)
         network.run(50.0 if way == "abuse" else 13.0)  # who was thrown out waits
-        assert client.address not in network.host.members
+        assert network.host.member(client.address) is None
     assert reached == 3
     assert network.room.replicator.clients == [bystander.member.client_state]
     assert len(network.room.members) == len(network.room.names) == 1
@@ -232,32 +232,32 @@ def test_nothing_is_left_of_who_looked_from_somewhere() -> None:
 
 @pytest.mark.parametrize("loss", [0.0, 0.2])
 def test_a_session_lets_go_of_what_has_arrived(loss: float) -> None:
-    """What rode in packets, and records of packets, once their fate is known."""
+    """The fragments and tags of packets are forgotten once their fate is known."""
     dice = random.Random(4)
-    ends = NotingSession(), NotingSession()
+    ends = NotingPeer(), NotingPeer()
     arrived = [0, 0]
     now = 0.0
     for step in range(900):
         now += 1 / 60
-        for end, session in enumerate(ends):
+        for end, peer in enumerate(ends):
             if step < 600:
                 if dice.random() < 0.3:
-                    session.queue(dice.randbytes(dice.choice((5, 90, 3000))))
-                packets = [session.send(step, now, step), *session.stream(now, 6000)]
+                    peer.queue(dice.randbytes(dice.choice((5, 90, 3000))))
+                packets = [peer.send(step, now, step), *peer.stream(now, 6000)]
             else:
-                packets = [session.send(None, now)] if session.due(now) else []
-                packets += session.stream(now, 6000)
-            session.lost(now)
+                packets = [peer.send(None, now)] if peer.due(now) else []
+                packets += peer.stream(now, 6000)
+            peer.lost(now)
             for packet in packets:
                 if step >= 600 or dice.random() >= loss:
                     received = ends[1 - end].receive(packet, now)
                     arrived[end] += len(received.messages) if received else 0
-    for end, session in enumerate(ends):
-        assert arrived[end] == session.queued > 100
-        assert session._cargo == {}
-        assert session._gone == {}
-        assert session.in_flight == 0
-        assert session.backlog == 0
-        assert not session._out.unacked
-        assert not session._late_acks
-        assert not session._in._waiting
+    for end, peer in enumerate(ends):
+        assert arrived[end] == peer.queued > 100
+        assert peer._carried == {}
+        assert peer.session._gone == {}
+        assert peer.session.in_flight == 0
+        assert peer.backlog == 0
+        assert not peer._out.unacked
+        assert not peer.session._late_acks
+        assert not peer._incoming._waiting

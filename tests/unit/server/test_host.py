@@ -17,7 +17,6 @@ from ecsnet.commands.outbox import Outbox
 from ecsnet.components import Player
 from ecsnet.connection.plain import ClientHandshake, Connection, Reason
 from ecsnet.messages.joining import WIRE_VERSION, Hello, SchemaDiffers, SchemaOffer, Welcome
-from ecsnet.replication.server.client_state import PacketSink
 from ecsnet.replication.wire import Report, Resync, WireFormat
 from ecsnet.schema import Gate, Registry, Schema, command, encode, replicated, use_registry
 from ecsnet.server.host import Host
@@ -26,7 +25,7 @@ from ecsnet.server.room import Room
 from ecsnet.simulation.spec import SimulationSpec
 from ecsnet.transport.address import Address
 from ecsnet.validation.names import looks_like, printable
-from tests.unit.noting import NotingSession as Session
+from tests.unit.noting import NotingPeer as Session
 
 with use_registry(Registry()) as registry:
 
@@ -195,7 +194,9 @@ class Client:
 
     @property
     def member(self) -> Member:
-        return self.network.host.members[self.address]
+        found = self.network.host.member(self.address)
+        assert found is not None
+        return found
 
     def send(self, datagram: bytes) -> None:
         self.network.to_host(datagram, self.address)
@@ -520,7 +521,7 @@ def test_bad_messages_are_strikes(bad: bytes) -> None:
         ann.session.queue(bad)
     network.run(0.5)
     assert ann.over is None
-    assert ann.member.session.strikes == 4
+    assert ann.member.peer.session.budget.strikes == 4
     ann.session.queue(bad)
     network.until(lambda: ann.over)
     assert ann.over is Reason.ABUSE
@@ -538,7 +539,7 @@ def test_bad_input_is_a_strike_and_another_epochs_is_not() -> None:
         ann.say(ann.session.send((epoch, 0, 0, [[0, 1, [["steer"]]]], number), network.now))
         ann.say(ann.session.send((epoch ^ 1, frame, tick, frames), network.now))
     network.run(0.2)
-    assert ann.member.session.strikes == 4
+    assert ann.member.peer.session.budget.strikes == 4
     assert ann.member.inbox.applied == 0
     tick = network.room.next_tick + 6
     ann.say(ann.session.send((epoch, frame, tick, frames), network.now))
@@ -573,7 +574,7 @@ def test_resync_makes_everything_owed() -> None:
     network.run(0.5)
     assert ann.member.client_state is not None
     ann.tell(Resync())
-    network.until(lambda: ann.member.session.received == 2)
+    network.until(lambda: ann.member.peer.received == 2)
     assert ann.over is None
 
 
@@ -816,11 +817,6 @@ def test_unknown_peers_cost_nothing() -> None:
     assert network.host.stats().packets_sent == 0
 
 
-class Nowhere(PacketSink):
-    def deliver(self, packet: bytes) -> None:
-        pass
-
-
 @pytest.mark.parametrize("limit", ["BACKLOG_MESSAGES", "BACKLOG_BYTES"])
 def test_a_client_that_acknowledges_nothing_is_given_up(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, limit: str
@@ -837,11 +833,12 @@ def test_a_client_that_acknowledges_nothing_is_given_up(
     ann, bob = network.joined(2)
     member = ann.member
     network.until(lambda: member.client_state is not None)
-    assert member.client_state is not None
     # Nothing gets through to Ann, who goes on sending: silent she is not.
-    member.client_state.sink = Nowhere()
+    connection = member.peer.connection
+    assert connection is not None
+    member.peer.relink(connection, member.address, lambda _datagram, _address: None)
     network.run(20)
-    assert member.connection.reason is Reason.SLOW
+    assert connection.reason is Reason.SLOW
     assert f"{member} takes in too little" in caplog.text
     assert list(network.host.members.values()) == [bob.member]
-    assert 20 < member.session.queued < 1200
+    assert 20 < member.peer.queued < 1200

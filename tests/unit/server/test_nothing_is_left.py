@@ -58,8 +58,15 @@ BOUNDED = {
     "listener._dismissed": 4096,
     "listener.admission._gone": 4096,
     # Pings are forgotten when their id comes again.
-    "host.members[].session._pings": PING_IDS,
-    "client._connection.session._pings": PING_IDS,
+    "host.members[].peer.session._pings": PING_IDS,
+    "client._connection.peer.session._pings": PING_IDS,
+    # Rings as large as what was ever in flight, two seconds' worth at most.
+    **{
+        f"{end}.session.{flight}.{ring}": 2048
+        for end in ("host.members[].peer", "client._connection.peer")
+        for flight in ("_in_flight", "_carriers")
+        for ring in ("_tags", "_sent_at")
+    },
     # Looked at when the next entity enters.
     "host.members[].client_state.pieces": 8,
     # Looked at when the next entity goes; what went in a second.

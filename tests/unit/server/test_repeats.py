@@ -147,12 +147,13 @@ def test_what_comes_many_times_happens_once(copies: int) -> None:
         game.run(seconds=1)
         assert game.settle()
         assert seen == list(range(60))
-        session, inbox, own = member.session, member.inbox, client._connection.session
-        assert session.duplicates + session.stale > 50 * copies
-        assert own.duplicates + own.stale > 50 * copies
+        peer, inbox, own = member.peer, member.inbox, client._connection.peer
+        assert peer.session.duplicates + peer.session.stale > 50 * copies
+        assert own.session.duplicates + own.session.stale > 50 * copies
         # Once each, and neither end takes the other for hostile.
         assert inbox.applied + inbox.superseded + client._outbox.expired == client._outbox.sent
-        assert session.strikes == own.strikes == session.excess == own.excess == 0
+        for budget in (peer.session.budget, own.session.budget):
+            assert budget.strikes == budget.excess == 0
         spawned = [event for event in game.events(client) if isinstance(event, Spawned)]
         assert len(spawned) == len({event.entity for event in spawned}) == 61  # and the player
 

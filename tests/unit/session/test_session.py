@@ -13,9 +13,11 @@ from hypothesis import strategies as st
 from ecsnet.connection.plain import MAX_PACKET, Connection
 from ecsnet.errors import UsageError
 from ecsnet.schema.gate import encode
+from ecsnet.session.packets import RAW
 from ecsnet.session.session import MAX_PAYLOAD
+from ecsnet.session.session import Session as PacketSession
 from tests.unit.noting import Noted as Received
-from tests.unit.noting import NotingSession as Session
+from tests.unit.noting import NotingPeer as Session
 
 _fields = msgspec.msgpack.Decoder(list[object]).decode
 
@@ -301,7 +303,7 @@ def test_noise_never_raises(noise: list[bytes], dice: random.Random) -> None:
             sound[dice.randrange(len(sound))] = dice.randrange(256)
         one.receive(bytes(sound), 0.0)
     # Each is taken, or counted among what is not, once.
-    dropped = one.malformed + one.duplicates + one.stale + one.bad_acks + one.bad_pieces
+    dropped = one.malformed + one.duplicates + one.stale + one.bad_acks + one.bad_fragments
     assert one.packets_received + dropped == 2 * len(noise)
     one.send(None, 0.0)
 
@@ -587,7 +589,7 @@ def test_a_stream_packet_that_is_lost_goes_again() -> None:
 def test_pieces_no_honest_peer_sends_are_strikes_and_not_acked() -> None:
     one = Session(message_limit=2000)
     assert one.receive(packet(1, 0, 0, None, [[500, b"x"]]), 0.0) is None
-    assert (one.bad_pieces, one.strikes, one.packets_received) == (1, 1, 0)
+    assert (one.bad_fragments, one.strikes, one.packets_received) == (1, 1, 0)
     assert take(one, packet(1, 0, 0, None, [[1, b"x"]])).messages == [(1, b"x")]
 
 
@@ -892,3 +894,93 @@ def test_a_stall_of_five_seconds_heals() -> None:
     assert one.in_flight == 0
     assert one.rtt < 2.0
     assert one.delivered == 5
+
+
+class Slow(Session):
+    """Takes every packet the general way."""
+
+    __slots__ = ()
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.session = SlowSession(RAW)
+
+
+class SlowSession(PacketSession[msgspec.Raw]):
+    __slots__ = ()
+
+    def _receive_next(self, number16: int, ack16: int, payload: msgspec.Raw) -> None:
+        return None
+
+
+@settings(max_examples=60)
+@given(st.integers(0, 1 << 32), st.sampled_from((0.0, 0.02, 0.3)))
+def test_the_short_way_takes_packets_as_the_general_one_does(seed: int, loss: float) -> None:
+    dice = random.Random(seed)
+    one, fast, slow = Session(), Session(), Slow()
+    waiting: list[bytes] = []
+    back: list[bytes] = []
+    acked: dict[Session, list[object]] = {fast: [], slow: []}
+    for step in range(300):
+        now = step / 60
+        waiting.append(one.send(step, now, step))
+        if dice.random() < 0.05:
+            dice.shuffle(waiting)
+        if dice.random() < 0.7 and waiting:
+            data = waiting.pop(0)
+            if dice.random() >= loss:
+                ways = [end.receive(data, now) for end in (fast, slow)]
+                assert ways[0] == ways[1]
+                for end, received in zip((fast, slow), ways, strict=True):
+                    acked[end] += received.acked if received else ()
+        # Both say the same: one of the two is heard.
+        sent = [end.session.send(step, now, len(end.notes)) for end in (fast, slow)]
+        for end in (fast, slow):
+            end.notes.append(step)
+        if dice.random() >= loss:
+            back.append(sent[0])
+        if back and dice.random() < 0.8:
+            one.receive(back.pop(0), now)
+        state = [
+            (end._top, end._missing, end._heard, end._holes, end.number, end.in_flight)
+            for end in (fast, slow)
+        ]
+        assert state[0] == state[1]
+    assert acked[fast] == acked[slow]
+    assert loss > 0.2 or len(acked[fast]) > 100
+
+
+def test_a_refused_packet_counts_as_one_that_never_came() -> None:
+    for order in ([1, 2, 3, 4], [1, 3, 4, 2], [3, 1, 4, 2], [4, 1, 2, 3]):
+        for refused in order:
+            one, other = Session(), Session()
+            packets = {n: one.send(n, 0.0, n) for n in range(1, 5)}
+            for n in order:
+                take(other, packets[n])
+                if n == refused:
+                    other.session.refuse(n)
+            assert other.packets_received == 3
+            back = take(one, other.send(None, 0.1), 0.2)
+            assert sorted(back.acked) == sorted(set(order) - {refused})  # type: ignore[type-var]
+            take(other, packets[refused])  # it may come again
+            back = take(one, other.send(None, 0.3), 0.4)
+            assert list(back.acked) == [refused]
+
+
+def test_forgotten_tags_are_told_no_more_and_messages_arrive_all_the_same() -> None:
+    one, other = Session(), Session()
+    packets = [one.send(n, 0.0, n) for n in range(20)]
+    one.queue(b"message")
+    packets.append(one.send(20, 0.0, 20))
+    assert one.lost(2.0) == list(range(21))
+    packets += [one.send(n, 2.0, n) for n in range(21, 30)]
+    one.session.forget_tags()
+    assert one.oldest_note() is None
+    packets.append(one.send("new", 2.0, "new"))
+    for data in packets[5:]:
+        take(other, data, 2.1)
+    back = take(one, other.send(None, 2.1), 2.2)
+    assert (back.acked, back.late) == (["new"], [])
+    assert other.received == one.delivered == 1
+    assert one.in_flight == 0
+    assert one.lost(9.0) == []

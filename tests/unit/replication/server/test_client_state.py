@@ -7,10 +7,11 @@ import pytest
 
 from ecsnet.components import Owner
 from ecsnet.connection.plain import MAX_PACKET
-from ecsnet.replication.server.client_state import ClientState, InterestGroup, PacketSink, form_for
+from ecsnet.peer import NO_TAG
+from ecsnet.replication.server.client_state import ClientState, InterestGroup, form_for
 from ecsnet.replication.server.entities import ReplicatedEntities
 from ecsnet.replication.server.interest import ANYWHERE, Everyone
-from ecsnet.replication.server.packing import EncodedRun, SentUpdate
+from ecsnet.replication.server.packing import DatagramBody, EncodedRun, SentUpdates
 from ecsnet.schema import Registry, replicated, use_registry
 from ecsnet.world import World
 
@@ -34,41 +35,25 @@ PLACE, TANK, SECRET = (SCHEMA.cid_of[cls] for cls in (Place, Tank, Secret))
 
 
 class Quiet:
-    """A session of which nothing is asked but what is set."""
+    """A peer of which nothing is asked but what is set; it is its own session."""
 
     def __init__(self) -> None:
-        self.overdue_at = 0.0
+        self.session = self
         self.queued = 0
         self.delivered = 0
-        self.backlog = 0
-        self.streaming = False
-        self.first: SentUpdate | None = None
+        self.oldest_tag = NO_TAG
         self.messages: list[bytes] = []
-
-    def room(self) -> int:
-        return 1100
 
     def queue(self, message: bytes) -> int:
         self.messages.append(message)
         self.queued += 1
         return self.queued
 
-    def send(
-        self, payload: object, now: float, record: object = None, *, piggyback: bool = True
-    ) -> bytes:
-        return b""
-
-    def stream(self, now: float, allowance: int) -> list[bytes]:
-        return []
-
-    def lost(self, now: float) -> Sequence[object]:
-        return ()
-
-    def oldest(self) -> object:
-        return self.first
-
-    def due(self, now: float) -> bool:
-        return False
+    def begin_at(self, tick: int) -> None:
+        """Let the oldest packet in flight be one of a tick."""
+        updates = SentUpdates()
+        updates.begin(tick)
+        self.oldest_tag = updates.add([DatagramBody([])])[0].tag
 
 
 class Subject:
@@ -84,8 +69,8 @@ class Subject:
         self.entities.set_player(self.player, True)
         self.tick = 0
         self.capture()
-        self.session = Quiet()
-        self.client_state = ClientState(self.player, self.session, PacketSink(), 6000.0, 1 / 60)
+        self.peer = Quiet()
+        self.client_state = ClientState(self.player, self.peer, 6000.0, 1 / 60)  # type: ignore[arg-type]
         self.client_state.known = {1, 2, 3}
         self.client_state.known_private = {1: 1 << SECRET}
 
@@ -95,7 +80,7 @@ class Subject:
         self.entities.capture(self.tick)
 
     def lose(self, tick: int, *runs: EncodedRun) -> None:
-        self.client_state.lose(SentUpdate(tick, runs, 0.0), self.entities)
+        self.client_state.lose(tick, runs, self.entities)
 
     def take(self, room: int = 10_000, tick: int = 20) -> list[tuple[int, int]]:
         return self.client_state.take_owed(self.entities, room, tick)
@@ -123,7 +108,7 @@ def bits(*cids: int) -> int:
 def test_its_bucket_holds_a_quarter_of_a_second_but_two_packets_at_least(subject: Subject) -> None:
     assert subject.client_state.gain == 100
     assert subject.client_state.burst == subject.client_state.allowance == 2 * MAX_PACKET
-    rich = ClientState(1, Quiet(), PacketSink(), 400_000, 1 / 60)
+    rich = ClientState(1, Quiet(), 400_000, 1 / 60)
     assert rich.burst == 100_000
 
 
@@ -151,12 +136,12 @@ def test_what_waits_for_a_newer_value_is_not_confirmed_meanwhile(subject: Subjec
     client_state = subject.client_state
     esper.component_for_entity(2, Tank).hp = 3
     subject.capture()
-    subject.session.first = SentUpdate(2, (), 0.0)
+    subject.peer.begin_at(2)
     subject.lose(1, run(2))
     assert (
         client_state.unconfirmed_ticks(9, True) == 9
     )  # confirmed up to 0: the value of 1 never came
-    subject.session.first = SentUpdate(3, (), 0.0)  # acked: that of 2 did
+    subject.peer.begin_at(3)  # acked: that of 2 did
     assert client_state.unconfirmed_ticks(9, True) == 7
     assert not client_state.gaps
 
@@ -218,7 +203,7 @@ def test_what_is_skipped_while_a_resend_is_in_flight_is_lacked_since_the_first_l
     client_state = subject.client_state
     subject.lose(6, run(1))
     subject.take(tick=9)
-    subject.session.first = SentUpdate(9, (), 0.0)
+    subject.peer.begin_at(9)
     client_state.owe([1], [TANK], 10)  # the budget had no room for its next value
     assert (client_state.owed, client_state.gaps) == ({(1, TANK): 10}, {(1, TANK): (9, 6)})
     subject.take(tick=11)
@@ -226,7 +211,7 @@ def test_what_is_skipped_while_a_resend_is_in_flight_is_lacked_since_the_first_l
     subject.lose(9, run(1))
     assert client_state.owed == {(1, TANK): 6}
     subject.take(tick=12)
-    subject.session.first = SentUpdate(13, (), 0.0)  # 12 is acked
+    subject.peer.begin_at(13)  # 12 is acked
     client_state.owe([1], [TANK], 14)
     subject.take(tick=15)
     assert client_state.gaps == {(1, TANK): (15, 14)}
@@ -277,10 +262,10 @@ def test_of_what_goes_by_the_stream_one_version_is_in_flight(subject: Subject) -
     client_state = subject.client_state
     client_state.big[2] = 7
     client_state.owe([2, 3], [TANK], 4)
-    subject.session.delivered = 6
+    subject.peer.delivered = 6
     assert subject.take() == [(3, bits(TANK))]
     assert client_state.owed == {(2, TANK): 4}
-    subject.session.delivered = 7
+    subject.peer.delivered = 7
     assert subject.take() == [(2, bits(TANK))]
 
 
@@ -289,7 +274,7 @@ def test_a_resync_is_answered_and_then_owes_everything_known(subject: Subject) -
     client_state.owe([3], [TANK], 4)
     client_state.known = {1, 3}
     client_state.resync(b"answer")
-    assert subject.session.messages == [b"answer"]
+    assert subject.peer.messages == [b"answer"]
     client_state.owe_all(subject.entities)
     keys = {(net, cid) for net in (1, 3) for cid in (TANK, PLACE)} | {(1, SECRET)}
     assert client_state.owed == dict.fromkeys(keys, 0)
@@ -308,9 +293,9 @@ def test_with_nothing_owed_and_all_acked_all_ticks_are_confirmed(subject: Subjec
 
 
 def test_what_is_in_flight_is_not_confirmed(subject: Subject) -> None:
-    subject.session.first = SentUpdate(47, (), 0.0)
+    subject.peer.begin_at(47)
     assert subject.client_state.unconfirmed_ticks(50, True) == 4
-    subject.session.first = SentUpdate(50, (), 0.0)
+    subject.peer.begin_at(50)
     assert subject.client_state.unconfirmed_ticks(50, True) == 1
     assert subject.client_state.unconfirmed_ticks(50, False) == 1
 
@@ -321,11 +306,11 @@ def test_what_was_sent_again_counts_from_its_first_loss_until_it_is_acked(
     client_state = subject.client_state
     client_state._fill((1, TANK), 45, 30)
     client_state._fill((2, TANK), 48, 41)
-    subject.session.first = SentUpdate(44, (), 0.0)
+    subject.peer.begin_at(44)
     assert client_state.unconfirmed_ticks(50, True) == 21
-    subject.session.first = SentUpdate(46, (), 0.0)
+    subject.peer.begin_at(46)
     assert client_state.unconfirmed_ticks(50, True) == 10
-    subject.session.first = None
+    subject.peer.oldest_tag = NO_TAG
     assert client_state.unconfirmed_ticks(50, True) == 0
     assert not client_state.gaps
 

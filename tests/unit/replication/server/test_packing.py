@@ -12,10 +12,12 @@ from hypothesis import strategies as st
 from ecsnet.replication.encoding import deltas, encode_run
 from ecsnet.replication.server.packing import (
     EncodedRun,
+    SentUpdates,
     array_header,
     fill_datagrams,
     make_owned_runs,
     make_runs,
+    tick_of,
 )
 from ecsnet.replication.wire import BODY_BYTES
 
@@ -105,7 +107,7 @@ def test_the_fewest_datagrams_are_counted_right() -> None:
 def datagrams(sizes: Sequence[int]) -> int:
     nets = list(range(1, len(sizes) + 1))
     runs = make_runs(nets, (0,), lambda _, some: [bytes(sizes[net - 1]) for net in some])
-    return len(fill_datagrams(1, runs, 0.0))
+    return len(fill_datagrams(runs))
 
 
 @pytest.mark.parametrize(
@@ -180,25 +182,47 @@ def test_owned_runs_are_split_by_the_owners_form() -> None:
     assert all(run.size <= BODY_BYTES for run in runs)
 
 
-def test_no_runs_are_no_sheets() -> None:
-    assert fill_datagrams(5, [], 0.0) == []
+def test_no_runs_are_no_datagrams() -> None:
+    assert fill_datagrams([]) == []
 
 
 @settings(max_examples=60)
 @given(st.lists(st.integers(1, BODY_BYTES), max_size=60))
-def test_sheets_hold_all_runs_in_order_and_stay_below_their_bound(sizes: list[int]) -> None:
+def test_bodies_hold_all_runs_in_order_and_stay_below_their_bound(sizes: list[int]) -> None:
     runs = [EncodedRun([net], (0,), b"\xc0" * size) for net, size in enumerate(sizes, 1)]
-    filled = fill_datagrams(9, runs, 0.0)
-    assert [run for body in filled for run in body.sent_update.runs] == runs
+    filled = fill_datagrams(runs)
+    assert [run for body in filled for run in body.runs] == runs
     for body in filled:
-        assert body.sent_update.tick == 9
         assert body.size == len(bytes(memoryview(body.raw))) <= BODY_BYTES + 3
-    # Nothing is left for a second sheet that would have fitted into the first.
+    # Nothing is left for a second one that would have fitted into the first.
     for one, other in itertools.pairwise(filled):
-        assert one.size + len(other.sent_update.runs[0].data) > BODY_BYTES
+        assert one.size + len(other.runs[0].data) > BODY_BYTES
 
 
-def test_a_sheets_raw_form_is_an_array_of_its_runs() -> None:
+def test_a_bodys_raw_form_is_an_array_of_its_runs() -> None:
     runs = make_runs([1, 2], (0,), wires) * 20
-    (body,) = fill_datagrams(3, runs, 0.0)
+    (body,) = fill_datagrams(runs)
     assert len(msgspec.msgpack.decode(body.raw)) == 20
+
+
+def test_tags_tell_tick_and_runs_until_they_are_settled() -> None:
+    sent = SentUpdates()
+    tags: dict[int, tuple[int, list[EncodedRun]]] = {}
+    for tick in (3, 5, 2**40):
+        sent.begin(tick)
+        for count in (1, 3):
+            runs = [[EncodedRun([net], (0,), b"\xc0" * BODY_BYTES)] for net in range(count)]
+            for body in sent.add(fill_datagrams([run for (run,) in runs])):
+                assert body.tag not in tags
+                tags[body.tag] = tick, body.runs
+    assert len(tags) == 12
+    for tag, (tick, runs) in tags.items():
+        assert (tick_of(tag), sent.runs(tag)) == (tick, runs)
+    sent.settle(5)
+    assert len(sent) == 2
+    for tag, (tick, runs) in tags.items():
+        if tick == 3:
+            with pytest.raises(KeyError):
+                sent.runs(tag)
+        else:
+            assert sent.runs(tag) == runs

@@ -13,10 +13,10 @@ import msgspec
 import pytest
 
 from ecsnet.components import Owner, Player
-from ecsnet.connection.plain import MAX_PACKET
+from ecsnet.connection.plain import MAX_PACKET, Connection
+from ecsnet.peer import Peer
 from ecsnet.replication.client.store import WAITING_BYTES, Store
 from ecsnet.replication.client.view import ViewWorld
-from ecsnet.replication.server.client_state import PacketSink
 from ecsnet.replication.server.interest import Everyone, Grid, Interest, Visible
 from ecsnet.replication.server.replicator import BANDWIDTH, Replicator
 from ecsnet.replication.wire import (
@@ -36,7 +36,6 @@ from ecsnet.schema import (
     use_registry,
 )
 from ecsnet.session.packets import RAW
-from ecsnet.session.session import Session
 from ecsnet.world import World
 
 with use_registry(Registry()) as registry:
@@ -121,14 +120,17 @@ class Packet:
         return found
 
 
-class Client(PacketSink):
+class Client:
     """One client with both ends of its session. What is on its way can be lost and delayed."""
 
     def __init__(self, field: Field, bandwidth: float, waiting_bytes: int, player: int) -> None:
         self.field = field
         self.player = player
-        self.server, self.session = Session(RAW), Session(RAW)
-        self.client_state = field.replicator.add_client(player, self.server, self, bandwidth)
+        self.server, self.peer = Peer(RAW), Peer(RAW)
+        self.server.relink(
+            Connection(None, b"8 bytes.", 0.0, server=True), ("10.0.0.1", 1), self.deliver
+        )
+        self.client_state = field.replicator.add_client(player, self.server, bandwidth)
         self.store = Store(WIRE, EPOCH, field.tick, waiting_bytes)
         self.view = ViewWorld(SCHEMA, World())
         self.gate: Gate[Structure[object]] = Gate(WIRE.structure, 1 << 20)
@@ -140,7 +142,8 @@ class Client(PacketSink):
         self.lag = 0.0
         self.resyncs = 0
 
-    def deliver(self, packet: bytes) -> None:
+    def deliver(self, datagram: bytes, _address: object) -> None:
+        packet = datagram[1:-4]
         assert len(packet) <= MAX_PACKET
         sent = Packet(packet, self.field.tick)
         self.packets.append(sent)
@@ -149,7 +152,7 @@ class Client(PacketSink):
 
     def take(self, data: bytes) -> None:
         now = self.field.now
-        received = self.session.receive(data, now)
+        received = self.peer.receive_packet(data, now)
         if received is None:
             return
         for number, message in received.messages:
@@ -171,10 +174,10 @@ class Client(PacketSink):
             self.resyncs += 1
             self.field.at(self.lag, lambda: self.field.replicator.resync(self.client_state))
         self.view.reconcile(self.store)
-        if self.session.due(now) or self.session.ack_due:
-            data = self.session.send(None, now)
+        if self.peer.due(now) or self.peer.session.ack_due:
+            data = self.peer.pack(None, now)
             if not self.mute:
-                self.field.at(self.lag, lambda: self.server.receive(data, self.field.now))
+                self.field.at(self.lag, lambda: self.server.receive_packet(data, self.field.now))
 
     def of(self, entity: int) -> dict[type, object] | None:
         """What the store holds of an entity of the server's world, by type."""
@@ -362,12 +365,10 @@ def test_clients_with_one_neighbourhood_share_the_bytes(field: Field) -> None:
     tank(one).hp = 2
     field.step()
     assert len({id(client.client_state.known) for client in clients}) == 1
-    fill_datagrams = [
-        body for group in field.replicator._groups.values() for body in group.fill_datagrams
-    ]
-    assert len(fill_datagrams) == 1
+    bodies = [body for group in field.replicator._groups.values() for body in group.bodies]
+    assert len(bodies) == 1
     for client in clients:
-        assert bytes(memoryview(fill_datagrams[0].raw)) in client.packets[-1].data
+        assert bytes(memoryview(bodies[0].raw)) in client.packets[-1].data
 
 
 def test_who_leaves_is_told_nothing_more(field: Field) -> None:
@@ -382,7 +383,7 @@ def test_who_leaves_is_told_nothing_more(field: Field) -> None:
     field.replicator.remove_client(other.client_state)
     assert not field.replicator._groups
     assert not field.replicator._watchers
-    unseated = field.replicator.add_client(one.player, Session(RAW), PacketSink())
+    unseated = field.replicator.add_client(one.player, Peer(RAW))
     assert set(field.replicator.visible(unseated)) == {field.net(one.player)}
     field.replicator.remove_client(unseated)
 
@@ -409,7 +410,7 @@ def test_many_packets_a_tick_over_a_long_way_are_all_acked_and_none_is_sent_agai
     client.lag = 0.15
     entities = [field.spawn(Tank(), Blob(bytes(60))) for _ in range(60)]
     field.step(500)
-    assert 0.28 < client.server.rtt < 0.36
+    assert 0.28 < client.server.session.path.rtt < 0.36
     client.fresh()
     changes = 0
     for number in range(20, 80):
@@ -423,7 +424,7 @@ def test_many_packets_a_tick_over_a_long_way_are_all_acked_and_none_is_sent_agai
     assert len(packets) >= 4 * 60  # far beyond 64 packets in flight
     assert sum(len(packet.values()) for packet in packets) == changes
     field.step(60)
-    assert client.server.in_flight == 0
+    assert client.server.session.in_flight == 0
     assert field.settle() == 1
 
 
@@ -564,7 +565,7 @@ def test_packets_may_come_in_any_order_and_twice(field: Field) -> None:
     random.Random(3).shuffle(held)
     for data in held * 2:
         client.take(data)
-    assert client.session.duplicates >= len(held)
+    assert client.peer.session.duplicates >= len(held)
     assert field.settle(3)
     field.step(30)
     client.fresh()

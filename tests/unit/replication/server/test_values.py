@@ -484,7 +484,7 @@ def test_large_entities_that_change_together_do_not_end_their_clients(game: Game
     game.run(1.0)
     member = game.harness.member(game.client)
     assert member is not None
-    assert member.session.backlog < 2 * 600_100
+    assert member.peer.backlog < 2 * 600_100
     for entity in crowd:
         game.live(entity, Blob).data = b"+"
     game.settle()

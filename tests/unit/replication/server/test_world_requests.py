@@ -58,7 +58,7 @@ def state_of(game: Harness, client: ClientWorld) -> ClientState:
 
 
 def ask(client: ClientWorld) -> None:
-    client._connection.session.queue(encode(Resync()))
+    client._connection.peer.queue(encode(Resync()))
 
 
 def resyncs(game: Harness, clients: list[ClientState], steps: int) -> Iterator[list[ClientState]]:
@@ -220,7 +220,7 @@ def test_where_newcomers_look_is_looked_up_once() -> None:
         ann = game.connect("Ann")
         client_state = state_of(game, ann)
         game.until(lambda: len(client_state.known) > 4000, 20)
-        assert client_state.session.delivered > 4  # pieces
+        assert client_state.peer.delivered > 4  # pieces
         assert sum(counted) < 6 * 4000
         assert sum(each >= 1000 for each in counted) <= 3
 
