@@ -502,6 +502,9 @@ def test_limits_of_the_document() -> None:
         "messages, bytes ahead of what was handed out": (
             f"{channel.MESSAGE_WINDOW}, {channel.SPAN // kib} KiB"
         ),
+        "messages, bytes of them that may wait for a client": (
+            f"{host.BACKLOG_MESSAGES:,}, {host.BACKLOG_BYTES // mib} MiB, then *slow*"
+        ),
         "part of a message": f"{channel.FRAGMENT_BYTES:,} bytes",
         "Structure, about": f"{STRUCTURE_BYTES // kib} KiB",
         "... ids and values, of these new entities, runs": (

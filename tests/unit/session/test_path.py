@@ -24,6 +24,22 @@ def test_round_trip_and_jitter_settle_on_the_path() -> None:
     assert path.loss_timeout == pytest.approx(path.rtt + 4 * path.jitter + 0.02)
 
 
+def test_samples_are_smoothed_as_rfc_6298_says() -> None:
+    path = PathEstimate(0.0)
+    path.ponged(0.2)
+    assert (path.rtt, path.jitter) == (0.2, 0.1)
+    path.ponged(0.4)
+    assert path.jitter == pytest.approx(0.1 + (0.2 - 0.1) / 4)
+    assert path.rtt == pytest.approx(0.2 + 0.2 / 8)
+    path.acked(0.2, 1)
+    assert (path.ack_lag, path.ack_deviation) == (0.2, 0.1)
+    path.acked(0.1, 1)
+    assert path.ack_deviation == pytest.approx(0.1 + (0.1 - 0.1) / 4)
+    assert path.ack_lag == pytest.approx(0.2 - 0.1 / 8)
+    path.acked(0.5875, 1)
+    assert path.ack_deviation == pytest.approx(0.1 + (0.4 - 0.1) / 4)
+
+
 def test_a_peer_that_acks_seldom_is_waited_for() -> None:
     path = PathEstimate(0.02)
     for _ in range(50):

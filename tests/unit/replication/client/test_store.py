@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import msgspec
 import pytest
 
-from ecsnet.replication.client.store import Store
+from ecsnet.replication.client.store import CONTENT_BYTES, Store
 from ecsnet.replication.encoding import deltas, encode_run, encode_structure
 from ecsnet.replication.wire import STRUCTURE_TAG, U32, Report, Structure, Update, WireFormat
 from ecsnet.schema import EntityRef, Gate, Registry, encode, replicated, use_registry
@@ -342,3 +342,17 @@ def test_a_run_holds_what_its_values_hold() -> None:
         for value in column.values
     ]
     assert wire.contents(run) == total(*held)
+
+
+def test_bytes_that_came_since_they_were_counted_count_at_once() -> None:
+    subject = Subject()
+    sizes = [1 << 20] * (CONTENT_BYTES >> 20)
+    for number, size in enumerate(sizes, 2):
+        assert subject.store.overload is None
+        run = msgspec.Raw(encode_run([number], [(TANK, [[number]])]))
+        raw = encode_structure(EPOCH, number, [], [], [], [run])
+        message = subject.messages.decode(raw)
+        assert message is not None
+        subject.store.structure(number, message, size)  # as if its values took that much
+    assert subject.store.overload is not None
+    assert "MiB" in subject.store.overload
