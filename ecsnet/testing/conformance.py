@@ -219,13 +219,13 @@ class _Ends:
 
     def call(self, what: str, function: Callable[[], T]) -> T:
         """Call a transport; that it raises is a failure."""
-        self.doing = what
+        before, self.doing = self.doing, what
         try:
             return function()
         except Exception as error:
             raise _Failure(f"{what} raised {error!r}") from error
         finally:
-            self.doing = "the check"
+            self.doing = before  # a handler's call is made from within another
 
     def connect(self) -> _Client:
         client = _Client(self._made.connect(), len(self._clients))
