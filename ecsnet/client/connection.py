@@ -83,8 +83,8 @@ class ClientConnection:
         self._random = random
         self._waiting: deque[bytes] = deque()  # datagrams that nobody has looked at yet
         self._resolver: Resolver | None = None
-        self._wire: ClientTransport | None = None
-        self._udp: UdpClientSocket | None = None  # the wire, where that is UDP
+        self._transport: ClientTransport | None = None
+        self._udp: UdpClientSocket | None = None  # the transport, where that is UDP
         self._looked_at = now
         self._look_up_left = LOOK_UP_SECONDS
         self._handshake = ClientHandshake(random(8), now)
@@ -101,24 +101,24 @@ class ClientConnection:
         """Go to the server of that name over UDP; the look-up goes on beside the calls."""
         self._resolver = Resolver(host, port)
 
-    def over(self, wire: ClientTransport) -> None:
+    def over(self, transport: ClientTransport) -> None:
         """Go over something that reaches the server already."""
-        self._wire = wire
+        self._transport = transport
 
     def fetch(self, now: float) -> None:
-        """Take what has arrived off the wire, for `receive`."""
-        if self._wire is None:
-            self._wire = self._resolved(now)
-        wire, link, waiting = self._wire, self.link, self._waiting
-        if wire is None or self.end is not None:
+        """Take what has arrived off the transport, for `receive`."""
+        if self._transport is None:
+            self._transport = self._resolved(now)
+        transport, link, waiting = self._transport, self.link, self._waiting
+        if transport is None or self.end is not None:
             return
         if link is None:
-            waiting.extend(wire.receive(DATAGRAMS_A_POLL))
+            waiting.extend(transport.receive(DATAGRAMS_A_POLL))
         else:
-            for datagram in wire.receive(DATAGRAMS_A_POLL):
+            for datagram in transport.receive(DATAGRAMS_A_POLL):
                 link.put("in", datagram, now)
             for datagram in link.take("out", now):
-                wire.send(datagram)
+                transport.send(datagram)
             waiting.extend(link.take("in", now))
         while len(waiting) > DATAGRAMS_WAITING:
             waiting.pop()  # lost, as in the buffer of a socket
@@ -143,7 +143,7 @@ class ClientConnection:
 
     def check(self, now: float) -> None:
         """Go on with the handshake; notice a server that has fallen silent, or talks nonsense."""
-        if self._wire is None or self.end is not None or self._leave_the_abusive():
+        if self._transport is None or self.end is not None or self._leave_the_abusive():
             return
         if self._connection is None:
             for datagram in self._handshake.poll(now):
@@ -177,9 +177,9 @@ class ClientConnection:
 
     def leave(self, reason: Reason = Reason.LEFT) -> None:
         """Tell the server goodbye, past any `link`."""
-        if self._connection is not None and self._wire is not None:
+        if self._connection is not None and self._transport is not None:
             for datagram in self._connection.disconnect(reason):
-                self._wire.send(datagram)
+                self._transport.send(datagram)
 
     def give_up(self, reason: Reason, detail: str = "") -> None:
         """End the connection from here, and tell the server."""
@@ -188,8 +188,8 @@ class ClientConnection:
 
     def close(self) -> None:
         """Let go of what carries datagrams. Closing twice is fine."""
-        if self._wire is not None:
-            self._wire.close()
+        if self._transport is not None:
+            self._transport.close()
 
     def _leave_the_abusive(self) -> bool:
         if self.peer.abusive and self.end is None:
@@ -227,8 +227,8 @@ class ClientConnection:
             if not self._handshake.receive(datagram, now):
                 self.stats.datagrams_rejected += 1
             elif self._handshake.connection is not None:
-                assert self._wire is not None
-                self._wire.pin()
+                assert self._transport is not None
+                self._transport.pin()
                 self._connection = self._handshake.connection
                 self.peer.queue(self._hello)
             return None
@@ -242,12 +242,12 @@ class ClientConnection:
         return None
 
     def _send(self, datagram: bytes, now: float) -> None:
-        assert self._wire is not None
+        assert self._transport is not None
         self.stats.datagrams_sent += 1
         self.stats.bytes_sent += len(datagram)
         if self.link is None:
-            self._wire.send(datagram)
+            self._transport.send(datagram)
             return
         self.link.put("out", datagram, now)
         for due in self.link.take("out", now):
-            self._wire.send(due)
+            self._transport.send(due)

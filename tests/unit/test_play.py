@@ -121,7 +121,7 @@ def test_the_first_one_hosts_and_plays_through_bytes_in_memory(
         client.send(Push(2.5))
         frames(client, clock)
         assert esper.get_component(Square) == [(client.player, Square(2.5))]
-        wire = client._connection._wire
+        wire = client._connection._transport
         assert isinstance(wire, HostedTransport)
         # The host's world is another one, and shares no objects.
         (room,) = wire.host.rooms
@@ -328,7 +328,7 @@ def test_offline_needs_no_socket(clock: ManualClock, game: ServerWorld) -> None:
     with start(game, offline=True) as client:
         assert any(isinstance(event, Connected) for event in frames(client, clock))
         # A datagram for somebody else goes nowhere.
-        wire = client._connection._wire
+        wire = client._connection._transport
         assert isinstance(wire, HostedTransport)
         wire._answer(b"x", ("10.0.0.9", 5000))
         wire.pin()
@@ -515,7 +515,7 @@ def test_what_a_system_raises_comes_out_of_poll(clock: ManualClock, game: Server
     def broken(dt: float) -> None:
         raise ZeroDivisionError("of all things")
 
-    wire = client._connection._wire
+    wire = client._connection._transport
     assert isinstance(wire, HostedTransport)
     wire.host.rooms[0].simulation.add_system(broken, 0, "broken")
     with pytest.raises(ZeroDivisionError, match="of all things"):
@@ -551,7 +551,7 @@ def test_a_host_that_cannot_be_leaves_no_socket(
 def test_closing_tells_the_host_that_its_player_left(clock: ManualClock, game: ServerWorld) -> None:
     client = start(game, offline=True)
     frames(client, clock)
-    wire = client._connection._wire
+    wire = client._connection._transport
     assert isinstance(wire, HostedTransport)
     (member,) = wire.host.members.values()
     client.close()

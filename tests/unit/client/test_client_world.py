@@ -874,7 +874,7 @@ def test_looking_a_name_up_does_not_hold_a_poll_up(resolver: None) -> None:
     looking.addresses = ["an address"]
     clock.advance(1)
     assert client.poll() == []
-    wire = client._connection._wire
+    wire = client._connection._transport
     assert isinstance(wire, DatagramTransport)
     assert len(wire.sent) == 1  # the time for an answer starts now
     client.close()
@@ -916,7 +916,7 @@ def test_nobody_answers_says_whether_anything_was_sent(
     client = ClientWorld.connect("10.9.8.7", world="named", registry=registry, clock=clock)
     FakeResolver.made[0].addresses = ["an address"]
     assert client.poll() == []
-    wire = client._connection._wire
+    wire = client._connection._transport
     assert isinstance(wire, Udp)
     wire.trouble = trouble
     events: list[object] = []

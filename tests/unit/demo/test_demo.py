@@ -155,7 +155,7 @@ def game() -> Iterator[tuple[net.ClientWorld, Room]]:
         with net.play(server, offline=True, name="Ann") as client:
             while not client.connected:
                 client.poll()
-            host = client._connection._wire.host  # type: ignore[union-attr]
+            host = client._connection._transport.host  # type: ignore[union-attr]
             yield client, host.rooms[0]
 
 
