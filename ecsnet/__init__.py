@@ -51,8 +51,8 @@ with Importing():
         replicated,
     )
     from ecsnet.server.world import ServerWorld
+    from ecsnet.simulation.game_events import analytics_event, teleported
     from ecsnet.simulation.simulation import KEEP, commands, rng, tick
-    from ecsnet.simulation.telling import analytics_event, teleported
     from ecsnet.transport.conditioner import Link
     from ecsnet.world import World
 

@@ -16,11 +16,10 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from time import perf_counter
 
-import esper
-
 import ecsnet as net
 from ecsnet.analytics.reader import Series, documents
-from ecsnet.components import Player
+from ecsnet.analytics.service import AnalyticsService
+from ecsnet.simulation.observer import Observer
 from perf.bots import players
 from perf.build import first_on_path
 from perf.children import Begun, Child, Ready, cores, free_port
@@ -76,9 +75,8 @@ def serve(
     @server.on_start
     def start() -> None:
         assert server.host is not None
-        # Behind everything else, analytics included: they were added before.
-        simulation = server.host.rooms[0].simulation
-        simulation.add_system(end, float("-inf"), "perf", always=True)
+        (room,) = server.host.rooms
+        room.observers.add(End())  # behind everything else, analytics included
         connection.send(Ready())
 
     @server.system(priority=1000)
@@ -94,24 +92,27 @@ def serve(
             owed -= 1
             net.analytics_event("pickup", entity=7, item="potion", gold=13, at=(10.5, 20.25))
 
-    def end(_dt: float) -> None:
-        nonlocal count, waiting
-        took = perf_counter() - began
-        if len(esper.get_component(Player)) < clients:
-            return
-        count += 1
-        if count == 1:
-            connection.send(Begun())
-        if count >= 1:
-            timed.append(took)
-        assert server.host is not None
-        service = server.host.analytics
-        if service is not None:
-            waiting = max(waiting, service.journal.waiting)
-        if count == ticks:
-            lost = 0 if service is None else service.journal.lost.total
-            connection.send(Timed(timed, waiting, lost))
-            server.stop()
+    class End(Observer):
+        def tick_ended(self, tick: int) -> None:
+            nonlocal count, waiting
+            took = perf_counter() - began
+            assert server.host is not None
+            (room,) = server.host.rooms
+            if len(room.seats) < clients:
+                return
+            count += 1
+            if count == 1:
+                connection.send(Begun())
+            if count >= 1:
+                timed.append(took)
+            lost = 0
+            for source in server.host.sources:
+                assert isinstance(source, AnalyticsService)
+                waiting = max(waiting, source.journal.waiting)
+                lost = source.journal.lost.total
+            if count == ticks:
+                connection.send(Timed(timed, waiting, lost))
+                server.stop()
 
     server.run("127.0.0.1", port)
     connection.send(Ready())  # all is on the disk

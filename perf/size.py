@@ -105,7 +105,7 @@ def _counted(registry: Registry, point: Callable[[float, float], object], seed: 
     dice = random.Random(seed)
     sent: list[bytes] = []
     host = Host(schema, lambda data, _: sent.append(data), random=dice.randbytes)
-    host.add_simulation(_spec(point, dice), 0.0, seed=seed)
+    host.add_room(_spec(point, dice), 0.0, seed=seed)
     crowd = Crowd(schema, Steer, RATE)
     bot = PlayerBot(0, crowd)
     moved = body = headers = datagrams = 0

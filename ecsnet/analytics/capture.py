@@ -1,4 +1,4 @@
-"""The system that keeps what happens in a simulation: snapshots, events, suspects."""
+"""The observer that keeps what happens in a simulation: snapshots, events, suspects."""
 
 from __future__ import annotations
 
@@ -8,21 +8,22 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from itertools import count
-from typing import cast
-
-import esper
+from typing import TYPE_CHECKING, cast
 
 from ecsnet.analytics.records import EVENT, SLICE, encode
 from ecsnet.analytics.sampling import Column, Sampler, owner_of
 from ecsnet.analytics.segment import Series
-from ecsnet.analytics.service import AnalyticsService
 from ecsnet.analytics.suspects import Watch
 from ecsnet.analytics.values import is_plain, plain
 from ecsnet.components import Owner
 from ecsnet.options import Analytics, point_of
 from ecsnet.schema import ENCODE_ERRORS, ComponentType
 from ecsnet.session.token_bucket import TokenBucket
+from ecsnet.simulation.observer import Observer
 from ecsnet.simulation.simulation import Simulation
+
+if TYPE_CHECKING:
+    from ecsnet.analytics.service import AnalyticsService
 
 __all__ = ["AnalyticsSystem"]
 
@@ -32,11 +33,11 @@ _REFUSALS = 20.0  # a second that are told one by one
 _SHORT = 4096  # bytes of an event in which nothing can be too long
 
 
-class AnalyticsSystem(esper.Processor):
+class AnalyticsSystem(Observer):
     """Puts snapshots and events of one simulation into a journal; a match begins with it.
 
-    A host adds one to each simulation where analytics are on, behind all other systems. It never
-    waits and never raises: what cannot be kept is dropped and counted.
+    Each room has one where analytics are on, and it looks at the world when all systems have run.
+    It never waits and never raises: what cannot be kept is dropped and counted.
 
     Args:
         simulation: The simulation.
@@ -88,18 +89,16 @@ class AnalyticsSystem(esper.Processor):
         self._failed = False
         self._begun = False
 
-    def process(self, dt: float) -> None:
+    # What a room tells.
+
+    def tick_ended(self, tick: int) -> None:
         """Keep what this tick has brought."""
         try:
             self._keep()
         except Exception:
             if not self._failed:
-                logger.exception(
-                    "analytics failed in tick %d; not logged again", self._simulation.tick
-                )
+                logger.exception("analytics failed in tick %d; not logged again", tick)
             self._failed = True
-
-    # What happens.
 
     def event(
         self, type: str, player: int | None, entity: int | None, data: Mapping[str, object]
@@ -123,22 +122,22 @@ class AnalyticsSystem(esper.Processor):
         """Let an entity jump in this tick without a suspicion."""
         self._jumped.add(entity)
 
-    def joined(self, player: int, name: str) -> None:
+    def joined(self, player_id: int, name: str) -> None:
         """Somebody comes in with the next tick."""
-        self._joined.append((player, name))
+        self._joined.append((player_id, name))
 
-    def left(self, player: int, name: str, reason: str) -> None:
+    def left(self, player_id: int, name: str, reason: str) -> None:
         """Somebody is gone."""
-        self._tell("leave", player=player, name=name, reason=reason)
+        self._tell("leave", player=player_id, name=name, reason=reason)
 
-    def turned_away(self, name: str, reason: str, now: float) -> None:
+    def refused(self, name: str, reason: str, now: float) -> None:
         """Somebody was refused before being in the game; a flood of them is not told one by one."""
         if self._bucket.take(1, now):
             self._tell("refused", name=name, reason=reason)
 
-    def kicked(self, player: int, name: str, reason: str) -> None:
+    def kicked(self, player_id: int, name: str, reason: str) -> None:
         """Somebody was thrown out."""
-        self._tell("kicked", player=player, name=name, reason=reason)
+        self._tell("kicked", player=player_id, name=name, reason=reason)
 
     def stopped(self, reason: str, figures: Mapping[str, int]) -> None:
         """The match is over.

@@ -1,4 +1,7 @@
-"""Everything that a host with analytics has beside its game: the journal, and what ships it."""
+"""Everything that a host with analytics has beside its game: the journal, and what ships it.
+
+A host knows it as a source of observers.
+"""
 
 from __future__ import annotations
 
@@ -7,12 +10,14 @@ import socket
 import time
 from collections.abc import Mapping
 
+from ecsnet.analytics.capture import AnalyticsSystem
 from ecsnet.analytics.declared import declare
 from ecsnet.analytics.journal import Journal, Limits
 from ecsnet.analytics.supervisor import ShipperSupervisor
 from ecsnet.analytics.values import plain
 from ecsnet.options import MONGO_VARIABLE, Analytics
 from ecsnet.schema import Registry
+from ecsnet.simulation.simulation import Simulation
 
 __all__ = ["AnalyticsService"]
 
@@ -71,12 +76,9 @@ class AnalyticsService:
         self.journal.start()
         _log.info("what happens is kept in %s", options.path.absolute())
 
-    @classmethod
-    def open(
-        cls, options: Analytics | None, registry: Registry, environment: Mapping[str, str]
-    ) -> AnalyticsService | None:
-        """Start what the options ask for; None where there are none."""
-        return None if options is None else cls(options, registry, environment)
+    def observe(self, simulation: Simulation) -> AnalyticsSystem:
+        """Return what keeps what happens in a simulation: a match begins."""
+        return AnalyticsSystem(simulation, self)
 
     def close(self) -> None:
         """Bring everything to the disk, and what can be shipped by then into the database.

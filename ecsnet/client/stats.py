@@ -11,7 +11,10 @@ _SILENT = 2.0  # seconds, from which on there is nothing better to say
 
 @dataclass(slots=True)
 class ClientStats:
-    """Figures of one connection. ``str(stats)`` fits a window's title."""
+    """Figures of one connection. ``str(stats)`` fits a window's title.
+
+    Those of ticks and commands are of the room that we are in.
+    """
 
     measured: bool = False
     """Whether a round trip was measured yet; until then ``rtt`` and ``jitter`` are 0."""

@@ -16,7 +16,7 @@ from collections import deque
 from collections.abc import Callable
 from math import inf
 from types import TracebackType
-from typing import Self, TypeVar, cast, overload
+from typing import NamedTuple, Self, TypeVar, cast, overload
 from weakref import WeakValueDictionary
 
 import esper
@@ -35,18 +35,18 @@ from ecsnet.errors import BadValueError, DisconnectedError, RefusedError, UsageE
 from ecsnet.messages.joining import (
     WIRE_VERSION,
     Hello,
+    MemberState,
     SchemaDiffers,
     SchemaOffer,
-    ServerGreeting,
     Welcome,
 )
+from ecsnet.messages.registry import MessageTable, handles
 from ecsnet.notifications import Connected, Disconnected, Refused
 from ecsnet.replication.client.store import Store
 from ecsnet.replication.client.view import Attachment, ViewWorld
-from ecsnet.replication.wire import MESSAGE_BYTES, Resync, Structure, WireFormat
+from ecsnet.replication.wire import MESSAGE_BYTES, Report, Resync, Structure, WireFormat
 from ecsnet.schema import (
     CommandType,
-    Gate,
     Registry,
     Schema,
     command_type,
@@ -80,6 +80,9 @@ DEFAULT_PORT = 7777
 COMMAND_ROOM = 900
 """Bytes of commands in one packet."""
 
+WELCOME_WORK = 3000
+"""What a Welcome takes, in ids and values: it begins anew, see `WORK_A_POLL`."""
+
 WORK_A_POLL = 20_000
 """How many ids and values one poll takes over from what the server says, about; each datagram or
 message counts as 25 more. What is left waits for the next poll."""
@@ -88,7 +91,8 @@ NOTIFICATIONS = 131_072
 """How many are kept that no `ClientWorld.poll` has returned."""
 
 EARLY_UPDATES = 1000
-"""How many updates are kept that come before the Welcome; with more, all is asked for again."""
+"""How many updates are kept that come before the Welcome to their room; with more, all is asked for
+again."""
 
 LONGEST_INTERVAL = 1.0
 """Seconds between two polls of `ClientWorld.connect_async` at most: with more it would not join."""
@@ -106,6 +110,10 @@ T = TypeVar("T")
 T2 = TypeVar("T2")
 T3 = TypeVar("T3")
 T4 = TypeVar("T4")
+
+_WELCOMED = (MemberState.JOINING, MemberState.JOINED)
+_NO_REPORT = Report(0)
+_ROOMS = 16  # of the rooms that we were in, so many may have updates on their way
 
 _shown: WeakValueDictionary[str, ClientWorld] = WeakValueDictionary()
 """The last client of each esper world, by the world's name."""
@@ -141,6 +149,14 @@ _ENDS = {
     Reason.ABUSE: "the server takes what we sent for no honest client's",
     Reason.SLOW: "we take in too little of what is sent: the network or this program is too slow",
 }
+
+
+class _Arrival(NamedTuple):
+    """Where a reliable message stands."""
+
+    number: int
+    size: int
+    """In bytes."""
 
 
 class ClientWorld:
@@ -202,17 +218,26 @@ class ClientWorld:
         self._store: Store | None = None
         # What has arrived and is not taken over yet: number of a message or None, and when it came.
         self._arrived: deque[tuple[int | None, bytes | msgspec.Raw, float]] = deque()
-        self._early: list[
-            tuple[bytes | msgspec.Raw, float]
-        ] = []  # updates before the Welcome, and when
+        # Updates of a room whose Welcome has not come yet, and when they came; and the rooms whose
+        # Welcome has.
+        self._early: list[tuple[bytes | msgspec.Raw, float]] = []
+        self._epochs: deque[int] = deque(maxlen=_ROOMS)
+        self._state = MemberState.HANDSHAKE
         self._player_net = 0
-        self._player: int | None = None
+        self._player: int | None = None  # as `Connected` said last
+        self._shown: Store | None = None  # what the view was brought up to date with
+        self._stay_begins = 0  # index of the first notification of the room that we are in
         self._ticks: TickClock | None = None
         self._timed = False  # the clock runs; not before a round trip was measured
         self._outbox = Outbox()
         self._unsendable = 0  # commands for entities that are not in the view
-        self._greetings: Gate[Structure[object] | Welcome | SchemaOffer] = Gate(
-            self._format.structure | ServerGreeting, MESSAGE_BYTES
+        self._messages: MessageTable[_Arrival] = MessageTable(
+            MESSAGE_BYTES,
+            [
+                handles(SchemaOffer, [MemberState.HANDSHAKE], self._schema_offer),
+                handles(Welcome, [MemberState.HANDSHAKE, *_WELCOMED], self._welcome),
+                handles(self._format.structure, _WELCOMED, self._structure),
+            ],
         )
         self._difference: str | None = None  # between the server's game and this one
         self._explain: Callable[[Reason, str], str] = _as_it_is
@@ -527,7 +552,7 @@ class ClientWorld:
         number = self._schema.command_id_of[kind.cls]
         if kind.hold:
             self._outbox.hold(number, target, wire)
-        elif self._player is None and self._outbox.waiting == ACTIONS_A_TICK:
+        elif self._state is not MemberState.JOINED and self._outbox.waiting == ACTIONS_A_TICK:
             self._outbox.expire()  # the first tick takes no more
         else:
             self._outbox.act(number, target, wire)
@@ -593,6 +618,7 @@ class ClientWorld:
         """
         self._poll()
         events, self._events = self._events, []
+        self._stay_begins = 0
         return events
 
     def _poll(self) -> None:
@@ -624,6 +650,7 @@ class ClientWorld:
         """
         if not self.closed:
             self._connection.leave()
+            self._enter(MemberState.CLOSED)
         self.closed = self._leaving = True
         if not self._polling:
             self._let_go()
@@ -662,9 +689,7 @@ class ClientWorld:
         connection.check(now)
         self._give_up_waiting(now)
         if self._store is not None:
-            self._store.recount()
-            self._events += self._view.reconcile(self._store)
-            self._arrive()
+            self._show(self._store)
             self._check_load(self._store)
         if connection.end is not None and not self.closed:
             self._ended(connection.end)
@@ -686,7 +711,7 @@ class ClientWorld:
     def _give_up_waiting(self, now: float) -> None:
         """End a joining that takes too long, whatever the server says meanwhile."""
         elapsed, self._advanced_at = now - self._advanced_at, now
-        if self._connection.connected and self._player is None:
+        if self._connection.connected and self._state is not MemberState.JOINED:
             self._joining_left -= min(elapsed, _STALL)
             if self._joining_left < 0:
                 self._connection.give_up(Reason.TIMEOUT)
@@ -719,21 +744,22 @@ class ClientWorld:
             number, data, came_at = arrived.popleft()
             if number is not None:
                 self._message(number, bytes(data), came_at)
-            elif store is not None:
+            else:
                 self._update(data, came_at)
-            elif len(self._early) < EARLY_UPDATES:
-                # Its packet is acked: what it says is not said again.
-                self._early.append((data, came_at))
             if store is not None:
                 self._work_left -= store.work - before
                 self._check_load(store)
 
     def _update(self, payload: bytes | msgspec.Raw, now: float) -> None:
         store, ticks = self._store, self._ticks
-        assert store is not None
-        assert ticks is not None
+        if store is None or ticks is None:
+            self._keep_early(payload, now)
+            return
         update = self._format.update.decode(payload)
         if update is None or not store.update(update, len(payload)):
+            if update is not None and update.epoch not in self._epochs:
+                self._keep_early(payload, now)
+                return
             self.stats.datagrams_rejected += 1
             if update is None or update.epoch == store.epoch:
                 self._connection.peer.strike(now)
@@ -743,52 +769,92 @@ class ClientWorld:
         if report is not None and store.report is report:
             ticks.report(report.slack / 16, store.tick, self._connection.peer.session.path.loss)
 
+    def _keep_early(self, payload: bytes | msgspec.Raw, now: float) -> None:
+        """Keep an update of a room that we are not in yet. Its packet is acked: what it says is not
+        said again.
+        """
+        if len(self._early) < EARLY_UPDATES:
+            self._early.append((payload, now))
+
     def _message(self, number: int, data: bytes, now: float) -> None:
         """A reliable message from the server."""
-        message = self._greetings.decode(data)
-        store, peer = self._store, self._connection.peer
-        if store is not None:
-            if isinstance(message, Structure):
-                if not store.structure(number, message, len(data)) and message.epoch == store.epoch:
-                    peer.strike(now)
-                return
-            store.passed(number)
-        if isinstance(message, Welcome) and store is None:
-            self._welcome(number, message)
-        elif isinstance(message, SchemaOffer) and store is None and self._difference is None:
-            difference = self._schema.first_difference(message.description)
-            self._difference = difference or _REFUSALS[Reason.SCHEMA]
-            peer.queue(encode(SchemaDiffers(self._difference[:400])))
-        else:
-            peer.strike(now)
+        if not self._messages.dispatch(data, self._state, _Arrival(number, len(data)), now):
+            self._connection.peer.strike(now)
             self.stats.datagrams_rejected += 1
+        if self._store is not None and self._store.structured < number:
+            self._store.passed(number)
 
-    def _welcome(self, number: int, welcome: Welcome) -> None:
-        self._store = Store(self._format, welcome.epoch, welcome.tick)
-        self._store.passed(number)
+    def _structure(self, message: Structure[object], arrival: _Arrival, now: float) -> None:
+        store = self._store
+        assert store is not None  # in this state
+        number, size = arrival
+        if not store.structure(number, message, size) and message.epoch == store.epoch:
+            self._connection.peer.strike(now)
+
+    def _schema_offer(self, offer: SchemaOffer, _: _Arrival, now: float) -> None:
+        difference = self._schema.first_difference(offer.description)
+        self._difference = difference or _REFUSALS[Reason.SCHEMA]
+        self._connection.peer.queue(encode(SchemaDiffers(self._difference[:400])))
+        self._enter(MemberState.SCHEMA_MISMATCH)
+
+    def _welcome(self, welcome: Welcome, arrival: _Arrival, now: float) -> None:
+        """We are in a room; what we know of the one before is over."""
+        if self._state is MemberState.JOINED:
+            self._joining_left = JOINING_SECONDS
+        self._work_left -= WELCOME_WORK
+        store = self._store = Store(
+            self._format, welcome.epoch, welcome.tick, number=arrival.number
+        )
         self._player_net = welcome.player
-        if welcome.command_rate is not None:
-            self._interval = 1 / welcome.command_rate
+        self._interval = 0.0 if welcome.command_rate is None else 1 / welcome.command_rate
         self._between = TokenBucket(_BETWEEN_TICKS * welcome.tick_rate, _BETWEEN_BURST)
         self._ticks = TickClock(welcome.tick_rate, welcome.update_rate, self._interval)
+        self._timed = False
+        if self._state is not MemberState.HANDSHAKE:
+            self._forget_commands()
         early, self._early = self._early, []
-        self._store.resync = len(early) == EARLY_UPDATES
+        # Updates of a room that we come back to may have been taken for those of our last stay.
+        store.resync = len(early) == EARLY_UPDATES or welcome.epoch in self._epochs
+        self._epochs.append(welcome.epoch)
         self._arrived.extendleft((None, payload, came_at) for payload, came_at in reversed(early))
+        self._enter(MemberState.JOINING)
 
-    def _arrive(self) -> None:
+    def _forget_commands(self) -> None:
+        """Forget what was done in another room, and what is held for entities of it."""
+        outbox, commands = self._outbox, self._schema.commands
+        for type_id, target in outbox.held:
+            if target or commands[type_id].has_refs:
+                outbox.release(type_id, target)
+        outbox.change_room()
+
+    def _show(self, store: Store) -> None:
+        """Bring the view up to date."""
+        if self._shown is not store:
+            self._shown = store
+            self._events += self._view.hide_all()
+            self._stay_begins = len(self._events)
+        store.recount()
+        self._events += self._view.reconcile(store)
+        if self._state is MemberState.JOINING:
+            self._arrive(store)
+
+    def _arrive(self, store: Store) -> None:
         """Say `Connected`, once our own player's entity is there, or is not going to be."""
-        store = self._store
-        if self._player is not None or store is None:
-            return
         player = self.player
         # It comes before all else, so nothing else has to arrive to know that it does not.
         gone = store.introduced and self._player_net not in store.entities
         if player is None and self._player_net and not gone:
             return
         self._player = player or 0
+        self._enter(MemberState.JOINED)
         self._outbox.idle()  # what was sent until now was sent in no tick
-        self._events.insert(0, Connected(self._player))
+        self._events.insert(self._stay_begins, Connected(self._player))
         logger.info("connected as %s", self._name)
+
+    def _enter(self, state: MemberState) -> None:
+        """Change the state; nothing else does."""
+        before, self._state = self._state, state
+        logger.debug("%s: %s -> %s", self._name, before.value, state.value)
 
     def _step(self, now: float) -> None:
         """Stamp commands, send what is due."""
@@ -798,7 +864,7 @@ class ClientWorld:
         packet: bytes | None = None
         ready = now >= self._send_at
         if store is not None:
-            if store.resync and not store.asked:
+            if store.resync and not (store.asked or peer.backlog):
                 store.resync = False
                 store.asked += 1
                 peer.queue(encode(Resync()))
@@ -807,7 +873,7 @@ class ClientWorld:
             packet = peer.pack(None, now)
         if packet is not None:
             self._sent_at = now
-            if self._player is not None:  # on the way into the game nothing waits
+            if self._state is MemberState.JOINED:  # on the way into the game nothing waits
                 self._send_at = min(max(now, self._send_at + self._interval), now + self._interval)
             connection.transmit(packet, now)
         if peer.streaming:
@@ -825,7 +891,7 @@ class ClientWorld:
         if ticks.paused or ticks.waiting:
             outbox.idle()
         before = outbox.sent
-        if self._player is not None:
+        if self._state is MemberState.JOINED:
             outbox.stamp(begun)
         # A tick that begins is always said: from it the server measures how early we are.
         self._unsaid = self._unsaid or bool(begun) or outbox.sent != before
@@ -846,17 +912,16 @@ class ClientWorld:
 
     def _measure(self) -> None:
         stats, store, outbox = self.stats, self._store, self._outbox
-        report = None if store is None else store.report
+        report = _NO_REPORT if store is None or store.report is None else store.report
         stats.commands_sent = outbox.sent
         stats.commands_expired = outbox.expired
         stats.commands_rejected = self._unsendable
         if store is not None:
             stats.tick, stats.confirmed_tick = store.tick, store.confirmed_tick
-        if report is not None:
-            stats.commands_applied = report.applied
-            stats.commands_expired += report.expired
-            stats.commands_superseded = report.superseded
-            stats.commands_rejected += report.rejected
+        stats.commands_applied = report.applied
+        stats.commands_expired += report.expired
+        stats.commands_superseded = report.superseded
+        stats.commands_rejected += report.rejected
 
     def _ended(self, end: End) -> None:
         """There is no connection, or none any more."""
@@ -871,6 +936,7 @@ class ClientWorld:
             self._events.append(Refused(reason.value, message))
         self.closed = True
         self._connection.close()
+        self._enter(MemberState.CLOSED)
         # Warnings reach stderr in a game that configures no logging: it would end without a word.
         # Last of all: what takes log lines may be the game's own, and raise.
         logger.warning("%s", said)

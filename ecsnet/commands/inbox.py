@@ -13,7 +13,14 @@ from ecsnet.errors import BadMessageError
 from ecsnet.schema import CommandType, Gate
 from ecsnet.session.sequence import unwrap
 
-__all__ = ["HORIZON_SECONDS", "REPEAT_SECONDS", "WAITING", "Inbox", "ReceivedCommand"]
+__all__ = [
+    "HORIZON_SECONDS",
+    "REPEAT_SECONDS",
+    "WAITING",
+    "Inbox",
+    "PlayerCommands",
+    "ReceivedCommand",
+]
 
 REPEAT_SECONDS: Final = 0.25
 """How long the server goes on with the last held commands when no newer ones come."""
@@ -48,6 +55,9 @@ class ReceivedCommand:
         self.value = value
 
 
+PlayerCommands: TypeAlias = tuple[int, tuple[ReceivedCommand, ...]]
+"""The number of a player, and what `Inbox.take` gave for one tick."""
+
 _NONE: tuple[ReceivedCommand, ...] = ()
 
 _State: TypeAlias = dict[tuple[CommandType, int], ReceivedCommand]
@@ -61,8 +71,10 @@ class Inbox:
         tick_rate: Ticks of the simulation in a second.
         gate: What frames come in by.
         interval: Seconds from one packet of the client's to the next, where it saves ticks up.
+        number: Number of the first frame that is news: those before it came to another inbox.
 
     Attributes:
+        number: Number of the next frame.
         applied: Commands that were handed to a tick.
         expired: Actions that were dropped because too many waited, or that were refused.
         superseded: Held commands whose tick went by and that a newer one had replaced by then, or
@@ -86,7 +98,6 @@ class Inbox:
         "_held_at",
         "_horizon",
         "_last",
-        "_number",
         "_raw",
         "_repeat",
         "_same_from",
@@ -97,11 +108,14 @@ class Inbox:
         "_waiting",
         "applied",
         "expired",
+        "number",
         "rejected",
         "superseded",
     )
 
-    def __init__(self, tick_rate: float, gate: Gate[list[Frame]], interval: float = 0.0) -> None:
+    def __init__(
+        self, tick_rate: float, gate: Gate[list[Frame]], interval: float = 0.0, number: int = 0
+    ) -> None:
         horizon = max(8, round((HORIZON_SECONDS + 2 * interval) * tick_rate))
         ring: list[tuple[ReceivedCommand, ...] | None] = [None] * (1 << horizon.bit_length())
         # The hot ones first: compiled, attributes lie in memory as they are listed here.
@@ -111,7 +125,7 @@ class Inbox:
         # If they are one frame of states: what it covers and which; else 0.
         self._count = 0
         self._states: tuple[ReceivedCommand, ...] = _NONE
-        self._number = 0  # of the next frame
+        self.number = number
         self._last = -1  # newest tick that came
         self._horizon = horizon
         self._due = 0  # the tick after the last one that was taken
@@ -162,12 +176,12 @@ class Inbox:
             end = number + count
             newest = tick + count - 1
             if (
-                end == self._number + 1
+                end == self.number + 1
                 and end < _U31
                 and self._last < newest
                 and next_tick <= newest < next_tick + self._horizon
             ):
-                self._number = end
+                self.number = end
                 self._last = newest
                 if newest != self._same_until:
                     self._spread()
@@ -176,8 +190,8 @@ class Inbox:
                 self._same_until = newest + 1
                 return newest
         # Below half their range both are what they look like, and that is nearly always so.
-        if (number | self._number) > _U31:
-            number = unwrap(number, 32, self._number)
+        if (number | self.number) > _U31:
+            number = unwrap(number, 32, self.number)
         if (tick | next_tick) > _U31:
             tick = unwrap(tick, 32, next_tick)
         fresh = -1
@@ -191,12 +205,12 @@ class Inbox:
             if commands:
                 actions = self._change(state, commands)
                 held = None
-            skip = self._number - number
+            skip = self.number - number
             number += count or 1
             if skip >= (count or 1):
                 tick += count
                 continue
-            self._number = number
+            self.number = number
             if skip < 0:
                 skip = 0
             if actions is not None and skip == 0:
@@ -209,7 +223,7 @@ class Inbox:
                 if held is None:
                     held = tuple(state.values())
                 self._extend(first, tick, held, next_tick)
-        if number < self._number:
+        if number < self.number:
             self._fall_behind(number, next_tick)
         else:
             self._behind = 0
@@ -279,12 +293,12 @@ class Inbox:
         where no others come for two seconds, the client numbered a frame too far ahead once, and
         is to be heard again: what comes next is new.
         """
-        if not self._behind or self._behind_of != self._number:
-            self._behind, self._behind_of, self._behind_since = 0, self._number, next_tick
+        if not self._behind or self._behind_of != self.number:
+            self._behind, self._behind_of, self._behind_since = 0, self.number, next_tick
         self._behind += 1
         if self._behind >= _BEHIND and next_tick - self._behind_since >= 2 * self._horizon:
             self._behind = 0
-            self._number = number
+            self.number = number
 
     def _change(self, state: _State, commands: Sequence[Entry]) -> list[ReceivedCommand] | None:
         """Bring what is held up to date with a frame; return the frame's actions.

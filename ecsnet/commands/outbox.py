@@ -105,8 +105,13 @@ class Outbox:
         self._acted = 0  # actions since the last tick began
         self._runs: deque[_Run] = deque()
         self._number = 0
-        self._tick = 0  # the tick after the last one that was stamped
+        self._tick = 0  # the tick after the last one that was stamped; 0 before the first
         self._quiet = 0  # ticks since there was a command; at first the clock wants its reports
+
+    @property
+    def held(self) -> list[tuple[int, int]]:
+        """What is held: index of the command type in the schema, and network id of its target."""
+        return list(self._held)
 
     @property
     def pending(self) -> bool:
@@ -194,6 +199,18 @@ class Outbox:
         self.sent += 1
         self.expired += 1
 
+    def change_room(self) -> None:
+        """Begin anew in another room, whose ticks are other ones.
+
+        What was done in the room before and is not acked is forgotten, and counts no more. What is
+        held goes on, and so do the numbers of frames: then a late ack says nothing of what comes.
+        """
+        self.sent = self.expired = 0
+        self._actions.clear()
+        self._runs.clear()
+        self._tick = self._quiet = 0
+        self._dirty = True
+
     def stamp(self, ticks: range) -> None:
         """Make frames for the client ticks that begin now, and for actions since the last call.
 
@@ -215,7 +232,7 @@ class Outbox:
             self._quiet += ticks.stop - self._tick if ticks else 0
         for tick in ticks:
             self._begin(tick)
-        if not ticks and self._actions and self._number:
+        if not ticks and self._actions and self._tick:
             actions = self._take_actions()
             self._append(_Run(self._number, self._tick, 0, self._held, actions))
 

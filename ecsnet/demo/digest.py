@@ -37,10 +37,10 @@ def shown_to(client: ClientWorld) -> dict[str, str]:
 def visible_to(room: Room) -> dict[str, dict[str, str]]:
     """What each member, by name, may see of a simulation: digests as in `shown_to`."""
     worlds = {}
-    for member in room.members:
-        if member.client_state is not None:
-            visible = room.replicator.visible(member.client_state)
-            worlds[member.name] = _visible(room, visible)
+    for seat in room.seats:
+        if seat.client_state is not None:
+            visible = room.replicator.visible(seat.client_state)
+            worlds[seat.name] = _visible(room, visible)
     return worlds
 
 

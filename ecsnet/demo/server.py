@@ -64,8 +64,8 @@ class _Process:
         rooms: list[Room] = []
 
         def ready(address: Address) -> None:
-            rooms.append(self._stage)
-            self._stage.simulation.add_system(self._note, float("inf"), "Pace", always=True)
+            rooms.append(self._room)
+            self._room.simulation.add_system(self._note, float("inf"), "Pace", always=True)
             listen(lambda order: loop.call_soon_threadsafe(self._obey, order))
             say(Ready(address[1]))
 
@@ -73,12 +73,13 @@ class _Process:
         say(Served(rooms[0].simulation.tick))
 
     @property
-    def _stage(self) -> Room:
+    def _room(self) -> Room:
         assert self._server.host is not None
-        return self._server.host.rooms[0]
+        (room,) = self._server.host.rooms
+        return room
 
     def _note(self, _dt: float) -> None:
-        room = self._stage
+        room = self._room
         self._began.append(perf_counter())
         self._numbers.append(room.simulation.tick + room.dropped_ticks)
 
@@ -86,15 +87,15 @@ class _Process:
         if self._server.host is None:
             return
         if isinstance(order, Still):
-            self._stage.simulation.paused = True
-            self._still_at = self._stage.simulation.tick
+            self._room.simulation.paused = True
+            self._still_at = self._room.simulation.tick
         elif isinstance(order, Ask):
             say(self._report())
         elif isinstance(order, Bye):
             self._server.stop()
 
     def _report(self) -> ServerReport:
-        room = self._stage
+        room = self._room
         assert self._server.host is not None
         stats = self._server.host.stats()
         return ServerReport(
@@ -118,7 +119,7 @@ class _Process:
         Without the first ones, which make up for the time that starting took. What began before
         its beat, as behind a late one, was not late.
         """
-        dt = self._stage.dt
+        dt = self._room.dt
         timed = zip(self._began[_FIRST:], self._numbers[_FIRST:], strict=True)
         late = [at - number * dt for at, number in timed]
         beat = sorted(late)[len(late) // 10] if late else 0.0

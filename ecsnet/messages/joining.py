@@ -1,15 +1,17 @@
 """The first reliable messages of a session: who are you, and do we play the same game?
 
 The client opens with `Hello`. A server that declares the same game lets the player in at its next
-tick and answers `Welcome`. Otherwise it answers `SchemaOffer`: the client finds what differs, shows
-it to its player and returns it as `SchemaDiffers`, so that both ends can name it.
+tick and answers `Welcome`; one more `Welcome` puts the player into another room. Otherwise the
+answer is `SchemaOffer`: the client finds what differs, shows it to its player and returns it as
+`SchemaDiffers`, so that both ends can name it.
 
 Replication's messages share the channel; they have tags from 16 on.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, TypeAlias
+from enum import Enum
+from typing import Annotated
 
 import msgspec
 
@@ -18,9 +20,9 @@ from ecsnet.validation.names import NAME_LENGTH
 __all__ = [
     "WIRE_VERSION",
     "Hello",
+    "MemberState",
     "SchemaDiffers",
     "SchemaOffer",
-    "ServerGreeting",
     "Welcome",
 ]
 
@@ -36,6 +38,25 @@ _Rate = Annotated[float, msgspec.Meta(ge=0.1, le=10_000)]
 _CommandRate = Annotated[float, msgspec.Meta(ge=1, le=10_000)]
 
 
+class MemberState(Enum):
+    """How far a client has come on its way through a game; each end keeps it for itself.
+
+    All states lead to CLOSED, and beside that HANDSHAKE to SCHEMA_MISMATCH or JOINING, JOINING to
+    JOINED, and JOINED, with a change of the room, to JOINING.
+    """
+
+    HANDSHAKE = "handshake"
+    """There is a connection; the client says who it is, and the server answers."""
+    SCHEMA_MISMATCH = "schema mismatch"
+    """The games differ; the client says in what."""
+    JOINING = "joining"
+    """The server has chosen a room; on the client, its welcome has come."""
+    JOINED = "joined"
+    """The player is in the room; on the client, its entity has come."""
+    CLOSED = "closed"
+    """It is over."""
+
+
 class Hello(msgspec.Struct, array_like=True, forbid_unknown_fields=True, tag=1, frozen=True):
     """Client to server, first of all."""
 
@@ -47,7 +68,7 @@ class Hello(msgspec.Struct, array_like=True, forbid_unknown_fields=True, tag=1, 
 
 
 class Welcome(msgspec.Struct, array_like=True, forbid_unknown_fields=True, tag=2, frozen=True):
-    """Server to client: you are in."""
+    """Server to client: you are in, and what you knew of another room is over."""
 
     epoch: _U32
     """Names the simulation and the boot of the server; in every datagram from now on."""
@@ -78,7 +99,3 @@ class SchemaDiffers(
     """Client to server: this is what differs. Goodbye."""
 
     difference: Annotated[str, msgspec.Meta(max_length=DIFFERENCE_LENGTH)]
-
-
-ServerGreeting: TypeAlias = Welcome | SchemaOffer
-"""What a client may be greeted with."""

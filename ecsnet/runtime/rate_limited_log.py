@@ -32,6 +32,10 @@ class RationedLog:
         self._buckets: dict[tuple[int, str], TokenBucket] = {}
         self._left_out: Counter[tuple[int, str]] = Counter()
 
+    def debug(self, now: float, text: str, *arguments: object) -> None:
+        """Log a line for somebody who looks for the reason of something; as `info`."""
+        self._say(logging.DEBUG, now, text, arguments)
+
     def info(self, now: float, text: str, *arguments: object) -> None:
         """Log a line that tells what happens, or count it.
 

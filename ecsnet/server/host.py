@@ -1,46 +1,42 @@
-"""Sessions on one side, simulations on the other, and what goes between them.
+"""Members on one side, rooms on the other, and the way from the one to the other.
 
 A host has no socket and no clock: datagrams come in through `Host.receive`, go out through a
-function that it is given, and `Host.tick` is called when a tick is due. Joins, leaves and commands
-reach a simulation at its tick boundaries only. When the machine cannot keep up, time is dropped:
-ticks that are long overdue never run.
+function that it is given, and `Host.tick` is called when a tick is due. It chooses a room for each
+member, routes, and counts; what happens in a room is that room's business.
 """
 
 from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Callable, Iterator
-from math import inf
-from typing import Final, TypeAlias, cast
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Final, cast
 
-from ecsnet.analytics.service import AnalyticsService
 from ecsnet.commands.frames import Input, frames_gate
-from ecsnet.commands.inbox import Inbox, ReceivedCommand
-from ecsnet.components import Owner, Player
 from ecsnet.connection.plain import MAX_PACKET, TIMEOUT, Connection, Listener, Reason
-from ecsnet.errors import BadMessageError
+from ecsnet.errors import UsageError
 from ecsnet.messages.joining import (
     WIRE_VERSION,
     Hello,
+    MemberState,
     SchemaDiffers,
     SchemaOffer,
-    Welcome,
 )
+from ecsnet.messages.registry import MessageTable, handles
 from ecsnet.peer import Peer, Send
 from ecsnet.replication.server.interest import Interest
-from ecsnet.replication.server.network_ids import NetworkIds
-from ecsnet.replication.server.replicator import BANDWIDTH, Replicator
+from ecsnet.replication.server.replicator import BANDWIDTH
 from ecsnet.replication.wire import MESSAGE_BYTES, Resync
 from ecsnet.runtime.rate_limited_log import RationedLog
-from ecsnet.schema import Gate, Schema, encode
-from ecsnet.server.members import HANDSHAKE_SECONDS, HostStats, Member, MemberState
+from ecsnet.schema import Schema, encode
+from ecsnet.server.members import HANDSHAKE_SECONDS, Member
 from ecsnet.server.room import Room
+from ecsnet.server.stats import HostStats
 from ecsnet.session.packets import PacketCodec
 from ecsnet.session.session import KEEPALIVE
-from ecsnet.simulation.simulation import Join, Simulation
+from ecsnet.simulation.observer import ObserverSource
 from ecsnet.simulation.spec import SimulationSpec
-from ecsnet.systems import AnalyticsSystem
 from ecsnet.transport.address import Address, answerable, source_of
 from ecsnet.validation.names import is_name, printable
 
@@ -69,19 +65,13 @@ BACKLOG_BYTES: Final = 8 << 20
 BACKLOG_MESSAGES: Final = 16_384
 """What may wait for a client that acknowledges nothing, before it is given up as too slow."""
 
-_ENTITY_SECONDS: Final = 1e-3
-"""How long a client has to stay for each entity that it was to be shown, or its address waits: ten
-times what sending it takes, with 26 bytes each and the usual bandwidth."""
-
 _CHECK_SECONDS: Final = 0.1
 _COMPLAINT_SECONDS: Final = 10.0  # from one warning of dropped ticks to the next
 _OFFER_ALLOWANCE: Final = 16 * 1024  # bytes streamed a tick to a client that is not in the game yet
 
-_FromClient: TypeAlias = Hello | SchemaDiffers | Resync
-
 
 class Host:
-    """Any number of clients in any number of simulations.
+    """Any number of clients in any number of rooms.
 
     Args:
         schema: The game's types.
@@ -93,15 +83,18 @@ class Host:
             time of three packets.
         bandwidth: Bytes a second that one client is sent at most.
         catch_up: Seconds of overdue ticks that are made up for; beyond them time is dropped.
-        analytics: What keeps what happens; nothing when left out. It is closed with the host.
+        sources: Each gives every room an observer, and is closed with the host.
 
     Attributes:
-        rooms: The simulations.
+        rooms: The rooms; see `add_room` and `remove_room`.
         members: The clients, by connection.
         listener: Handshakes and connections.
-        choose: Decides which simulation a client joins, from its name.
+        choose: Decides which room a client joins, from its name; None where there is none for it.
+            Unless set, that with the fewest players.
+        failure: What a system or hook raised, where that has left the host without a room, or
+            happened while the host closed.
         closed: Whether `close` was called.
-        analytics: What keeps what happens, where that is on.
+        sources: What gives observers.
     """
 
     def __init__(
@@ -115,7 +108,7 @@ class Host:
         timeout: float = TIMEOUT,
         bandwidth: float = BANDWIDTH,
         catch_up: float = CATCH_UP_SECONDS,
-        analytics: AnalyticsService | None = None,
+        sources: Sequence[ObserverSource] = (),
     ) -> None:
         self.schema = schema
         self.rooms: list[Room] = []
@@ -128,27 +121,37 @@ class Host:
             per_address=per_address,
             source=source_of,
         )
-        self.choose: Callable[[str], Room] = lambda _name: self.rooms[0]
+        self.choose: Callable[[str], Room | None] = self._least_crowded
+        self.failure: Exception | None = None
         self.closed = False
+        self.sources = sources
 
         self._send = send
         self._random = random
         self._bandwidth = bandwidth
         self._catch_up = catch_up
-        self.analytics = analytics
         # An alias of a tuple is a type at run time, which type checkers do not take for one.
         self._packets: PacketCodec[Input] = PacketCodec(Input)  # type: ignore[arg-type]
         self._frames = frames_gate(schema)
-        self._messages: Gate[_FromClient] = Gate(_FromClient, MESSAGE_LIMIT)
+        self._messages: MessageTable[Member] = MessageTable(
+            MESSAGE_LIMIT,
+            [
+                handles(Hello, [MemberState.HANDSHAKE], self._hello),
+                handles(SchemaDiffers, [MemberState.SCHEMA_MISMATCH], self._schema_differs),
+                # One may be on its way while the member changes its room.
+                handles(Resync, [MemberState.JOINING, MemberState.JOINED], self._resync),
+            ],
+        )
         self._log = RationedLog(logger)
+        self._specs: list[SimulationSpec] = []  # those that rooms were ever made from
         self._check_at = float("-inf")
         self._complained_at = float("-inf")
         self._complained_of = 0  # dropped ticks
         self._stats = HostStats()  # what is not counted anywhere else
 
-    # Simulations.
+    # Rooms.
 
-    def add_simulation(
+    def add_room(
         self,
         spec: SimulationSpec,
         now: float,
@@ -158,49 +161,73 @@ class Host:
         interest: Interest | None = None,
         seed: int | None = None,
     ) -> Room:
-        """Start a simulation; its first tick is due at once.
+        """Open a room; its first tick is due at once.
 
         Args:
-            spec: What it is made from.
+            spec: What its simulation is made from.
             now: Seconds on the clock that `receive` and `tick` are called with.
             update_rate: Updates a second to clients; each tick when left out.
             command_rate: Packets a second from each client; one with each of its ticks when left
                 out.
             interest: Who sees what; everyone everything when left out.
             seed: Of its random numbers; random when left out.
+
+        Raises:
+            UsageError: An earlier room was made from the spec, and a system in it is an instance,
+                which both would share.
         """
-        every = max(1, round(spec.tick_rate / (update_rate or spec.tick_rate)))
+        if spec.instances and any(each is spec for each in self._specs):
+            name = spec.instances[0]
+            raise UsageError(
+                f"a second room from a game with add_system({name}(...)): both would share that"
+                f" instance, and what it remembers; add the class, add_system({name}), or a"
+                " function that makes one for each room"
+            )
         epoch = int.from_bytes(self._random(4), "little")
         if seed is None:
             seed = int.from_bytes(self._random(8), "little")
-        simulation = Simulation(spec, seed=seed, epoch=epoch, player=Player, owner=Owner)
-        replicator = Replicator(
-            self.schema,
-            simulation.world,
-            epoch=epoch,
-            interest=interest,
-            owner=Owner,
-            interval=every / spec.tick_rate,
-            draw_id=NetworkIds(str(seed).encode()).draw,
-        )
         room = Room(
-            simulation, replicator, spec.tick_rate, every, self._catch_up, now, command_rate
+            spec,
+            now,
+            schema=self.schema,
+            frames=self._frames,
+            epoch=epoch,
+            seed=seed,
+            log=self._log,
+            update_rate=update_rate,
+            command_rate=command_rate,
+            interest=interest,
+            bandwidth=self._bandwidth,
+            catch_up=self._catch_up,
+            sources=self.sources,
         )
         seldom = max(KEEPALIVE, room.command_interval)
         self.listener.timeout = max(self.listener.timeout, PACKETS_MISSED * seldom)
-        simulation.resolve = replicator.entity
-        simulation.sees = room.sees
-        simulation.add_system(
-            room.replication.process, float("-inf"), "ReplicationSystem", always=True
-        )
-        if self.analytics is not None:
-            room.analytics = AnalyticsSystem(simulation, self.analytics)
-            simulation.observer = room.analytics
-            simulation.add_system(
-                room.analytics.process, float("-inf"), "AnalyticsSystem", always=True
-            )
+        self._specs.append(spec)
         self.rooms.append(room)
         return room
+
+    def remove_room(self, room: Room, reason: Reason, now: float) -> None:
+        """Close a room: its members are told goodbye, everybody leaves, hooks run.
+
+        A hook that raises is the room's `failure` then. Who is to play on is moved before.
+        """
+        self.rooms.remove(room)
+        for seat in room.occupants():
+            self.disconnect(seat.member, reason, now)
+        room.close()
+        self._stats.add_room(room.stats())
+
+    def move(self, member: Member, room: Room, now: float) -> None:
+        """Let a member change its room: it goes from one and comes into the other with the next
+        tick of each. Its session goes on, and with it the numbers of its commands.
+        """
+        seat = member.seat
+        assert seat is not None  # it is in a room
+        seat.room.leave(seat, "moved", now)
+        # What is in flight says nothing about the room that comes.
+        member.peer.session.forget_tags()
+        self._enter(member, room, seat.inbox.number, now)
 
     @property
     def next_tick_at(self) -> float:
@@ -208,44 +235,34 @@ class Host:
         return min((room.next_at for room in self.rooms), default=self._check_at)
 
     @property
-    def failure(self) -> Exception | None:
-        """What a system or hook raised, where that stopped a simulation."""
-        for room in self.rooms:
-            if room.simulation.failure is not None:
-                return room.simulation.failure
-        return None
-
-    @property
     def dropped_ticks(self) -> int:
-        """Ticks that never ran because they were long overdue, of all simulations."""
-        return sum(room.dropped_ticks for room in self.rooms)
+        """Ticks that never ran because they were long overdue, of all rooms."""
+        return self._stats.dropped_ticks + sum(room.dropped_ticks for room in self.rooms)
 
     def stats(self) -> HostStats:
         """What the host did so far."""
-        stats = HostStats(
-            ticks=sum(room.simulation.tick for room in self.rooms),
-            dropped_ticks=self.dropped_ticks,
-            clients=sum(len(room.members) for room in self.rooms),
-            joined=self._stats.joined,
-            packets_sent=self._stats.packets_sent,
-            packets_received=self._stats.packets_received,
-            bytes_sent=self._stats.bytes_sent,
-            commands_applied=self._stats.commands_applied,
-            commands_expired=self._stats.commands_expired,
-            commands_superseded=self._stats.commands_superseded,
-            commands_rejected=self._stats.commands_rejected,
-            denied=self.listener.admission.denied.copy(),
-        )
+        stats = replace(self._stats, denied=self.listener.admission.denied.copy())
+        for room in self.rooms:
+            stats.add_room(room.stats())
         for member in self.members.values():
-            member.count_into(stats)
+            _count_peer(member.peer, stats)
         return stats
+
+    def _least_crowded(self, _name: str) -> Room | None:
+        return min(self.rooms, key=lambda room: len(room.names), default=None)
+
+    def _room_failed(self, room: Room, failure: Exception, now: float) -> None:
+        """A room ends by what a system or hook raised in it; the others go on."""
+        self.remove_room(room, Reason.ERROR, now)
+        if not self.rooms:
+            self.failure = failure
+
+    # Datagrams.
 
     def member(self, address: Address) -> Member | None:
         """The member whose datagrams come from an address; None when there is none."""
         connection = self.listener.connections.get(address)
         return None if connection is None else self.members.get(connection)
-
-    # Datagrams.
 
     def receive(self, data: bytes, address: Address, now: float) -> None:
         """Take a datagram. What is wrong with it is counted, never raised.
@@ -268,15 +285,13 @@ class Host:
             self._forget(self.members[inbound.closed], inbound.closed.reason or Reason.LEFT, now)
         if inbound.refused is not None:
             self._log.info(now, "%s:%d is not let in: %s", *address[:2], inbound.refused)
-            self._note_refusal("", inbound.refused, self._first_room(), now)
+            self._note_refusal("", inbound.refused, None, now)
         if inbound.opened and inbound.connection is not None:
             connection, peer = inbound.connection, self._peer()
             # Found by its address with each datagram: what members have in common is there once.
             address = cast(Address, (sys.intern(address[0]), *address[1:]))
-            inbox = Inbox(1.0, self._frames)
             peer.relink(connection, address, self._send)
-            member = Member(peer, inbox, now)
-            self.members[connection] = member
+            self.members[connection] = Member(peer, now)
         for reply in inbound.replies:
             self._deliver(reply, address)
 
@@ -288,57 +303,26 @@ class Host:
             if peer.abusive:
                 self.disconnect(member, Reason.ABUSE, now)
             return
-        given, room = received.payload, member.playing
-        if given is not None and room is not None:
-            self._commands(member, room, given, now)
+        payload, seat = received.payload, member.seat
+        honest = payload is None or seat is None or seat.room.receive_commands(seat, payload, now)
+        if not honest:
+            self._strike(member, now)
         if received.messages:
             for _, message in received.messages:
                 self._message(member, message, now)
         if received.reply and member.state is not MemberState.CLOSED:
             size = peer.send(None, now)
-            if member.client_state is not None:  # messages go along in it, too
-                member.client_state.allowance -= size
-
-    def _commands(self, member: Member, room: Room, given: Input, now: float) -> None:
-        """What a player does."""
-        epoch, number, tick, frames = given
-        if epoch != room.epoch:
-            return
-        if now > room.stalled_after:
-            # The host slept. How early commands come is measured against the ticks that will be.
-            room.skip_overdue(now)
-        try:
-            fresh = member.inbox.receive(number, tick, frames, room.next_tick)
-        except BadMessageError:
-            self._strike(member, now)
-            return
-        if fresh >= 0:
-            # How early it came, in ticks; the least is reported.
-            slack = fresh - now * room.tick_rate - room.phase
-            if slack < member.slack:
-                member.slack = slack
+            if seat is not None and seat.client_state is not None:  # messages go along in it, too
+                seat.client_state.allowance -= size
 
     def _message(self, member: Member, data: bytes, now: float) -> None:
         """A reliable message."""
         if member.state is MemberState.CLOSED:
             return
-        message = self._messages.decode(data)
-        if isinstance(message, Hello) and member.state is MemberState.HANDSHAKE:
-            self._hello(member, message, now)
-        elif isinstance(message, SchemaDiffers) and member.state is MemberState.SCHEMA_MISMATCH:
-            difference = printable(message.difference)
-            self._log.info(now, "%s plays another game and is refused: %s", member, difference)
-            self.disconnect(member, Reason.SCHEMA, now)
-        elif (
-            isinstance(message, Resync)
-            and member.client_state is not None
-            and member.room is not None
-        ):
-            member.room.replicator.resync(member.client_state)
-        else:
+        if not self._messages.dispatch(data, member.state, member, now):
             self._strike(member, now)
 
-    def _hello(self, member: Member, hello: Hello, now: float) -> None:
+    def _hello(self, hello: Hello, member: Member, now: float) -> None:
         if hello.wire_version != WIRE_VERSION:
             self._log.info(
                 now,
@@ -348,25 +332,40 @@ class Host:
                 WIRE_VERSION,
             )
             self.disconnect(member, Reason.VERSION, now)
-        elif not is_name(hello.name):
+            return
+        if not is_name(hello.name):
             self._log.info(now, "%s is refused for its name, %r", member, printable(hello.name))
             self.disconnect(member, Reason.NAME, now)
-        elif hello.fingerprint != self.schema.fingerprint:
-            member.name = hello.name
-            member.state = MemberState.SCHEMA_MISMATCH
+            return
+        member.name = hello.name
+        if hello.fingerprint != self.schema.fingerprint:
+            member.enter(MemberState.SCHEMA_MISMATCH, self._log, now)
             member.peer.queue(encode(SchemaOffer(self.schema.encode_description())))
-        else:
-            member.state = MemberState.JOINING
-            room = member.room = self.choose(hello.name)
-            member.name = room.names.take(hello.name)
-            member.inbox = Inbox(room.tick_rate, self._frames, room.command_interval)
-            # What it does not send more often cannot be missed sooner.
-            path = member.peer.session.path
-            path.peer_interval = max(path.peer_interval, room.command_interval)
-            room.last_player_id += 1
-            member.player_id = room.last_player_id
-            room.joins.append(Join(member.player_id, member.name))
-            room.joining.append(member)
+            return
+        room = self.choose(hello.name)
+        if room is None:
+            self._log.info(now, "%s is refused: there is no room for it", member)
+            self.disconnect(member, Reason.FULL, now)
+            return
+        self._enter(member, room, 0, now)
+
+    def _schema_differs(self, differs: SchemaDiffers, member: Member, now: float) -> None:
+        difference = printable(differs.difference)
+        self._log.info(now, "%s plays another game and is refused: %s", member, difference)
+        self.disconnect(member, Reason.SCHEMA, now)
+
+    def _resync(self, _: Resync, member: Member, _now: float) -> None:
+        seat = member.seat
+        if seat is not None and seat.client_state is not None:  # else it asks about another room
+            seat.room.replicator.resync(seat.client_state)
+
+    def _enter(self, member: Member, room: Room, first_frame: int, now: float) -> None:
+        """Let a member take a seat in a room."""
+        member.seat = room.admit(member, first_frame)
+        member.enter(MemberState.JOINING, self._log, now)
+        # What it does not send more often cannot be missed sooner.
+        path = member.peer.session.path
+        path.peer_interval = max(path.peer_interval, room.command_interval)
 
     def _strike(self, member: Member, now: float) -> None:
         member.peer.strike(now)
@@ -378,10 +377,12 @@ class Host:
     def tick(self, now: float, *, early: float = 0.0) -> int:
         """Run the ticks that are due, and whatever else time brings.
 
+        A room in which a system or hook raised ends; see `failure`.
+
         Args:
             now: Seconds, as for `receive`.
-            early: Share of a tick by which one may run before it is due: for a caller whose
-                own timer keeps the beat.
+            early: Seconds by which a tick may run before it is due: half of the beat of a caller
+                whose own timer keeps it.
 
         Returns:
             How many ticks were run.
@@ -389,117 +390,15 @@ class Host:
         if self.closed:
             return 0
         ran = 0
-        for room in self.rooms:
-            room.skip_overdue(now)
-            if early:
-                room.follow_timer(now)
-            while room.next_at - early * room.dt <= now and room.simulation.failure is None:
-                self._step(room, now)
-                ran += 1
+        for room in self.rooms.copy():
+            ran += room.advance(now, early)
+            failure = room.failure
+            if failure is not None:
+                self._room_failed(room, failure, now)
         if now >= self._check_at:
             self._check_at = now + _CHECK_SECONDS
             self._check(now)
         return ran
-
-    def _step(self, room: Room, now: float) -> None:
-        tick = room.next_tick
-        room.replication.now = now
-        if room.joining:
-            self._admit_joining(room, tick, now)
-        joins, room.joins = room.joins, []
-        leaves, room.leaves = room.leaves, []
-        if room.reporting:
-            self._put_reports_away(room)
-        room.simulation.step(joins, leaves, self._collect_commands(room, tick))
-        room.ticked()
-        if room.arriving and tick % room.every == 0:
-            self._welcome(room)
-
-    def _collect_commands(
-        self, room: Room, tick: int
-    ) -> Iterator[tuple[int, tuple[ReceivedCommand, ...]]]:
-        """The members' commands for a tick, one after the other: each member is visited once, and
-        what it gave is put to use while it is in the cache.
-        """
-        for member in room.members:
-            given = member.inbox.take(tick)
-            if given:
-                yield member.player_id, given
-            if tick >= member.report_at:
-                self._report(room, member, tick)
-
-    def _admit_joining(self, room: Room, tick: int, now: float) -> None:
-        """Let in those whose join is part of the tick that begins."""
-        for member in room.joining:
-            member.state = MemberState.JOINED
-            member.playing = room
-            member.joined_at = now
-            # Not everybody in the same tick.
-            member.report_at = tick + 1 + member.player_id % room.report_ticks
-            room.members.append(member)
-            room.players[member.player_id] = member
-            room.arriving.append(member)
-            self._stats.joined += 1
-            self._log.info(now, "%s joined", member)
-            if room.analytics is not None:
-                room.analytics.joined(member.player_id, member.name)
-        room.joining.clear()
-
-    def _welcome(self, room: Room) -> None:
-        """Tell newcomers who they are; from the next update on they are told of the world."""
-        simulation, replicator = room.simulation, room.replicator
-        for member in room.arriving:
-            player = simulation.player_entity.get(member.player_id)
-            net = None if player is None else replicator.network_id(player)
-            welcome = Welcome(
-                simulation.epoch,
-                net or 0,
-                member.player_id,
-                room.tick_rate,
-                room.tick_rate / room.every,
-                simulation.tick & 0xFFFF_FFFF,
-                room.command_rate,
-            )
-            member.peer.queue(encode(welcome))
-            # An entity that is none: a game may have deleted its player on the spot.
-            member.client_state = replicator.add_client(
-                -member.player_id if player is None else player,
-                member.peer,
-                self._bandwidth,
-            )
-        room.arriving.clear()
-
-    def _report(self, room: Room, member: Member, tick: int) -> None:
-        """Put into the next update how the member's commands arrive."""
-        member.report_at = tick + room.report_ticks
-        client_state = member.client_state
-        if client_state is None:
-            return
-        slack, member.slack = member.slack, inf
-        if slack == inf:
-            return
-        inbox = member.inbox
-        client_state.report = (
-            round(slack * 16),
-            inbox.applied,
-            inbox.expired,
-            inbox.superseded,
-            inbox.rejected + room.simulation.rejected[member.player_id],
-        )
-        member.reported_at = member.peer.session.packets_sent
-        room.reporting.append(member)
-
-    def _put_reports_away(self, room: Room) -> None:
-        """A report travels once. A lost one is made up for by the next."""
-        waiting = []
-        for member in room.reporting:
-            if member.client_state is None:
-                continue
-            if member.peer.session.packets_sent == member.reported_at:
-                waiting.append(member)
-            else:
-                member.client_state.report = None
-        room.reporting = waiting
 
     def _check(self, now: float) -> None:
         """What need not happen each tick: time-outs, and sessions of those who are not in yet."""
@@ -554,7 +453,7 @@ class Host:
         self._forget(member, reason, now)
 
     def close(self, reason: Reason, now: float) -> None:
-        """Tell everybody goodbye and end the simulations: everybody leaves, hooks run.
+        """Tell everybody goodbye and close the rooms: everybody leaves, hooks run.
 
         A hook that raises is the `failure` then.
         """
@@ -565,42 +464,29 @@ class Host:
         for member in list(self.members.values()):
             self.disconnect(member, reason, now)
         for room in self.rooms:
-            room.simulation.finish()
-            if room.analytics is not None:
-                failed = room.simulation.failure is not None
-                room.analytics.stopped("failed" if failed else "stopped", self._figures(room))
-            room.simulation.close()
-        if self.analytics is not None:
-            self.analytics.close()
+            room.close()
+            self.failure = self.failure or room.failure
+        for source in self.sources:
+            source.close()
 
     def _note_end(self, member: Member, reason: Reason, now: float) -> None:
-        """Tell analytics of somebody who is refused or thrown out."""
-        room = member.room or self._first_room()
-        if room is None or room.analytics is None or self.closed:
+        """Tell observers of somebody who is refused or thrown out, unless its room ends, too."""
+        seat = member.seat
+        if self.closed or member.state is MemberState.CLOSED:
             return
-        if member.state is MemberState.JOINED:
-            room.analytics.kicked(member.player_id, member.name, reason)
-        elif member.state is not MemberState.CLOSED:
-            self._note_refusal(member.name, reason, room, now)
+        if seat is not None and seat.room not in self.rooms:
+            return
+        if seat is not None and seat.joined_at is not None:
+            seat.room.observers.kicked(seat.player_id, seat.name, reason)
+        else:
+            self._note_refusal(member.name, reason, None if seat is None else seat.room, now)
 
     def _note_refusal(self, name: str, reason: Reason, room: Room | None, now: float) -> None:
-        if room is not None and room.analytics is not None:
-            room.analytics.turned_away(name, reason, now)
-
-    def _first_room(self) -> Room | None:
-        """Where is told what happens before anybody is in a simulation."""
-        return self.rooms[0] if self.rooms else None
-
-    def _figures(self, room: Room) -> dict[str, int]:
-        """What the last event of a match says."""
-        stats = self.stats()
-        return {
-            "dropped_ticks": room.dropped_ticks,
-            "joined": stats.joined,
-            "commands_applied": stats.commands_applied,
-            "commands_expired": stats.commands_expired,
-            "commands_superseded": stats.commands_superseded,
-        }
+        """Tell the observers of a room of somebody who is refused; before one was chosen, those of
+        all rooms.
+        """
+        for each in self.rooms if room is None else [room]:
+            each.observers.refused(name, reason, now)
 
     def _forget(self, member: Member, reason: Reason, now: float) -> None:
         """A member is gone, and so is its player at the next tick."""
@@ -608,31 +494,13 @@ class Host:
             self.members.pop(member.peer.connection, None)
         if member.state is MemberState.CLOSED:
             return
-        member.count_into(self._stats)
-        state, member.state = member.state, MemberState.CLOSED
-        member.playing = None
-        room = member.room
-        if room is None:
-            return
-        room.names.free(member.name)
-        if state is MemberState.JOINING:
-            room.joining.remove(member)
-            room.joins = [join for join in room.joins if join.player_id != member.player_id]
-        elif state is MemberState.JOINED:
+        _count_peer(member.peer, self._stats)
+        if member.state is MemberState.JOINED:
             self._log.info(now, "%s is gone: %s", member, reason)
-            room.members.remove(member)
-            del room.players[member.player_id]
-            if member in room.arriving:
-                room.arriving.remove(member)
-            if member.client_state is not None:
-                owing = _ENTITY_SECONDS * room.replicator.shown(member.client_state)
-                if (stayed := now - member.joined_at) < owing:
-                    self.listener.admission.charge(member.address, owing - stayed, now)
-                room.replicator.remove_client(member.client_state)
-                member.client_state = None
-            room.leaves.append(member.player_id)
-            if room.analytics is not None:
-                room.analytics.left(member.player_id, member.name, reason)
+        member.enter(MemberState.CLOSED, self._log, now)
+        seat = member.seat
+        if seat is not None and (early := seat.room.leave(seat, reason, now)):
+            self.listener.admission.charge(member.address, early, now)
 
     # Sending.
 
@@ -650,3 +518,10 @@ class Host:
     def _deliver(self, datagram: bytes, address: Address) -> None:
         self._stats.bytes_sent += len(datagram)
         self._send(datagram, address)
+
+
+def _count_peer(peer: Peer[Input], stats: HostStats) -> None:
+    """Add what was sent to a peer, and what came from it."""
+    stats.bytes_sent += peer.bytes_sent
+    stats.packets_sent += peer.session.packets_sent
+    stats.packets_received += peer.session.packets_received

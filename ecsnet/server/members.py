@@ -1,143 +1,127 @@
-"""One client, as a host knows it."""
+"""A client, as a host knows it: who it is, where it plays, and how it is reached.
+
+The three have lives of their own: a `Member` goes on when its connection breaks and `Peer.relink`
+gives it another, and when it gets up from its `Seat` in one room and takes one in another.
+"""
 
 from __future__ import annotations
 
-from collections import Counter
-from dataclasses import dataclass, field
-from enum import Enum
 from math import inf
 from typing import TYPE_CHECKING, Final
 
 from ecsnet.commands.frames import Input
 from ecsnet.commands.inbox import Inbox
+from ecsnet.messages.joining import MemberState
 from ecsnet.peer import Peer
 from ecsnet.replication.server.client_state import ClientState
+from ecsnet.runtime.rate_limited_log import RationedLog
+from ecsnet.server.stats import RoomStats
 from ecsnet.transport.address import Address
 
 if TYPE_CHECKING:
     from ecsnet.server.room import Room
 
-__all__ = ["HANDSHAKE_SECONDS", "HostStats", "Member", "MemberState"]
+__all__ = ["HANDSHAKE_SECONDS", "Member", "Seat"]
 
 HANDSHAKE_SECONDS: Final = 10.0
 """How long a client may take from its connection to its part in the game."""
-
-
-class MemberState(Enum):
-    """How far a client has come on its way through a game."""
-
-    HANDSHAKE = "greeting"
-    SCHEMA_MISMATCH = "offered"
-    JOINING = "joining"
-    JOINED = "joined"
-    CLOSED = "gone"
-
-
-@dataclass(slots=True)
-class HostStats:
-    """What a host did so far; for log lines, demos and measurements.
-
-    Attributes:
-        ticks: Ticks run, of all simulations.
-        dropped_ticks: Ticks that never ran because they were long overdue.
-        clients: Players in the game now.
-        joined: Players who ever joined.
-        packets_sent: Packets sent: all datagrams but those of handshakes and goodbyes.
-        packets_received: Packets received, without those that were dropped.
-        bytes_sent: Bytes in all datagrams sent.
-        commands_applied: Commands handed to ticks; see `Inbox`, as for the rest.
-        commands_expired: Actions that were dropped because too many waited.
-        commands_superseded: Held commands that a newer one replaced before their tick.
-        commands_rejected: Commands that could not be used.
-        denied: How often somebody was not let in, by cause: ``"full"``, ``"address"`` (as many
-            places as one address may have), ``"joins"`` (too many in a short time),
-            ``"half-open"`` (too many that say nothing; asked again, they may come in) and
-            ``"abuse"`` (thrown out a short time ago).
-    """
-
-    ticks: int = 0
-    dropped_ticks: int = 0
-    clients: int = 0
-    joined: int = 0
-    packets_sent: int = 0
-    packets_received: int = 0
-    bytes_sent: int = 0
-    commands_applied: int = 0
-    commands_expired: int = 0
-    commands_superseded: int = 0
-    commands_rejected: int = 0
-    denied: Counter[str] = field(default_factory=Counter)
 
 
 class Member:
     """One client of a host, from its connection to its end.
 
     Attributes:
-        peer: Connection and session.
-        name: What the player is called; empty before it said so.
-        player_id: Number of the player in its simulation; 0 before.
-        inbox: Its commands.
-        client_state: Its part of replication, once it is in the game.
+        peer: The session with it, and how it is reached now.
+        seat: Its place in a room, or the last one after its end; None before it said who it is.
+        name: What it wants to be called; empty before it said so.
+        state: How far it has come; see `enter`.
+        deadline: When it has to be in the game, in the host's seconds.
     """
 
-    __slots__ = (
-        "client_state",
-        "deadline",
-        "inbox",
-        "joined_at",
-        "name",
-        "peer",
-        "player_id",
-        "playing",
-        "report_at",
-        "reported_at",
-        "room",
-        "slack",
-        "state",
-    )
+    __slots__ = ("deadline", "name", "peer", "seat", "state")
 
-    def __init__(
-        self,
-        peer: Peer[Input],
-        inbox: Inbox,
-        now: float,
-    ) -> None:
+    def __init__(self, peer: Peer[Input], now: float) -> None:
         self.peer = peer
-        self.playing: Room | None = None  # the room, from the tick it came in
-        self.slack = inf  # the least since the last report, in ticks
-        self.inbox = inbox
-        self.report_at = 0  # tick
-        self.player_id = 0
-
-        self.name = ""
-        self.client_state: ClientState | None = None
-        self.room: Room | None = None
+        self.seat: Seat | None = None
         self.state = MemberState.HANDSHAKE
+        self.name = ""
         self.deadline = now + HANDSHAKE_SECONDS
-        self.joined_at = now
-        self.reported_at = 0  # packets sent until the last report
+
+    def __str__(self) -> str:
+        host, port = self.peer.address[:2]
+        seat = self.seat
+        if seat is not None:
+            return f"{seat.name} (player {seat.player_id}, {host}:{port})"
+        return f"{self.name} ({host}:{port})" if self.name else f"({host}:{port})"
 
     @property
     def address(self) -> Address:
         """Where its datagrams come from."""
         return self.peer.address
 
-    def __str__(self) -> str:
-        host, port = self.peer.address[:2]
-        number = f"player {self.player_id}, " if self.player_id else ""
-        who = f"{self.name} " if self.name else ""
-        return f"{who}({number}{host}:{port})"
+    @property
+    def client_state(self) -> ClientState | None:
+        """Its part of replication, while it is in a room and was welcomed there."""
+        seat = self.seat
+        return None if seat is None else seat.client_state
 
-    def count_into(self, stats: HostStats) -> None:
-        """Add what its session and its commands came to."""
-        session = self.peer.session
-        stats.bytes_sent += self.peer.bytes_sent
-        stats.packets_sent += session.packets_sent
-        stats.packets_received += session.packets_received
-        if self.room is not None:
-            inbox = self.inbox
-            stats.commands_applied += inbox.applied
-            stats.commands_expired += inbox.expired
-            stats.commands_superseded += inbox.superseded
-            rejected = self.room.simulation.rejected
-            stats.commands_rejected += inbox.rejected + rejected[self.player_id]
+    def enter(self, state: MemberState, log: RationedLog, now: float) -> None:
+        """Change the state; nothing else does."""
+        log.debug(now, "%s: %s -> %s", self, self.state.value, state.value)
+        self.state = state
+
+
+class Seat:
+    """A member's place in one room.
+
+    Attributes:
+        room: The room.
+        member: Who sits there.
+        player_id: Number of its player in the room.
+        name: What its player is called there.
+        inbox: Its commands.
+        client_state: Its part of replication, from its welcome on.
+        slack: The least time by which its commands came early since the last report, in ticks.
+        report_turn: In which tick of a cycle it is reported to.
+        reported_at: Packets that its session had sent when the last report was made.
+        joined_at: When it came in, in the host's seconds; None while it waits for its first tick.
+    """
+
+    __slots__ = (
+        "client_state",
+        "inbox",
+        "joined_at",
+        "member",
+        "name",
+        "player_id",
+        "report_turn",
+        "reported_at",
+        "room",
+        "slack",
+    )
+
+    def __init__(self, room: Room, member: Member, player_id: int, name: str, inbox: Inbox) -> None:
+        self.room = room
+        self.inbox = inbox
+        self.slack = inf
+        self.player_id = player_id
+        self.client_state: ClientState | None = None
+
+        self.member = member
+        self.name = name
+        self.reported_at = 0
+        self.report_turn = 0
+        self.joined_at: float | None = None
+
+    @property
+    def rejected(self) -> int:
+        """Commands that the inbox or the simulation could not use."""
+        return self.inbox.rejected + self.room.simulation.rejected[self.player_id]
+
+    def count_into(self, stats: RoomStats) -> None:
+        """Add what its commands came to."""
+        inbox = self.inbox
+        stats.commands_applied += inbox.applied
+        stats.commands_expired += inbox.expired
+        stats.commands_superseded += inbox.superseded
+        stats.commands_rejected += self.rejected

@@ -1,13 +1,32 @@
-"""A simulation on a host: when its ticks are due, and who is in it."""
+"""A room: one simulation, and the members who sit in it.
+
+A room does all of it by itself: it admits members, runs ticks when they are due, welcomes, reports,
+fails and closes. Joins, leaves and commands reach its simulation at tick boundaries only, as plain
+data. It knows no connection and no other room.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from math import inf
 from typing import Final
 
+from ecsnet.commands.frames import Frame, Input
+from ecsnet.commands.inbox import Inbox, PlayerCommands
+from ecsnet.components import Owner, Player
+from ecsnet.errors import BadMessageError
+from ecsnet.messages.joining import MemberState, Welcome
+from ecsnet.replication.server.interest import Interest
+from ecsnet.replication.server.network_ids import NetworkIds
 from ecsnet.replication.server.replicator import Replicator
-from ecsnet.server.members import Member
+from ecsnet.replication.server.system import ReplicationSystem
+from ecsnet.runtime.rate_limited_log import RationedLog
+from ecsnet.schema import Gate, Schema, encode
+from ecsnet.server.members import Member, Seat
+from ecsnet.server.stats import RoomStats
+from ecsnet.simulation.observer import Observers, ObserverSource
 from ecsnet.simulation.simulation import Join, Simulation
-from ecsnet.systems import AnalyticsSystem, ReplicationSystem
+from ecsnet.simulation.spec import SimulationSpec
 from ecsnet.validation.names import Names
 
 __all__ = ["REPORT_SECONDS", "Room"]
@@ -15,90 +34,382 @@ __all__ = ["REPORT_SECONDS", "Room"]
 REPORT_SECONDS: Final = 0.25
 """How often a client is told how its commands arrived."""
 
+_ENTITY_SECONDS: Final = 1e-3
+"""How long a client has to stay for each entity that it was to be shown: ten times what sending it
+takes, with 26 bytes each and the usual bandwidth."""
+
 
 class Room:
     """One simulation on a host, with the members in it.
 
+    Args:
+        spec: What the simulation is made from.
+        now: Seconds on the clock of all calls; the first tick is due.
+        schema: The game's types.
+        frames: The gate for commands, of the same schema.
+        epoch: Names the room and its boot, 32 bits.
+        seed: Of the simulation's random numbers.
+        log: Where it tells who comes and goes.
+        update_rate: Updates a second to clients; each tick when None.
+        command_rate: Packets a second from each client; one with each of its ticks when None.
+        interest: Who sees what; everyone everything when None.
+        bandwidth: Bytes a second that one client is sent at most.
+        catch_up: Seconds of overdue ticks that are made up for; beyond them time is dropped.
+        sources: Each gives an observer.
+
     Attributes:
+        spec: What the simulation is made from.
         simulation: The simulation.
         replicator: What sends its world to the members.
-        members: Those who are in it.
+        observers: Who is told what happens.
+        seats: The members in it, by their seats.
         players: The same, by the number of their player.
         names: What they are called, and those who are about to come in.
         next_tick: The tick that runs next.
-        next_at: When it is due, in the host's seconds.
+        next_at: When it is due, in seconds.
         dropped_ticks: Ticks that never ran because they were long overdue.
         every: Ticks from one update to the next.
-        command_rate: Packets that each client is to send in a second; one with each of its ticks
-            when None.
-        analytics: What keeps what happens, where that is on.
     """
 
     def __init__(
         self,
-        simulation: Simulation,
-        replicator: Replicator,
-        tick_rate: float,
-        every: int,
-        catch_up: float,
+        spec: SimulationSpec,
         now: float,
-        command_rate: float | None = None,
+        *,
+        schema: Schema,
+        frames: Gate[list[Frame]],
+        epoch: int,
+        seed: int,
+        log: RationedLog,
+        update_rate: float | None,
+        command_rate: float | None,
+        interest: Interest | None,
+        bandwidth: float,
+        catch_up: float,
+        sources: Iterable[ObserverSource],
     ) -> None:
-        self.simulation = simulation
-        self.replicator = replicator
-        self.members: list[Member] = []
-        self.players: dict[int, Member] = {}
-        self.names = Names()
+        # What each packet and each tick needs comes first: compiled, attributes lie in memory as
+        # they are listed here.
+        self.epoch = epoch
+        self.tick_rate = spec.tick_rate
+        self.dt = 1 / spec.tick_rate
+        self.every = max(1, round(spec.tick_rate / (update_rate or spec.tick_rate)))
         self.next_tick = 1
-        self.next_at = now
         self.dropped_ticks = 0
-        self.tick_rate = tick_rate
-        self.every = every
+        self._catch_up = catch_up
+        self._plan(now)
+        self.seats: list[Seat] = []
+
+        self.spec = spec
         self.command_rate = command_rate
         self.command_interval = 0.0 if command_rate is None else 1 / command_rate  # seconds
-        self.epoch = simulation.epoch
-        self.catch_up = catch_up
+        self.players: dict[int, Seat] = {}
+        self.names = Names()
+        self._last_player_id = 0
+        self._joining: list[Seat] = []  # come in with the next tick
+        self._leaving: list[int] = []  # go with it
+        self._arriving: list[Seat] = []  # are in, and wait for an update to be welcomed
+        # Who is reported to in which tick of a cycle, so that it is not everybody in the same one.
+        cycle = max(1, round(REPORT_SECONDS * spec.tick_rate))
+        self._report_turns: list[list[Seat]] = [[] for _ in range(cycle)]
+        self._reporting: list[Seat] = []  # whose report has not gone out yet
+        self._totals = RoomStats()  # without the commands of those who are in it
+        self._frames = frames
+        self._bandwidth = bandwidth
+        self._log = log
 
-        self.dt = 1 / tick_rate
-        self._plan(now)
-        self.report_ticks = max(1, round(REPORT_SECONDS * tick_rate))
-        self.last_player_id = 0
-        self.joins: list[Join] = []
-        self.leaves: list[int] = []
-        self.joining: list[Member] = []  # come in with the next tick
-        self.arriving: list[Member] = []  # are in, and wait for an update to be welcomed
-        self.reporting: list[Member] = []
-        self.replication = ReplicationSystem(replicator, simulation.world, every)
-        self.analytics: AnalyticsSystem | None = None
+        simulation = Simulation(spec, seed=seed, epoch=epoch, player=Player, owner=Owner)
+        self.simulation = simulation
+        self.replicator = Replicator(
+            schema,
+            simulation.world,
+            epoch=epoch,
+            interest=interest,
+            owner=Owner,
+            interval=self.every / spec.tick_rate,
+            draw_id=NetworkIds(str(seed).encode()).draw,
+        )
+        simulation.resolve = self.replicator.entity
+        simulation.sees = self.sees
+        replication = ReplicationSystem(self.replicator, simulation.world, self.every)
+        last = float("-inf")
+        simulation.add_system(replication.process, last, "ReplicationSystem", always=True)
+        self.observers = Observers([source.observe(simulation) for source in sources])
+        simulation.observers = self.observers
+
+    @property
+    def failure(self) -> Exception | None:
+        """What a system or hook raised, where that has stopped the room."""
+        return self.simulation.failure
+
+    def stats(self) -> RoomStats:
+        """What the room did so far."""
+        totals = self._totals
+        stats = RoomStats(
+            ticks=self.simulation.tick,
+            dropped_ticks=self.dropped_ticks,
+            clients=len(self.seats),
+            joined=totals.joined,
+            commands_applied=totals.commands_applied,
+            commands_expired=totals.commands_expired,
+            commands_superseded=totals.commands_superseded,
+            commands_rejected=totals.commands_rejected,
+        )
+        for seat in self.seats:
+            seat.count_into(stats)
+        return stats
 
     def sees(self, player_id: int, net: int) -> bool:
         """Whether a player's client was shown an entity, by its network id, up to a moment ago."""
-        member = self.players.get(player_id)
-        client_state = None if member is None else member.client_state
+        seat = self.players.get(player_id)
+        client_state = None if seat is None else seat.client_state
         return client_state is not None and self.replicator.can_name(client_state, net)
 
-    def skip_overdue(self, now: float) -> None:
+    # Who comes and goes.
+
+    def admit(self, member: Member, first_frame: int = 0) -> Seat:
+        """Give a member a seat; its player comes in with the next tick.
+
+        Args:
+            member: The member.
+            first_frame: Number of the first frame of commands that is news.
+        """
+        self._last_player_id += 1
+        inbox = Inbox(self.tick_rate, self._frames, self.command_interval, first_frame)
+        name = self.names.take(member.name)
+        seat = Seat(self, member, self._last_player_id, name, inbox)
+        self._joining.append(seat)
+        return seat
+
+    def occupants(self) -> list[Seat]:
+        """The seats that are taken, those included whose player has not come in yet."""
+        return [*self._joining, *self.seats]
+
+    def leave(self, seat: Seat, reason: str, now: float) -> float:
+        """Take a seat back; its player goes with the next tick.
+
+        Returns:
+            Seconds by which it went too early for what showing it the world takes; 0 mostly.
+        """
+        self.names.free(seat.name)
+        if seat.joined_at is None:
+            self._joining.remove(seat)
+            return 0.0
+        self.seats.remove(seat)
+        del self.players[seat.player_id]
+        self._report_turns[seat.report_turn].remove(seat)
+        seat.count_into(self._totals)
+        owing = 0.0
+        client_state = seat.client_state
+        if client_state is None:
+            self._arriving.remove(seat)
+        else:
+            owing = _ENTITY_SECONDS * self.replicator.shown(client_state)
+            self.replicator.remove_client(client_state)
+            seat.client_state = None
+        self._leaving.append(seat.player_id)
+        self.observers.left(seat.player_id, seat.name, reason)
+        return max(0.0, owing - (now - seat.joined_at))
+
+    # What players do.
+
+    def receive_commands(self, seat: Seat, payload: Input, now: float) -> bool:
+        """Take the commands of a packet.
+
+        Returns:
+            Whether an honest client may have sent them.
+        """
+        epoch, number, tick, frames = payload
+        if epoch != self.epoch:
+            return True
+        if now > self._stalled_after:
+            # The host slept. How early commands come is measured against the ticks that will be.
+            self._skip_overdue(now)
+        try:
+            fresh = seat.inbox.receive(number, tick, frames, self.next_tick)
+        except BadMessageError:
+            return False
+        if fresh >= 0:
+            # How early it came, in ticks; the least is reported.
+            slack = fresh - now * self.tick_rate - self._phase
+            if slack < seat.slack:
+                seat.slack = slack
+        return True
+
+    # Ticks.
+
+    def advance(self, now: float, early: float = 0.0) -> int:
+        """Run the ticks that are due; none after a failure.
+
+        Args:
+            now: Seconds.
+            early: Seconds by which a tick may run before it is due: half of the beat of a caller
+                whose own timer keeps it.
+
+        Returns:
+            How many ticks were run.
+        """
+        self._skip_overdue(now)
+        if early:
+            self._follow_timer(now, early)
+        ran = 0
+        while self.next_at - early <= now and self.simulation.failure is None:
+            self._tick(now)
+            ran += 1
+        return ran
+
+    def _tick(self, now: float) -> None:
+        """One tick, from what came in to what goes out."""
+        tick = self.next_tick
+        self._put_reports_away()
+        self._make_reports(tick)
+        joins = self._admit_joining(now)
+        leaves = self._take_leaving()
+        commands = self._collect_commands(tick)
+        self.observers.tick_began(tick, joins, leaves, commands)
+        self.simulation.step(joins, leaves, commands)
+        if self.simulation.failure is not None:
+            return
+        if tick % self.every == 0:
+            self.replicator.send_updates(now)
+            self._welcome_arriving()
+        self.next_tick += 1
+        self._plan(self.next_at + self.dt)
+        self.observers.tick_ended(tick)
+
+    def _admit_joining(self, now: float) -> list[Join]:
+        """Let in those whose join is part of the tick that begins."""
+        joins: list[Join] = []
+        for seat in self._joining:
+            member = seat.member
+            member.enter(MemberState.JOINED, self._log, now)
+            seat.joined_at = now
+            self.seats.append(seat)
+            self.players[seat.player_id] = seat
+            seat.report_turn = (self.next_tick + 1 + seat.player_id) % len(self._report_turns)
+            self._report_turns[seat.report_turn].append(seat)
+            self._arriving.append(seat)
+            self._totals.joined += 1
+            self._log.info(now, "%s joined", member)
+            self.observers.joined(seat.player_id, seat.name)
+            joins.append(Join(seat.player_id, seat.name))
+        self._joining.clear()
+        return joins
+
+    def _take_leaving(self) -> list[int]:
+        leaves, self._leaving = self._leaving, []
+        return leaves
+
+    def _collect_commands(self, tick: int) -> list[PlayerCommands]:
+        """What each player does in a tick."""
+        commands: list[PlayerCommands] = []
+        for seat in self.seats:
+            taken = seat.inbox.take(tick)
+            if taken:
+                commands.append((seat.player_id, taken))
+        return commands
+
+    def _welcome_arriving(self) -> None:
+        """Tell newcomers who they are; from the next update on they are told of the world."""
+        simulation, replicator = self.simulation, self.replicator
+        for seat in self._arriving:
+            player = simulation.player_entity.get(seat.player_id)
+            net = None if player is None else replicator.network_id(player)
+            welcome = Welcome(
+                simulation.epoch,
+                net or 0,
+                seat.player_id,
+                self.tick_rate,
+                self.tick_rate / self.every,
+                simulation.tick & 0xFFFF_FFFF,
+                self.command_rate,
+            )
+            member = seat.member
+            member.peer.queue(encode(welcome))
+            # An entity that is none: a game may have deleted its player on the spot.
+            seat.client_state = replicator.add_client(
+                -seat.player_id if player is None else player,
+                member.peer,
+                self._bandwidth,
+            )
+        self._arriving.clear()
+
+    # How commands arrive: a report travels once, with the next update; the next report makes up for
+    # one that is lost.
+
+    def _make_reports(self, tick: int) -> None:
+        """Put into the next updates how the commands of those arrive whose turn it is."""
+        for seat in self._report_turns[tick % len(self._report_turns)]:
+            client_state, slack = seat.client_state, seat.slack
+            if client_state is None or slack == inf:
+                continue
+            seat.slack = inf
+            inbox = seat.inbox
+            client_state.report = (
+                round(slack * 16),
+                inbox.applied,
+                inbox.expired,
+                inbox.superseded,
+                seat.rejected,
+            )
+            seat.reported_at = seat.member.peer.session.packets_sent
+            self._reporting.append(seat)
+
+    def _put_reports_away(self) -> None:
+        """Take back the reports that have gone out."""
+        if not self._reporting:
+            return
+        waiting: list[Seat] = []
+        for seat in self._reporting:
+            client_state = seat.client_state
+            if client_state is None:
+                continue
+            if seat.member.peer.session.packets_sent == seat.reported_at:
+                waiting.append(seat)
+            else:
+                client_state.report = None
+        self._reporting = waiting
+
+    # When ticks are due.
+
+    def _skip_overdue(self, now: float) -> None:
         """Skip the ticks that are overdue by more than what is caught up."""
-        if now > self.stalled_after:
+        if now > self._stalled_after:
             skipped = int((now - self.next_at) * self.tick_rate)
             self.dropped_ticks += skipped
             self._plan(self.next_at + skipped * self.dt)
 
-    def follow_timer(self, now: float) -> None:
+    def _follow_timer(self, now: float, early: float) -> None:
         """Let the plan follow a timer that keeps the beat and fires now.
 
-        Commands are to be in time for when ticks do run, not for when they once were planned.
+        Commands are to be in time for when ticks do run, not for when they once were planned. A
+        beat in which no tick of this room is due says nothing.
         """
         error = now - self.next_at
-        if abs(error) < self.dt:
+        if -early <= error < self.dt:
             self._plan(self.next_at + error / 8)
-
-    def ticked(self) -> None:
-        """Plan the next tick; this one has run."""
-        self.next_tick += 1
-        self._plan(self.next_at + self.dt)
 
     def _plan(self, next_at: float) -> None:
         self.next_at = next_at
-        self.phase = self.next_tick - next_at * self.tick_rate  # to turn seconds into ticks
-        self.stalled_after = next_at + self.catch_up + self.dt
+        self._phase = self.next_tick - next_at * self.tick_rate  # to turn seconds into ticks
+        self._stalled_after = next_at + self._catch_up + self.dt
+
+    # The end.
+
+    def close(self) -> None:
+        """End the simulation: everybody leaves, hooks run, the world is deleted.
+
+        Nothing but the last happens where a failure has stopped it; what a hook raises now is the
+        `failure` then.
+        """
+        self.simulation.finish()
+        stats = self.stats()
+        figures = {
+            "dropped_ticks": stats.dropped_ticks,
+            "joined": stats.joined,
+            "commands_applied": stats.commands_applied,
+            "commands_expired": stats.commands_expired,
+            "commands_superseded": stats.commands_superseded,
+        }
+        self.observers.stopped("stopped" if self.failure is None else "failed", figures)
+        self.simulation.close()

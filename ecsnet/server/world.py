@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from math import inf
 from typing import TYPE_CHECKING, TypeVar, overload
 
-from ecsnet.analytics.service import AnalyticsService
 from ecsnet.commands.inbox import ReceivedCommand
 from ecsnet.components import Owner, Player
 from ecsnet.connection.plain import TIMEOUT, Reason
@@ -28,6 +27,7 @@ from ecsnet.runtime.signals import end_of, ending
 from ecsnet.schema import Registry, command_type, current_registry
 from ecsnet.server.host import CATCH_UP_SECONDS, Host
 from ecsnet.server.settings import SETTINGS, check_tick_rate
+from ecsnet.simulation.observer import ObserverSource
 from ecsnet.simulation.simulation import Join, Simulation
 from ecsnet.simulation.spec import OnError, SimulationSpec, System
 from ecsnet.transport.address import Address, check_local
@@ -211,8 +211,9 @@ class ServerWorld:
     ) -> None:
         """Add a class with a method ``process(dt)``, something that makes one, or an instance.
 
-        A class or maker is called for each simulation; an instance is shared by all of them. A
-        function of ``dt`` is added as by `system`.
+        A class or maker is called for each simulation. An instance is shared by all of them, so a
+        host with several rooms of this game refuses it. A function of ``dt`` is added as by
+        `system`.
 
         Raises:
             UsageError: It is none of these, does not take ``dt``, or the game runs already.
@@ -336,7 +337,7 @@ class ServerWorld:
             raise UsageError(f"make_host(environment={brief(environment)}): give a dict of texts")
         # No default: help() would print it, and whatever secrets are in it.
         found = os.environ if environment is None else environment
-        analytics = AnalyticsService.open(self.analytics, self._registry, found)
+        sources = _observer_sources(self.analytics, self._registry, found)
         self._opened = True
         try:
             game = Host(
@@ -348,9 +349,9 @@ class ServerWorld:
                 timeout=self.timeout,
                 bandwidth=self.bandwidth,
                 catch_up=catch_up,
-                analytics=analytics,
+                sources=sources,
             )
-            room = game.add_simulation(
+            room = game.add_room(
                 self._spec,
                 now,
                 update_rate=self.update_rate,
@@ -359,8 +360,8 @@ class ServerWorld:
                 seed=self.seed,
             )
         except BaseException:  # a system cannot be made
-            if analytics is not None:
-                analytics.close()
+            for source in sources:
+                source.close()
             raise
         self._registry.use(room.simulation.world)
         return game
@@ -449,15 +450,17 @@ class ServerWorld:
         """Tick until told to stop or something fails, then say goodbye to the clients."""
         clock = time.perf_counter
         broken: list[Exception] = []
+        ticks = 0
 
         def tick(_missed: int) -> None:
             try:
+                nonlocal ticks
                 transport.drain()  # what came in time is in time
                 transport.watch(len(game.members) < _MANY)
-                game.tick(clock(), early=0.5)
+                before, ticks = ticks, ticks + game.tick(clock(), early=0.5 / self.tick_rate)
                 if game.failure is not None:
                     stop.set()
-                elif game.rooms[0].simulation.tick == _FREEZE_TICKS:
+                elif before < _FREEZE_TICKS <= ticks:
                     # What is there by now stays: the collector need not look at it again.
                     gc.collect()
                     gc.freeze()
@@ -503,6 +506,19 @@ class ServerWorld:
 
             with ending(stop):
                 runner.run(self.serve(host, port, ready=ready))
+
+
+def _observer_sources(
+    options: Analytics | None, registry: Registry, environment: Mapping[str, str]
+) -> list[ObserverSource]:
+    """What observes the rooms of a host. It is imported here, so that a server without it does
+    not load it.
+    """
+    if options is None:
+        return []
+    from ecsnet.analytics.service import AnalyticsService
+
+    return [AnalyticsService(options, registry, environment)]
 
 
 def _given_by(pair: object) -> tuple[int, ReceivedCommand]:

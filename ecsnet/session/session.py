@@ -295,8 +295,10 @@ class Session(Generic[PayloadT]):
     def forget_tags(self) -> None:
         """Say nothing more about the packets sent so far: whoever gave their tags is gone."""
         merged = SentPackets()
-        for number in range(self._begun, self.number + 1):
-            for flight in (self._in_flight, self._carriers):
+        flights = [each for each in (self._in_flight, self._carriers) if each.oldest_tag != NO_TAG]
+        oldest = min([flight.oldest_number for flight in flights], default=self.number)
+        for number in range(oldest, self.number + 1):
+            for flight in flights:
                 if flight.oldest_number <= number < flight.end_number:
                     sent_at = flight.sent_at(number)
                     if flight.pop(number) != NO_TAG:

@@ -9,18 +9,19 @@ from __future__ import annotations
 import logging
 import random
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from functools import partial
-from typing import Final, Protocol, TypeVar, cast
+from typing import Final, TypeVar, cast
 
 import esper
 
-from ecsnet.commands.inbox import ReceivedCommand
+from ecsnet.commands.inbox import PlayerCommands, ReceivedCommand
 from ecsnet.errors import OutsideTickError, UsageError, WorldError
 from ecsnet.runtime.rate_limited_log import RationedLog
 from ecsnet.schema import CommandType, command_type
+from ecsnet.simulation.observer import Observers
 from ecsnet.simulation.spec import SimulationSpec
 from ecsnet.validation.arguments import check_instance, name_of
 from ecsnet.world import World, current_name
@@ -29,7 +30,6 @@ __all__ = [
     "KEEP",
     "Join",
     "Keep",
-    "Observer",
     "Simulation",
     "commands",
     "rng",
@@ -66,18 +66,6 @@ class Join:
 
     player_id: int
     name: str
-
-
-class Observer(Protocol):
-    """Keeps what a game tells of itself; see `ecsnet.systems.AnalyticsSystem`."""
-
-    def event(
-        self, type: str, player: int | None, entity: int | None, data: Mapping[str, object]
-    ) -> None:
-        """Keep an event."""
-
-    def teleported(self, entity: int) -> None:
-        """Know that the game itself moves an entity in this tick."""
 
 
 class _Commanded:
@@ -123,8 +111,8 @@ class Simulation:
         failure: What a system or hook raised, where that stops the simulation.
         resolve: Maps network ids to entities, where there is replication.
         sees: Whether a player, by number, may name a network id, where there are clients.
-        observer: What keeps the game's events, where analytics are on.
-        still: Set it to run none of the game's systems for now, so that the world can be compared
+        observers: Whoever is told what the game says of itself.
+        paused: Set it to run none of the game's systems for now, so that the world can be compared
             with its copies. Joins, leaves and replication go on; commands do nothing.
     """
 
@@ -151,7 +139,7 @@ class Simulation:
         self.paused = False
         self.resolve: Callable[[int], int | None] = _resolve_nothing
         self.sees: Callable[[int, int], bool] = _see_everything
-        self.observer: Observer | None = None
+        self.observers = Observers()
 
         self._log = RationedLog(logger)
         self._identity = self.world.identity()
@@ -188,18 +176,20 @@ class Simulation:
             process: Called with ``dt`` each tick.
             priority: Higher ones run first; equal ones in the order in which they were added.
             name: For the log.
-            always: Whether it runs even while the simulation holds `still`.
+            always: Whether it runs even while the simulation is `paused`.
         """
         self._systems.append((priority, name, process, always))
         self._systems.sort(key=lambda system: -system[0])
 
     def step(
         self,
-        joins: Iterable[Join] = (),
-        leaves: Iterable[int] = (),
-        commands: Iterable[tuple[int, tuple[ReceivedCommand, ...]]] = (),
+        joins: Sequence[Join] = (),
+        leaves: Sequence[int] = (),
+        commands: Sequence[PlayerCommands] = (),
     ) -> None:
         """Run one tick.
+
+        The three are plain data: whoever keeps them has recorded the match.
 
         Args:
             joins: Who comes in.
@@ -363,7 +353,7 @@ class Simulation:
                 )
         self._named = named
 
-    def _dispatch(self, commands: Iterable[tuple[object, tuple[ReceivedCommand, ...]]]) -> None:
+    def _dispatch(self, commands: Sequence[tuple[object, tuple[ReceivedCommand, ...]]]) -> None:
         """Sort commands by type, and leave out those for what is gone or somebody else's."""
         by_kind = self._commanded
         by_kind.clear()

@@ -34,6 +34,7 @@ class SimulationSpec:
     Attributes:
         tick_rate: Ticks per second.
         systems: What makes or is each system, with its priority and its name.
+        instances: Names of the systems that are instances: all simulations share them.
         on_start: Called in the first tick.
         on_join: Called with the player's entity when somebody joins.
         on_leave: Called with the player's entity when somebody leaves, unless the game has
@@ -45,6 +46,7 @@ class SimulationSpec:
     systems: list[tuple[float, str, Callable[[], Callable[[float], object]]]] = field(
         default_factory=list
     )
+    instances: list[str] = field(default_factory=list)
     on_start: list[Callable[[], object]] = field(default_factory=list)
     on_join: list[Callable[[int], object]] = field(default_factory=list)
     on_leave: list[Callable[[int], object]] = field(default_factory=list)
@@ -83,6 +85,7 @@ class SimulationSpec:
             instance, name = cast(System, system), type(system).__qualname__
             _check_system("add_system()", process, f"{name}.process")
             self._add(priority, name, lambda: instance.process)
+            self.instances.append(name)
             return
         elif not callable(system):
             raise UsageError(

@@ -110,7 +110,7 @@ class Harness:
     Attributes:
         clock: The time.
         host: What runs the game.
-        room: Its one simulation, with the members in it.
+        room: Its one room: a simulation, with the members in it.
         simulation: The simulation: tick, world, players.
         seats: The clients ever connected, by client.
         watch_sent: Called with each datagram that the server sends, and its client's seat.
@@ -143,7 +143,8 @@ class Harness:
             random=self._random,
             environment={},  # a test fills nobody's database
         )
-        self.room: Room = self.host.rooms[0]
+        (room,) = self.host.rooms
+        self.room: Room = room
         self.simulation: Simulation = self.room.simulation
         replicator = self.room.replicator
         self._inserts = Inserts(self.host.schema, self.world, replicator)
@@ -251,7 +252,7 @@ class Harness:
             for seat in self._by_address.values():
                 for datagram in seat.link.take("out", now):
                     host.receive(datagram, seat.address, now)
-            host.tick(now, early=0.5)
+            host.tick(now, early=0.5 * self.room.dt)
             if host.failure is not None:
                 raise host.failure
             for seat in list(self.seats.values()):

@@ -79,6 +79,7 @@ OUTCOMES = (
     "client: message refused by the gate",
     "client: update or structure that contradicts itself",
     "client: sound forgery taken",
+    "client: put into another room",
     "client: connections ended",
 )
 """What is counted of what became of it: each of them shows that a layer was reached."""
@@ -180,14 +181,14 @@ class Arena:
         self.structures: deque[Tree] = deque(maxlen=40)
         self.watch = game.Watch()
         self.host = Host(SCHEMA, self._answer, random=self.nonces.randbytes, max_clients=16)
-        self.room = self.host.add_simulation(game.spec(self.watch), self.now, seed=1)
+        self.room = self.host.add_room(game.spec(self.watch), self.now, seed=1)
         self._number = 0
         self.players: list[Player] = []
         self.mallory: Mallory | None = None
         self.victim: Player | None = None
         self.witness = self.connect("witness")
         entity = self.host.member(self.witness.address)
-        self.watch.honest.add(self.room.simulation.player_entity[entity.player_id])
+        self.watch.honest.add(self.room.simulation.player_entity[entity.seat.player_id])
 
     def number(self) -> int:
         self._number += 1
@@ -479,12 +480,13 @@ class Arena:
         outcomes["server: ack refused"] += peer.session.bad_acks
         outcomes["server: pieces refused"] += peer.bad_fragments
         outcomes["server: packet over budget"] += peer.session.budget.excess
-        outcomes["server: commands rejected"] += member.inbox.rejected
+        if member.seat is not None:
+            outcomes["server: commands rejected"] += member.seat.inbox.rejected
 
     def _input(self, peer: Peer) -> Tree:
         """Commands, near to what an honest client would send."""
         dice, room = self.dice, self.room
-        inbox = self.mallory.member.inbox if self.mallory else None
+        inbox = self.mallory.member.seat.inbox if self.mallory else None
         ids = SCHEMA.command_id_of
         net = dice.choice((dice.randrange(40), *room.replicator.entities.by_net))
         tags = [1] * dice.choice((0, 4, 5))
@@ -505,7 +507,7 @@ class Arena:
             )
         ]
         number = (
-            inbox._number if inbox is not None and dice.random() < 0.8 else dice.randrange(2**32)
+            inbox.number if inbox is not None and dice.random() < 0.8 else dice.randrange(2**32)
         )
         return [room.simulation.epoch, number & 0xFFFFFFFF, max(0, tick), frames]
 
@@ -536,7 +538,7 @@ class Arena:
                 None, client._connection._connection.session_id, self.now, server=True
             )
             kind = self.dice.choice(SEALED[:4])
-            before, shown = victim.snapshot(), store_of(client)
+            before, shown, store = victim.snapshot(), store_of(client), client._store
             data = self._sealed(kind, server, peer, self._update, self._structure)
             self._note(f"{kind} to client", data)
             victim.forged.append(data)
@@ -546,8 +548,9 @@ class Arena:
             client.poll()
             changed = victim.snapshot() != before
             if changed:
-                self._justify(victim, shown)
+                self._justify(victim, shown if client._store is store else None)
                 self.outcomes["client: sound forgery taken"] += 1
+                self.outcomes["client: put into another room"] += client._store is not store
             if client.closed:
                 self.outcomes["client: connections ended"] += 1
             if changed or client.closed or len(victim.forged) >= _LIFE:
@@ -564,7 +567,7 @@ class Arena:
         outcomes["client: ack refused"] += peer.session.bad_acks
         outcomes["client: pieces refused"] += peer.bad_fragments
         outcomes["client: payload refused by the gate"] += client._format.update.rejected
-        outcomes["client: message refused by the gate"] += client._greetings.rejected
+        outcomes["client: message refused by the gate"] += client._messages.rejected
         outcomes["client: update or structure that contradicts itself"] += victim.store.dropped
 
     def _update(self, peer: Peer) -> Tree:
@@ -595,11 +598,12 @@ class Arena:
         dice = self.dice
         assert self.victim is not None
         store = self.victim.store
-        if dice.random() < 0.15:
+        if dice.random() < 0.2:
             return plain(
                 dice.choice(
                     (
                         Welcome(dice.randrange(2**32), 1, 1, 60.0, 60.0, 5),
+                        Welcome(store.epoch, 1, 1, 60.0, 60.0, store.tick & 0xFFFFFFFF),
                         SchemaOffer(dice.randbytes(40)),
                         SchemaOffer(mutated(dice, SCHEMA.encode_description())),
                     )
@@ -771,10 +775,16 @@ class Arena:
 
     # What a victim may have changed.
 
-    def _justify(self, victim: Player, before: dict[tuple[int, int], bytes]) -> None:
-        """Some sound message must have said each thing that is new to a victim."""
+    def _justify(self, victim: Player, before: dict[tuple[int, int], bytes] | None) -> None:
+        """Some sound message must have said each thing that is new to a victim.
+
+        Args:
+            victim: The victim.
+            before: What it held before; None where it was put into another room.
+        """
         values: dict[tuple[int, int], list[Tree]] = {}
         gone: set[object] = set()
+        epochs: set[Tree] = set()
         tape = self.tapes[victim.address]
         parts: dict[int, dict[int, bytes]] = {}
         for datagram in (*tape.to_client, *victim.forged):
@@ -790,6 +800,13 @@ class Arena:
                     messages = [b"".join(d for _, d in sorted(parts[number].items()))]
                 for message in messages:
                     collect_structure(message, values, gone)
+                    tree = attempt(message) if isinstance(message, bytes) else None
+                    if element(tree, 0) == 2 and isinstance(element(tree, 1), int):
+                        epochs.add(tree[1])
+        if before is None:
+            if victim.store.epoch not in epochs:
+                raise WrongError(f"nobody said that there is a room {victim.store.epoch}")
+            before = {}
         after = store_of(victim.client)
         for key, value in after.items():
             if value == before.get(key):

@@ -641,9 +641,11 @@ class Chaos:
         if number is not None:
             bits = visible[client_state].get(number, 0)
             if letter == b"p":
-                allowed = bool(bits >> CID[Left] & 1) and self.may_see(member.player_id, entity)
+                allowed = bool(bits >> CID[Left] & 1) and self.may_see(
+                    member.seat.player_id, entity
+                )
             elif letter == b"s":
-                own = self.owns(member.player_id, entity, lately=True)
+                own = self.owns(member.seat.player_id, entity, lately=True)
                 allowed = bool(bits >> CID[Secret] & 1) and own
         if not allowed:
             raise MismatchError(
@@ -730,16 +732,16 @@ class Chaos:
                 member = self.harness.member(watcher.client)
                 assert member is not None
                 assert member.client_state is not None
-                own = self.owns(member.player_id, entity)
+                own = self.owns(member.seat.player_id, entity)
                 bits = self.replicator.visible(member.client_state).get(number, 0) & ~spoiled
                 want = public | (private if own else 0)
                 if bits and bits != want:
                     raise MismatchError(
                         f"{watcher.seat.name}: entity {number}: {bits:b}, not {want:b}"
                     )
-                if want and not bits and self.must_see(member.player_id, entity):
+                if want and not bits and self.must_see(member.seat.player_id, entity):
                     raise MismatchError(f"{watcher.seat.name} does not see entity {number}")
-                if bits and not self.may_see(member.player_id, entity):
+                if bits and not self.may_see(member.seat.player_id, entity):
                     raise MismatchError(f"{watcher.seat.name} sees entity {number}, and may not")
         if len(entities.by_net) > len(known) + 1_000:
             raise MismatchError(f"{len(entities.by_net)} entities remembered, {len(known)} there")
@@ -772,7 +774,7 @@ class Chaos:
         for watcher in self.watchers:
             member = self.harness.member(watcher.client)
             assert member is not None
-            inbox, outbox = member.inbox, watcher.client._outbox
+            inbox, outbox = member.seat.inbox, watcher.client._outbox
             done = inbox.applied + inbox.expired + inbox.superseded + outbox.expired
             if outbox.sent != done:
                 raise MismatchError(
@@ -780,7 +782,7 @@ class Chaos:
                     f" + {inbox.expired} expired + {inbox.superseded} superseded"
                     f" + {outbox.expired} expired at home"
                 )
-            rejected = self.harness.simulation.rejected[member.player_id]
+            rejected = self.harness.simulation.rejected[member.seat.player_id]
             self.counts["commands rejected"] += rejected + inbox.rejected
             self.counts["commands applied"] += inbox.applied
             pokes = self.game.pokes.get(watcher.serial, [])
@@ -832,7 +834,7 @@ class Chaos:
                     raise MismatchError(f"{watcher.seat.name}: {found} {name}, more than {limit}")
             misread = {
                 "updates": client._format.update.rejected,
-                "messages": client._greetings.rejected,
+                "messages": client._messages.rejected,
                 "dropped": store.dropped,
                 "broken": client._view.broken,
                 "server session": peer.session.malformed

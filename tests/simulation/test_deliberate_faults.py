@@ -207,9 +207,9 @@ def values_that_come_before_their_structure_are_dropped(patch: pytest.MonkeyPatc
 def what_comes_before_the_welcome_is_dropped(patch: pytest.MonkeyPatch) -> None:
     taken = ClientWorld._welcome
 
-    def forgetful(self: ClientWorld, number: int, welcome: Welcome) -> None:
+    def forgetful(self: ClientWorld, welcome: Welcome, arrival: object, now: float) -> None:
         self._early.clear()
-        taken(self, number, welcome)
+        taken(self, welcome, arrival, now)
 
     patch.setattr(ClientWorld, "_welcome", forgetful)
 

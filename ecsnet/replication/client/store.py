@@ -79,10 +79,18 @@ class Store:
         epoch: the simulation that the server put us in; what names another is dropped.
         tick: the server's tick when it did.
         waiting_bytes: the bound for values that wait for structure.
+        number: the message by which it did. What depends on an earlier one is of an earlier stay,
+            in this simulation or in another, and is dropped.
     """
 
     def __init__(
-        self, wire: WireFormat, epoch: int, tick: int = 0, waiting_bytes: int = WAITING_BYTES
+        self,
+        wire: WireFormat,
+        epoch: int,
+        tick: int = 0,
+        waiting_bytes: int = WAITING_BYTES,
+        *,
+        number: int = 0,
     ) -> None:
         self.wire = wire
         self.epoch = epoch
@@ -90,7 +98,7 @@ class Store:
         """The newest tick that a packet was of."""
         self.confirmed_tick = 0
         """The values of all ticks up to this one have arrived."""
-        self.structured = 0
+        self.structured = number
         """The last structural message that was applied."""
         self.report: Report | None = None
         self.entities: dict[int, EntityState] = {}
@@ -110,6 +118,7 @@ class Store:
         self.overload: str | None = None
         """Set when the server says more than a client keeps: how much of what."""
 
+        self._number = number
         self._keys = 0  # components of all entities
         # What the values take is at most what was counted when all of them were encoded last, and
         # the bytes that came since then.
@@ -145,6 +154,8 @@ class Store:
             return False
         tick = unwrap(update.tick, 32, self.tick)
         depends = unwrap(update.depends, 32, self.structured)
+        if depends < self._number:
+            return True
         if tick >= self.tick:
             self.tick = tick
             if update.report is not None:

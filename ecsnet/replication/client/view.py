@@ -119,6 +119,16 @@ class ViewWorld:
         if not self._converting:
             self.call_back()
 
+    def hide_all(self) -> list[Notification]:
+        """Take all that is replicated out of the world: another store is shown from now on, in
+        which network ids mean other things.
+        """
+        with self.world:
+            self.world.flush_dead()
+            if not self._same_world():
+                self._lose_all()
+            return [self._despawn(net, entity, "hidden") for net, entity in [*self.local.items()]]
+
     def reconcile(self, store: Store) -> list[Notification]:
         """Make the world say what the store says; returns what happened.
 
@@ -193,12 +203,7 @@ class ViewWorld:
             Exception: As for `call_back`.
         """
         if self.world.there:
-            with self.world:
-                self.world.flush_dead()
-                if not self._same_world():
-                    self._lose_all()
-                for net, entity in list(self.local.items()):
-                    self._despawn(net, entity, "hidden")
+            self.hide_all()
         else:
             self._lose_all()
         self.call_back()

@@ -1,9 +1,9 @@
 """The server's half of replication: one simulation's world, sent to any number of clients.
 
-Once a tick `Replicator.replicate` finds what changed, tells each client what came and went
-(reliably, in order) and what has a new value (unreliably, always the latest). Each value is
-encoded once, in a run of its cell; clients with the same neighbourhood share the bytes; a
-client's own state is what it knows, what it is owed and its packets in flight.
+Once a tick `Replicator.collect_changes` finds what changed, and `Replicator.send_updates` tells
+each client what came and went (reliably, in order) and what has a new value (unreliably, always the
+latest). Each value is encoded once, in a run of its cell; clients with the same neighbourhood share
+the bytes; a client's own state is what it knows, what it is owed and its packets in flight.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ class Replicator:
         epoch: names the simulation and the boot it runs in (u32); in every update.
         interest: decides who sees what.
         owner: the component type whose ``player`` field names an entity's owner.
-        interval: ticks between two calls of `replicate`, times the tick's length, in seconds.
+        interval: ticks between two calls of `send_updates`, times the tick's length, in seconds.
         draw_id: gives network ids; see `ReplicatedEntities`.
     """
 
@@ -202,12 +202,11 @@ class Replicator:
                 result[net] = bits
         return result
 
-    def replicate(self, tick: int, now: float) -> None:
-        """Send what changed since the last call.
+    def collect_changes(self, tick: int) -> None:
+        """Find out what changed in the world since the last call, and who looks at what.
 
         Args:
             tick: the tick that has just run; goes up from call to call.
-            now: seconds on any monotonic clock.
         """
         self._stride = tick - self.tick
         self.tick = tick
@@ -226,6 +225,13 @@ class Replicator:
                     client.player = _NOBODY
                     client.unsettle()
             self._group_clients()
+
+    def send_updates(self, now: float) -> None:
+        """Send the clients what `collect_changes` has found; to be called once after it.
+
+        Args:
+            now: seconds on any monotonic clock.
+        """
         private, bulky = self._spread()
         changed = self._structural()
         for group in self._groups.values():

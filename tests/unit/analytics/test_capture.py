@@ -242,10 +242,10 @@ def test_who_is_refused_is_told_and_a_flood_of_them_is_not(game: Game) -> None:
     with Harness(game.server, registry=other) as harness:
         with pytest.raises(net.UsageError, match="did not get in"):
             harness.connect("Eve")
-        system = harness.room.analytics
+        (system,) = harness.room.observers
         assert system is not None
         for _ in range(1000):
-            system.turned_away("Eve", "full", harness.clock.now)
+            system.refused("Eve", "full", harness.clock.now)
     refused = game.of_type("refused")
     assert refused[0]["data"] == {"name": "Eve", "reason": "schema"}
     assert 1 < len(refused) < 50
@@ -285,7 +285,7 @@ def test_analytics_that_fail_cost_the_game_nothing(
     game: Game, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with Harness(game.server) as harness:
-        system = harness.room.analytics
+        (system,) = harness.room.observers
         assert system is not None
 
         def broken() -> None:
@@ -300,7 +300,7 @@ def test_analytics_that_fail_cost_the_game_nothing(
 
 def test_what_is_lost_is_told_in_the_journal(game: Game) -> None:
     with Harness(game.server) as harness:
-        system = harness.room.analytics
+        (system,) = harness.room.observers
         assert system is not None
         system._journal._snapshots.refused = 3
         run(harness, 25)
@@ -566,8 +566,8 @@ def test_a_component_that_no_frame_holds_costs_itself_alone(tmp_path: Path) -> N
 
     with Harness(server) as harness:
         run(harness, 10)
-        assert harness.host.analytics is not None
-        assert harness.host.analytics.journal.lost.total == 0
+        (service,) = harness.host.sources
+        assert service.journal.lost.total == 0  # type: ignore[attr-defined]
     entity: Any = next(documents(tmp_path, Series.SNAPSHOTS))["entities"][0]  # type: ignore[index,call-overload]
     assert entity["position"] == {"x": 1, "y": 2}
     assert entity["bulk"]["too_large"] > 10_000_000

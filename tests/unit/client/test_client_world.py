@@ -116,7 +116,7 @@ def own(game: Harness, client: ClientWorld) -> int:
     """A client's player in the server's world."""
     member = game.member(client)
     assert member is not None
-    return game.simulation.player_entity[member.player_id]
+    return game.simulation.player_entity[member.seat.player_id]
 
 
 # Coming in.
@@ -728,6 +728,89 @@ def test_with_too_many_before_the_welcome_all_is_asked_for_again(
     assert server.heard[-1] == encode([17])
 
 
+def test_a_second_welcome_puts_the_player_into_another_room(server: TalkingServer) -> None:
+    server.welcome()
+    client, cid = server.client, registry.schema().cid_of[Tank]
+    server.send((7, 150, 0, 2, None, []))
+    assert client.stats.confirmed_tick == 150
+    old = client.player
+    early = msgspec.Raw(encode(([1], [(cid, [[50]])])))
+    assert server.send((8, 22, 2, 4, None, [early])) == []  # overtakes its Welcome
+    events = server.say(encode(Welcome(8, 1, 3, 20.0, 20.0, 20)))
+    assert [type(event) for event in events] == [Despawned]
+    assert events[0].entity == old  # type: ignore[attr-defined]
+    assert events[0].why == "hidden"  # type: ignore[attr-defined]
+    assert client.connected
+    assert client.player is None
+    assert (client.stats.tick, client.stats.confirmed_tick) == (22, 0)
+    events = server.tell(encode_structure(8, 20, [], [], [], [server.run(1)]))
+    assert events == [Connected(client.player or 0), Spawned(client.player or 0)]
+    assert client.player not in (None, old)
+    with client.view:
+        assert [tank for _, tank in esper.get_component(Tank)] == [Tank(50)]
+    # What is late of the room before says nothing.
+    values = msgspec.Raw(encode(([1], [(cid, [[9]])])))
+    before = client.stats.datagrams_rejected
+    assert server.send((7, 160, 0, 2, None, [values])) == []
+    assert client.stats.datagrams_rejected == before + 1
+    server.send((8, 23, 0, 4, None, []))
+    assert client.stats.confirmed_tick == 23
+    assert server.peer.session.budget.strikes == client._connection.peer.session.budget.strikes == 0
+    assert encode([17]) not in server.heard
+
+
+def test_who_comes_back_to_a_room_asks_for_everything_and_believes_nothing_old(
+    server: TalkingServer,
+) -> None:
+    server.welcome()
+    client, cid = server.client, registry.schema().cid_of[Tank]
+    server.say(encode(Welcome(8, 0, 3, 20.0, 20.0, 20)))
+    assert encode([17]) not in server.heard
+    server.say(encode(Welcome(7, 1, 2, 60.0, 60.0, 200)))
+    server.poll()
+    assert server.heard[-1] == encode([17])
+    server.tell(encode_structure(7, 200, [], [], [], [server.run(1)]))
+    store = client._store
+    assert store is not None
+    # An update of the first stay, which comes only now.
+    values = msgspec.Raw(encode(([1], [(cid, [[9]])])))
+    server.send((7, 2**32 - 5, 0, 2, None, [values]))
+    server.send((7, 250, 0, 2, None, [values]))
+    assert (store.tick, store.confirmed_tick) == (200, 0)
+    with client.view:
+        assert [tank for _, tank in esper.get_component(Tank)] == [Tank(1)]
+    assert client._connection.peer.session.budget.strikes == 0
+
+
+def test_a_flood_of_welcomes_is_work(server: TalkingServer) -> None:
+    server.welcome()
+    for epoch in range(100, 160):
+        server.peer.queue(encode(Welcome(epoch, 0, 1, 60.0, 60.0, 1)))
+    assert server.connection is not None
+    for packet in server.peer.pack_messages(server.clock.now, 50_000):
+        server.wire.incoming.append(server.connection.seal(packet))
+    server.send(None)
+    epochs = []
+    for _ in range(20):
+        assert server.client._store is not None
+        epochs.append(server.client._store.epoch)
+        server.poll()
+    assert epochs[0] < 115
+    assert epochs[-1] == 159
+    assert len(server.client._epochs) == 16
+
+
+def test_who_ends_on_the_way_to_another_room_was_in_the_game(server: TalkingServer) -> None:
+    server.welcome()
+    assert server.client.connected
+    server.say(encode(Welcome(8, 1, 3, 20.0, 20.0, 20)))
+    server.clock.advance(1)
+    events: list[object] = []
+    while not server.client.closed:
+        events += server.send((8, 22, 0, 4, None, []))  # alive, but our player does not come
+    assert events == [Disconnected("timeout")]
+
+
 def test_senseless_messages_are_counted_and_do_nothing(server: TalkingServer) -> None:
     server.welcome()
     client = server.client
@@ -736,11 +819,11 @@ def test_senseless_messages_are_counted_and_do_nothing(server: TalkingServer) ->
     assert client.connected
     before = client.stats.datagrams_rejected
     assert server.say(b"\xc1") == []
-    assert server.say(encode(Welcome(9, 1, 1, 60.0, 60.0, 5))) == []  # it had one
     assert server.say(encode(SchemaOffer(b"x"))) == []
-    assert server.send((8, 100, 0, 0, None, [])) == []  # another simulation's
+    assert server.send((8, 100, 0, 0, None, [])) == []  # of a room that we are not in: it is kept
     assert server.send([1, 2, 3]) == []
-    assert client.stats.datagrams_rejected == before + 5
+    assert client.stats.datagrams_rejected == before + 3
+    assert len(client._early) == 1
     assert store.epoch == 7
     assert store.structured == server.peer.queued
     assert server.tell(encode_structure(7, 101, [], [], [], [server.run(2)])) == [Spawned(2)]

@@ -235,7 +235,7 @@ class Rig:
                 now = process.now
                 for data, address in self._socket.receive():
                     self.host.receive(data, address, now)
-                self.host.tick(now, early=0.5)
+                self.host.tick(now, early=0.5 / self.tick_rate)
         self.now = end
 
     def start(self, seconds: float = 4.0) -> None:

@@ -11,7 +11,7 @@ import pytest
 from ecsnet.client.world import ClientWorld
 from ecsnet.commands.outbox import Outbox
 from ecsnet.errors import UsageError
-from ecsnet.messages.joining import ServerGreeting, Welcome
+from ecsnet.messages.joining import SchemaOffer, Welcome
 from ecsnet.schema import Between, Gate, Registry, command, encode, replicated, use_registry
 from ecsnet.server.world import ServerWorld
 from ecsnet.simulation.simulation import commands, tick
@@ -218,7 +218,7 @@ def test_it_follows_a_tick_rate_that_is_set_later() -> None:
 
 @pytest.mark.parametrize("rate", [0, -0.0, 0.5, float("nan"), float("inf"), 1e300, "10", True])
 def test_a_hostile_welcome_is_refused(rate: object) -> None:
-    gate: Gate[ServerGreeting] = Gate(ServerGreeting, 1000)
+    gate: Gate[Welcome | SchemaOffer] = Gate(Welcome | SchemaOffer, 1000)
     assert gate.decode(encode((2, 7, 1, 1, 60.0, 60.0, 5, rate))) is None
     assert gate.rejected == 1
     for good in (None, 1, 20.5, 10_000):

@@ -337,7 +337,7 @@ def test_partial_ack_keeps_the_rest() -> None:
 def test_numbers_and_ticks_wrap(number: int) -> None:
     outbox, inbox = Outbox(), Inbox(60, FRAMES)
     start = 2**32 - 30
-    outbox._number = inbox._number = number
+    outbox._number = inbox.number = number
     outbox.hold(ID[Steer], 0, Steer(1))
     inbox.take(start - 1)
     for tick in range(start, start + 60):
@@ -732,3 +732,34 @@ def test_what_is_held_after_each_of_many_changes() -> None:
         taken = inbox.take(tick)
         assert {given.target: given.value.dx for given in taken} == expected  # type: ignore[attr-defined]
     assert inbox.applied == 41 * HELD_STATES
+
+
+def test_in_another_room_numbers_go_on_and_what_is_held_does_and_nothing_else() -> None:
+    outbox, inbox = Outbox(), Inbox(60, FRAMES)
+    outbox.hold(ID[Steer], 0, Steer(1))
+    outbox.act(ID[Shoot], 0, Shoot(1))
+    outbox.stamp(range(500, 510))
+    late = outbox.pack(700)
+    assert late is not None
+    hand_over(outbox, inbox, 500)
+    outbox.act(ID[Shoot], 0, Shoot(2))
+    outbox.stamp(range(510, 512))
+    outbox.act(ID[Shoot], 0, Shoot(3))
+    outbox.change_room()
+    assert (outbox.sent, outbox.pending, outbox.waiting) == (0, False, 0)
+    outbox.act(ID[Shoot], 0, Shoot(4))
+    outbox.stamp(range(0))  # no tick has begun there: it waits for one
+    assert not outbox.pending
+    outbox.stamp(range(7, 9))
+    outbox.acked(late.through)  # an ack of the room before says nothing
+    other = Inbox(20, FRAMES, number=inbox.number)
+    assert hand_over(outbox, other, 5) == 7
+    taken = [[(entry.kind.cls, entry.value) for entry in other.take(tick)] for tick in range(5, 9)]
+    assert [len(commands) for commands in taken] == [0, 0, 2, 1]
+    assert taken[2][1][0] is Shoot
+    assert settled(outbox, other)
+    # What the first inbox had already is not taken again by one that comes after it.
+    again = Inbox(60, FRAMES, number=inbox.number)
+    raw = msgspec.Raw(encode(late.frames))
+    assert again.receive(late.number, late.tick, raw, 500) == -1
+    assert [again.take(tick) for tick in range(500, 512)] == [()] * 12

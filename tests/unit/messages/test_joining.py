@@ -13,7 +13,6 @@ from ecsnet.messages.joining import (
     Hello,
     SchemaDiffers,
     SchemaOffer,
-    ServerGreeting,
     Welcome,
 )
 from ecsnet.schema import Gate, encode
@@ -21,7 +20,7 @@ from ecsnet.validation.names import NAME_LENGTH, is_name, printable, tidy_name
 
 FINGERPRINT = bytes(range(16))
 FROM_CLIENT: Gate[Hello | SchemaDiffers] = Gate(Hello | SchemaDiffers, 2048)
-FROM_SERVER: Gate[ServerGreeting] = Gate(ServerGreeting, 1 << 20)
+FROM_SERVER: Gate[Welcome | SchemaOffer] = Gate(Welcome | SchemaOffer, 1 << 20)
 
 
 def test_greetings_cross_the_wire() -> None:

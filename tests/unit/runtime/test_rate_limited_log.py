@@ -107,6 +107,6 @@ def test_a_handler_that_raises_ends_no_game(capsys: pytest.CaptureFixture[str]) 
     finally:
         logger.removeHandler(handler)
         logger.setLevel(level)
-    assert [member.name for member in network.room.members] == ["Bob"]
+    assert [seat.name for seat in network.room.seats] == ["Bob"]
     assert handler.raised >= 3
     assert capsys.readouterr().err.count("ConnectionError: no network") == handler.raised

@@ -299,7 +299,7 @@ def test_a_server_counts_it_and_goes_on(cls: type, wire: object) -> None:
         game.run(1.0)
         member = game.member(mallory)
         assert member is not None
-        assert game.simulation.rejected[member.player_id] > 0
+        assert game.simulation.rejected[member.seat.player_id] > 0
         assert seen
         assert set(map(type, seen)) == {Still}
         assert mallory.stats.commands_rejected > 0

@@ -10,10 +10,10 @@ import pytest
 
 from ecsnet.components import Owner, Player
 from ecsnet.connection.plain import Reason
+from ecsnet.messages.joining import MemberState
 from ecsnet.replication.server.interest import Grid
 from ecsnet.replication.wire import Resync
 from ecsnet.schema import Registry, replicated, use_registry
-from ecsnet.server.members import MemberState
 from ecsnet.server.world import ServerWorld
 from ecsnet.simulation.spec import SimulationSpec
 from ecsnet.testing import Harness
@@ -33,14 +33,14 @@ def leftovers(network: Network | Harness) -> dict[str, object]:
         "listener.connections": listener.connections,
         "listener._ended": listener._ended,
         "listener.admission": len(listener.admission),
-        "room.members": room.members,
+        "room.seats": room.seats,
         "room.players": room.players,
         "room.names": len(room.names),
-        "room.joins": room.joins,
-        "room.leaves": room.leaves,
-        "room.joining": room.joining,
-        "room.arriving": room.arriving,
-        "room.reporting": room.reporting,
+        "room._leaving": room._leaving,
+        "room._joining": room._joining,
+        "room._arriving": room._arriving,
+        "room._reporting": room._reporting,
+        "room._report_turns": sum(map(len, room._report_turns)),
         "replicator.clients": replicator.clients,
         "replicator._groups": replicator._groups,
         "replicator._watchers": replicator._watchers,
@@ -118,7 +118,7 @@ def state(wanted: MemberState) -> Callable[[Client], bool]:
 
 def unwelcomed(client: Client) -> bool:
     """In the game, and not yet told so."""
-    return state(MemberState.JOINED)(client) and client.member in client.network.room.arriving
+    return state(MemberState.JOINED)(client) and client.member.seat in client.network.room._arriving
 
 
 def welcomed(client: Client) -> bool:
@@ -143,10 +143,8 @@ STAGES: dict[str, Callable[[Client], bool]] = {
 @pytest.mark.parametrize("room", STAGES)
 @pytest.mark.parametrize("way", WAYS)
 def test_nothing_is_left_of_who_leaves(way: str, room: str) -> None:
-    spec = moving(20.0)
-    network = Network(spec)
     # Updates so rare that there is time between the join and the welcome.
-    network.room.every = network.room.replication.every = 10
+    network = Network(moving(20.0), update_rate=2.0)
     network.lag = 0.002
     schema = {"schema": OTHER, "polite": False} if room == "offered" else {}
     bystander = network.client("Bob")
@@ -165,7 +163,7 @@ def test_nothing_is_left_of_who_leaves(way: str, room: str) -> None:
         assert network.host.member(client.address) is None
     assert reached == 3
     assert network.room.replicator.clients == [bystander.member.client_state]
-    assert len(network.room.members) == len(network.room.names) == 1
+    assert len(network.room.seats) == len(network.room.names) == 1
     say_goodbye(bystander)
     network.run(12.0)
     network.now += HOURS

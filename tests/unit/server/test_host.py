@@ -77,7 +77,12 @@ class Network:
     """A virtual clock, one host, and clients at numbered ports."""
 
     def __init__(
-        self, spec: SimulationSpec | None = None, *, seed: int = 1, **options: object
+        self,
+        spec: SimulationSpec | None = None,
+        *,
+        seed: int = 1,
+        update_rate: float | None = None,
+        **options: object,
     ) -> None:
         self.dice = random.Random(seed)
         self.now = 50.0
@@ -88,7 +93,9 @@ class Network:
         self.dropped = 0
         arguments = {"random": self.dice.randbytes, **options}
         self.host = Host(SCHEMA, self.to_client, **arguments)  # type: ignore[arg-type]
-        self.room: Room = self.host.add_simulation(spec or moving(), self.now, seed=3)
+        self.room: Room = self.host.add_room(
+            spec or moving(), self.now, seed=3, update_rate=update_rate
+        )
         self.asleep_until = 0.0
         self.waiting: list[tuple[bytes, Address]] = []
         self.at(0, self.tick)
@@ -362,7 +369,7 @@ def test_joins_and_leaves_wait_for_the_tick() -> None:
     assert squares(network) == {"Ann": 0}
     network.host.disconnect(ann.member, Reason.KICKED, network.now)
     assert squares(network) == {"Ann": 0}
-    assert not network.room.members
+    assert not network.room.seats
     network.run(1)
     assert not squares(network)
     assert ann.over is Reason.KICKED
@@ -475,7 +482,7 @@ def test_no_two_in_one_game_are_called_alike(caplog: pytest.LogCaptureFixture) -
         clients = [network.client(name) for name in ("Ann", "ann", "\uff21nn", "A nn", "Bob")]
         network.until(lambda: all(client.welcome for client in clients))
         names = {"Ann", "ann (2)", "\uff21nn (3)", "A nn (4)", "Bob"}
-        assert squares(network).keys() == {member.name for member in network.room.members}
+        assert squares(network).keys() == {seat.name for seat in network.room.seats}
         assert len(squares(network)) == 5
         assert set(map(looks_like, squares(network))) == set(map(looks_like, names))
         for name in squares(network):
@@ -533,18 +540,18 @@ def test_bad_input_is_a_strike_and_another_epochs_is_not() -> None:
     assert ann.welcome is not None
     epoch = ann.welcome.epoch
     # A frame that the server has not had when it comes, for a tick that has not run.
-    frame, tick = ann.member.inbox._number + 60, network.room.next_tick + 6
+    frame, tick = ann.member.seat.inbox.number + 60, network.room.next_tick + 6
     frames = [[0, 1, [[STEER, 0, [1]]]]]
     for number in range(4):
         ann.say(ann.session.send((epoch, 0, 0, [[0, 1, [["steer"]]]], number), network.now))
         ann.say(ann.session.send((epoch ^ 1, frame, tick, frames), network.now))
     network.run(0.2)
     assert ann.member.peer.session.budget.strikes == 4
-    assert ann.member.inbox.applied == 0
+    assert ann.member.seat.inbox.applied == 0
     tick = network.room.next_tick + 6
     ann.say(ann.session.send((epoch, frame, tick, frames), network.now))
     network.run(0.2)
-    assert ann.member.inbox.applied == 1  # so the epoch it was
+    assert ann.member.seat.inbox.applied == 1  # so the epoch it was
     ann.say(ann.session.send((epoch, 0, 0, [], "more"), network.now))
     network.until(lambda: ann.over)
     assert ann.over is Reason.ABUSE
@@ -667,15 +674,28 @@ def test_early_lets_a_timer_keep_the_beat() -> None:
     network = Network()
     host, room = network.host, network.room
     host.tick(100.0)
-    ran = [host.tick(100.0 + (k + (-1) ** k * 0.01) / 60, early=0.5) for k in range(1, 50)]
+    half = 0.5 / 60
+    ran = [host.tick(100.0 + (k + (-1) ** k * 0.01) / 60, early=half) for k in range(1, 50)]
     assert ran == [1] * 49
     assert room.dropped_ticks > 0
     assert host.tick(100.0 + 49.1 / 60) == 0
 
 
+def test_one_timer_keeps_the_beat_of_rooms_that_tick_at_other_rates() -> None:
+    network = Network()
+    slow = network.host.add_room(moving(20.0), network.now)
+    odd = network.host.add_room(moving(25.0), network.now)
+    rooms = {network.room: 60.0, slow: 20.0, odd: 25.0}
+    for beat in range(60 * 20):
+        network.host.tick(network.now + beat / 60, early=0.5 / 60)
+    for room, rate in rooms.items():
+        assert room.simulation.tick == pytest.approx(20 * rate, abs=2)
+        assert room.dropped_ticks == 0
+
+
 def test_updates_come_at_their_own_rate() -> None:
     network = Network()
-    slow = network.host.add_simulation(moving(), network.now, update_rate=20)
+    slow = network.host.add_room(moving(), network.now, update_rate=20)
     network.host.choose = lambda name: slow
     (ann,) = network.joined(1)
     assert ann.welcome is not None
@@ -688,7 +708,7 @@ def test_updates_come_at_their_own_rate() -> None:
 
 def test_two_simulations_in_one_host_know_nothing_of_each_other() -> None:
     network = Network()
-    second = network.host.add_simulation(moving(20.0), network.now)
+    second = network.host.add_room(moving(20.0), network.now)
     rooms = {"Ann": network.room, "Bob": second}
     network.host.choose = rooms.__getitem__
     ann, bob = network.client("Ann"), network.client("Bob")

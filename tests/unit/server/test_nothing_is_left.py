@@ -68,10 +68,10 @@ BOUNDED = {
         for ring in ("_tags", "_sent_at")
     },
     # Looked at when the next entity enters.
-    "host.members[].client_state.pieces": 8,
+    "host.members[].seat.client_state.pieces": 8,
     # Looked at when the next entity goes; what went in a second.
-    "host.members[].client_state.left_sight": 64,
-    "host.members[].client_state.left_sight[][]": 128,
+    "host.members[].seat.client_state.left_sight": 64,
+    "host.members[].seat.client_state.left_sight[][]": 128,
     # By kinds of entities.
     "rooms[].replicator.entities._cids": 64,
     "host.rooms[].replicator.entities._cids": 64,
@@ -260,7 +260,7 @@ def test_a_long_game_holds_no_more_than_a_short_one(loss: float, long: int) -> N
         game.connect("alice", link)
         play(game, 6)
         before = rest(game)
-        assert before["host.rooms[].members"] == 1
+        assert before["host.rooms[].seats"] == 1
         assert before["client._store.entities"] >= 6
         lost = link.stats.dropped
         play(game, 20)

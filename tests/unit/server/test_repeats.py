@@ -147,7 +147,7 @@ def test_what_comes_many_times_happens_once(copies: int) -> None:
         game.run(seconds=1)
         assert game.settle()
         assert seen == list(range(60))
-        peer, inbox, own = member.peer, member.inbox, client._connection.peer
+        peer, inbox, own = member.peer, member.seat.inbox, client._connection.peer
         assert peer.session.duplicates + peer.session.stale > 50 * copies
         assert own.session.duplicates + own.session.stale > 50 * copies
         # Once each, and neither end takes the other for hostile.

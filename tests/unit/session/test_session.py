@@ -320,6 +320,49 @@ def test_strikes_make_abusive() -> None:
 # Loss.
 
 
+@pytest.mark.parametrize("first", [0, 65_500])
+def test_forgotten_tags_are_never_told_in_whatever_order_acks_come(first: int) -> None:
+    one, other = Session(first=first), Session(first=first)
+    dice = random.Random(first)
+    now, messages = 0.0, []
+    on_their_way: list[bytes] = []
+    for number in range(120):
+        now += 0.02
+        if number % 3 == 0:
+            one.queue(b"m%d" % number)
+        on_their_way.append(one.send([number], now, number))
+        if number % 7 == 0:
+            on_their_way += one.stream(now, 3000)
+        if number == 100:
+            assert one.lost(now) != []
+            before = one.in_flight
+            one.session.forget_tags()
+            assert one.in_flight == before > 10
+            assert one.oldest_note() is None
+    dice.shuffle(on_their_way)
+    told: list[object] = []
+    for data in on_their_way[:70]:  # the others are lost
+        received = other.receive(data, now)
+        if received is not None:
+            messages += [message for _, message in received.messages]
+        now += 0.001
+        acks = one.receive(other.send(None, now), now)
+        told += [*acks.acked, *acks.late]
+    for _ in range(300):
+        now += 0.05
+        told += one.lost(now)
+        for data in (one.send(None, now), *one.stream(now, 3000)):
+            received = other.receive(data, now)
+            messages += [message for _, message in received.messages]
+        acks = one.receive(other.send(None, now), now)
+        told += [*acks.acked, *acks.late]
+    assert messages == [b"m%d" % number for number in range(0, 120, 3)]
+    assert sorted(told) == sorted(set(told))
+    assert set(told) == set(range(101, 120))
+    assert one.in_flight == 0
+    assert one.backlog == 0
+
+
 def test_loss_is_decided_by_time_never_by_position() -> None:
     one, other = Session(), Session()
     lost_one = one.send("lost", 0.0, "lost")

@@ -16,8 +16,8 @@ from ecsnet.play import play
 from ecsnet.replication.server.interest import Everyone, Grid, Visible
 from ecsnet.schema import Registry, command, register_type, replicated, use_registry
 from ecsnet.server.world import ServerWorld
+from ecsnet.simulation.game_events import analytics_event, teleported
 from ecsnet.simulation.simulation import commands
-from ecsnet.simulation.telling import analytics_event, teleported
 from ecsnet.systems import MovementSystem
 from ecsnet.testing import FaultyLink, Harness, ManualClock
 from ecsnet.transport.conditioner import Link

@@ -267,7 +267,8 @@ class Field:
             self.tick += 1
             self.now += TICK
             self.world.flush_dead()
-            self.replicator.replicate(self.tick, self.now)
+            self.replicator.collect_changes(self.tick)
+            self.replicator.send_updates(self.now)
             while self.agenda and self.agenda[0][0] <= self.now:
                 heapq.heappop(self.agenda)[2]()
             for client in self.clients:

@@ -1006,7 +1006,7 @@ def test_commands_take_subclasses_and_name_what_they_refuse(game: Game) -> None:
     game.run(0.3)
     member = game.harness.member(game.client)
     assert member is not None
-    assert member.inbox.applied == 1
+    assert member.seat.inbox.applied == 1
 
 
 # What is wrong lies in the type.

@@ -1,4 +1,4 @@
-"""What a game tells of itself while a tick runs, for whoever looks at it later."""
+"""What systems and hooks tell the observers of their simulation."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def analytics_event(
         UsageError: The type is no text, or one of ecsnet's own; what is given as a player or as an
             entity can be none.
     """
-    observer = running("net.analytics_event()").observer
+    observers = running("net.analytics_event()").observers
     given: object = type
     if not is_text(given) or not given or given in _OWN_EVENTS:
         own = ", ".join(sorted(_OWN_EVENTS))
@@ -48,8 +48,7 @@ def analytics_event(
         raise UsageError(f"net.analytics_event(player={brief(player)}): give a Player.id, a number")
     if not (entity is None or _is_number(entity)):
         raise UsageError(f"net.analytics_event(entity={brief(entity)}): give an entity, a number")
-    if observer is not None:
-        observer.event(type, player, entity, data)
+    observers.event(type, player, entity, data)
 
 
 def teleported(entity: int) -> None:
@@ -59,11 +58,10 @@ def teleported(entity: int) -> None:
         OutsideTickError: Called outside a tick.
         UsageError: This can be no entity.
     """
-    observer = running("net.teleported()").observer
+    observers = running("net.teleported()").observers
     if not _is_number(entity):
         raise UsageError(f"net.teleported({brief(entity)}): give an entity, a number")
-    if observer is not None:
-        observer.teleported(entity)
+    observers.teleported(entity)
 
 
 def _is_number(given: object) -> bool:

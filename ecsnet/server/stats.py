@@ -1,0 +1,80 @@
+"""What a room and a host count; for log lines, demos and measurements."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+__all__ = ["HostStats", "RoomStats"]
+
+
+@dataclass(slots=True)
+class RoomStats:
+    """What a room did so far.
+
+    Attributes:
+        ticks: Ticks run.
+        dropped_ticks: Ticks that never ran because they were long overdue.
+        clients: Players in it now.
+        joined: Players who ever joined.
+        commands_applied: Commands handed to ticks; see `Inbox`, as for the rest.
+        commands_expired: Actions that were dropped because too many waited.
+        commands_superseded: Held commands that a newer one replaced before their tick.
+        commands_rejected: Commands that could not be used.
+    """
+
+    ticks: int = 0
+    dropped_ticks: int = 0
+    clients: int = 0
+    joined: int = 0
+    commands_applied: int = 0
+    commands_expired: int = 0
+    commands_superseded: int = 0
+    commands_rejected: int = 0
+
+
+@dataclass(slots=True)
+class HostStats:
+    """What a host did so far, with all the rooms that it ever had.
+
+    Attributes:
+        ticks: Ticks run, of all rooms.
+        dropped_ticks: Ticks that never ran because they were long overdue.
+        clients: Players in a room now.
+        joined: Players who ever joined a room.
+        packets_sent: Packets sent: all datagrams but those of handshakes and goodbyes.
+        packets_received: Packets received, without those that were dropped.
+        bytes_sent: Bytes in all datagrams sent.
+        commands_applied: Commands handed to ticks; see `Inbox`, as for the rest.
+        commands_expired: Actions that were dropped because too many waited.
+        commands_superseded: Held commands that a newer one replaced before their tick.
+        commands_rejected: Commands that could not be used.
+        denied: How often somebody was not let in, by cause: ``"full"``, ``"address"`` (as many
+            places as one address may have), ``"joins"`` (too many in a short time),
+            ``"half-open"`` (too many that say nothing; asked again, they may come in) and
+            ``"abuse"`` (thrown out a short time ago).
+    """
+
+    ticks: int = 0
+    dropped_ticks: int = 0
+    clients: int = 0
+    joined: int = 0
+    packets_sent: int = 0
+    packets_received: int = 0
+    bytes_sent: int = 0
+    commands_applied: int = 0
+    commands_expired: int = 0
+    commands_superseded: int = 0
+    commands_rejected: int = 0
+    denied: Counter[str] = field(default_factory=Counter)
+
+    def add_room(self, room: RoomStats) -> None:
+        """Count what a room did."""
+        self.ticks += room.ticks
+        self.dropped_ticks += room.dropped_ticks
+        self.clients += room.clients
+        self.joined += room.joined
+        self.commands_applied += room.commands_applied
+        self.commands_expired += room.commands_expired
+        self.commands_superseded += room.commands_superseded
+        self.commands_rejected += room.commands_rejected

@@ -1,0 +1,172 @@
+"""What the core tells of a match while it runs, and to whom.
+
+Analytics is an observer; a recorder, an inspector and metrics can be. A room has a list of them and
+knows none of their kinds.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Protocol
+
+from ecsnet.commands.inbox import PlayerCommands
+
+if TYPE_CHECKING:
+    from ecsnet.simulation.simulation import Join, Simulation
+
+__all__ = ["Observer", "ObserverSource", "Observers"]
+
+logger = logging.getLogger("ecsnet.server")
+
+
+class Observer:
+    """What happens in one room. Derive from it and override what you want to know.
+
+    Calls come in the order in which things happen, in the server's thread, and a tick waits for
+    them. Whatever is handed over belongs to the game: look at it, or copy it.
+
+    An observer that raises is told nothing more, and its error is logged; the game goes on.
+
+    Attributes:
+        sees_packets: Whether `packet` is to be called. Who moves packets looks at it when a member
+            comes in, so that nobody pays for it where it is False.
+    """
+
+    sees_packets = False
+
+    def joined(self, player_id: int, name: str) -> None:
+        """Note that a player comes in with the tick that is about to run."""
+
+    def left(self, player_id: int, name: str, reason: str) -> None:
+        """Note that a player is gone; its entity goes with the next tick."""
+
+    def refused(self, name: str, reason: str, now: float) -> None:
+        """Note that somebody was refused before being in the game.
+
+        Args:
+            name: What they wanted to be called; empty where they have not said.
+            reason: Why, in one word.
+            now: Seconds, on the host's clock. There may be floods.
+        """
+
+    def kicked(self, player_id: int, name: str, reason: str) -> None:
+        """Note that a player is being thrown out; `left` follows."""
+
+    def tick_began(
+        self,
+        tick: int,
+        joins: Sequence[Join],
+        leaves: Sequence[int],
+        commands: Sequence[PlayerCommands],
+    ) -> None:
+        """Note what goes into a tick: `Simulation.step` with the same makes the same tick again."""
+
+    def tick_ended(self, tick: int) -> None:
+        """Look at a tick that has run: nobody's world is current, and nothing is half done."""
+
+    def event(
+        self, type: str, player: int | None, entity: int | None, data: Mapping[str, object]
+    ) -> None:
+        """Note an event of the game's own; see `ecsnet.analytics_event`."""
+
+    def teleported(self, entity: int) -> None:
+        """Note that the game itself moves an entity in this tick, however far."""
+
+    def packet(self, player_id: int, packet: bytes, now: float, *, sent: bool) -> None:
+        """Look at a packet of a player's session; see `sees_packets`."""
+
+    def stopped(self, reason: str, figures: Mapping[str, int]) -> None:
+        """Note that the match is over; nothing follows.
+
+        Args:
+            reason: ``"stopped"`` or ``"failed"``.
+            figures: What the room counted.
+        """
+
+
+class ObserverSource(Protocol):
+    """Makes an observer for each room of a host."""
+
+    def observe(self, simulation: Simulation) -> Observer:
+        """Return what observes a room, before its first tick.
+
+        Args:
+            simulation: The room's.
+        """
+
+    def close(self) -> None:
+        """Let go of everything: the host has closed, and all its rooms have stopped."""
+
+
+class Observers(Observer):
+    """The observers of one room, as one. What one of them raises stays in here.
+
+    Args:
+        observers: Those that are there from the start.
+    """
+
+    def __init__(self, observers: Iterable[Observer] = ()) -> None:
+        self._each = list(observers)
+
+    def __iter__(self) -> Iterator[Observer]:
+        return iter(self._each)
+
+    def __len__(self) -> int:
+        return len(self._each)
+
+    def add(self, observer: Observer) -> None:
+        """Tell one more observer from now on."""
+        self._each.append(observer)
+
+    @property
+    def packet_observers(self) -> list[Observer]:
+        """Those that want to see packets."""
+        return [observer for observer in self._each if observer.sees_packets]
+
+    def joined(self, player_id: int, name: str) -> None:
+        self._tell("joined", player_id, name)
+
+    def left(self, player_id: int, name: str, reason: str) -> None:
+        self._tell("left", player_id, name, reason)
+
+    def refused(self, name: str, reason: str, now: float) -> None:
+        self._tell("refused", name, reason, now)
+
+    def kicked(self, player_id: int, name: str, reason: str) -> None:
+        self._tell("kicked", player_id, name, reason)
+
+    def tick_began(
+        self,
+        tick: int,
+        joins: Sequence[Join],
+        leaves: Sequence[int],
+        commands: Sequence[PlayerCommands],
+    ) -> None:
+        self._tell("tick_began", tick, joins, leaves, commands)
+
+    def tick_ended(self, tick: int) -> None:
+        self._tell("tick_ended", tick)
+
+    def event(
+        self, type: str, player: int | None, entity: int | None, data: Mapping[str, object]
+    ) -> None:
+        self._tell("event", type, player, entity, data)
+
+    def teleported(self, entity: int) -> None:
+        self._tell("teleported", entity)
+
+    def stopped(self, reason: str, figures: Mapping[str, int]) -> None:
+        self._tell("stopped", reason, figures)
+
+    def _tell(self, method: str, *arguments: object) -> None:
+        for observer in self._each.copy():
+            try:
+                getattr(observer, method)(*arguments)
+            except Exception:
+                logger.exception(
+                    "%s.%s() raised; this observer is told nothing more",
+                    type(observer).__name__,
+                    method,
+                )
+                self._each.remove(observer)
