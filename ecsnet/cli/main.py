@@ -73,7 +73,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _serve(given: argparse.Namespace) -> int:
-    with console_log():
+    level = None if given.log_level is None else logging.getLevelName(given.log_level.upper())
+    with console_log(level):
         return _serve_logged(given)
 
 
@@ -249,6 +250,11 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument("--host", default="0.0.0.0", help="address to listen on (%(default)s: all)")
     serve.add_argument("--port", type=_port, default=DEFAULT_PORT, help="UDP port (%(default)s)")
     serve.add_argument("--tick-rate", type=float, metavar="N", help="ticks a second")
+    serve.add_argument(
+        "--log-level",
+        choices=("debug", "info", "warning", "error"),
+        help="what the log says at least: debug follows each client (info)",
+    )
     _add_analytics(serve)
 
     join = verbs.add_parser(

@@ -868,6 +868,7 @@ class ClientWorld:
                 store.resync = False
                 store.asked += 1
                 peer.queue(encode(Resync()))
+                logger.debug("%s dropped values and asks for all of them again", self._name)
             packet = self._commands(store, now, ready)
         if packet is None and ready and peer.due(now):
             packet = peer.pack(None, now)

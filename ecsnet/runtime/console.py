@@ -30,14 +30,25 @@ _FLUSH_SECONDS: Final = 0.2  # at the end, for what waits; a reader that is ther
 
 
 @contextlib.contextmanager
-def console_log() -> Iterator[None]:
-    """Show the log from INFO on, and Python's warnings, where the program has set up nothing."""
-    root = logging.getLogger()
+def console_log(level: int | None = None) -> Iterator[None]:
+    """Show the log from INFO on, and Python's warnings, where the program has set up nothing.
+
+    Args:
+        level: Of the loggers ``ecsnet.*``, also where the program has set up others; theirs is left
+            as it is when left out.
+    """
+    root, own = logging.getLogger(), logging.getLogger("ecsnet")
+    own_level = own.level
+    if level is not None:
+        own.setLevel(level)
     if root.handlers:
-        yield
+        try:
+            yield
+        finally:
+            own.setLevel(own_level)
         return
     handler = ConsoleHandler(logging.NOTSET)
-    level = root.level
+    root_level = root.level
     root.addHandler(handler)
     root.setLevel(logging.INFO)
     logging.captureWarnings(True)
@@ -45,7 +56,8 @@ def console_log() -> Iterator[None]:
         yield
     finally:
         logging.captureWarnings(False)
-        root.setLevel(level)
+        root.setLevel(root_level)
+        own.setLevel(own_level)
         root.removeHandler(handler)
         handler.close()
 

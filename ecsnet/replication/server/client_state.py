@@ -89,6 +89,7 @@ class ClientState:
         peer: carries the packets.
         bandwidth: the most that it is sent, in bytes per second.
         interval: seconds from one update to the next.
+        name: What the log calls it.
     """
 
     __slots__ = (
@@ -111,6 +112,7 @@ class ClientState:
         "known_private",
         "left_sight",
         "loss_timeout",
+        "name",
         "owed",
         "peer",
         "pieces",
@@ -130,6 +132,7 @@ class ClientState:
         peer: Peer[object],
         bandwidth: float,
         interval: float,
+        name: str = "a client",
     ) -> None:
         burst = max(bandwidth * BURST_SECONDS, 2 * MAX_PACKET)
         self.group: InterestGroup | None = None
@@ -151,6 +154,7 @@ class ClientState:
         """Goes into every update: what the server measured of this client's commands."""
 
         self.player = player
+        self.name = name
         self.focus: Entity | None = None
         self.focus_cell: Hashable = None
         """The cell that it looked from when it was last given a place."""
@@ -192,6 +196,9 @@ class ClientState:
         """Whether it asked for everything, and is being sent that again."""
         self.resync_at = 0
         """The update from which on it may have everything again."""
+
+    def __str__(self) -> str:
+        return self.name
 
     def note_leaving(self, nets: set[int], update: int, memory: int) -> None:
         """Remember for so many updates what the client is told of in this one that it went."""

@@ -8,6 +8,7 @@ the bytes; a client's own state is what it knows, what it is owed and its packet
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Callable, Hashable, Iterable
 from typing import Final
@@ -37,6 +38,8 @@ from ecsnet.replication.server.packing import (
 from ecsnet.replication.wire import BODY_BYTES, STRUCTURE_BYTES, U32
 from ecsnet.schema import Schema
 from ecsnet.world import World
+
+log = logging.getLogger("ecsnet.server")
 
 BANDWIDTH: Final = 256 * 1024
 """Bytes per second that a client is sent at most, unless the game says otherwise."""
@@ -107,15 +110,24 @@ class Replicator:
         self._watchers: dict[Hashable, list[InterestGroup]] = {}  # by cell
         self._recorded: dict[frozenset[int], list[bytes]] = {}  # in this tick
         self._sent = SentUpdates()
+        self._traced = False  # whether the log takes what happens to each client
 
     def add_client(
         self,
         player: int,
         peer: Peer[object],
         bandwidth: float = BANDWIDTH,
+        name: str = "a client",
     ) -> ClientState:
-        """A client that from now on is told of the world; ``player`` is its player entity."""
-        client = ClientState(player, peer, bandwidth, self._interval)
+        """Add a client that is sent the world from now on.
+
+        Args:
+            player: Its player entity.
+            peer: What carries its packets.
+            bandwidth: Bytes a second that it is sent at most.
+            name: What the log calls it.
+        """
+        client = ClientState(player, peer, bandwidth, self._interval, name)
         self.entities.set_player(player, True)
         self.clients.append(client)
         self._unseated.append(client)
@@ -158,6 +170,7 @@ class Replicator:
         pause = min(_RESYNC_TURNS * turn, _RESYNC_WAIT)
         client.resync_at = updates + math.ceil(pause / self._interval)
         client.restoring = True
+        log.debug("%s lost values and is sent all %d entities again", client, len(client.known))
         client.resync(self._message([], {}, []))
 
     def _oldest_in_flight(self) -> int:
@@ -217,6 +230,7 @@ class Replicator:
         self._sent.begin(tick)
         if self._resyncs:
             self._resync_who_waits()
+        self._traced = log.isEnabledFor(logging.DEBUG)
         with self._world:
             self._delta = self.entities.capture(tick)
             if self._delta.cleared:
@@ -388,6 +402,8 @@ class Replicator:
                 return
             if not client.known_private and len(message) <= STRUCTURE_BYTES:
                 client.peer.queue(message)
+                if self._traced:
+                    _trace_sight(client, client.known, group.visible, group.visible)
                 client.known = group.visible
                 if group.leaving:
                     client.note_leaving(group.leaving, self._updates, self._sight_updates)
@@ -421,6 +437,8 @@ class Replicator:
         sets += self._records(arriving)
         self._settle_private(client, private, known, removals, sets)
 
+        if self._traced:
+            _trace_sight(client, before, known, target)
         client.known = group.visible if known == group.visible else known
         client.known_private = private
         for net in gone:
@@ -722,14 +740,18 @@ class Replicator:
                     self._send(client, group, private, now)
                     continue
                 client.depends = peer.queued & U32
-            oldest = peer.session.oldest_tag
+            session = peer.session
+            oldest = session.oldest_tag
             # As ClientState.unconfirmed_ticks has it.
             unconfirmed = 0 if oldest == NO_TAG else ticks - tick_of(oldest)
             if unconfirmed > client.loss_timeout:
                 self._send(client, group, private, now)
                 continue
             payload = (epoch, tick, unconfirmed, client.depends, client.report, body.raw)
-            packet = peer.pack(payload, now, body.tag)
+            if peer.unacked:
+                packet = peer.pack(payload, now, body.tag)
+            else:
+                packet = session.send(payload, now, body.tag)
             client.allowance -= float(len(packet) + OVERHEAD)  # compiled, floats are no objects
             ready.append((peer, packet))
             if len(ready) == _BATCH:
@@ -748,8 +770,11 @@ class Replicator:
             self._owe_big(client, group.big)
         shared = client.known is group.visible and client.player not in private
         peer = client.peer
-        for tag in peer.lost(now):
+        lost = peer.lost(now)
+        for tag in lost:
             client.lose(tick_of(tag), self._sent.runs(tag), self.entities)
+        if lost and self._traced:
+            log.debug("%s lost %d updates: %d values are owed", client, len(lost), len(client.owed))
         gained = client.gain * (self._updates - client.refilled)
         client.allowance = min(client.burst, client.allowance + gained)
         client.refilled = self._updates
@@ -858,6 +883,14 @@ class Replicator:
                 else:
                     result.append(run)
         return result
+
+
+def _trace_sight(client: ClientState, before: set[int], known: set[int], target: set[int]) -> None:
+    """Log what enters a client's sight and leaves it."""
+    entered, left, waiting = len(known - before), len(before - known), len(target - known)
+    if entered or left:
+        more = f", {waiting} wait" if waiting else ""
+        log.debug("%s: %d entities enter its sight, %d leave it%s", client, entered, left, more)
 
 
 def _transmit(ready: list[tuple[Peer[object], bytes]]) -> None:
