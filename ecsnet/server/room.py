@@ -331,6 +331,7 @@ class Room:
                 -seat.player_id if player is None else player,
                 member.peer,
                 self._bandwidth,
+                str(member),
             )
         self._arriving.clear()
 
