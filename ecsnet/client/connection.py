@@ -175,6 +175,10 @@ class ClientConnection:
             stats.rate = (octets - self._rated_bytes) / elapsed
             self._rated_at, self._rated_bytes = now, octets
 
+    def relink(self, connection: Connection) -> None:
+        """Go on over another connection with the same server; the session stays."""
+        self._connection = connection
+
     def leave(self, reason: Reason = Reason.LEFT) -> None:
         """Tell the server goodbye, past any `link`."""
         if self._connection is not None and self._transport is not None:

@@ -403,6 +403,16 @@ class Listener:
             self._forget(connection, now)
         return told
 
+    def replace(self, old: Connection, new: Connection, now: float) -> None:
+        """Put a connection that was made otherwise in the place of one that is up, for the same
+        client. Datagrams of the old one count as those of a stranger from now on.
+        """
+        old.reason = Reason.REPLACED
+        self._forget(old, now)
+        self.connections[new.address] = new
+        self._dismissed.pop(new.address, None)
+        self.admission.opened(new.address, new, now)
+
     def _unknown(self, data: bytes, address: Hashable) -> ListenerResult | None:
         """Drop what belongs to no connection; tell who talks to one that has ended.
 

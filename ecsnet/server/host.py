@@ -442,6 +442,20 @@ class Host:
             if peer.due(now) or peer.backlog:
                 peer.send(None, now)
 
+    def relink(self, member: Member, connection: Connection, now: float) -> None:
+        """Go on with a member over another connection; its session and all else stay.
+
+        Args:
+            member: The member, whose connection is up.
+            connection: The new one, with the address of its client.
+            now: Seconds, as for `receive`.
+        """
+        old = member.peer.connection
+        assert old is not None
+        self.listener.replace(old, connection, now)
+        self.members[connection] = self.members.pop(old)
+        member.peer.relink(connection, cast(Address, connection.address), self._send)
+
     # Goodbyes.
 
     def disconnect(self, member: Member, reason: Reason, now: float) -> None:
