@@ -23,12 +23,12 @@ from zlib import crc32
 import msgspec
 
 from ecsnet.analytics.folder import JournalError, _try_lock, saved_places, sync_folder
-from ecsnet.analytics.reader import Place
+from ecsnet.analytics.reader import Offset
 from ecsnet.analytics.segment import Series
 from ecsnet.analytics.values import Document
 from ecsnet.validation.wording import file_trouble
 
-__all__ = ["DeadLetter", "Position", "TargetInUseError"]
+__all__ = ["Checkpoint", "DeadLetter", "TargetInUseError"]
 
 _PREFIX = struct.Struct("<II")  # length and CRC-32 of what follows
 
@@ -52,7 +52,7 @@ class DeadLetter:
     reason: str
 
 
-class Position:
+class Checkpoint:
     """What is remembered of one target, and the right to ship to it.
 
     Args:
@@ -93,7 +93,7 @@ class Position:
             self._lock.close()
             raise
 
-    def __enter__(self) -> Position:
+    def __enter__(self) -> Checkpoint:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -103,7 +103,7 @@ class Position:
         """Let another shipper have the target."""
         self._lock.close()
 
-    def save(self, places: Mapping[Series, Place]) -> None:
+    def save(self, places: Mapping[Series, Offset]) -> None:
         """Remember, on the disk, how far it is.
 
         Args:
@@ -117,7 +117,7 @@ class Position:
         _replace(self._path, json.dumps(saved).encode())
         self._saved = self.places
 
-    def others(self) -> list[dict[Series, Place]]:
+    def others(self) -> list[dict[Series, Offset]]:
         """How far all other targets are that the journal was ever shipped to."""
         paths = (path for path in self.folder.glob("position-*.json") if path != self._path)
         return [places for path in paths if (places := _places_in(path)) is not None]
@@ -164,7 +164,7 @@ class Position:
         else:
             self._aside.unlink(missing_ok=True)
 
-    def _load(self) -> dict[Series, Place]:
+    def _load(self) -> dict[Series, Offset]:
         places = _places_in(self._path)
         if places is None:
             raise JournalError(
@@ -174,13 +174,13 @@ class Position:
         return places
 
 
-def _places_in(path: Path) -> dict[Series, Place] | None:
+def _places_in(path: Path) -> dict[Series, Offset] | None:
     """What a file says; the beginning where there is none, None where it says nothing."""
     try:
         saved = saved_places(path)
     except FileNotFoundError:
-        return {series: Place() for series in Series}
-    return None if saved is None else {series: Place(*saved[series]) for series in Series}
+        return {series: Offset() for series in Series}
+    return None if saved is None else {series: Offset(*saved[series]) for series in Series}
 
 
 def _framed(aside: DeadLetter) -> bytes:

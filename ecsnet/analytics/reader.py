@@ -41,8 +41,8 @@ __all__ = [
     "Cursor",
     "Damage",
     "Entry",
+    "Offset",
     "Outline",
-    "Place",
     "Series",
     "documents",
     "outlines",
@@ -76,7 +76,7 @@ class Damage:
         return f"{many} damaged, {skipped} skipped"
 
 
-class Place(NamedTuple):
+class Offset(NamedTuple):
     """A place in a series, between two frames.
 
     Attributes:
@@ -101,7 +101,7 @@ class Entry:
 
     document: Document
     size: int
-    after: Place
+    after: Offset
 
 
 def documents(
@@ -178,7 +178,7 @@ def _records(folder: Path, series: Series, damage: Damage) -> Iterator[_Found]:
         damage.add(read)
 
 
-_BEGINNING = Place()
+_BEGINNING = Offset()
 
 
 class Cursor:
@@ -193,7 +193,7 @@ class Cursor:
         JournalError: There is no journal there.
     """
 
-    def __init__(self, folder: Path, series: Series, place: Place = _BEGINNING) -> None:
+    def __init__(self, folder: Path, series: Series, place: Offset = _BEGINNING) -> None:
         segments(folder, series)  # whether there is a folder
         self._damage = Damage()  # of the segments behind
         self._folder = folder
@@ -273,7 +273,7 @@ class Cursor:
             segment = there[0]
             if read is None:
                 if segment.number > self._place.number:
-                    self._place = Place(segment.number)
+                    self._place = Offset(segment.number)
                 offset = self._place.offset
                 read = self._read = _Read(segment.number, self._known, offset, synced=True)
             # Of a writer that could not give a segment its name, the next one tells as much.
@@ -293,7 +293,7 @@ class Cursor:
         """Be done with a segment."""
         self._damage.add(read)
         self._read = None
-        self._place = Place(read.number + 1)
+        self._place = Offset(read.number + 1)
 
 
 @dataclass(slots=True)
@@ -333,8 +333,8 @@ class _Found(NamedTuple):
 
     record: Event | Slice
     origin: Origin
-    start: Place
-    end: Place
+    start: Offset
+    end: Offset
 
 
 class _Read:
@@ -416,7 +416,7 @@ class _Read:
                 if origin is None:
                     self.skipped += end - start
                     continue
-                found = _Found(record, origin, Place(self.number, start), Place(self.number, end))
+                found = _Found(record, origin, Offset(self.number, start), Offset(self.number, end))
                 if waits:
                     self._waiting.append(found)
                 else:

@@ -17,7 +17,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
-from ecsnet.analytics.checkpoint import Position, TargetInUseError
+from ecsnet.analytics.checkpoint import Checkpoint, TargetInUseError
 from ecsnet.analytics.folder import (
     FolderInUseError,
     JournalError,
@@ -116,12 +116,12 @@ async def _ship(
     from ecsnet.analytics.mongo import open_sink
 
     segments(folder)  # before anything is made in it: is there such a folder?
-    with Position(folder, target_name(uri)) as position:
+    with Checkpoint(folder, target_name(uri)) as checkpoint:
         _recover(folder)
-        feeds = {series: Cursor(folder, series, position.places[series]) for series in Series}
+        feeds = {series: Cursor(folder, series, checkpoint.places[series]) for series in Series}
         sink = open_sink(uri, driver, expire_days=expire_days)
         try:
-            shipper = Shipper(sink, position, feeds)
+            shipper = Shipper(sink, checkpoint, feeds)
             await control(shipper)
         finally:
             await sink.aclose()

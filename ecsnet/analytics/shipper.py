@@ -15,9 +15,9 @@ from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from ecsnet.analytics import backoff
-from ecsnet.analytics.checkpoint import DeadLetter, Position
+from ecsnet.analytics.checkpoint import Checkpoint, DeadLetter
 from ecsnet.analytics.folder import Segment, State, mark_shipped, segments
-from ecsnet.analytics.reader import Entry, Place
+from ecsnet.analytics.reader import Entry, Offset
 from ecsnet.analytics.segment import Series
 from ecsnet.analytics.sink import Refused, Sink, Unavailable
 from ecsnet.analytics.values import Document
@@ -62,7 +62,7 @@ class _Suspect:
     """A document that was refused alone."""
 
     entry: Entry
-    before: Place
+    before: Offset
     reason: str
     taken: int  # documents taken by then; who fails again before another is taken is not to blame
     failures: int = 1
@@ -74,12 +74,12 @@ class _Line:
 
     series: Series
     feed: Feed
-    reached: Place
+    reached: Offset
     suspects: list[_Suspect] = field(default_factory=list)
     finished: list[Segment] = field(default_factory=list)
 
     @property
-    def place(self) -> Place:
+    def place(self) -> Offset:
         """Before it, everything is done."""
         return min((suspect.before for suspect in self.suspects), default=self.reached)
 
@@ -107,7 +107,7 @@ class Shipper:
     def __init__(
         self,
         sink: Sink,
-        position: Position,
+        checkpoint: Checkpoint,
         feeds: Mapping[Series, Feed],
         *,
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
@@ -117,9 +117,9 @@ class Shipper:
         self.set_aside = 0
         self.done = False
         self._sink = sink
-        self._position = position
+        self._checkpoint = checkpoint
         self._lines = [
-            _Line(series, feed, position.places[series]) for series, feed in feeds.items()
+            _Line(series, feed, checkpoint.places[series]) for series, feed in feeds.items()
         ]
         self._sleep = sleep
         self._uniform = uniform
@@ -206,9 +206,9 @@ class Shipper:
         if len(line.suspects) >= _SUSPECTS:
             _log.warning(
                 "analytics: %s does not take any of the documents: %s; what happens is kept in %s",
-                self._position.target,
+                self._checkpoint.target,
                 line.suspects[-1].reason,
-                self._position.folder,
+                self._checkpoint.folder,
             )
         self._settle(line)
         return True
@@ -246,7 +246,7 @@ class Shipper:
         if not gone:
             return
         try:  # on the disk, before the position moves over them
-            self._position.set_aside(
+            self._checkpoint.set_aside(
                 DeadLetter(line.series, suspect.entry.document, suspect.reason) for suspect in gone
             )
         except OSError as error:
@@ -257,16 +257,16 @@ class Shipper:
         _log.warning(
             "analytics: %s does not take %d of the documents, such as %s: %s; they are kept in %s"
             " and offered again at the next start",
-            self._position.target,
+            self._checkpoint.target,
             len(gone),
             gone[0].entry.document.get("_id"),
             gone[0].reason,
-            self._position.folder,
+            self._checkpoint.folder,
         )
 
     async def _offer_aside(self) -> None:
         """Offer what was set aside in earlier runs."""
-        aside = self._position.aside()
+        aside = self._checkpoint.aside()
         self.set_aside = len(aside)
         if not aside:
             return
@@ -280,12 +280,12 @@ class Shipper:
                     DeadLetter(line.series, batch[index].document, reason)
                     for index, reason in refused
                 )
-        self._position.keep_aside(left)
+        self._checkpoint.keep_aside(left)
         self.set_aside = len(left)
         _log.info(
             "analytics: of %d documents that were set aside %s took %d",
             len(aside),
-            self._position.target,
+            self._checkpoint.target,
             len(aside) - len(left),
         )
 
@@ -353,7 +353,7 @@ class Shipper:
     def _is_reachable(self) -> None:
         if not self._reachable:
             again = "" if self._reachable is None else " again"
-            _log.info("analytics: shipping to %s%s", self._position.target, again)
+            _log.info("analytics: shipping to %s%s", self._checkpoint.target, again)
         self._reachable = True
         self._attempt = 0
 
@@ -361,9 +361,9 @@ class Shipper:
         if self._reachable is not False:
             _log.warning(
                 "analytics: %s takes nothing: %s; what happens is kept in %s until it does%s",
-                self._position.target,
+                self._checkpoint.target,
                 reason,
-                self._position.folder,
+                self._checkpoint.folder,
                 "" if self._patient else "; trying for about a minute",
             )
         self._reachable = False
@@ -396,7 +396,7 @@ class Shipper:
         for line in self._lines:
             line.finished = [
                 segment
-                for segment in segments(self._position.folder, line.series)
+                for segment in segments(self._checkpoint.folder, line.series)
                 if segment.state is State.SEALED and segment.number < line.place.number
             ]
 
@@ -405,17 +405,17 @@ class Shipper:
         line.finished += line.feed.finished()
         if line.finished and not line.suspects:
             # Nothing will follow in these: the next document is in another segment.
-            line.reached = max(line.reached, Place(line.finished[-1].number + 1))
-        places = {**self._position.places, line.series: line.place}
+            line.reached = max(line.reached, Offset(line.finished[-1].number + 1))
+        places = {**self._checkpoint.places, line.series: line.place}
         try:
-            self._position.save(places)
+            self._checkpoint.save(places)
         except OSError as error:
             # The disk is full: to go on, and to say which segments can be deleted, helps it most.
             self._trouble(f"its position cannot be saved: {file_trouble(error)}")
         else:
             self._trouble(None)
         waiting: list[Segment] = []
-        others = [other[line.series].number for other in self._position.others()]
+        others = [other[line.series].number for other in self._checkpoint.others()]
         least = min([line.place.number, *others])
         for segment in line.finished:
             if segment.number < least:
@@ -427,5 +427,5 @@ class Shipper:
     def _trouble(self, text: str | None) -> None:
         """Say what is wrong with the folder, once."""
         if text is not None and text != self._said:
-            _log.warning("analytics: %s: %s", self._position.folder, text)
+            _log.warning("analytics: %s: %s", self._checkpoint.folder, text)
         self._said = text

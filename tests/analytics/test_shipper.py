@@ -12,7 +12,7 @@ import pytest
 from ecsnet.analytics import shipper as module
 from ecsnet.analytics.checkpoint import Position
 from ecsnet.analytics.folder import Segment, State, segments
-from ecsnet.analytics.reader import Entry, Place
+from ecsnet.analytics.reader import Entry, Offset
 from ecsnet.analytics.segment import Series
 from ecsnet.analytics.shipper import BATCH_BYTES, BATCH_DOCUMENTS, FLUSH_SECONDS, Shipper
 from ecsnet.analytics.sink import Refused, Unavailable
@@ -67,7 +67,7 @@ class Feed:
         taken = self.documents[self.at : self.at + count]
         first = self.at + 1
         self.at += len(taken)
-        return [Entry(each, self.size, Place(1, first + n)) for n, each in enumerate(taken)]
+        return [Entry(each, self.size, Offset(1, first + n)) for n, each in enumerate(taken)]
 
     def finished(self) -> list[Segment]:
         done, self.done = self.done, []
@@ -163,7 +163,7 @@ def test_everything_arrives_in_batches_and_in_turn(position: Position) -> None:
         (EVENTS, 50),
     ]
     assert (shipper.taken, shipper.set_aside, slept) == (700, 0, [])
-    assert position.places == {Series.EVENTS: Place(1, 450), Series.SNAPSHOTS: Place(1, 250)}
+    assert position.places == {Series.EVENTS: Offset(1, 450), Series.SNAPSHOTS: Offset(1, 250)}
 
 
 def test_batches_are_small(position: Position) -> None:
@@ -200,7 +200,7 @@ def test_the_position_never_is_ahead_of_the_database(position: Position) -> None
 
     sink.judges.append(look)
     run(sink, position, Feed(made("e", 1000)))
-    assert position.places[Series.EVENTS] == Place(1, 1000)
+    assert position.places[Series.EVENTS] == Offset(1, 1000)
 
 
 def test_segments_are_marked_once_every_target_has_them(position: Position) -> None:
@@ -209,13 +209,13 @@ def test_segments_are_marked_once_every_target_has_them(position: Position) -> N
         Segment.named(folder, Series.EVENTS, number, State.SEALED).path.touch()
     names = segments(folder)
     with Position(folder, "elsewhere/x") as other:
-        other.save({Series.EVENTS: Place(2, 5), Series.SNAPSHOTS: Place(1, 1)})
+        other.save({Series.EVENTS: Offset(2, 5), Series.SNAPSHOTS: Offset(1, 1)})
         feed = Feed(made("e", 2))
         feed.done = names
         run(MemorySink(), position, feed)
         assert [each.state.value for each in segments(folder)] == ["shipped", "sealed", "sealed"]
-        assert position.places[Series.EVENTS] == Place(5, 0)
-        other.save({Series.EVENTS: Place(5, 0), Series.SNAPSHOTS: Place(1, 1)})
+        assert position.places[Series.EVENTS] == Offset(5, 0)
+        other.save({Series.EVENTS: Offset(5, 0), Series.SNAPSHOTS: Offset(1, 1)})
     run(MemorySink(), position, Feed())
     assert {each.state for each in segments(folder)} == {State.SHIPPED}
 
@@ -295,7 +295,7 @@ def test_a_bad_document_is_found_and_the_others_arrive(position: Position) -> No
     assert (shipper.set_aside, alone(sink, "e77")) == (1, 3)
     assert [each.document["_id"] for each in position.aside()] == ["e77"]
     assert position.aside()[0].reason == "no such thing"
-    assert position.places[Series.EVENTS] == Place(1, 900)
+    assert position.places[Series.EVENTS] == Offset(1, 900)
 
 
 def test_nothing_is_set_aside_before_others_are_taken(position: Position) -> None:
@@ -312,7 +312,7 @@ def test_nothing_is_set_aside_before_others_are_taken(position: Position) -> Non
     shipper, _ = run(sink, position, feed, follow=True, then=then)
     assert min(alone(sink, f"e{n}") for n in (1, 2, 3)) >= 3
     assert (set(seen), position.aside(), shipper.refused) == ({0}, [], 3)
-    assert position.places[Series.EVENTS] == Place(0, 0), "it does not move over them"
+    assert position.places[Series.EVENTS] == Offset(0, 0), "it does not move over them"
 
 
 def test_each_failure_counts_after_another_was_taken(position: Position) -> None:
@@ -344,7 +344,7 @@ def test_what_is_refused_for_a_while_is_taken_in_the_end(position: Position) -> 
     shipper, slept = run(sink, position, feed, follow=True, then=then)
     assert len(sink.stored[EVENTS]) == 500
     assert (shipper.refused, shipper.set_aside) == (0, 0)
-    assert position.places[Series.EVENTS] == Place(1, 500)
+    assert position.places[Series.EVENTS] == Offset(1, 500)
     assert len(slept) == 150
 
 
@@ -382,14 +382,14 @@ def test_aside_is_on_the_disk_before_the_position_moves(
     sink.judges.append(refuse("e5"))
     save = position.save
 
-    def saving(places: dict[Series, Place]) -> None:
-        if places[Series.EVENTS] > Place(1, 4):
+    def saving(places: dict[Series, Offset]) -> None:
+        if places[Series.EVENTS] > Offset(1, 4):
             assert len(position.aside()) == 1
         save(places)
 
     monkeypatch.setattr(position, "save", saving)
     run(sink, position, Feed(made("e", 600)))
-    assert position.places[Series.EVENTS] == Place(1, 600)
+    assert position.places[Series.EVENTS] == Offset(1, 600)
 
 
 def test_what_cannot_be_set_aside_is_kept(
@@ -403,7 +403,7 @@ def test_what_cannot_be_set_aside_is_kept(
     sink.judges.append(refuse("e5"))
     shipper, _ = run(sink, position, Feed(made("e", 900)))
     assert (shipper.refused, shipper.set_aside) == (1, 0)
-    assert position.places[Series.EVENTS] == Place(1, 4)
+    assert position.places[Series.EVENTS] == Offset(1, 4)
 
 
 # Documents over which the connection is lost.
@@ -499,7 +499,7 @@ def test_a_write_that_hangs_ends_with_the_flush(position: Position) -> None:
 
     asyncio.run(ship())
     assert module.FLUSH_SECONDS == 5.0
-    assert position.places[Series.EVENTS] == Place()
+    assert position.places[Series.EVENTS] == Offset()
 
 
 def test_who_has_no_patience_gives_up_and_leaves_the_rest(position: Position) -> None:
@@ -519,4 +519,4 @@ def test_who_has_no_patience_gives_up_and_leaves_the_rest(position: Position) ->
     shipper = asyncio.run(ship())
     assert not shipper.done
     assert 1 < len(sink.asked) < 20
-    assert position.places[Series.EVENTS] == Place()
+    assert position.places[Series.EVENTS] == Offset()

@@ -60,7 +60,7 @@ class InterestGroup:
         self.bodies: list[DatagramBody] = []
         """What fits, for those who see what everybody sees."""
         self.only: DatagramBody | None = None
-        """The sheet, where one is all that there is."""
+        """The body, where one is all that there is."""
 
     def look(self, entities: ReplicatedEntities) -> set[int]:
         """What stands in the cells now."""

@@ -102,7 +102,7 @@ class Replicator:
         self._updates = 0
         self._stride = 1  # ticks from the last update to this one
         self._groups: dict[Hashable, InterestGroup] = {}
-        self._unseated: list[ClientState] = []  # those to look at in _group_clients()
+        self._ungrouped: list[ClientState] = []  # those to look at in _group_clients()
         self._focused: dict[int, list[ClientState]] = {}  # by the network id that they look from
         self._resyncs: list[ClientState] = []  # those that wait until they may have one
         self._resync_at = 0  # the update from which on it is the next one's turn
@@ -130,15 +130,15 @@ class Replicator:
         client = ClientState(player, peer, bandwidth, self._interval, name)
         self.entities.set_player(player, True)
         self.clients.append(client)
-        self._unseated.append(client)
+        self._ungrouped.append(client)
         return client
 
     def remove_client(self, client: ClientState) -> None:
         """The client is gone."""
         self.entities.set_player(client.player, False)
         self.clients.remove(client)
-        if client in self._unseated:
-            self._unseated.remove(client)
+        if client in self._ungrouped:
+            self._ungrouped.remove(client)
         if client in self._resyncs:
             self._resyncs.remove(client)
         self._set_focus(client, None)
@@ -278,14 +278,14 @@ class Replicator:
         dynamic = interest.dynamic
         delta = self._delta
         dirty = delta.owners
-        unseated = self._unseated
+        ungrouped = self._ungrouped
         if dynamic or dirty or delta.cleared:
-            unseated = self.clients
+            ungrouped = self.clients
         elif self._focused:  # only those whose centre came to another cell
             for change in delta.cells.values():
                 for net in change.entered:
-                    unseated += self._focused.get(net, ())
-        for client in unseated:
+                    ungrouped += self._focused.get(net, ())
+        for client in ungrouped:
             if client.resettle or (dirty and client.player in dirty):
                 client.unsettle()
                 self._set_focus(client, self._focus(client))
@@ -311,7 +311,7 @@ class Replicator:
             group.clients.append(client)
             client.group = group
             client.unsettle()
-        self._unseated.clear()
+        self._ungrouped.clear()
 
     def _set_focus(self, client: ClientState, focus: Entity | None) -> None:
         """Let a client look from there."""

@@ -12,7 +12,7 @@ import pytest
 
 from ecsnet.analytics import reader
 from ecsnet.analytics.folder import State, rename, segments
-from ecsnet.analytics.reader import Cursor, Place
+from ecsnet.analytics.reader import Cursor, Offset
 from ecsnet.analytics.records import Mark, encode
 from ecsnet.analytics.segment import HEADER, Frame, frame, frames, seed_of
 from tests.unit.journals import EVENTS, Disk, Writer
@@ -211,7 +211,7 @@ def test_a_place_in_the_middle_is_enough_to_go_on(folder: Path, looked_at: Looke
     writer.journal.round()
     assert read(cursor) == [11, 12]
     assert set(looked_at.values()) == {1}
-    assert Place(1, 0) < place
+    assert Offset(1, 0) < place
     writer.journal.close()
 
 

@@ -24,7 +24,7 @@ from ecsnet.analytics.folder import (
     segments,
 )
 from ecsnet.analytics.journal import Journal, Limits, Lost
-from ecsnet.analytics.reader import Cursor, Damage, Place, documents
+from ecsnet.analytics.reader import Cursor, Damage, Offset, documents
 from ecsnet.analytics.records import Event, Slice, encode
 from ecsnet.analytics.segment import HEADER, frames, seed_of
 from tests.unit.journals import EVENTS, SNAPSHOTS, Disk, Writer, states, ticks
@@ -481,7 +481,7 @@ def test_a_cursor_goes_on_where_another_one_ended(folder: Path) -> None:
         writer.put(EVENTS, 5, size=50)
         writer.journal.round()
     seen: list[object] = []
-    place = Place()
+    place = Offset()
     while True:
         entries = Cursor(folder, EVENTS, place).read(4, 1 << 20)
         if not entries:

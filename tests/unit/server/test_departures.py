@@ -44,7 +44,7 @@ def leftovers(network: Network | Harness) -> dict[str, object]:
         "replicator.clients": replicator.clients,
         "replicator._groups": replicator._groups,
         "replicator._watchers": replicator._watchers,
-        "replicator._unseated": replicator._unseated,
+        "replicator._ungrouped": replicator._ungrouped,
         "replicator._focused": replicator._focused,
         "entities._players": entities._players,
         "entities.owned": entities.owned,

@@ -384,9 +384,9 @@ def test_who_leaves_is_told_nothing_more(field: Field) -> None:
     field.replicator.remove_client(other.client_state)
     assert not field.replicator._groups
     assert not field.replicator._watchers
-    unseated = field.replicator.add_client(one.player, Peer(RAW))
-    assert set(field.replicator.visible(unseated)) == {field.net(one.player)}
-    field.replicator.remove_client(unseated)
+    ungrouped = field.replicator.add_client(one.player, Peer(RAW))
+    assert set(field.replicator.visible(ungrouped)) == {field.net(one.player)}
+    field.replicator.remove_client(ungrouped)
 
 
 def test_network_ids_are_looked_up_both_ways(field: Field) -> None:

@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from ecsnet.analytics.checkpoint import DeadLetter, Position, TargetInUseError
+from ecsnet.analytics.checkpoint import Checkpoint, DeadLetter, TargetInUseError
 from ecsnet.analytics.folder import JournalError, highest_number
-from ecsnet.analytics.reader import Place
+from ecsnet.analytics.reader import Offset
 from ecsnet.analytics.segment import Series
 from tests.analytics.made import event
 
-PLACES = {Series.EVENTS: Place(3, 400), Series.SNAPSHOTS: Place(4, 17)}
-BEGINNING = {Series.EVENTS: Place(), Series.SNAPSHOTS: Place()}
+OFFSETS = {Series.EVENTS: Offset(3, 400), Series.SNAPSHOTS: Offset(4, 17)}
+BEGINNING = {Series.EVENTS: Offset(), Series.SNAPSHOTS: Offset()}
 
 
 def one(seq: int, reason: str = "no") -> DeadLetter:
@@ -23,19 +23,19 @@ def one(seq: int, reason: str = "no") -> DeadLetter:
 
 
 def test_each_target_has_a_position_of_its_own(tmp_path: Path) -> None:
-    with Position(tmp_path, "a/x") as first, Position(tmp_path, "b/x") as second:
+    with Checkpoint(tmp_path, "a/x") as first, Checkpoint(tmp_path, "b/x") as second:
         assert first.places == BEGINNING
-        first.save(PLACES)
+        first.save(OFFSETS)
         assert second.places == BEGINNING
-        assert second.others() == [PLACES]
+        assert second.others() == [OFFSETS]
         assert first.others() == []
-    with Position(tmp_path, "a/x") as again:
-        assert again.places == PLACES
+    with Checkpoint(tmp_path, "a/x") as again:
+        assert again.places == OFFSETS
 
 
 def test_the_file_is_what_writers_look_at(tmp_path: Path) -> None:
-    with Position(tmp_path, "a/x") as position:
-        position.save(PLACES)
+    with Checkpoint(tmp_path, "a/x") as checkpoint:
+        checkpoint.save(OFFSETS)
     (path,) = tmp_path.glob("position-*.json")
     assert json.loads(path.read_bytes()) == {
         "target": "a/x",
@@ -46,11 +46,11 @@ def test_the_file_is_what_writers_look_at(tmp_path: Path) -> None:
 
 
 def test_one_shipper_a_target(tmp_path: Path) -> None:
-    with Position(tmp_path, "a/x"):
+    with Checkpoint(tmp_path, "a/x"):
         with pytest.raises(TargetInUseError, match=r"another shipper ships .* to a/x"):
-            Position(tmp_path, "a/x")
-        Position(tmp_path, "b/x").close()
-    Position(tmp_path, "a/x").close()
+            Checkpoint(tmp_path, "a/x")
+        Checkpoint(tmp_path, "b/x").close()
+    Checkpoint(tmp_path, "a/x").close()
 
 
 def test_a_position_is_on_the_disk_before_it_has_its_name(
@@ -69,12 +69,12 @@ def test_a_position_is_on_the_disk_before_it_has_its_name(
 
     monkeypatch.setattr(os, "fsync", noting_fsync)
     monkeypatch.setattr(Path, "replace", noting_replace)
-    with Position(tmp_path, "a/x") as position:
-        position.save(PLACES)
+    with Checkpoint(tmp_path, "a/x") as checkpoint:
+        checkpoint.save(OFFSETS)
         assert done == ["fsync", "replace", "fsync"], "file, name, folder"
-        position.save(PLACES)
+        checkpoint.save(OFFSETS)
         assert len(done) == 3, "nothing new"
-        position.set_aside([one(1)])
+        checkpoint.set_aside([one(1)])
         assert done[3:] == ["fsync", "fsync"]
 
 
@@ -91,45 +91,45 @@ def test_a_position_is_on_the_disk_before_it_has_its_name(
     ids=["torn", "endless", "far", "high", "low", "deep"],
 )
 def test_a_damaged_position_is_an_error_that_says_what_to_do(tmp_path: Path, said: bytes) -> None:
-    with Position(tmp_path, "a/x") as position:
-        position.save(PLACES)
+    with Checkpoint(tmp_path, "a/x") as checkpoint:
+        checkpoint.save(OFFSETS)
     (path,) = tmp_path.glob("position-*.json")
     assert highest_number(tmp_path) == 4
     path.write_bytes(said)
     assert highest_number(tmp_path) == 0  # the server goes on
     with pytest.raises(JournalError, match="delete it"):
-        Position(tmp_path, "a/x")
+        Checkpoint(tmp_path, "a/x")
     path.unlink()
-    Position(tmp_path, "a/x").close()
+    Checkpoint(tmp_path, "a/x").close()
 
 
 def test_what_is_set_aside_comes_back_as_it_was(tmp_path: Path) -> None:
-    with Position(tmp_path, "a/x") as position:
-        position.set_aside([one(1), one(2)])
-        position.set_aside([one(3)])
-    with Position(tmp_path, "a/x") as position:
-        assert position.aside() == [one(1), one(2), one(3)]
-        position.keep_aside([one(2, "paused")])
-        assert position.aside() == [one(2, "paused")]
-        position.keep_aside([])
-        assert position.aside() == []
+    with Checkpoint(tmp_path, "a/x") as checkpoint:
+        checkpoint.set_aside([one(1), one(2)])
+        checkpoint.set_aside([one(3)])
+    with Checkpoint(tmp_path, "a/x") as checkpoint:
+        assert checkpoint.aside() == [one(1), one(2), one(3)]
+        checkpoint.keep_aside([one(2, "paused")])
+        assert checkpoint.aside() == [one(2, "paused")]
+        checkpoint.keep_aside([])
+        assert checkpoint.aside() == []
         assert not list(tmp_path.glob("aside-*"))
 
 
 def test_a_torn_end_of_what_is_set_aside_is_cut_off(tmp_path: Path) -> None:
-    with Position(tmp_path, "a/x") as position:
-        position.set_aside([one(1), one(2)])
+    with Checkpoint(tmp_path, "a/x") as checkpoint:
+        checkpoint.set_aside([one(1), one(2)])
         (path,) = tmp_path.glob("aside-*")
         whole = path.read_bytes()
         for cut in (len(whole) - 1, len(whole) // 2 + 3):
             path.write_bytes(whole[:cut])
-            assert position.aside() == [one(1)]
-            position.set_aside([one(3)])
-            assert position.aside() == [one(1), one(3)]
+            assert checkpoint.aside() == [one(1)]
+            checkpoint.set_aside([one(3)])
+            assert checkpoint.aside() == [one(1), one(3)]
         path.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
-        assert position.aside() == [one(1)]
+        assert checkpoint.aside() == [one(1)]
 
 
 def test_a_folder_that_is_none_is_told(tmp_path: Path) -> None:
     with pytest.raises(JournalError, match="cannot be shipped"):
-        Position(tmp_path / "none", "a/x")
+        Checkpoint(tmp_path / "none", "a/x")
