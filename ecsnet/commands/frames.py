@@ -9,7 +9,7 @@ from typing import Annotated, ClassVar, Final, Protocol, TypeAlias, Union
 
 import msgspec
 
-from ecsnet.connection.plain import MAX_PACKET
+from ecsnet.limits import MAX_PACKET
 from ecsnet.schema import CommandType, Gate, Schema
 
 __all__ = ["ACTIONS_A_TICK", "HELD_STATES", "Entry", "Frame", "Input", "frames_gate"]

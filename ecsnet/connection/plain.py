@@ -31,13 +31,13 @@ from typing import Final
 from zlib import crc32
 
 from ecsnet.connection.admission import Admission, Denial
+from ecsnet.limits import MAX_PACKET
 from ecsnet.session.sequence import unwrap
 from ecsnet.session.token_bucket import TokenBucket
 
 __all__ = [
     "CONNECTION_VERSION",
     "MAX_DATAGRAM",
-    "MAX_PACKET",
     "OVERHEAD",
     "TIMEOUT",
     "ClientHandshake",
@@ -52,9 +52,6 @@ MAGIC: Final = b"ECSN"
 
 OVERHEAD: Final = 5
 """Bytes that the envelope adds to a packet: one for the kind, four for the checksum."""
-
-MAX_PACKET: Final = 1175
-"""Bytes in the longest packet. With netcode's 25 bytes round it, 1,200 on the wire."""
 
 MAX_DATAGRAM: Final = MAX_PACKET + OVERHEAD
 

@@ -14,8 +14,9 @@ from dataclasses import replace
 from typing import Final, cast
 
 from ecsnet.commands.frames import Input, frames_gate
-from ecsnet.connection.plain import MAX_PACKET, TIMEOUT, Connection, Listener, Reason
+from ecsnet.connection.plain import TIMEOUT, Connection, Listener, Reason
 from ecsnet.errors import UsageError
+from ecsnet.limits import MAX_PACKET
 from ecsnet.messages.joining import (
     WIRE_VERSION,
     Hello,

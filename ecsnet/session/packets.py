@@ -6,7 +6,7 @@ from typing import Annotated, Final, Generic, TypeVar
 
 import msgspec
 
-from ecsnet.connection.plain import MAX_PACKET
+from ecsnet.limits import MAX_PACKET
 from ecsnet.schema.gate import Gate
 
 __all__ = ["PING_IDS", "RAW", "Fragment", "Packet", "PacketCodec"]

@@ -29,8 +29,8 @@ from typing import Final, Generic
 
 import msgspec
 
-from ecsnet.connection.plain import MAX_PACKET
 from ecsnet.errors import UsageError
+from ecsnet.limits import MAX_PACKET
 from ecsnet.schema.gate import DECODE_ERRORS, encode
 from ecsnet.session.inbound_budget import InboundBudget
 from ecsnet.session.packets import PING_IDS, Fragment, PacketCodec, PayloadT

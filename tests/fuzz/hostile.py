@@ -43,7 +43,8 @@ from mutations import (
 )
 
 from ecsnet.client.world import ClientWorld
-from ecsnet.connection.plain import MAX_PACKET, ClientHandshake, Connection, Listener, Reason
+from ecsnet.connection.plain import ClientHandshake, Connection, Listener, Reason
+from ecsnet.limits import MAX_PACKET
 from ecsnet.messages.joining import WIRE_VERSION, Hello, SchemaDiffers, SchemaOffer, Welcome
 from ecsnet.peer import Peer
 from ecsnet.replication.wire import STRUCTURE_TAG, Resync

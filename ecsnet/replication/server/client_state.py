@@ -11,7 +11,7 @@ from collections import Counter, OrderedDict, deque
 from collections.abc import Hashable, Iterable
 from typing import Final
 
-from ecsnet.connection.plain import MAX_PACKET
+from ecsnet.limits import MAX_PACKET
 from ecsnet.peer import NO_TAG, Peer
 from ecsnet.replication.server.entities import Entity, ReplicatedEntities
 from ecsnet.replication.server.packing import DatagramBody, EncodedRun, tick_of

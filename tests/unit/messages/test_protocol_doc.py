@@ -15,6 +15,7 @@ import esper
 import msgspec
 import pytest
 
+from ecsnet import limits
 from ecsnet.client.world import JOINING_SECONDS
 from ecsnet.commands.frames import ACTIONS_A_TICK, HELD_STATES, Input, frames_gate
 from ecsnet.commands.inbox import HORIZON_SECONDS, REPEAT_SECONDS, WAITING
@@ -471,7 +472,7 @@ def test_limits_of_the_document() -> None:
             f"{plain.MAX_DATAGRAM:,} bytes ({plain.MAX_DATAGRAM + 20:,} with 20 left for"
             " a later envelope)"
         ),
-        "packet": f"{plain.MAX_PACKET:,} bytes",
+        "packet": f"{limits.MAX_PACKET:,} bytes",
         "question, answer timeout of the handshake": (f"{plain._RETRY:g} s, {handshake._left:g} s"),
         "life of a cookie": f"{plain._COOKIE_LIFE_MS / 1000:g} s",
         "silence until a connection is given up": (
@@ -488,7 +489,7 @@ def test_limits_of_the_document() -> None:
             " share of the bytes"
         ),
         "... where that is more, in each tick": (
-            f"{host.PACKETS_A_TICK:g} packets of {plain.MAX_PACKET:,} bytes"
+            f"{host.PACKETS_A_TICK:g} packets of {limits.MAX_PACKET:,} bytes"
         ),
         "... over that for": (
             f"{inbound_budget.TOLERATED / inbound_budget.EXCESS_STRIKES:g} s, then *abuse*"

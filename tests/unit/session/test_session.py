@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ecsnet.connection.plain import MAX_PACKET, Connection
+from ecsnet.connection.plain import Connection
 from ecsnet.errors import UsageError
+from ecsnet.limits import MAX_PACKET
 from ecsnet.schema.gate import encode
 from ecsnet.session.packets import RAW
 from ecsnet.session.session import MAX_PAYLOAD

@@ -6,7 +6,7 @@ import esper
 import pytest
 
 from ecsnet.components import Owner
-from ecsnet.connection.plain import MAX_PACKET
+from ecsnet.limits import MAX_PACKET
 from ecsnet.peer import NO_TAG
 from ecsnet.replication.server.client_state import ClientState, InterestGroup, form_for
 from ecsnet.replication.server.entities import ReplicatedEntities

@@ -13,7 +13,8 @@ import msgspec
 import pytest
 
 from ecsnet.components import Owner, Player
-from ecsnet.connection.plain import MAX_PACKET, Connection
+from ecsnet.connection.plain import Connection
+from ecsnet.limits import MAX_PACKET
 from ecsnet.peer import Peer
 from ecsnet.replication.client.store import WAITING_BYTES, Store
 from ecsnet.replication.client.view import ViewWorld
