@@ -18,8 +18,10 @@ from ecsnet.session.sent_packets import NO_TAG
 Wires = Callable[[int, list[int]], list[object]]
 """The wire values of a component id for network ids: what the shadows hold."""
 
+INDEX_BITS: Final = 24
+"""Of a tag of `SentUpdates`, for the bodies of one tick."""
+
 _TRIES: Final = 4  # to fill a datagram better
-_INDEX_BITS: Final = 24  # of a tag, for the bodies of one tick
 
 _SHORT_ARRAYS: Final = [bytes((0x90 | count,)) for count in range(16)]
 
@@ -99,18 +101,18 @@ class SentUpdates:
         if bodies:
             known = self._by_tick.setdefault(self._tick, [])
             for body in bodies:
-                body.tag = self._tick << _INDEX_BITS | len(known)
+                body.tag = self._tick << INDEX_BITS | len(known)
                 known.append(body.runs)
         return bodies
 
     def runs(self, tag: int) -> list[EncodedRun]:
         """Return what a packet carried."""
-        return self._by_tick[tick_of(tag)][tag & (1 << _INDEX_BITS) - 1]
+        return self._by_tick[tick_of(tag)][tag & (1 << INDEX_BITS) - 1]
 
 
 def tick_of(tag: int) -> int:
     """Return the tick in a tag of `SentUpdates`."""
-    return tag >> _INDEX_BITS
+    return tag >> INDEX_BITS
 
 
 def array_header(count: int) -> bytes:

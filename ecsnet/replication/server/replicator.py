@@ -27,6 +27,7 @@ from ecsnet.replication.server.client_state import (
 from ecsnet.replication.server.entities import Change, Delta, Entity, ReplicatedEntities
 from ecsnet.replication.server.interest import Everyone, Interest
 from ecsnet.replication.server.packing import (
+    INDEX_BITS,
     DatagramBody,
     EncodedRun,
     SentUpdates,
@@ -743,7 +744,7 @@ class Replicator:
             session = peer.session
             oldest = session.oldest_tag
             # As ClientState.unconfirmed_ticks has it.
-            unconfirmed = 0 if oldest == NO_TAG else ticks - tick_of(oldest)
+            unconfirmed = 0 if oldest == NO_TAG else ticks - (oldest >> INDEX_BITS)
             if unconfirmed > client.loss_timeout:
                 self._send(client, group, private, now)
                 continue
