@@ -22,7 +22,8 @@ class Collider:
 
 @dataclass(slots=True)
 class Contacts:
-    """What a collider meets this tick. `ecsnet.systems.CollisionSystem` keeps it; it is not sent.
+    """The contacts of a collider in this tick. `ecsnet.systems.CollisionSystem` keeps them; they
+    are not sent.
 
     Two blocking colliders meet when their edges touch, any others when they overlap.
     """

@@ -1,4 +1,4 @@
-"""Whose something is."""
+"""The owner of an entity."""
 
 from __future__ import annotations
 

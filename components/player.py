@@ -1,4 +1,4 @@
-"""Who plays."""
+"""The player entity's component."""
 
 from __future__ import annotations
 
@@ -12,4 +12,4 @@ class Player:
     id: int = 0
     """Number of the player in this simulation; never given to another one."""
     name: str = ""
-    """What the player is called: 1 to 24 printable characters."""
+    """Name of the player: 1 to 24 printable characters."""

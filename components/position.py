@@ -1,4 +1,4 @@
-"""Where something is."""
+"""The position of an entity."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How fast something moves, and how fast it may."""
+"""The velocity of an entity, and the limit of its speed."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from ecsnet.schema import replicated
 
 @replicated
 class Velocity:
-    """Where `ecsnet.systems.MovementSystem` takes an entity, in units per second."""
+    """The velocity at which `ecsnet.systems.MovementSystem` moves an entity, units per second."""
 
     dx: float = 0.0
     dy: float = 0.0

@@ -61,7 +61,7 @@ class Despawned:
 
     entity: int
     why: Literal["despawned", "hidden"]
-    """Whether it is gone on the server or only out of our sight."""
+    """The reason: it is gone on the server, or only out of our sight."""
     components: Mapping[type, object]
     """The components it had at last, by type; those that the game itself added included."""
 

@@ -1,4 +1,4 @@
-"""What a game says about its analytics."""
+"""The analytics options of a game."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ _NAME_LENGTH = 255  # of a server's, in characters
 
 @dataclass(frozen=True)
 class Analytics:
-    """How a server keeps what happens: ``net.ServerWorld(analytics=net.Analytics("data"))``.
+    """The analytics options of a server: ``net.ServerWorld(analytics=net.Analytics("data"))``.
 
     Args:
         folder: Of the journal; made when it is not there, and used by one server at a time.
@@ -144,7 +144,7 @@ class Analytics:
 
 
 def folder_fault(folder: object) -> tuple[str, str] | None:
-    """Why something can be no folder of a journal.
+    """Explain why something is not the folder of a journal.
 
     Returns:
         What was given, as it may be shown, and what is wrong with it; None when nothing is.
@@ -162,12 +162,12 @@ def folder_fault(folder: object) -> tuple[str, str] | None:
 
 
 def is_days(number: float) -> bool:
-    """Whether it may be a number of days after which something is deleted."""
+    """Return whether something may be deleted after that number of days."""
     return 0 < number < MOST_DAYS
 
 
 def point_of(cls: type) -> list[str]:
-    """The fields of a component type that are one point: those called x, y, z, or all numbers."""
+    """Return the fields of a component type that are one point: x, y and z, or all numbers."""
     numbers = [field.name for field in component_type(cls).fields if field.number]
     return [name for name in numbers if name in ("x", "y", "z")] or numbers
 
@@ -177,7 +177,7 @@ def keeping(
     folder: str | os.PathLike[str] | None = None,
     mongo: str | None = None,
 ) -> Analytics | None:
-    """A game's analytics as a command line changes them; naming anything switches them on.
+    """Change a game's analytics by the command line; naming anything switches them on.
 
     Args:
         options: What the game says; None for none.

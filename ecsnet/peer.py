@@ -153,7 +153,7 @@ class Peer(Generic[PayloadT]):
 
     @property
     def streaming(self) -> bool:
-        """Whether messages wait that are too long, or too many, to go along with a payload."""
+        """True if messages wait that are too long, or too many, to go along with a payload."""
         return self.unacked and self._out.streaming
 
     def queue(self, message: bytes) -> int:
@@ -224,7 +224,7 @@ class Peer(Generic[PayloadT]):
 
     @property
     def abusive(self) -> bool:
-        """Whether the peer should be dropped; see `InboundBudget`."""
+        """True if the peer should be dropped; see `InboundBudget`."""
         return self.session.budget.abusive
 
     def strike(self, now: float) -> None:

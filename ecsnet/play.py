@@ -282,13 +282,13 @@ def _announce(address: Address) -> None:
 
 
 def _program() -> str:
-    """The game that runs, as ``ecsnet join`` is told it."""
+    """Return the game that runs, as ``ecsnet join`` is told it."""
     file = Path(getattr(sys.modules["__main__"], "__file__", None) or "GAME.py")
     return shlex.quote(file.parent.name if file.name == "__main__.py" else file.name)
 
 
 def _explain_taken(port: int, reason: Reason, text: str) -> str:
-    """Why the game on a port of this machine, which we wanted for ours, did not let us in."""
+    """Explain why the game on a port of this machine, which we wanted for ours, refused us."""
     if reason is Reason.UNREACHABLE:
         return (
             f"port {port} is taken here, and what holds it does not answer as this game: use"

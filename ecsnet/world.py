@@ -81,7 +81,7 @@ class World:
 
     @classmethod
     def named(cls, name: str) -> World:
-        """The world of that name: adopted where there is one, as by `current`, made where not.
+        """Return the world of that name: adopted where it exists, as by `current`, else made.
 
         Raises:
             WrongThreadError: Another thread uses esper.
@@ -129,12 +129,12 @@ class World:
 
     @property
     def closed(self) -> bool:
-        """Whether `close` was called."""
+        """True if `close` was called."""
         return self._closed
 
     @property
     def there(self) -> bool:
-        """Whether the esper world exists: it may have been deleted by its name."""
+        """True if the esper world exists: it may have been deleted by its name."""
         return _exists(self.name)
 
     def close(self) -> None:
@@ -162,42 +162,42 @@ class World:
         _in_use[self.name] -= 1
 
     def alive(self, entity: int) -> bool:
-        """Whether the entity exists and nobody has deleted it."""
+        """Return whether the entity exists and is not deleted."""
         with self:
             return entity in esper._entities and entity not in esper._dead_entities
 
     def census(self) -> tuple[Collection[int], Collection[int]]:
-        """The entities that exist, and those that somebody has deleted; live, not to be changed."""
+        """Return the entities that exist, and the deleted ones; live, not to be changed."""
         with self:
             return esper._entities, esper._dead_entities
 
     def components(self, entity: int) -> Mapping[type, object]:
-        """The components of an entity by type, live and not to be changed; empty when unknown."""
+        """Return an entity's components by type, live and not to be changed; empty if unknown."""
         with self:
             return esper._entities.get(entity, _NOTHING)
 
     def tables(self) -> Mapping[int, Mapping[type, object]]:
-        """The components of every entity by type, live and not to be changed."""
+        """Return the components of every entity by type, live and not to be changed."""
         with self:
             return esper._entities
 
     def holders(self, component_type: type) -> Collection[int]:
-        """The entities that have a component, in no order; live, not to be changed."""
+        """Return the entities that have a component, in no order; live, not to be changed."""
         with self:
             return esper._components.get(component_type, ())
 
     def processors(self) -> Sequence[esper.Processor]:
-        """The processors that ``esper.process`` runs; live, not to be changed."""
+        """Return the processors that ``esper.process`` runs; live, not to be changed."""
         with self:
             return esper._processors
 
     def handled(self) -> Collection[str]:
-        """The names of the events that have a handler; live, not to be changed."""
+        """Return the names of the events that have a handler; live, not to be changed."""
         with self:
             return esper.event_registry
 
     def structure(self, component_type: type[_T]) -> list[tuple[int, _T]]:
-        """The list of (entity, component) that esper caches for a type; not to be changed.
+        """Return the list of (entity, component) that esper caches for a type; not to be changed.
 
         The very same list comes back until an entity or component is created, added, replaced or
         removed anywhere in the world, so ``structure(T) is last_list`` is an exact test for "no
@@ -212,12 +212,12 @@ class World:
                 return esper.get_component(component_type)
 
     def types(self) -> Collection[type]:
-        """The types under which components are stored; live, not to be changed."""
+        """Return the types under which components are stored; live, not to be changed."""
         with self:
             return esper._components.keys()
 
     def identity(self) -> object:
-        """An object that is another one after ``esper.clear_database`` in this world.
+        """Return an object that is another one after ``esper.clear_database`` in this world.
 
         Entity ids start again then, so nothing known about the old ones holds.
         """
@@ -318,7 +318,7 @@ class World:
 
 
 def idle_worlds() -> Iterator[World]:
-    """The esper worlds that no `World` stands for, each adopted while it is looked at."""
+    """Yield the esper worlds that no `World` stands for, each adopted while it is looked at."""
     for name in [name for name in esper.list_worlds() if not _in_use[name]]:
         world = World.named(name)
         try:

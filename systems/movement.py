@@ -143,7 +143,7 @@ def _first_blocker(entity: int, box: Box, dx: float, dy: float, space: Space | N
 
 
 def _first_edge(box: Box, dx: float, dy: float, bounds: Bounds) -> Hit | None:
-    """The edge of the bounds that a box inside them reaches before its way ends."""
+    """Return the edge of the bounds that a box inside them reaches before its way ends."""
     left, top, right, bottom = box
     hits: list[Hit] = []
     if dx != 0.0:

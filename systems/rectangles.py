@@ -19,21 +19,21 @@ _MANY_CELLS = 64
 
 
 class Hit(NamedTuple):
-    """Where a moving box meets something. Hits compare in the order in which they happen."""
+    """A hit of a moving box on an obstacle. Hits compare in the order in which they happen."""
 
     time: float
     """The part of the way that is gone by then, 0 to 1."""
     corner: bool
-    """Whether corner met corner. Of two hits at one time a full side decides: a box that slides
+    """True if corner met corner. Of two hits at one time a full side decides: a box that slides
     over a row of boxes must not be caught at the joints."""
     along_y: bool
     """The axis that the hit stops."""
     edge: float
-    """Where the moving box's left (or top) ends up."""
+    """Coordinate at which the moving box's left (or top) ends up."""
 
 
 def hit(box: Box, dx: float, dy: float, obstacle: Box) -> Hit | None:
-    """When a box that moves by (dx, dy) meets an obstacle; None when it does not.
+    """Return the hit of a box that moves by (dx, dy) on an obstacle; None when there is none.
 
     A box that is inside the obstacle already is not held: it can leave in any direction.
     """
@@ -51,7 +51,7 @@ def hit(box: Box, dx: float, dy: float, obstacle: Box) -> Hit | None:
 
 
 def _passage(low: float, high: float, d: float, near: float, far: float) -> tuple[float, float]:
-    """When a span that moves by d enters and leaves another one, in parts of the way.
+    """Return when a span that moves by d enters and leaves another one, in parts of the way.
 
     Entering is judged a little early and leaving a little early too: spans that touch do not
     overlap, but the one that moves against the other enters at once.
@@ -65,7 +65,7 @@ def _passage(low: float, high: float, d: float, near: float, far: float) -> tupl
 
 
 def overlap(a: Box, b: Box) -> bool:
-    """Whether two boxes share more than an edge."""
+    """Return whether two boxes share more than an edge."""
     return (
         min(a[2], b[2]) - max(a[0], b[0]) > TOLERANCE
         and min(a[3], b[3]) - max(a[1], b[1]) > TOLERANCE
@@ -73,14 +73,14 @@ def overlap(a: Box, b: Box) -> bool:
 
 
 def touch(a: Box, b: Box) -> bool:
-    """Whether two boxes share a piece of an edge, or more; a corner is not enough."""
+    """Return whether two boxes share a piece of an edge, or more; a corner is not enough."""
     common_x = min(a[2], b[2]) - max(a[0], b[0])
     common_y = min(a[3], b[3]) - max(a[1], b[1])
     return min(common_x, common_y) >= -TOLERANCE and max(common_x, common_y) > TOLERANCE
 
 
 def swept(box: Box, dx: float, dy: float) -> Box:
-    """The smallest box around a box and where it gets by moving by (dx, dy)."""
+    """Return the smallest box around a box and where it gets by moving by (dx, dy)."""
     left, top, right, bottom = box
     return (
         left + min(dx, 0.0),
@@ -120,7 +120,7 @@ class Space:
         self._insert(entity, box)
 
     def near(self, box: Box) -> list[int]:
-        """The entities whose boxes may meet this one, in ascending order."""
+        """Return the entities whose boxes may meet this one, in ascending order."""
         cells = self._covered(box)
         if cells is None:
             return sorted(self.boxes)
@@ -139,7 +139,7 @@ class Space:
             self._cells.setdefault(cell, set()).add(entity)
 
     def _covered(self, box: Box) -> list[tuple[int, int]] | None:
-        """The cells that a box, with the tolerance around it, lies in; None when too many."""
+        """Return the cells that a box lies in, with the tolerance around it; None when too many."""
         left, top, right, bottom = box
         size = self._size
         west, north = (left - TOLERANCE) / size, (top - TOLERANCE) / size

@@ -1,4 +1,4 @@
-"""How long to wait before trying again what failed."""
+"""The delay before the next attempt at something that failed."""
 
 from __future__ import annotations
 

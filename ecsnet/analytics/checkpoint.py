@@ -1,4 +1,4 @@
-"""What a shipper has to remember, for each target: how far it got, and what the target refused.
+"""The files of a shipper for each target: how far it got, and which documents the target refused.
 
 ``position-<hash>.json`` says where in each series everything before is in the target's database.
 ``aside-<hash>.msgpack`` holds the documents that the database did not take: they stand behind the
@@ -53,7 +53,7 @@ class DeadLetter:
 
 
 class Checkpoint:
-    """What is remembered of one target, and the right to ship to it.
+    """The checkpoint of one target, and the right to ship to it.
 
     Args:
         folder: Of the journal.
@@ -118,12 +118,12 @@ class Checkpoint:
         self._saved = self.places
 
     def others(self) -> list[dict[Series, Offset]]:
-        """How far all other targets are that the journal was ever shipped to."""
+        """Return the offsets of all other targets that the journal was ever shipped to."""
         paths = (path for path in self.folder.glob("position-*.json") if path != self._path)
         return [places for path in paths if (places := _places_in(path)) is not None]
 
     def aside(self) -> list[DeadLetter]:
-        """What was set aside so far, the oldest first."""
+        """Return the documents that were set aside so far, the oldest first."""
         try:
             data = self._aside.read_bytes()
         except FileNotFoundError:
@@ -175,7 +175,7 @@ class Checkpoint:
 
 
 def _places_in(path: Path) -> dict[Series, Offset] | None:
-    """What a file says; the beginning where there is none, None where it says nothing."""
+    """Read the offsets in a file: the beginning without a file, None where it has none."""
     try:
         saved = saved_places(path)
     except FileNotFoundError:

@@ -199,7 +199,7 @@ def _open(folder: Path | None, uri: str | None) -> Source:
 
 
 def _chosen(source: Source, wanted: Sequence[str]) -> tuple[list[Match], list[str]]:
-    """The matches that were asked for, and their ids."""
+    """Return the matches that were asked for, and their ids."""
     from ecsnet.analytics.sources import choose
 
     matches = choose(source.matches(), wanted, source.name)
@@ -467,7 +467,7 @@ def _print_all(items: Iterable[object]) -> None:
 
 @contextlib.contextmanager
 def _writing(path: Path | None) -> Iterator[TextIO]:
-    """The file to write; stdout where none is given.
+    """Yield the file to write; stdout where none is given.
 
     Raises:
         UsageError: It cannot be written.
@@ -486,7 +486,7 @@ def _writing(path: Path | None) -> Iterator[TextIO]:
 
 
 def folder_of(text: str) -> Path:
-    """A folder that was typed, there or not.
+    """Return a folder that was typed, there or not.
 
     Raises:
         argparse.ArgumentTypeError: It can be none.

@@ -1,4 +1,4 @@
-"""What a game declared, as journals and documents name it."""
+"""The component types that a game declared, as journals and documents name them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _TAKEN = ("id", "owner", "_id")  # what every entity in a document has
 
 
 def declare(components: Sequence[ComponentType]) -> tuple[Declared, ...]:
-    """What documents call component types: `Position` is ``position``.
+    """Give component types the names that documents have for them: `Position` is ``position``.
 
     Types that would share a name, or take one that is taken, get the whole wire name, such as
     ``ecsnet_position``. Where it is more than a journal says again and again, such as the names of

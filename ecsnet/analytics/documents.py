@@ -21,7 +21,7 @@ DOCUMENT_LIMIT = 64 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where records come from: what each of their documents says.
+    """The origin of records: the fields that are the same in each of their documents.
 
     Attributes:
         match: The match.
@@ -35,7 +35,7 @@ class Origin:
 
 
 def documents_of(record: Event | Slice, origin: Origin) -> Iterator[Document]:
-    """The documents that a record makes: of an event one, of a slice seldom more."""
+    """Make the documents of a record: of an event one, of a slice seldom more."""
     document = _common(record, origin)
     if isinstance(record, Event):
         document["type"] = record.type

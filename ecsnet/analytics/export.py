@@ -72,7 +72,7 @@ def jsonl(documents: Iterable[Document], out: TextIO) -> None:
 
 
 def match_table(matches: Iterable[Match]) -> Table:
-    """Matches, one a row; components and commands are JSON.
+    """Make a table of matches, one a row; components and commands are JSON.
 
     Args:
         matches: Which.
@@ -98,7 +98,7 @@ def event_table(documents: Iterable[Document]) -> Table:
 
 
 def columns_of(matches: Iterable[Match], states: Iterable[Document]) -> list[Column]:
-    """Which component fields there are.
+    """List the component fields of some matches.
 
     Args:
         matches: Their schemas are asked first.
@@ -192,7 +192,7 @@ _NUMBER = re.compile(r"-(?:Infinity|\d{19,})")  # which no other cell can hold
 
 
 def _harmless(cell: Cell) -> Cell:
-    """A cell, with a ' before what a spreadsheet would take for a formula."""
+    """Return a cell, with a ' before what a spreadsheet would take for a formula."""
     if isinstance(cell, Json):
         return cell.replace(";", r"\u003b")  # in JSON it is part of a text
     if not isinstance(cell, str) or _NUMBER.fullmatch(cell):

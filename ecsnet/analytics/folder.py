@@ -62,7 +62,7 @@ class FolderInUseError(JournalError):
 
 
 class State(StrEnum):
-    """What became of a segment so far; the ending of its name."""
+    """The state of a segment, which is the ending of its name."""
 
     OPEN = "open"
     SEALED = "sealed"
@@ -87,12 +87,12 @@ class Segment:
 
     @classmethod
     def named(cls, folder: Path, series: Series, number: int, state: State) -> Segment:
-        """The segment of that name."""
+        """Return the segment of that name."""
         return cls(folder / f"{series}-{number:08d}.{state}", series, number, state)
 
 
 def segments(folder: Path, series: Series | None = None) -> list[Segment]:
-    """The segments in a folder, by number; of both series where none is given.
+    """Return the segments in a folder, by number; of both series where none is given.
 
     Raises:
         JournalError: There is no such folder, or it cannot be read.
@@ -122,13 +122,13 @@ def segments(folder: Path, series: Series | None = None) -> list[Segment]:
 
 
 def highest_number(folder: Path) -> int:
-    """The highest number that was ever given in a folder, as far as it shows."""
+    """Return the highest number that was ever given in a folder, as far as it shows."""
     given = [segment.number for segment in segments(folder)]
     return max([*given, *(shipped_until(folder, series)[0] for series in Series)])
 
 
 def shipped_until(folder: Path, series: Series) -> tuple[int, int]:
-    """How far the furthest shipper has come: a segment's number, and an offset in it."""
+    """Return how far the furthest shipper has come: a segment's number, and an offset in it."""
     furthest = (0, 0)
     for path in folder.glob("position-*.json"):
         with contextlib.suppress(FileNotFoundError):

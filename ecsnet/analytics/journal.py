@@ -52,7 +52,7 @@ _REAL_DISK = _RealDisk()
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How much a journal may take.
+    """The limits of a journal.
 
     Attributes:
         folder: Bytes of all segments together.
@@ -70,7 +70,7 @@ class Limits:
 
     @classmethod
     def of(cls, folder: int, age: float | None) -> Limits:
-        """The usual limits of a folder of so many bytes.
+        """Return the usual limits of a folder of so many bytes.
 
         What is being written is never deleted, so it has to be a small part of the whole.
         """
@@ -86,7 +86,7 @@ _USUAL = Limits()
 
 @dataclass(slots=True)
 class Lost:
-    """What was dropped so far: memory or the disk was full.
+    """Counts of what was dropped so far, because memory or the disk was full.
 
     Attributes:
         events: How many events.
@@ -176,7 +176,7 @@ class Journal:
 
     @property
     def lost(self) -> Lost:
-        """What was dropped so far."""
+        """Counts of what was dropped so far."""
         deleted = self._deleted
         return Lost(
             self._events.refused + deleted.events, self._snapshots.refused + deleted.snapshots

@@ -18,14 +18,14 @@ from ecsnet.validation.arguments import is_number
 __all__ = ["HeatMap", "Line", "Timeline", "Who", "heat", "timeline"]
 
 Who = Literal["players", "all"] | int
-"""Whose components: of owned entities, of all, or of the entity of this number."""
+"""The entities of a map: owned ones, all, or the one of this number."""
 
 
 # Heat map
 
 
 class HeatMap(msgspec.Struct, frozen=True, kw_only=True):
-    """How often a component's values were where."""
+    """The frequencies of a component's values, by place."""
 
     component: str
     x: str
@@ -138,7 +138,7 @@ def _is(entity: dict[str, object], who: Who) -> bool:
 def _axes(
     component: str, values: dict[str, object], x: str | None, y: str | None
 ) -> tuple[str, str]:
-    """The two fields, by what was asked for, by name, or by what they hold."""
+    """Return the two fields, by what was asked for, by name, or by what they hold."""
     found = [_field(component, values, "--x", x), _field(component, values, "--y", y)]
     numeric = [field for field in values if is_number(values[field])]
     usual = ["x", "y"] if {"x", "y"} <= values.keys() else numeric
@@ -151,7 +151,7 @@ def _axes(
 
 
 def _field(component: str, values: dict[str, object], option: str, asked: str | None) -> str | None:
-    """The field that was asked for, in any case; None where none was."""
+    """Return the field that was asked for, in any case; None where none was."""
     if asked is None:
         return None
     for field in values:
@@ -230,7 +230,7 @@ def timeline(
 
 
 def _names(component: Component, field: str) -> set[str]:
-    """What a component's field may be called."""
+    """Return the names that a component's field may be asked for by."""
     field = field.casefold()
     return {field, *component.names, *(f"{name}.{field}" for name in component.names)}
 
@@ -246,7 +246,7 @@ def _of_entity(states: Iterable[Document], entity: int) -> Iterator[tuple[int, d
 
 
 def _find_component(matches: Sequence[Match], text: str) -> tuple[str, dict[str, str]]:
-    """The component of that name, and what each match's documents call it."""
+    """Return the component of that name, and what each match's documents call it."""
     name = text.casefold()
     found = {
         component.name

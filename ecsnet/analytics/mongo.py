@@ -36,10 +36,10 @@ __all__ = ["Driver", "MotorSink", "PyMongoSink", "open_sink"]
 _log = logging.getLogger("ecsnet.analytics")
 
 Driver: TypeAlias = Literal["motor", "pymongo"]
-"""What talks to MongoDB: motor, or PyMongo's own asyncio client."""
+"""The driver for MongoDB: motor, or PyMongo's own asyncio client."""
 
 TIMEOUT_MS: Final = 5000
-"""How long one command may take, whatever the server does. A URI may ask for less."""
+"""The longest time for one command, whatever the server does. A URI may ask for less."""
 
 _CLOSE_SECONDS: Final = 0.5
 
@@ -53,7 +53,7 @@ INDEXES: Final[dict[str, tuple[_Keys, ...]]] = {
     ),
     "game_state": ([("match", 1), ("tick", 1)],),
 }
-"""What reports look for: one match by tick, one kind of event in it, and all matches."""
+"""The indexes that reports use: one match by tick, one kind of event in it, and all matches."""
 
 _DUPLICATE: Final = 11000
 
@@ -92,7 +92,7 @@ class _Found(Protocol):
 
 
 class _Collection(Protocol):
-    """What both drivers' collections have in common, as far as it is used."""
+    """The methods of a collection that we use and both drivers have."""
 
     def insert_many(self, documents: Sequence[Document], ordered: bool) -> Awaitable[object]: ...
 
@@ -110,7 +110,7 @@ class _Database(Protocol):
 
 
 class _MongoSink(ABC):
-    """What both sinks share. To be made, used and closed on one running event loop.
+    """The part that both sinks share. Make, use and close it on one running event loop.
 
     Args:
         uri: Where to, with credentials where the server wants them. Its database is used, or
@@ -262,7 +262,7 @@ class PyMongoSink(_MongoSink):
 
 
 def open_sink(uri: str, driver: Driver, *, expire_days: float | None = None) -> Sink:
-    """A sink for a database, on the running event loop.
+    """Open a sink for a database, on the running event loop.
 
     Args:
         uri: Where to.
@@ -282,7 +282,7 @@ class _Durable(TypedDict):
 
 
 def _durable(asked: WriteConcern) -> _Durable:
-    """How to write so that what was taken stays, and to see what is there.
+    """Return the concerns with which acknowledged documents stay, and are seen when read.
 
     Raises:
         UsageError: The URI wants no answers: then nobody knows what is there.
@@ -298,7 +298,7 @@ def _durable(asked: WriteConcern) -> _Durable:
 
 
 def _verdict(error: errors.BulkWriteError) -> Unavailable | Refused:
-    """What it means that some documents were not written, or not for good."""
+    """Say whether the documents that were not written are refused, or to be sent again."""
     details = error.details
     failures = details.get("writeErrors") or []
     passing = [
@@ -312,7 +312,7 @@ def _verdict(error: errors.BulkWriteError) -> Unavailable | Refused:
 
 
 def _meaning(error: errors.PyMongoError, *, holding: bool) -> Unavailable | Refused:
-    """What any other error means, that came while the server held documents or did not."""
+    """Say whether another error, with documents at the server or not, is a refusal or an outage."""
     reason = conceal(_said(error))
     if isinstance(error, errors.ConnectionFailure):
         return Unavailable(reason, cut=holding and not isinstance(error, _NOT_CUT))
@@ -324,7 +324,7 @@ def _meaning(error: errors.PyMongoError, *, holding: bool) -> Unavailable | Refu
 
 
 def _unsure(details: Mapping[str, Any]) -> list[int] | None:
-    """Whether all that was not written may be there already.
+    """Find out whether all documents that were not written may be in the collection already.
 
     Returns:
         The documents, by index, of which the server did not say that it is their ``_id`` that is
@@ -344,7 +344,7 @@ def _unsure(details: Mapping[str, Any]) -> list[int] | None:
 
 
 def _of_id(failure: Mapping[str, Any]) -> bool | None:
-    """Whether a duplicate is one of ``_id``; None when the server does not tell."""
+    """Return whether a duplicate is one of ``_id``; None when the server does not tell."""
     if "keyPattern" in failure:
         return dict(failure["keyPattern"]) == {"_id": 1}
     match = _DUPLICATE_MESSAGE.match(str(failure.get("errmsg")))
@@ -356,7 +356,7 @@ def _has_label(error: errors.PyMongoError) -> bool:
 
 
 def _said(error: errors.PyMongoError) -> str:
-    """What an error says, without the documents and the server's whole reply."""
+    """Return the message of an error, without the documents and the server's whole reply."""
     details = getattr(error, "details", None)
     if isinstance(details, Mapping) and details.get("errmsg"):
         return _said_in(details)

@@ -120,7 +120,7 @@ def draw_timeline(timeline: Timeline, path: Path) -> None:
 
 
 def _broken(ticks: Sequence[int], values: Sequence[float]) -> tuple[list[float], list[float]]:
-    """A line's points, with nothing drawn where samples are missing: it had no such component."""
+    """Return a line's points, with gaps for the samples that have no such component."""
     steps = [after - before for before, after in pairwise(ticks)]
     usual = median(steps) if steps else 0
     x, y = [*map(float, ticks[:1])], [*values[:1]]

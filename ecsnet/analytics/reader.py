@@ -51,7 +51,7 @@ __all__ = [
 
 @dataclass(slots=True)
 class Damage:
-    """What could not be read.
+    """Counts of what could not be read.
 
     Attributes:
         segments: Files with damage in them.
@@ -142,7 +142,7 @@ class Outline:
 
 
 def outlines(folder: Path, *, damage: Damage | None = None) -> Iterator[Outline]:
-    """The matches that events tell of. Of all other events no documents are made, which is faster.
+    """Yield the matches that events tell of, and decode no other events, which is faster.
 
     Args:
         folder: Of the journal.
@@ -207,14 +207,14 @@ class Cursor:
 
     @property
     def damage(self) -> Damage:
-        """What could not be read so far."""
+        """Counts of what could not be read so far."""
         damage = replace(self._damage)
         if self._read is not None:
             damage.add(self._read)
         return damage
 
     def read(self, documents: int, size: int) -> list[Entry]:
-        """The next documents.
+        """Return the next documents.
 
         Args:
             documents: How many at most.
@@ -235,7 +235,7 @@ class Cursor:
         return taken
 
     def finished(self) -> list[Segment]:
-        """The sealed segments that lie wholly behind what `read` gave so far."""
+        """Return the sealed segments that lie wholly behind what `read` gave so far."""
         if self._waiting:
             return []
         finished, self._finished = self._finished, []
@@ -298,26 +298,26 @@ class Cursor:
 
 @dataclass(slots=True)
 class _Known:
-    """What records so far said about those to come."""
+    """The facts from earlier records that later ones depend on."""
 
     head: Head | None = None
     matches: dict[int, Match] = field(default_factory=dict)
     seen: dict[bytes, int] = field(default_factory=dict)
 
     def begin(self) -> None:
-        """A segment begins; it says everything again."""
+        """Begin a segment, and forget the records before it: it repeats what they said."""
         self.head = None
         self.matches.clear()
 
     def origin(self, record: Event | Slice) -> Origin | None:
-        """Where a record comes from; None when nothing before it says so."""
+        """Return the origin of a record; None when no record before it names one."""
         match = self.matches.get(record.match)
         if match is None or self.head is None:
             return None
         return Origin(match, self.head.server, self.head.components)
 
     def is_new(self, found: _Found) -> bool:
-        """Whether a record comes for the first time; call it once for each.
+        """Return whether a record comes for the first time; call it once for each.
 
         What may not have reached the disk is written again in the next segment.
         """
@@ -371,11 +371,11 @@ class _Read:
 
     @property
     def damaged(self) -> bool:
-        """Whether anything is: a file that was emptied, too, in which there is nothing to skip."""
+        """True if anything is damaged: also a file that was emptied, which has nothing to skip."""
         return self._headless or self.skipped > 0
 
     def look(self, segment: Segment, *, whole: bool) -> Iterator[_Found]:
-        """The records that have come since the last look, which was taken to its end.
+        """Yield the records that have come since the last look, which was taken to its end.
 
         Args:
             segment: The segment, as it is called now.
@@ -433,7 +433,7 @@ class _Read:
             self._at += rest
 
     def _new_bytes(self, segment: Segment) -> bytes | None:
-        """The bytes that were not looked at yet, or all of them where no seed is known.
+        """Return the bytes that were not looked at yet, or all of them where no seed is known.
 
         Returns:
             None when the segment was deleted.
@@ -460,7 +460,7 @@ class _Read:
 
 @contextlib.contextmanager
 def _opened(segment: Segment) -> Iterator[BinaryIO | None]:
-    """A segment's file, which may have got another name since; None when it was deleted.
+    """Yield a segment's file, which may have got another name since; None when it was deleted.
 
     Raises:
         UnreadableError: It is there, and cannot be read.

@@ -1,4 +1,4 @@
-"""What documents say, typed: the one place that looks at how they are laid out."""
+"""The documents, typed: the one module that knows their layout."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _Typed = TypeVar("_Typed", bound=msgspec.Struct)
 
 
 class _Kept(msgspec.Struct, frozen=True):
-    """What every document says."""
+    """The fields of every document."""
 
     id: str = msgspec.field(name="_id")
     match: str
@@ -63,14 +63,14 @@ class Component(msgspec.Struct, frozen=True):
     """A component that the game declares."""
 
     key: str
-    """What documents call it."""
+    """The key of it in documents."""
     name: str
     """Its wire name, such as ``ecsnet.Position``."""
     fields: tuple[str, ...] = ()
 
     @property
     def names(self) -> set[str]:
-        """What it may be called on the command line, in lower case."""
+        """The names for it on the command line, in lower case."""
         name = self.name.casefold()
         return {self.key.casefold(), name, name.rpartition(".")[2]}
 
@@ -91,7 +91,7 @@ class Leave(msgspec.Struct, frozen=True):
 
 
 class Count(msgspec.Struct, frozen=True):
-    """How many commands of one kind."""
+    """The number of commands of one kind."""
 
     name: str
     count: int
@@ -125,7 +125,7 @@ class Stop(msgspec.Struct, frozen=True):
 
 
 def as_event(document: Document) -> Event:
-    """A document of ``server_events``, typed.
+    """Decode a document of ``server_events``.
 
     Raises:
         UsageError: It is something else.
@@ -134,7 +134,7 @@ def as_event(document: Document) -> Event:
 
 
 def as_state(document: Document) -> State:
-    """A document of ``game_state``, typed.
+    """Decode a document of ``game_state``.
 
     Raises:
         UsageError: It is something else.
@@ -143,7 +143,7 @@ def as_state(document: Document) -> State:
 
 
 def detail(event: Event, kind: type[_Typed]) -> _Typed:
-    """What an event's `data` says; nothing of it, where it is not what ecsnet writes."""
+    """Decode an event's `data`; leave out all of it, where it is not what ecsnet writes."""
     try:
         return msgspec.convert(event.data, kind)
     except msgspec.ValidationError:

@@ -1,4 +1,4 @@
-"""What the frames of a journal hold."""
+"""The records in the frames of a journal."""
 
 from __future__ import annotations
 
@@ -153,7 +153,7 @@ _decode: Callable[[bytes], Record] = msgspec.msgpack.Decoder(Record).decode
 
 
 def decode(payload: bytes) -> Record | None:
-    """The record in a frame; None when it is none."""
+    """Return the record in a frame; None when it is none."""
     try:
         return _decode(payload)
     except DECODE_ERRORS:
@@ -161,7 +161,7 @@ def decode(payload: bytes) -> Record | None:
 
 
 def makes_documents(payload: bytes) -> bool:
-    """Whether a payload is an event or a slice; it is not decoded for that."""
+    """Return whether a payload is an event or a slice, without decoding it."""
     return payload[1:2] in _TAGS
 
 

@@ -1,4 +1,4 @@
-"""What happened in matches: functions from documents to figures, the same for tables and JSON.
+"""Reports on matches: functions from documents to figures, the same for tables and JSON.
 
 Documents of several matches may come mixed, as a journal holds them.
 """
@@ -46,7 +46,7 @@ __all__ = [
 
 
 class Commands(msgspec.Struct, frozen=True):
-    """What became of players' commands, as the server counted them at its end."""
+    """The fates of players' commands, as the server counted them at its end."""
 
     applied: int | None
     expired: int | None
@@ -85,7 +85,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     game_state: int
     """Documents."""
     events: dict[str, int]
-    """How many of each type, the most frequent first."""
+    """The number of events of each type, the most frequent first."""
     lost_events: int
     lost_snapshots: int
 
@@ -135,7 +135,7 @@ class _Tally:
         self._most_entities = max(self._most_entities, len(self._entities))
 
     def _seconds(self) -> float:
-        """How long was played: in ticks, where their rate is known."""
+        """Return the seconds played, from ticks and, where it is known, their rate."""
         if self._match.tick_rate:
             return round(self._match.ticks / self._match.tick_rate, 3)
         return round((self._until - self._match.started).total_seconds(), 3)
@@ -196,7 +196,7 @@ def summaries(
 
 
 class Use(msgspec.Struct, frozen=True):
-    """How much something is used."""
+    """The usage of one kind of thing."""
 
     kind: str
     """``"component"``, ``"event"`` or ``"command"``."""
@@ -267,11 +267,11 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     """The player's."""
     entity: int | None
     data: dict[str, object]
-    """What was seen."""
+    """The details of the finding."""
 
 
 class Accused(msgspec.Struct, frozen=True):
-    """How much was found of one player."""
+    """The number of findings about one player."""
 
     name: str | None
     """None: of nobody's entities, or of a player whose name is not known."""
@@ -279,11 +279,11 @@ class Accused(msgspec.Struct, frozen=True):
     matches: int
     """In how many."""
     rules: dict[str, int]
-    """How often each found something."""
+    """The number of findings by rule."""
 
 
 class Suspects(msgspec.Struct, frozen=True):
-    """What rules found, and of whom the most."""
+    """The findings of rules, and the players with most of them."""
 
     accused: list[Accused]
     findings: list[Finding]
@@ -298,7 +298,7 @@ what was seen."""
 def suspects(
     matches: Sequence[Match], events: Iterable[Document], own: Iterable[Finding] = ()
 ) -> Suspects:
-    """What the limits of the schema found, and the author's own rules.
+    """Collect the findings of the schema's limits and of the author's own rules.
 
     Args:
         matches: Which.
@@ -354,7 +354,7 @@ _FINDINGS = 'mappings such as {"tick": 5, "player": 1, "entity": 3, "why": "too 
 def findings_of(
     rule: Rule, name: str, match: str, documents: Iterator[Document]
 ) -> Iterator[Finding]:
-    """What an author's own rule finds in a match.
+    """Run an author's own rule on a match and collect its findings.
 
     Args:
         rule: What they wrote.
@@ -377,7 +377,7 @@ def findings_of(
 
 
 def _found_by(rule: Rule, name: str, documents: Iterator[Document]) -> Iterator[object]:
-    """What a rule yields, with what it raises as a line that says where."""
+    """Yield what a rule yields; turn what it raises into a line that says where."""
     try:
         found: object = rule(documents)
         if not isinstance(found, Iterable):

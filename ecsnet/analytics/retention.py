@@ -1,4 +1,4 @@
-"""What goes first when space ends, and how much is lost with it."""
+"""The order in which segments are deleted when space ends, and the count of lost records."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from ecsnet.analytics.segment import HEADER, SEGMENT_LIMIT, Frame, Series, frame
 __all__ = ["CLASSES", "unshipped_records", "worth"]
 
 CLASSES: Final = {Series.SNAPSHOTS: 2, Series.EVENTS: 3}
-"""How much the records of a series are worth, unshipped; shipped ones are worth 2 less."""
+"""The worth of the records of a series, unshipped; shipped ones are worth 2 less."""
 
 _TAIL_BYTES: Final = 64  # a mark is shorter
 
 
 def worth(segment: Segment) -> tuple[int, int]:
-    """What a segment is worth: what is shipped goes first, and of that snapshots; the oldest first.
+    """Rank a segment: shipped ones go first, and of these snapshots; the oldest first.
 
     Returns:
         Its class, see `CLASSES`, and its number: the least goes first.
@@ -28,7 +28,7 @@ def worth(segment: Segment) -> tuple[int, int]:
 
 
 def unshipped_records(segment: Segment) -> int:
-    """How many events or slices of a segment are in no database yet.
+    """Count the events or slices of a segment that are in no database yet.
 
     The last mark of a segment says how many there are, so that deleting one costs next to nothing;
     only what a shipper is in the middle of, or a server that died has left, is looked through.
@@ -55,7 +55,7 @@ def unshipped_records(segment: Segment) -> int:
 
 
 def _told(file: BinaryIO, seed: int) -> int | None:
-    """How many records there are, by the mark at the end; None where there is none."""
+    """Return the number of records from the mark at the end; None where there is none."""
     size = file.seek(0, os.SEEK_END)
     begin = file.seek(max(HEADER, size - _TAIL_BYTES))
     last: Frame | None = None

@@ -16,12 +16,11 @@ from ecsnet.world import World
 __all__ = ["Column", "Sampler", "owner_of"]
 
 TICK_SECONDS = 0.0001
-"""How long a tick may work at a snapshot. One slice is taken in any case; but of a large world not
-in the tick in which the snapshot begins, which has looked for its entities.
-"""
+"""The longest time that a tick works at a snapshot. One slice is taken in any case; but of a large
+world not in the tick in which the snapshot begins, which has looked for its entities."""
 
 SLICE_BYTES = 12 * 1024
-"""How large slices are to become; documents are a few times as large."""
+"""The size that slices aim at; documents are a few times as large."""
 
 _MOST = 64  # entities in a slice: a tick should not feel even one
 
@@ -175,7 +174,7 @@ class Sampler:
             return self._encode((*rest, mended))
 
     def _bounded(self, component: object) -> object:
-        """A component, or how large it is where no frame could hold it."""
+        """Return a component, or its size where no frame could hold it."""
         size = len(self._encode(self._without_fault(component)))
         return component if size <= FRAME_LIMIT // 16 else {"too_large": size}
 
@@ -189,7 +188,7 @@ class Sampler:
 
 
 def owner_of(entity: int, owner: object, players: Mapping[int, int]) -> int | None:
-    """The number of the player who owns an entity, or is it.
+    """Return the number of the player who owns an entity, or is it.
 
     Args:
         entity: The entity.

@@ -74,25 +74,25 @@ class Frame(NamedTuple):
 
 
 def new_header() -> bytes:
-    """The first bytes of a new segment."""
+    """Return the first bytes of a new segment."""
     return MAGIC + os.urandom(4)
 
 
 def seed_of(header: bytes) -> int | None:
-    """What the CRCs of a segment start from; None when it is no segment."""
+    """Return the seed of a segment's CRCs; None when it is no segment."""
     if len(header) < HEADER or not header.startswith(MAGIC):
         return None
     return int.from_bytes(header[len(MAGIC) : HEADER], "little")
 
 
 def frame(payload: bytes, seed: int) -> bytes:
-    """A payload as it is written."""
+    """Frame a payload as it is written."""
     length = len(payload)
     return _PREFIX.pack(SYNC, length, _check(payload, length, seed)) + payload
 
 
 def frames(data: bytes, seed: int, base: int = HEADER) -> Iterator[Frame]:
-    """The whole frames in a part of a segment, in order.
+    """Yield the whole frames in a part of a segment, in order.
 
     Args:
         data: The part.

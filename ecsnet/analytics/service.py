@@ -91,6 +91,6 @@ class AnalyticsService:
             self._minder.stop(max(0.5, _END_SECONDS - (time.monotonic() - began)))
 
     def to_wire(self, value: object) -> object:
-        """What stands for a value that msgspec does not know."""
+        """Replace a value that msgspec does not know."""
         foreign = self._registry.foreign(type(value))
         return plain(value) if foreign is None else foreign.to_wire(value)

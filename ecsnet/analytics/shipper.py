@@ -28,13 +28,13 @@ __all__ = ["COLLECTIONS", "FLUSH_SECONDS", "Feed", "Shipper"]
 _log = logging.getLogger("ecsnet.analytics")
 
 COLLECTIONS: Final = {Series.EVENTS: "server_events", Series.SNAPSHOTS: "game_state"}
-"""Where the documents of each series go."""
+"""The collections for the documents of each series."""
 
 BATCH_DOCUMENTS: Final = 200
 BATCH_BYTES: Final = 256 * 1024
 
 FLUSH_SECONDS: Final = 5.0
-"""How long an end may take, at most."""
+"""The longest time that an end may take."""
 
 LONE_FAILURES: Final = 3
 """So often a document is refused alone before it is set aside."""
@@ -49,11 +49,11 @@ class Feed(Protocol):
     """One series of a journal, from some place on; `ecsnet.analytics.reader.Cursor` is one."""
 
     def read(self, documents: int, size: int, /) -> list[Entry]:
-        """The next documents, at most so many and so many bytes; none while there is nothing."""
+        """Return the next documents, at most so many and so many bytes; empty if there are none."""
         ...
 
     def finished(self) -> list[Segment]:
-        """The sealed segments that became wholly read since the last call."""
+        """Return the sealed segments that became wholly read since the last call."""
         ...
 
 
@@ -392,7 +392,7 @@ class Shipper:
     # The journal.
 
     def _find_finished(self) -> None:
-        """What was done before the last run ended, and not marked any more."""
+        """Find segments that were shipped before the last run ended, and not marked any more."""
         for line in self._lines:
             line.finished = [
                 segment

@@ -1,4 +1,4 @@
-"""Where a shipper's documents go, and the two ways in which that fails."""
+"""The destination of a shipper's documents, and the two ways in which it fails."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where reports read: a journal's folder, or a MongoDB. Either gives the same documents."""
+"""The sources of reports: a journal's folder or a MongoDB, which give the same documents."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class Match(msgspec.Struct, frozen=True, kw_only=True):
     ended: datetime | None
     """None while it runs, and for ever when it crashed."""
     reason: str | None
-    """Why it ended."""
+    """The reason of its end."""
     ticks: int
     """Until its last event."""
     components: tuple[Component, ...]
@@ -68,17 +68,17 @@ class Match(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Source(Protocol):
-    """What reports read from. Of one match, documents come in the order in which it was played."""
+    """A source of reports. Of one match, documents come in the order in which it was played."""
 
     name: str
-    """What it is, for messages."""
+    """The name of it in messages."""
 
     def matches(self) -> list[Match]:
         """All of them, the oldest first."""
         ...
 
     def events(self, *matches: str) -> Iterator[Document]:
-        """The events of these matches."""
+        """Return the events of these matches."""
         ...
 
     def states(self, *matches: str) -> Iterator[Document]:
@@ -86,7 +86,7 @@ class Source(Protocol):
         ...
 
     def damage(self) -> Damage:
-        """What could not be read so far."""
+        """Return counts of what could not be read so far."""
         ...
 
     def close(self) -> None:
@@ -95,7 +95,7 @@ class Source(Protocol):
 
 
 def matches_of(events: Iterable[Document]) -> list[Match]:
-    """The matches that events tell of, the oldest first."""
+    """Return the matches that events tell of, the oldest first."""
     known: dict[str, _Known] = {}
     for document in events:
         event = as_event(document)
@@ -113,7 +113,7 @@ def matches_of(events: Iterable[Document]) -> list[Match]:
 
 @dataclass
 class _Known:
-    """What is known of a match so far."""
+    """The facts about a match so far."""
 
     last: Event
     start: Start = field(default_factory=Start)
@@ -137,7 +137,7 @@ class _Known:
 
 
 def choose(matches: Sequence[Match], wanted: Sequence[str], place: str) -> list[Match]:
-    """The matches that somebody means: by id, by the beginning of one, ``latest`` or ``all``.
+    """Find the matches that a name means: by id, by the beginning of one, ``latest`` or ``all``.
 
     Args:
         matches: All there are, the oldest first.
@@ -230,7 +230,7 @@ class JournalSource:
 
 
 def _with_schema(match: Match, origin: Origin) -> Match:
-    """A match; where its start was lost, with what the journal says of it elsewhere."""
+    """Return a match; where its start was lost, with what the journal says of it elsewhere."""
     if match.tick_rate is not None:
         return match
     declared = [Component(each.key, each.name, each.fields) for each in origin.components]
@@ -327,7 +327,7 @@ def _in_order(documents: Iterable[Document]) -> Iterator[Document]:
 
 
 def _of(match: str) -> dict[str, object]:
-    """A filter for one match; the bounds let the index of ``_id`` give the order, too."""
+    """Make the filter for one match; the bounds let the index of ``_id`` give the order, too."""
     return {"match": match, "_id": {"$gte": f"{match}-", "$lt": f"{match}."}}
 
 
@@ -339,7 +339,7 @@ def _place(document: Document) -> tuple[str, int]:
 
 @contextmanager
 def _told(name: str) -> Iterator[None]:
-    """What pymongo raises, as a line that says of what.
+    """Turn what pymongo raises into a line that names the source.
 
     Raises:
         UsageError: It raised something.

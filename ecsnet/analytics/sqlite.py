@@ -15,7 +15,7 @@ from ecsnet.validation.wording import file_trouble
 __all__ = ["write"]
 
 _BESIDE = ("-journal", "-wal", "-shm")
-"""What SQLite keeps beside a database that is in use, or was when its program died."""
+"""The suffixes of the files beside a database that is in use, or was when its program died."""
 
 
 def write(path: Path, tables: Mapping[str, Table]) -> None:
@@ -51,7 +51,7 @@ def write(path: Path, tables: Mapping[str, Table]) -> None:
 
 @contextlib.contextmanager
 def _unfinished(target: Path) -> Iterator[Path]:
-    """An empty file beside another one that is not left there."""
+    """Make an empty file beside another one, and delete it unless it was moved."""
     made = target.with_name(f"{target.name}.{os.getpid()}.part")
     try:
         made.write_bytes(b"")  # the operating system says why it cannot be, and SQLite does not

@@ -1,4 +1,4 @@
-"""What a server has to do with shipping: it starts a process that does, and another if that dies.
+"""The supervisor of a server's shipper: it starts the process, and another one if that dies.
 
 Nothing here talks to a database or waits for one; a game server's process stays free of drivers.
 """

@@ -135,7 +135,7 @@ class Watch:
 
 
 def _point(value: object) -> _Point | None:
-    """A value as numbers; None when it holds anything else."""
+    """Return a value as numbers; None when it holds anything else."""
     items = value if isinstance(value, tuple) else (value,)
     try:
         point = tuple(

@@ -80,7 +80,7 @@ def match_table(matches: Sequence[Match]) -> Table:
 
 
 def summary_tables(summaries: Sequence[Summary]) -> list[Table]:
-    """Matches side by side, so many as there is room for in one table."""
+    """Lay out matches side by side, so many as there is room for in one table."""
     return [
         _summary_table(summaries[first : first + SIDE_BY_SIDE])
         for first in range(0, len(summaries), SIDE_BY_SIDE)
@@ -155,7 +155,7 @@ def event_table(events: Iterable[Event]) -> Table:
 
 
 def use_table(uses: Iterable[Use]) -> Table:
-    """What is used how much."""
+    """Lay out usage, one kind of thing a row."""
     table = _table("kind", "name", "count#", "matches#")
     for use in uses:
         _row(table, use.kind, use.name, use.count, use.matches)
@@ -163,7 +163,7 @@ def use_table(uses: Iterable[Use]) -> Table:
 
 
 def suspect_tables(suspects: Suspects) -> list[RenderableType]:
-    """Findings, and then of whom the most was found."""
+    """Lay out the findings, and the players with most of them."""
     if not suspects.findings:
         return [Text("nothing suspect")]
     findings = _table("match", "tick#", "player", "entity#", "rule", "what was seen")
@@ -177,7 +177,7 @@ def suspect_tables(suspects: Suspects) -> list[RenderableType]:
 
 
 def _seen(finding: Finding) -> object:
-    """What was seen: of a limit in words, of an own rule as it said it."""
+    """Describe a finding: of a limit in words, of an own rule as it said it."""
     data = finding.data
     try:
         values = [data[key] for key in ("component", "field", "rate", "allowed", "before", "after")]
@@ -191,7 +191,7 @@ def _seen(finding: Finding) -> object:
 
 
 def _table(*columns: str) -> Table:
-    """A table; what ends in # holds numbers."""
+    """Make a table; columns that end in # hold numbers."""
     table = Table(box=None, header_style="bold", pad_edge=False)
     for column in columns:
         right = column.endswith("#")

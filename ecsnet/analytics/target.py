@@ -1,4 +1,4 @@
-"""What a MongoDB URI says about where documents go, without its secrets and without a driver."""
+"""The database that a MongoDB URI names, told without its secrets and without a driver."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ NO_ANSWERS = (
     "the MongoDB URI says w=0, so the server would not answer, and nobody would know what it lost:"
     " leave w out for w=majority, or write w=1"
 )
-"""Why such a URI is refused."""
+"""The reason for refusing a URI with w=0."""
 
 DATABASE = "ecsnet"
 """The database where the URI names none."""
@@ -80,13 +80,13 @@ def target_name(uri: str) -> str:
 
 
 def conceal(text: str) -> str:
-    """A message of a driver, fit for a log: one short line without user names and passwords."""
+    """Make a driver's message fit for a log: one short line without user names and passwords."""
     line = _SECRET.sub("//***@", "".join(c if c.isprintable() else " " for c in text))
     return line if len(line) <= 200 else f"{line[:197]}..."
 
 
 def _host(text: str, *, srv: bool) -> str | None:
-    """A host and its port; None when it is neither."""
+    """Return a host and its port; None when it is neither."""
     if text.lower().startswith("%2f"):  # a socket in the file system
         return unquote(text)
     match = _HOST.fullmatch(text.lower())

@@ -31,7 +31,7 @@ __all__ = [
 Value: TypeAlias = (
     "bool | int | float | str | bytes | datetime | list[Value] | dict[str, Value] | None"
 )
-"""What a document holds: ints of 64 bits, finite floats, no list directly in another."""
+"""A value in a document: ints of 64 bits, finite floats, no list directly in another."""
 
 Document: TypeAlias = dict[str, Value]
 """A document of the database, or what equals it."""
@@ -55,12 +55,12 @@ _KEY = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
 
 
 def is_key(text: str) -> bool:
-    """Whether a text may stand where a document has a key."""
+    """Return whether a text may be a key of a document."""
     return _KEY.fullmatch(text) is not None
 
 
 def is_plain(value: object) -> bool:
-    """Whether `plain` would leave a value as it is, but for its length: most that games tell."""
+    """Return whether `plain` would only shorten a value, as it does with most from games."""
     kind = type(value)
     if kind in _PLAIN:
         return True
@@ -71,12 +71,12 @@ def is_plain(value: object) -> bool:
 
 
 def plain(value: object) -> object:
-    """What a game put into an event, as msgpack can hold it; cut where it is huge."""
+    """Convert a value from a game's event to one that msgpack can hold; cut where it is huge."""
     return _plain(value, _DEPTH_LIMIT, [_TOTAL_LIMIT])
 
 
 def storable(value: object, *, own: bool = False, depth: int = STORED_DEPTH) -> Value:
-    """What came out of a journal, as a database takes it.
+    """Convert a value from a journal to one that a database takes.
 
     Args:
         value: Anything that msgpack can hold.
@@ -105,7 +105,7 @@ def storable(value: object, *, own: bool = False, depth: int = STORED_DEPTH) -> 
 
 
 def to_document(value: object, kind: Kind, depth: int = STORED_DEPTH) -> Value:
-    """What a field held, from how it was encoded: enums by name, structs with names.
+    """Convert the encoded value of a field for a document: enums by name, structs with names.
 
     A value that is not what its field says is told as it stands.
 
@@ -195,7 +195,7 @@ def _taken(items: Iterable[_T], left: list[int]) -> list[_T]:
 
 
 def _within(value: Value) -> Value:
-    """A value as an item of a list: lists within lists are more than every server takes."""
+    """Return a value as an item of a list: lists within lists are more than every server takes."""
     return {"items": value} if isinstance(value, list) else value
 
 

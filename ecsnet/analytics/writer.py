@@ -22,19 +22,19 @@ from ecsnet.analytics.segment import FRAME_LIMIT, Series, frame, new_header, see
 __all__ = ["FULL", "REPEAT_BYTES", "REPEAT_SHARE", "Disk", "SeriesWriter"]
 
 FULL: Final = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))
-"""What the operating system says when there is no room left."""
+"""The error numbers of a full disk."""
 
 REPEAT_BYTES: Final = 64 * 1024
 """Bytes after which a segment says its head and its matches again: so much can hang on one bit."""
 
 REPEAT_SHARE: Final = 8
-"""Where the head is long, it is repeated after so many times its own size."""
+"""The number of times its own size after which a long head is repeated."""
 
 _WRITE_BYTES: Final = 256 * 1024
 
 
 class Disk(Protocol):
-    """What a journal asks of the operating system; tests have disks that fail."""
+    """The calls of a journal to the operating system; tests have disks that fail."""
 
     def write(self, descriptor: int, data: bytes, /) -> int:
         """As `os.write`."""

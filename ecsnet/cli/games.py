@@ -60,12 +60,12 @@ class Game:
 
     @property
     def title(self) -> str:
-        """What a window of the game may be called."""
+        """The title of the game's windows."""
         return Path(self.name.rstrip("/\\")).stem.title()
 
 
 def sample_names() -> list[str]:
-    """The names of the samples."""
+    """Return the names of the samples."""
     return sorted(found.name for found in pkgutil.iter_modules(ecsnet.samples.__path__))
 
 
@@ -108,7 +108,7 @@ def find_game(text: str) -> Game:
 
 
 def program_of(game: Game) -> Callable[[], object]:
-    """What runs the game as the program, as ``python FILE.py`` or ``python -m FOLDER`` does.
+    """Return a function that runs the game as ``python FILE.py`` or ``python -m FOLDER`` does.
 
     What it raises is the game's.
     """
@@ -165,7 +165,7 @@ def server_of(game: Game) -> tuple[ServerWorld, ModuleType]:
 
 
 def _places(game: Game) -> Iterator[ModuleType]:
-    """The modules in which a game's server may stand, each imported when it is its turn."""
+    """Yield the modules in which a game's server may stand, each imported when it is its turn."""
     module = load(game.code, game.folder)
     if not hasattr(module, "__path__"):
         yield module
@@ -177,7 +177,7 @@ def _places(game: Game) -> Iterator[ModuleType]:
 
 
 def bot_of(module: ModuleType) -> Bot | None:
-    """Who plays a game where nobody does; None where the game has no such function.
+    """Return the bot that plays a game without a person; None where the game has none.
 
     That is ``bot(client)`` in its module, or ``play(client)`` in a module ``bot`` of its package.
 
@@ -202,7 +202,7 @@ def _importable(folder: str) -> None:
 
 
 def servers_in(module: ModuleType) -> dict[str, ServerWorld]:
-    """A module's servers by name, each once."""
+    """Return a module's servers by name, each once."""
     named: dict[str, ServerWorld] = {}
     for name, value in vars(module).items():
         if isinstance(value, ServerWorld) and not any(value is one for one in named.values()):
@@ -211,7 +211,7 @@ def servers_in(module: ModuleType) -> dict[str, ServerWorld]:
 
 
 def no_server(text: str, found: object, servers: Sequence[str]) -> UsageError:
-    """What is wrong with something that should be a server.
+    """Make the error for an object that should be a server.
 
     Args:
         text: What was typed, with ``:ATTR``.

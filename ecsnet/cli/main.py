@@ -323,7 +323,7 @@ def _add_analytics(parser: argparse.ArgumentParser) -> None:
 
 
 def _whole(text: str, least: int, most: int) -> int | None:
-    """The number, of plain digits and in these bounds; None for all else."""
+    """Parse a number of plain digits within these bounds; None for all else."""
     plain = text.isascii() and text.isdigit() and len(text) < 10
     return int(text) if plain and least <= int(text) <= most else None
 

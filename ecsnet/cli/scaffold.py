@@ -80,7 +80,7 @@ def check_name(name: str) -> None:
 
 
 def _is_installed(name: str) -> bool:
-    """Whether there is a module of that name, other than in the folder that we are in."""
+    """Return whether a module of that name exists, other than in the current folder."""
     found = importlib.util.find_spec(name)
     if found is None or found.origin is None:
         return False
@@ -91,7 +91,7 @@ def _is_installed(name: str) -> bool:
 
 
 def _files() -> Iterator[tuple[Path, str]]:
-    """What is written: where to, and the text with its ``$title``."""
+    """Yield the files to write: path, and the text with its ``$title``."""
     for file in sorted(_TEMPLATE.rglob(f"*{_ENDING}")):
         part = file.relative_to(_TEMPLATE)
         yield part.with_name(part.name.removesuffix(_ENDING)), file.read_text(encoding="utf-8")

@@ -22,13 +22,13 @@ from ecsnet.transport.udp_client import Resolver, UdpClientSocket
 __all__ = ["ClientConnection", "End"]
 
 DATAGRAMS_A_POLL: Final = 1000
-"""What one poll takes in at most, so that a flood cannot hold a frame up."""
+"""The most datagrams that one poll takes in, so that a flood cannot hold a frame up."""
 
 DATAGRAMS_WAITING: Final = 2 * DATAGRAMS_A_POLL
-"""How many wait for later polls at most."""
+"""The most datagrams that wait for later polls."""
 
 LOOK_UP_SECONDS: Final = 20.0
-"""How long the look-up of the server's name may take; stalls of this end do not count."""
+"""The longest time for the look-up of the server's name; stalls of this end do not count."""
 
 _STALL: Final = 0.25  # one gap between polls counts for no more than this
 
@@ -48,7 +48,7 @@ BUSY: Final = (
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """Why there is no connection, or none any more.
+    """The reason why there is no connection, or none any more.
 
     Attributes:
         reason: Why.
@@ -94,7 +94,7 @@ class ClientConnection:
 
     @property
     def connected(self) -> bool:
-        """Whether the handshake is done and the connection has not ended."""
+        """True if the handshake is done and the connection has not ended."""
         return self._connection is not None and self.end is None
 
     def resolve(self, host: str, port: int) -> None:
@@ -201,13 +201,13 @@ class ClientConnection:
         return self.peer.abusive
 
     def _why_not(self, handshake: ClientHandshake) -> str:
-        """What is known beside the reason for which a handshake came to nothing."""
+        """Describe why a handshake failed, beside the reason."""
         if handshake.refused is Reason.UNREACHABLE and handshake.answered:
             return BUSY
         return "" if self._udp is None else self._udp.trouble or ""
 
     def _resolved(self, now: float) -> ClientTransport | None:
-        """The way to the server, once its address is known."""
+        """Return the way to the server, once its address is known."""
         resolver = self._resolver
         if resolver is None:
             return None

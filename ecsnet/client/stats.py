@@ -1,4 +1,4 @@
-"""What a client can say about its connection."""
+"""The figures of a client's connection."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class ClientStats:
     """
 
     measured: bool = False
-    """Whether a round trip was measured yet; until then ``rtt`` and ``jitter`` are 0."""
+    """True once a round trip was measured; until then ``rtt`` and ``jitter`` are 0."""
     rtt: float = 0.0
     """Round trip, seconds."""
     jitter: float = 0.0

@@ -31,7 +31,7 @@ BURST_SECONDS = 0.125
 """The most time whose ticks begin in one go; beyond it only the newest begins."""
 
 SLEW = 0.05
-"""How much faster or slower than the server's the clock runs at most, to correct itself..."""
+"""The share by which the clock runs faster or slower than the server's, to correct itself..."""
 
 SLEW_LATE = 0.1
 """... and how much faster while commands arrive late."""
@@ -44,7 +44,7 @@ JUMP_BACK = 0.25
 when the server turns out to have dropped as much time."""
 
 REPORTS = 8
-"""How many reports are remembered: about two seconds."""
+"""The number of reports that are remembered: about two seconds."""
 
 LOSSY = 0.02
 """From this share of lost packets on, no report is taken for a chance hit."""
@@ -96,12 +96,12 @@ class TickClock:
 
     @property
     def lead(self) -> float:
-        """How many ticks the client is ahead of the newest server tick that it heard of."""
+        """Number of ticks that the client is ahead of the newest server tick that it heard of."""
         return self._lead
 
     @property
     def waiting(self) -> bool:
-        """Whether it jumped back, so that no tick begins until time has caught up."""
+        """True if it jumped back, so that no tick begins until time has caught up."""
         return self._position < self.tick
 
     def start(self, tick: int, now: float, rtt: float) -> None:

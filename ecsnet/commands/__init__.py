@@ -1,4 +1,4 @@
-"""What players do, on its way from a client's `send` to a server's tick.
+"""The commands of players, on the way from a client's `send` to a server's tick.
 
 Two kinds travel together. A *held* command is a state: the client repeats it in each of its ticks,
 and a server tick sees at most one per player, type and target. An *action* happened once and is

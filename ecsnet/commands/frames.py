@@ -18,7 +18,7 @@ ACTIONS_A_TICK: Final = 8
 """More actions than this in one client tick raise at `send`."""
 
 HELD_STATES: Final = 32
-"""How many states a client can hold at a time: one per command type and target."""
+"""The most states that a client holds at a time: one per command type and target."""
 
 _U16 = Annotated[int, msgspec.Meta(ge=0, le=0xFFFF)]
 _U32 = Annotated[int, msgspec.Meta(ge=0, le=0xFFFF_FFFF)]
@@ -37,9 +37,9 @@ class Entry(Protocol):
     """One command as it arrived. Each command type has its own class of entries."""
 
     kind: ClassVar[CommandType]
-    """Which command type it is."""
+    """The command type."""
     hold: ClassVar[bool]
-    """Whether it is a state rather than an action."""
+    """True if it is a state rather than an action."""
     target: int
     """Network id of the entity it is for; 0 means the player's own."""
     value: object
@@ -55,7 +55,7 @@ class Frame(Protocol):
 
 
 def frames_gate(schema: Schema) -> Gate[list[Frame]]:
-    """The gate for the frames of an `Input`, made from the commands in a schema."""
+    """Return the gate for the frames of an `Input`, made from the commands in a schema."""
     # Made at run time: type checkers know neither the types nor what is set on them.
     target = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
     entries: list[type] = []

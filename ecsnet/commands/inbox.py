@@ -23,14 +23,14 @@ __all__ = [
 ]
 
 REPEAT_SECONDS: Final = 0.25
-"""How long the server goes on with the last held commands when no newer ones come."""
+"""The time for which the server repeats the last held commands when no newer ones come."""
 
 HORIZON_SECONDS: Final = 1.0
-"""How far ahead of the server a command may be; honest clients stay far below. Who sends seldom
-runs ahead by what it saves up, and twice that where packets get lost."""
+"""The furthest that a command may be ahead of the server; honest clients stay far below. A client
+that sends seldom runs ahead by what it saves up, and twice that where packets get lost."""
 
 WAITING: Final = 256
-"""How many actions of one player the server keeps; beyond it the oldest expire."""
+"""The most actions of one player that the server keeps; beyond it the oldest expire."""
 
 _BEHIND: Final = 8  # packets with nothing new, one after the other: more than come late together
 
@@ -61,7 +61,7 @@ PlayerCommands: TypeAlias = tuple[int, tuple[ReceivedCommand, ...]]
 _NONE: tuple[ReceivedCommand, ...] = ()
 
 _State: TypeAlias = dict[tuple[CommandType, int], ReceivedCommand]
-"""What is held, by type and target."""
+"""The held commands, by type and target."""
 
 
 class Inbox:
@@ -230,7 +230,7 @@ class Inbox:
         return fresh
 
     def take(self, tick: int) -> tuple[ReceivedCommand, ...]:
-        """The commands for a tick: held ones first, then actions in the order they were made.
+        """Return the commands for a tick: held ones first, then actions in their order.
 
         To be called once for each tick, ascending.
         """
@@ -289,9 +289,9 @@ class Inbox:
             self._states = tuple(state.values())
 
     def _fall_behind(self, number: int, next_tick: int) -> None:
-        """A packet ended with a frame before ``number``, which came before. That is a late one; but
-        where no others come for two seconds, the client numbered a frame too far ahead once, and
-        is to be heard again: what comes next is new.
+        """Count a packet that ends with a frame before ``number``, which came before. That is a
+        late one; but where no others come for two seconds, the client numbered a frame too far
+        ahead once, and is to be heard again: what comes next is new.
         """
         if not self._behind or self._behind_of != self.number:
             self._behind, self._behind_of, self._behind_since = 0, self.number, next_tick

@@ -26,10 +26,10 @@ COMMAND_BYTES: Final = 320
 """The largest encoded action; the actions that go out with one tick are bounded by it too."""
 
 HELD_BYTES: Final = 256
-"""What all states that are held at a time may take, encoded."""
+"""The most bytes that all states held at a time may take, encoded."""
 
 BACKLOG: Final = 64
-"""How many actions a client keeps while no tick begins; beyond it the oldest expire."""
+"""The most actions that a client keeps while no tick begins; beyond it the oldest expire."""
 
 QUIET_TICKS: Final = 128
 """Ticks without a command after which a client stops telling the server of its ticks."""
@@ -110,17 +110,17 @@ class Outbox:
 
     @property
     def held(self) -> list[tuple[int, int]]:
-        """What is held: index of the command type in the schema, and network id of its target."""
+        """The held commands: index of the type in the schema, and network id of the target."""
         return list(self._held)
 
     @property
     def pending(self) -> bool:
-        """Whether anything is not acked yet."""
+        """True if any command is not acked yet."""
         return bool(self._runs)
 
     @property
     def waiting(self) -> int:
-        """How many actions wait for a tick."""
+        """Number of actions that wait for a tick."""
         return len(self._actions)
 
     def hold(self, type_id: int, target: int, value: object) -> None:
@@ -245,13 +245,13 @@ class Outbox:
         self._acted = 0
 
     def crowded(self, limit: int) -> bool:
-        """Whether another tick's frame might not fit into so many bytes with the unacked ones."""
+        """Return whether one more frame might not fit into so many bytes with the unacked ones."""
         frame = _FRAME_HEAD + self._held_bytes
         size = sum(frame + sum(map(len, run.actions)) for run in self._runs)
         return size + frame + COMMAND_BYTES > limit
 
     def pack(self, limit: int) -> CommandPayload | None:
-        """The unacked frames for one packet, oldest first; None when there are none.
+        """Return the unacked frames for one packet, oldest first; None when there are none.
 
         Where they do not fit, the oldest ticks are merged: they get the held commands of the tick
         behind them. What is that old and unacked has reached the server, or is too late anyway.

@@ -1,4 +1,4 @@
-"""Who may have one more connection: no address shuts the others out.
+"""The limits for connections from one source: no address shuts the others out.
 
 What is counted here is counted for *sources*: addresses that have proved that datagrams reach
 them, without their ports. Nothing is kept for a source that is turned away, and of those that are
@@ -35,7 +35,7 @@ _SWEEP_SECONDS: Final = 5.0
 
 
 class Denial(StrEnum):
-    """Why a source may not have one more connection."""
+    """The reason for denying a source one more connection."""
 
     FULL = "full"
     """All places are taken."""
@@ -50,7 +50,7 @@ class Denial(StrEnum):
 
 
 class Counted(Protocol):
-    """What is looked at of a connection."""
+    """The part of a connection that is counted."""
 
     @property
     def confirmed(self) -> bool: ...
@@ -59,7 +59,7 @@ class Counted(Protocol):
 
 
 class _Source:
-    """What one source has and did."""
+    """The counts of one source."""
 
     __slots__ = ("barred_until", "joins", "kicks", "places", "silent")
 
@@ -105,7 +105,7 @@ class Admission:
         self._sweep_at = float("-inf")
 
     def __len__(self) -> int:
-        """How many sources are kept in mind."""
+        """Return the number of sources that are remembered."""
         return len(self._here) + len(self._gone)
 
     def deny(self, address: Hashable, now: float, *, again: bool) -> Denial | None:

@@ -98,7 +98,7 @@ _HANDSHAKE_RATE: Final = 5000.0
 
 
 class Reason(StrEnum):
-    """Why a connection was refused or ended; the text is for programs and logs."""
+    """The reason why a connection was refused or ended; the text is for programs and logs."""
 
     LEFT = "left"
     TIMEOUT = "timeout"
@@ -198,7 +198,7 @@ class Connection:
 
     @property
     def up(self) -> bool:
-        """Whether the connection has not ended."""
+        """True if the connection has not ended."""
         return self.reason is None
 
     def seal(self, packet: bytes) -> bytes:
@@ -253,18 +253,18 @@ class Connection:
         return self.goodbye()
 
     def goodbye(self) -> list[bytes]:
-        """The datagrams that tell the peer why it has ended, alike because some get lost."""
+        """Return the datagrams that tell the peer why it has ended, alike because some get lost."""
         assert self.reason is not None
         return [_finish(bytes((DISCONNECT, _CODES[self.reason])), self._out)] * _COPIES
 
     def owns(self, datagram: bytes) -> bool:
-        """Whether a datagram is a sound PAYLOAD of this connection, also after its end."""
+        """Return whether a datagram is a sound PAYLOAD of this connection, also after its end."""
         return datagram[:1] == _PAYLOAD_KIND and _crc32(datagram, self._in) == _SOUND
 
 
 @dataclass(slots=True)
 class ListenerResult:
-    """What one datagram meant to a Listener.
+    """The result of one datagram that a Listener received.
 
     Attributes:
         connection: Whose it was; None while its address has no connection.
@@ -549,7 +549,7 @@ class ClientHandshake:
 
     @property
     def done(self) -> bool:
-        """Whether it has come to an end, good or bad."""
+        """True if the handshake has come to an end, good or bad."""
         return self.connection is not None or self.refused is not None
 
     def receive(self, data: bytes, now: float) -> bool:

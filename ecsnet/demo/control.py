@@ -1,4 +1,4 @@
-"""What the demo's processes tell each other: JSON lines over a child's stdin and stdout.
+"""The messages between the demo's processes: JSON lines over a child's stdin and stdout.
 
 A child that loses its parent finds its stdin closed, which means `Bye`.
 """
@@ -53,7 +53,7 @@ _PATIENCE = 5.0  # seconds that a child has to end once its parent is gone
 
 
 class Settings(msgspec.Struct, frozen=True):
-    """What a child is started with."""
+    """The settings with which a child is started."""
 
     game: str
     """As it was typed."""
@@ -64,9 +64,9 @@ class Settings(msgspec.Struct, frozen=True):
     jitter: float = 0.0
     loss: float = 0.0
     number: int = 0
-    """Which player it is, from 0."""
+    """Number of the player, from 0."""
     program: bool = False
-    """Whether the game's own program plays, in its window, rather than a bot alone."""
+    """True if the game's own program plays, in its window, rather than a bot alone."""
     analytics: str | None = None
     """Folder of the server's journal."""
 
@@ -136,12 +136,12 @@ class Pictured(msgspec.Struct, tag="pictured"):
 
 
 class ServerReport(msgspec.Struct, tag="server"):
-    """How the server does."""
+    """The server's report on itself."""
 
     ticks: int
     ticks_dropped: int
     late_ms: tuple[float, float, float]
-    """How much too late ticks began: median, 99th percentile, most."""
+    """Delay of ticks, milliseconds: median, 99th percentile, most."""
     still_at: int
     """The last tick in which the game's systems ran; 0 while they do."""
     entities: int
@@ -163,7 +163,7 @@ class Served(msgspec.Struct, tag="served"):
 
 
 class PlayerReport(msgspec.Struct, tag="player"):
-    """How a player does."""
+    """A player's report on itself."""
 
     name: str
     sent: int
@@ -171,7 +171,7 @@ class PlayerReport(msgspec.Struct, tag="player"):
     """Of the commands sent, those that expired before they left."""
     polls: int
     poll_ms: tuple[float, float, float]
-    """How long polls took: median, 99th percentile, most."""
+    """Duration of polls, milliseconds: median, 99th percentile, most."""
     rtt_ms: float
     jitter_ms: float
     loss: float
@@ -182,7 +182,7 @@ class PlayerReport(msgspec.Struct, tag="player"):
     confirmed_tick: int
     """The tick up to which it has everything."""
     world: dict[str, str]
-    """What it sees, as digests."""
+    """The entities in its view, as digests."""
 
 
 Said: TypeAlias = (
@@ -239,7 +239,7 @@ _in, _out = 0, 1
 # The parent's end.
 
 Inbox: TypeAlias = "queue.SimpleQueue[tuple[Child, Said | None]]"
-"""What children say, in order; None once one has ended."""
+"""The messages of children, in order; None once one has ended."""
 
 
 class Child:

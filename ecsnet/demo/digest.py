@@ -18,7 +18,7 @@ __all__ = ["shown_to", "visible_to"]
 
 
 def shown_to(client: ClientWorld) -> dict[str, str]:
-    """What a client's view shows: digests by network id and component name."""
+    """Return digests of a client's view, by network id and component name."""
     view, schema = client._view, client._schema
     shown = {}
 
@@ -35,7 +35,7 @@ def shown_to(client: ClientWorld) -> dict[str, str]:
 
 
 def visible_to(room: Room) -> dict[str, dict[str, str]]:
-    """What each member, by name, may see of a simulation: digests as in `shown_to`."""
+    """Return digests of what each member, by name, may see of a simulation, as in `shown_to`."""
     worlds = {}
     for seat in room.seats:
         if seat.client_state is not None:
@@ -84,7 +84,7 @@ def _digest(kind: ComponentType, value: object, reference: Ref) -> str:
 
 
 def _unsigned(value: object) -> object:
-    """The value with 0.0 for -0.0."""
+    """Return the value with 0.0 for -0.0."""
     if isinstance(value, float):
         return value + 0.0
     if isinstance(value, list | tuple):

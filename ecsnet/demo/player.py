@@ -53,7 +53,7 @@ def play(settings: Settings, game: Game) -> Callable[[], object]:
 
 
 def _bot(settings: Settings, game: Game, orders: queue.SimpleQueue[Order]) -> Callable[[], object]:
-    """What plays without the game's own program: its bot, where it has one."""
+    """Return a function that plays without the game's own program: its bot, where it has one."""
     _, module = server_of(game)
     bot = bot_of(module)
 
@@ -68,7 +68,7 @@ def _bot(settings: Settings, game: Game, orders: queue.SimpleQueue[Order]) -> Ca
 def _program(
     settings: Settings, game: Game, orders: queue.SimpleQueue[Order]
 ) -> Callable[[], object]:
-    """What runs the game's own program, in which `ecsnet.play` joins the demo's server."""
+    """Return a function that runs the game's own program, whose `ecsnet.play` joins the demo."""
     from ecsnet.demo.screen import make_room
 
     made: list[Player] = []
@@ -244,7 +244,7 @@ class Player(ClientWorld):
 
 
 def _key_is_down() -> bool:
-    """Whether somebody is at the keyboard of this process's window."""
+    """Return whether a key is held down in this process's window."""
     pygame = sys.modules.get("pygame")
     if pygame is None or not hasattr(pygame, "display"):  # or a game that has this name
         return False

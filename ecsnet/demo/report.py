@@ -1,4 +1,4 @@
-"""What came of a demo: one object of figures, and a few lines for a person to read."""
+"""The result of a demo: one object of figures, and a few lines for a person to read."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Outcome:
     ticks: int
     ticks_dropped: int
     tick_late_ms: dict[str, float]
-    """How much too late ticks began."""
+    """Delay of ticks, milliseconds."""
     entities: int
     commands_sent: int
     commands_applied: int
@@ -42,27 +42,27 @@ class Outcome:
     loss: float
     """Mean of what the clients measured."""
     poll_ms: dict[str, float]
-    """How long a client's `poll` took; of each figure the worst client's."""
+    """Duration of a client's `poll`, milliseconds; of each figure the worst client's."""
     polls: int
     settled_ms: float
-    """How long the world held still until all clients had everything."""
+    """Milliseconds for which the world held still until all clients had everything."""
     compared: int
     """Components of entities that clients may see, each client's counted by itself."""
     diverged: int
-    """How many of them a client shows differently, does not show, or shows without reason."""
+    """Number of them that a client shows differently, does not show, or shows without reason."""
 
     @property
     def good(self) -> bool:
-        """Whether every client saw the server's world and every command is accounted for."""
+        """True if every client saw the server's world and every command is accounted for."""
         dealt_with = self.commands_applied + self.commands_expired + self.commands_superseded
         return self.compared > 0 and self.diverged == 0 and self.commands_sent == dealt_with
 
     def as_dict(self) -> dict[str, object]:
-        """The figures by name, for JSON."""
+        """Return the figures by name, for JSON."""
         return asdict(self)
 
     def summary(self) -> str:
-        """A few lines for a person to read."""
+        """Return a few lines for a person to read."""
         equal = self.compared - self.diverged
         late, polls = self.tick_late_ms, self.poll_ms
         rows = {

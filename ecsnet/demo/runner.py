@@ -45,19 +45,19 @@ __all__ = ["DemoError", "Options", "run"]
 NAMES = ("Ann", "Bob", "Cleo", "Dan", "Eve", "Finn", "Gus", "Hal")
 
 START_SECONDS = 30.0
-"""How long processes may take to start, and players to get into the game."""
+"""The longest time for processes to start, and for players to get into the game."""
 
 DRAIN_SECONDS = 10.0
-"""How long the last commands may take to get through."""
+"""The longest time for the last commands to get through."""
 
 STILL_SECONDS = 5.0
-"""How long the world holds still at most until it is compared."""
+"""The longest time for which the world holds still until it is compared."""
 
 END_SECONDS = 3.0
-"""How long a process may take to end by itself."""
+"""The longest time for a process to end by itself."""
 
 FLUSH_SECONDS = 8.0
-"""How long the server may take, which may have something to bring to a disk and a database."""
+"""The longest time for the server to end, which may write to a disk and a database first."""
 
 _ASK_EVERY = 0.1
 _SAMPLES = "ecsnet.samples."
@@ -71,7 +71,7 @@ class DemoError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What to run.
+    """The options of a demo.
 
     Attributes:
         sample: The game: a sample's name, or what else `find_game` finds.
@@ -119,7 +119,7 @@ def run(options: Options, tell: Callable[[str], object] = lambda _: None) -> Out
 
 
 def has_window(sample: str) -> bool:
-    """Whether a game opens windows: what is no sample is taken to.
+    """Return whether a game opens windows: one that is no sample is assumed to.
 
     Raises:
         UsageError: There is no such game.
@@ -183,7 +183,7 @@ class _Demo:
                 child.end(FLUSH_SECONDS if child is self._server else END_SECONDS)
 
     def ticks_served(self, known: int) -> int:
-        """How many ticks the server ran until its end; what is known where it did not say."""
+        """Return the number of ticks that the server ran; ``known`` where it did not say."""
         with contextlib.suppress(queue.Empty):
             while True:
                 child, message = self._inbox.get(timeout=END_SECONDS)

@@ -1,4 +1,4 @@
-"""What of the demo is to be seen. The only module of ecsnet that needs pygame."""
+"""The picture of the demo's windows. The only module of ecsnet that needs pygame."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ def encode_structure(
     removed: list[tuple[int, list[int]]],
     sets: list[msgspec.Raw],
 ) -> bytes:
-    """A structural message; ``sets`` are encoded runs."""
+    """Encode a structural message; ``sets`` are encoded runs."""
     gone = [(cid, deltas(ids)) for cid, ids in removed]
     head = (STRUCTURE_TAG, epoch, tick & U32, deltas(despawned), deltas(hidden), gone, sets)
     return encode(head)

@@ -1,4 +1,4 @@
-"""How much one entity may say at once.
+"""The limit for the size of one entity.
 
 An entity is told as a whole, in one message, to whoever comes to see it. So what its components
 take together has to stay below what a client takes in one message: bytes, and some for each
@@ -19,11 +19,11 @@ ENTITY_BYTES: Final = 1_000_000
 owner gets among them."""
 
 CONTAINER_BYTES: Final = 16
-"""What each container within a component counts beside its bytes, here and where a client looks at
-a message; see `Contents`."""
+"""The bytes that each container within a component counts beside its encoding, here and where a
+client looks at a message; see `Contents`."""
 
 MENTIONS_OF_ONE: Final = 16_384
-"""How many references one component holds at most."""
+"""The most references that one component holds."""
 
 _EntityT = TypeVar("_EntityT", bound=Hashable)
 
@@ -34,7 +34,7 @@ _REST: Final = MESSAGE_BYTES - ENTITY_BYTES - STRUCTURE_BYTES - 1024
 
 
 class Sizes(Generic[_EntityT]):
-    """What each entity says, in bytes and `CONTAINER_BYTES`.
+    """The size of each entity, in bytes and `CONTAINER_BYTES`.
 
     Values up to ``small`` bytes are not counted, which spares nearly every game the counting: one
     of each type has its place in a message beside `ENTITY_BYTES`.
@@ -51,11 +51,11 @@ class Sizes(Generic[_EntityT]):
         self._sizes: dict[_EntityT, dict[int, int]] = {}
 
     def total(self, entity: _EntityT) -> int:
-        """What the counted components of an entity take."""
+        """Return the bytes that the counted components of an entity take."""
         return sum(self._sizes.get(entity, {}).values())
 
     def would_be(self, entity: _EntityT, cid: int, size: int) -> int:
-        """What they would take with a value of ``size`` bytes for one of them."""
+        """Return the bytes that they would take with a value of ``size`` bytes for one of them."""
         counted = size + _COLUMN_BYTES if size > self.small else 0
         return self.total(entity) - self._sizes.get(entity, {}).get(cid, 0) + counted
 

@@ -1,4 +1,4 @@
-"""What replication puts on the wire: runs, updates and structural messages.
+"""The messages of replication on the wire: runs, updates and structural messages.
 
 A *run* is some entities and, for each component type that it carries, one value per entity.
 An *update* travels unreliably and holds runs of values; a *structural message* travels in the
@@ -37,7 +37,7 @@ ColumnT = TypeVar("ColumnT")
 
 
 class Report(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
-    """What the server tells a client about its commands; all counts are since it joined."""
+    """The server's report to a client on its commands; all counts are since it joined."""
 
     slack: _I53
     """Sixteenths of a tick by which the newest commands arrived early (negative: late)."""
@@ -56,7 +56,7 @@ class Run(msgspec.Struct, Generic[ColumnT], array_like=True, forbid_unknown_fiel
     columns: list[ColumnT]
 
     def entities(self) -> list[int]:
-        """The network ids, in the order of the values."""
+        """Return the network ids, in the order of the values."""
         return list(accumulate(self.ids))
 
 
@@ -67,7 +67,7 @@ class Update(msgspec.Struct, Generic[ColumnT], array_like=True, forbid_unknown_f
     """Names the simulation and the boot of the server that it runs in."""
     tick: _U32
     unconfirmed_ticks: _I53
-    """How many ticks before ``tick`` the client was last owed nothing."""
+    """Number of ticks before ``tick`` at which the client was last owed nothing."""
     depends: _U32
     """The structural message after which these values make sense."""
     report: Report | None
@@ -131,8 +131,8 @@ class WireFormat:
         self.structure: type[Structure[object]] = Structure[column]
 
     def contents(self, run: Run[object]) -> Contents:
-        """What the values of a decoded run hold; not all of it is counted where that are more
-        containers than `TOO_MANY`.
+        """Count what the values of a decoded run hold; not all of it, where that is more containers
+        than `TOO_MANY`.
         """
         containers = items = 0
         for column in run.columns:
@@ -151,7 +151,7 @@ class WireFormat:
         return Contents(containers, items)
 
     def columns(self, run: Run[object]) -> list[Column] | None:
-        """The columns of a decoded run; None when one does not fit its entities."""
+        """Return the columns of a decoded run; None when one does not fit its entities."""
         count = len(run.ids)
         result = []
         for column in run.columns:

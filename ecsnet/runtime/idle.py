@@ -1,4 +1,4 @@
-"""What a game puts into esper worlds in which no game runs.
+"""The check for entities in esper worlds in which no game runs.
 
 ``esper.create_entity`` at the top of a file works on the world that is current then, while each run
 of a server has a world of its own: nothing fails, and nothing ever comes of it. It is only worth a
@@ -121,6 +121,6 @@ def _count(number: int, one: str, many: str = "") -> str:
 
 
 def _list(names: Iterable[str]) -> str:
-    """The first three of some names."""
+    """Return the first three of some names."""
     ordered = sorted(names)
     return ", ".join(ordered[:3]) + (", ..." if ordered[3:] else "")

@@ -1,4 +1,4 @@
-"""What child processes run with: this Python, where there is one, and what is installed for it."""
+"""The interpreter for child processes: this Python, where there is one, with its packages."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ _loading: str | None = None  # the module that `load` imports just now
 
 
 def attribute_of(module: ModuleType, name: str) -> object:
-    """What a module has under a name with dots in it, or not; None when it has nothing."""
+    """Return an attribute of a module, by a name with or without dots; None when there is none."""
     found: object = module
     for part in name.split("."):
         found = getattr(found, part, None)
@@ -88,7 +88,7 @@ def check_started(what: str) -> None:
 
 
 def _line_of(error: BaseException, folder: str) -> str:
-    """The line of a folder's code at which an import went wrong, as `` (game.py:3)``."""
+    """Return the line of a folder's code at which an import went wrong, as `` (game.py:3)``."""
     if isinstance(error, SyntaxError):
         return ""
     inside = os.path.join(folder, "")
@@ -101,5 +101,5 @@ def _line_of(error: BaseException, folder: str) -> str:
 
 
 def import_path() -> str:
-    """A ``PYTHONPATH`` for child processes: the same packages as here, whatever made them so."""
+    """Return a ``PYTHONPATH`` for child processes: the same packages as here, by any means."""
     return os.pathsep.join(os.path.abspath(entry) for entry in sys.path)

@@ -1,4 +1,4 @@
-"""How a process is asked to end: Ctrl-C, SIGTERM, and SIGHUP when its terminal goes.
+"""The signals that ask a process to end: Ctrl-C, SIGTERM, and SIGHUP when its terminal goes.
 
 Imported before all else of ecsnet, so it imports little itself.
 """
@@ -46,19 +46,19 @@ def ending(take: Callable[[int], object]) -> Iterator[None]:
 
 
 def end_of(number: int) -> BaseException:
-    """What a signal raises: SIGINT what it always does, the others what ends a program."""
+    """Return the exception of a signal: SIGINT raises its usual one, the others end the program."""
     return KeyboardInterrupt() if number == signal.SIGINT else SystemExit(128 + number)
 
 
 def _is_free(number: int) -> bool:
-    """Whether a signal does what it does by default."""
+    """Return whether a signal has its default effect."""
     if signal.getsignal(number) not in (signal.SIG_DFL, signal.default_int_handler):
         return False
     return number == signal.SIGINT or not _taken_in_c(number)
 
 
 def _taken_in_c(number: int) -> bool:
-    """Whether a library has a handler that Python does not know of, as SDL has for SIGTERM."""
+    """Return whether a library has a handler that Python does not see, as SDL has for SIGTERM."""
     if sys.platform == "win32":
         return False
     try:

@@ -1,4 +1,4 @@
-"""What crosses the wire: ``@replicated``, ``@command``, the registry, the decode gate.
+"""The types that cross the wire: ``@replicated``, ``@command``, the registry, the decode gate.
 
 Everything that other parts of ecsnet use is here; the modules below are private to the package.
 """

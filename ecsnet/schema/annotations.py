@@ -48,7 +48,7 @@ _GOES_WITH: dict[type, str] = {
 _MARKS = (Quantized, Between, MaxLen, EntityMark, Suspect)
 
 _SPELLS_TYPES = ("typing", "types", "collections.abc", "_collections_abc", "dataclasses")
-"""Where the classes of what is written in annotations are from: ``list[int]``, ``int | str``."""
+"""The modules of the classes that annotations are made of: ``list[int]``, ``int | str``."""
 
 _ADVICE = {
     "Vector2": "use two floats",
@@ -337,7 +337,7 @@ def _checked(path: str, shape: Shape) -> Shape:
 
 
 def _text_bound(base: object, meta: msgspec.Meta | None) -> int | None:
-    """The most bytes that a str or bytes of limited length takes; a character takes up to four."""
+    """Return the most bytes of a str or bytes of limited length; a character takes up to four."""
     if meta is None or meta.max_length is None:
         return None
     return HEADER_BYTES + meta.max_length * (4 if base is str else 1)
@@ -349,7 +349,7 @@ def _wire(origin: type[object], inner: tuple[object, ...], meta: msgspec.Meta | 
 
 
 def _is_numbers(base: object) -> bool:
-    """Whether an annotation means an int, a float, or a tuple of as many of them as are named."""
+    """Return whether an annotation means an int, a float, or a tuple of a fixed number of them."""
     if typing.get_origin(base) is tuple:
         return all(part in (int, float) for part in typing.get_args(base))
     return base in (int, float)
@@ -372,7 +372,7 @@ def _name(annotation: object) -> str:
 
 
 def _is_value(annotation: object) -> bool:
-    """Whether it stands for no type, as ``[int]`` and ``net.Between(0, 9)`` do not."""
+    """Return whether it stands for no type, as ``[int]`` and ``net.Between(0, 9)`` do not."""
     return not isinstance(annotation, type) and type(annotation).__module__ not in _SPELLS_TYPES
 
 
@@ -382,7 +382,7 @@ def _advice_for_mark(mark: type) -> str:
 
 
 def _advice_for_value(value: object) -> str:
-    """What may have been meant by ``x: [int]``, ``x: 3`` or ``x: net.Between(0, 9)``."""
+    """Suggest what may have been meant by ``x: [int]``, ``x: 3`` or ``x: net.Between(0, 9)``."""
     if isinstance(value, _MARKS):
         return _advice_for_mark(type(value))
     if isinstance(value, list | tuple | dict):

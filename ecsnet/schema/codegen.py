@@ -17,17 +17,17 @@ Ref = Callable[[int | None], int | None]
 """Maps an entity id of one end to that of the other; None for None and for unknown ids."""
 
 Check = Callable[[object, Ref], str | None]
-"""Whether a field can hold a value, tried out by encoding and decoding it: None when it can, else
-the `reason`, which is empty where the value's repr shows it."""
+"""A check whether a field can hold a value, by encoding and decoding it: None when it can, else the
+`reason`, which is empty where the value's repr shows it."""
 
 
 Count = Callable[[object], tuple[int, int]]
-"""How many containers and items a wire value holds beyond what all of its type hold. Of more
-containers than `TOO_MANY` the rest may not be counted."""
+"""A count of the containers and items that a wire value holds beyond what all of its type hold. Of
+more containers than `TOO_MANY` the rest may not be counted."""
 
 
 class Emitter(Protocol):
-    """What a field's shape knows: source text that converts an expression."""
+    """The source text of a field's shape: expressions that convert an expression."""
 
     text: str
     wire: object
@@ -35,15 +35,15 @@ class Emitter(Protocol):
     foreign: bool
 
     def to_wire(self, code: Code, value: str) -> str:
-        """An expression for the wire form of ``value``."""
+        """Return an expression for the wire form of ``value``."""
         ...
 
     def from_wire(self, code: Code, value: str) -> str:
-        """An expression for the component form of the wire value ``value``."""
+        """Return an expression for the component form of the wire value ``value``."""
         ...
 
     def clone(self, code: Code, value: str) -> str:
-        """An expression for a copy of ``value`` that shares nothing mutable with it."""
+        """Return an expression for a copy of ``value`` that shares nothing mutable with it."""
         ...
 
     def collect(self, code: Code, value: str) -> list[str]:
@@ -64,12 +64,12 @@ class Code:
         self._names = 0
 
     def fresh(self) -> str:
-        """A name that is used nowhere else."""
+        """Return a name that is used nowhere else."""
         self._names += 1
         return f"_{self._names}"
 
     def constant(self, value: object) -> str:
-        """A name under which the functions find ``value``."""
+        """Return a name under which the functions find ``value``."""
         name = self.fresh()
         self.namespace[name] = value
         return name
@@ -209,8 +209,8 @@ def _check(to_wire: Callable[[object, Ref], object], shape: Emitter) -> Check:
 def _guarded(
     code: Code, statement: str, fault: Callable[[str, BaseException], Exception], title: str
 ) -> list[str]:
-    """A statement that runs code of the game's: whatever it raises, SystemExit too, is a fault of
-    the value, and nothing more. Ctrl-C is the user's.
+    """Return a statement that runs code of the game's: whatever it raises, SystemExit too, is a
+    fault of the value, and nothing more. Ctrl-C is the user's.
     """
     return [
         "try:",

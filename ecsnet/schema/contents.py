@@ -1,4 +1,4 @@
-"""How much a value holds, which its bytes do not tell.
+"""The count of what a value holds, which its bytes do not tell.
 
 An empty list takes one byte on the wire, and more than a hundred in the memory of a client, and
 time to convert. So what is in a value is counted: a part of the count goes with the type, and what
@@ -16,7 +16,7 @@ TOO_MANY: Final = 65_536
 
 
 class Contents(NamedTuple):
-    """What is in a value, or in all values of a type.
+    """The number of containers and items in a value, or in all values of a type.
 
     Attributes:
         containers: Lists, tuples, dicts, Structs and values of registered types, at any depth. One
@@ -35,5 +35,5 @@ ONE: Final = Contents(0, 1)
 
 
 def total(*parts: Contents) -> Contents:
-    """What several values hold together."""
+    """Add up the contents of several values."""
     return Contents(sum([part.containers for part in parts]), sum([part.items for part in parts]))

@@ -68,7 +68,7 @@ _MUTABLE = (list, dict, set, bytearray, msgspec.Struct)
 """Of these, no two instances may share one as the default of a field."""
 
 _PLAIN = (int, float, str, bytes, type(None), tuple, list, dict, enum.Enum)
-"""What a field may hold is one of these, a Struct, or of a registered type."""
+"""The types of the values in a field, beside Structs and registered types."""
 
 
 class _NoDataclass:
@@ -328,7 +328,7 @@ def _is_plain(cls: type[object], owner: type[object]) -> bool:
 
 
 def _resolver(cls: type[object], caller: FrameType) -> Callable[[str, str], object]:
-    """Evaluates annotations that are strings, as if where the class stands."""
+    """Evaluate annotations that are strings, as if where the class stands."""
     module = sys.modules.get(cls.__module__)
     outer = caller.f_globals
     if module is not None and outer.get("__name__") != cls.__module__:
@@ -348,7 +348,7 @@ def _resolver(cls: type[object], caller: FrameType) -> Callable[[str, str], obje
 
 
 def _slots(cls: type[object], resolve: Callable[[str, str], object]) -> dict[str, _Slot]:
-    """The fields in wire order: inherited ones first, as in a dataclass."""
+    """Return the fields in wire order: inherited ones first, as in a dataclass."""
     slots: dict[str, _Slot] = {}
     mixed_in: dict[str, str] = {}
     for base in reversed(cls.__mro__[1:]):
@@ -374,7 +374,7 @@ def _slots(cls: type[object], resolve: Callable[[str, str], object]) -> dict[str
 
 
 def _inherited(base: type[object]) -> dict[str, _Slot]:
-    """The fields that a Struct gives to its subclasses, as its author annotated them."""
+    """Return the fields that a Struct gives to its subclasses, as its author annotated them."""
     hints: Mapping[str, object] | None = vars(base).get("__ecsnet_hints__")
     if hints is None:
         try:
@@ -398,7 +398,7 @@ def _is_field(annotation: object) -> bool:
 
 
 def _defaults(cls: type[object]) -> Mapping[str, object]:
-    """What stands behind the ``=`` of each field."""
+    """Return the values behind the ``=`` of each field."""
     if not isinstance(cls, _StructMeta):
         return vars(cls)
     struct: type[msgspec.Struct] = cls  # type: ignore[assignment]
@@ -470,7 +470,7 @@ def _refuse_values_without_type(cls: type[object], slots: Mapping[str, _Slot]) -
 
 
 def _assigned(value: object) -> str | None:
-    """The text behind the ``=`` of a value that a field may hold; None for anything else."""
+    """Return the text behind the ``=`` of a value that a field may hold; None for anything else."""
     if isinstance(value, dataclasses.Field):
         return "field(...)"
     if isinstance(value, enum.Enum):
@@ -589,7 +589,7 @@ def _rebind(function: types.FunctionType, old: type[object], new: type[object]) 
 
 
 def _place(cls: type[object], caller: FrameType) -> tuple[str, int]:
-    """The file, and the line with the word ``class``: the frame stands at the decorator."""
+    """Return the file, and the line with the word ``class``: the frame stands at the decorator."""
     file, first = caller.f_code.co_filename, caller.f_lineno
     linecache.checkcache(file)  # it may have been edited and reloaded
     begins = re.compile(rf"\s*class\s+{re.escape(cls.__name__)}\b")

@@ -66,7 +66,7 @@ class Schema:
         self.fingerprint: bytes = blake2b(self._encoded, digest_size=16).digest()
 
     def description(self) -> list[object]:
-        """What two ends have to agree on.
+        """Return the part of the schema that two ends have to agree on.
 
         Returns:
             ``(kind, name, ((option, text), ...), ((field, text), ...))`` as a msgpack-able
@@ -75,7 +75,7 @@ class Schema:
         return [msgspec.to_builtins(entry) for entry in self._described()]
 
     def encode_description(self) -> bytes:
-        """The description as bytes for the other end, at most ``DESCRIPTION_LIMIT``."""
+        """Return the description as bytes for the other end, at most ``DESCRIPTION_LIMIT``."""
         return self._encoded
 
     def first_difference(self, server_description: bytes) -> str:
@@ -136,7 +136,7 @@ def _first_difference(server: Iterable[_Described], own: Iterable[_Described]) -
 
 
 def _difference(theirs: _Described, ours: _Described) -> str:
-    """What differs between two types of one kind and name: a field rather than an option."""
+    """Describe the difference of two types of one kind and name: a field rather than an option."""
     name = ours.name
     server_fields, own_fields = dict(theirs.fields), dict(ours.fields)
     for field, text in theirs.fields:

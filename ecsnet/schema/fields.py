@@ -1,4 +1,4 @@
-"""What an author writes inside ``Annotated[...]``, and the annotation for entity references."""
+"""The marks inside ``Annotated[...]``, and the annotation for entity references."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class MaxLen:
 
 @dataclass(frozen=True, slots=True)
 class Suspect:
-    """What a value never does in honest play: ``Annotated[int, Suspect(max_rate=50)]``.
+    """A limit that a value never passes in honest play: ``Annotated[int, Suspect(max_rate=50)]``.
 
     With analytics on, the server looks at each change in each tick, and a value that goes beyond
     is an event of type ``suspect``. Nothing is refused or corrected. It goes with an int, a float

@@ -22,8 +22,8 @@ _PLAIN: tuple[tuple[type, Callable[[Any], object]], ...] = (
 
 
 def _plain(value: object) -> object:
-    """What an instance of a subclass of int, float, str or bytes is without its class: the
-    encoder itself takes no subclasses, such as ``numpy.float64``.
+    """Strip the class from an instance of a subclass of int, float, str or bytes: the encoder
+    itself takes no subclasses, such as ``numpy.float64``.
     """
     for base, plain in _PLAIN:
         if isinstance(value, base):
@@ -44,12 +44,12 @@ ENCODE_ERRORS: tuple[type[Exception], ...] = (
     OverflowError,
     RecursionError,
 )
-"""What ``encode`` and ``WireType.to_wire`` can raise for a value that game code spoiled."""
+"""The errors of ``encode`` and ``WireType.to_wire`` for a value that game code spoiled."""
 
 # msgspec's own errors, UnicodeDecodeError, RecursionError, and whatever the code of a game's type
 # raises that a decode runs, such as the __hash__ of an Enum: a decode runs no other code.
 DECODE_ERRORS: tuple[type[Exception], ...] = (Exception,)
-"""What a decode can raise for the bytes of a peer."""
+"""The errors of a decode for the bytes of a peer."""
 
 
 class Gate(Generic[T]):

@@ -1,4 +1,4 @@
-"""What a field holds, as data: to read values where the game's classes are not there."""
+"""The kinds of fields, as data: to read values where the game's classes are not there."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["PLAIN", "Kind"]
 
 
 class Kind(msgspec.Struct, array_like=True, frozen=True):
-    """What a value means that was encoded as it stands, without its class.
+    """The meaning of a value that was encoded as it stands, without its class.
 
     Attributes:
         form: ``"plain"`` speaks for itself. An ``"enum"`` member is encoded by its value, a

@@ -1,4 +1,4 @@
-"""Why a value does not fit a field, where its repr looks as if it did."""
+"""The reason why a value does not fit a field, where its repr looks as if it did."""
 
 from __future__ import annotations
 
@@ -55,12 +55,14 @@ def _leaf_fault(leaf: object) -> str:
 
 
 def _shows_its_type(value: object) -> bool:
-    """Whether its repr does: ``<Mode.FAST: 1>``, ``a Goblin``, ``Goblin(hp=1)``."""
+    """Return whether the repr of a value shows its type: ``<Mode.FAST: 1>``, ``a Goblin``,
+    ``Goblin(hp=1)``.
+    """
     return brief(value).startswith(("<", "a ", "an ", f"{type(value).__name__}("))
 
 
 def _leaves(value: object) -> Iterator[object]:
-    """What is in containers, and in containers within them."""
+    """Yield the values in containers, and in containers within them."""
     waiting = [value]
     for _ in range(_LEAVES):
         if not waiting:

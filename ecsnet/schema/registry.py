@@ -1,4 +1,4 @@
-"""Who declared what: the types of one game.
+"""The registry: the types that one game declares.
 
 A declaration that is executed again takes the place of what it declared before, as when a module is
 reloaded, a file is run twice in one process, or a cell of a notebook once more. Two declarations of
@@ -97,7 +97,7 @@ class Registry:
         self._register(cls, wire_type, to_wire, from_wire, sys._getframe(1))
 
     def foreign(self, cls: object) -> Foreign | None:
-        """How a foreign type crosses the wire; None when it is not registered."""
+        """Return the wire form of a foreign type; None when it is not registered."""
         return self._foreign.get(cls)
 
     def components(self) -> list[ComponentType]:
@@ -111,7 +111,7 @@ class Registry:
         return sorted(declared, key=lambda command: command.name)
 
     def schema(self) -> Schema:
-        """The types that cross the wire, as they are now; the same object until one is declared."""
+        """Return the types that cross the wire now; the same object until one is declared."""
         changes = (_stock.changes, self._own.changes)
         if self._schema is None or changes != self._schema_changes:
             self._schema = Schema(self.components(), self.commands())
@@ -201,7 +201,7 @@ def register_type(
 
 
 def current_registry() -> Registry:
-    """The registry that declarations go into."""
+    """Return the registry that declarations go into."""
     return _current
 
 
@@ -225,7 +225,7 @@ _current = Registry()
 
 
 def is_stock(module: str) -> bool:
-    """Whether a module is part of ecsnet; its samples are games like any other."""
+    """Return whether a module is part of ecsnet; its samples are games like any other."""
     return module.startswith("ecsnet.") and not module.startswith("ecsnet.samples.")
 
 
@@ -234,7 +234,7 @@ def _origin(declared: WireType) -> Origin:
 
 
 def _is_again(old: Origin, new: Origin) -> bool:
-    """Whether a declaration is an earlier one, executed again."""
+    """Return whether a declaration is an earlier one, executed again."""
     if old.module != new.module:
         return False
     if _INTERACTIVE.fullmatch(old.file) and _INTERACTIVE.fullmatch(new.file):

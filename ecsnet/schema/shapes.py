@@ -48,11 +48,11 @@ _NUMBER_BYTES = 9
 _CONTAINER = Contents(1, 1)
 
 HEADER_BYTES = 5
-"""What stands before something of any length, encoded, at most."""
+"""The most bytes of the head of something of any length, encoded."""
 
 
 class Origin(NamedTuple):
-    """Where a declaration stands: the module that ran it, file, line, and what that line said."""
+    """The origin of a declaration: the module that ran it, file, line, and what that line said."""
 
     module: str
     file: str
@@ -115,15 +115,15 @@ class Shape:
         self.bound = bound
 
     def to_wire(self, code: Code, value: str) -> str:
-        """An expression for the wire form of ``value``."""
+        """Return an expression for the wire form of ``value``."""
         return value
 
     def from_wire(self, code: Code, value: str) -> str:
-        """An expression for the component form of the wire value ``value``."""
+        """Return an expression for the component form of the wire value ``value``."""
         return value
 
     def clone(self, code: Code, value: str) -> str:
-        """An expression for a copy of ``value`` that shares nothing mutable with it."""
+        """Return an expression for a copy of ``value`` that shares nothing mutable with it."""
         return value
 
     def collect(self, code: Code, value: str) -> list[str]:
@@ -486,7 +486,7 @@ class ForeignShape(_Holder):
 
 
 def lasts(value: object) -> bool:
-    """Whether a value, as it stands in a field, can never change under its holder."""
+    """Return whether a value, as it stands in a field, can never change under its holder."""
     if isinstance(value, tuple):
         return all(map(lasts, value))
     if isinstance(value, msgspec.Struct):
@@ -495,7 +495,7 @@ def lasts(value: object) -> bool:
 
 
 def strict(cls: type[msgspec.Struct]) -> bool:
-    """Whether a Struct crosses the wire as an array of its fields and nothing else."""
+    """Return whether a Struct crosses the wire as an array of its fields and nothing else."""
     config = cls.__struct_config__
     return (
         config.array_like
@@ -506,7 +506,7 @@ def strict(cls: type[msgspec.Struct]) -> bool:
 
 
 def bound_of(shapes: Iterable[Shape]) -> int | None:
-    """The most bytes that an array of such values takes encoded; None where nothing bounds it."""
+    """Return the most bytes that an encoded array of such values takes; None if unbounded."""
     total = HEADER_BYTES
     for shape in shapes:
         if shape.bound is None:
@@ -516,7 +516,7 @@ def bound_of(shapes: Iterable[Shape]) -> int | None:
 
 
 def wire_struct(cls: type[object], fields: Sequence[tuple[str, Shape]]) -> type[msgspec.Struct]:
-    """The Struct that crosses the wire in the place of ``cls``."""
+    """Return the Struct that crosses the wire in the place of ``cls``."""
     return msgspec.defstruct(
         cls.__name__,
         [(name, shape.wire) for name, shape in fields],
@@ -528,7 +528,7 @@ def wire_struct(cls: type[object], fields: Sequence[tuple[str, Shape]]) -> type[
 
 
 def _kind(form: Literal["list", "tuple", "dict"], *inner: Shape) -> Kind:
-    """The kind of a container; plain where all within it is."""
+    """Return the kind of a container; plain where all within it is."""
     parts = tuple(shape.kind for shape in inner)
     return PLAIN if all(part is PLAIN for part in parts) else Kind(form, parts=parts)
 

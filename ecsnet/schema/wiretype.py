@@ -1,4 +1,4 @@
-"""What is known about one declared class, and how to find it."""
+"""The facts about one declared class, and the functions that find them."""
 
 from __future__ import annotations
 
@@ -34,20 +34,20 @@ class Field:
 
     name: str
     text: str
-    """What it holds, as the other end is told: ``"int between -1 and 1"``."""
+    """Description of what it holds, as the other end is told: ``"int between -1 and 1"``."""
     default: str | None
     """The repr of its default, ``"list()"`` for a factory, None when it must be given."""
     kind: Kind = PLAIN
-    """What it holds, as data."""
+    """The kind of what it holds, as data."""
     number: bool = False
     """It holds a single number, or None."""
     suspect: Suspect | None = None
-    """What it never does in honest play."""
+    """The limit that it never passes in honest play."""
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class WireType:
-    """What is known about one declared class. The functions are generated for the class.
+    """The facts about one declared class. The functions are generated for the class.
 
     A value and its wire form may share what is mutable, such as a list: encode the one at
     once, ``clone`` the other before it is handed out.
@@ -59,7 +59,7 @@ class WireType:
     file: str
     line: int
     line_text: str
-    """What that line said."""
+    """Text of that line."""
     fields: tuple[Field, ...]
     flat: bool
     """Every field is immutable: comparing structs finds every change, ``__copy__`` copies all."""
@@ -68,7 +68,7 @@ class WireType:
     has_refs: bool
     """There are entity references inside."""
     wire_type: type
-    """What msgspec decodes: ``cls`` when direct."""
+    """The type that msgspec decodes: ``cls`` when direct."""
     to_wire: Callable[[object, Ref], object]
     """``to_wire(value, ref)``: the encodable wire form; ``ref`` maps a local entity id to its
     network id. Raises BadValueError for a value that does not fit, as far as that shows."""
@@ -89,9 +89,9 @@ class WireType:
     bound: int | None
     """The most bytes that a wire form takes encoded; None where its type sets no bound."""
     contents: Contents
-    """What each instance holds at least, without itself."""
+    """The least that each instance holds, without itself."""
     nests: bool
-    """How many containers an instance holds differs from one to the other."""
+    """True if the number of containers differs from one instance to the other."""
     count: Count | None
     """``count(wire)``: what a wire form holds beyond `contents`; None where that is nothing."""
     buffers: bool
@@ -99,7 +99,7 @@ class WireType:
 
     @property
     def place(self) -> str:
-        """Where the class stands: ``"game.py:9"``."""
+        """The place of the class: ``"game.py:9"``."""
         return f"{os.path.basename(self.file)}:{self.line}"
 
     def misfit(self, value: object, ref: Ref) -> tuple[str, str] | None:
@@ -121,7 +121,7 @@ class WireType:
         return None
 
     def held(self, wire: object) -> Contents:
-        """What a wire form holds, without itself."""
+        """Count what a wire form holds, without itself."""
         fixed = self.contents
         if self.count is None:
             return fixed
@@ -160,7 +160,7 @@ class WireType:
         return None
 
     def _crossing(self, value: object) -> bytes:
-        """What would cross, entities by the numbers that they have here; empty for what cannot."""
+        """Encode a value, entities by their numbers here; empty for one that cannot be encoded."""
         try:
             return encode(self.to_wire(value, lambda entity: entity))
         except Exception:  # noqa: BLE001 - converters are not ours
@@ -183,7 +183,7 @@ class ComponentType(WireType):
 
     @classmethod
     def of(cls, common: WireType, visible_to: str, once: bool, rate: int) -> ComponentType:
-        """A component type from what all wire types have."""
+        """Return a component type from what all wire types have."""
         return cls(**_attributes(common), visible_to=visible_to, once=once, rate=rate)
 
 
@@ -196,12 +196,12 @@ class CommandType(WireType):
 
     @classmethod
     def of(cls, common: WireType, hold: bool) -> CommandType:
-        """A command type from what all wire types have."""
+        """Return a command type from what all wire types have."""
         return cls(**_attributes(common), hold=hold)
 
 
 def component_type(cls: type[object], verb: str = "this") -> ComponentType:
-    """What is known about a replicated class.
+    """Return the component type of a replicated class.
 
     Args:
         cls: The class itself; a subclass counts only under a decorator of its own.
@@ -217,7 +217,7 @@ def component_type(cls: type[object], verb: str = "this") -> ComponentType:
 
 
 def command_type(cls: type[object], verb: str = "this") -> CommandType:
-    """What is known about a command's class.
+    """Return the command type of a class.
 
     Args:
         cls: The class itself; a subclass counts only under a decorator of its own.

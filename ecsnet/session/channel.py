@@ -40,7 +40,7 @@ FRAGMENT_BYTES: Final = 1024
 """Bytes in every part of a message but its last."""
 
 MESSAGE_WINDOW: Final = 256
-"""How far the number of a message on its way may be beyond the last one delivered."""
+"""The furthest that the number of a message on its way may be beyond the last one delivered."""
 
 SPAN: Final = 128 * 1024
 """Bytes of messages on their way at one time, from the oldest undelivered one on; a
@@ -165,7 +165,7 @@ class Outgoing:
 
     @property
     def streaming(self) -> bool:
-        """Whether anything is left for the stream to send, now or when it may."""
+        """True if anything is left for the stream to send, now or when it may."""
         self.piggybacked()
         return bool(self._again) or (
             bool(self._fresh) and self._fresh[-1].number > self._piggybacked_to

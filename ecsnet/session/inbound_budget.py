@@ -1,4 +1,4 @@
-"""What a peer may send: rates, and how much bad input is tolerated."""
+"""The budget of a peer: rates, and how much bad input is tolerated."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class InboundBudget:
 
     @property
     def abusive(self) -> bool:
-        """Whether the peer should be dropped: five times bad input, or five seconds of excess.
+        """True if the peer should be dropped: five times bad input, or five seconds of excess.
 
         Calm does not wipe the slate clean: a strike, or its worth in excess, is forgiven a minute.
         """

@@ -1,4 +1,4 @@
-"""What packets are made of on the wire, and the gates that they come in by."""
+"""The parts of packets on the wire, and the gates that decode them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a session knows about its path: round trip, jitter, loss, and when to give up."""
+"""The estimates of a session's path: round trip, jitter, loss, and when to give up."""
 
 from __future__ import annotations
 

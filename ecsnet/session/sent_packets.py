@@ -1,4 +1,4 @@
-"""What a sender remembers of its packets until it knows what became of them."""
+"""The record of packets that were sent and whose fate is not known yet."""
 
 from __future__ import annotations
 

@@ -267,7 +267,7 @@ class Session(Generic[PayloadT]):
 
     @property
     def packets_sent(self) -> int:
-        """How many packets were made."""
+        """Number of packets made."""
         return self.number - self._begun
 
     @property
@@ -282,7 +282,7 @@ class Session(Generic[PayloadT]):
 
     @property
     def ack_due(self) -> bool:
-        """Whether so many packets wait for their ack that it should go out at once."""
+        """True if so many packets wait for their ack that it should go out at once."""
         return self._ack_wanted >= _ACK_EVERY
 
     def due(self, now: float) -> bool:

@@ -29,7 +29,7 @@ class ManualClock:
         self.now = now
 
     def __call__(self) -> float:
-        """The time, seconds."""
+        """Return the time, seconds."""
         return self.now
 
     def advance(self, seconds: float) -> float:

@@ -1,4 +1,4 @@
-"""Whether a client shows what the server says that it may see.
+"""The comparison of a client's world with what the server says that it may see.
 
 Equal means: the server's live value, sent through encode and decode. A quantised field compares as
 quantised, an int in a float field as a float, -0.0 is 0.0. What is sent once compares with the
@@ -28,7 +28,7 @@ _VALUE_BYTES = 1 << 30
 
 @dataclass(slots=True)
 class Comparison:
-    """What `Harness.compare` found. It is true when nothing differs.
+    """The result of `Harness.compare`. It is true when nothing differs.
 
     Attributes:
         compared: Values looked at, each in the store and in the view.
@@ -97,7 +97,7 @@ class Inserts:
             self._known[kind.cls] = now
 
     def value(self, entity: int, cls: type) -> object | None:
-        """The decoded wire value at the insert; None when it has never been a good one."""
+        """Return the decoded wire value at the insert; None when it has never been a good one."""
         known = self._known[cls].get(entity)
         return None if known is None else known[1]
 
@@ -175,7 +175,7 @@ class Truth:
     def _expected(
         self, cid: int, entity: int, live: object | None, good: Mapping[tuple[int, type], bytes]
     ) -> object | None:
-        """What the client should hold, as a decoded wire value; None when that is not known."""
+        """Return the decoded wire value that the client should hold; None when it is not known."""
         kind = self._schema.components[cid]
         if kind.once:
             return self._inserts.value(entity, kind.cls)
@@ -226,7 +226,7 @@ class Truth:
 
 
 class _Codec:
-    """What a component becomes on its way to a client."""
+    """The conversion of a component on its way to a client."""
 
     def __init__(self, kind: ComponentType, cid: int) -> None:
         self._kind = kind
@@ -234,7 +234,7 @@ class _Codec:
         self._gate: Gate[object] = Gate(kind.wire_type, _VALUE_BYTES)
 
     def sent(self, component: object, entity: int, replicator: Replicator) -> object | None:
-        """The wire value after encode and decode; None when it cannot be sent."""
+        """Return the wire value after encode and decode; None when it cannot be sent."""
         entities = replicator.entities
         try:
             encoded = encode(self._kind.to_wire(component, entities.network_id))

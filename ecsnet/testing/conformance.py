@@ -1,4 +1,4 @@
-"""Whether a transport keeps the contract in `ecsnet.transport.contract`.
+"""The check that a transport keeps the contract in `ecsnet.transport.contract`.
 
 ::
 
@@ -82,7 +82,7 @@ class TransportEnds:
 
 @dataclass(slots=True)
 class TransportReport:
-    """What `check_transport` found. It is true when the transport keeps the contract.
+    """The result of `check_transport`. It is true when the transport keeps the contract.
 
     Attributes:
         checks: Checks made.
@@ -153,7 +153,7 @@ def _nothing() -> None:
 
 
 class _Failure(Exception):  # noqa: N818 - it never leaves this module
-    """What is not as the contract has it."""
+    """A breach of the contract."""
 
 
 class _Run:
@@ -361,7 +361,7 @@ class _Ends:
 
 
 def _sent(data: object, sent: set[bytes]) -> bool:
-    """Whether it is among what was sent; what is longer than need be carried may be cut off."""
+    """Return whether a datagram is among the sent ones; an overlong one may be cut off."""
     if not isinstance(data, bytes):
         return False
     return data in sent or (

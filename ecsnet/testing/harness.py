@@ -233,7 +233,7 @@ class Harness:
         return self._seat(client, "events()").events
 
     def member(self, client: ClientWorld) -> Member | None:
-        """A client as the server knows it; None when it is not, or no longer, connected."""
+        """Return a client as the server knows it; None when it is not, or no longer, connected."""
         return self.host.member(self._seat(client, "member()").address)
 
     # Time.

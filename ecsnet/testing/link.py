@@ -17,7 +17,7 @@ __all__ = ["FaultStats", "FaultyLink", "LinkEnd"]
 
 @dataclass(slots=True)
 class FaultStats(LinkStats):
-    """What a `FaultyLink` did to the datagrams that it carried, both directions together."""
+    """The counts of a `FaultyLink` for the datagrams that it carried, both directions together."""
 
     burst: int = 0
     """Datagrams lost in bursts; they are among the dropped ones."""
@@ -109,7 +109,7 @@ class FaultyLink(Link):
         super().put(direction, data, now)
 
     def take(self, direction: Direction, now: float) -> list[bytes]:
-        """What has arrived at the other end by now."""
+        """Take the datagrams that have arrived at the other end by now."""
         return [] if now < self._still_until else super().take(direction, now)
 
 

@@ -131,7 +131,7 @@ def lan_host(address: Address) -> str | None:
 
 
 def _outgoing(family: socket.AddressFamily, somewhere: str) -> str | None:
-    """This machine's address on the way out: UDP connects without a packet."""
+    """Return this machine's address on the way out: UDP connects without a packet."""
     try:
         with socket.socket(family, socket.SOCK_DGRAM) as probe:
             probe.connect((somewhere, 9))
@@ -164,7 +164,7 @@ def _is_ipv6(text: str) -> bool:
 
 
 def _is_name(text: str) -> bool:
-    """Whether it can be looked up: an IPv4 address, or a name in any script."""
+    """Return whether a text can be looked up: an IPv4 address, or a name in any script."""
     try:
         plain = text.encode("idna").decode()
         if plain.rpartition(".")[2].isdigit():  # no name ends like that
@@ -175,7 +175,7 @@ def _is_name(text: str) -> bool:
 
 
 def source_of(address: Hashable) -> Hashable:
-    """What limits for one address count as one: an IPv4 address, or the /64 of an IPv6 one.
+    """Return the source of an address: an IPv4 address, or the /64 of an IPv6 one.
 
     One household or machine has a whole /64 to itself. An IPv4 address inside an IPv6 one is the
     former; ports and scopes make no difference.

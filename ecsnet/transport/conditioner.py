@@ -21,7 +21,7 @@ Direction = Literal["in", "out"]
 
 @dataclass(slots=True)
 class LinkStats:
-    """What a link did to the datagrams that it carried, both directions together."""
+    """The counts of a link for the datagrams that it carried, both directions together."""
 
     carried: int = 0
     dropped: int = 0
@@ -112,7 +112,7 @@ class Link:
             heapq.heappush(lane.waiting, (due, lane.carried, copy))
 
     def take(self, direction: Direction, now: float) -> list[bytes]:
-        """What has arrived at the other end by now."""
+        """Take the datagrams that have arrived at the other end by now."""
         waiting = self._lanes[direction].waiting
         arrived = []
         while waiting and waiting[0][0] <= now:
@@ -120,7 +120,7 @@ class Link:
         return arrived
 
     def next_at(self) -> float | None:
-        """When the next datagram arrives at either end; None when none is on its way."""
+        """Return when the next datagram arrives at either end; None when none is on its way."""
         times = [lane.waiting[0][0] for lane in self._lanes.values() if lane.waiting]
         return min(times, default=None)
 

@@ -94,7 +94,7 @@ class ServerTransport(Protocol):
 
     @property
     def address(self) -> Address:
-        """Where clients reach it, with the port that the system chose."""
+        """The address at which clients reach it, with the port that the system chose."""
 
     def send(self, data: bytes, address: Address) -> None:
         """Send a datagram to a client.

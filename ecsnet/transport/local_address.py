@@ -1,4 +1,4 @@
-"""Which of this machine's addresses a datagram was sent to, and a socket to answer from there.
+"""The address of this machine that a datagram was sent to, and a socket to answer from there.
 
 A socket that is bound to all addresses (0.0.0.0 or ::) answers from the one that the system
 prefers for the way out. A client that asked another one takes that for a stranger's datagram. So
@@ -28,7 +28,7 @@ _IPV6_RECVPKTINFO: Final[int | None] = getattr(socket, "IPV6_RECVPKTINFO", None)
 _LINK_LOCAL: Final = ("fe8", "fe9", "fea", "feb")  # fe80::/10
 
 ANCILLARY_BYTES: Final = 64
-"""What `socket.recvmsg` is to make room for: either message takes 40 bytes at most."""
+"""The room for ancillary data in `socket.recvmsg`: either message takes 40 bytes at most."""
 
 
 def tell_local_address(bound: socket.socket) -> bool:

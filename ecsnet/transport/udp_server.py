@@ -86,7 +86,7 @@ class UdpServerSocket:
 
     @property
     def address(self) -> Address:
-        """Where it listens, with the port that the system chose."""
+        """The address that it listens on, with the port that the system chose."""
         return self._address
 
     def receive(self, budget: int = POLL_BUDGET) -> list[tuple[bytes, Address]]:
@@ -149,7 +149,7 @@ class UdpServerSocket:
             self._route(address, everywhere if host is None else self._socket_at(host, everywhere))
 
     def _socket_at(self, host: str, everywhere: BoundSocket) -> BoundSocket:
-        """The socket of one of this machine's addresses, or the one for all."""
+        """Return the socket of one of this machine's addresses, or the one for all."""
         found = self._by_local.get(host)
         if found is None:
             if len(self._by_local) >= _MOST_LOCAL:

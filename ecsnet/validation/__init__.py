@@ -1,1 +1,1 @@
-"""What games and peers give, looked at where it comes in, and how messages name it."""
+"""The checks of values from games and peers where they come in, and their names in messages."""

@@ -1,4 +1,4 @@
-"""What callers give, looked at where they give it and refused there, with what to write instead.
+"""The checks of arguments where callers give them, with messages that say what to write instead.
 
 What would only fail when it is used, far from the line that is wrong, is refused on that line.
 """
@@ -139,7 +139,7 @@ _LATER = (inspect.iscoroutinefunction, inspect.isgeneratorfunction, inspect.isas
 
 
 def takes(function: Callable[..., object], *arguments: object) -> bool:
-    """Whether something can be called with so many arguments, as far as it tells."""
+    """Return whether something can be called with so many arguments, as far as it tells."""
     try:
         signature = inspect.signature(function)
     except (TypeError, ValueError):  # built in, and does not tell
@@ -194,7 +194,7 @@ def check_call(
 
 
 def _lies_within(number: float, most: float) -> bool:
-    """Whether comparisons work, and tell that it is no further from 0 than that."""
+    """Return whether comparisons work, and tell that a number is no further from 0 than that."""
     try:
         return bool(number == number and -most <= number <= most)
     except Exception:  # noqa: BLE001 - of a class of the caller's
@@ -202,12 +202,12 @@ def _lies_within(number: float, most: float) -> bool:
 
 
 def name_of(function: Callable[..., object]) -> str:
-    """What a system or hook is called in logs and errors."""
+    """Return the name of a system or hook in logs and errors."""
     return getattr(function, "__qualname__", type(function).__qualname__)
 
 
 def _parameters(function: Callable[..., object]) -> str:
-    """The names of what a function takes: ``(self, dt)``."""
+    """Return the names of what a function takes: ``(self, dt)``."""
     signature = inspect.signature(function)
     bare = [each.replace(annotation=each.empty) for each in signature.parameters.values()]
     return str(signature.replace(parameters=bare, return_annotation=signature.empty))

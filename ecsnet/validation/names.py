@@ -1,4 +1,4 @@
-"""What players may be called, and that no two in one game are called alike.
+"""The rules for players' names, and for no two in one game to look alike.
 
 A name is shown to other players and stands in logs. So it has to be seen, stay on its line, and
 tell one player from another.
@@ -55,7 +55,7 @@ _LIKE_CAPITAL: Final = str.maketrans(
 
 
 def is_name(name: str) -> bool:
-    """Whether a player can be called that.
+    """Return whether a text is a valid name of a player.
 
     A name is 1 to 24 characters that can be seen, in normal form C, with single spaces between
     words, and no more than two combining marks in a row.
@@ -84,7 +84,7 @@ def tidy_name(name: str) -> str:
 
 
 def looks_like(name: str) -> frozenset[str]:
-    """What a name may be read as: two that have any of it in common are easily confused.
+    """Return the readings of a name: two that have any of them in common are easily confused.
 
     Case, width, style, spacing and accents make no difference, nor do letters of other scripts
     that are drawn like Latin ones: small ones like small ones, or capitals like capitals.
@@ -136,7 +136,7 @@ def printable(text: str, limit: int = _TEXT_LENGTH) -> str:
 
 
 def _is_good(text: str, at: int) -> bool:
-    """Whether a character of a text can be seen, or shapes characters that can."""
+    """Return whether a character of a text can be seen, or shapes characters that can."""
     char = text[at]
     if char not in _SHAPING:
         return char.isprintable() and char not in _INVISIBLE
@@ -158,7 +158,7 @@ def _is_picture(char: str) -> bool:
 
 
 def _bare(text: str) -> str:
-    """A text without its accents."""
+    """Return a text without its accents."""
     apart = unicodedata.normalize("NFKD", text)
     return "".join(char for char in apart if not unicodedata.combining(char))
 
@@ -168,7 +168,7 @@ def _is_mark(char: str) -> bool:
 
 
 def _fault(name: str) -> str | None:
-    """Why it is no name; None when it is one."""
+    """Explain why a text is no name; None when it is one."""
     if not 0 < len(name) <= NAME_LENGTH:
         return f"this one has {len(name)}"
     if name != name.strip() or "  " in name:

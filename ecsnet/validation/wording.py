@@ -1,4 +1,4 @@
-"""How messages name what was seen: values, types, and what the operating system refused."""
+"""The wording of messages: values, types, and what the operating system refused."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def brief(value: object) -> str:
 
 
 def short_name(cls: type[object]) -> str:
-    """The qualified name, without the functions around it."""
+    """Return the qualified name, without the functions around it."""
     return cls.__qualname__.rpartition("<locals>.")[2]
 
 

@@ -32,23 +32,23 @@ WAITING_BYTES = 1 << 20
 """About how much may wait for structure before the client asks for everything again."""
 
 ENTITIES = 32_768
-"""How many entities a client keeps at most."""
+"""The most entities that a client keeps."""
 
 COMPONENTS = 10 * ENTITIES
-"""How many components of them it keeps at most."""
+"""The most components of them that it keeps."""
 
 CONTENT_BYTES = 16 << 20
 """About how many bytes these may take: as many as on the wire, `CONTAINER_BYTES` for each container
 within a component, and `ITEM_BYTES` for each item. In memory that is up to twenty times as much."""
 
 ITEM_BYTES = 4
-"""What each field of a component, and each item of a container in one, counts beside its bytes."""
+"""The bytes that each field, and each item of a container in one, counts beside its encoding."""
 
 MESSAGE_PARTS = 131_072
-"""How many ids and values one structural message has at most."""
+"""The most ids and values in one structural message."""
 
 MESSAGE_ENTITIES = STRUCTURE_BYTES // 2
-"""How many entities one brings at most: each takes an id and a value, which are a byte or more."""
+"""The most entities in one message: each takes an id and a value, of a byte or more."""
 
 LAST_ID = 2**53
 """The greatest network id."""
@@ -75,11 +75,11 @@ class Store:
     """Confirmed state of one connection.
 
     Args:
-        wire: the gates and types of the schema.
-        epoch: the simulation that the server put us in; what names another is dropped.
-        tick: the server's tick when it did.
-        waiting_bytes: the bound for values that wait for structure.
-        number: the message by which it did. What depends on an earlier one is of an earlier stay,
+        wire: The gates and types of the schema.
+        epoch: The simulation that the server put us in; what names another is dropped.
+        tick: The server's tick when it did.
+        waiting_bytes: The bound for values that wait for structure.
+        number: The message by which it did. What depends on an earlier one is of an earlier stay,
             in this simulation or in another, and is dropped.
     """
 
@@ -103,9 +103,9 @@ class Store:
         self.report: Report | None = None
         self.entities: dict[int, EntityState] = {}
         self.dirty: dict[int, set[int]] = {}
-        """What changed since the view was last brought up to date: component ids by entity."""
+        """The changes since the view was last brought up to date: component ids by entity."""
         self.went: dict[int, Literal["despawned", "hidden"]] = {}
-        """Why entities went since then."""
+        """The reasons why entities left since then."""
         self.resync = False
         """Set when waiting values had to be dropped: the server must send everything again."""
         self.asked = 0
@@ -133,7 +133,7 @@ class Store:
 
     @property
     def introduced(self) -> bool:
-        """Whether all structure that the first update depends on was applied. The player's own
+        """True if all structure that the first update depends on was applied. The player's own
         entity comes with it, if there is one.
         """
         return self.structured >= self._first_depends
@@ -228,7 +228,7 @@ class Store:
         self._release()
 
     def _runs(self, runs: Iterable[Run[object]]) -> list[tuple[list[int], list[Column]]] | None:
-        """Decoded runs as entities and columns; None when one contradicts itself."""
+        """Return decoded runs as entities and columns; None when one contradicts itself."""
         result = []
         for run in runs:
             columns = self.wire.columns(run)
@@ -266,7 +266,7 @@ class Store:
     # What may be kept and done. All of it is looked at before an id becomes anything.
 
     def _affordable(self, message: Structure[object], size: int) -> bool:
-        """Whether there is room for all that a message may bring."""
+        """Return whether there is room for all that a message may bring."""
         parts = len(message.despawned) + len(message.hidden) + self._parts(message.sets)
         parts += sum([len(ids) for _, ids in message.removed])
         if parts > MESSAGE_PARTS:
@@ -297,7 +297,7 @@ class Store:
         return sum([len(run.ids) * (1 + len(run.columns)) for run in runs])
 
     def _contents(self, runs: Iterable[Run[object]]) -> Contents:
-        """What values hold, as far as `TOO_MANY` containers."""
+        """Count what values hold, as far as `TOO_MANY` containers."""
         containers = items = 0
         for run in runs:
             found = self.wire.contents(run)
@@ -382,12 +382,12 @@ class Store:
 
 
 def effort(containers: int, items: int) -> int:
-    """What it takes to make values that hold so much, in values that hold little."""
+    """Return the work of making values that hold so much, in values that hold little."""
     return containers + items // _ITEMS_A_VALUE
 
 
 def _beside(contents: Contents) -> int:
-    """What values count beside their bytes."""
+    """Return the bytes that values count beside their encoding."""
     return CONTAINER_BYTES * contents.containers + ITEM_BYTES * contents.items
 
 

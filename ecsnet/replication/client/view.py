@@ -37,9 +37,8 @@ PARTS_AT_ONCE = 4096
 date, sixteen items for one; the others have to wait."""
 
 MENTIONS = 262_144
-"""How many references to entities are kept at most, different ones within each component, together
-with what is in these components, see `effort`: it may have to be made again for one that comes or
-goes."""
+"""The most references to entities that are kept, different ones within each component, together
+with what is in these components, see `effort`: one that comes or goes may have them made again."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -62,8 +61,8 @@ class ViewWorld:
     """The replicated entities of a client's world.
 
     Args:
-        schema: the component types that cross the wire.
-        world: the esper world; usually the one that was current when the client connected.
+        schema: The component types that cross the wire.
+        world: The esper world; usually the one that was current when the client connected.
     """
 
     def __init__(self, schema: Schema, world: World) -> None:
@@ -76,7 +75,7 @@ class ViewWorld:
         self.broken = 0
         """Values that the code of a type of the game's refused."""
         self.calling = False
-        """Whether functions that the game attached are being called."""
+        """True if functions that the game attached are being called."""
         self.overload: str | None = None
         """Set when there are more references than are kept: how many. From then on no value is
         shown."""
@@ -99,7 +98,7 @@ class ViewWorld:
         self._structure: object = None
 
     def reference(self, net: int | None) -> int | None:
-        """The entity behind a network id; None when it is not in sight."""
+        """Return the entity behind a network id; None when it is not in sight."""
         return None if net is None else self.local.get(net)
 
     def attach(self, attachment: Attachment) -> None:
@@ -209,8 +208,8 @@ class ViewWorld:
         self.call_back()
 
     def written(self, store: Store) -> tuple[int, str] | None:
-        """The first replicated value that differs from the store's: its entity and a name such
-        as ``"Position.x"``. It is put right again. None when nobody wrote any.
+        """Find the first replicated value that differs from the store's, and put it right again:
+        its entity and a name such as ``"Position.x"``. None when the game wrote none.
         """
         with self.world:
             for net, record in store.entities.items():
@@ -250,11 +249,11 @@ class ViewWorld:
         self._structure = self.world.structure(_Nothing)
 
     def _same_world(self) -> bool:
-        """Whether entities are still those that we know, and nobody cleared the database."""
+        """Return whether entities are still those that we know: nobody cleared the database."""
         return self.world.identity() is self._identity or self._identity is None
 
     def _undisturbed(self) -> bool:
-        """Whether nothing came or went since `_stamp`."""
+        """Return whether nothing came or went since `_stamp`."""
         return self._same_world() and self.world.structure(_Nothing) is self._structure
 
     def _notice_damage(self, store: Store) -> None:
@@ -276,7 +275,7 @@ class ViewWorld:
         self._stamp()
 
     def _lose_all(self) -> None:
-        """The database was cleared: nothing known about entities holds."""
+        """Forget all entities: the database was cleared."""
         for attached in self._attached.values():
             for attachment, made in attached.items():
                 self._let_go(attachment, made)
@@ -289,7 +288,7 @@ class ViewWorld:
     # Entities.
 
     def _batch(self, store: Store) -> dict[int, set[int]]:
-        """What is brought up to date now: the oldest changes."""
+        """Take the changes that are brought up to date now: the oldest ones."""
         room = PARTS_AT_ONCE
         batch: dict[int, set[int]] = {}
         for net, cids in store.dirty.items():
@@ -302,14 +301,14 @@ class ViewWorld:
         return batch
 
     def _parts(self, record: EntityState | None, cids: Collection[int]) -> int:
-        """Some components of an entity, and what is in them."""
+        """Return some components of an entity, and what is in them."""
         parts = len(cids)
         if record is not None and not self._counts.keys().isdisjoint(cids):
             parts += sum([self._effort(cid, record.values.get(cid)) for cid in cids])
         return parts
 
     def _effort(self, cid: int, wire: object | None) -> int:
-        """What a value takes more than the least of its type, see `effort`."""
+        """Return the work for a value beyond the least of its type, see `effort`."""
         count = self._counts.get(cid)
         return 0 if wire is None or count is None else effort(*count(wire))
 
@@ -419,8 +418,8 @@ class ViewWorld:
     def _converted(
         self, store: Store, batch: dict[int, set[int]], healed: dict[int, set[int]]
     ) -> dict[int, dict[int, object]]:
-        """The components that are to be shown, by network id and component id. What is made here
-        is held by nobody else, but for what is flat.
+        """Make the components that are to be shown, by network id and component id. Nothing else
+        holds what is made here, but for what is flat.
         """
         self._converting = True
         try:
@@ -447,8 +446,8 @@ class ViewWorld:
         return values
 
     def _private(self, kind: ComponentType, wire: object) -> object | None:
-        """A wire value as a component that shares nothing mutable with it; None when the code of
-        a type of the game's refuses it.
+        """Convert a wire value to a component that shares nothing mutable with it; None when the
+        code of a type of the game's refuses it.
         """
         try:
             value = kind.from_wire(wire, self.reference)
@@ -500,8 +499,8 @@ class ViewWorld:
     def _referring_to(
         self, moved: Iterable[int], store: Store, batch: dict[int, set[int]]
     ) -> dict[int, set[int]]:
-        """The components with references to entities that came or went: by network id, those that
-        are not looked at anyway.
+        """Return the components with references to entities that came or went: by network id, those
+        that are not looked at anyway.
         """
         healed: dict[int, set[int]] = {}
         for mentioned in moved:
@@ -535,7 +534,7 @@ class ViewWorld:
                 self._stamp()
 
     def _holder(self, entity: int, attachment: Attachment) -> object | None:
-        """The component that something is attached to; None when that or the entity is gone."""
+        """Return the component that something is attached to; None when either is gone."""
         if entity not in self.remote or not (self._same_world() and self.world.alive(entity)):
             return None
         return self.world.components(entity).get(attachment.cls)

@@ -105,7 +105,7 @@ class ChangeDetector(Generic[EntityT, ShadowT]):
         self._decode = gate.decode_or_raise
 
     def stale(self, source: Sequence[tuple[int, object]]) -> bool:
-        """Whether the structure may have changed: esper makes a new list when anything did."""
+        """Return whether the structure may have changed: esper makes a new list when it did."""
         return source is not self._source
 
     def sync(
@@ -114,8 +114,8 @@ class ChangeDetector(Generic[EntityT, ShadowT]):
         """Take over esper's list of this component.
 
         Args:
-            source: the list.
-            entities: what stands for its entities here, in the same order.
+            source: The list.
+            entities: What stands for its entities here, in the same order.
 
         Returns:
             The entities on which the component appeared and those from which it went; one that was
@@ -153,7 +153,7 @@ class ChangeDetector(Generic[EntityT, ShadowT]):
         return gone
 
     def due(self, tick: int) -> bool:
-        """Whether this type is compared in ``tick``; with ``rate=k`` at most every k ticks."""
+        """Return whether this type is compared in ``tick``: every ``rate`` ticks at most."""
         if tick < self._due:
             return False
         self._due = tick + self.component.rate
@@ -177,19 +177,19 @@ class ChangeDetector(Generic[EntityT, ShadowT]):
         return self._take(indices), self._admit(first)
 
     def wire(self, entity: EntityT) -> object:
-        """The shadow as an encodable wire value."""
+        """Return the shadow as an encodable wire value."""
         raise NotImplementedError
 
     def wires(self, entities: list[EntityT]) -> list[object]:
-        """The same for many."""
+        """Return the shadows of many, as encodable wire values."""
         return [self.wire(entity) for entity in entities]
 
     def live(self, entity: EntityT) -> object:
-        """The component itself, as it was found by the last `sync`."""
+        """Return the component itself, as it was found by the last `sync`."""
         return self._components[self._index[entity]]
 
     def shadow(self, entity: EntityT) -> ShadowT | None:
-        """What clients were last told; None when that is nothing."""
+        """Return the value that clients were last sent; None when there is none."""
         i = self._index.get(entity)
         return None if i is None else self._shadows[i]
 
@@ -211,7 +211,7 @@ class ChangeDetector(Generic[EntityT, ShadowT]):
     # Values that cannot be sent.
 
     def _checked(self, indices: list[int]) -> Checked:
-        """Those of the live components that can be sent; what is wrong with the rest is told."""
+        """Pick the live components that can be sent; log what is wrong with the rest."""
         if self._strangers:
             indices = self._acquainted(indices)
         checked = self._tried(indices)
@@ -251,8 +251,8 @@ class ChangeDetector(Generic[EntityT, ShadowT]):
         return Checked(indices, wires, self._decode(encoded), len(encoded))
 
     def _acquainted(self, indices: list[int]) -> list[int]:
-        """Those that are of the very type. A subclass may have other fields, or tell equal values
-        from others in its own way.
+        """Pick those that are of the very type. A subclass may have other fields, or tell equal
+        values from others in its own way.
         """
         name = self.component.name
         for i in indices:
@@ -262,7 +262,7 @@ class ChangeDetector(Generic[EntityT, ShadowT]):
         return [i for i in indices if i not in self._strangers]
 
     def _fitting(self, checked: Checked) -> Checked:
-        """Those for which their entities have room, and clients for their references."""
+        """Pick those for which their entities have room, and clients for their references."""
         if self.component.has_refs and checked.size > MENTIONS_OF_ONE:
             checked = self._referring(checked)
         lengths = list(map(len, map(encode, checked.wires)))
@@ -285,7 +285,7 @@ class ChangeDetector(Generic[EntityT, ShadowT]):
         return fitting
 
     def _referring(self, checked: Checked) -> Checked:
-        """Those with no more references than a client takes."""
+        """Pick those with no more references than a client takes."""
         fitting = Checked([], [], [], checked.size)
         for at, i in enumerate(checked.indices):
             count = len(self.component.refs(checked.made[at]))
@@ -300,14 +300,14 @@ class ChangeDetector(Generic[EntityT, ShadowT]):
         return fitting
 
     def has_room(self, entity: EntityT, wire: object) -> bool:
-        """Whether a decoded wire value could be sent beside all else that an entity says."""
+        """Return whether a decoded wire value could be sent beside all else of its entity."""
         weight = self._weight(wire, len(encode(wire)))
         if self._sizes.would_be(entity, self.cid, weight) > ENTITY_BYTES:
             return False
         return not self.component.has_refs or len(self.component.refs(wire)) <= MENTIONS_OF_ONE
 
     def _weight(self, made: object, length: int) -> int:
-        """What a value counts that takes ``length`` bytes."""
+        """Return the bytes that a value of ``length`` encoded bytes counts."""
         component = self.component
         containers = component.contents.containers
         if component.nests and component.count is not None:
@@ -319,7 +319,7 @@ class ChangeDetector(Generic[EntityT, ShadowT]):
         self._sizes.drop(entity, self.cid)
 
     def _misfit(self, i: int) -> tuple[str, str]:
-        """What cannot be sent of a component, and why, as far as that does not show."""
+        """Name the part of a component that cannot be sent, and why, if the repr hides it."""
         found = self.component.misfit(self._components[i], self._reference)
         return found or (self.component.name, "it cannot be encoded")
 
@@ -452,7 +452,7 @@ class BytesScan(ChangeDetector[EntityT, bytes]):
         return [i for i, value in enumerate(new) if value != shadows[i]]
 
     def _encoded(self, value: object) -> bytes:
-        """The bytes of one component; none where there is no encoding it: no shadow is empty."""
+        """Return the bytes of one component; none where encoding fails: no shadow is empty."""
         try:
             return encode(self.component.to_wire(value, self._reference))
         except Exception:  # noqa: BLE001
@@ -497,7 +497,7 @@ def detector_for(
     reference: Reference,
     sizes: Sizes[EntityT] | None = None,
 ) -> ChangeDetector[EntityT, object]:
-    """The detector that fits a component's annotations.
+    """Return the detector that fits a component's annotations.
 
     Args:
         component: The component type.
@@ -522,7 +522,7 @@ _SCALARS: Final = frozenset((int, float, bool, str, bytes, type(None)))
 
 
 def _equal(one: object, other: object) -> bool:
-    """Whether two values are equal; not where their comparing raises."""
+    """Return whether two values are equal; False where comparing them raises."""
     try:
         return bool(one == other)
     except Exception:  # noqa: BLE001

@@ -48,28 +48,28 @@ class InterestGroup:
         self.runs: list[EncodedRun] = []
         """The new values in its cells, while they are gathered."""
         self.fresh: list[EncodedRun] = []
-        """Those of them that fit a datagram."""
+        """The runs of it that fit a datagram."""
         self.big: list[EncodedRun] = []
-        """Those that do not."""
+        """The runs of it that do not."""
         self.before = self.visible
-        """What it showed in the tick before."""
+        """The entities that were visible in the tick before."""
         self.message: bytes | None = None
         """The structural update from the one to the other."""
         self.leaving: set[int] = set()
-        """What it takes away; another set each time."""
+        """The entities that left; another set each time."""
         self.bodies: list[DatagramBody] = []
-        """What fits, for those who see what everybody sees."""
+        """The datagram bodies, for clients that see what the whole group sees."""
         self.only: DatagramBody | None = None
         """The body, where one is all that there is."""
 
     def look(self, entities: ReplicatedEntities) -> set[int]:
-        """What stands in the cells now."""
+        """Return the entities in the group's cells now."""
         empty: set[int] = set()
         return empty.union(*[entities.cells.get(cell, ()) for cell in self.cells])
 
 
 class Repair:
-    """What the packets of one tick make up for.
+    """The values that the packets of one tick send again.
 
     ``since`` is the earliest tick since which one of the keys was lacked when it was sent again.
     """
@@ -85,10 +85,10 @@ class ClientState:
     """A client's part of replication.
 
     Args:
-        player: the player entity in the server's world.
-        peer: carries the packets.
-        bandwidth: the most that it is sent, in bytes per second.
-        interval: seconds from one update to the next.
+        player: The player entity in the server's world.
+        peer: Carries the packets.
+        bandwidth: The most that it is sent, in bytes per second.
+        interval: Seconds from one update to the next.
         name: What the log calls it.
     """
 
@@ -140,14 +140,14 @@ class ClientState:
         self.known: set[int] = set()
         """Entities that this client was told of and not told that they went."""
         self.resettle = True
-        """Whether what it owns must be looked through again."""
+        """True if what it owns must be looked through again."""
         self.in_sync = False
-        """Whether it is settled, owed nothing, and nothing sent again is on its way. Then, while
+        """True if it is settled, owed nothing, and nothing sent again is on its way. Then, while
         ``peer.unacked`` is False, these two hold until the next look:"""
         self.depends = 0
         """The last structural message queued for it, as the wire has it."""
         self.loss_timeout = 0
-        """How many ticks back packets may be in flight before they are looked at for loss."""
+        """Number of ticks after which packets in flight are looked at for loss."""
         self.allowance = burst
         """Bytes that may be sent now; a large packet may overdraw it once."""
         self.report: tuple[int, ...] | None = None
@@ -172,28 +172,28 @@ class ClientState:
         self.known_private: dict[int, int] = {}
         """Owner-only components that it was told of: network id to component bits."""
         self.extra: set[int] = set()
-        """What it owns outside its neighbourhood."""
+        """The entities that it owns outside its neighbourhood."""
         self.owed: OrderedDict[tuple[int, int], int] = OrderedDict()
         """(network id, component id) to the tick since which the client lacks it, oldest first."""
         self._lacked: dict[int, int] = {}
-        """How many of these are lacked since each tick."""
+        """Number of these that are lacked, by the tick since when."""
         self.gaps: dict[tuple[int, int], tuple[int, int]] = {}
         """Keys of which an older value was lost: the tick whose packet carries the one that makes
         up for it, and the tick since which the client lacks the key until that arrives."""
         self.fills: dict[int, Repair] = {}
         """The same by the ticks of these packets."""
         self.entering: list[int] = []
-        """What was out of its sight and enters, the nearest last, as far as that was looked up."""
+        """The entities that enter its sight, the nearest last, as far as that was looked up."""
         self.pieces: deque[tuple[int, int]] = deque()
         """Messages of entering entities on their way: number, bytes."""
         self.big: dict[int, int] = {}
         """Entities larger than a datagram: the message that carries their latest version."""
         self.left_sight: deque[tuple[int, set[int]]] = deque()
-        """What it was told that it went lately: the update that said so, network ids."""
+        """The entities that left its sight lately: the update that said so, network ids."""
         self.resyncing = 0
         """The structural message that answers a client which lost values, until it is there."""
         self.restoring = False
-        """Whether it asked for everything, and is being sent that again."""
+        """True if it asked for everything, and is being sent that again."""
         self.resync_at = 0
         """The update from which on it may have everything again."""
 
@@ -219,7 +219,7 @@ class ClientState:
                 self._owe((net, cid), tick)
 
     def lose(self, tick: int, runs: Iterable[EncodedRun], entities: ReplicatedEntities) -> None:
-        """A packet was lost: what it carried is owed, unless a newer value is on its way."""
+        """Owe the values of a lost packet, unless a newer value is on its way."""
         for run in runs:
             for cid in run.cids:
                 changed_at = entities.detectors[cid].changed_at
@@ -282,17 +282,17 @@ class ClientState:
         return since
 
     def resync(self, answer: bytes) -> None:
-        """The client lost values that it had acknowledged: soon it is owed everything.
+        """Begin a resync: the client lost values that it had acknowledged, and is soon owed all.
 
         Args:
-            answer: a structural message without content; it tells the client which updates
+            answer: A structural message without content; it tells the client which updates
                 know of this, and can be trusted with what they say is confirmed.
         """
         self.resyncing = self.peer.queue(answer)
         self.in_sync = False
 
     def owe_all(self, entities: ReplicatedEntities) -> None:
-        """The answer to a resync has arrived: owe the client everything it knows. Not before,
+        """Owe the client everything it knows, once the answer to a resync has arrived. Not before,
         or all of it might have to wait there for the answer, and overflow once more.
         """
         self.resyncing = 0
@@ -308,18 +308,18 @@ class ClientState:
         self._lacked = dict(Counter(owed.values()))
 
     def sees(self, net: int, entities: ReplicatedEntities) -> int:
-        """The component bits of a known entity that this client may see now."""
+        """Return the component bits of a known entity that this client may see now."""
         entity = entities.by_net.get(net)
         if entity is None or net not in self.known:
             return 0
         return entity.public | (entity.private & self.known_private.get(net, 0))
 
     def unconfirmed_ticks(self, tick: int, whole: bool) -> int:
-        """How many ticks ago the client was last owed nothing, with nothing unacknowledged.
+        """Count the ticks since the client was last owed nothing, with nothing unacknowledged.
 
         Args:
-            tick: the current tick.
-            whole: whether the packet that says so carries all values of ``tick``.
+            tick: The current tick.
+            whole: Whether the packet that says so carries all values of ``tick``.
         """
         if self.resyncing:
             return tick + 1
@@ -388,7 +388,7 @@ BURST_SECONDS: Final = 0.25
 
 
 def form_for(run: EncodedRun, player: int) -> EncodedRun | None:
-    """The form of a run that this player gets; None when nothing of it concerns it."""
+    """Return the form of a run that this player gets; None when nothing of it concerns it."""
     if run.owners is not None and run.owner == player:
         return run.owners
     return run if run.data else None

@@ -1,4 +1,4 @@
-"""Who is there: the replicated entities of a world, and what changed about them in a tick.
+"""The replicated entities of a world, and what changed about them in a tick.
 
 Network ids are given here and never reused while the server runs, whatever esper does with its
 own (they restart after ``esper.clear_database``).
@@ -50,7 +50,7 @@ NOWHERE: Hashable = "nowhere"
 
 
 class Change:
-    """Who came and who went: network ids, each in one of the two at most."""
+    """The entities that entered and left: network ids, each in one of the two at most."""
 
     __slots__ = ("entered", "left")
 
@@ -60,14 +60,14 @@ class Change:
 
 
 class Delta:
-    """What changed in one tick."""
+    """The changes of one tick."""
 
     __slots__ = ("cells", "changed", "cleared", "inserted", "owners", "removed", "tick")
 
     def __init__(self, tick: int) -> None:
         self.tick = tick
         self.cleared = False
-        """Whether all that was there went: ``esper.clear_database``."""
+        """True if the whole database was cleared: ``esper.clear_database``."""
         self.changed: dict[Entity, int] = {}
         """New values: entity to component bits."""
         self.inserted: dict[Entity, int] = {}
@@ -80,7 +80,7 @@ class Delta:
         """Players (esper entities) whose belongings changed in number or in structure."""
 
     def entered(self, net: int, cell: Hashable) -> None:
-        """An entity stands in a cell now."""
+        """Note that an entity is in a cell now."""
         change = self._change(cell)
         if net in change.left:  # and is back
             change.left.discard(net)
@@ -88,7 +88,7 @@ class Delta:
             change.entered.add(net)
 
     def left(self, net: int, cell: Hashable) -> None:
-        """An entity stands in a cell no more."""
+        """Note that an entity is in a cell no more."""
         change = self._change(cell)
         if net in change.entered:
             change.entered.discard(net)
@@ -106,11 +106,11 @@ class ReplicatedEntities:
     """The replicated entities of one world.
 
     Args:
-        schema: the component types that cross the wire.
-        world: the server's world; it must be current while methods run.
-        interest: places entities in cells.
-        owner: the component type whose ``player`` field names an entity's owner.
-        draw_id: gives the next network id, each one once; they count from 1 when left out.
+        schema: The component types that cross the wire.
+        world: The server's world; it must be current while methods run.
+        interest: Places entities in cells.
+        owner: The component type whose ``player`` field names an entity's owner.
+        draw_id: Gives the next network id, each one once; they count from 1 when left out.
     """
 
     def __init__(
@@ -126,9 +126,9 @@ class ReplicatedEntities:
         self.cells: dict[Hashable, set[int]] = {}
         """The network ids of the public entities in each cell."""
         self.owned: dict[int, dict[Entity, None]] = {}
-        """What each player owns, in the order in which it came: a run can be had again."""
+        """The entities of each player, in the order in which they came: a run can be had again."""
         self.sizes: Sizes[Entity] = Sizes(len(schema.components))
-        """What entities say, in bytes."""
+        """The sizes of entities, in bytes."""
         self.detectors: list[EntityDetector] = [
             detector_for(component, cid, self.network_id, self.sizes)
             for cid, component in enumerate(schema.components)
@@ -160,7 +160,7 @@ class ReplicatedEntities:
         self._position_bit = 1 << cid_of[position] if position is not None else 0
 
     def network_id(self, entity: int | None) -> int | None:
-        """The network id of an esper entity; None when it has none.
+        """Return the network id of an esper entity; None when it has none.
 
         Raises:
             BadValueError: What a component refers to cannot be an entity.
@@ -181,7 +181,7 @@ class ReplicatedEntities:
         return sorted(nets, key=lambda net: by_net[net].order)
 
     def cids(self, bits: int) -> tuple[int, ...]:
-        """The component ids in a bit set, ascending."""
+        """Return the component ids in a bit set, ascending."""
         cids = self._cids.get(bits)
         if cids is None:
             cids = tuple(cid for cid in range(bits.bit_length()) if bits >> cid & 1)
@@ -189,21 +189,21 @@ class ReplicatedEntities:
         return cids
 
     def wires(self, cid: int, nets: list[int]) -> list[object]:
-        """The shadows of one component type, as wire values for network ids."""
+        """Return the shadows of one component type, as wire values for network ids."""
         by_net = self.by_net
         return self.detectors[cid].wires([by_net[net] for net in nets])
 
     def has_room(self, entity: Entity, cid: int, wire: object) -> bool:
-        """Whether an entity could say a decoded wire value beside all else that it says."""
+        """Return whether a decoded wire value could be sent beside all else of its entity."""
         return self.detectors[cid].has_room(entity, wire)
 
     def large_bytes(self, net: int) -> int:
-        """What the large values of an entity take; 0 for nearly every entity."""
+        """Return the bytes that the large values of an entity take; 0 for nearly every entity."""
         entity = self.by_net.get(net)
         return 0 if entity is None else self.sizes.total(entity)
 
     def set_player(self, entity: int, present: bool) -> None:
-        """A player entity owns itself while its client is there."""
+        """Set whether a player's client is there: then the player entity owns itself."""
         if present:
             self._players.add(entity)
         else:
@@ -359,7 +359,7 @@ class ReplicatedEntities:
         self._move(entity, old, self._locate(entity, component), delta)
 
     def _locate(self, entity: Entity, position: object | None) -> Hashable:
-        """The cell for an entity, from its position where the policy asks for one."""
+        """Return the cell for an entity, from its position where the policy asks for one."""
         if self._interest.position is not None:
             if position is None:
                 if entity.point is not None and not self._warned:
@@ -426,13 +426,13 @@ class ReplicatedEntities:
             delta.owners.update(player for player in (old, new) if player is not None)
 
     def belongings(self, player: int | None) -> Iterator[Entity]:
-        """What a player (an esper entity) owns, itself included."""
+        """Yield the entities that a player (an esper entity) owns, itself included."""
         if player is not None:
             yield from self.owned.get(player, ())
 
 
 def _entity_id(value: object) -> int | None:
-    """The number of an entity as a plain int; None for what cannot be one."""
+    """Return the number of an entity as a plain int; None for what cannot be one."""
     if type(value) is int:
         return value
     # A bool is an int, too, and never meant as an entity.

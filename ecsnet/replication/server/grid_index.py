@@ -14,9 +14,9 @@ class GridIndex:
     """Reads points and sorts them into squares.
 
     Args:
-        size: the side of a square.
-        hysteresis: how far, in squares, a point must be past a border before it counts.
-        fields: the names of the two coordinates in an object.
+        size: The side of a square.
+        hysteresis: How far, in squares, a point must be past a border before it counts.
+        fields: The names of the two coordinates in an object.
     """
 
     __slots__ = ("_high", "_low", "_read", "_size")
@@ -28,7 +28,7 @@ class GridIndex:
         self._read: Callable[[object], tuple[float, float]] = attrgetter(*fields)
 
     def point(self, position: object) -> tuple[float, float] | None:
-        """The coordinates of an object; None for what is not a number, infinite, or no number."""
+        """Return the coordinates of an object; None where one is infinite, or no number."""
         try:
             x, y = self._read(position)
             # As floats: a subclass may calculate in its own way, and raise.
@@ -37,7 +37,7 @@ class GridIndex:
             return None
 
     def square(self, point: tuple[float, float] | None, old: Hashable) -> Hashable:
-        """The square for what is at a point and was in ``old`` before; that one without a point."""
+        """Return the square of a point that was in ``old`` before; ``old`` without a point."""
         if point is None:
             return old
         x, y = point[0] / self._size, point[1] / self._size

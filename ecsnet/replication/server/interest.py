@@ -44,7 +44,7 @@ class Placed(Protocol):
     cell: Hashable
     """The cell it stands in; `ANYWHERE` before it was placed."""
     point: tuple[float, float] | None
-    """Where it is, when the policy asks for positions."""
+    """The coordinates of it, when the policy asks for positions."""
 
 
 class InterestObserver(Protocol):
@@ -68,24 +68,24 @@ class Interest(ABC):
     """The replicated component that places an entity."""
 
     dynamic = True
-    """Whether `place` may answer anew while the cell that a client looks from stays the same."""
+    """True if `place` may answer anew while the cell that a client looks from stays the same."""
 
     @abstractmethod
     def cell(self, entity: Placed) -> Hashable:
-        """The cell for an entity that appeared or moved; ``entity.cell`` is the one it had."""
+        """Return the cell for an entity that appeared or moved; ``entity.cell`` is its old one."""
 
     @abstractmethod
     def group_key(
         self, observer: InterestObserver, entities: Iterable[Placed], tick: int
     ) -> Hashable:
-        """The neighbourhood of a client, by a key; clients with equal keys share bytes."""
+        """Return the neighbourhood of a client, by a key; clients with equal keys share bytes."""
 
     @abstractmethod
     def cells(self, group_key: Hashable) -> Iterable[Hashable]:
-        """The cells of a neighbourhood."""
+        """Return the cells of a neighbourhood."""
 
     def point(self, position: object) -> tuple[float, float] | None:
-        """Where a position component says that its entity is."""
+        """Return the coordinates in a position component."""
         return None
 
 
@@ -113,11 +113,11 @@ class Grid(Interest):
     without the component are seen by all. A client whose entity died stays where it was.
 
     Args:
-        position: the replicated component that holds the coordinates.
-        size: the side of a cell, in the component's units.
-        radius: how many cells around the client's own are seen; 1 is a block of 3 x 3.
-        fields: the names of the two coordinates in ``position``.
-        hysteresis: how far, in cells, an entity must be past a border before it changes cell.
+        position: The replicated component that holds the coordinates.
+        size: The side of a cell, in the component's units.
+        radius: How many cells around the client's own are seen; 1 is a block of 3 x 3.
+        fields: The names of the two coordinates in ``position``.
+        hysteresis: How far, in cells, an entity must be past a border before it changes cell.
     """
 
     dynamic = False
@@ -200,9 +200,9 @@ class Visible(Interest):
     """A predicate decides for each client and entity.
 
     Args:
-        predicate: called as ``predicate(player, entity)`` with ids of the server's esper world,
+        predicate: Called as ``predicate(player, entity)`` with ids of the server's esper world,
             which is current during the call; True lets the player's client see the entity.
-        every: ask again every so many ticks.
+        every: Ask again every so many ticks.
     """
 
     def __init__(self, predicate: Callable[[int, int], bool], *, every: int = 1) -> None:

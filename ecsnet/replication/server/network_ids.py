@@ -15,7 +15,7 @@ from typing import Final
 __all__ = ["NetworkIds"]
 
 ENDS: Final = (1 << 12, 1 << 16)
-"""Where the first blocks end; each later one is as long as the last of these reaches."""
+"""The ends of the first blocks; each later one is as long as the last of these reaches."""
 
 _DRAW_BYTES: Final = 4
 

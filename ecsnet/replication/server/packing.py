@@ -116,7 +116,7 @@ def tick_of(tag: int) -> int:
 
 
 def array_header(count: int) -> bytes:
-    """The head of a MessagePack array of up to 65,535 elements."""
+    """Return the head of a MessagePack array of up to 65,535 elements."""
     return _SHORT_ARRAYS[count] if count < 16 else b"\xdc" + count.to_bytes(2, "big")
 
 

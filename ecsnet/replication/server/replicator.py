@@ -46,8 +46,8 @@ BANDWIDTH: Final = 256 * 1024
 """Bytes per second that a client is sent at most, unless the game says otherwise."""
 
 SIGHT_SECONDS: Final = 1.0
-"""How long a client may go on naming what left its sight: it may not know that yet, and what it
-did before is still on its way, or waits for its tick."""
+"""The time for which a client may go on naming what left its sight: it may not know that yet, and
+what it did before is still on its way, or waits for its tick."""
 
 _TURN_SECONDS: Final = 1.5e-4  # for each entity that a client is told of again
 _RESYNC_TURNS: Final = 20  # after so many times its own, it is a client's turn again
@@ -71,13 +71,13 @@ class Replicator:
     """Replicates one world.
 
     Args:
-        schema: the component types that cross the wire.
-        world: the server's world.
-        epoch: names the simulation and the boot it runs in (u32); in every update.
-        interest: decides who sees what.
-        owner: the component type whose ``player`` field names an entity's owner.
-        interval: ticks between two calls of `send_updates`, times the tick's length, in seconds.
-        draw_id: gives network ids; see `ReplicatedEntities`.
+        schema: The component types that cross the wire.
+        world: The server's world.
+        epoch: Names the simulation and the boot it runs in (u32); in every update.
+        interest: Decides who sees what.
+        owner: The component type whose ``player`` field names an entity's owner.
+        interval: Ticks between two calls of `send_updates`, times the tick's length, in seconds.
+        draw_id: Gives network ids; see `ReplicatedEntities`.
     """
 
     def __init__(
@@ -135,7 +135,7 @@ class Replicator:
         return client
 
     def remove_client(self, client: ClientState) -> None:
-        """The client is gone."""
+        """Remove a client that has left."""
         self.entities.set_player(client.player, False)
         self.clients.remove(client)
         if client in self._ungrouped:
@@ -146,16 +146,16 @@ class Replicator:
         self._leave_group(client)
 
     def network_id(self, entity: int) -> int | None:
-        """The network id of an esper entity; None when it is not replicated (yet)."""
+        """Return the network id of an esper entity; None when it is not replicated (yet)."""
         return self.entities.network_id(entity)
 
     def entity(self, net: int) -> int | None:
-        """The esper entity behind a network id; None when it is gone or never was."""
+        """Return the esper entity behind a network id; None when it is gone or never was."""
         known = self.entities.by_net.get(net)
         return None if known is None else known.esper
 
     def resync(self, client: ClientState) -> None:
-        """The client lost values that it had acknowledged: send it everything again.
+        """Send a client everything again, since it lost values that it had acknowledged.
 
         That costs as much as the client knows entities. So clients take turns, each as long as it
         knows many, and its next turn comes after twenty times that, or after 20 seconds. How long
@@ -175,7 +175,7 @@ class Replicator:
         client.resync(self._message([], {}, []))
 
     def _oldest_in_flight(self) -> int:
-        """The tick of the oldest update of which it is open whether all clients have it."""
+        """Return the tick of the oldest update of which it is open whether all clients have it."""
         oldest = self.tick
         for client in self.clients:
             tag = client.peer.session.oldest_tag
@@ -189,22 +189,22 @@ class Replicator:
             self.resync(client)
 
     def shown(self, client: ClientState) -> int:
-        """How many entities this client is shown, or will be once all of them have entered."""
+        """Count the entities that this client is shown, or will be once all have entered."""
         return 0 if client.group is None else len(client.group.visible)
 
     def can_see(self, client: ClientState, net: int) -> bool:
-        """Whether this client was told of the entity, and not told that it went."""
+        """Return whether this client was told of the entity, and not told that it left."""
         return net in client.known
 
     def can_name(self, client: ClientState, net: int) -> bool:
-        """Whether this client can see the entity, or could a moment ago."""
+        """Return whether this client can see the entity, or could a moment ago."""
         if net in client.known:
             return True
         since = self._updates - self._sight_updates
         return any(net in nets for update, nets in client.left_sight if update > since)
 
     def visible(self, client: ClientState) -> dict[int, int]:
-        """What a client may see now: network ids to component bits. For tests and inspection."""
+        """Return the network ids that a client may see now, to component bits. For tests."""
         shown = set(client.group.visible) if client.group else set()
         owned = {entity.net for entity in self.entities.belongings(client.player)}
         by_net = self.entities.by_net
@@ -220,7 +220,7 @@ class Replicator:
         """Find out what changed in the world since the last call, and who looks at what.
 
         Args:
-            tick: the tick that has just run; goes up from call to call.
+            tick: The tick that has just run; goes up from call to call.
         """
         self._stride = tick - self.tick
         self.tick = tick
@@ -245,7 +245,7 @@ class Replicator:
         """Send the clients what `collect_changes` has found; to be called once after it.
 
         Args:
-            now: seconds on any monotonic clock.
+            now: Seconds on any monotonic clock.
         """
         private, bulky = self._spread()
         changed = self._structural()
@@ -328,7 +328,7 @@ class Replicator:
             self._focused.setdefault(focus.net, []).append(client)
 
     def _focus(self, client: ClientState) -> Entity | None:
-        """Where a player looks from: itself, or the first thing it owns that has a position."""
+        """Find the focus of a player: itself, or the first thing it owns that has a position."""
         owned = [e for e in self.entities.belongings(client.player) if e.point is not None]
         if not owned:
             return None
@@ -350,7 +350,7 @@ class Replicator:
                 del self._watchers[cell]
 
     def _structural(self) -> dict[InterestGroup, Change]:
-        """The groups in whose cells somebody or something came or went, and who it was."""
+        """Group the changes by the interest groups in whose cells entities entered or left."""
         delta, watchers = self._delta, self._watchers
         groups: dict[InterestGroup, Change] = {}
         for cell, change in delta.cells.items():
@@ -412,7 +412,7 @@ class Replicator:
         self._tell_apart(client, group)
 
     def _tell_apart(self, client: ClientState, group: InterestGroup) -> None:
-        """The same, worked out for one client alone: while it enters, or has what others lack."""
+        """Work out the structure for one client alone: while it enters, or has what others lack."""
         entities = self.entities
         owned = {entity.net: entity for entity in entities.belongings(client.player)}
         client.extra = owned.keys() - group.visible if owned else set()
@@ -499,7 +499,7 @@ class Replicator:
         sets += self._split({bits: sorted(nets) for bits, nets in gains.items()})
 
     def _may_enter(self, client: ClientState) -> bool:
-        """Whether so few pieces are on their way that the client can have one more."""
+        """Return whether so few pieces are on their way that the client can have one more."""
         delivered, pieces = client.peer.delivered, client.pieces
         while pieces and pieces[0][0] <= delivered:
             pieces.popleft()
@@ -508,7 +508,7 @@ class Replicator:
     def _next_piece(
         self, client: ClientState, pending: set[int], owned: dict[int, Entity]
     ) -> set[int]:
-        """Which of the pending entities enter now: nearest first, at most a piece, and only
+        """Choose the pending entities that enter now: nearest first, at most a piece, and only
         while few are on their way.
         """
         if not pending or not self._may_enter(client):
@@ -618,7 +618,7 @@ class Replicator:
         return records
 
     def _inserts(self, kept: set[int]) -> list[bytes]:
-        """The components that appeared on entities that were seen before."""
+        """Return the components that appeared on entities that were seen before."""
         by_bits: dict[int, list[int]] = {}
         for entity, inserted in self._delta.inserted.items():
             bits = inserted & entity.public
@@ -636,7 +636,7 @@ class Replicator:
         return gone
 
     def _split(self, by_bits: dict[int, list[int]]) -> list[bytes]:
-        """Runs of at most a piece each, where entities allow it."""
+        """Encode runs of at most a piece each, where entities allow it."""
         runs: list[bytes] = []
         for bits, nets in by_bits.items():
             pending = [nets]
@@ -699,7 +699,7 @@ class Replicator:
         return make_owned_runs(nets, public, secret, owner, entities.wires)
 
     def _owe_big(self, client: ClientState, runs: list[EncodedRun]) -> None:
-        """What is larger than a datagram goes by the stream, through owed."""
+        """Owe a client the runs that are larger than a datagram, so that they go by the stream."""
         for run in runs:
             form = form_for(run, client.player)
             if form is not None:
@@ -819,7 +819,7 @@ class Replicator:
         client.stream_allowance -= client.peer.send_messages(now, int(client.stream_allowance))
 
     def _update(self, client: ClientState, whole: bool, runs: Raw) -> tuple[object, ...]:
-        """An `Update`, encodable; ``whole`` as for `ClientState.unconfirmed_ticks`."""
+        """Make an `Update`, encodable; ``whole`` as for `ClientState.unconfirmed_ticks`."""
         return (
             self.epoch,
             self.tick & U32,
@@ -830,7 +830,7 @@ class Replicator:
         )
 
     def _own_bodies(self, client: ClientState, group: InterestGroup) -> list[DatagramBody]:
-        """What one client gets that does not share: owed values first, then the fresh ones."""
+        """Fill the bodies of one client that does not share: owed values first, then fresh ones."""
         settled = client.known is group.visible
         own = []
         if client.owed:
@@ -843,7 +843,7 @@ class Replicator:
         return self._sent.add(fill_datagrams(own))
 
     def _extra_runs(self, client: ClientState) -> list[EncodedRun]:
-        """New values of what a client owns outside its neighbourhood."""
+        """Encode the new values of what a client owns outside its neighbourhood."""
         changed, by_net = self._delta.changed, self.entities.by_net
         by_bits: dict[int, list[int]] = {}
         for net in client.extra & client.known:
@@ -902,7 +902,7 @@ def _transmit(ready: list[tuple[Peer[object], bytes]]) -> None:
 
 
 def _farewells(gone: list[int], removals: Removals) -> list[tuple[list[int], Removals]]:
-    """What went, in parts that take a piece each at most; one part, as it nearly always is."""
+    """Split the removals into messages of at most a piece each; nearly always it is one."""
     if len(gone) + len(removals) + sum(map(len, removals.values())) <= _MOST_GONE:
         return [(gone, removals)]
     parts: list[tuple[list[int], Removals]] = [(some, {}) for some in _parted(gone)]
