@@ -64,6 +64,7 @@ class Peer(Generic[PayloadT]):
         address: Where its datagrams go.
         unacked: Whether messages wait for their ack.
         bytes_sent: Bytes in all datagrams that were sent to it.
+        on_packet: Called with each packet, and whether it is sent; None mostly.
         bad_fragments: Packets dropped because of fragments that no honest peer sends.
     """
 
@@ -77,6 +78,7 @@ class Peer(Generic[PayloadT]):
         "bad_fragments",
         "bytes_sent",
         "connection",
+        "on_packet",
         "session",
         "unacked",
     )
@@ -109,6 +111,7 @@ class Peer(Generic[PayloadT]):
         self._send: Send = _send_nowhere
         self.unacked = False
         self.bytes_sent = 0
+        self.on_packet: Callable[[bytes, bool], None] | None = None
         self._out = Outgoing(send_limit, first)
         self._incoming = Incoming(message_limit, first)
         # What of messages is in packets, by number, and the bytes of it that count against the
@@ -189,6 +192,8 @@ class Peer(Generic[PayloadT]):
         It never raises on what a peer sends: what is bad, a duplicate or too much is counted and
         dropped, without an ack.
         """
+        if self.on_packet is not None:
+            self.on_packet(packet, False)
         received = self.session.receive(packet, now)
         if received is None:
             return None
@@ -300,6 +305,8 @@ class Peer(Generic[PayloadT]):
         """Send a packet; return the bytes of its datagram."""
         connection = self.connection
         assert connection is not None
+        if self.on_packet is not None:
+            self.on_packet(packet, True)
         datagram = connection.seal(packet)
         size = len(datagram)
         self.bytes_sent += size

@@ -8,6 +8,7 @@ data. It knows no connection and no other room.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 from math import inf
 from typing import Final
 
@@ -208,6 +209,7 @@ class Room:
             self.replicator.remove_client(client_state)
             seat.client_state = None
         self._leaving.append(seat.player_id)
+        seat.member.peer.on_packet = None
         self.observers.left(seat.player_id, seat.name, reason)
         return max(0.0, owing - (now - seat.joined_at))
 
@@ -292,6 +294,8 @@ class Room:
             self._totals.joined += 1
             self._log.info(now, "%s joined", member)
             self.observers.joined(seat.player_id, seat.name)
+            if self.observers.see_packets:
+                member.peer.on_packet = partial(self.observers.packet, seat.player_id)
             joins.append(Join(seat.player_id, seat.name))
         self._joining.clear()
         return joins

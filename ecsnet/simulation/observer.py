@@ -29,8 +29,7 @@ class Observer:
     An observer that raises is told nothing more, and its error is logged; the game goes on.
 
     Attributes:
-        sees_packets: Whether `packet` is to be called. Who moves packets looks at it when a member
-            comes in, so that nobody pays for it where it is False.
+        sees_packets: Whether `packet` is to be called, for players who come in from now on.
     """
 
     sees_packets = False
@@ -73,8 +72,11 @@ class Observer:
     def teleported(self, entity: int) -> None:
         """Note that the game itself moves an entity in this tick, however far."""
 
-    def packet(self, player_id: int, packet: bytes, now: float, *, sent: bool) -> None:
-        """Look at a packet of a player's session; see `sees_packets`."""
+    def packet(self, player_id: int, packet: bytes, sent: bool) -> None:
+        """Look at a packet of a player's session, sent or received; see `sees_packets`.
+
+        Those received are as they came, before anything in them is looked at.
+        """
 
     def stopped(self, reason: str, figures: Mapping[str, int]) -> None:
         """Note that the match is over; nothing follows.
@@ -120,9 +122,9 @@ class Observers(Observer):
         self._each.append(observer)
 
     @property
-    def packet_observers(self) -> list[Observer]:
-        """Those that want to see packets."""
-        return [observer for observer in self._each if observer.sees_packets]
+    def see_packets(self) -> bool:
+        """Whether one of them wants to see packets."""
+        return any(observer.sees_packets for observer in self._each)
 
     def joined(self, player_id: int, name: str) -> None:
         self._tell("joined", player_id, name)
@@ -156,17 +158,24 @@ class Observers(Observer):
     def teleported(self, entity: int) -> None:
         self._tell("teleported", entity)
 
+    def packet(self, player_id: int, packet: bytes, sent: bool) -> None:
+        for observer in [each for each in self._each if each.sees_packets]:
+            self._call(observer, "packet", player_id, packet, sent)
+
     def stopped(self, reason: str, figures: Mapping[str, int]) -> None:
         self._tell("stopped", reason, figures)
 
     def _tell(self, method: str, *arguments: object) -> None:
         for observer in self._each.copy():
-            try:
-                getattr(observer, method)(*arguments)
-            except Exception:
-                logger.exception(
-                    "%s.%s() raised; this observer is told nothing more",
-                    type(observer).__name__,
-                    method,
-                )
-                self._each.remove(observer)
+            self._call(observer, method, *arguments)
+
+    def _call(self, observer: Observer, method: str, *arguments: object) -> None:
+        try:
+            getattr(observer, method)(*arguments)
+        except Exception:
+            logger.exception(
+                "%s.%s() raised; this observer is told nothing more",
+                type(observer).__name__,
+                method,
+            )
+            self._each.remove(observer)
