@@ -59,7 +59,7 @@ class Analytics:
         server: What this server is called in documents; the machine's name when left out.
 
     Raises:
-        UsageError: Something makes no sense.
+        UsageError: An argument is invalid.
     """
 
     folder: str | os.PathLike[str] = FOLDER

@@ -137,9 +137,7 @@ class Journal:
         try:
             left = recover(folder)
             if left:
-                logger.info(
-                    "%s: what a server that died has left is whole now, segments: %d", folder, left
-                )
+                logger.info("%s: repaired %d segments of a server that died", folder, left)
             self._number = highest_number(folder)
         except OSError as error:
             self._resources.close()

@@ -74,7 +74,7 @@ class AnalyticsService:
             self.journal.close()
             raise
         self.journal.start()
-        _log.info("what happens is kept in %s", options.path.absolute())
+        _log.info("events and snapshots are written to %s", options.path.absolute())
 
     def observe(self, simulation: Simulation) -> AnalyticsSystem:
         """Return what keeps what happens in a simulation: a match begins."""

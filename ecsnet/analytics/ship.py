@@ -143,7 +143,7 @@ def _recover(folder: Path) -> None:
             f"the journal in {folder} cannot be used: {file_trouble(error)}"
         ) from error
     if left:
-        _log.info("analytics: %s: what a server that died has left is whole now", folder)
+        _log.info("analytics: %s: repaired the segments of a server that died", folder)
 
 
 async def _tell(shipper: Shipper) -> None:

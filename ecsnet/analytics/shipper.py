@@ -205,7 +205,8 @@ class Shipper:
         line.reached = entries[-1].after
         if len(line.suspects) >= _SUSPECTS:
             _log.warning(
-                "analytics: %s does not take any of the documents: %s; what happens is kept in %s",
+                "analytics: %s does not take any of the documents: %s; the journal in %s keeps"
+                " them",
                 self._checkpoint.target,
                 line.suspects[-1].reason,
                 self._checkpoint.folder,
@@ -360,7 +361,8 @@ class Shipper:
     def _is_unreachable(self, reason: str) -> None:
         if self._reachable is not False:
             _log.warning(
-                "analytics: %s takes nothing: %s; what happens is kept in %s until it does%s",
+                "analytics: %s takes no documents: %s; the journal in %s keeps them until it"
+                " does%s",
                 self._checkpoint.target,
                 reason,
                 self._checkpoint.folder,

@@ -83,7 +83,7 @@ class ShipperSupervisor:
                 " 'ecsnet[analytics]'"
             )
         python = interpreter(
-            f"what ships to {self._target}",
+            f"the shipper to {self._target}",
             f"leave mongo= (and {MONGO_VARIABLE}) out, and run `ecsnet analytics ship"
             f" {folder.absolute()} --mongo URI --follow` beside it, with an installed Python",
         )
@@ -159,7 +159,7 @@ class ShipperSupervisor:
                 attempt = 0
             if not attempt:
                 _log.warning(
-                    "analytics: what ships to %s ended (%s) and is started again",
+                    "analytics: the shipper to %s ended (%s) and is started again",
                     self._target,
                     status,
                 )

@@ -32,7 +32,7 @@ LOOK_UP_SECONDS: Final = 20.0
 
 _STALL: Final = 0.25  # one gap between polls counts for no more than this
 
-NONSENSE: Final = "what the server sends makes no sense, again and again"
+INVALID_DATA: Final = "the server sent invalid data again and again"
 
 UNKNOWN: Final = (
     f"nothing tells within {LOOK_UP_SECONDS:g} s which address the server's name stands for:"
@@ -142,7 +142,7 @@ class ClientConnection:
         return None
 
     def check(self, now: float) -> None:
-        """Go on with the handshake; notice a server that has fallen silent, or talks nonsense."""
+        """Go on with the handshake; give up a server that is silent or abusive."""
         if self._transport is None or self.end is not None or self._leave_the_abusive():
             return
         if self._connection is None:
@@ -197,7 +197,7 @@ class ClientConnection:
 
     def _leave_the_abusive(self) -> bool:
         if self.peer.abusive and self.end is None:
-            self.give_up(Reason.ABUSE, NONSENSE)
+            self.give_up(Reason.ABUSE, INVALID_DATA)
         return self.peer.abusive
 
     def _why_not(self, handshake: ClientHandshake) -> str:

@@ -53,9 +53,14 @@ class Counted(Protocol):
     """The part of a connection that is counted."""
 
     @property
-    def confirmed(self) -> bool: ...
+    def confirmed(self) -> bool:
+        """True once a payload has come from the peer."""
+        ...
+
     @property
-    def up(self) -> bool: ...
+    def up(self) -> bool:
+        """True if the connection has not ended."""
+        ...
 
 
 class _Source:

@@ -113,6 +113,7 @@ class ConsoleHandler(QueueHandler):
         self._thread.start()
 
     def enqueue(self, record: logging.LogRecord) -> None:
+        """Queue a line for the writing thread; drop and count it when the queue is full."""
         try:
             self._lines.put_nowait(record)
         except Full:

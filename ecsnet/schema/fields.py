@@ -35,8 +35,8 @@ class Quantized:
 class Between:
     """Bounds of an int or a float, both included: ``Annotated[int, Between(-1, 1)]``.
 
-    A value outside is refused by the decode gate: a client's message is dropped, and
-    the server keeps such a value at home. Constructors do not check it.
+    The decode gate rejects a value outside: a client's message is dropped, and the server does
+    not send such a value. Constructors do not check it.
 
     Args:
         lo: The smallest value.

@@ -3,7 +3,7 @@
 Equal means: the server's live value, sent through encode and decode. A quantised field compares as
 quantised, an int in a float field as a float, -0.0 is 0.0. What is sent once compares with the
 value at its insert, what has a rate after that many quiet ticks. A value that cannot be sent, or
-for which its entity has no room, stays at home, and clients keep the last good one.
+for which its entity has no room, is not sent, and clients keep the last valid one.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ class Inserts:
             self._known[kind.cls] = now
 
     def value(self, entity: int, cls: type) -> object | None:
-        """Return the decoded wire value at the insert; None when it has never been a good one."""
+        """Return the decoded wire value at the insert; None when it was never valid."""
         known = self._known[cls].get(entity)
         return None if known is None else known[1]
 

@@ -125,7 +125,7 @@ def check_transport(
         The report; false when something is not as it should be.
 
     Raises:
-        UsageError: An argument makes no sense.
+        UsageError: An argument is invalid.
         Exception: What ``make``, or a function that it gave, raised.
     """
     check_function("check_transport(make", make, "")

@@ -183,7 +183,7 @@ class Harness:
             debug: As for `ClientWorld.connect`.
 
         Raises:
-            UsageError: It was not let in within that time, or an argument makes no sense.
+            UsageError: It was not let in within that time, or an argument is invalid.
         """
         if link is not None:
             check_instance("connect(link", link, Link, "give a Link, or a FaultyLink")

@@ -346,14 +346,13 @@ class ChangeDetector(Generic[EntityT, ShadowT]):
         self._complained.add(entity)
         number, _ = self._source[i]
         log.error(
-            "%s on entity %d%s: the whole %s stays at home, clients %s",
+            "%s on entity %d%s; clients %s",
             what,
             number,
             f": {why}" if why else "",
-            self.component.name,
-            "do not get it until it is good"
+            f"get no {self.component.name} until it is valid"
             if self._shadows[i] is None
-            else "keep the last good one",
+            else f"keep the last valid {self.component.name}",
         )
 
 

@@ -411,7 +411,7 @@ class ReplicatedEntities:
                     # A player entity that is gone owns nothing: clients read None there, too.
                     new = player if player is not None and self._world.alive(player) else None
                 else:
-                    new = entity.owner  # a bad value stays at home
+                    new = entity.owner  # clients keep the last valid value
         old = entity.owner
         if new == old:
             return

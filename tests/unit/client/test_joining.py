@@ -384,7 +384,7 @@ def test_challenges_without_end(server: HostileServer) -> None:
     assert sent > 5
 
 
-# Servers that talk nonsense.
+# Servers that send invalid data.
 
 
 def garbage(server: HostileServer, kind: str) -> bytes:
@@ -406,7 +406,7 @@ def garbage(server: HostileServer, kind: str) -> bytes:
 
 
 @pytest.mark.parametrize("kind", ["packets", "acks", "fragments", "updates", "contradictions"])
-def test_a_server_that_talks_nonsense_is_left(
+def test_a_server_that_sends_invalid_data_is_left(
     server: HostileServer, kind: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     server.welcome()
@@ -424,19 +424,19 @@ def test_a_server_that_talks_nonsense_is_left(
     assert server.goodbye is Reason.ABUSE
     (warning,) = [r for r in caplog.records if r.levelno == logging.WARNING]
     assert warning.getMessage() == (
-        "disconnected: abuse: what the server sends makes no sense, again and again"
+        "disconnected: abuse: the server sent invalid data again and again"
     )
 
 
-def test_nonsense_before_the_welcome_ends_the_joining(server: HostileServer) -> None:
+def test_invalid_data_before_the_welcome_ends_the_joining(server: HostileServer) -> None:
     server.accept()
     event = until_over(server, lambda: server.deliver(garbage(server, "packets")), 5)
     assert isinstance(event, Refused)
     assert event.reason == "abuse"
-    assert "makes no sense" in event.message
+    assert "invalid data" in event.message
 
 
-def test_of_a_flood_of_nonsense_only_the_beginning_is_read(server: HostileServer) -> None:
+def test_of_a_flood_of_invalid_data_only_the_beginning_is_read(server: HostileServer) -> None:
     server.welcome()
     for _ in range(20_000):
         server.deliver(b"\x06" + garbage(server, "packets")[1:])

@@ -257,12 +257,12 @@ def test_a_rated_type_is_compared_every_so_many_ticks_and_types_take_turns() -> 
     ]
 
 
-# A bad value stays at home.
+# An invalid value is not sent.
 
 
 @pytest.mark.parametrize("bad", ["x", 2.5, 2**70, None])
 @scanning(Tank)
-def test_a_bad_value_stays_at_home_and_is_named_once(
+def test_an_invalid_value_is_not_sent_and_is_named_once(
     subject: Subject, bad: object, caplog: pytest.LogCaptureFixture
 ) -> None:
     one, two, three = subject.add(Tank(1), Tank(2), Tank(3))
@@ -275,7 +275,7 @@ def test_a_bad_value_stays_at_home_and_is_named_once(
         assert subject.detector.changed() == ([], [])
     (line,) = caplog.messages
     assert line.startswith(f"Tank.hp: {bad!r} is not int on entity {two}")
-    assert line.endswith("the whole Tank stays at home, clients keep the last good one")
+    assert line.endswith(f"on entity {two}; clients keep the last valid Tank")
     assert subject.sent(two) == [2, 0.0]  # the last good value
     assert subject.sent(one) == [1, 0.0]
     tank.hp = 4
@@ -295,8 +295,7 @@ def test_a_component_that_was_never_good_is_said_to_be_missing(
         assert subject.sync() == ([], [])
     (line,) = caplog.messages
     assert line == (
-        f"Tank.hp: 'x' is not int on entity {one}: the whole Tank stays at home, clients do not"
-        " get it until it is good"
+        f"Tank.hp: 'x' is not int on entity {one}; clients get no Tank until it is valid"
     )
 
 

@@ -575,7 +575,7 @@ def test_packets_may_come_in_any_order_and_twice(field: Field) -> None:
     assert not any(packet.values() for packet in client.fresh())  # all of it is acked
 
 
-# A bad value stays at home.
+# An invalid value is not sent.
 
 
 def test_one_bad_value_keeps_nobody_from_anything(

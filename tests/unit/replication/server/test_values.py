@@ -348,7 +348,7 @@ def test_a_value_that_grows_too_large_leaves_the_last_one_that_fitted(game: Game
         assert len(game.lines) == 1, game.lines
         assert f"{cls.__name__} of 1," in game.lines[0]
         assert f"bytes on entity {entity}" in game.lines[0]
-        assert game.lines[0].endswith("clients keep the last good one")
+        assert game.lines[0].endswith(f"clients keep the last valid {cls.__name__}")
         game.caplog.clear()
     assert game.shown(Blob) == [Blob(b"first")]
     assert game.shown(Book) == [Book({"a": "b"})]
@@ -641,7 +641,7 @@ def test_more_references_than_a_client_takes_stay_and_are_named(game: Game) -> N
         f"Friends with {MENTIONS_OF_ONE + 1:,} references on entity {entity}: a component can hold"
         f" {MENTIONS_OF_ONE:,}"
     )
-    assert line.endswith("clients keep the last good one")
+    assert line.endswith("clients keep the last valid Friends")
     game.live(entity, Friends).who += [None] * 10_000
     game.live(entity, Friends).who[0] = None
     game.run(0.5)
@@ -964,7 +964,7 @@ def test_what_a_converter_makes_is_judged_like_all_else(game: Game) -> None:
     game.live(entity, Placed).where = Vector(1.0, Half())  # type: ignore[arg-type]
     game.run(0.2)
     (line,) = game.lines
-    assert f"on entity {entity}: 0.5 in it is a Half: the whole Placed stays at home" in line
+    assert f"on entity {entity}: 0.5 in it is a Half; clients keep the last valid Placed" in line
 
 
 def test_nothing_that_is_too_large_stops_a_server_that_skips_errors(
