@@ -38,7 +38,7 @@ class CompileHook(BuildHookInterface[Any]):
     """Adds the compiled modules to a wheel; their sources stay in it beside them."""
 
     def dependencies(self) -> list[str]:
-        """What compiling needs besides a C compiler: mypy looks at the types of others, too."""
+        """Return what compiling needs besides a C compiler: mypy looks at others' types, too."""
         if not _wanted():
             return []
         return ["mypy>=1.15", "setuptools>=65", *self.metadata.core.dependencies]

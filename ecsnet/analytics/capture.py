@@ -140,7 +140,7 @@ class AnalyticsSystem(Observer):
         self._tell("kicked", player=player_id, name=name, reason=reason)
 
     def stopped(self, reason: str, figures: Mapping[str, int]) -> None:
-        """The match is over.
+        """Note that the match is over.
 
         Args:
             reason: ``"stopped"`` or ``"failed"``.
@@ -235,7 +235,7 @@ class AnalyticsSystem(Observer):
         data: Mapping[str, object],
         own: bool,
     ) -> bytes:
-        """The next `records.Event`, encoded; made as an array, which takes less time."""
+        """Encode the next `records.Event`; as an array, which takes less time."""
         return encode(
             (
                 EVENT,
@@ -256,7 +256,7 @@ class AnalyticsSystem(Observer):
         return self._journal.put(Series.EVENTS, self._number, record, own=own)
 
     def _begin_slice(self, tick: int, snapshot: int) -> tuple[object, ...]:
-        """What stands before the entities in a `records.Slice`."""
+        """Return the fields before the entities in a `records.Slice`."""
         return (SLICE, self._number, next(self._slices), tick, snapshot, self._now())
 
     def _put_slice(self, record: bytes) -> None:

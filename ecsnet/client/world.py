@@ -81,18 +81,18 @@ COMMAND_ROOM = 900
 """Bytes of commands in one packet."""
 
 WELCOME_WORK = 3000
-"""What a Welcome takes, in ids and values: it begins anew, see `WORK_A_POLL`."""
+"""The work for a Welcome, in ids and values: the client begins anew, see `WORK_A_POLL`."""
 
 WORK_A_POLL = 20_000
-"""How many ids and values one poll takes over from what the server says, about; each datagram or
-message counts as 25 more. What is left waits for the next poll."""
+"""The ids and values that one poll takes over from the server's messages, about; each datagram or
+message counts as 25 more. The rest waits for the next poll."""
 
 NOTIFICATIONS = 131_072
-"""How many are kept that no `ClientWorld.poll` has returned."""
+"""The most notifications that are kept for `ClientWorld.poll`."""
 
 EARLY_UPDATES = 1000
-"""How many updates are kept that come before the Welcome to their room; with more, all is asked for
-again."""
+"""The most updates that are kept before the Welcome to their room; with more, the client asks for
+everything again."""
 
 LONGEST_INTERVAL = 1.0
 """Seconds between two polls of `ClientWorld.connect_async` at most: with more it would not join."""
@@ -120,7 +120,7 @@ _shown: WeakValueDictionary[str, ClientWorld] = WeakValueDictionary()
 
 
 class _Past:
-    """What became of the clients of this process: `ecsnet join` ends with a status made of it."""
+    """The fate of this process's clients: the exit status of `ecsnet join` is made of it."""
 
     made = 0
     refused = False  # the last one
@@ -152,7 +152,7 @@ _ENDS = {
 
 
 class _Arrival(NamedTuple):
-    """Where a reliable message stands."""
+    """The number and size of a reliable message."""
 
     number: int
     size: int
@@ -419,7 +419,7 @@ class ClientWorld:
 
     @property
     def connected(self) -> bool:
-        """Whether we are in the game."""
+        """True if we are in the game."""
         return self._player is not None and not self.closed
 
     @property
@@ -446,7 +446,7 @@ class ClientWorld:
         self, __t1: type, __t2: type, __t3: type, __t4: type, __t5: type, *types: type
     ) -> list[tuple[int, tuple[object, ...]]]: ...
     def mine(self, *types: type) -> object:
-        """What our player owns, the player entity included, in the view.
+        """Return the entities in the view that our player owns, the player entity included.
 
         Args:
             types: Only entities that have all of these components: the first is a replicated
@@ -575,7 +575,7 @@ class ClientWorld:
             self._outbox.release(self._schema.command_id_of[kind.cls], target)
 
     def _addressed(self, kind: CommandType, entity: int | None, verb: str) -> int | None:
-        """The network id that a command is for, 0 for our own entity; None to send nothing."""
+        """Return the network id for a command: 0 for our own entity, None to send nothing."""
         if kind.cls not in self._schema.command_id_of:
             raise UsageError(
                 f"{verb} got {kind.cls.__name__}, which was declared after connect():"
@@ -727,7 +727,7 @@ class ClientWorld:
             self._view.clear()
 
     def _receive(self, received: Received[msgspec.Raw], now: float) -> None:
-        """What was in a packet."""
+        """Take in the messages, acks and payload of a packet."""
         for number, message in received.messages:
             self._arrived.append((number, message, now))
         for acked in (*received.acked, *received.late):
@@ -777,7 +777,7 @@ class ClientWorld:
             self._early.append((payload, now))
 
     def _message(self, number: int, data: bytes, now: float) -> None:
-        """A reliable message from the server."""
+        """Dispatch a reliable message from the server."""
         if not self._messages.dispatch(data, self._state, _Arrival(number, len(data)), now):
             self._connection.peer.strike(now)
             self.stats.datagrams_rejected += 1
@@ -882,7 +882,7 @@ class ClientWorld:
                 connection.transmit(piece, now)
 
     def _commands(self, store: Store, now: float, ready: bool) -> bytes | None:
-        """The packet with our commands, when there is something new in it or it is time."""
+        """Return the packet with our commands, when there is something new in it or it is time."""
         ticks, outbox, peer = self._ticks, self._outbox, self._connection.peer
         assert ticks is not None
         if not self._timed and peer.session.path.measured:

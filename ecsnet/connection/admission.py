@@ -54,7 +54,7 @@ class Counted(Protocol):
 
     @property
     def confirmed(self) -> bool:
-        """True once a payload has come from the peer."""
+        """True once a packet has come since the handshake."""
         ...
 
     @property

@@ -39,7 +39,7 @@ _CommandRate = Annotated[float, msgspec.Meta(ge=1, le=10_000)]
 
 
 class MemberState(Enum):
-    """How far a client has come on its way through a game; each end keeps it for itself.
+    """The state of a client on its way through a game; each end keeps it for itself.
 
     All states lead to CLOSED, and beside that HANDSHAKE to SCHEMA_MISMATCH or JOINING, JOINING to
     JOINED, and JOINED, with a change of the room, to JOINING.
@@ -64,7 +64,7 @@ class Hello(msgspec.Struct, array_like=True, forbid_unknown_fields=True, tag=1, 
     fingerprint: Annotated[bytes, msgspec.Meta(min_length=16, max_length=16)]
     """Of the schema."""
     name: Annotated[str, msgspec.Meta(max_length=NAME_LENGTH)]
-    """What the player wants to be called; see `ecsnet.validation.names`."""
+    """The name that the player asks for; see `ecsnet.validation.names`."""
 
 
 class Welcome(msgspec.Struct, array_like=True, forbid_unknown_fields=True, tag=2, frozen=True):
@@ -79,7 +79,7 @@ class Welcome(msgspec.Struct, array_like=True, forbid_unknown_fields=True, tag=2
     tick_rate: _Rate
     """Ticks of the simulation in a second."""
     update_rate: _Rate
-    """How many of them are followed by an update."""
+    """Number of them that are followed by an update."""
     tick: _U32
     """The tick that has just run, low 32 bits."""
     command_rate: _CommandRate | None = None

@@ -77,7 +77,7 @@ class MessageTable(Generic[FromT]):
 
     @property
     def rejected(self) -> int:
-        """How many messages did not decode."""
+        """Number of messages that did not decode."""
         return self._gate.rejected
 
     def dispatch(self, data: bytes, state: MemberState, source: FromT, now: float) -> bool:

@@ -51,7 +51,7 @@ MESSAGE_LIMIT: Final = 4096
 PACKET_RATE: Final = 300.0
 BYTE_RATE: Final = 128 * 1024.0
 MESSAGE_RATE: Final = 30.0
-"""What a client may send in a second, with a burst of two seconds..."""
+"""The limits for what a client sends in a second, with a burst of two seconds..."""
 
 PACKETS_A_TICK: Final = 2.0
 """... or so many packets in each tick, full ones, where that is more."""
@@ -60,11 +60,11 @@ PACKETS_MISSED: Final = 3
 """However short the timeout is: so many packets that a client sends at least have to be missing."""
 
 CATCH_UP_SECONDS: Final = 0.1
-"""How much overdue time is caught up; what is beyond it is dropped."""
+"""Seconds of overdue time that are caught up; time beyond it is dropped."""
 
 BACKLOG_BYTES: Final = 8 << 20
 BACKLOG_MESSAGES: Final = 16_384
-"""What may wait for a client that acknowledges nothing, before it is given up as too slow."""
+"""The most that waits for a client that acknowledges nothing, before it is given up as too slow."""
 
 _CHECK_SECONDS: Final = 0.1
 _COMPLAINT_SECONDS: Final = 10.0  # from one warning of dropped ticks to the next
@@ -232,7 +232,7 @@ class Host:
 
     @property
     def next_tick_at(self) -> float:
-        """When `tick` has something to do, in the host's seconds."""
+        """Time at which `tick` has something to do, in the host's seconds."""
         return min((room.next_at for room in self.rooms), default=self._check_at)
 
     @property
@@ -241,7 +241,7 @@ class Host:
         return self._stats.dropped_ticks + sum(room.dropped_ticks for room in self.rooms)
 
     def stats(self) -> HostStats:
-        """What the host did so far."""
+        """Return the counts of the host so far."""
         stats = replace(self._stats, denied=self.listener.admission.denied.copy())
         for room in self.rooms:
             stats.add_room(room.stats())
@@ -253,7 +253,7 @@ class Host:
         return min(self.rooms, key=lambda room: len(room.names), default=None)
 
     def _room_failed(self, room: Room, failure: Exception, now: float) -> None:
-        """A room ends by what a system or hook raised in it; the others go on."""
+        """End a room in which a system or hook raised; the others go on."""
         self.remove_room(room, Reason.ERROR, now)
         if not self.rooms:
             self.failure = failure
@@ -261,7 +261,7 @@ class Host:
     # Datagrams.
 
     def member(self, address: Address) -> Member | None:
-        """The member whose datagrams come from an address; None when there is none."""
+        """Return the member whose datagrams come from an address; None when there is none."""
         connection = self.listener.connections.get(address)
         return None if connection is None else self.members.get(connection)
 
@@ -317,7 +317,7 @@ class Host:
                 seat.client_state.allowance -= size
 
     def _message(self, member: Member, data: bytes, now: float) -> None:
-        """A reliable message."""
+        """Dispatch a reliable message of a member."""
         if member.state is MemberState.CLOSED:
             return
         if not self._messages.dispatch(data, member.state, member, now):
@@ -402,7 +402,7 @@ class Host:
         return ran
 
     def _check(self, now: float) -> None:
-        """What need not happen each tick: time-outs, and sessions of those who are not in yet."""
+        """Do the work that no tick needs: time-outs, sessions of clients that are not in yet."""
         dropped = self.dropped_ticks
         if dropped > self._complained_of and now >= self._complained_at + _COMPLAINT_SECONDS:
             logger.warning(
@@ -504,7 +504,7 @@ class Host:
             each.observers.refused(name, reason, now)
 
     def _forget(self, member: Member, reason: Reason, now: float) -> None:
-        """A member is gone, and so is its player at the next tick."""
+        """Remove a member; its player goes at the next tick."""
         if member.peer.connection is not None:
             self.members.pop(member.peer.connection, None)
         if member.state is MemberState.CLOSED:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["HANDSHAKE_SECONDS", "Member", "Seat"]
 
 HANDSHAKE_SECONDS: Final = 10.0
-"""How long a client may take from its connection to its part in the game."""
+"""The longest time from a client's connection to its place in the game."""
 
 
 class Member:
@@ -56,7 +56,7 @@ class Member:
 
     @property
     def address(self) -> Address:
-        """Where its datagrams come from."""
+        """The address that its datagrams come from."""
         return self.peer.address
 
     @property

@@ -33,11 +33,11 @@ from ecsnet.validation.names import Names
 __all__ = ["REPORT_SECONDS", "Room"]
 
 REPORT_SECONDS: Final = 0.25
-"""How often a client is told how its commands arrived."""
+"""The time between two reports to a client on how its commands arrived."""
 
 _ENTITY_SECONDS: Final = 1e-3
-"""How long a client has to stay for each entity that it was to be shown: ten times what sending it
-takes, with 26 bytes each and the usual bandwidth."""
+"""The time that a client has to stay for each entity that it was to be shown: ten times what
+sending it takes, with 26 bytes each and the usual bandwidth."""
 
 
 class Room:
@@ -140,11 +140,11 @@ class Room:
 
     @property
     def failure(self) -> Exception | None:
-        """What a system or hook raised, where that has stopped the room."""
+        """The exception of a system or hook that has stopped the room."""
         return self.simulation.failure
 
     def stats(self) -> RoomStats:
-        """What the room did so far."""
+        """Return the counts of the room so far."""
         totals = self._totals
         stats = RoomStats(
             ticks=self.simulation.tick,
@@ -161,7 +161,7 @@ class Room:
         return stats
 
     def sees(self, player_id: int, net: int) -> bool:
-        """Whether a player's client was shown an entity, by its network id, up to a moment ago."""
+        """Return whether a player's client sees an entity, by network id, or did a moment ago."""
         seat = self.players.get(player_id)
         client_state = None if seat is None else seat.client_state
         return client_state is not None and self.replicator.can_name(client_state, net)
@@ -183,7 +183,7 @@ class Room:
         return seat
 
     def occupants(self) -> list[Seat]:
-        """The seats that are taken, those included whose player has not come in yet."""
+        """Return the seats that are taken, also by players who have not come in yet."""
         return [*self._joining, *self.seats]
 
     def leave(self, seat: Seat, reason: str, now: float) -> float:
@@ -305,7 +305,7 @@ class Room:
         return leaves
 
     def _collect_commands(self, tick: int) -> list[PlayerCommands]:
-        """What each player does in a tick."""
+        """Take the commands of each player for a tick."""
         commands: list[PlayerCommands] = []
         for seat in self.seats:
             taken = seat.inbox.take(tick)

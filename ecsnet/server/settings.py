@@ -1,4 +1,4 @@
-"""What a `ServerWorld` can be told, looked at when it is told: in its constructor, or later."""
+"""The settings of a `ServerWorld`, checked when they are given: in its constructor, or later."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a room and a host count; for log lines, demos and measurements."""
+"""The counts of a room and a host, for log lines, demos and measurements."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["HostStats", "RoomStats"]
 
 @dataclass(slots=True)
 class RoomStats:
-    """What a room did so far.
+    """The counts of a room so far.
 
     Attributes:
         ticks: Ticks run.
@@ -35,7 +35,7 @@ class RoomStats:
 
 @dataclass(slots=True)
 class HostStats:
-    """What a host did so far, with all the rooms that it ever had.
+    """The counts of a host so far, with all the rooms that it ever had.
 
     Attributes:
         ticks: Ticks run, of all rooms.

@@ -100,7 +100,7 @@ class ServerWorld:
         analytics: Keep what happens in a journal: its folder, or `Analytics(...)` for more.
 
     Raises:
-        UsageError: A rate or number makes no sense.
+        UsageError: A rate or number is invalid.
     """
 
     def __init__(
@@ -160,12 +160,12 @@ class ServerWorld:
 
     @property
     def spec(self) -> SimulationSpec:
-        """What a simulation is made from."""
+        """The spec of the simulations."""
         return self._spec
 
     @property
     def host(self) -> Host | None:
-        """What runs the game now, with its clients and simulation; None when nothing does.
+        """The host that runs the game now, with its clients and simulation; None when none does.
 
         That is in `run` and `serve`, and while a client of `ecsnet.play` hosts the game.
         """
@@ -511,8 +511,8 @@ class ServerWorld:
 def _observer_sources(
     options: Analytics | None, registry: Registry, environment: Mapping[str, str]
 ) -> list[ObserverSource]:
-    """What observes the rooms of a host. It is imported here, so that a server without it does
-    not load it.
+    """Make the observer sources for the rooms of a host. Analytics is imported here, so that a
+    server without it does not load it.
     """
     if options is None:
         return []
@@ -522,7 +522,7 @@ def _observer_sources(
 
 
 def _given_by(pair: object) -> tuple[int, ReceivedCommand]:
-    """A player's number, and its command as `Simulation.step` takes it."""
+    """Check a player's number and command, and make the command as `Simulation.step` takes it."""
     if not (isinstance(pair, tuple | list) and len(pair) == 2):
         raise UsageError(
             f"step(commands=[{brief(pair)}]): each is a pair of a player's number and a command,"
@@ -534,7 +534,7 @@ def _given_by(pair: object) -> tuple[int, ReceivedCommand]:
 
 
 def _given(command: object) -> ReceivedCommand:
-    """A command as `Simulation.step` takes it, for the player's own entity."""
+    """Make a command as `Simulation.step` takes it, for the player's own entity."""
     kind = command_type(type(command), "step()")
     fault = kind.fault(command, _same)
     if fault is not None:

@@ -1,4 +1,4 @@
-"""What systems and hooks tell the observers of their simulation."""
+"""The events that systems and hooks report to the observers of their simulation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the core tells of a match while it runs, and to whom.
+"""The observers of a match: what the core tells them while it runs.
 
 Analytics is an observer; a recorder, an inspector and metrics can be. A room has a list of them and
 knows none of their kinds.
@@ -21,7 +21,7 @@ logger = logging.getLogger("ecsnet.server")
 
 
 class Observer:
-    """What happens in one room. Derive from it and override what you want to know.
+    """An observer of one room. Derive from it and override the calls that you want to get.
 
     Calls come in the order in which things happen, in the server's thread, and a tick waits for
     them. Whatever is handed over belongs to the game: look at it, or copy it.
@@ -123,7 +123,7 @@ class Observers(Observer):
 
     @property
     def see_packets(self) -> bool:
-        """Whether one of them wants to see packets."""
+        """True if one of them wants to see packets."""
         return any(observer.sees_packets for observer in self._each)
 
     def joined(self, player_id: int, name: str) -> None:

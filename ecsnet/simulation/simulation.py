@@ -250,7 +250,7 @@ class Simulation:
             _running = before
 
     def commands(self, command: type[T], *having: type) -> list[tuple[int, T]]:
-        """What `ecsnet.commands` gives while this simulation runs a tick."""
+        """Return the result of `ecsnet.commands` while this simulation runs a tick."""
         kind = command_type(command, "net.commands()")
         for other in having:
             check_instance("net.commands(having", other, type, "give classes of components")
@@ -272,7 +272,7 @@ class Simulation:
             return cast("list[tuple[int, T]]", found)
 
     def taken(self) -> Iterator[tuple[CommandType, int]]:
-        """How many commands of each type came into the tick that runs or ran last."""
+        """Count the commands of each type that came into the tick that runs or ran last."""
         for kind, commanded in self._commanded.items():
             yield kind, commanded.count
 
@@ -394,7 +394,7 @@ class Simulation:
                     commanded.given.append((entity, given.value, player_id))
 
     def _owned(self, net: int, player: int) -> int | None:
-        """The entity behind a network id, if it is alive and the player's."""
+        """Return the entity behind a network id, if it is alive and the player's."""
         entity = self._resolve_alive(net)
         if entity is None or entity == player:
             return entity
@@ -402,7 +402,7 @@ class Simulation:
         return entity if getattr(owner, "player", None) == player else None
 
     def _resolve_seen(self, player_id: int, net: int | None) -> int | None:
-        """The entity that a player's command refers to, None where that is not to be seen.
+        """Return the entity that a player's command refers to; None where the player cannot see it.
 
         Ids can be guessed. What the command does with an entity, and whether there is one, would
         tell what nobody showed to the player.
@@ -469,7 +469,7 @@ _running: Simulation | None = None
 
 
 def running(what: str) -> Simulation:
-    """The simulation whose tick runs.
+    """Return the simulation whose tick runs.
 
     Args:
         what: What the caller was asked for: ``"net.tick()"``.
@@ -485,7 +485,7 @@ def running(what: str) -> Simulation:
 
 
 def commands(command: type[T], *having: type) -> list[tuple[int, T]]:
-    """The commands of one type for this tick.
+    """Return the commands of one type for this tick.
 
     A client chooses which of its entities a command is for. A system that takes it for granted
     that the entity has a component names it: ``net.commands(Steer, Position)``.
@@ -509,7 +509,7 @@ def commands(command: type[T], *having: type) -> list[tuple[int, T]]:
 
 
 def tick() -> int:
-    """Number of the tick that runs; the first is 1.
+    """Return the number of the tick that runs; the first is 1.
 
     Raises:
         OutsideTickError: Called outside a tick.
@@ -518,7 +518,7 @@ def tick() -> int:
 
 
 def rng() -> random.Random:
-    """The running simulation's random numbers: seeded, so that a match can be run again.
+    """Return the running simulation's random numbers: seeded, so that a match can be run again.
 
     Raises:
         OutsideTickError: Called outside a tick.

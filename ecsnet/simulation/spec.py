@@ -1,4 +1,4 @@
-"""What a simulation is made from: rates, systems and hooks, looked at when they are added.
+"""The spec of a simulation: rates, systems and hooks, checked when they are added.
 
 What would fail in the first tick, far from the line that is wrong, is refused on that line.
 """
@@ -17,11 +17,11 @@ from ecsnet.validation.wording import brief
 __all__ = ["OnError", "SimulationSpec", "System"]
 
 OnError = Literal["stop", "skip"]
-"""What happens when a system or hook raises: stop the simulation, or skip it for the tick."""
+"""The choice when a system or hook raises: stop the simulation, or skip it for the tick."""
 
 
 class System(Protocol):
-    """What a system is: ``esper.Processor`` fits, and so does any object like it."""
+    """A system: ``esper.Processor`` fits, and so does any object like it."""
 
     def process(self, dt: float, /) -> object:
         """Run for one tick of ``dt`` seconds."""
@@ -29,7 +29,7 @@ class System(Protocol):
 
 @dataclass(slots=True)
 class SimulationSpec:
-    """What a simulation is made from. Any number of them can be.
+    """The spec of a simulation. Any number of simulations can be made from it.
 
     Attributes:
         tick_rate: Ticks per second.
