@@ -52,6 +52,7 @@ def serve(settings: Settings, game: Game) -> Callable[[], object]:
 class _Process:
     def __init__(self, server: ServerWorld) -> None:
         self._server = server
+        self._room: Room  # from when it serves
         self._still_at = 0
         self._began = array(
             "d"
@@ -61,22 +62,15 @@ class _Process:
     async def run(self) -> None:
         loop = asyncio.get_running_loop()
 
-        rooms: list[Room] = []
-
         def ready(address: Address) -> None:
-            rooms.append(self._room)
+            assert self._server.host is not None
+            (self._room,) = self._server.host.rooms
             self._room.simulation.add_system(self._note, float("inf"), "Pace", always=True)
             listen(lambda order: loop.call_soon_threadsafe(self._obey, order))
             say(Ready(address[1]))
 
         await self._server.serve("127.0.0.1", 0, ready=ready)
-        say(Served(rooms[0].simulation.tick))
-
-    @property
-    def _room(self) -> Room:
-        assert self._server.host is not None
-        (room,) = self._server.host.rooms
-        return room
+        say(Served(self._room.simulation.tick))
 
     def _note(self, _dt: float) -> None:
         room = self._room

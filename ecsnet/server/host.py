@@ -144,7 +144,8 @@ class Host:
             ],
         )
         self._log = RationedLog(logger)
-        self._specs: list[SimulationSpec] = []  # those that rooms were ever made from
+        # Specs with systems that all rooms would share; those that a room was ever made from.
+        self._shared: list[SimulationSpec] = []
         self._check_at = float("-inf")
         self._complained_at = float("-inf")
         self._complained_of = 0  # dropped ticks
@@ -177,7 +178,7 @@ class Host:
             UsageError: An earlier room was made from the spec, and a system in it is an instance,
                 which both would share.
         """
-        if spec.instances and any(each is spec for each in self._specs):
+        if any(each is spec for each in self._shared):
             name = spec.instances[0]
             raise UsageError(
                 f"a second room from a game with add_system({name}(...)): both would share that"
@@ -204,7 +205,8 @@ class Host:
         )
         seldom = max(KEEPALIVE, room.command_interval)
         self.listener.timeout = max(self.listener.timeout, PACKETS_MISSED * seldom)
-        self._specs.append(spec)
+        if spec.instances:
+            self._shared.append(spec)
         self.rooms.append(room)
         return room
 

@@ -353,6 +353,40 @@ def test_a_member_that_changes_its_room_sees_the_other_one(rooms: Rooms) -> None
     assert rooms.settle([ann, bob])
 
 
+def test_the_log_follows_a_client_from_state_to_state(
+    rooms: Rooms, caplog: pytest.LogCaptureFixture
+) -> None:
+    game = rooms.game
+    with caplog.at_level(logging.DEBUG, "ecsnet"):
+        ann = game.connect("ann")
+        rooms.move(ann, rooms.second)
+        game.run(0.5)
+        game.leave(ann)
+        game.run(0.5)
+    where = "10.0.0.1:40000"
+    server = [r.getMessage() for r in caplog.records if r.name == "ecsnet.server"]
+    assert [line for line in server if "sight" not in line] == [
+        f"ann (player 1, {where}): handshake -> joining",
+        f"ann (player 1, {where}): joining -> joined",
+        f"ann (player 1, {where}) joined",
+        f"ann (player 1, {where}): joined -> joining",
+        f"ann (player 1, {where}): joining -> joined",
+        f"ann (player 1, {where}) joined",
+        f"ann (player 1, {where}) is gone: left",
+        f"ann (player 1, {where}): joined -> closed",
+    ]
+    client = [r.getMessage() for r in caplog.records if r.name == "ecsnet.client"]
+    assert client == [
+        "ann: handshake -> joining",
+        "ann: joining -> joined",
+        "connected as ann",
+        "ann: joined -> joining",
+        "ann: joining -> joined",
+        "connected as ann",
+        "ann: joined -> closed",
+    ]
+
+
 def test_what_is_held_goes_on_but_for_what_names_entities(rooms: Rooms) -> None:
     game = rooms.game
     ann, bob = game.connect("ann"), game.connect("bob")
