@@ -118,7 +118,7 @@ def test_a_killed_server_loses_nothing_that_was_written(tmp_path: Path, database
         served.kill()
     again = Served(tmp_path, database)
     try:
-        wait(lambda: again.says("whole now"), "the recovery")
+        wait(lambda: again.says("repaired"), "the recovery")
         wait(lambda: len({each["match"] for each in stored(database)}) == 2, "the next match")
         assert again.end() == 0
     finally:

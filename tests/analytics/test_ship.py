@@ -19,7 +19,7 @@ import pymongo
 import pytest
 
 from ecsnet.analytics import supervisor as minding
-from ecsnet.analytics.checkpoint import Position, TargetInUseError
+from ecsnet.analytics.checkpoint import Checkpoint, TargetInUseError
 from ecsnet.analytics.folder import JournalError, State, lock, segments
 from ecsnet.analytics.mongo import open_sink
 from ecsnet.analytics.reader import documents
@@ -206,7 +206,7 @@ def test_what_cannot_be_shipped_is_told(folder: Path) -> None:
         ship(folder, uri)
     assert list(folder.iterdir()) == []
     Game(folder).close()
-    with Position(folder, target_name(uri)), pytest.raises(TargetInUseError, match="another"):
+    with Checkpoint(folder, target_name(uri)), pytest.raises(TargetInUseError, match="another"):
         ship(folder, uri)
     with pytest.raises(UsageError, match="w=0"):
         ship(folder, f"{uri}?w=0")
@@ -235,21 +235,21 @@ def test_a_document_that_the_server_cannot_stand_is_set_aside(
     made = events(700)
     made[300] = event(301, x=bad)
 
-    async def run(position: Position, feed: Feed) -> Shipper:
+    async def run(checkpoint: Checkpoint, feed: Feed) -> Shipper:
         sink = open_sink(mongod.uri, driver)
         try:
-            shipper = Shipper(sink, position, {Series.EVENTS: feed})
+            shipper = Shipper(sink, checkpoint, {Series.EVENTS: feed})
             await shipper.run(follow=False)
         finally:
             await sink.aclose()
         return shipper
 
-    with Position(tmp_path, "x") as position:
-        shipper = asyncio.run(run(position, Feed(made)))
+    with Checkpoint(tmp_path, "x") as checkpoint:
+        shipper = asyncio.run(run(checkpoint, Feed(made)))
         assert (shipper.set_aside, shipper.taken) == (1, 699)
-        assert [each.document["_id"] for each in position.aside()] == [made[300]["_id"]]
+        assert [each.document["_id"] for each in checkpoint.aside()] == [made[300]["_id"]]
         assert len(stored(mongod.uri)) == 699
-        shipper = asyncio.run(run(position, Feed()))
+        shipper = asyncio.run(run(checkpoint, Feed()))
         assert (shipper.set_aside, shipper.taken) == (1, 0), "offered again"
 
 
@@ -337,8 +337,8 @@ def test_a_shipper_that_is_killed_is_started_again(
 def test_a_shipper_without_a_chance_is_not_started_again(
     folder: Path, game: Game, caplog: pytest.LogCaptureFixture
 ) -> None:
-    position = Position(folder, target_name("mongodb://127.0.0.1:1/x"))
-    position.close()
+    checkpoint = Checkpoint(folder, target_name("mongodb://127.0.0.1:1/x"))
+    checkpoint.close()
     next(folder.glob("position-*.lock")).with_suffix(".json").write_text("{")
     with caplog.at_level(logging.INFO, "ecsnet.analytics"):
         supervisor = ShipperSupervisor(folder, "mongodb://127.0.0.1:1/x")
@@ -411,7 +411,7 @@ def test_a_shipper_ends_with_its_server(folder: Path, database: str) -> None:
 
     def gone() -> bool:
         try:
-            Position(folder, target_name(database)).close()
+            Checkpoint(folder, target_name(database)).close()
         except TargetInUseError:
             return False
         return True

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from ecsnet.analytics import shipper as module
-from ecsnet.analytics.checkpoint import Position
+from ecsnet.analytics.checkpoint import Checkpoint
 from ecsnet.analytics.folder import Segment, State, segments
 from ecsnet.analytics.reader import Entry, Offset
 from ecsnet.analytics.segment import Series
@@ -101,14 +101,14 @@ def made(series: str, count: int) -> list[Document]:
 
 
 @pytest.fixture
-def position(tmp_path: Path) -> Iterator[Position]:
-    with Position(tmp_path, "somewhere/x") as position:
-        yield position
+def checkpoint(tmp_path: Path) -> Iterator[Checkpoint]:
+    with Checkpoint(tmp_path, "somewhere/x") as checkpoint:
+        yield checkpoint
 
 
 def run(
     sink: MemorySink,
-    position: Position,
+    checkpoint: Checkpoint,
     events: Feed,
     states: Feed | None = None,
     *,
@@ -126,7 +126,7 @@ def run(
         pauses = Pauses(paused)
         feeds = {Series.EVENTS: events, Series.SNAPSHOTS: states or Feed()}
         shipper = Shipper(
-            sink, position, feeds, sleep=pauses.sleep, uniform=lambda least, most: most
+            sink, checkpoint, feeds, sleep=pauses.sleep, uniform=lambda least, most: most
         )
         await shipper.run(follow=follow)
         return shipper, pauses.slept
@@ -150,9 +150,9 @@ def alone(sink: MemorySink, name: str) -> int:
 # The ordinary way.
 
 
-def test_everything_arrives_in_batches_and_in_turn(position: Position) -> None:
+def test_everything_arrives_in_batches_and_in_turn(checkpoint: Checkpoint) -> None:
     sink = MemorySink()
-    shipper, slept = run(sink, position, Feed(made("e", 450)), Feed(made("s", 250)))
+    shipper, slept = run(sink, checkpoint, Feed(made("e", 450)), Feed(made("s", 250)))
     assert list(sink.stored[EVENTS]) == ids(made("e", 450))
     assert list(sink.stored[STATES]) == ids(made("s", 250))
     assert [(name, len(asked)) for name, asked in sink.asked] == [
@@ -163,19 +163,19 @@ def test_everything_arrives_in_batches_and_in_turn(position: Position) -> None:
         (EVENTS, 50),
     ]
     assert (shipper.taken, shipper.set_aside, slept) == (700, 0, [])
-    assert position.places == {Series.EVENTS: Offset(1, 450), Series.SNAPSHOTS: Offset(1, 250)}
+    assert checkpoint.places == {Series.EVENTS: Offset(1, 450), Series.SNAPSHOTS: Offset(1, 250)}
 
 
-def test_batches_are_small(position: Position) -> None:
+def test_batches_are_small(checkpoint: Checkpoint) -> None:
     feed = Feed(made("e", 30), size=30_000)
     sink = MemorySink()
-    run(sink, position, feed)
+    run(sink, checkpoint, feed)
     assert (BATCH_DOCUMENTS, BATCH_BYTES) == (200, 256 * 1024)
     assert set(feed.asked) == {(200, 256 * 1024)}
     assert max(len(asked) for _, asked in sink.asked) == 8
 
 
-def test_following_waits_for_more(position: Position) -> None:
+def test_following_waits_for_more(checkpoint: Checkpoint) -> None:
     sink, feed = MemorySink(), Feed(made("e", 3))
 
     def then(count: int, shipper: Shipper) -> None:
@@ -185,57 +185,57 @@ def test_following_waits_for_more(position: Position) -> None:
             feed.documents += made("g", 2)
             shipper.stop()
 
-    _, slept = run(sink, position, feed, follow=True, then=then)
+    _, slept = run(sink, checkpoint, feed, follow=True, then=then)
     assert len(sink.stored[EVENTS]) == 7, "what was there at the end, too"
     assert len(slept) == 9
     assert max(slept) <= 0.5, "2 s after it happened it is on its way"
 
 
-def test_the_position_never_is_ahead_of_the_database(position: Position) -> None:
+def test_the_checkpoint_never_is_ahead_of_the_database(checkpoint: Checkpoint) -> None:
     sink = MemorySink()
 
     def look(collection: str, documents: Sequence[Document]) -> None:
-        place = position.places[Series.EVENTS]
+        place = checkpoint.places[Series.EVENTS]
         assert len(sink.stored[EVENTS]) == place.offset
 
     sink.judges.append(look)
-    run(sink, position, Feed(made("e", 1000)))
-    assert position.places[Series.EVENTS] == Offset(1, 1000)
+    run(sink, checkpoint, Feed(made("e", 1000)))
+    assert checkpoint.places[Series.EVENTS] == Offset(1, 1000)
 
 
-def test_segments_are_marked_once_every_target_has_them(position: Position) -> None:
-    folder = position.folder
+def test_segments_are_marked_once_every_target_has_them(checkpoint: Checkpoint) -> None:
+    folder = checkpoint.folder
     for number in (1, 2, 4):
         Segment.named(folder, Series.EVENTS, number, State.SEALED).path.touch()
     names = segments(folder)
-    with Position(folder, "elsewhere/x") as other:
+    with Checkpoint(folder, "elsewhere/x") as other:
         other.save({Series.EVENTS: Offset(2, 5), Series.SNAPSHOTS: Offset(1, 1)})
         feed = Feed(made("e", 2))
         feed.done = names
-        run(MemorySink(), position, feed)
+        run(MemorySink(), checkpoint, feed)
         assert [each.state.value for each in segments(folder)] == ["shipped", "sealed", "sealed"]
-        assert position.places[Series.EVENTS] == Offset(5, 0)
+        assert checkpoint.places[Series.EVENTS] == Offset(5, 0)
         other.save({Series.EVENTS: Offset(5, 0), Series.SNAPSHOTS: Offset(1, 1)})
-    run(MemorySink(), position, Feed())
+    run(MemorySink(), checkpoint, Feed())
     assert {each.state for each in segments(folder)} == {State.SHIPPED}
 
 
 def test_a_full_disk_stops_no_shipping(
-    position: Position, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def full(_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(position, "save", full)
-    path = Segment.named(position.folder, Series.EVENTS, 1, State.SEALED).path
+    monkeypatch.setattr(checkpoint, "save", full)
+    path = Segment.named(checkpoint.folder, Series.EVENTS, 1, State.SEALED).path
     path.touch()
     feed = Feed(made("e", 600))
-    feed.done = segments(position.folder)
+    feed.done = segments(checkpoint.folder)
     sink = MemorySink()
     with caplog.at_level(logging.INFO, "ecsnet.analytics"):
-        run(sink, position, feed)
+        run(sink, checkpoint, feed)
     assert len(sink.stored[EVENTS]) == 600
-    assert [each.state for each in segments(position.folder)] == [State.SHIPPED]
+    assert [each.state for each in segments(checkpoint.folder)] == [State.SHIPPED]
     assert sum("No space left" in record.getMessage() for record in caplog.records) == 1
 
 
@@ -243,7 +243,7 @@ def test_a_full_disk_stops_no_shipping(
 
 
 def test_it_waits_longer_and_longer_and_says_so_once(
-    position: Position, caplog: pytest.LogCaptureFixture
+    checkpoint: Checkpoint, caplog: pytest.LogCaptureFixture
 ) -> None:
     sink = MemorySink()
     down = iter([True] * 12)
@@ -254,7 +254,7 @@ def test_it_waits_longer_and_longer_and_says_so_once(
 
     sink.judges.append(judge)
     with caplog.at_level(logging.INFO, "ecsnet.analytics"):
-        _, slept = run(sink, position, Feed(made("e", 300)))
+        _, slept = run(sink, checkpoint, Feed(made("e", 300)))
     assert slept[:8] == pytest.approx([0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 10.0])
     assert max(slept) == 10.0
     assert len(sink.stored[EVENTS]) == 300
@@ -270,7 +270,7 @@ def test_the_wait_is_jittered() -> None:
     assert inspect.signature(Shipper).parameters["uniform"].default == random.uniform
 
 
-def test_the_same_batch_is_sent_again_whole(position: Position) -> None:
+def test_the_same_batch_is_sent_again_whole(checkpoint: Checkpoint) -> None:
     sink = MemorySink()
     failures = iter([True, False, True, True])
 
@@ -279,7 +279,7 @@ def test_the_same_batch_is_sent_again_whole(position: Position) -> None:
             raise Unavailable("stepped down")
 
     sink.judges.append(judge)
-    run(sink, position, Feed(made("e", 400)))
+    run(sink, checkpoint, Feed(made("e", 400)))
     assert [len(asked) for _, asked in sink.asked] == [200, 200, 200, 200, 200]
     assert len(sink.stored[EVENTS]) == 400
 
@@ -287,18 +287,18 @@ def test_the_same_batch_is_sent_again_whole(position: Position) -> None:
 # Documents that it does not take.
 
 
-def test_a_bad_document_is_found_and_the_others_arrive(position: Position) -> None:
+def test_a_bad_document_is_found_and_the_others_arrive(checkpoint: Checkpoint) -> None:
     sink = MemorySink()
     sink.judges.append(refuse("e77"))
-    shipper, _ = run(sink, position, Feed(made("e", 900)))
+    shipper, _ = run(sink, checkpoint, Feed(made("e", 900)))
     assert set(ids(made("e", 900))) - set(sink.stored[EVENTS]) == {"e77"}
     assert (shipper.set_aside, alone(sink, "e77")) == (1, 3)
-    assert [each.document["_id"] for each in position.aside()] == ["e77"]
-    assert position.aside()[0].reason == "no such thing"
-    assert position.places[Series.EVENTS] == Offset(1, 900)
+    assert [each.document["_id"] for each in checkpoint.aside()] == ["e77"]
+    assert checkpoint.aside()[0].reason == "no such thing"
+    assert checkpoint.places[Series.EVENTS] == Offset(1, 900)
 
 
-def test_nothing_is_set_aside_before_others_are_taken(position: Position) -> None:
+def test_nothing_is_set_aside_before_others_are_taken(checkpoint: Checkpoint) -> None:
     """A database that takes nothing says nothing about any one document."""
     sink, feed = MemorySink(), Feed(made("e", 3))
     sink.judges.append(refuse("e1", "e2", "e3"))
@@ -309,13 +309,13 @@ def test_nothing_is_set_aside_before_others_are_taken(position: Position) -> Non
         if count == 190:
             shipper.stop()
 
-    shipper, _ = run(sink, position, feed, follow=True, then=then)
+    shipper, _ = run(sink, checkpoint, feed, follow=True, then=then)
     assert min(alone(sink, f"e{n}") for n in (1, 2, 3)) >= 3
-    assert (set(seen), position.aside(), shipper.refused) == ({0}, [], 3)
-    assert position.places[Series.EVENTS] == Offset(0, 0), "it does not move over them"
+    assert (set(seen), checkpoint.aside(), shipper.refused) == ({0}, [], 3)
+    assert checkpoint.places[Series.EVENTS] == Offset(0, 0), "it does not move over them"
 
 
-def test_each_failure_counts_after_another_was_taken(position: Position) -> None:
+def test_each_failure_counts_after_another_was_taken(checkpoint: Checkpoint) -> None:
     sink, feed = MemorySink(), Feed(made("e", 1))
     sink.judges.append(refuse("e1"))
     aside: dict[int, int] = {}
@@ -325,11 +325,11 @@ def test_each_failure_counts_after_another_was_taken(position: Position) -> None
         if count in (50, 100):
             feed.documents += made("f" if count == 50 else "g", 1)
 
-    run(sink, position, feed, follow=True, then=then)
+    run(sink, checkpoint, feed, follow=True, then=then)
     assert (aside[100], aside[102]) == (0, 1), "the first, and one after each of two others"
 
 
-def test_what_is_refused_for_a_while_is_taken_in_the_end(position: Position) -> None:
+def test_what_is_refused_for_a_while_is_taken_in_the_end(checkpoint: Checkpoint) -> None:
     sink, feed = MemorySink(), Feed(made("e", 500))
     well: list[bool] = []
     sink.judges.append(refuse(*ids(made("e", 500)), until=lambda: bool(well)))
@@ -341,69 +341,69 @@ def test_what_is_refused_for_a_while_is_taken_in_the_end(position: Position) -> 
         if count == 150:
             shipper.stop()
 
-    shipper, slept = run(sink, position, feed, follow=True, then=then)
+    shipper, slept = run(sink, checkpoint, feed, follow=True, then=then)
     assert len(sink.stored[EVENTS]) == 500
     assert (shipper.refused, shipper.set_aside) == (0, 0)
-    assert position.places[Series.EVENTS] == Offset(1, 500)
+    assert checkpoint.places[Series.EVENTS] == Offset(1, 500)
     assert len(slept) == 150
 
 
 def test_a_database_that_refuses_everything_is_not_hammered(
-    position: Position, caplog: pytest.LogCaptureFixture
+    checkpoint: Checkpoint, caplog: pytest.LogCaptureFixture
 ) -> None:
     sink, feed = MemorySink(), Feed(made("e", 5000))
     sink.judges.append(refuse(*ids(made("e", 5000))))
     with caplog.at_level(logging.INFO, "ecsnet.analytics"):
-        run(sink, position, feed, follow=True)
+        run(sink, checkpoint, feed, follow=True)
     assert len(sink.asked) < 399 + 30, "one batch to its documents, then one now and then"
     assert feed.at == BATCH_DOCUMENTS, "and no more is read"
     assert sum("does not take any" in record.getMessage() for record in caplog.records) == 1
 
 
-def test_what_is_set_aside_is_offered_at_every_start(position: Position) -> None:
+def test_what_is_set_aside_is_offered_at_every_start(checkpoint: Checkpoint) -> None:
     sink = MemorySink()
     sink.judges.append(refuse("e5", "e6"))
-    run(sink, position, Feed(made("e", 600)))
-    assert len(position.aside()) == 2
+    run(sink, checkpoint, Feed(made("e", 600)))
+    assert len(checkpoint.aside()) == 2
     sink.judges = [refuse("e6")]
-    shipper, _ = run(sink, position, Feed())
-    assert [each.document["_id"] for each in position.aside()] == ["e6"]
+    shipper, _ = run(sink, checkpoint, Feed())
+    assert [each.document["_id"] for each in checkpoint.aside()] == ["e6"]
     assert shipper.set_aside == 1
     sink.judges = []
-    shipper, _ = run(sink, position, Feed())
-    assert position.aside() == []
+    shipper, _ = run(sink, checkpoint, Feed())
+    assert checkpoint.aside() == []
     assert len(sink.stored[EVENTS]) == 600
 
 
-def test_aside_is_on_the_disk_before_the_position_moves(
-    position: Position, monkeypatch: pytest.MonkeyPatch
+def test_aside_is_on_the_disk_before_the_checkpoint_moves(
+    checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sink = MemorySink()
     sink.judges.append(refuse("e5"))
-    save = position.save
+    save = checkpoint.save
 
     def saving(places: dict[Series, Offset]) -> None:
         if places[Series.EVENTS] > Offset(1, 4):
-            assert len(position.aside()) == 1
+            assert len(checkpoint.aside()) == 1
         save(places)
 
-    monkeypatch.setattr(position, "save", saving)
-    run(sink, position, Feed(made("e", 600)))
-    assert position.places[Series.EVENTS] == Offset(1, 600)
+    monkeypatch.setattr(checkpoint, "save", saving)
+    run(sink, checkpoint, Feed(made("e", 600)))
+    assert checkpoint.places[Series.EVENTS] == Offset(1, 600)
 
 
 def test_what_cannot_be_set_aside_is_kept(
-    position: Position, monkeypatch: pytest.MonkeyPatch
+    checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(position, "set_aside", full)
+    monkeypatch.setattr(checkpoint, "set_aside", full)
     sink = MemorySink()
     sink.judges.append(refuse("e5"))
-    shipper, _ = run(sink, position, Feed(made("e", 900)))
+    shipper, _ = run(sink, checkpoint, Feed(made("e", 900)))
     assert (shipper.refused, shipper.set_aside) == (1, 0)
-    assert position.places[Series.EVENTS] == Offset(1, 4)
+    assert checkpoint.places[Series.EVENTS] == Offset(1, 4)
 
 
 # Documents over which the connection is lost.
@@ -418,19 +418,19 @@ def cutting(*bad: str) -> Judge:
 
 
 def test_a_document_that_breaks_the_connection_is_found(
-    position: Position, caplog: pytest.LogCaptureFixture
+    checkpoint: Checkpoint, caplog: pytest.LogCaptureFixture
 ) -> None:
     sink = MemorySink()
     sink.judges.append(cutting("e77", "e150"))
     with caplog.at_level(logging.INFO, "ecsnet.analytics"):
-        shipper, slept = run(sink, position, Feed(made("e", 900)))
+        shipper, slept = run(sink, checkpoint, Feed(made("e", 900)))
     assert len(sink.stored[EVENTS]) == 898
     assert shipper.set_aside == 2
     assert max(slept) < 0.5, "a server that answers is not waited for"
     assert not any("takes no documents" in record.getMessage() for record in caplog.records)
 
 
-def test_a_connection_lost_once_takes_nothing_apart(position: Position) -> None:
+def test_a_connection_lost_once_takes_nothing_apart(checkpoint: Checkpoint) -> None:
     sink = MemorySink()
     cuts = iter([True])
 
@@ -439,11 +439,13 @@ def test_a_connection_lost_once_takes_nothing_apart(position: Position) -> None:
             raise Unavailable("connection closed", cut=True)
 
     sink.judges.append(judge)
-    run(sink, position, Feed(made("e", 400)))
+    run(sink, checkpoint, Feed(made("e", 400)))
     assert [len(asked) for _, asked in sink.asked] == [200, 0, 200, 200]
 
 
-def test_connections_lost_to_a_server_that_is_gone_take_nothing_apart(position: Position) -> None:
+def test_connections_lost_to_a_server_that_is_gone_take_nothing_apart(
+    checkpoint: Checkpoint,
+) -> None:
     sink = MemorySink()
     down = iter([True] * 20)
 
@@ -452,7 +454,7 @@ def test_connections_lost_to_a_server_that_is_gone_take_nothing_apart(position: 
             raise Unavailable("connection closed", cut=True)
 
     sink.judges.append(judge)
-    run(sink, position, Feed(made("e", 400)))
+    run(sink, checkpoint, Feed(made("e", 400)))
     assert {len(asked) for _, asked in sink.asked} == {0, 200}
     assert len(sink.stored[EVENTS]) == 400
 
@@ -460,7 +462,7 @@ def test_connections_lost_to_a_server_that_is_gone_take_nothing_apart(position: 
 # The end.
 
 
-def test_a_database_that_is_away_is_not_waited_for_at_the_end(position: Position) -> None:
+def test_a_database_that_is_away_is_not_waited_for_at_the_end(checkpoint: Checkpoint) -> None:
     sink = MemorySink()
 
     def away(_: str, __: Sequence[Document]) -> None:
@@ -472,11 +474,11 @@ def test_a_database_that_is_away_is_not_waited_for_at_the_end(position: Position
         if count == 7:
             shipper.stop()
 
-    _, slept = run(sink, position, Feed(made("e", 3)), follow=True, then=then)
+    _, slept = run(sink, checkpoint, Feed(made("e", 3)), follow=True, then=then)
     assert len(slept) == 7
 
 
-def test_a_write_that_hangs_ends_with_the_flush(position: Position) -> None:
+def test_a_write_that_hangs_ends_with_the_flush(checkpoint: Checkpoint) -> None:
     class Hanging(MemorySink):
         async def write(self, collection: str, documents: Sequence[Document]) -> None:
             began.set()
@@ -487,7 +489,7 @@ def test_a_write_that_hangs_ends_with_the_flush(position: Position) -> None:
     async def ship() -> None:
         pauses = Pauses()
         feeds = {Series.EVENTS: Feed(made("e", 3)), Series.SNAPSHOTS: Feed()}
-        shipper = Shipper(Hanging(), position, feeds, sleep=pauses.sleep)
+        shipper = Shipper(Hanging(), checkpoint, feeds, sleep=pauses.sleep)
         running = asyncio.ensure_future(shipper.run(follow=True))
         await began.wait()
         shipper.stop()
@@ -499,10 +501,10 @@ def test_a_write_that_hangs_ends_with_the_flush(position: Position) -> None:
 
     asyncio.run(ship())
     assert module.FLUSH_SECONDS == 5.0
-    assert position.places[Series.EVENTS] == Offset()
+    assert checkpoint.places[Series.EVENTS] == Offset()
 
 
-def test_who_has_no_patience_gives_up_and_leaves_the_rest(position: Position) -> None:
+def test_who_has_no_patience_gives_up_and_leaves_the_rest(checkpoint: Checkpoint) -> None:
     sink = MemorySink()
 
     def judge(_: str, __: Sequence[Document]) -> None:
@@ -512,11 +514,11 @@ def test_who_has_no_patience_gives_up_and_leaves_the_rest(position: Position) ->
 
     async def ship() -> Shipper:
         feeds = {Series.EVENTS: Feed(made("e", 10))}
-        shipper = Shipper(sink, position, feeds, sleep=lambda _: asyncio.sleep(0))
+        shipper = Shipper(sink, checkpoint, feeds, sleep=lambda _: asyncio.sleep(0))
         await shipper.run(follow=False, patient=False)
         return shipper
 
     shipper = asyncio.run(ship())
     assert not shipper.done
     assert 1 < len(sink.asked) < 20
-    assert position.places[Series.EVENTS] == Offset()
+    assert checkpoint.places[Series.EVENTS] == Offset()
