@@ -35,7 +35,7 @@ setup(name="ecsnet", packages=[], ext_modules=modules)
 
 
 class CompileHook(BuildHookInterface[Any]):
-    """Adds the compiled modules to a wheel; their sources stay in it beside them."""
+    """A hook that adds the compiled modules to a wheel; their sources stay in it beside them."""
 
     def dependencies(self) -> list[str]:
         """Return what compiling needs besides a C compiler: mypy looks at others' types, too."""

@@ -7,7 +7,7 @@ from ecsnet.schema import EntityRef, replicated
 
 @replicated
 class Owner:
-    """Gives an entity to a player.
+    """The owner of an entity: a player.
 
     The player's commands may name it, its owner-only components are sent to that player alone, and
     it goes when the player leaves.

@@ -7,7 +7,7 @@ from ecsnet.schema import replicated
 
 @replicated
 class Player:
-    """Marks the entity that stands for a player; the server adds it when somebody joins."""
+    """The mark of a player's own entity; the server adds it when the player joins."""
 
     id: int = 0
     """Number of the player in this simulation; never given to another one."""

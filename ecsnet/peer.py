@@ -32,7 +32,7 @@ from ecsnet.transport.address import Address
 __all__ = ["NO_TAG", "Peer", "Send"]
 
 Send: TypeAlias = Callable[[bytes, Address], None]
-"""Sends a datagram to an address."""
+"""A function that sends a datagram to an address."""
 
 _NOWHERE: Final[Address] = ("", 0)
 

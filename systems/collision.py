@@ -1,4 +1,4 @@
-"""Tells the game which rectangles meet."""
+"""A system that finds the rectangles that meet."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ecsnet.systems.rectangles import Box, Space, overlap, touch
 
 
 class CollisionSystem(esper.Processor):
-    """Writes into `Contacts` of every entity with Position and Collider what it meets this tick.
+    """A system that writes the contacts of each entity with Position and Collider in this tick.
 
     Run it after what moves; systems that run later read the result::
 

@@ -1,4 +1,4 @@
-"""Moves what has a velocity, as fast and as far as it may."""
+"""A system that moves entities with a velocity, as fast and as far as they may."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _MOST_TURNS = 8
 
 
 class MovementSystem(esper.Processor):
-    """Adds Velocity to Position, and keeps the rules that an entity's other components set.
+    """A system that adds Velocity to Position within the rules of an entity's other components.
 
     - `MaxSpeed` (or ``max_speed``) cuts the velocity down, in its own direction. It is checked
       here and nowhere else, so it holds whatever a client sent.
@@ -72,7 +72,7 @@ class MovementSystem(esper.Processor):
 
 
 def _blockers() -> Space:
-    """Every blocking collider that is alive, where it stands."""
+    """Return every blocking collider that is alive, with its place."""
     return Space(
         (entity, (at.x, at.y, at.x + size.width, at.y + size.height))
         for entity, (at, size) in esper.get_components(Position, Collider)

@@ -34,7 +34,7 @@ _SHORT = 4096  # bytes of an event in which nothing can be too long
 
 
 class AnalyticsSystem(Observer):
-    """Puts snapshots and events of one simulation into a journal; a match begins with it.
+    """An observer that puts events and snapshots of one match into a journal; it begins the match.
 
     Each room has one where analytics are on, and it looks at the world when all systems have run.
     It never waits and never raises: what cannot be kept is dropped and counted.
@@ -123,20 +123,20 @@ class AnalyticsSystem(Observer):
         self._jumped.add(entity)
 
     def joined(self, player_id: int, name: str) -> None:
-        """Somebody comes in with the next tick."""
+        """Note that a player comes in with the next tick."""
         self._joined.append((player_id, name))
 
     def left(self, player_id: int, name: str, reason: str) -> None:
-        """Somebody is gone."""
+        """Note that a player is gone."""
         self._tell("leave", player=player_id, name=name, reason=reason)
 
     def refused(self, name: str, reason: str, now: float) -> None:
-        """Somebody was refused before being in the game; a flood of them is not told one by one."""
+        """Note a client that was refused; of a flood of them, not each one."""
         if self._bucket.take(1, now):
             self._tell("refused", name=name, reason=reason)
 
     def kicked(self, player_id: int, name: str, reason: str) -> None:
-        """Somebody was thrown out."""
+        """Note that a player was thrown out."""
         self._tell("kicked", player=player_id, name=name, reason=reason)
 
     def stopped(self, reason: str, figures: Mapping[str, int]) -> None:

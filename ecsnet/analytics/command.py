@@ -455,7 +455,7 @@ def _print(made: object) -> None:
 
 
 def _print_all(items: Iterable[object]) -> None:
-    """One JSON array, an item a line, written as they come."""
+    """Write one JSON array, an item a line, as they come."""
     import msgspec
 
     separator = "["

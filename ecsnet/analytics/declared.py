@@ -55,7 +55,7 @@ def declare(components: Sequence[ComponentType]) -> tuple[Declared, ...]:
 
 
 def _fitting(declared: list[Declared]) -> tuple[Declared, ...]:
-    """As much as fits of what fields hold: the longest goes first."""
+    """Keep as many of the fields' kinds as fit: the longest goes first."""
     sizes = [len(encode(one)) for one in declared]
     for number in sorted(range(len(sizes)), key=lambda number: -sizes[number]):
         if sum(sizes) <= DECLARED_LIMIT:

@@ -210,7 +210,7 @@ def _marked(begin: re.Match[str]) -> str:
 
 
 class _Lines:
-    """Ends rows in a line feed. With that as its own end, `csv` leaves a carriage return bare."""
+    """A file with line feeds after rows. With that as its own end, `csv` leaves a CR bare."""
 
     def __init__(self, out: TextIO) -> None:
         self._out = out

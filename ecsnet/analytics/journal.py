@@ -1,4 +1,4 @@
-"""Writes a journal, in a thread of its own that sees only bytes.
+"""The writer of a journal, in a thread of its own that sees only bytes.
 
 The tick puts encoded records in a queue and goes on; it never waits, and what waits has a cap. The
 thread wakes a few times a second, writes what is there, brings it to the disk, and marks that it

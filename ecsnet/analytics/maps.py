@@ -278,7 +278,7 @@ def _find_component(matches: Sequence[Match], text: str) -> tuple[str, dict[str,
 
 
 def _entities(states: Iterable[Document]) -> Iterator[tuple[str, dict[str, object]]]:
-    """Each entity in each document, with its match."""
+    """Yield each entity in each document, with its match."""
     for state in map(as_state, states):
         for entity in state.entities:
             yield state.match, entity

@@ -1,4 +1,4 @@
-"""Reads a journal, while it is written or afterwards, whatever became of its bytes.
+"""The reader of a journal, while it is written or afterwards, however damaged its bytes are.
 
 `documents` reads everything that is there, for reports. A `Cursor` follows one series for a
 shipper: only what has reached the disk, from a place that can be saved. Both skip and count what is
@@ -111,7 +111,7 @@ def documents(
     match: str | None = None,
     damage: Damage | None = None,
 ) -> Iterator[Document]:
-    """All documents of a series, in the order in which they were written.
+    """Yield all documents of a series, in the order in which they were written.
 
     Args:
         folder: Of the journal.
@@ -168,7 +168,7 @@ def outlines(folder: Path, *, damage: Damage | None = None) -> Iterator[Outline]
 
 
 def _records(folder: Path, series: Series, damage: Damage) -> Iterator[_Found]:
-    """All records of a series, once each."""
+    """Yield all records of a series, once each."""
     known = _Known()
     for segment in segments(folder, series):
         read = _Read(segment.number, known)
@@ -182,7 +182,7 @@ _BEGINNING = Offset()
 
 
 class Cursor:
-    """Follows one series from a place on: what has reached the disk, once.
+    """A reader that follows one series from an offset on: what has reached the disk, once.
 
     Args:
         folder: Of the journal.

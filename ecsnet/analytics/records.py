@@ -67,7 +67,7 @@ class Head(msgspec.Struct, array_like=True, frozen=True, tag_field="record", tag
 
 
 class Match(msgspec.Struct, array_like=True, frozen=True, tag_field="record", tag=1):
-    """Comes before the first record of a match behind each head.
+    """The record before the first one of a match behind each head.
 
     Attributes:
         number: What the segment's records call it.

@@ -91,7 +91,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Tally:
-    """Counts what belongs to one match."""
+    """The counts of one match."""
 
     def __init__(self, match: Match) -> None:
         self._match = match
@@ -176,7 +176,7 @@ class _Tally:
 def summaries(
     matches: Sequence[Match], events: Iterable[Document], states: Iterable[Document]
 ) -> list[Summary]:
-    """Each match in figures.
+    """Sum up each match in figures.
 
     Args:
         matches: Which.

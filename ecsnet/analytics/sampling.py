@@ -1,4 +1,4 @@
-"""Takes snapshots of a world: slices of encoded columns, a little of a large world each tick."""
+"""Snapshots of a world: slices of encoded columns, a little of a large world each tick."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class _Snapshot:
 
 
 class Sampler:
-    """Takes snapshots of a world when they are due.
+    """The sampler, which takes snapshots of a world when they are due.
 
     Args:
         world: The world.
@@ -124,7 +124,7 @@ class Sampler:
         return _Snapshot(tick, columns, sorted(there))
 
     def _note_emptiness(self, snapshot: _Snapshot, tick: int) -> None:
-        """Of a world that has become empty one slice tells: without entities."""
+        """Put one slice without entities for a world that has become empty."""
         if snapshot.entities:
             self._empty = False
         elif not self._empty and not any(self._world.holders(each.cls) for each in self._columns):

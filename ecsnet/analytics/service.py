@@ -77,7 +77,7 @@ class AnalyticsService:
         _log.info("events and snapshots are written to %s", options.path.absolute())
 
     def observe(self, simulation: Simulation) -> AnalyticsSystem:
-        """Return what keeps what happens in a simulation: a match begins."""
+        """Return the observer that records a simulation: a match begins."""
         return AnalyticsSystem(simulation, self)
 
     def close(self) -> None:

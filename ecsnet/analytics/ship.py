@@ -191,7 +191,7 @@ def main(folder: str, driver: str, days: str) -> NoReturn:
 
 
 def _ship_for_a_server(folder: str, driver: str, days: str) -> int:
-    """As `main`; returns an exit status."""
+    """Run as `main` does, and return the exit status."""
     try:
         uri = os.environ.pop(URI_VARIABLE)
         expire_days = float(days) if days else None

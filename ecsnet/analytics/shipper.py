@@ -1,4 +1,4 @@
-"""Moves a journal into a database: nothing lost, nothing twice, whatever happens in between.
+"""The shipper of a journal to a database: nothing lost, nothing twice, whatever fails in between.
 
 Documents have ids of their own, so a batch of which nobody knows whether it arrived is sent again.
 The position moves only over what is there, or is set aside on the disk.
@@ -89,7 +89,7 @@ class _Ended(Exception):  # noqa: N818 - the way out, from wherever it waits
 
 
 class Shipper:
-    """Ships one journal to one database.
+    """The shipper of one journal to one database.
 
     Args:
         sink: The database.

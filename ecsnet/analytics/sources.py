@@ -74,7 +74,7 @@ class Source(Protocol):
     """The name of it in messages."""
 
     def matches(self) -> list[Match]:
-        """All of them, the oldest first."""
+        """Return all matches, the oldest first."""
         ...
 
     def events(self, *matches: str) -> Iterator[Document]:
@@ -176,7 +176,7 @@ def _begin_with(matches: Sequence[Match], text: str) -> list[str]:
 
 
 class JournalSource:
-    """Reads a journal, also while a server writes it.
+    """A journal as a source, also while a server writes it.
 
     Args:
         folder: Where it is.
@@ -240,7 +240,7 @@ def _with_schema(match: Match, origin: Origin) -> Match:
 
 
 class MongoSource:
-    """Reads a MongoDB.
+    """A MongoDB as a source.
 
     Args:
         uri: Of the server; its path may name a database, ``ecsnet`` else.

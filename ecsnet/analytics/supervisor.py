@@ -54,7 +54,7 @@ main(folder, driver, days)
 
 
 class ShipperSupervisor:
-    """Keeps a process running that ships a journal.
+    """The supervisor of a process that ships a journal: it keeps one running.
 
     The process reads what has reached the disk, so it may be started before anything is written.
 

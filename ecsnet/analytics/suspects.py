@@ -1,4 +1,4 @@
-"""Checks what changed in a tick against what never happens in honest play.
+"""The check of a tick's changes for what never happens in honest play.
 
 Samples taken once a second show nothing of a hack that lasts six ticks, so each change is looked
 at; what stays as it is costs one comparison of two lists.
@@ -50,7 +50,7 @@ _Point: TypeAlias = tuple[float, ...]
 
 
 class Watch:
-    """Watches some fields of one component type, as one value.
+    """A watch on some fields of one component type, as one value.
 
     Args:
         world: The world.

@@ -54,7 +54,7 @@ def show(*tables: RenderableType, file: TextIO | None = None) -> None:
 
 
 def _lines(table: RenderableType) -> Iterator[str]:
-    """For other programs: a line for each row, and no blanks at its end."""
+    """Print a table for other programs: a line for each row, and no blanks at its end."""
     console = Console(file=io.StringIO(), highlight=False, emoji=False, width=WIDE)
     with console.capture() as made:
         console.print(table)
@@ -62,7 +62,7 @@ def _lines(table: RenderableType) -> Iterator[str]:
 
 
 def match_table(matches: Sequence[Match]) -> Table:
-    """All matches, a line for each."""
+    """Lay out all matches, a line for each."""
     table = _table("match", "server", "room", "started", "ended", "ticks#", "seconds#")
     for match in matches:
         seconds = match.ticks / match.tick_rate if match.tick_rate else None

@@ -1,4 +1,4 @@
-"""Makes every value storable, whoever made it: `plain` for the journal, `storable` for documents.
+"""The conversion of any value to a storable one: `plain` for the journal, `storable` for documents.
 
 Both are total: whatever comes in, something comes out that a database takes. What a player typed
 is a value there, never a key.
@@ -153,7 +153,7 @@ def milliseconds(time: int) -> datetime:
 
 
 def _plain(value: object, depth: int, left: list[int]) -> object:
-    """As `plain`, for so many containers in each other, and so many items in all of them."""
+    """Do as `plain`, for so many containers in each other, and so many items in all of them."""
     # Most that games tell is one of these.
     kind = type(value)
     if value is None or kind is bool or kind is float or (kind is int and value in _INT64):
@@ -188,7 +188,7 @@ def _plain(value: object, depth: int, left: list[int]) -> object:
 
 
 def _taken(items: Iterable[_T], left: list[int]) -> list[_T]:
-    """As many items of a container as may be kept."""
+    """Return as many items of a container as may be kept."""
     taken = list(islice(items, min(_ITEMS_LIMIT, left[0])))
     left[0] -= len(taken)
     return taken

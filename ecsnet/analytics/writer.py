@@ -1,4 +1,4 @@
-"""Writes one series of a journal: a queue of records, and the segment that takes them.
+"""The writer of one series of a journal: a queue of records, and the segment that takes them.
 
 Nothing is half written: what a disk takes only in part is cut off again and waits, and what a
 failed sync may have lost is written once more, to another file.
@@ -37,11 +37,11 @@ class Disk(Protocol):
     """The calls of a journal to the operating system; tests have disks that fail."""
 
     def write(self, descriptor: int, data: bytes, /) -> int:
-        """As `os.write`."""
+        """Write as `os.write` does."""
         ...
 
     def fsync(self, descriptor: int, /) -> None:
-        """As `os.fsync`."""
+        """Sync as `os.fsync` does."""
 
 
 @dataclass(slots=True)

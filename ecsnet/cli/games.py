@@ -1,4 +1,4 @@
-"""Finds the game that somebody names: a file, a folder, a module, or a sample.
+"""The search for a game by its name: a file, a folder, a module, or a sample.
 
 `find_game` only looks for it. What runs the game's code is the rest: `program_of`, `server_of` and
 `bot_of`.
@@ -39,7 +39,7 @@ __all__ = [
 ]
 
 Bot = Callable[[ClientWorld], object]
-"""Plays for somebody: called with the client before each `ClientWorld.poll`."""
+"""A bot, which plays for a person: called with the client before each `ClientWorld.poll`."""
 
 
 @dataclass(frozen=True, slots=True)

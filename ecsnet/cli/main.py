@@ -175,7 +175,7 @@ def _has_display() -> bool:
 
 
 class _Progress:
-    """Says on stderr what is going on: on one line of a terminal, or now and then."""
+    """A progress report on stderr: on one line of a terminal, or now and then."""
 
     def __init__(self) -> None:
         self._terminal = sys.stderr is not None and sys.stderr.isatty()

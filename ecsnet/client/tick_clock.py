@@ -53,7 +53,7 @@ _NOTHING = range(0)
 
 
 class TickClock:
-    """Says which client ticks begin, in terms of the server's ticks.
+    """The clock that says which client ticks begin, in terms of the server's ticks.
 
     A client tick carries the number of the server tick that its commands are for.
 

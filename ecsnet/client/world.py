@@ -622,7 +622,7 @@ class ClientWorld:
         return events
 
     def _poll(self) -> None:
-        """All of `poll` but for handing out what happened."""
+        """Do all of `poll` but for returning the notifications."""
         if self.closed:
             return
         if self._polling or self._view.calling:
@@ -671,7 +671,7 @@ class ClientWorld:
         return f"<ClientWorld {self._name!r} {state}>"
 
     def _advance(self, now: float) -> None:
-        """All that a poll does, but for calling what is attached."""
+        """Do all of a poll, but for calling attached functions."""
         connection = self._connection
         if self._guard is not None and self._store is not None:
             self._guard.check(self._store)
@@ -925,7 +925,7 @@ class ClientWorld:
         stats.commands_rejected += report.rejected
 
     def _ended(self, end: End) -> None:
-        """There is no connection, or none any more."""
+        """Note that there is no connection, or none any more."""
         if self._player is not None:
             why = end.detail or _ENDS.get(end.reason)
             said = f"disconnected: {end.reason}: {why}" if why else f"disconnected: {end.reason}"
@@ -961,7 +961,7 @@ def _check_link(link: object) -> None:
 
 
 def _check_address(host: object, port: object) -> None:
-    """Refuse what can be no server's address, without a look at the network."""
+    """Refuse an invalid server address, without a look at the network."""
     if not is_whole(port) or not 0 < port < 65536:
         raise UsageError(
             f"connect({brief(host)}, {brief(port)}): a port is a number from 1 to 65535"

@@ -13,7 +13,7 @@ from ecsnet.world import World
 
 
 class WriteGuard:
-    """Compares a client's view with what the server said, around every processor.
+    """The guard that compares a client's view with the store, around every processor.
 
     Args:
         view: The view to watch.

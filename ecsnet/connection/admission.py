@@ -82,7 +82,7 @@ class _Source:
 
 
 class Admission:
-    """Counts what the sources have.
+    """The counts of all sources.
 
     Args:
         places: Connections at one time.

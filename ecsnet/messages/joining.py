@@ -71,7 +71,7 @@ class Welcome(msgspec.Struct, array_like=True, forbid_unknown_fields=True, tag=2
     """Server to client: you are in, and what you knew of another room is over."""
 
     epoch: _U32
-    """Names the simulation and the boot of the server; in every datagram from now on."""
+    """Number of the simulation and the server's boot; in every datagram from now on."""
     player: _Id
     """Network id of the player's own entity; 0 when the game has none for it."""
     player_id: _Id

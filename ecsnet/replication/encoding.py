@@ -1,4 +1,4 @@
-"""Encodes what replication puts on the wire; what it means is in `ecsnet.replication.wire`."""
+"""The encoding of replication's messages; their meaning is in `ecsnet.replication.wire`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def deltas(ids: list[int]) -> list[int]:
 
 
 def encode_run(ids: list[int], columns: list[tuple[int, list[object]]]) -> bytes:
-    """One run, from network ids and ``(component id, wire values)`` columns."""
+    """Encode one run, from network ids and ``(component id, wire values)`` columns."""
     return encode((deltas(ids), columns))
 
 

@@ -64,7 +64,7 @@ class Update(msgspec.Struct, Generic[ColumnT], array_like=True, forbid_unknown_f
     """The payload of a datagram from the server."""
 
     epoch: _U32
-    """Names the simulation and the boot of the server that it runs in."""
+    """Number of the simulation and of the server's boot that it runs in."""
     tick: _U32
     unconfirmed_ticks: _I53
     """Number of ticks before ``tick`` at which the client was last owed nothing."""

@@ -90,7 +90,7 @@ def open_standard_files() -> None:
 
 
 class ConsoleHandler(QueueHandler):
-    """Hands lines to a thread that writes them to stderr, and never waits for it.
+    """A handler whose lines a thread writes to stderr; it never waits for that.
 
     Args:
         level: The least level that is shown.

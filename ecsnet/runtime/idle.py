@@ -35,7 +35,7 @@ def warn_of_idle_worlds() -> None:
 
 
 class ViewWatch:
-    """Warns of what its author meant for the game, in the world of the player who hosts it.
+    """The warnings of things meant for the game, in the world of the player who hosts it.
 
     What draws, and what is drawn, belongs there. Entities of replicated components alone do not:
     nobody else would see them. Nor do processors that nothing runs, which shows after a while.

@@ -1,4 +1,4 @@
-"""Imports what the command line names; the current folder is importable."""
+"""The import of modules that the command line names; the current folder is importable."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ LINES_A_SECOND: Final = 5.0
 
 
 class RationedLog:
-    """Logs what peers do. Somebody who comes and goes a thousand times must not fill a disk.
+    """A log of what peers do. One that comes and goes a thousand times must not fill a disk.
 
     The text of a line, with its placeholders, says of which kind it is.
 

@@ -79,7 +79,7 @@ _ADVICE = {
 
 
 class Reader:
-    """Reads the annotations of one class.
+    """The reader of one class's annotations.
 
     Args:
         command: Whether a client sends it: then everything must be bounded.

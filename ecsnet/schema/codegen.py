@@ -14,7 +14,7 @@ from ecsnet.schema.misfit import reason
 __all__ = ["Check", "Code", "Codec", "Count", "Emitter", "Ref", "generate"]
 
 Ref = Callable[[int | None], int | None]
-"""Maps an entity id of one end to that of the other; None for None and for unknown ids."""
+"""A function from an entity id of one end to that of the other; None for None and unknown ids."""
 
 Check = Callable[[object, Ref], str | None]
 """A check whether a field can hold a value, by encoding and decoding it: None when it can, else the

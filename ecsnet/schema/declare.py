@@ -549,7 +549,7 @@ def _struct(
 
 
 def _functions(values: Iterable[object]) -> Iterator[types.FunctionType]:
-    """Every function within some class attributes: methods, accessors, and what these wrap."""
+    """Yield every function within class attributes: methods, accessors, and what these wrap."""
     waiting = list(values)
     seen: set[int] = set()
     while waiting:

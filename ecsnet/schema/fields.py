@@ -97,7 +97,7 @@ class Suspect:
 
 @dataclass(frozen=True, slots=True)
 class EntityMark:
-    """Tells an ``EntityRef`` from any other ``int | None``."""
+    """The mark that tells an ``EntityRef`` from any other ``int | None``."""
 
 
 EntityRef: TypeAlias = Annotated[int | None, EntityMark()]

@@ -53,7 +53,7 @@ DECODE_ERRORS: tuple[type[Exception], ...] = (Exception,)
 
 
 class Gate(Generic[T]):
-    """Decodes messages of one type from a peer, and never raises.
+    """A decoder for messages of one type from a peer, which never raises.
 
     Args:
         type: What a message must be: a Struct, a union of tagged Structs, any type

@@ -101,12 +101,12 @@ class Registry:
         return self._foreign.get(cls)
 
     def components(self) -> list[ComponentType]:
-        """All replicated types by wire name, those for the server's eyes only as well."""
+        """Return all replicated types by wire name, also those that no client sees."""
         declared = [*_stock.components.values(), *self._own.components.values()]
         return sorted(declared, key=lambda component: component.name)
 
     def commands(self) -> list[CommandType]:
-        """All command types, by wire name."""
+        """Return all command types, by wire name."""
         declared = [*_stock.commands.values(), *self._own.commands.values()]
         return sorted(declared, key=lambda command: command.name)
 

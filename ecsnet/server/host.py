@@ -299,7 +299,7 @@ class Host:
             self._deliver(reply, address)
 
     def _packet(self, member: Member, packet: bytes, now: float) -> None:
-        """Every packet of every client comes by here."""
+        """Take in a packet; every packet of every client comes by here."""
         peer = member.peer
         received = peer.receive_packet(packet, now)
         if received is None:

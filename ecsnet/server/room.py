@@ -261,7 +261,7 @@ class Room:
         return ran
 
     def _tick(self, now: float) -> None:
-        """One tick, from what came in to what goes out."""
+        """Run one tick, from what came in to what goes out."""
         tick = self.next_tick
         self._put_reports_away()
         self._make_reports(tick)

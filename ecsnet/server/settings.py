@@ -26,7 +26,7 @@ class ServerWorldSettings(Protocol):
 
 
 def check_tick_rate(rate: object) -> None:
-    """Refuse what can be no tick rate.
+    """Refuse an invalid tick rate.
 
     Raises:
         UsageError: It is no number from 1 to 1000.

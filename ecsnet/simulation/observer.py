@@ -88,7 +88,7 @@ class Observer:
 
 
 class ObserverSource(Protocol):
-    """Makes an observer for each room of a host."""
+    """A source of observers: one for each room of a host."""
 
     def observe(self, simulation: Simulation) -> Observer:
         """Return what observes a room, before its first tick.

@@ -59,7 +59,7 @@ class Comparison:
 
 
 class Inserts:
-    """Notes each ``once`` component's value when it is inserted, without asking replication.
+    """The values of ``once`` components when they are inserted, noted without asking replication.
 
     Args:
         schema: The game's types.
@@ -103,7 +103,7 @@ class Inserts:
 
 
 class Truth:
-    """Compares clients with one simulation.
+    """The comparison of clients with one simulation.
 
     Args:
         schema: The game's types.

@@ -84,7 +84,7 @@ class HarnessClient:
 
 
 class Harness:
-    """Runs a game and its players on a manual clock.
+    """A game and its players, run on a manual clock.
 
     ::
 
@@ -229,7 +229,7 @@ class Harness:
         client.close()
 
     def events(self, client: ClientWorld) -> list[object]:
-        """All events that a client's polls returned; clear the list to start anew."""
+        """Return all notifications that a client's polls returned; clear the list to start anew."""
         return self._seat(client, "events()").events
 
     def member(self, client: ClientWorld) -> Member | None:

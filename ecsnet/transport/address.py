@@ -205,7 +205,7 @@ def check_port(port: int, *, lowest: int = 1) -> None:
 
 
 def check_local(host: str, port: int) -> None:
-    """Raise ``UsageError`` for what can be no address of a server."""
+    """Raise ``UsageError`` for an invalid address of a server."""
     check_port(port, lowest=0)
     if not is_text(host):
         raise UsageError(f"host={brief(host)}: give a name or an address, such as '0.0.0.0'")

@@ -42,7 +42,7 @@ def _timerfd(interval: float) -> int | None:
 
 
 class Ticker:
-    """Calls a function at a steady rate until it is stopped.
+    """A loop that calls a function at a steady rate until it is stopped.
 
     A tick that comes late does not move the ones after it. Ticks that could not be kept,
     because the function or something else took too long, are skipped and reported.

@@ -30,7 +30,7 @@ def _look_up(host: str, port: int) -> list[Address]:
 
 
 class Resolver:
-    """Looks a host name up in a thread of its own, so that no frame waits for it.
+    """The look-up of a host name in a thread of its own, so that no frame waits for it.
 
     Addresses in digits are there at once. The thread is a daemon and touches nothing else.
 

@@ -30,7 +30,7 @@ log = logging.getLogger("ecsnet.server")
 EntityT = TypeVar("EntityT", bound=Hashable)
 ShadowT = TypeVar("ShadowT")
 Reference = Callable[[int | None], int | None]
-"""Maps an esper entity to its network id."""
+"""A function from an esper entity to its network id."""
 
 _UNLIKE: Final = object()  # in place of a shadow that must not be compared with
 

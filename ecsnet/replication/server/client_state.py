@@ -151,7 +151,7 @@ class ClientState:
         self.allowance = burst
         """Bytes that may be sent now; a large packet may overdraw it once."""
         self.report: tuple[int, ...] | None = None
-        """Goes into every update: what the server measured of this client's commands."""
+        """The figures in every update: what the server measured of this client's commands."""
 
         self.player = player
         self.name = name
@@ -252,7 +252,7 @@ class ClientState:
         fill.keys.append(key)
 
     def _filled(self, before: int) -> None:
-        """All packets of the ticks before this one have arrived, or were found to be lost."""
+        """Settle the ticks before this one: all their packets have arrived or are lost."""
         for sent in [sent for sent in self.fills if sent < before]:
             for key in self.fills.pop(sent).keys:
                 if key in self.gaps and self.gaps[key][0] == sent:

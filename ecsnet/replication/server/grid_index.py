@@ -11,7 +11,7 @@ _FAR: Final = 1e300
 
 
 class GridIndex:
-    """Reads points and sorts them into squares.
+    """The squares of a grid, and the reader of the points that it sorts into them.
 
     Args:
         size: The side of a square.

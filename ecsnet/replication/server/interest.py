@@ -170,7 +170,7 @@ class Grid(Interest):
         self.hysteresis = hysteresis
         x, y = fields
         self.grid_index = GridIndex(size, hysteresis, (x, y))
-        """Works out `point` and `cell`; of a grid that is no subclass it is asked directly."""
+        """The computation of `point` and `cell`; called directly unless the grid is a subclass."""
         around = range(-radius, radius + 1)
         self._block = [(dx, dy) for dx in around for dy in around]
 

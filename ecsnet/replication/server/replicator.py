@@ -68,7 +68,7 @@ Removals = dict[int, list[int]]
 
 
 class Replicator:
-    """Replicates one world.
+    """The replication of one world to all of its clients.
 
     Args:
         schema: The component types that cross the wire.
