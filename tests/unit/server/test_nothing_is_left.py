@@ -67,11 +67,13 @@ BOUNDED = {
         for flight in ("_in_flight", "_carriers")
         for ring in ("_tags", "_sent_at")
     },
-    # Looked at when the next entity enters.
-    "host.members[].seat.client_state.pieces": 8,
-    # Looked at when the next entity goes; what went in a second.
-    "host.members[].seat.client_state.left_sight": 64,
-    "host.members[].seat.client_state.left_sight[][]": 128,
+    # Looked at when the next entity enters or goes; what went in a second. Compiled, a property is
+    # another way to the same.
+    **{
+        f"host.members[]{way}.client_state.{name}": most
+        for way in ("", ".seat")
+        for name, most in (("pieces", 8), ("left_sight", 64), ("left_sight[][]", 128))
+    },
     # By kinds of entities.
     "rooms[].replicator.entities._cids": 64,
     "host.rooms[].replicator.entities._cids": 64,
