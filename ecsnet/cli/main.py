@@ -73,8 +73,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _serve(given: argparse.Namespace) -> int:
-    level = None if given.log_level is None else logging.getLevelName(given.log_level.upper())
-    with console_log(level):
+    chosen: str | None = given.log_level
+    with console_log(None if chosen is None else logging.getLevelNamesMapping()[chosen.upper()]):
         return _serve_logged(given)
 
 

@@ -96,6 +96,7 @@ class ObserverSource(Protocol):
         Args:
             simulation: The room's.
         """
+        ...
 
     def close(self) -> None:
         """Let go of everything: the host has closed, and all its rooms have stopped."""

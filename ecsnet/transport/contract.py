@@ -59,12 +59,14 @@ class ClientTransport(Protocol):
     @property
     def dropped(self) -> int:
         """Datagrams that this end knows to be lost: refused, too long, or beyond a bound."""
+        ...
 
     def send(self, data: bytes) -> None:
         """Send a datagram to the server."""
 
     def receive(self, budget: int = POLL_BUDGET) -> Iterable[bytes]:
         """Give the server's datagrams that wait, at most ``budget`` of them."""
+        ...
 
     def pin(self) -> None:
         """Stay with the server's address that the last datagram came from.
@@ -91,10 +93,12 @@ class ServerTransport(Protocol):
     @property
     def dropped(self) -> int:
         """Datagrams that this end knows to be lost: refused, too long, or beyond a bound."""
+        ...
 
     @property
     def address(self) -> Address:
         """The address at which clients reach it, with the port that the system chose."""
+        ...
 
     def send(self, data: bytes, address: Address) -> None:
         """Send a datagram to a client.
@@ -105,6 +109,7 @@ class ServerTransport(Protocol):
 
     def receive(self, budget: int = POLL_BUDGET) -> Iterable[tuple[bytes, Address]]:
         """Give the clients' datagrams that wait, at most ``budget``, and where they came from."""
+        ...
 
     def close(self) -> None:
         """Let go of what the end holds; its address is free again."""
@@ -120,6 +125,7 @@ class LoopServerTransport(ServerTransport, Protocol):
         The first such exception is logged, and no more: a peer that found a way to raise must not
         be able to fill a disk.
         """
+        ...
 
     def start(self, handler: Handler) -> None:
         """Hand datagrams on to a handler from now on; call it once.

@@ -218,3 +218,15 @@ def test_where_nothing_can_be_written_what_writes_nothing_is_no_error() -> None:
     assert process.returncode == 2
     assert b"nothing.py" in process.stderr
     assert process.stderr.count(b"\n") == 1
+
+
+def test_the_level_is_that_of_ecsnets_loggers_for_as_long_as_it_lasts() -> None:
+    own, other = logging.getLogger("ecsnet.server"), logging.getLogger("somebody.else")
+    before = own.getEffectiveLevel(), other.getEffectiveLevel()
+    with console_log(logging.DEBUG):
+        assert own.isEnabledFor(logging.DEBUG)
+        assert not other.isEnabledFor(logging.DEBUG)
+    assert (own.getEffectiveLevel(), other.getEffectiveLevel()) == before
+    with console_log():
+        assert not own.isEnabledFor(logging.DEBUG)
+    assert (own.getEffectiveLevel(), other.getEffectiveLevel()) == before
