@@ -1,8 +1,8 @@
 """A peer: the connection to it, the session with it, and the reliable messages in that.
 
-This is what drives all three. Datagrams come in by `Peer.receive`, and what there is to send goes
-out through the function that a connection was given with. Peers whose packets something else
-carries hand them in and out: `Peer.receive_packet`, `Peer.pack`.
+This is what drives all three. Packets come in by `Peer.receive_packet`, once their connection has
+opened the datagrams, and `Peer.send` hands datagrams to the function that the connection was given
+with. Where something else carries packets, `Peer.pack` returns them.
 """
 
 from __future__ import annotations
@@ -40,9 +40,9 @@ _NOWHERE: Final[Address] = ("", 0)
 class Peer(Generic[PayloadT]):
     """The other end of one session.
 
-    A caller does, once a tick: ``receive`` for each datagram that came, ``lost``, ``send`` with
-    what there is to say, ``send_messages`` while there is a byte allowance, and, when it had
-    nothing to say, ``keep_alive``.
+    A caller does, once a tick: ``receive_packet`` for each packet that came, ``lost``, ``send``
+    with what there is to say, ``send_messages`` while there is a byte allowance, and, when it had
+    nothing to say and something is ``due``, ``send(None, now)``.
 
     Args:
         codec: The peer's packets: with payloads of some type, or ``RAW``.
@@ -146,7 +146,7 @@ class Peer(Generic[PayloadT]):
 
     @property
     def received(self) -> int:
-        """The number of the last message that ``receive`` handed out."""
+        """The number of the last message that ``receive_packet`` handed out."""
         return self._incoming.received
 
     @property
@@ -179,12 +179,6 @@ class Peer(Generic[PayloadT]):
         return MAX_PAYLOAD if raw is None else MAX_PAYLOAD - len(raw)
 
     # Receiving.
-
-    def receive(self, datagram: bytes, now: float) -> Received[PayloadT] | None:
-        """Take a datagram of the connection; see `receive_packet`."""
-        connection = self.connection
-        packet = None if connection is None else connection.open(datagram, now)
-        return None if packet is None else self.receive_packet(packet, now)
 
     def receive_packet(self, packet: bytes, now: float) -> Received[PayloadT] | None:
         """Take a packet; None when there is nothing in it for the caller.
