@@ -38,17 +38,20 @@ def console_log(level: int | None = None) -> Iterator[None]:
             as it is when left out.
     """
     root, own = logging.getLogger(), logging.getLogger("ecsnet")
-    own_level = own.level
+    before = own.level
     if level is not None:
         own.setLevel(level)
-    if root.handlers:
-        try:
+    try:
+        with contextlib.nullcontext() if root.handlers else _shown_from(root):
             yield
-        finally:
-            own.setLevel(own_level)
-        return
+    finally:
+        own.setLevel(before)
+
+
+@contextlib.contextmanager
+def _shown_from(root: logging.Logger) -> Iterator[None]:
     handler = ConsoleHandler(logging.NOTSET)
-    root_level = root.level
+    before = root.level
     root.addHandler(handler)
     root.setLevel(logging.INFO)
     logging.captureWarnings(True)
@@ -56,8 +59,7 @@ def console_log(level: int | None = None) -> Iterator[None]:
         yield
     finally:
         logging.captureWarnings(False)
-        root.setLevel(root_level)
-        own.setLevel(own_level)
+        root.setLevel(before)
         root.removeHandler(handler)
         handler.close()
 
