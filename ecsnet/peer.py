@@ -191,9 +191,8 @@ class Peer(Generic[PayloadT]):
         received = self.session.receive(packet, now)
         if received is None:
             return None
-        if received.carriers:
-            for number in received.carriers:
-                self._arrived(number)
+        for number in received.carriers:
+            self._arrived(number)
         if received.fragments:
             if not self._admits(received, now):
                 self.session.refuse(received.number)
