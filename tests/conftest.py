@@ -1,4 +1,4 @@
-"""What all tests share: how hypothesis looks for counterexamples, and an end of esper's worlds."""
+"""Fixtures of all tests: hypothesis' search for counterexamples, and an end of esper's worlds."""
 
 from __future__ import annotations
 

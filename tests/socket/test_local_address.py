@@ -27,7 +27,7 @@ def can_bind(family: socket.AddressFamily, host: str) -> bool:
 
 
 def told(everywhere: str) -> bool:
-    """Whether this system tells where a datagram was sent to."""
+    """Return whether this system tells where a datagram was sent to."""
     try:
         bound = bind_udp(everywhere, 0)
     except Exception:
@@ -134,7 +134,7 @@ def test_an_answer_leaves_from_the_address_that_was_asked(
 
 @two_addresses
 def test_without_it_the_answer_is_a_strangers(dial: Dial, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What the others would not show on a system that picks the right address by itself."""
+    """Check what the others would not show on a system that picks the right address by itself."""
     monkeypatch.setattr(udp_server, "tell_local_address", lambda _: False)
     server = UdpServerSocket("0.0.0.0", 0)
     client, other = dial("127.0.0.2", server.address[1]), dial("127.0.0.1", server.address[1])

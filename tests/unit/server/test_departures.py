@@ -1,4 +1,4 @@
-"""Whoever comes and goes, at whatever room: nothing of them is left anywhere."""
+"""Members that come and go, in any state: nothing of them is left anywhere."""
 
 from __future__ import annotations
 

@@ -54,7 +54,7 @@ with use_registry(Registry()) as registry:
 
 
 class Log:
-    """What came into the ticks of a room: (name of the player, what it was)."""
+    """The commands that came into the ticks of a room: (name of the player, command)."""
 
     def __init__(self) -> None:
         self.jumps: list[tuple[str, int]] = []
@@ -129,7 +129,7 @@ class Rooms:
         self.host.move(member, room, self.game.clock.now)
 
     def is_there(self, client: ClientWorld) -> bool:
-        """Whether a client is, by its own knowledge, on the seat that the host gave it last."""
+        """Return whether a client knows itself on the seat that the host gave it last."""
         member = self.game.member(client)
         assert member is not None
         assert member.seat is not None
