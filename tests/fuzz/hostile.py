@@ -762,7 +762,7 @@ class Arena:
                 if inbound is not None:
                     wire.incoming += inbound.replies
                     if inbound.packet is not None:
-                        server.receive(inbound.packet, self.now)
+                        server.receive_packet(inbound.packet, self.now)
             wire.sent.clear()
             if client.closed:
                 break
