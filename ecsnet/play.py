@@ -20,6 +20,7 @@ from ecsnet.errors import AddressInUseError, UsageError
 from ecsnet.runtime.idle import ViewWatch, warn_of_idle_worlds
 from ecsnet.runtime.modules import check_started
 from ecsnet.runtime.signals import end_of, ending
+from ecsnet.schema import ComponentType
 from ecsnet.server.host import Host
 from ecsnet.server.world import ServerWorld
 from ecsnet.transport.address import Address, check_local, lan_host, parse_address, spell_address
@@ -235,7 +236,7 @@ def play(
     try:
         transport = HostedTransport(server, socket, clock)
         transport.take_signals()
-        replicated = {kind.cls for kind in server._registry.components()}
+        replicated = {kind.cls for kind in server._registry.types(ComponentType)}
         transport.watch = ViewWatch(World.current(), replicated)
         warn_of_idle_worlds()
         client = ClientWorld.over(

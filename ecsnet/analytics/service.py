@@ -16,7 +16,7 @@ from ecsnet.analytics.journal import Journal, Limits
 from ecsnet.analytics.supervisor import ShipperSupervisor
 from ecsnet.analytics.values import plain
 from ecsnet.options import MONGO_VARIABLE, Analytics
-from ecsnet.schema import Registry
+from ecsnet.schema import CommandType, ComponentType, Registry
 from ecsnet.simulation.simulation import Simulation
 
 __all__ = ["AnalyticsService"]
@@ -51,9 +51,9 @@ class AnalyticsService:
         self, options: Analytics, registry: Registry, environment: Mapping[str, str]
     ) -> None:
         self.options = options
-        self.components = tuple(registry.components())
+        self.components = tuple(registry.types(ComponentType))
         self.declared = declare(self.components)
-        self.commands = tuple(registry.commands())
+        self.commands = tuple(registry.types(CommandType))
         self._registry = registry
         age = None if options.max_days is None else options.max_days * _DAY
         self.journal = Journal(

@@ -82,7 +82,7 @@ class Reader:
     """The reader of one class's annotations.
 
     Args:
-        command: Whether a client sends it: then everything must be bounded.
+        from_client: Whether a client sends it: then everything must be bounded.
         foreign: Finds a registered foreign type.
         resolve: Evaluates an annotation that is still a string; gets the path, too.
         cls: The class itself, as its own annotations see it.
@@ -90,12 +90,12 @@ class Reader:
 
     def __init__(
         self,
-        command: bool,
+        from_client: bool,
         foreign: Callable[[object], Foreign | None],
         resolve: Callable[[str, str], object],
         cls: type[object] | None = None,
     ) -> None:
-        self._command = command
+        self._from_client = from_client
         self._foreign = foreign
         self._resolve = resolve
         self._inside: list[type[object]] = [] if cls is None else [cls]
@@ -113,7 +113,7 @@ class Reader:
         base, marks = self._unwrap(path, annotation)
         shape = self._base(path, base, marks)
         shape.number = shape.number or base in (int, float)
-        if Suspect in marks and self._command:
+        if Suspect in marks and self._from_client:
             raise DeclarationError(
                 f"{path}: Suspect goes with fields of components, which the server holds; what"
                 " players send is bounded with Between"
@@ -208,7 +208,7 @@ class Reader:
             lo, hi = int(between.lo), int(between.hi)
             meta = msgspec.Meta(ge=lo, le=hi)
             return Shape(f"int between {lo} and {hi}", Annotated[int, meta], key=True)
-        if self._command:
+        if self._from_client:
             return Shape("int", Annotated[int, msgspec.Meta(ge=INT64[0], le=INT64[1])], key=True)
         return Shape("int", int, key=True)
 
@@ -223,7 +223,7 @@ class Reader:
         if bounds is not None:
             text = f"float between {bounds[0]!r} and {bounds[1]!r}"
             return Shape(text, Annotated[float, msgspec.Meta(ge=bounds[0], le=bounds[1])])
-        if self._command:
+        if self._from_client:
             # Two finite bounds keep out NaN and the infinities.
             return Shape("float", Annotated[float, msgspec.Meta(ge=_FINITE[0], le=_FINITE[1])])
         return Shape("float", float)
@@ -234,7 +234,7 @@ class Reader:
         limit = marks.pop(MaxLen, None)
         if isinstance(limit, MaxLen):
             return msgspec.Meta(max_length=limit.n), f"{text} up to {limit.n}"
-        if self._command:
+        if self._from_client:
             raise DeclarationError(
                 f"{path}: a client could send any amount; say how much it may be:"
                 f" Annotated[{text}, net.MaxLen(64)]"

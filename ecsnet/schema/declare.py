@@ -24,7 +24,7 @@ from ecsnet.schema.codegen import Check, generate
 from ecsnet.schema.contents import total
 from ecsnet.schema.registry import current_registry, is_stock
 from ecsnet.schema.shapes import Shape, bound_of, lasts, wire_struct
-from ecsnet.schema.wiretype import CommandType, ComponentType, Field, WireType
+from ecsnet.schema.wiretype import KINDS, CommandType, ComponentType, Field, WireType
 from ecsnet.validation.arguments import is_text
 from ecsnet.validation.wording import brief
 
@@ -78,9 +78,10 @@ class _NoDataclass:
         # @dataclass asks each base of the class below it. Whoever asks the class itself, as
         # is_dataclass() does, is to hear that it is none.
         if owner is _Declared:
+            decorators = " and ".join(f"@net.{kind.decorator}" for kind in KINDS)
             raise DeclarationError(
-                "@dataclass stands above a class that is, or inherits from, a component or a"
-                " command: @net.replicated and @net.command stand in place of @dataclass"
+                "@dataclass stands above a class that is, or inherits from, a declared one:"
+                f" {decorators} stand in place of @dataclass"
             )
         raise AttributeError("__dataclass_fields__")
 
@@ -155,13 +156,7 @@ def replicated(
     if once and rate != 1:
         raise DeclarationError("replicated(once=True): it is sent once, so a rate means nothing")
 
-    def declare(cls: type[T], caller: FrameType) -> type[T]:
-        common = _declare(cls, caller, "replicated", bounded=False)
-        return _publish(ComponentType.of(common, visible_to=visible_to, once=once, rate=rate))
-
-    if cls is not None:
-        return declare(cls, sys._getframe(1))
-    return lambda cls: declare(cls, sys._getframe(1))
+    return _decorate(ComponentType, cls, visible_to=visible_to, once=once, rate=rate)
 
 
 @overload
@@ -196,12 +191,22 @@ def command(
     """
     if not isinstance(hold, bool):
         raise DeclarationError(f"command(hold={brief(hold)}): it is True or False")
+    return _decorate(CommandType, cls, hold=hold)
+
+
+def _decorate(
+    kind: type[WireType], cls: type[T] | None, **options: object
+) -> type[T] | Callable[[type[T]], type[T]]:
+    """Do the work of a decorator, or return one where it stands with parentheses."""
 
     def declare(cls: type[T], caller: FrameType) -> type[T]:
-        return _publish(CommandType.of(_declare(cls, caller, "command", bounded=True), hold=hold))
+        wire_type = _declare(kind, cls, caller, options)
+        current_registry().add(wire_type)
+        wire_type.cls.__ecsnet__ = wire_type  # type: ignore[attr-defined]
+        return wire_type.cls
 
     if cls is not None:
-        return declare(cls, sys._getframe(1))
+        return declare(cls, sys._getframe(2))
     return lambda cls: declare(cls, sys._getframe(1))
 
 
@@ -223,13 +228,15 @@ class _Slot:
         return None if self.required else brief(self.default)
 
 
-def _declare(cls: type[object], caller: FrameType, decorator: str, bounded: bool) -> WireType:
+def _declare(
+    kind: type[WireType], cls: type[object], caller: FrameType, options: Mapping[str, Any]
+) -> WireType:
     """Rebuild an annotated class as a Struct, with everything that is known about it."""
-    _refuse(cls, decorator)
+    _refuse(cls, kind.decorator)
     name = cls.__name__
     file, line = _place(cls, caller)
     resolve = _resolver(cls, caller)
-    reader = Reader(bounded, current_registry().foreign, resolve, cls)
+    reader = Reader(kind.from_client, current_registry().foreign, resolve, cls)
 
     slots = _slots(cls, resolve)
     _refuse_values_without_type(cls, slots)
@@ -258,7 +265,7 @@ def _declare(cls: type[object], caller: FrameType, decorator: str, bounded: bool
 
     # For classes that inherit from this one or hold it: the author's annotations.
     struct.__ecsnet_hints__ = {field: slot.annotation for field, slot in slots.items()}  # type: ignore[attr-defined]
-    return WireType(
+    return kind(
         cls=struct,
         name=("ecsnet." if is_stock(cls.__module__) else "") + cls.__qualname__,
         file=file,
@@ -281,13 +288,8 @@ def _declare(cls: type[object], caller: FrameType, decorator: str, bounded: bool
         nests=any(shape.nests for shape in shapes.values()),
         count=codec.count,
         buffers=any(shape.buffers for shape in shapes.values()),
+        **options,
     )
-
-
-def _publish(wire_type: ComponentType | CommandType) -> type[Any]:
-    current_registry().add(wire_type)
-    wire_type.cls.__ecsnet__ = wire_type  # type: ignore[attr-defined]
-    return wire_type.cls
 
 
 def _refuse(cls: object, decorator: str) -> None:

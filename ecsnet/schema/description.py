@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from hashlib import blake2b
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import msgspec
 
 from ecsnet.errors import UsageError
 from ecsnet.schema.gate import Gate, encode
-from ecsnet.schema.wiretype import CommandType, ComponentType
+from ecsnet.schema.wiretype import KINDS, CommandType, ComponentType, WireType
 
 __all__ = ["DESCRIPTION_LIMIT", "Schema"]
+
+W = TypeVar("W", bound=WireType)
 
 DESCRIPTION_LIMIT = 512 * 1024
 """Bytes of an encoded description: the most that is sent, and that is read of a server's."""
@@ -35,42 +37,56 @@ class Schema:
     """The types of a game that cross the wire; it never changes.
 
     Args:
-        components: The replicated types. Those that are visible to the server only are left out.
-        commands: The command types.
+        types: The declared types, of all kinds. Those that do not cross the wire are left out.
 
     Attributes:
-        components: By wire name; the index is the component's number (cid) on the wire.
-        commands: By wire name; the index is the command's number on the wire.
+        components: As ``types`` has them; the index is the component's number (cid) on the wire.
+        commands: The same for commands.
         cid_of: The number of a component's class.
         command_id_of: The number of a command's class.
         fingerprint: 16 bytes; the same for games that declare the same, in whatever order.
     """
 
-    __slots__ = ("_encoded", "cid_of", "command_id_of", "commands", "components", "fingerprint")
+    __slots__ = (
+        "_encoded",
+        "_types",
+        "cid_of",
+        "command_id_of",
+        "commands",
+        "components",
+        "fingerprint",
+    )
 
-    def __init__(
-        self, components: Iterable[ComponentType], commands: Iterable[CommandType]
-    ) -> None:
-        self.components: tuple[ComponentType, ...] = tuple(
-            sorted((c for c in components if c.visible_to != "server"), key=lambda c: c.name)
+    def __init__(self, types: Iterable[WireType]) -> None:
+        self._types: list[WireType] = sorted(
+            (t for t in types if t.crosses), key=lambda t: (KINDS.index(type(t)), t.name)
         )
-        self.commands: tuple[CommandType, ...] = tuple(sorted(commands, key=lambda c: c.name))
-        self.cid_of: dict[type, int] = {c.cls: cid for cid, c in enumerate(self.components)}
-        self.command_id_of: dict[type, int] = {c.cls: n for n, c in enumerate(self.commands)}
+        self.components: tuple[ComponentType, ...] = self.types(ComponentType)
+        self.commands: tuple[CommandType, ...] = self.types(CommandType)
+        self.cid_of: dict[type, int] = self.numbers(ComponentType)
+        self.command_id_of: dict[type, int] = self.numbers(CommandType)
         self._encoded = encode(self.description())
         if len(self._encoded) > DESCRIPTION_LIMIT:
             raise UsageError(
                 f"this game's description takes {len(self._encoded)} bytes, and a client reads"
-                f" {DESCRIPTION_LIMIT}: declare fewer components and commands"
+                f" {DESCRIPTION_LIMIT}: declare fewer classes"
             )
         self.fingerprint: bytes = blake2b(self._encoded, digest_size=16).digest()
+
+    def types(self, kind: type[W]) -> tuple[W, ...]:
+        """Return the types of a kind by wire name; the index is the type's number on the wire."""
+        return tuple(t for t in self._types if isinstance(t, kind))
+
+    def numbers(self, kind: type[WireType]) -> dict[type, int]:
+        """Return the number on the wire of each class of a kind."""
+        return {t.cls: number for number, t in enumerate(self.types(kind))}
 
     def description(self) -> list[object]:
         """Return the part of the schema that two ends have to agree on.
 
         Returns:
             ``(kind, name, ((option, text), ...), ((field, text), ...))`` as a msgpack-able
-            array for each type: components, then commands, each by wire name.
+            array for each type: kind after kind, each by wire name.
         """
         return [msgspec.to_builtins(entry) for entry in self._described()]
 
@@ -101,29 +117,23 @@ class Schema:
     def _described(self) -> list[_Described]:
         return [
             _Described(
-                "component",
-                c.name,
-                (("visible_to", c.visible_to), ("once", str(c.once)), ("rate", str(c.rate))),
-                tuple((field.name, field.text) for field in c.fields),
+                t.kind,
+                t.name,
+                t.options(),
+                tuple((field.name, field.text) for field in t.fields),
             )
-            for c in self.components
-        ] + [
-            _Described(
-                "command",
-                c.name,
-                (("hold", str(c.hold)),),
-                tuple((field.name, field.text) for field in c.fields),
-            )
-            for c in self.commands
+            for t in self._types
         ]
 
 
 def _first_difference(server: Iterable[_Described], own: Iterable[_Described]) -> str:
     servers = {(entry.kind, entry.name): entry for entry in server}
     mine = {(entry.kind, entry.name): entry for entry in own}
-    # Components before commands: a field that both hold shows in the component first.
+    # Kind after kind: what a component and a command both hold shows in the component first.
+    # A server may have kinds that this version does not know.
+    ranks = {kind.kind: rank for rank, kind in enumerate(KINDS)}
     for kind, name in sorted(
-        servers.keys() | mine.keys(), key=lambda key: (key[0] == "command", key)
+        servers.keys() | mine.keys(), key=lambda key: (ranks.get(key[0], len(KINDS)), key)
     ):
         theirs, ours = servers.get((kind, name)), mine.get((kind, name))
         if ours is None:

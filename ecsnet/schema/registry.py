@@ -21,7 +21,7 @@ from ecsnet.errors import DeclarationError
 from ecsnet.schema.annotations import Reader
 from ecsnet.schema.description import Schema
 from ecsnet.schema.shapes import Foreign, Origin
-from ecsnet.schema.wiretype import CommandType, ComponentType, WireType
+from ecsnet.schema.wiretype import WireType
 from ecsnet.validation.arguments import check_function, check_instance
 from ecsnet.validation.wording import brief
 
@@ -29,7 +29,7 @@ __all__ = ["Registry", "current_registry", "is_stock", "register_type", "use_reg
 
 T = TypeVar("T")
 
-D = TypeVar("D", bound=WireType)
+W = TypeVar("W", bound=WireType)
 
 _INTERACTIVE = re.compile(r"<.*>|.*[/\\](ipykernel|marimo)_\d+[/\\].*")
 """File names of what was typed: each cell or line has one of its own, or all have the same."""
@@ -43,15 +43,15 @@ class Running(Protocol):
 
 
 class _Declared:
-    """Types by wire name; components and commands may share a name.
+    """Declared types.
 
     Attributes:
+        types: By kind and wire name: types of two kinds may share a name.
         changes: How often something was added or took another's place.
     """
 
     def __init__(self) -> None:
-        self.components: dict[str, ComponentType] = {}
-        self.commands: dict[str, CommandType] = {}
+        self.types: dict[tuple[type[WireType], str], WireType] = {}
         self.changes = 0
 
 
@@ -68,7 +68,7 @@ class Registry:
         self._schema_changes = (-1, -1)
         self._users: WeakSet[Running] = WeakSet()
 
-    def add(self, wire_type: ComponentType | CommandType) -> None:
+    def add(self, wire_type: WireType) -> None:
         """Take in a declared class.
 
         Raises:
@@ -76,10 +76,11 @@ class Registry:
                 runs with it; the message names both places.
         """
         declared = _stock if is_stock(wire_type.cls.__module__) else self._own
-        if isinstance(wire_type, ComponentType):
-            self._put(declared.components, wire_type)
-        else:
-            self._put(declared.commands, wire_type)
+        key = type(wire_type), wire_type.name
+        old = declared.types.get(key)
+        if old is not None:
+            self._refuse_another(old, wire_type)
+        declared.types[key] = wire_type
         declared.changes += 1
 
     def use(self, running: Running) -> None:
@@ -100,31 +101,27 @@ class Registry:
         """Return the wire form of a foreign type; None when it is not registered."""
         return self._foreign.get(cls)
 
-    def components(self) -> list[ComponentType]:
-        """Return all replicated types by wire name, also those that no client sees."""
-        declared = [*_stock.components.values(), *self._own.components.values()]
-        return sorted(declared, key=lambda component: component.name)
+    def types(self, kind: type[W]) -> list[W]:
+        """Return the types of a kind by wire name, also those that stay with the server.
 
-    def commands(self) -> list[CommandType]:
-        """Return all command types, by wire name."""
-        declared = [*_stock.commands.values(), *self._own.commands.values()]
-        return sorted(declared, key=lambda command: command.name)
+        Args:
+            kind: A class of `KINDS`, or ``WireType`` for all of them.
+        """
+        declared = [*_stock.types.values(), *self._own.types.values()]
+        return sorted((t for t in declared if isinstance(t, kind)), key=lambda t: t.name)
 
     def schema(self) -> Schema:
         """Return the types that cross the wire now; the same object until one is declared."""
         changes = (_stock.changes, self._own.changes)
         if self._schema is None or changes != self._schema_changes:
-            self._schema = Schema(self.components(), self.commands())
+            self._schema = Schema(self.types(WireType))
             self._schema_changes = changes
         return self._schema
 
-    def _put(self, types: dict[str, D], new: D) -> None:
-        old = types.get(new.name)
-        if old is not None:
-            if is_stock(new.cls.__module__) or not _is_again(_origin(old), _origin(new)):
-                raise DeclarationError(_twice(old, new))
-            self._refuse_while_used(f"class {new.name}", new.place)
-        types[new.name] = new
+    def _refuse_another(self, old: WireType, new: WireType) -> None:
+        if is_stock(new.cls.__module__) or not _is_again(_origin(old), _origin(new)):
+            raise DeclarationError(_twice(old, new))
+        self._refuse_while_used(f"class {new.name}", new.place)
 
     def _refuse_while_used(self, what: str, place: str) -> None:
         if any(not user.closed for user in self._users):

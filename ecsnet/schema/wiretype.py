@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Container
 from dataclasses import dataclass, fields
 from itertools import takewhile
-from typing import Any
+from typing import ClassVar, TypeVar
 
 from ecsnet.errors import UsageError
 from ecsnet.schema.codegen import Check, Count, Ref
@@ -18,6 +18,7 @@ from ecsnet.schema.kinds import PLAIN, Kind
 from ecsnet.validation.wording import brief
 
 __all__ = [
+    "KINDS",
     "CommandType",
     "ComponentType",
     "Field",
@@ -26,6 +27,8 @@ __all__ = [
     "component_type",
     "unsent",
 ]
+
+W = TypeVar("W", bound="WireType")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +52,21 @@ class Field:
 class WireType:
     """The facts about one declared class. The functions are generated for the class.
 
+    Each kind of declaration is a subclass, listed in `KINDS`. What it adds are the options of its
+    decorator, and all that both ends have to agree on beside the fields.
+
     A value and its wire form may share what is mutable, such as a list: encode the one at
     once, ``clone`` the other before it is handed out.
     """
+
+    kind: ClassVar[str]
+    """The name of the kind, in messages and in the description: ``"component"``."""
+    decorator: ClassVar[str]
+    """The name of its decorator in ``ecsnet``: ``"replicated"``."""
+    predicate: ClassVar[str]
+    """The predicate of such a class, in messages: ``"replicated"``, ``"a command"``."""
+    from_client: ClassVar[bool]
+    """Clients send it, and may send anything: all that a field holds must be bounded."""
 
     cls: type
     name: str
@@ -101,6 +116,16 @@ class WireType:
     def place(self) -> str:
         """The place of the class: ``"game.py:9"``."""
         return f"{os.path.basename(self.file)}:{self.line}"
+
+    @property
+    def crosses(self) -> bool:
+        """True if it crosses the wire, and is part of the schema."""
+        return True
+
+    def options(self) -> tuple[tuple[str, str], ...]:
+        """Return its decorator's options as the other end is told them: ``(("hold", "True"),)``."""
+        added = fields(self)[len(fields(WireType)) :]
+        return tuple((option.name, str(getattr(self, option.name))) for option in added)
 
     def misfit(self, value: object, ref: Ref) -> tuple[str, str] | None:
         """Find what keeps a value from crossing the wire; for errors, not for the hot path.
@@ -174,6 +199,11 @@ class WireType:
 class ComponentType(WireType):
     """A class under ``@replicated``."""
 
+    kind = "component"
+    decorator = "replicated"
+    predicate = "replicated"
+    from_client = False
+
     visible_to: str
     """``"everyone"``, ``"owner"`` or ``"server"``."""
     once: bool
@@ -181,23 +211,27 @@ class ComponentType(WireType):
     rate: int
     """Sent at most every so many ticks."""
 
-    @classmethod
-    def of(cls, common: WireType, visible_to: str, once: bool, rate: int) -> ComponentType:
-        """Return a component type from what all wire types have."""
-        return cls(**_attributes(common), visible_to=visible_to, once=once, rate=rate)
+    @property
+    def crosses(self) -> bool:
+        return self.visible_to != "server"
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class CommandType(WireType):
     """A class under ``@command``."""
 
+    kind = "command"
+    decorator = "command"
+    predicate = "a command"
+    from_client = True
+
     hold: bool
     """A state that goes on, not an action that happens once."""
 
-    @classmethod
-    def of(cls, common: WireType, hold: bool) -> CommandType:
-        """Return a command type from what all wire types have."""
-        return cls(**_attributes(common), hold=hold)
+
+KINDS: tuple[type[WireType], ...] = (ComponentType, CommandType)
+"""All kinds of declarations, in the order of the description; each has names and numbers of its
+own."""
 
 
 def component_type(cls: type[object], verb: str = "this") -> ComponentType:
@@ -210,10 +244,7 @@ def component_type(cls: type[object], verb: str = "this") -> ComponentType:
     Raises:
         UsageError: The class is not replicated.
     """
-    found = _known(cls)
-    if isinstance(found, ComponentType):
-        return found
-    raise UsageError(_refusal(cls, verb, found, "replicated", "@net.replicated"))
+    return _of_kind(ComponentType, cls, verb)
 
 
 def command_type(cls: type[object], verb: str = "this") -> CommandType:
@@ -226,10 +257,7 @@ def command_type(cls: type[object], verb: str = "this") -> CommandType:
     Raises:
         UsageError: The class is not a command.
     """
-    found = _known(cls)
-    if isinstance(found, CommandType):
-        return found
-    raise UsageError(_refusal(cls, verb, found, "a command", "@net.command"))
+    return _of_kind(CommandType, cls, verb)
 
 
 def unsent(cls: type[object], sent: Container[type]) -> str | None:
@@ -247,7 +275,7 @@ def unsent(cls: type[object], sent: Container[type]) -> str | None:
         return None
     name = cls.__qualname__
     known = _known(cls)
-    if isinstance(known, ComponentType) and known.visible_to != "server":
+    if isinstance(known, ComponentType) and known.crosses:
         return (
             f"{name} ({known.place}) is never sent: it was declared when this server was made"
             " already, or again since then; import its module before"
@@ -261,8 +289,11 @@ def unsent(cls: type[object], sent: Container[type]) -> str | None:
     )
 
 
-def _attributes(common: WireType) -> dict[str, Any]:
-    return {field.name: getattr(common, field.name) for field in fields(common)}
+def _of_kind(kind: type[W], cls: type[object], verb: str) -> W:
+    found = _known(cls)
+    if isinstance(found, kind):
+        return found
+    raise UsageError(_refusal(cls, verb, found, kind))
 
 
 def _known(cls: object) -> object:
@@ -270,7 +301,8 @@ def _known(cls: object) -> object:
     return cls.__dict__.get("__ecsnet__") if isinstance(cls, type) else None
 
 
-def _refusal(cls: object, verb: str, found: object, wanted: str, decorator: str) -> str:
+def _refusal(cls: object, verb: str, found: object, kind: type[WireType]) -> str:
+    wanted = kind.predicate
     if not isinstance(cls, type):
         if _known(type(cls)) is None:
             return f"{verb} got {brief(cls)}: pass a class that is {wanted}"
@@ -279,12 +311,11 @@ def _refusal(cls: object, verb: str, found: object, wanted: str, decorator: str)
         return f"{verb} got a class: pass an instance of it"
     name = "None" if cls is type(None) else cls.__qualname__
     if isinstance(found, WireType):
-        is_now = "replicated" if isinstance(found, ComponentType) else "a command"
-        return f"{verb} got {name}, which is {is_now}, not {wanted} ({found.place})"
+        return f"{verb} got {name}, which is {found.predicate}, not {wanted} ({found.place})"
     message = f"{verb} got {name}, which is not {wanted}"
     if cls.__module__ == "builtins":
         return message
-    return f"{message}: put {decorator} above class {name}{_place_of(cls)}"
+    return f"{message}: put @net.{kind.decorator} above class {name}{_place_of(cls)}"
 
 
 def _place_of(cls: type[object]) -> str:

@@ -21,7 +21,7 @@ from ecsnet.components import Owner, Player, Position
 from ecsnet.connection.plain import Reason
 from ecsnet.errors import UsageError
 from ecsnet.options import MONGO_VARIABLE, Analytics, keeping
-from ecsnet.schema import Registry, use_registry
+from ecsnet.schema import ComponentType, Registry, use_registry
 from ecsnet.server.world import ServerWorld
 from ecsnet.testing import Harness
 
@@ -617,4 +617,4 @@ def test_names_that_no_journal_can_hold_are_an_error() -> None:
                 type(f"T{number}", (), {"__annotations__": fields} | dict.fromkeys(fields, 0))
             )
     with pytest.raises(UsageError, match="use fewer or shorter ones, or leave analytics= out"):
-        declare(tuple(registry.components()))
+        declare(tuple(registry.types(ComponentType)))

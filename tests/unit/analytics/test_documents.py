@@ -12,7 +12,7 @@ from ecsnet.analytics.declared import declare
 from ecsnet.analytics.documents import DOCUMENT_LIMIT, Origin, documents_of, size_of
 from ecsnet.analytics.records import Declared, Event, Match, Slice, decode, encode
 from ecsnet.analytics.values import Document
-from ecsnet.schema import PLAIN, Registry, use_registry
+from ecsnet.schema import PLAIN, ComponentType, Registry, use_registry
 
 MATCH = Match(0, bytes(range(16)), 1_700_000_000_000, "red", 60.0)
 POSITION = Declared("position", "ecsnet.Position", ("x", "y"), (PLAIN, PLAIN))
@@ -124,7 +124,7 @@ def test_a_declared_type_is_called_by_its_name_and_told_as_what_it_holds() -> No
             colour: Colour | None = None
             nested: list[Position] = []
 
-        made = {each.name: each for each in declare(registry.components())}
+        made = {each.name: each for each in declare(registry.types(ComponentType))}
         own = next(name for name in made if name.endswith("Position") and "ecsnet." not in name)
         taken_key = next(name for name in made if name.endswith(".Id"))
         assert made["ecsnet.Position"].key == "ecsnet_position"

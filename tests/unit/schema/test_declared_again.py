@@ -16,6 +16,7 @@ import pytest
 from ecsnet.client.world import ClientWorld
 from ecsnet.errors import DeclarationError, UsageError
 from ecsnet.schema import (
+    CommandType,
     Registry,
     command_type,
     component_type,
@@ -69,10 +70,6 @@ def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     importlib.invalidate_caches()
     yield path
     sys.modules.pop(path.stem, None)
-
-
-def own(registry: Registry) -> list[type]:
-    return [*(c.cls for c in registry.components()), *(c.cls for c in registry.commands())]
 
 
 def check(registry: Registry, names: dict[str, object]) -> None:
@@ -147,7 +144,7 @@ def test_a_console(registry: Registry) -> None:
     for fields in ("hp: int = 1", "hp: float = 0.0"):
         for line in ("import ecsnet as net", "@net.command", "class Steer:", f"    {fields}", ""):
             console.push(line)
-    (steer,) = registry.commands()
+    (steer,) = registry.types(CommandType)
     assert steer.cls is console.locals["Steer"]
     assert steer.fields[0].text == "float"
 
@@ -161,7 +158,7 @@ def test_a_class_in_a_function_that_is_called_again(registry: Registry) -> None:
     make = names["make"]
     assert callable(make)
     assert command_type(make()).cls is not make()
-    (go,) = registry.commands()
+    (go,) = registry.types(CommandType)
     assert go.name == "make.<locals>.Go"
 
 
@@ -226,7 +223,7 @@ def test_what_has_no_source_is_judged_by_its_place_alone(registry: Registry) -> 
     source = "import ecsnet as net\n@net.command\nclass Go: pass\n"
     exec(compile(source, "nowhere.py", "exec"), names)
     exec(compile(source, "nowhere.py", "exec"), names)
-    assert [c.cls for c in registry.commands()] == [names["Go"]]
+    assert [c.cls for c in registry.types(CommandType)] == [names["Go"]]
     with pytest.raises(DeclarationError, match="class Go is declared twice"):
         exec(compile("\n" + source, "nowhere.py", "exec"), names)
 

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import textwrap
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -26,6 +27,7 @@ from ecsnet.schema import (
     EntityRef,
     Registry,
     Schema,
+    WireType,
     command,
     component_type,
     current_registry,
@@ -33,9 +35,9 @@ from ecsnet.schema import (
     replicated,
     use_registry,
 )
-from ecsnet.schema import (
-    registry as registry_module,
-)
+from ecsnet.schema import declare as declare_module
+from ecsnet.schema import description as description_module
+from ecsnet.schema import registry as registry_module
 
 TREE = Path(ecsnet.__file__).parents[1]
 
@@ -446,6 +448,101 @@ def test_a_game_that_is_too_large_to_describe_is_refused(registry: Registry) -> 
         declare(f"Tank{number}", **one)
     with pytest.raises(UsageError, match=f"a client reads {DESCRIPTION_LIMIT}"):
         registry.schema()
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class SignalType(WireType):
+    """A kind of declarations that ecsnet does not have: one row of the table."""
+
+    kind = "signal"
+    decorator = "signal"
+    predicate = "a signal"
+    from_client = True
+
+    loud: bool
+    far: int
+
+    @property
+    def crosses(self) -> bool:
+        return self.far > 0
+
+
+def signal(loud: bool = False, far: int = 1) -> Any:
+    """The decorator of that kind."""
+    return declare_module._decorate(SignalType, None, loud=loud, far=far)
+
+
+@pytest.fixture
+def with_signals(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (declare_module, description_module):
+        monkeypatch.setattr(module, "KINDS", (*module.KINDS, SignalType))
+
+
+def signals(registry: Registry, loud: bool = False, **fields: type) -> Schema:
+    """The schema of a game with two signals, one of them of a component's name, and one unsent."""
+    with use_registry(registry):
+        declare("Horn", x=int)
+        names = {"Horn": fields, "Bell": {}}
+        for name, annotations in names.items():
+            signal(loud)(type(name, (), {"__annotations__": annotations, "__module__": "game"}))
+        signal(far=0)(type("Silence", (), {"__module__": "game"}))
+    return registry.schema()
+
+
+@pytest.mark.usefixtures("with_signals")
+def test_a_new_kind_is_one_row_of_the_table() -> None:
+    registry = Registry()
+    schema = signals(registry, loud=True, pitch=int)
+    bell, horn = schema.types(SignalType)
+    assert [t.name for t in registry.types(SignalType)] == ["Bell", "Horn", "Silence"]
+    assert schema.numbers(SignalType) == {bell.cls: 0, horn.cls: 1}
+    assert (bell.name, horn.name, horn.loud, horn.far) == ("Bell", "Horn", True, 1)
+    assert [t.name for t in schema.components] == ["Horn"]
+    assert schema.commands == ()
+    assert msgspec.msgpack.decode(schema.encode_description())[1:] == [
+        ["signal", "Bell", [["loud", "True"], ["far", "1"]], []],
+        ["signal", "Horn", [["loud", "True"], ["far", "1"]], [["pitch", "int"]]],
+    ]
+    with pytest.raises(UsageError, match=r"Bell, which is a signal, not replicated \("):
+        component_type(bell.cls, "attach()")
+    with pytest.raises(DeclarationError, match="a client could send any amount"):
+        signals(Registry(), pitch=str)
+    with use_registry(registry), pytest.raises(DeclarationError, match="Horn is declared twice"):
+        signal()(type("Horn", (), {"__module__": "other"}))
+
+
+@pytest.mark.usefixtures("with_signals")
+def test_a_new_kind_is_in_the_fingerprint_and_in_a_difference() -> None:
+    without = Registry()
+    with use_registry(without):
+        declare("Horn", x=int)
+    games = [
+        without.schema(),
+        signals(Registry()),
+        signals(Registry(), loud=True),
+        signals(Registry(), pitch=int),
+    ]
+    assert len({schema.fingerprint for schema in games}) == len(games)
+    assert games[1].fingerprint == signals(Registry()).fingerprint
+
+    def difference(server: Schema, client: Schema) -> str:
+        return client.first_difference(server.encode_description()).partition(": ")[2]
+
+    none, plain, loud, pitched = games
+    assert difference(plain, none) == "server has the signal Bell, you do not"
+    assert difference(none, plain) == "you have the signal Bell, the server does not"
+    assert difference(loud, plain) == "server has Bell with loud=True, you have False"
+    assert difference(pitched, plain) == "server has Horn.pitch: int, you have no such field"
+    assert difference(plain, signals(Registry())) == ""
+
+
+def test_a_kind_that_only_the_server_knows_comes_last() -> None:
+    ours = game(TANK)
+    unknown = ["alarm", "Fire", [], []]
+    theirs = [unknown, *game(TANK.replace("hp: int", "hp: float")).description()]
+    assert ours.first_difference(encode(theirs)).endswith("Tank.hp: float, you have int")
+    theirs = [unknown, *ours.description()]
+    assert ours.first_difference(encode(theirs)).endswith("the alarm Fire, you do not")
 
 
 def test_only_declared_types_can_be_added(registry: Registry) -> None:

@@ -1033,7 +1033,8 @@ def test_a_component_that_was_declared_later_is_warned_of(game: Game) -> None:
         class Late:
             x: int = 0
 
-    REGISTRY._own.components.pop(component_type(Late).name)
+    late = component_type(Late)
+    del REGISTRY._own.types[type(late), late.name]
     game.add(Late())
     game.run(0.2)
     (line,) = game.lines
