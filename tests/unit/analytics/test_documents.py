@@ -12,7 +12,7 @@ from ecsnet.analytics.declared import declare
 from ecsnet.analytics.documents import DOCUMENT_LIMIT, Origin, documents_of, size_of
 from ecsnet.analytics.records import Declared, Event, Match, Slice, decode, encode
 from ecsnet.analytics.values import Document
-from ecsnet.schema import PLAIN, ComponentType, Registry, use_registry
+from ecsnet.schema import PLAIN, ComponentType, Registry, component_type, use_registry
 
 MATCH = Match(0, bytes(range(16)), 1_700_000_000_000, "red", 60.0)
 POSITION = Declared("position", "ecsnet.Position", ("x", "y"), (PLAIN, PLAIN))
@@ -139,6 +139,40 @@ def test_a_declared_type_is_called_by_its_name_and_told_as_what_it_holds() -> No
             "colour": "RED",
             "nested": [{"at": [1, 2]}],
         }
+
+
+def test_a_registered_type_is_told_as_what_crosses_in_its_place() -> None:
+    with use_registry(Registry()) as registry:
+
+        class Colour(enum.Enum):
+            RED = 1
+
+        class Point(msgspec.Struct, array_like=True):
+            x: int
+
+        class Paint:
+            def __init__(self, colour: Colour) -> None:
+                self.colour = colour
+
+        class Mark:
+            def __init__(self, point: Point) -> None:
+                self.point = point
+
+        net.register_type(Paint, Colour, lambda paint: paint.colour, Paint)
+        net.register_type(Mark, Point, lambda mark: mark.point, Mark)
+
+        @net.replicated
+        class Wall:
+            paint: Paint
+            marks: list[Mark] = []
+
+        declared = next(d for d in declare(registry.types(ComponentType)) if "Wall" in d.name)
+        wire = component_type(Wall).to_wire(Wall(Paint(Colour.RED), [Mark(Point(3))]), lambda _: 0)
+        raw = msgspec.msgpack.decode(msgspec.msgpack.encode(wire))
+        assert raw == [1, [[3]]]
+        (document,) = documents_of(taken([1], [raw], [None]), Origin(MATCH, "", [declared]))
+        entity: Any = document["entities"]
+        assert entity[0][declared.key] == {"paint": "RED", "marks": [{"x": 3}]}
 
 
 def test_a_limit_is_no_part_of_what_two_ends_agree_on() -> None:
