@@ -42,8 +42,9 @@ from ecsnet.messages.joining import (
 )
 from ecsnet.messages.registry import MessageTable, handles
 from ecsnet.notifications import Connected, Disconnected, Refused
+from ecsnet.replication.client.attachments import Attachment
 from ecsnet.replication.client.store import Store
-from ecsnet.replication.client.view import Attachment, ViewWorld
+from ecsnet.replication.client.view import ViewWorld
 from ecsnet.replication.wire import MESSAGE_BYTES, Report, Resync, Structure, WireFormat
 from ecsnet.schema import (
     CommandType,
@@ -625,7 +626,7 @@ class ClientWorld:
         """Do all of `poll` but for returning the notifications."""
         if self.closed:
             return
-        if self._polling or self._view.calling:
+        if self._polling or self._view.attachments.calling:
             raise UsageError(
                 "poll() inside poll(): an attached function, a converter or a system called it;"
                 " leave it to the loop"
@@ -637,7 +638,7 @@ class ClientWorld:
             self._polling = False
             if self._leaving:
                 self._let_go()
-        self._view.call_back()
+        self._view.attachments.call_back()
 
     def close(self) -> None:
         """Leave: tells the server, and takes what is replicated out of the view.
@@ -702,7 +703,7 @@ class ClientWorld:
 
     def _check_load(self, store: Store) -> None:
         """Leave a server that says more than a client keeps."""
-        excess = store.overload or self._view.overload
+        excess = store.overload or self._view.references.overload
         if len(self._events) > NOTIFICATIONS:
             excess = f"more than {NOTIFICATIONS:,} things happened since poll() returned any"
         if excess is not None and self._connection.end is None:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import esper
 
 from ecsnet.errors import ReadOnlyError
+from ecsnet.replication.client.comparison import mend_written
 from ecsnet.replication.client.store import Store
 from ecsnet.replication.client.view import ViewWorld
 from ecsnet.world import World
@@ -31,7 +32,7 @@ class WriteGuard:
         Raises:
             ReadOnlyError: A replicated component was written. It is put right again.
         """
-        written = self._view.written(store)
+        written = mend_written(self._view, store)
         if written is not None:
             entity, name = written
             raise ReadOnlyError(

@@ -1,3 +1,3 @@
 """Replication, sans I/O: change detection, visibility, packing on the server; applying on the
-client. A `Replicator` turns a world into packets, a `Store` and a `View` turn them into a world.
+client. A `Replicator` turns a world into packets, a `Store` and a `ViewWorld` turn these into one.
 """

@@ -33,8 +33,8 @@ from ecsnet.client.world import NOTIFICATIONS, WORK_A_POLL
 from ecsnet.connection.plain import Reason
 from ecsnet.messages.joining import SchemaOffer, Welcome
 from ecsnet.notifications import Disconnected, Refused
+from ecsnet.replication.client.references import MENTIONS
 from ecsnet.replication.client.store import COMPONENTS, ENTITIES, MESSAGE_PARTS, WAITING_BYTES
-from ecsnet.replication.client.view import MENTIONS
 from ecsnet.replication.wire import MESSAGE_BYTES
 from ecsnet.session.channel import FRAGMENT_BYTES
 from tests.unit.hostile_server import EPOCH, HostileServer
@@ -95,7 +95,7 @@ class BadServer(HostileServer):
             "entities": (len(store.entities), ENTITIES),
             "components": (sum(len(r.ticks) for r in store.entities.values()), COMPONENTS + 99_999),
             "entities shown": (len(client._view.local), ENTITIES + 8192),
-            "references": (client._view._mentioned, MENTIONS),
+            "references": (client._view.references.kept, MENTIONS),
             "bytes that wait": (store._waiting_bytes, WAITING_BYTES + 100_000),
             "fragments": (peer._incoming.held, 1 << 20),
             "messages in part": (len(peer._incoming._waiting), 256),

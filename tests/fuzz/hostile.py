@@ -47,6 +47,7 @@ from ecsnet.connection.plain import ClientHandshake, Connection, Listener, Reaso
 from ecsnet.limits import MAX_PACKET
 from ecsnet.messages.joining import WIRE_VERSION, Hello, SchemaDiffers, SchemaOffer, Welcome
 from ecsnet.peer import Peer
+from ecsnet.replication.client.comparison import comparable
 from ecsnet.replication.wire import STRUCTURE_TAG, Resync
 from ecsnet.server.host import Host
 from ecsnet.server.members import Member
@@ -351,7 +352,7 @@ class Arena:
                     values[cid]
                 ):
                     return f"{live} of {net} reads {values[cid]}"
-        for net, cid, shown, true in client._view.comparable(store):
+        for net, cid, shown, true in comparable(client._view, store):
             if shown != true:
                 return f"view and store part at {net}: {shown} and {true}, {cid}"
         return None
@@ -820,7 +821,7 @@ class Arena:
         for net, cid in before.keys() - after.keys():
             if net not in gone and (cid, net) not in gone:
                 raise WrongError(f"nobody said that {net} lost {cid}")
-        for net, cid, shown, true in victim.client._view.comparable(victim.store):
+        for net, cid, shown, true in comparable(victim.client._view, victim.store):
             if repr(shown) != repr(true):
                 raise WrongError(f"view and store part at {net}: {shown} and {true}, {cid}")
 

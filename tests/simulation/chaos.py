@@ -836,7 +836,7 @@ class Chaos:
                 "updates": client._format.update.rejected,
                 "messages": client._messages.rejected,
                 "dropped": store.dropped,
-                "broken": client._view.broken,
+                "broken": client._view.conversion.broken,
                 "server session": peer.session.malformed
                 + peer.session.bad_acks
                 + peer.bad_fragments,

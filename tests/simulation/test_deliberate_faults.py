@@ -18,8 +18,8 @@ from chaos import Plan, Report, run
 from ecsnet.client.world import ClientWorld
 from ecsnet.messages.joining import Welcome
 from ecsnet.peer import Peer
+from ecsnet.replication.client.references import References
 from ecsnet.replication.client.store import EntityState, Store
-from ecsnet.replication.client.view import ViewWorld
 from ecsnet.replication.server import replicator
 from ecsnet.replication.server.changes import (
     BytesScan,
@@ -375,7 +375,7 @@ def players_keep_ids_that_became_somebody_elses(patch: pytest.MonkeyPatch) -> No
 
 @fault(14, IDLE, "Target")
 def references_do_not_heal(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(ViewWorld, "_referring_to", lambda self, *moved: {})
+    patch.setattr(References, "referrers", lambda self, moved: ())
 
 
 @fault(14, PLAIN, "misunderstood", "not equal")

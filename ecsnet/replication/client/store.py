@@ -25,7 +25,7 @@ from ecsnet.replication.wire import (
     Update,
     WireFormat,
 )
-from ecsnet.schema import TOO_MANY, Contents, encode
+from ecsnet.schema import TOO_MANY, ComponentType, Contents, encode
 from ecsnet.session.sequence import unwrap
 
 WAITING_BYTES = 1 << 20
@@ -384,6 +384,11 @@ class Store:
 def effort(containers: int, items: int) -> int:
     """Return the work of making values that hold so much, in values that hold little."""
     return containers + items // _ITEMS_A_VALUE
+
+
+def effort_of(kind: ComponentType, wire: object) -> int:
+    """Return the work of making one value, beyond the least of its type."""
+    return 0 if kind.count is None else effort(*kind.count(wire))
 
 
 def _beside(contents: Contents) -> int:

@@ -12,8 +12,8 @@ import msgspec
 import pytest
 
 import ecsnet.client.world
+import ecsnet.replication.client.references
 import ecsnet.replication.client.store
-import ecsnet.replication.client.view
 from ecsnet.client.connection import DATAGRAMS_WAITING
 from ecsnet.client.world import WORK_A_POLL
 from ecsnet.connection.plain import Reason
@@ -424,7 +424,7 @@ def test_containers_around_references_are_bounded(
     server: HostileServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An entity that comes and goes, and that large components mention, costs that much."""
-    monkeypatch.setattr(ecsnet.replication.client.view, "MENTIONS", 10_000)
+    monkeypatch.setattr(ecsnet.replication.client.references, "MENTIONS", 10_000)
     for turn in range(20):  # of one component the newest value counts
         server.structure(run_of(registry, Groups, 1, [[[99], *[[]] * (3_000 + turn)]]))
         server.poll()
@@ -434,7 +434,7 @@ def test_containers_around_references_are_bounded(
     for net in range(3, 6):
         server.structure(run_of(registry, Groups, net, [[[99], *[[]] * 3_000]]))
     assert until_over(server) == Disconnected("overload")
-    assert 10_000 - 3_100 < server.client._view._mentioned <= 10_000
+    assert 10_000 - 3_100 < server.client._view.references.kept <= 10_000
 
 
 def test_content_that_is_replaced_takes_no_room(
@@ -480,27 +480,27 @@ def test_content_in_updates(server: HostileServer, monkeypatch: pytest.MonkeyPat
 
 
 def test_references_over_time(server: HostileServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ecsnet.replication.client.view, "MENTIONS", 500)
+    monkeypatch.setattr(ecsnet.replication.client.references, "MENTIONS", 500)
     for net in range(1, 50):
         server.structure(run_of(registry, Follows, net, [list(range(100, 160))]))
         server.poll()
         if server.client.closed:
             break
-        assert server.client._view._mentioned == (60 + 60 // 16) * net <= 500
+        assert server.client._view.references.kept == (60 + 60 // 16) * net <= 500
     assert server.goodbye is Reason.OVERLOAD
 
 
 def test_references_that_change_make_room(
     server: HostileServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ecsnet.replication.client.view, "MENTIONS", 500)
+    monkeypatch.setattr(ecsnet.replication.client.references, "MENTIONS", 500)
     for turn in range(50):
         server.structure(run_of(registry, Follows, 1, [list(range(turn + 1, turn + 300))]))
         server.poll()
     server.structure(despawned=[1])
     server.poll()
     assert server.client.connected
-    assert server.client._view._mentioned == 0
+    assert server.client._view.references.kept == 0
 
 
 def test_ids_that_no_entity_can_have(server: HostileServer) -> None:

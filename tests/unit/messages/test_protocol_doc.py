@@ -25,7 +25,7 @@ from ecsnet.connection.plain import ClientHandshake, Connection, Listener, Reaso
 from ecsnet.messages.joining import WIRE_VERSION, Hello, SchemaDiffers, SchemaOffer, Welcome
 from ecsnet.peer import Peer
 from ecsnet.replication.client import store
-from ecsnet.replication.client.view import MENTIONS
+from ecsnet.replication.client.references import MENTIONS
 from ecsnet.replication.encoding import encode_run, encode_structure
 from ecsnet.replication.server.packing import EncodedRun as SharedRun
 from ecsnet.replication.server.packing import fill_datagrams

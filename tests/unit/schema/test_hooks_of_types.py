@@ -335,7 +335,7 @@ def test_a_client_keeps_what_it_had_and_goes_on(shown: object, wire: object) -> 
         forged = msgspec.msgpack.decode(encode(wire), type=kind.wire_type)
         store._value(net, cid, store.tick + 1000, forged)
         game.step(2)
-        assert client._view.broken > 0
+        assert client._view.conversion.broken > 0
         assert client.connected
         with client.view:
             ((_, kept),) = esper.get_component(kind.cls)

@@ -16,6 +16,7 @@ from ecsnet.components import Owner, Player
 from ecsnet.connection.plain import Connection
 from ecsnet.limits import MAX_PACKET
 from ecsnet.peer import Peer
+from ecsnet.replication.client.comparison import comparable
 from ecsnet.replication.client.store import WAITING_BYTES, Store
 from ecsnet.replication.client.view import ViewWorld
 from ecsnet.replication.server.interest import Everyone, Grid, Interest, Visible
@@ -208,7 +209,7 @@ class Client:
                 native = msgspec.msgpack.decode(live)
                 if not kind.once and native != msgspec.msgpack.decode(encode(value)):
                     return f"{parts[kind.cls]} of {net} is {value}"
-        for net, cid, shown, said in self.view.comparable(self.store):
+        for net, cid, shown, said in comparable(self.view, self.store):
             if shown != said:
                 return f"the view shows {shown} of {net}, {cid}"
         return None
