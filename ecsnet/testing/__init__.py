@@ -16,7 +16,8 @@
 Time passes only in `Harness.step`, `Harness.run`, `Harness.until` and `Harness.settle`. A
 `FaultyLink` loses, delays, doubles, reorders and corrupts datagrams, always in the same way for the
 same seed. ``with use_registry(Registry()):`` around declarations keeps a test's types apart from
-other tests'. `check_transport` tries whether something that carries datagrams can carry ecsnet's.
+other tests'. A harness stands on a `Network`, which a test of one end can use by itself.
+`check_transport` tries whether something that carries datagrams can carry ecsnet's.
 """
 
 from __future__ import annotations
@@ -26,7 +27,8 @@ from ecsnet.testing.clock import ManualClock
 from ecsnet.testing.compare import Comparison
 from ecsnet.testing.conformance import TransportEnds, TransportReport, check_transport
 from ecsnet.testing.harness import Harness, HarnessClient
-from ecsnet.testing.link import FaultStats, FaultyLink, LinkEnd
+from ecsnet.testing.link import FaultStats, FaultyLink
+from ecsnet.testing.network import LinkEnd, Network
 
 __all__ = [
     "Comparison",
@@ -36,6 +38,7 @@ __all__ = [
     "HarnessClient",
     "LinkEnd",
     "ManualClock",
+    "Network",
     "Registry",
     "TransportEnds",
     "TransportReport",

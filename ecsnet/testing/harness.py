@@ -23,7 +23,7 @@ from ecsnet.server.world import ServerWorld
 from ecsnet.simulation.simulation import Simulation
 from ecsnet.testing.clock import ManualClock
 from ecsnet.testing.compare import Comparison, Inserts, Truth
-from ecsnet.testing.link import LinkEnd
+from ecsnet.testing.network import LONGEST, LinkEnd, Network
 from ecsnet.transport.address import Address
 from ecsnet.transport.conditioner import Link
 from ecsnet.validation.arguments import (
@@ -39,9 +39,6 @@ from ecsnet.validation.wording import brief
 from ecsnet.world import World
 
 __all__ = ["Harness", "HarnessClient"]
-
-LONGEST = 1e6
-"""Seconds that one call runs at most: eleven days of the virtual clock."""
 
 _SECONDS = f"give seconds, from 0 to {LONGEST:,.0f}"
 
@@ -67,16 +64,14 @@ class HarnessClient:
         self,
         client: ClientWorld,
         name: str,
-        link: Link,
         end: LinkEnd,
-        address: Address,
         every: int,
     ) -> None:
         self.client = client
         self.name = name
-        self.link = link
+        self.link = end.link
         self.end = end
-        self.address = address
+        self.address = end.address
         self.every = every
         self.events: list[object] = []
         self.polling = True
@@ -109,6 +104,7 @@ class Harness:
 
     Attributes:
         clock: The time.
+        network: What carries the datagrams.
         host: What runs the game.
         room: Its one room: a simulation, with the members in it.
         simulation: The simulation: tick, world, players.
@@ -131,6 +127,7 @@ class Harness:
         if clock is not None:
             check_instance("Harness(clock", clock, ManualClock, "give a ManualClock")
         self.clock = ManualClock() if clock is None else clock
+        self.network = Network(self.clock)
         self.seats: dict[ClientWorld, HarnessClient] = {}
         self.watch_sent: Callable[[bytes, HarnessClient], None] | None = None
         self._registry = registry or server._registry
@@ -185,16 +182,12 @@ class Harness:
         Raises:
             UsageError: It was not let in within that time, or an argument is invalid.
         """
-        if link is not None:
-            check_instance("connect(link", link, Link, "give a Link, or a FaultyLink")
         check_whole("connect(every", every, 1, "give a number of steps, 1 or more")
         if wait is not None:
             check_number("connect(wait", wait, 0, LONGEST, f"{_SECONDS}, or None")
         check_flag("connect(debug", debug)
         number = next(_numbers)
-        place = len(self.seats) + 1
-        link = Link(seed=0) if link is None else link
-        end = LinkEnd(link, self.clock)
+        end = self.network.connect(link)
         client = ClientWorld.over(
             end,
             name=name,
@@ -204,9 +197,8 @@ class Harness:
             clock=self.clock,
             random=self._random,
         )
-        address: Address = (f"10.0.{place >> 8}.{place & 255}", 40_000)
-        seat = HarnessClient(client, name, link, end, address, every)
-        self.seats[client] = self._by_address[address] = seat
+        seat = HarnessClient(client, name, end, every)
+        self.seats[client] = self._by_address[end.address] = seat
         if wait is not None:
             deadline = self.clock.now + wait
             while not client.connected:
@@ -245,13 +237,12 @@ class Harness:
             Exception: What a system or hook raised, with ``on_error="stop"``.
         """
         check_whole("step(ticks", ticks, 0, "give a number of ticks, 0 or more", MOST_TICKS)
-        clock, host = self.clock, self.host
+        network, host = self.network, self.host
         for _ in range(ticks):
             self._steps += 1
-            now = clock.advance(self.room.dt)
-            for seat in self._by_address.values():
-                for datagram in seat.link.take("out", now):
-                    host.receive(datagram, seat.address, now)
+            network.run(self.room.dt)
+            now = self.clock.now
+            network.deliver(host, now)
             host.tick(now, early=0.5 * self.room.dt)
             if host.failure is not None:
                 raise host.failure
@@ -369,7 +360,7 @@ class Harness:
             seat.longest = len(data)
         if self.watch_sent is not None:
             self.watch_sent(data, seat)
-        seat.link.put("in", data, self.clock.now)
+        self.network.send(data, address)
 
     def _poll(self, seat: HarnessClient) -> None:
         for event in seat.client.poll():

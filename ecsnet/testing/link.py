@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
 from dataclasses import dataclass
 from math import inf
 
-from ecsnet.testing.clock import ManualClock
 from ecsnet.transport.conditioner import Direction, Link, LinkStats
-from ecsnet.transport.contract import POLL_BUDGET
 from ecsnet.validation.arguments import check_number, check_whole
 
-__all__ = ["FaultStats", "FaultyLink", "LinkEnd"]
+__all__ = ["FaultStats", "FaultyLink"]
 
 
 @dataclass(slots=True)
@@ -112,49 +109,7 @@ class FaultyLink(Link):
         """Take the datagrams that have arrived at the other end by now."""
         return [] if now < self._still_until else super().take(direction, now)
 
-
-class LinkEnd:
-    """The client's end of a link: a `ClientTransport`.
-
-    Args:
-        link: The link; its "out" goes to the server.
-        clock: Tells the time.
-
-    Attributes:
-        longest: Bytes in the longest datagram sent.
-        sent: Datagrams sent.
-        dropped: None: what the link loses is in its own figures.
-        closed: Whether the client closed it.
-    """
-
-    def __init__(self, link: Link, clock: ManualClock) -> None:
-        self.link = link
-        self.longest = 0
-        self.sent = 0
-        self.dropped = 0
-        self.closed = False
-        self._clock = clock
-        self._arrived: list[bytes] = []
-
-    def send(self, data: bytes) -> None:
-        """Give a datagram to the server."""
-        if self.closed:
-            return
-        self.sent += 1
-        self.longest = max(self.longest, len(data))
-        self.link.put("out", data, self._clock.now)
-
-    def receive(self, budget: int = POLL_BUDGET) -> Iterator[bytes]:
-        """Yield the datagrams that have arrived, at most ``budget``."""
-        if self.closed:
-            return
-        self._arrived += self.link.take("in", self._clock.now)
-        for _ in range(min(budget, len(self._arrived))):
-            yield self._arrived.pop(0)
-
-    def pin(self) -> None:
-        """Do nothing: there is one peer only."""
-
-    def close(self) -> None:
-        """Send nothing more; what is on its way arrives."""
-        self.closed = True
+    def next_at(self, direction: Direction | None = None) -> float | None:
+        """Return when the next datagram arrives, see `Link.next_at`."""
+        due = super().next_at(direction)
+        return None if due is None else max(due, self._still_until)

@@ -119,10 +119,13 @@ class Link:
             arrived.append(heapq.heappop(waiting)[2])
         return arrived
 
-    def next_at(self) -> float | None:
-        """Return when the next datagram arrives at either end; None when none is on its way."""
-        times = [lane.waiting[0][0] for lane in self._lanes.values() if lane.waiting]
-        return min(times, default=None)
+    def next_at(self, direction: Direction | None = None) -> float | None:
+        """Return when the next datagram arrives at the other end; None when none is on its way.
+
+        Without a direction, that is at either end.
+        """
+        lanes = self._lanes.values() if direction is None else (self._lanes[direction],)
+        return min((lane.waiting[0][0] for lane in lanes if lane.waiting), default=None)
 
     def _flipped(self, data: bytes) -> bytes:
         flipped = bytearray(data)

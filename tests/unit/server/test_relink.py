@@ -71,9 +71,9 @@ def relink(play: Harness, client: ClientWorld, number: int) -> None:
     now = play.clock.now
     play.host.relink(member, Connection(address, session_id, now, server=True), now)
     client._connection.relink(Connection(None, session_id, now, server=False))
-    del play._by_address[seat.address]
-    seat.address = address
-    play._by_address[address] = seat
+    play.network.links[address] = play.network.links.pop(seat.address)
+    play._by_address[address] = play._by_address.pop(seat.address)
+    seat.address = seat.end.address = address
 
 
 @pytest.mark.parametrize("loss", [0.0, 0.3])

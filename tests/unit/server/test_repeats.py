@@ -14,6 +14,8 @@ from ecsnet.schema import Between, Registry, command, replicated, use_registry
 from ecsnet.server.world import ServerWorld
 from ecsnet.simulation.simulation import commands
 from ecsnet.testing import FaultyLink, Harness
+from ecsnet.testing.network import Tap
+from ecsnet.transport.address import Address
 from ecsnet.transport.conditioner import Direction, Link
 
 with use_registry(Registry()) as registry:
@@ -117,26 +119,24 @@ def test_a_report_that_was_overtaken_by_a_newer_one_does_not_steer() -> None:
 # The same datagram, again and again.
 
 
-class Echo(Link):
-    """Delivers each datagram many times, and one from long ago after each."""
+def echo(copies: int) -> Tap:
+    """Repeat each datagram, and one from long ago after each."""
+    pasts: dict[Direction, list[bytes]] = {"in": [], "out": []}
 
-    def __init__(self, copies: int) -> None:
-        super().__init__(lag=0.03, jitter=0.01, seed=1)
-        self.copies = copies
-        self.past: dict[Direction, list[bytes]] = {"in": [], "out": []}
-
-    def put(self, direction: Direction, data: bytes, now: float) -> None:
-        past = self.past[direction]
+    def tap(direction: Direction, data: bytes, _address: Address) -> list[bytes]:
+        past = pasts[direction]
         past.append(data)
-        for each in [data] * self.copies + past[-200:-199]:
-            super().put(direction, each, now)
+        return [data] * copies + past[-200:-199]
+
+    return tap
 
 
 @pytest.mark.parametrize("copies", [2, 4])  # with more, there are too many packets a second
 def test_what_comes_many_times_happens_once(copies: int) -> None:
     seen: list[int] = []
     with Harness(shooting(seen)) as game:
-        client = game.connect("alice", Echo(copies))
+        game.network.tap = echo(copies)
+        client = game.connect("alice", Link(lag=0.03, jitter=0.01, seed=1))
         for number in range(60):
             client.send(Shoot(number))
             client.send(Steer(1))

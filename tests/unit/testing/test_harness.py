@@ -13,7 +13,7 @@ from ecsnet import testing
 from ecsnet.connection.plain import Reason
 from ecsnet.errors import UsageError
 from ecsnet.notifications import Connected, Disconnected
-from ecsnet.testing import FaultyLink, Harness, LinkEnd, ManualClock, Registry, use_registry
+from ecsnet.testing import FaultyLink, Harness, ManualClock, Network, Registry, use_registry
 
 with use_registry(Registry()) as registry:
 
@@ -230,16 +230,16 @@ def test_more_differences_than_anybody_reads() -> None:
 
 
 def end_to_end(link: FaultyLink, count: int = 200) -> list[bytes]:
-    clock = ManualClock(0.0)
-    end = LinkEnd(link, clock)
+    network = Network()
+    end = network.connect(link)
     arrived: list[bytes] = []
     for number in range(count):
         end.send(b"%d" % number)
-        link.put("in", b"%d" % number, clock.now)
-        clock.advance(0.01)
-        link.take("out", clock.now)
+        network.send(b"%d" % number, end.address)
+        network.run(0.01)
+        network.receive()
         arrived += end.receive()
-    clock.advance(10)
+    network.run(10)
     return arrived + list(end.receive())
 
 
@@ -280,21 +280,6 @@ def test_a_healed_link_goes_on_reordering() -> None:
     assert arrived != sorted(arrived, key=int)
     assert link.stats.dropped == link.stats.corrupted == 0
     assert link.stats.duplicated > 10
-
-
-def test_an_end_takes_a_few_at_a_time_and_none_after_its_close() -> None:
-    clock = ManualClock()
-    link = FaultyLink()
-    end = LinkEnd(link, clock)
-    for _ in range(5):
-        link.put("in", b"x", clock.now)
-    assert len(list(end.receive(2))) == 2
-    assert len(list(end.receive())) == 3
-    end.pin()
-    end.close()
-    end.send(b"y")
-    assert end.sent == 0
-    assert link.take("out", clock.now + 1) == []
 
 
 def test_a_link_takes_no_nonsense() -> None:
