@@ -118,37 +118,37 @@ class Inbox:
     ) -> None:
         horizon = max(8, round((HORIZON_SECONDS + 2 * interval) * tick_rate))
         ring: list[tuple[ReceivedCommand, ...] | None] = [None] * (1 << horizon.bit_length())
-        # The hot ones first: compiled, attributes lie in memory as they are listed here.
+        self.number = number
+        self.applied = 0
+        self.superseded = 0
+        self.expired = 0
+        self.rejected = 0
 
         # The frames that came last, as they came. Mostly the next ones are the same.
+        self._gate = gate
         self._raw: msgspec.Raw | None = None
+        self._frames: Sequence[Frame] = ()  # those of _raw
         # If they are one frame of states: what it covers and which; else 0.
         self._count = 0
         self._states: tuple[ReceivedCommand, ...] = _NONE
-        self.number = number
+        # Packets with older frames only, since which tick, and older than which number.
+        self._behind = self._behind_since = self._behind_of = 0
+
+        self._due = 0  # the tick after the last one that was taken
         self._last = -1  # newest tick that came
         self._horizon = horizon
-        self._due = 0  # the tick after the last one that was taken
-        # From which tick to before which these states are held without being in the ring.
+        # From which tick to before which _states are held without being in the ring.
         self._same_from = self._same_until = -1
-        self._act_at = _NEVER  # the tick of the first action that waits
-        self.applied = 0
+        # What else is held in the ticks to come: a ring, by the low bits of the tick.
+        self._waiting = ring
         self._held: tuple[ReceivedCommand, ...] = _NONE
         self._repeat = max(1, round(REPEAT_SECONDS * tick_rate))
         self._held_at = -self._repeat
 
-        # What else is held in the ticks to come: a ring, by the low bits of the tick.
-        self._waiting = ring
         self._actions: deque[tuple[int, ReceivedCommand]] = deque()
-        self.superseded = 0
-        self.expired = 0
-        self.rejected = 0
+        self._act_at = _NEVER  # the tick of the first action that waits
         self._tokens = 2 * ACTIONS_A_TICK
         self._spent_at = 0
-        self._gate = gate
-        self._frames: Sequence[Frame] = ()  # those of _raw
-        # Packets with older frames only, since which tick, and older than which number.
-        self._behind = self._behind_since = self._behind_of = 0
 
     def receive(self, number: int, tick: int, raw: msgspec.Raw, next_tick: int) -> int:
         """Take the frames of a packet.

@@ -102,15 +102,14 @@ class Seat:
 
     def __init__(self, room: Room, member: Member, player_id: int, name: str, inbox: Inbox) -> None:
         self.room = room
-        self.inbox = inbox
-        self.slack = inf
-        self.player_id = player_id
-        self.client_state: ClientState | None = None
-
         self.member = member
+        self.player_id = player_id
         self.name = name
-        self.reported_at = 0
+        self.inbox = inbox
+        self.client_state: ClientState | None = None
+        self.slack = inf
         self.report_turn = 0
+        self.reported_at = 0
         self.joined_at: float | None = None
 
     @property

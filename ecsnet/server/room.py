@@ -89,21 +89,23 @@ class Room:
         catch_up: float,
         sources: Iterable[ObserverSource],
     ) -> None:
-        # What each packet and each tick needs comes first: compiled, attributes lie in memory as
-        # they are listed here.
+        self.spec = spec
         self.epoch = epoch
+        self._log = log
+
         self.tick_rate = spec.tick_rate
         self.dt = 1 / spec.tick_rate
         self.every = max(1, round(spec.tick_rate / (update_rate or spec.tick_rate)))
-        self.next_tick = 1
-        self.dropped_ticks = 0
-        self._catch_up = catch_up
-        self._plan(now)
-        self.seats: list[Seat] = []
-
-        self.spec = spec
         self.command_rate = command_rate
         self.command_interval = 0.0 if command_rate is None else 1 / command_rate  # seconds
+        self._frames = frames
+        self._bandwidth = bandwidth
+        self._catch_up = catch_up
+        self.next_tick = 1
+        self.dropped_ticks = 0
+        self._plan(now)
+
+        self.seats: list[Seat] = []
         self.players: dict[int, Seat] = {}
         self.names = Names()
         self._last_player_id = 0
@@ -115,9 +117,6 @@ class Room:
         self._report_turns: list[list[Seat]] = [[] for _ in range(cycle)]
         self._reporting: list[Seat] = []  # whose report has not gone out yet
         self._totals = RoomStats()  # without the commands of those who are in it
-        self._frames = frames
-        self._bandwidth = bandwidth
-        self._log = log
 
         simulation = Simulation(spec, seed=seed, epoch=epoch, player=Player, owner=Owner)
         self.simulation = simulation

@@ -72,9 +72,8 @@ class _Commanded:
     """The commands of one type in one tick.
 
     A held command is handed out in each tick, so systems get a copy, and where that needs no look
-    at the world it is made at once: what a client gave is in the cache then. All others are made
-    when a system asks. Entities and player numbers are objects here: compiled, they are handed on
-    and not made anew for each command.
+    at the world it is made at once. All others are made when a system asks. Entities and player
+    numbers are only handed on, and therefore annotated as objects (docs/performance.md).
     """
 
     __slots__ = ("copy", "count", "given", "kind", "values")

@@ -25,8 +25,7 @@ _log = logging.getLogger("ecsnet.server")
 
 _LONGEST: Final = 2048
 _AT_ONCE: Final = 4096
-# So few are taken off the socket before they are handed on: they are still in the cache then, and
-# the next ones get the same memory.
+# So few are taken off the socket before they are handed on: docs/performance.md says why.
 _BATCH: Final = 16
 # Between two looks at a socket that is not watched: where it cannot be, and where that would cost
 # too much. The latter is once between two ticks, with 60 of them a second.

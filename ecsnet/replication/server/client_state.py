@@ -135,8 +135,17 @@ class ClientState:
         name: str = "a client",
     ) -> None:
         burst = max(bandwidth * BURST_SECONDS, 2 * MAX_PACKET)
-        self.group: InterestGroup | None = None
+        self.player = player
         self.peer = peer
+        self.name = name
+        self.report: tuple[int, ...] | None = None
+        """The figures in every update: what the server measured of this client's commands."""
+
+        self.focus: Entity | None = None
+        self.focus_cell: Hashable = None
+        """The cell that it looked from when it was last given a place."""
+        self.group_key: Hashable = None
+        self.group: InterestGroup | None = None
         self.known: set[int] = set()
         """Entities that this client was told of and not told that they went."""
         self.resettle = True
@@ -148,18 +157,9 @@ class ClientState:
         """The last structural message queued for it, as the wire has it."""
         self.loss_timeout = 0
         """Number of ticks after which packets in flight are looked at for loss."""
+
         self.allowance = burst
         """Bytes that may be sent now; a large packet may overdraw it once."""
-        self.report: tuple[int, ...] | None = None
-        """The figures in every update: what the server measured of this client's commands."""
-
-        self.player = player
-        self.name = name
-        self.focus: Entity | None = None
-        self.focus_cell: Hashable = None
-        """The cell that it looked from when it was last given a place."""
-        self.group_key: Hashable = None
-
         self.burst = burst
         """The most that may be sent at once."""
         self.gain = bandwidth * interval
@@ -169,6 +169,7 @@ class ClientState:
         self.stream_allowance = 0.0
         """The part of the allowance that is put by for the stream while that has something to
         send."""
+
         self.known_private: dict[int, int] = {}
         """Owner-only components that it was told of: network id to component bits."""
         self.extra: set[int] = set()
