@@ -63,7 +63,7 @@ class BadServer(HostileServer):
         self.dice = dice
         self.net = 1
         self.worst = 0.0
-        self.end = "it lives"
+        self.ending = "it lives"
 
     def frame(self) -> None:
         """A frame of the client's, with a look at what it kept and did."""
@@ -82,9 +82,9 @@ class BadServer(HostileServer):
         client.poll = poll  # type: ignore[method-assign]
         for event in events:
             if isinstance(event, Refused):
-                self.end = f"refused: {event.reason}" if event.reason != "abuse" else "abuse"
+                self.ending = f"refused: {event.reason}" if event.reason != "abuse" else "abuse"
             elif isinstance(event, Disconnected):
-                self.end = event.reason
+                self.ending = event.reason
         if store is not None:
             self._check(store.work - work)
 
@@ -342,7 +342,7 @@ def play(seed: int, report: Report) -> None:
         report.sessions[name] += 1
         if len(attacks) == 1:
             report.worst[name] = max(report.worst[name], server.worst)
-    report.ends[server.end] += 1
+    report.ends[server.ending] += 1
 
 
 def main() -> int:

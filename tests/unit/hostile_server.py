@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import msgspec
 
@@ -16,7 +16,7 @@ from ecsnet.replication.encoding import encode_structure
 from ecsnet.schema import Registry, encode
 from ecsnet.session.channel import SPAN
 from ecsnet.session.packets import RAW
-from ecsnet.testing import ManualClock
+from ecsnet.testing import Network
 
 EPOCH = 7
 
@@ -33,46 +33,28 @@ def run_of(registry: Registry, cls: type, net: int, *values: object) -> msgspec.
     return msgspec.Raw(encode((ids, [(registry.schema().cid_of[cls], values)])))
 
 
-class Wire:
-    """What carries the client's datagrams."""
-
-    def __init__(self) -> None:
-        self.sent: list[bytes] = []
-        self.incoming: list[bytes] = []
-
-    def send(self, data: bytes) -> None:
-        self.sent.append(data)
-
-    def receive(self, budget: int = 1000) -> Iterator[bytes]:
-        for _ in range(min(budget, len(self.incoming))):
-            yield self.incoming.pop(0)
-
-    def pin(self) -> None: ...
-
-    def close(self) -> None: ...
-
-
 class HostileServer:
     """A real connection and session, used as no server would.
 
     Attributes:
         client: Its only client.
-        answers: What the handshake answers in the next `poll`.
+        network: What carries the datagrams between them.
+        end: The client's end of it.
         secretive: It never accepts, and answers each question with another one.
         heard: The client's reliable messages.
         goodbye: Why the client left.
     """
 
     def __init__(self, registry: Registry) -> None:
-        self.clock = ManualClock()
-        self.wire = Wire()
+        self.network = Network()
+        self.clock = self.network.clock
+        self.end = self.network.connect()
         self.client = ClientWorld.over(
-            self.wire, world=f"hostile-{next(_numbers)}", registry=registry, clock=self.clock
+            self.end, world=f"hostile-{next(_numbers)}", registry=registry, clock=self.clock
         )
         self.listener = Listener(bytes(32), bytes, 4)
         self.peer = Peer(RAW)
         self.connection: Connection | None = None
-        self.answers: list[bytes] = []
         self.secretive = False
         self.heard: list[bytes] = []
         self.goodbye: Reason | None = None
@@ -80,12 +62,9 @@ class HostileServer:
 
     def poll(self) -> list[object]:
         """A frame of the client's."""
-        self.clock.advance(1 / 60)
-        self.wire.incoming += self.answers
-        self.answers = []
+        self.network.run(1 / 60)
         events = self.client.poll()
-        sent, self.wire.sent = self.wire.sent, []
-        for data in sent:
+        for data, _ in self.network.receive():
             self._hear(data)
         if self.peer.streaming and not self.client.closed:
             self.peer.lost(self.clock.now)
@@ -99,11 +78,12 @@ class HostileServer:
                 data = self._first
             else:
                 self._first = data
-        inbound = self.listener.receive(data, "here", self.clock.now)
+        inbound = self.listener.receive(data, self.end.address, self.clock.now)
         if inbound is None:
             return
         self.connection = inbound.connection or self.connection
-        self.answers += inbound.replies
+        for reply in inbound.replies:
+            self.deliver(reply)
         if inbound.closed is not None:
             self.goodbye = inbound.closed.reason
         if inbound.packet is not None:
@@ -156,7 +136,7 @@ class HostileServer:
 
     def deliver(self, datagram: bytes) -> None:
         """Send any bytes."""
-        self.wire.incoming.append(datagram)
+        self.network.send(datagram, self.end.address)
 
     def _seal(self, packet: bytes) -> None:
         assert self.connection is not None

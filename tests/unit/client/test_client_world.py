@@ -17,7 +17,7 @@ from ecsnet.client import connection as uplink
 from ecsnet.client.stats import ClientStats
 from ecsnet.client.world import ClientWorld
 from ecsnet.components import Owner, Player
-from ecsnet.connection.plain import Connection, Listener, Reason
+from ecsnet.connection.plain import Reason
 from ecsnet.errors import (
     BadValueError,
     DisconnectedError,
@@ -35,7 +35,6 @@ from ecsnet.notifications import (
     Removed,
     Spawned,
 )
-from ecsnet.peer import Peer
 from ecsnet.replication.encoding import encode_structure
 from ecsnet.schema import (
     Between,
@@ -47,10 +46,10 @@ from ecsnet.schema import (
     use_registry,
 )
 from ecsnet.server.world import ServerWorld
-from ecsnet.session.packets import RAW
 from ecsnet.simulation.simulation import commands
-from ecsnet.testing import Harness, ManualClock
+from ecsnet.testing import Harness, LinkEnd, ManualClock, Network
 from ecsnet.transport.conditioner import Link
+from tests.unit.hostile_server import HostileServer, run_of
 
 with use_registry(Registry()) as registry:
 
@@ -226,8 +225,8 @@ def test_a_full_server_says_so() -> None:
 
 def test_when_nobody_answers_it_gives_up() -> None:
     clock = ManualClock()
-    wire = DatagramTransport()
-    client = ClientWorld.over(wire, world="alone", registry=registry, clock=clock)
+    end = Network().connect()
+    client = ClientWorld.over(end, world="alone", registry=registry, clock=clock)
     events: list[object] = []
     for _ in range(600):
         clock.advance(1 / 60)
@@ -236,8 +235,8 @@ def test_when_nobody_answers_it_gives_up() -> None:
     assert isinstance(event, Refused)
     assert event.reason == "unreachable"
     assert "nobody answers there" in event.message
-    assert len(wire.sent) > 20
-    assert wire.closed
+    assert end.sent > 20
+    assert end.closed
     client.view.close()
 
 
@@ -554,7 +553,7 @@ def test_a_round_trip_is_unknown_until_it_is_measured(game: Harness) -> None:
 
 def test_there_is_no_silence_before_the_server_has_spoken() -> None:
     clock = ManualClock()
-    client = ClientWorld.over(DatagramTransport(), world="silent", registry=registry, clock=clock)
+    client = ClientWorld.over(Network().connect(), world="silent", registry=registry, clock=clock)
     for _ in range(60):
         clock.advance(1 / 60)
         client.poll()
@@ -577,97 +576,32 @@ def test_its_own_link_delays_both_directions(game: Harness) -> None:
 # Datagrams by hand.
 
 
-class DatagramTransport:
-    """A wire of which a test holds the other end."""
+class TalkingServer(HostileServer):
+    """A server that says what it is told to, and then lets the client poll."""
 
     def __init__(self) -> None:
-        self.sent: list[bytes] = []
-        self.incoming: list[bytes] = []
-        self.pinned = 0
-        self.closed = False
-
-    def send(self, data: bytes) -> None:
-        self.sent.append(data)
-
-    def receive(self, budget: int = 1000) -> Iterator[bytes]:
-        incoming, self.incoming = self.incoming[:budget], self.incoming[budget:]
-        yield from incoming
-
-    def pin(self) -> None:
-        self.pinned += 1
-
-    def close(self) -> None:
-        self.closed = True
-
-
-class TalkingServer:
-    """A server that says what it is told to."""
-
-    _number = 0
-
-    def __init__(self) -> None:
-        TalkingServer._number += 1
-        self.clock = ManualClock()
-        self.wire = DatagramTransport()
-        self.client = ClientWorld.over(
-            self.wire, world=f"peer-{TalkingServer._number}", registry=registry, clock=self.clock
-        )
-        self.listener = Listener(bytes(32), lambda n: bytes(n), 4)
-        self.peer = Peer(RAW)
-        self.connection: Connection | None = None
-        self.heard: list[bytes] = []
-
-    def poll(self) -> list[object]:
-        self.clock.advance(1 / 60)
-        events = self.client.poll()
-        sent, self.wire.sent = self.wire.sent, []
-        for data in sent:
-            inbound = self.listener.receive(data, "here", self.clock.now)
-            if inbound is None:
-                continue
-            self.connection = inbound.connection or self.connection
-            self.wire.incoming += inbound.replies
-            if inbound.packet is not None:
-                received = self.peer.receive_packet(inbound.packet, self.clock.now)
-                if received is not None:
-                    self.heard += [message for _, message in received.messages]
-        return events
+        super().__init__(registry)
 
     def connect(self) -> TalkingServer:
-        for _ in range(20):
-            self.poll()
-        assert self.heard
+        self.accept()
         return self
 
-    def welcome(self, player: int = 1) -> TalkingServer:
-        self.connect()
-        self.say(encode(Welcome(7, player, 1, 60.0, 60.0, 100)))
+    def join(self, player: int = 1) -> TalkingServer:
+        self.welcome(player)
         self.tell(encode_structure(7, 100, [], [], [], [self.run(1)]))
         return self
 
     @staticmethod
     def run(net: int) -> msgspec.Raw:
-        cid = registry.schema().cid_of[Tank]
-        return msgspec.Raw(encode(([net], [(cid, [[net]])])))
+        return run_of(registry, Tank, net, [net])
 
-    def say(self, message: bytes) -> list[object]:
-        self.peer.queue(message)
-        assert self.connection is not None
-        for packet in self.peer.pack_messages(self.clock.now, 5000):
-            self.wire.incoming.append(self.connection.seal(packet))
-        return self.send(None)
-
-    tell = say
-
-    def send(self, payload: object) -> list[object]:
-        assert self.connection is not None
-        packet = self.peer.pack(payload, self.clock.now)
-        self.wire.incoming.append(self.connection.seal(packet))
+    def tell(self, message: bytes) -> list[object]:
+        self.say(message)
         return self.poll()
 
-    def close(self) -> None:
-        self.client.close()
-        self.client.view.close()
+    def update(self, payload: object) -> list[object]:
+        self.send(payload)
+        return self.poll()
 
 
 @pytest.fixture
@@ -677,18 +611,24 @@ def server() -> Iterator[TalkingServer]:
     made.close()
 
 
-def test_the_handshake_keeps_to_the_address_that_answered(server: TalkingServer) -> None:
-    server.wire.incoming = [b"noise", bytes(40)]
+def test_the_handshake_keeps_to_the_address_that_answered(
+    server: TalkingServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pinned: list[bool] = []
+    monkeypatch.setattr(server.end, "pin", lambda: pinned.append(True))
+    server.deliver(b"noise")
+    server.deliver(bytes(40))
     server.poll()
+    assert pinned == []
     assert server.client.stats.datagrams_rejected == 2
     server.connect()
-    assert server.wire.pinned == 1
+    assert pinned == [True]
     assert len(server.heard) == 1  # its Hello
 
 
 def test_values_before_the_welcome_are_not_for_us_yet(server: TalkingServer) -> None:
     server.connect()
-    assert server.send((7, 100, 0, 0, None, [])) == []
+    assert server.update((7, 100, 0, 0, None, [])) == []
     assert server.client.stats.datagrams_rejected == 0
 
 
@@ -696,15 +636,15 @@ def test_values_that_overtook_the_welcome_are_taken_when_it_is_there(server: Tal
     server.connect()
     cid = registry.schema().cid_of[Tank]
     newer = msgspec.Raw(encode(([1], [(cid, [[50]])])))
-    assert server.send((7, 102, 2, 2, None, [newer])) == []
-    server.say(encode(Welcome(7, 1, 1, 60.0, 60.0, 100)))
+    assert server.update((7, 102, 2, 2, None, [newer])) == []
+    server.tell(encode(Welcome(7, 1, 1, 60.0, 60.0, 100)))
     client = server.client
     store = client._store
     assert store is not None
     assert (store.tick, store.confirmed_tick) == (102, 0)
     assert Spawned(1) in server.tell(encode_structure(7, 100, [], [], [], [server.run(1)]))
     # The server has an ack for the packet, so it says that nothing is owed.
-    server.send((7, 103, 0, 2, None, []))
+    server.update((7, 103, 0, 2, None, []))
     assert store.confirmed_tick == 103
     assert store.entities[1].ticks == {cid: 102}
     with client.view:
@@ -719,8 +659,8 @@ def test_with_too_many_before_the_welcome_all_is_asked_for_again(
     monkeypatch.setattr(module, "EARLY_UPDATES", 2)
     server.connect()
     for tick in (101, 102, 103):
-        server.send((7, tick, 0, 2, None, []))
-    server.say(encode(Welcome(7, 1, 1, 60.0, 60.0, 100)))
+        server.update((7, tick, 0, 2, None, []))
+    server.tell(encode(Welcome(7, 1, 1, 60.0, 60.0, 100)))
     store = server.client._store
     assert store is not None
     assert (store.tick, store.asked) == (102, 1)
@@ -729,14 +669,14 @@ def test_with_too_many_before_the_welcome_all_is_asked_for_again(
 
 
 def test_a_second_welcome_puts_the_player_into_another_room(server: TalkingServer) -> None:
-    server.welcome()
+    server.join()
     client, cid = server.client, registry.schema().cid_of[Tank]
-    server.send((7, 150, 0, 2, None, []))
+    server.update((7, 150, 0, 2, None, []))
     assert client.stats.confirmed_tick == 150
     old = client.player
     early = msgspec.Raw(encode(([1], [(cid, [[50]])])))
-    assert server.send((8, 22, 2, 4, None, [early])) == []  # overtakes its Welcome
-    events = server.say(encode(Welcome(8, 1, 3, 20.0, 20.0, 20)))
+    assert server.update((8, 22, 2, 4, None, [early])) == []  # overtakes its Welcome
+    events = server.tell(encode(Welcome(8, 1, 3, 20.0, 20.0, 20)))
     assert [type(event) for event in events] == [Despawned]
     assert events[0].entity == old  # type: ignore[attr-defined]
     assert events[0].why == "hidden"  # type: ignore[attr-defined]
@@ -751,9 +691,9 @@ def test_a_second_welcome_puts_the_player_into_another_room(server: TalkingServe
     # What is late of the room before says nothing.
     values = msgspec.Raw(encode(([1], [(cid, [[9]])])))
     before = client.stats.datagrams_rejected
-    assert server.send((7, 160, 0, 2, None, [values])) == []
+    assert server.update((7, 160, 0, 2, None, [values])) == []
     assert client.stats.datagrams_rejected == before + 1
-    server.send((8, 23, 0, 4, None, []))
+    server.update((8, 23, 0, 4, None, []))
     assert client.stats.confirmed_tick == 23
     assert server.peer.session.budget.strikes == client._connection.peer.session.budget.strikes == 0
     assert encode([17]) not in server.heard
@@ -762,11 +702,11 @@ def test_a_second_welcome_puts_the_player_into_another_room(server: TalkingServe
 def test_who_comes_back_to_a_room_asks_for_everything_and_believes_nothing_old(
     server: TalkingServer,
 ) -> None:
-    server.welcome()
+    server.join()
     client, cid = server.client, registry.schema().cid_of[Tank]
-    server.say(encode(Welcome(8, 0, 3, 20.0, 20.0, 20)))
+    server.tell(encode(Welcome(8, 0, 3, 20.0, 20.0, 20)))
     assert encode([17]) not in server.heard
-    server.say(encode(Welcome(7, 1, 2, 60.0, 60.0, 200)))
+    server.tell(encode(Welcome(7, 1, 2, 60.0, 60.0, 200)))
     server.poll()
     assert server.heard[-1] == encode([17])
     server.tell(encode_structure(7, 200, [], [], [], [server.run(1)]))
@@ -774,8 +714,8 @@ def test_who_comes_back_to_a_room_asks_for_everything_and_believes_nothing_old(
     assert store is not None
     # An update of the first stay, which comes only now.
     values = msgspec.Raw(encode(([1], [(cid, [[9]])])))
-    server.send((7, 2**32 - 5, 0, 2, None, [values]))
-    server.send((7, 250, 0, 2, None, [values]))
+    server.update((7, 2**32 - 5, 0, 2, None, [values]))
+    server.update((7, 250, 0, 2, None, [values]))
     assert (store.tick, store.confirmed_tick) == (200, 0)
     with client.view:
         assert [tank for _, tank in esper.get_component(Tank)] == [Tank(1)]
@@ -783,13 +723,13 @@ def test_who_comes_back_to_a_room_asks_for_everything_and_believes_nothing_old(
 
 
 def test_a_flood_of_welcomes_is_work(server: TalkingServer) -> None:
-    server.welcome()
+    server.join()
     for epoch in range(100, 160):
         server.peer.queue(encode(Welcome(epoch, 0, 1, 60.0, 60.0, 1)))
     assert server.connection is not None
     for packet in server.peer.pack_messages(server.clock.now, 50_000):
-        server.wire.incoming.append(server.connection.seal(packet))
-    server.send(None)
+        server.deliver(server.connection.seal(packet))
+    server.update(None)
     epochs = []
     for _ in range(20):
         assert server.client._store is not None
@@ -801,27 +741,27 @@ def test_a_flood_of_welcomes_is_work(server: TalkingServer) -> None:
 
 
 def test_who_ends_on_the_way_to_another_room_was_in_the_game(server: TalkingServer) -> None:
-    server.welcome()
+    server.join()
     assert server.client.connected
-    server.say(encode(Welcome(8, 1, 3, 20.0, 20.0, 20)))
+    server.tell(encode(Welcome(8, 1, 3, 20.0, 20.0, 20)))
     server.clock.advance(1)
     events: list[object] = []
     while not server.client.closed:
-        events += server.send((8, 22, 0, 4, None, []))  # alive, but our player does not come
+        events += server.update((8, 22, 0, 4, None, []))  # alive, but our player does not come
     assert events == [Disconnected("timeout")]
 
 
 def test_senseless_messages_are_counted_and_do_nothing(server: TalkingServer) -> None:
-    server.welcome()
+    server.join()
     client = server.client
     store = client._store
     assert store is not None
     assert client.connected
     before = client.stats.datagrams_rejected
-    assert server.say(b"\xc1") == []
-    assert server.say(encode(SchemaOffer(b"x"))) == []
-    assert server.send((8, 100, 0, 0, None, [])) == []  # of a room that we are not in: it is kept
-    assert server.send([1, 2, 3]) == []
+    assert server.tell(b"\xc1") == []
+    assert server.tell(encode(SchemaOffer(b"x"))) == []
+    assert server.update((8, 100, 0, 0, None, [])) == []  # of a room that we are not in: it is kept
+    assert server.update([1, 2, 3]) == []
     assert client.stats.datagrams_rejected == before + 3
     assert len(client._early) == 1
     assert store.epoch == 7
@@ -834,30 +774,31 @@ def test_a_game_that_describes_itself_like_ours_and_is_another_is_refused(
 ) -> None:
     server.connect()
     with caplog.at_level(logging.CRITICAL, "ecsnet.client"):
-        server.say(encode(SchemaOffer(registry.schema().encode_description())))
+        server.tell(encode(SchemaOffer(registry.schema().encode_description())))
     for _ in range(10):
         server.poll()
     assert len(server.heard) == 2  # it says what differs
     assert server.connection is not None
-    server.wire.incoming += server.connection.disconnect(Reason.SCHEMA)
+    for goodbye in server.connection.disconnect(Reason.SCHEMA):
+        server.deliver(goodbye)
     (event,) = server.poll()
     assert isinstance(event, Refused)
     assert event.message.startswith("this game differs from the server's")
 
 
 def test_a_ping_is_answered_at_once(server: TalkingServer) -> None:
-    server.welcome()
+    server.join()
     for _ in range(30):
         server.poll()
     assert server.connection is not None
-    server.wire.incoming.append(server.connection.seal(server.peer.session.ping(server.clock.now)))
+    server.deliver(server.connection.seal(server.peer.session.ping(server.clock.now)))
     before = server.peer.session.packets_received
     server.poll()
     assert server.peer.session.packets_received > before
 
 
 def test_what_overflowed_while_it_waited_is_asked_for_again(server: TalkingServer) -> None:
-    server.welcome()
+    server.join()
     store = server.client._store
     assert store is not None
     store.resync = True
@@ -872,35 +813,36 @@ def test_what_overflowed_while_it_waited_is_asked_for_again(server: TalkingServe
 
 
 def test_long_messages_of_ours_go_in_pieces(server: TalkingServer) -> None:
-    server.welcome()
+    server.join()
     server.client._connection.peer.queue(bytes(20_000))
     for _ in range(60):
         server.poll()
-        server.send(None)
+        server.update(None)
         if len(server.heard[-1]) == 20_000:
             break
     assert len(server.heard[-1]) == 20_000
 
 
 def test_one_poll_takes_in_a_bounded_number_of_datagrams(server: TalkingServer) -> None:
-    server.welcome()
-    server.wire.incoming = [b"flood"] * 2500
+    server.join()
+    for _ in range(2500):
+        server.deliver(b"flood")
     server.poll()
-    assert len(server.wire.incoming) == 1500
+    assert list(server.end.receive(2500)) == [b"flood"] * 1500
 
 
 def test_nothing_is_read_after_the_end(server: TalkingServer) -> None:
-    server.welcome()
+    server.join()
     assert server.connection is not None
-    goodbye = server.connection.disconnect(Reason.KICKED)
-    server.wire.incoming = [*goodbye, b"more", b"still more"]
+    for datagram in (*server.connection.disconnect(Reason.KICKED), b"more", b"still more"):
+        server.deliver(datagram)
     received = server.client.stats.datagrams_received
     assert server.poll() == [Disconnected("kicked")]
     assert server.client.stats.datagrams_received == received + 1
 
 
 def test_a_player_who_is_not_there_yet_is_waited_for(server: TalkingServer) -> None:
-    server.welcome(player=5)
+    server.join(player=5)
     assert server.poll() == []
     assert not server.client.connected
     events = server.tell(encode_structure(7, 101, [], [], [], [server.run(5)]))
@@ -915,10 +857,13 @@ def test_a_player_who_is_not_there_yet_is_waited_for(server: TalkingServer) -> N
 # Names and addresses.
 
 
-class Udp(DatagramTransport):
-    """The same, as if it were a socket."""
+class Udp(LinkEnd):
+    """An end that nobody answers, as if it were a socket."""
 
     trouble: str | None = None
+
+    def __init__(self) -> None:
+        super().__init__(Network(), Link(), ("10.0.0.1", 1))
 
 
 class FakeResolver:
@@ -958,8 +903,8 @@ def test_looking_a_name_up_does_not_hold_a_poll_up(resolver: None) -> None:
     clock.advance(1)
     assert client.poll() == []
     wire = client._connection._transport
-    assert isinstance(wire, DatagramTransport)
-    assert len(wire.sent) == 1  # the time for an answer starts now
+    assert isinstance(wire, Udp)
+    assert wire.sent == 1  # the time for an answer starts now
     client.close()
 
 
@@ -1071,9 +1016,9 @@ def test_an_async_program_waits_a_time_that_can_be(resolver: None) -> None:
 
 def test_a_connect_that_failed_can_be_tried_again_at_once() -> None:
     try:
-        ClientWorld.over(DatagramTransport(), world="again", name="", registry=registry)
+        ClientWorld.over(Network().connect(), world="again", name="", registry=registry)
     except UsageError:
-        client = ClientWorld.over(DatagramTransport(), world="again", name="Ann", registry=registry)
+        client = ClientWorld.over(Network().connect(), world="again", name="Ann", registry=registry)
     client.close()
     client.view.close()
 
@@ -1091,7 +1036,7 @@ def test_the_reason_of_a_refusal_is_plain_text(resolver: None) -> None:
     clock = ManualClock()
     unknown = ClientWorld.connect("nowhere.invalid", world="named", registry=registry)
     FakeResolver.made[0].error = "no such name"
-    silent = ClientWorld.over(DatagramTransport(), world="async", registry=registry, clock=clock)
+    silent = ClientWorld.over(Network().connect(), world="async", registry=registry, clock=clock)
     events = unknown.poll()
     for _ in range(600):
         clock.advance(1 / 60)
@@ -1145,10 +1090,10 @@ def test_an_async_program_gets_a_client_that_is_in(
 
 
 def test_the_view_is_the_world_that_was_current() -> None:
-    client = ClientWorld.over(DatagramTransport(), registry=registry)
+    client = ClientWorld.over(Network().connect(), registry=registry)
     assert client.view.name == esper.current_world
     with pytest.raises(UsageError, match="shows another client already"):
-        ClientWorld.over(DatagramTransport(), world=client.view.name, registry=registry)
+        ClientWorld.over(Network().connect(), world=client.view.name, registry=registry)
     client.close()
 
 

@@ -30,7 +30,8 @@ from ecsnet.schema import (
 from ecsnet.server.world import ServerWorld
 from ecsnet.simulation.simulation import commands, tick
 from ecsnet.testing import Harness
-from ecsnet.transport.conditioner import Link
+from ecsnet.transport.address import Address
+from ecsnet.transport.conditioner import Direction, Link
 from tests.unit.hostile_server import HostileServer, is_over, run_of
 
 with use_registry(Registry()) as registry:
@@ -371,13 +372,14 @@ def test_challenges_without_end(server: HostileServer) -> None:
     """Each question is answered with a new one."""
     sent = 0
 
-    def say() -> None:
+    def only_challenges(direction: Direction, data: bytes, _address: Address) -> list[bytes]:
         nonlocal sent
-        sent += len(server.answers)
-        server.answers = [data for data in server.answers if data[0] == CHALLENGE]
+        sent += direction == "in"
+        return [data] if direction == "out" or data[0] == CHALLENGE else []
 
     server.secretive = True
-    event = until_over(server, say, 7)
+    server.network.tap = only_challenges
+    event = until_over(server, lambda: None, 7)
     assert isinstance(event, Refused)
     assert event.reason == "unreachable"
     assert "the server is there and does not let us in" in event.message
