@@ -20,7 +20,7 @@ from ecsnet.play import HostedTransport, join_instead, play
 from ecsnet.schema import Registry, command, replicated, use_registry
 from ecsnet.server.world import ServerWorld
 from ecsnet.simulation.simulation import commands, tick
-from ecsnet.testing import ManualClock
+from ecsnet.testing import ManualClock, Network
 from ecsnet.transport.address import Address
 from ecsnet.transport.conditioner import Link
 from ecsnet.transport.memory import MemoryServer
@@ -41,8 +41,8 @@ with use_registry(Registry()) as registry:
 MODULE = sys.modules[play.__module__]
 
 
-class Socket:
-    """What a server's socket is asked for."""
+class Socket(Network):
+    """A network in place of a server's socket."""
 
     taken = False
     made: list[Socket] = []
@@ -50,21 +50,9 @@ class Socket:
     def __init__(self, host: str, port: int) -> None:
         if Socket.taken:
             raise AddressInUseError(f"port {port} is in use")
-        self.address: Address = (host, port)
-        self.incoming: list[tuple[bytes, Address]] = []
-        self.sent: list[tuple[bytes, Address]] = []
-        self.closed = False
+        super().__init__()
+        self.address = (host, port)
         Socket.made.append(self)
-
-    def receive(self, budget: int) -> Iterator[tuple[bytes, Address]]:
-        incoming, self.incoming = self.incoming, []
-        yield from incoming
-
-    def send(self, data: bytes, address: Address) -> None:
-        self.sent.append((data, address))
-
-    def close(self) -> None:
-        self.closed = True
 
 
 @pytest.fixture
@@ -128,7 +116,7 @@ def test_the_first_one_hosts_and_plays_through_bytes_in_memory(
         ((_, square),) = room.simulation.world.structure(Square)
         assert square == Square(2.5)
         assert square is not esper.get_component(Square)[0][1]
-        assert socket.sent == []
+        assert socket.dropped == 0  # nothing was sent
     assert socket.closed
     assert wire.host.closed
     assert esper.get_component(Square) == []
@@ -140,21 +128,9 @@ def test_others_reach_the_host_through_its_socket(
     host = start(game)
     (socket,) = Socket.made
 
-    class Remote:
-        incoming: list[bytes] = []
-
-        def send(self, data: bytes) -> None:
-            socket.incoming.append((data, ("10.0.0.9", 5000)))
-
-        def receive(self, budget: int = 1000) -> Iterator[bytes]:
-            sent, socket.sent = socket.sent, []
-            yield from (data for data, address in sent if address == ("10.0.0.9", 5000))
-
-        def pin(self) -> None: ...
-
-        def close(self) -> None: ...
-
-    member = ClientWorld.over(Remote(), name="Bob", world="bob", registry=registry, clock=clock)
+    member = ClientWorld.over(
+        socket.connect(), name="Bob", world="bob", registry=registry, clock=clock
+    )
     events: list[object] = []
     for _ in range(60):
         frames(host, clock, 1)
@@ -200,7 +176,7 @@ def test_who_hosts_is_told_what_the_others_type(
 
     monkeypatch.setattr(MODULE, "UdpServerSocket", Bound)
     monkeypatch.setattr(sys.modules["__main__"], "__file__", "/home/ada/game.py", raising=False)
-    monkeypatch.setattr("ecsnet.transport.address.socket", Network(outgoing))
+    monkeypatch.setattr("ecsnet.transport.address.socket", WayOut(outgoing))
     start(game).close()
     out, err = capsys.readouterr()
     assert out.startswith("hosting")
@@ -210,7 +186,7 @@ def test_who_hosts_is_told_what_the_others_type(
     assert err == ""
 
 
-class Network:
+class WayOut:
     """What a machine says of its way out, in place of the module ``socket``."""
 
     AF_INET, AF_INET6, SOCK_DGRAM = 1, 2, 3
@@ -218,10 +194,10 @@ class Network:
     def __init__(self, outgoing: str | None) -> None:
         self._outgoing = outgoing
 
-    def socket(self, family: int, kind: int) -> Network:
+    def socket(self, family: int, kind: int) -> WayOut:
         return self
 
-    def __enter__(self) -> Network:
+    def __enter__(self) -> WayOut:
         return self
 
     def __exit__(self, *_: object) -> None: ...
@@ -241,7 +217,7 @@ def test_a_game_in_a_folder_is_named_by_it(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr("ecsnet.transport.address.socket", Network("10.0.0.2"))
+    monkeypatch.setattr("ecsnet.transport.address.socket", WayOut("10.0.0.2"))
     for file, name in (
         ("/home/ada/pong/__main__.py", "pong"),
         ("/home/ada/my game.py", "'my game.py'"),

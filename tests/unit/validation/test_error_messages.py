@@ -17,6 +17,7 @@ import ecsnet as net
 from ecsnet.components import Position
 from ecsnet.play import HostedTransport
 from ecsnet.schema import Registry, use_registry
+from ecsnet.testing import ManualClock
 
 STEP = 1 / 60
 
@@ -36,19 +37,11 @@ def world() -> Iterator[net.World]:
     world.close()
 
 
-class Clock:
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
 class Game:
     """A host and a client in one process, on a clock that the test moves."""
 
     def __init__(self, server: net.ServerWorld, registry: Registry, *, debug: bool = False) -> None:
-        self.clock = Clock()
+        self.clock = ManualClock()
         self.wire = HostedTransport(server, None, self.clock)
         self.client = net.ClientWorld.over(
             self.wire, registry=registry, debug=debug, clock=self.clock
@@ -57,7 +50,7 @@ class Game:
     def run(self, frames: int = 30) -> list[object]:
         events: list[object] = []
         for _ in range(frames):
-            self.clock.now += STEP
+            self.clock.advance(STEP)
             events += self.client.poll()
         return events
 
