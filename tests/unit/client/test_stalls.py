@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import random
-from collections.abc import Iterator
+from collections.abc import Callable
 
 import esper
 import pytest
@@ -21,9 +21,8 @@ from ecsnet.schema import Registry, command, replicated, use_registry
 from ecsnet.server.host import Host
 from ecsnet.server.world import ServerWorld
 from ecsnet.simulation.simulation import commands, rng
-from ecsnet.testing import FaultyLink
-from ecsnet.testing.link import LinkEnd
-from ecsnet.transport.address import Address
+from ecsnet.testing import FaultyLink, ManualClock, Network
+from ecsnet.transport.contract import ClientTransport
 
 with use_registry(Registry()) as registry:
 
@@ -40,7 +39,6 @@ with use_registry(Registry()) as registry:
         number: int = 0
 
 
-REMOTE: Address = ("10.0.0.9", 5000)
 SOON = 0.5
 HOURS = 3 * 3600.0
 
@@ -50,19 +48,28 @@ _names = itertools.count()
 class Process:
     """What polls at a steady rate, unless it sleeps."""
 
-    def __init__(self, rig: Rig, rate: float) -> None:
-        self.rig = rig
+    def __init__(self, network: Network, rate: float, phase: float) -> None:
+        self.network = network
         self.rate = rate
+        self.poll: Callable[[], None]
         self.skew = 0.0  # what its clock shows, less the true time
         self.wakes = 0.0
-        self.due = rig.now + rig.dice.random() / rate
+        network.at(phase / rate, self._beat)
 
     @property
     def now(self) -> float:
-        return self.rig.now + self.skew
+        return self.network.clock.now + self.skew
 
     def __call__(self) -> float:
         return self.now
+
+    def _beat(self) -> None:
+        asleep = self.wakes - self.network.clock.now
+        if asleep > 0:
+            self.network.at(asleep, self._beat)
+        else:
+            self.network.at(1 / self.rate, self._beat)
+            self.poll()
 
 
 class Pilot:
@@ -71,6 +78,7 @@ class Pilot:
     def __init__(self, name: str, process: Process) -> None:
         self.name = name
         self.process = process
+        process.poll = self.poll
         self.client: ClientWorld
         self.events: list[object] = []
         self.ended_at: float | None = None
@@ -82,19 +90,19 @@ class Pilot:
         self.hit_at: list[float] = []
 
     def poll(self) -> None:
-        rig, client = self.process.rig, self.client
+        client, now = self.client, self.process.network.clock.now
         if client.closed:
             return
         if client.connected:
             client.send(Steer(len(self.sent_at)))
-            self.sent_at.append(rig.now)
+            self.sent_at.append(now)
             if len(self.sent_at) % 7 == 0:
                 client.send(Shot(len(self.shot_at)))
-                self.shot_at.append(rig.now)
+                self.shot_at.append(now)
         for event in client.poll():
             self.events.append(event)
             if isinstance(event, Disconnected):
-                self.ended_at = rig.now
+                self.ended_at = now
 
     def dead_for(self, woke: float) -> float:
         """Seconds from the end of a stall until the server obeyed a frame from after it."""
@@ -112,24 +120,6 @@ class Pilot:
         return max(delays)
 
 
-class Socket:
-    """The server's socket: datagrams wait in it."""
-
-    def __init__(self, rig: Rig) -> None:
-        self.rig = rig
-        self.address = ("0.0.0.0", 7777)
-
-    def receive(self, budget: int = 1000) -> Iterator[tuple[bytes, Address]]:
-        for data in self.rig.link.take("out", self.rig.now):
-            yield data, REMOTE
-
-    def send(self, data: bytes, address: Address) -> None:
-        if address == REMOTE:
-            self.rig.link.put("in", data, self.rig.now)
-
-    def close(self) -> None: ...
-
-
 class Rig:
     """A server, alone or in the process of a player who hosts, and a player far away."""
 
@@ -144,7 +134,7 @@ class Rig:
         frame_rate: float = 60.0,
         **options: float,
     ) -> None:
-        self.now = 1000.0
+        self.network = Network(ManualClock(1000.0))
         self.dice = random.Random(seed)
         self.link = FaultyLink(lag, jitter, loss, seed=seed)
         with use_registry(registry):
@@ -153,28 +143,30 @@ class Rig:
         self._add_rules(server)
         self.tick_rate = server.tick_rate
         rate = frame_rate if hosted else server.tick_rate
-        self.far = Pilot("far", Process(self, frame_rate))
-        self.home = Process(self, rate)
+        self.far = Pilot("far", Process(self.network, frame_rate, self.dice.random()))
+        self.home = Process(self.network, rate, self.dice.random())
         self.pilots = [self.far]
-        self.by_number: dict[int, Pilot] = {}
-        socket = Socket(self)
         self.own: Pilot | None = None
         self.host: Host
         if hosted:
-            wire = HostedTransport(server, socket, self.home)  # type: ignore[arg-type]
+            wire = HostedTransport(server, self.network, self.home)
             self.host = wire.host
             self.own = Pilot("own", self.home)
             self.own.client = self._client(wire, self.own)
             self.pilots.append(self.own)
         else:
-            self.host = server.make_host(socket.send, self.home.now, random=self.dice.randbytes)
-        end = LinkEnd(self.link, Process(self, 1.0))  # type: ignore[arg-type]  # it asks for .now
-        self.far.client = self._client(end, self.far)
-        self._socket = socket
+            send, now = self.network.send, self.home.now
+            self.host = server.make_host(send, now, random=self.dice.randbytes)
+            self.home.poll = self._serve
+        self.far.client = self._client(self.network.connect(self.link), self.far)
 
-    def _client(self, wire: object, pilot: Pilot) -> ClientWorld:
+    @property
+    def now(self) -> float:
+        return self.network.clock.now
+
+    def _client(self, end: ClientTransport, pilot: Pilot) -> ClientWorld:
         return ClientWorld.over(
-            wire,  # type: ignore[arg-type]
+            end,
             name=pilot.name,
             world=f"stalls-{next(_names)}",
             registry=registry,
@@ -211,7 +203,7 @@ class Rig:
 
     def sleep(self, process: Process, seconds: float, *, counts: bool = True) -> None:
         """Let a process stand still from now on."""
-        process.wakes = process.due = self.now + seconds
+        process.wakes = self.now + seconds
         if not counts:
             process.skew -= seconds
 
@@ -220,23 +212,11 @@ class Rig:
         process.skew += seconds
 
     def run(self, seconds: float) -> None:
-        end = self.now + seconds
-        while True:
-            process = min((self.home, self.far.process), key=lambda process: process.due)
-            if process.due > end:
-                break
-            self.now = process.due
-            process.due += 1 / process.rate
-            if process is self.far.process:
-                self.far.poll()
-            elif self.own is not None:
-                self.own.poll()
-            else:
-                now = process.now
-                for data, address in self._socket.receive():
-                    self.host.receive(data, address, now)
-                self.host.tick(now, early=0.5 / self.tick_rate)
-        self.now = end
+        self.network.run(seconds)
+
+    def _serve(self) -> None:
+        self.network.deliver(self.host, self.home.now)
+        self.host.tick(self.home.now, early=0.5 / self.tick_rate)
 
     def start(self, seconds: float = 4.0) -> None:
         self.run(seconds)
