@@ -93,8 +93,8 @@ class Network:
 
         Args:
             link: The path between it and the server; a perfect one when left out.
-            address: Where its datagrams come from; one that is free when left out. Who was there
-                before is gone.
+            address: Where its datagrams come from; one that is free when left out. An end that
+                was there before receives nothing more.
 
         Raises:
             UsageError: The link is none.

@@ -9,7 +9,7 @@ import pytest
 
 from ecsnet.connection.plain import Reason
 from ecsnet.runtime.rate_limited_log import BURST, LINES_A_SECOND, RationedLog
-from tests.unit.server.test_host import Network
+from tests.unit.server.test_host import HostNetwork
 
 NAME = "ecsnet.test-rationing"
 
@@ -60,20 +60,19 @@ def test_a_thousand_visits_are_a_few_dozen_lines(
     caplog: pytest.LogCaptureFixture, options: dict[str, int], name: str, line: str
 ) -> None:
     places = options.pop("max_clients", 64)
-    network = Network(max_clients=places)
+    network = HostNetwork(max_clients=places)
     caplog.set_level(logging.INFO, "ecsnet.server")
     came = 0
     for number in range(400):
         address = (f"10.1.{number // 200}.{number % 200}", 4000)
-        client = network.client(name, port=5000 + number, **options)
-        network.clients[address] = network.clients.pop(client.address)
-        client.address = address
+        client = network.client(name, address=address, **options)
         network.run(0.06)
         member = network.host.member(address)
         if member is not None:
             came += 1
             network.host.disconnect(member, Reason.KICKED, network.now)
         client.deaf = True
+        del network.links[address]
     network.run(2.0)
     shown = sum(line in r.getMessage() and "left out" not in r.getMessage() for r in caplog.records)
     left_out = sum(
@@ -99,7 +98,7 @@ def test_a_handler_that_raises_ends_no_game(capsys: pytest.CaptureFixture[str]) 
     logger.setLevel(logging.INFO)
     logger.addHandler(handler)
     try:
-        network = Network()
+        network = HostNetwork()
         clients = [network.client(name) for name in ("Ann", "Bob")]
         network.until(lambda: all(client.welcome for client in clients))
         network.host.disconnect(clients[0].member, Reason.KICKED, network.now)

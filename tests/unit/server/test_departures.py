@@ -18,12 +18,12 @@ from ecsnet.server.world import ServerWorld
 from ecsnet.simulation.spec import SimulationSpec
 from ecsnet.testing import Harness
 from tests.unit.noting import NotingPeer
-from tests.unit.server.test_host import OTHER, STEER, Client, Network, Square, Steer, moving
+from tests.unit.server.test_host import OTHER, STEER, Client, HostNetwork, Square, Steer, moving
 
 HOURS = 7300.0
 
 
-def leftovers(network: Network | Harness) -> dict[str, object]:
+def leftovers(network: HostNetwork | Harness) -> dict[str, object]:
     """What a host without clients still holds of those that it had, table by table."""
     host, room = network.host, network.room
     listener, replicator, simulation = host.listener, room.replicator, room.simulation
@@ -91,7 +91,7 @@ def abuse(client: Client) -> None:
 
 def start_anew(client: Client) -> None:
     client.deaf = True
-    again = client.network.client("Anew", port=client.address[1])
+    again = client.network.client("Anew", address=client.address)
     client.network.at(1.0, lambda: say_goodbye(again))
 
 
@@ -144,7 +144,7 @@ STAGES: dict[str, Callable[[Client], bool]] = {
 @pytest.mark.parametrize("way", WAYS)
 def test_nothing_is_left_of_who_leaves(way: str, room: str) -> None:
     # Updates so rare that there is time between the join and the welcome.
-    network = Network(moving(20.0), update_rate=2.0)
+    network = HostNetwork(moving(20.0), update_rate=2.0)
     network.lag = 0.002
     schema = {"schema": OTHER, "polite": False} if room == "offered" else {}
     bystander = network.client("Bob")
@@ -166,7 +166,7 @@ def test_nothing_is_left_of_who_leaves(way: str, room: str) -> None:
     assert len(network.room.seats) == len(network.room.names) == 1
     say_goodbye(bystander)
     network.run(12.0)
-    network.now += HOURS
+    network.clock.advance(HOURS)
     network.host.tick(network.now)
     network.host.receive(b"", ("10.0.0.1", 1), network.now)
     assert leftovers(network) == {}
@@ -180,7 +180,7 @@ def test_nothing_is_left_of_what_players_owned_and_asked_for() -> None:
             esper.create_entity(Square(), Owner(player))
 
     spec.on_join.append(furnish)
-    network = Network(spec)
+    network = HostNetwork(spec)
     network.loss = 0.1
     for _ in range(3):
         clients = network.joined(4)
@@ -189,13 +189,12 @@ def test_nothing_is_left_of_what_players_owned_and_asked_for() -> None:
             client.tell(Resync())
         network.run(2.0)
         assert len(network.room.replicator.entities.owned) == 4
-        network.loss = 0.0
         for client in clients:
+            client.end.link.loss = 0.0
             say_goodbye(client)
         network.run(1.0)
-        network.clients.clear()
-        network.loss = 0.1
-    network.now += HOURS
+        network.links.clear()
+    network.clock.advance(HOURS)
     network.host.tick(network.now)
     assert network.host.stats().joined == 12
     assert leftovers(network) == {}

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import heapq
-import itertools
 import logging
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import esper
 import pytest
@@ -23,7 +21,9 @@ from ecsnet.server.host import Host
 from ecsnet.server.members import Member
 from ecsnet.server.room import Room
 from ecsnet.simulation.spec import SimulationSpec
+from ecsnet.testing import LinkEnd, ManualClock, Network
 from ecsnet.transport.address import Address
+from ecsnet.transport.conditioner import Link
 from ecsnet.validation.names import looks_like, printable
 from tests.unit.noting import NotingPeer as Session
 
@@ -73,8 +73,12 @@ def moving(tick_rate: float = 60.0) -> SimulationSpec:
     return spec
 
 
-class Network:
-    """A virtual clock, one host, and clients at numbered ports."""
+class HostNetwork(Network):
+    """A host that ticks by itself, and clients at numbered ports.
+
+    Attributes:
+        lag: Of the links of clients to come, as are jitter and loss.
+    """
 
     def __init__(
         self,
@@ -84,31 +88,20 @@ class Network:
         update_rate: float | None = None,
         **options: object,
     ) -> None:
+        super().__init__(ManualClock(50.0))
         self.dice = random.Random(seed)
-        self.now = 50.0
-        self.agenda: list[tuple[float, int, Callable[[], None]]] = []
-        self.order = itertools.count()
         self.lag = self.jitter = self.loss = 0.0
-        self.clients: dict[Address, Client] = {}
-        self.dropped = 0
         arguments = {"random": self.dice.randbytes, **options}
-        self.host = Host(SCHEMA, self.to_client, **arguments)  # type: ignore[arg-type]
+        self.host = Host(SCHEMA, self.send, **arguments)  # type: ignore[arg-type]
         self.room: Room = self.host.add_room(
             spec or moving(), self.now, seed=3, update_rate=update_rate
         )
         self.asleep_until = 0.0
-        self.waiting: list[tuple[bytes, Address]] = []
         self.at(0, self.tick)
 
-    def at(self, delay: float, what: Callable[[], None]) -> None:
-        heapq.heappush(self.agenda, (self.now + delay, next(self.order), what))
-
-    def run(self, seconds: float) -> None:
-        end = self.now + seconds
-        while self.agenda[0][0] <= end:
-            self.now, _, what = heapq.heappop(self.agenda)
-            what()
-        self.now = end
+    @property
+    def now(self) -> float:
+        return self.clock.now
 
     def until(self, condition: Callable[[], object], seconds: float = 5.0) -> None:
         for _ in range(round(seconds / 0.02)):
@@ -117,40 +110,30 @@ class Network:
             self.run(0.02)
         raise AssertionError("it did not happen")
 
-    def link(self, what: Callable[[], None]) -> None:
-        if self.dice.random() < self.loss:
-            self.dropped += 1
-            return
-        self.at(max(1e-4, self.lag + self.dice.uniform(-1, 1) * self.jitter), what)
+    def sleep(self, seconds: float) -> None:
+        """Let the host stand still; datagrams wait for it."""
+        self.asleep_until = self.now + seconds
+        self.handler = None
 
-    def to_client(self, data: bytes, address: Address) -> None:
-        if address in self.clients:
-            self.link(lambda: self.clients[address].mail.append(data))
-
-    def to_host(self, data: bytes, address: Address) -> None:
-        def arrive() -> None:
-            if self.now < self.asleep_until:
-                self.waiting.append((data, address))
-            else:
-                self.host.receive(data, address, self.now)
-
-        self.link(arrive)
+    def take_in(self, datagrams: Iterable[tuple[bytes, Address]], now: float) -> None:
+        for data, address in datagrams:
+            self.host.receive(data, address, now)
 
     def tick(self) -> None:
         if self.now < self.asleep_until:
             self.at(self.asleep_until - self.now, self.tick)
             return
-        for data, address in self.waiting:
-            self.host.receive(data, address, self.now)
-        self.waiting.clear()
+        self.handler = self.take_in
+        self.deliver(self.host, self.now)
         self.host.tick(self.now)
         self.at(max(0.001, self.host.next_tick_at - self.now), self.tick)
 
-    def client(self, name: str = "Ann", *, port: int = 0, **options: object) -> Client:
-        address = ("10.0.0.1", port or 1000 + len(self.clients))
-        client = Client(self, name, address, **options)  # type: ignore[arg-type]
-        self.clients[address] = client
-        return client
+    def client(
+        self, name: str = "Ann", *, address: Address | None = None, **options: object
+    ) -> Client:
+        link = Link(self.lag, self.jitter, self.loss, seed=self.dice.getrandbits(32))
+        end = self.connect(link, address or ("10.0.0.1", 1000 + len(self.links)))
+        return Client(self, name, end, **options)  # type: ignore[arg-type]
 
     def joined(self, count: int, **options: object) -> list[Client]:
         clients = [self.client(f"Player {n}", **options) for n in range(count)]  # type: ignore[arg-type]
@@ -163,19 +146,18 @@ class Client:
 
     def __init__(
         self,
-        network: Network,
+        network: HostNetwork,
         name: str,
-        address: Address,
+        end: LinkEnd,
         *,
         schema: Schema = SCHEMA,
         version: int = WIRE_VERSION,
         frame_rate: float = 60.0,
         polite: bool = True,
     ) -> None:
-        self.network, self.name, self.address = network, name, address
+        self.network, self.name, self.end = network, name, end
         self.schema, self.version, self.frame_rate = schema, version, frame_rate
         self.polite = polite
-        self.mail: list[bytes] = []
         self.handshake = ClientHandshake(network.dice.randbytes(8), network.now)
         self.session = Session()
         self.gate = WireFormat(SCHEMA)
@@ -192,6 +174,10 @@ class Client:
         network.at(network.dice.random() / frame_rate, self.poll)
 
     @property
+    def address(self) -> Address:
+        return self.end.address
+
+    @property
     def connection(self) -> Connection | None:
         return self.handshake.connection
 
@@ -206,7 +192,7 @@ class Client:
         return found
 
     def send(self, datagram: bytes) -> None:
-        self.network.to_host(datagram, self.address)
+        self.end.send(datagram)
 
     def say(self, packet: bytes) -> None:
         if self.connection is not None:
@@ -216,10 +202,10 @@ class Client:
         self.session.queue(encode(message))
 
     def poll(self) -> None:
-        now = self.network.now
-        mail, self.mail = self.mail, []
         if self.deaf:
             return
+        now = self.network.now
+        mail = list(self.end.receive())
         if self.over is None:
             self.network.at(1 / self.frame_rate, self.poll)
         if self.connection is None:
@@ -282,14 +268,14 @@ class Client:
             self.clock.report(update.report.slack / 16, update.tick, self.session.loss)
 
 
-def squares(network: Network) -> dict[str, float]:
+def squares(network: HostNetwork) -> dict[str, float]:
     with network.room.simulation.world:
         found = esper.get_components(Player, Square)
         return {player.name: square.x for _, (player, square) in found}
 
 
 def test_a_client_gets_in_and_moves_its_square() -> None:
-    network = Network()
+    network = HostNetwork()
     (ann,) = network.joined(1)
     assert ann.welcome is not None
     assert ann.welcome.player_id == 1
@@ -307,7 +293,7 @@ def test_a_client_gets_in_and_moves_its_square() -> None:
 
 
 def test_many_clients_on_a_bad_network_lose_no_command() -> None:
-    network = Network(seed=4)
+    network = HostNetwork(seed=4)
     network.lag, network.jitter, network.loss = 0.1, 0.03, 0.2
     clients = network.joined(6)
     jumps = dict.fromkeys(range(6), 0)
@@ -330,7 +316,7 @@ def test_many_clients_on_a_bad_network_lose_no_command() -> None:
     stats = network.host.stats()
     sent = sum(client.outbox.sent for client in clients)
     assert sent > 3000
-    assert network.dropped > 500
+    assert sum(link.stats.dropped for link in network.links.values()) > 500
     assert sent == stats.commands_applied + stats.commands_expired + stats.commands_superseded
     assert stats.commands_expired <= 0.01 * sent
     assert stats.commands_superseded <= 0.1 * sent
@@ -348,7 +334,7 @@ def test_many_clients_on_a_bad_network_lose_no_command() -> None:
 @pytest.mark.parametrize("tick_rate", [20, 64])
 @pytest.mark.parametrize("frame_rate", [30, 144])
 def test_speed_is_the_same_for_every_frame_rate(tick_rate: float, frame_rate: float) -> None:
-    network = Network(moving(tick_rate))
+    network = HostNetwork(moving(tick_rate))
     network.lag = 0.03
     (ann,) = network.joined(1, frame_rate=frame_rate)
     ann.act = lambda outbox: outbox.hold(STEER, 0, Steer(10))
@@ -359,7 +345,7 @@ def test_speed_is_the_same_for_every_frame_rate(tick_rate: float, frame_rate: fl
 
 
 def test_joins_and_leaves_wait_for_the_tick() -> None:
-    network = Network(moving(1.0))
+    network = HostNetwork(moving(1.0))
     network.run(0.1)
     ann = network.client("Ann")
     network.run(0.5)
@@ -376,7 +362,7 @@ def test_joins_and_leaves_wait_for_the_tick() -> None:
 
 
 def test_who_leaves_before_the_tick_never_joined() -> None:
-    network = Network(moving(1.0))
+    network = HostNetwork(moving(1.0))
     network.run(0.1)
     ann = network.client("Ann")
     network.run(0.5)
@@ -388,7 +374,7 @@ def test_who_leaves_before_the_tick_never_joined() -> None:
 
 
 def test_leaving_timing_out_and_coming_again() -> None:
-    network = Network(timeout=2.0)
+    network = HostNetwork(timeout=2.0)
     ann, bob = network.joined(2)
     assert ann.connection is not None
     for datagram in ann.connection.disconnect(Reason.LEFT):
@@ -399,7 +385,7 @@ def test_leaving_timing_out_and_coming_again() -> None:
     network.run(3)
     assert not squares(network)
     assert not network.host.members
-    again = network.client("Ann", port=1000)
+    again = network.client("Ann", address=("10.0.0.1", 1000))
     network.until(lambda: again.welcome)
     assert again.welcome is not None
     assert again.welcome.player_id == 3
@@ -408,17 +394,17 @@ def test_leaving_timing_out_and_coming_again() -> None:
 
 
 def test_a_client_that_starts_again_replaces_its_old_self() -> None:
-    network = Network()
+    network = HostNetwork()
     (old,) = network.joined(1)
     old.deaf = True
-    new = network.client("New", port=1000)
+    new = network.client("New", address=("10.0.0.1", 1000))
     network.until(lambda: new.welcome)
     network.run(0.1)
     assert squares(network).keys() == {"New"}
 
 
 def test_another_game_is_refused_and_both_ends_say_why(caplog: pytest.LogCaptureFixture) -> None:
-    network = Network()
+    network = HostNetwork()
     with caplog.at_level(logging.INFO, "ecsnet.server"):
         stranger = network.client("Eve", schema=OTHER)
         network.until(lambda: stranger.over)
@@ -433,7 +419,7 @@ def test_another_game_is_refused_and_both_ends_say_why(caplog: pytest.LogCapture
 def test_a_difference_from_the_wire_stays_one_line_of_the_log(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    network = Network()
+    network = HostNetwork()
     with caplog.at_level(logging.INFO, "ecsnet.server"):
         eve = network.client("Eve", schema=OTHER, polite=False)
         network.until(lambda: eve.difference)
@@ -456,7 +442,7 @@ def test_a_difference_from_the_wire_stays_one_line_of_the_log(
 def test_who_cannot_come_in_is_told_why(
     options: dict[str, object], name: str, reason: Reason
 ) -> None:
-    network = Network()
+    network = HostNetwork()
     client = network.client(name, **options)  # type: ignore[arg-type]
     network.until(lambda: client.over)
     assert client.over is reason
@@ -467,7 +453,7 @@ def test_who_cannot_come_in_is_told_why(
     "name", ["\u3164", "\u2800", "a" + "\u0301" * 5, "\u200bAnn", "Ann\u202e", "A\ufe0fnn", "A  B"]
 )
 def test_a_name_that_cannot_be_read_is_refused(name: str, caplog: pytest.LogCaptureFixture) -> None:
-    network = Network()
+    network = HostNetwork()
     with caplog.at_level(logging.INFO, "ecsnet.server"):
         client = network.client(name)
         network.until(lambda: client.over)
@@ -477,7 +463,7 @@ def test_a_name_that_cannot_be_read_is_refused(name: str, caplog: pytest.LogCapt
 
 
 def test_no_two_in_one_game_are_called_alike(caplog: pytest.LogCaptureFixture) -> None:
-    network = Network()
+    network = HostNetwork()
     with caplog.at_level(logging.INFO, "ecsnet.server"):
         clients = [network.client(name) for name in ("Ann", "ann", "\uff21nn", "A nn", "Bob")]
         network.until(lambda: all(client.welcome for client in clients))
@@ -494,7 +480,7 @@ def test_no_two_in_one_game_are_called_alike(caplog: pytest.LogCaptureFixture) -
 
 
 def test_a_full_host_refuses() -> None:
-    network = Network(max_clients=2)
+    network = HostNetwork(max_clients=2)
     network.joined(2)
     third = network.client("Carl")
     network.until(lambda: third.over)
@@ -503,7 +489,7 @@ def test_a_full_host_refuses() -> None:
 
 
 def test_who_never_says_hello_is_dropped() -> None:
-    network = Network()
+    network = HostNetwork()
     silent = network.client("Ann", polite=False, schema=OTHER)
     network.run(9)
     assert silent.over is None
@@ -522,7 +508,7 @@ def test_who_never_says_hello_is_dropped() -> None:
     ],
 )
 def test_bad_messages_are_strikes(bad: bytes) -> None:
-    network = Network()
+    network = HostNetwork()
     (ann,) = network.joined(1)
     for _ in range(4):
         ann.session.queue(bad)
@@ -535,7 +521,7 @@ def test_bad_messages_are_strikes(bad: bytes) -> None:
 
 
 def test_bad_input_is_a_strike_and_another_epochs_is_not() -> None:
-    network = Network()
+    network = HostNetwork()
     (ann,) = network.joined(1)
     assert ann.welcome is not None
     epoch = ann.welcome.epoch
@@ -558,7 +544,7 @@ def test_bad_input_is_a_strike_and_another_epochs_is_not() -> None:
 
 
 def test_a_flood_is_dropped_and_its_sender_too() -> None:
-    network = Network()
+    network = HostNetwork()
     ann, bob = network.joined(2)
 
     def flood() -> None:
@@ -576,7 +562,7 @@ def test_a_flood_is_dropped_and_its_sender_too() -> None:
 
 
 def test_resync_makes_everything_owed() -> None:
-    network = Network()
+    network = HostNetwork()
     (ann,) = network.joined(1)
     network.run(0.5)
     assert ann.member.client_state is not None
@@ -586,7 +572,7 @@ def test_resync_makes_everything_owed() -> None:
 
 
 def test_a_ping_is_answered_at_once() -> None:
-    network = Network(moving(1.0))
+    network = HostNetwork(moving(1.0))
     (ann,) = network.joined(1)
     network.run(0.5)
     before = network.host.stats().packets_sent
@@ -596,7 +582,7 @@ def test_a_ping_is_answered_at_once() -> None:
 
 
 def test_garbage_does_nothing() -> None:
-    network = Network()
+    network = HostNetwork()
     (ann,) = network.joined(1)
     dice = random.Random(5)
     for _ in range(2000):
@@ -608,12 +594,12 @@ def test_garbage_does_nothing() -> None:
 
 
 def test_a_stalled_host_drops_time_and_goes_on() -> None:
-    network = Network()
+    network = HostNetwork()
     (ann,) = network.joined(1)
     ann.act = lambda outbox: outbox.hold(STEER, 0, Steer(1))
     network.run(3)
     ticks, x = network.room.simulation.tick, squares(network)["Player 0"]
-    network.asleep_until = network.now + 5
+    network.sleep(5)
     network.run(5.2)
     assert network.room.simulation.tick - ticks < 20
     assert 285 < network.room.dropped_ticks < 300
@@ -628,10 +614,10 @@ def test_a_stalled_host_drops_time_and_goes_on() -> None:
 
 
 def test_dropped_ticks_are_a_warning_now_and_then(caplog: pytest.LogCaptureFixture) -> None:
-    network = Network()
+    network = HostNetwork()
     network.run(1)
     for _ in range(3):
-        network.asleep_until = network.now + 1
+        network.sleep(1)
         network.run(2)
     warnings = [r.getMessage() for r in caplog.records if "ticks dropped" in r.getMessage()]
     assert len(warnings) == 1
@@ -643,7 +629,7 @@ def test_dropped_ticks_are_a_warning_now_and_then(caplog: pytest.LogCaptureFixtu
 
 
 def test_a_stalled_client_comes_right() -> None:
-    network = Network()
+    network = HostNetwork()
     (ann,) = network.joined(1, frame_rate=62.5)
     ann.act = lambda outbox: outbox.hold(STEER, 0, Steer(1))
     network.run(2)
@@ -661,17 +647,17 @@ def test_a_stalled_client_comes_right() -> None:
 
 
 def test_a_short_delay_is_caught_up() -> None:
-    network = Network()
+    network = HostNetwork()
     network.run(1)
     ticks = network.room.simulation.tick
-    network.asleep_until = network.now + 0.08
+    network.sleep(0.08)
     network.run(1)
     assert network.room.simulation.tick - ticks == pytest.approx(60, abs=1)
     assert network.room.dropped_ticks == 0
 
 
 def test_early_lets_a_timer_keep_the_beat() -> None:
-    network = Network()
+    network = HostNetwork()
     host, room = network.host, network.room
     host.tick(100.0)
     half = 0.5 / 60
@@ -682,7 +668,7 @@ def test_early_lets_a_timer_keep_the_beat() -> None:
 
 
 def test_one_timer_keeps_the_beat_of_rooms_that_tick_at_other_rates() -> None:
-    network = Network()
+    network = HostNetwork()
     slow = network.host.add_room(moving(20.0), network.now)
     odd = network.host.add_room(moving(25.0), network.now)
     rooms = {network.room: 60.0, slow: 20.0, odd: 25.0}
@@ -694,7 +680,7 @@ def test_one_timer_keeps_the_beat_of_rooms_that_tick_at_other_rates() -> None:
 
 
 def test_updates_come_at_their_own_rate() -> None:
-    network = Network()
+    network = HostNetwork()
     slow = network.host.add_room(moving(), network.now, update_rate=20)
     network.host.choose = lambda name: slow
     (ann,) = network.joined(1)
@@ -707,7 +693,7 @@ def test_updates_come_at_their_own_rate() -> None:
 
 
 def test_two_simulations_in_one_host_know_nothing_of_each_other() -> None:
-    network = Network()
+    network = HostNetwork()
     second = network.host.add_room(moving(20.0), network.now)
     rooms = {"Ann": network.room, "Bob": second}
     network.host.choose = rooms.__getitem__
@@ -732,7 +718,7 @@ def test_closing_tells_everybody_and_ends_the_worlds(caplog: pytest.LogCaptureFi
     spec = moving()
     left: list[tuple[int, int]] = []
     spec.on_leave.append(lambda player: left.append((player, net.tick())))
-    network = Network(spec)
+    network = HostNetwork(spec)
     with caplog.at_level(logging.INFO, "ecsnet.server"):
         ann, bob = network.joined(2)
         members = [str(client.member) for client in (ann, bob)]
@@ -765,7 +751,7 @@ def test_a_failing_system_stops_its_simulation() -> None:
             raise RuntimeError("boom")
 
     spec.add_function(broken, 0)
-    network = Network(spec)
+    network = HostNetwork(spec)
     network.run(2)
     assert isinstance(network.host.failure, RuntimeError)
     assert network.room.simulation.tick == 30
@@ -774,7 +760,7 @@ def test_a_failing_system_stops_its_simulation() -> None:
 def test_a_player_that_the_game_deletes_is_welcomed_all_the_same() -> None:
     spec = SimulationSpec()
     spec.on_join.append(esper.delete_entity)
-    network = Network(spec)
+    network = HostNetwork(spec)
     (ann,) = network.joined(1)
     assert ann.welcome is not None
     assert ann.welcome.player == 0
@@ -787,7 +773,7 @@ def test_a_player_that_the_game_deletes_is_welcomed_all_the_same() -> None:
 
 
 def test_reports_come_four_times_a_second_and_are_not_repeated() -> None:
-    network = Network()
+    network = HostNetwork()
     (ann,) = network.joined(1)
     ann.act = lambda outbox: outbox.hold(STEER, 0, Steer(1))
     network.run(5)
@@ -797,7 +783,7 @@ def test_reports_come_four_times_a_second_and_are_not_repeated() -> None:
 
 
 def test_holding_still_runs_no_systems_but_replicates() -> None:
-    network = Network()
+    network = HostNetwork()
     (ann,) = network.joined(1)
     ann.act = lambda outbox: outbox.hold(STEER, 0, Steer(1))
     network.run(1)
@@ -816,7 +802,7 @@ def test_holding_still_runs_no_systems_but_replicates() -> None:
 
 def test_the_same_traffic_makes_the_same_match() -> None:
     def play(seed: int) -> tuple[dict[str, float], int]:
-        network = Network(seed=seed)
+        network = HostNetwork(seed=seed)
         network.lag, network.jitter, network.loss = 0.05, 0.02, 0.1
         clients = network.joined(3)
         for number, client in enumerate(clients):
@@ -829,7 +815,7 @@ def test_the_same_traffic_makes_the_same_match() -> None:
 
 
 def test_unknown_peers_cost_nothing() -> None:
-    network = Network()
+    network = HostNetwork()
     dice = random.Random(1)
     for port in range(1000):
         network.host.receive(dice.randbytes(64), ("10.1.1.1", port + 1), network.now)
@@ -849,7 +835,7 @@ def test_a_client_that_acknowledges_nothing_is_given_up(
 
     spec = moving()
     spec.add_function(spawn, 0)
-    network = Network(spec)
+    network = HostNetwork(spec)
     ann, bob = network.joined(2)
     member = ann.member
     network.until(lambda: member.client_state is not None)

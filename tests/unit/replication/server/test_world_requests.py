@@ -18,7 +18,7 @@ from ecsnet.schema import encode
 from ecsnet.simulation.spec import SimulationSpec
 from ecsnet.testing import Harness, Registry, use_registry
 from tests.unit.counting import instructions
-from tests.unit.server.test_host import Network, Square, moving
+from tests.unit.server.test_host import HostNetwork, Square, moving
 
 interpreted = pytest.mark.skipif(
     not viewer_file.endswith(".py"), reason="compiled code has no instructions"
@@ -235,7 +235,7 @@ def furnished(things: int) -> SimulationSpec:
 def test_coming_for_a_moment_is_paid_for_by_the_size_of_the_world(
     things: int, least: int, most: int
 ) -> None:
-    network = Network(furnished(things), max_clients=16)
+    network = HostNetwork(furnished(things), max_clients=16)
     network.run(0.1)
     came = 0
     until = network.now + 20.0
@@ -252,21 +252,18 @@ def test_coming_for_a_moment_is_paid_for_by_the_size_of_the_world(
     assert least <= came <= most
     assert (network.host.stats().denied["joins"] > 0) is (things > 0 or came > 90)
     # Nobody else pays for it.
-    other = network.client("Bob")
-    del network.clients[other.address]
-    other.address = ("10.0.0.2", 4000)
-    network.clients[other.address] = other
+    other = network.client("Bob", address=("10.0.0.2", 4000))
     network.until(lambda: other.welcome)
 
 
 def test_who_stays_pays_nothing() -> None:
-    network = Network(furnished(4000), max_clients=16)
+    network = HostNetwork(furnished(4000), max_clients=16)
     network.run(0.1)
     for _ in range(12):
         clients = network.joined(3)
         network.run(5.0)
         for client in clients:
             network.host.disconnect(client.member, Reason.KICKED, network.now)
-        network.clients.clear()
+        network.links.clear()
     assert network.host.stats().joined == 36
     assert not network.host.stats().denied
