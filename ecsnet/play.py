@@ -229,7 +229,7 @@ def play(
         except AddressInUseError:
             logger.info("port %d is taken: joining the game there", port)
             client = ClientWorld.connect(host, port, name=name, link=link, debug=debug)
-            client._explain = partial(_explain_taken, port)
+            client._protocol.explain = partial(_explain_taken, port)
             return _leaves_well(client)
         logger.info("hosting on port %d", socket.address[1])
     transport: HostedTransport | None = None

@@ -204,7 +204,7 @@ class Player(ClientWorld):
     def _obey(self, order: Order) -> None:
         if isinstance(order, Stop):
             self._stopped = True
-            self._outbox.release_all()
+            self._sender.outbox.release_all()
         elif isinstance(order, Ask):
             say(self._report())
         elif isinstance(order, Picture):
@@ -225,7 +225,7 @@ class Player(ClientWorld):
         return Pictured(rest if name in rest else f"{name} · {rest}")
 
     def _report(self) -> PlayerReport:
-        stats, outbox = self.stats, self._outbox
+        stats, outbox = self.stats, self._sender.outbox
         return PlayerReport(
             name=self._settings.name,
             sent=outbox.sent,

@@ -131,7 +131,7 @@ class Truth:
     ) -> Comparison:
         """Compare a client's store and view with what it may see."""
         result = Comparison()
-        store = client._store
+        store = client._protocol.store
         if store is None:
             result.differences.append(f"{name}: was never welcomed")
             return result
@@ -192,7 +192,7 @@ class Truth:
         result: Comparison,
     ) -> None:
         view, world = client._view, client.view
-        store = client._store
+        store = client._protocol.store
         assert store is not None
         if view.local.keys() != store.entities.keys():
             differing = sorted(view.local.keys() ^ store.entities.keys())

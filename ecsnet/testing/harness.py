@@ -217,7 +217,7 @@ class Harness:
         """Let a client stop without a word; the server will find out."""
         seat = self._seat(client, "vanish()")
         seat.polling = False
-        client.closed = True
+        seat.end.close()  # no goodbye gets out
         client.close()
 
     def events(self, client: ClientWorld) -> list[object]:

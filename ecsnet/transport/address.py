@@ -8,11 +8,12 @@ import logging
 import re
 import socket
 from collections.abc import Hashable
+from contextlib import suppress
 from functools import lru_cache
 from typing import TypeAlias
 
 from ecsnet.errors import AddressInUseError, UsageError
-from ecsnet.validation.arguments import is_text
+from ecsnet.validation.arguments import is_text, is_whole
 from ecsnet.validation.wording import bind_trouble, brief
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "bind_udp",
     "check_local",
     "check_port",
+    "check_remote",
     "enlarge_buffers",
     "is_unicast",
     "lan_host",
@@ -105,6 +107,29 @@ def parse_address(text: str, port: int) -> tuple[str, int]:
     if not possible:
         raise _no_address(text)
     return host, int(digits) if separator else port
+
+
+def check_remote(host: object, port: object) -> None:
+    """Refuse an address that no server can be reached at, without a look at the network.
+
+    Raises:
+        UsageError: It has no host, or no port from 1 to 65535.
+    """
+    if not is_whole(port) or not 0 < port < 65536:
+        raise UsageError(
+            f"connect({brief(host)}, {brief(port)}): a port is a number from 1 to 65535"
+        )
+    name, own = "", port
+    for text in (host, host.rpartition(":")[0]) if is_text(host) else ():
+        with suppress(UsageError):  # what stands behind the colon may be no port
+            name, own = parse_address(text, port)
+            break
+    if not name:
+        raise UsageError(f"connect({brief(host)}): give the name or the address of the server")
+    if name != host:
+        raise UsageError(
+            f"connect({brief(host)}): the port is a parameter of its own: connect({name!r}, {own})"
+        )
 
 
 def spell_address(host: str, port: int, default: int) -> str:

@@ -29,7 +29,7 @@ from hostile import deltas, plain, resident
 from mutations import Tree, encode, junk, mutated, nest, respin, safely_encoded
 
 from ecsnet.client.connection import DATAGRAMS_WAITING
-from ecsnet.client.world import NOTIFICATIONS, WORK_A_POLL
+from ecsnet.client.protocol import NOTIFICATIONS, WORK_A_POLL
 from ecsnet.connection.plain import Reason
 from ecsnet.messages.joining import SchemaOffer, Welcome
 from ecsnet.notifications import Disconnected, Refused
@@ -67,7 +67,7 @@ class BadServer(HostileServer):
 
     def frame(self) -> None:
         """A frame of the client's, with a look at what it kept and did."""
-        client, store = self.client, self.client._store
+        client, store = self.client, self.client._protocol.store
         work = store.work if store is not None else 0
         poll = client.poll
 
@@ -89,7 +89,7 @@ class BadServer(HostileServer):
             self._check(store.work - work)
 
     def _check(self, work: int) -> None:
-        client, store, peer = self.client, self.client._store, self.client._connection.peer
+        client, store, peer = self.client, self.client._protocol.store, self.client._connection.peer
         assert store is not None
         kept = {
             "entities": (len(store.entities), ENTITIES),
@@ -100,9 +100,9 @@ class BadServer(HostileServer):
             "fragments": (peer._incoming.held, 1 << 20),
             "messages in part": (len(peer._incoming._waiting), 256),
             "datagrams that wait": (len(client._connection._waiting), DATAGRAMS_WAITING),
-            "what is not taken over": (len(client._arrived), 1300),
+            "what is not taken over": (len(client._protocol._arrived), 1300),
             "messages of its own": (peer._out.backlog, 1000),
-            "notifications": (len(client._events), NOTIFICATIONS),
+            "notifications": (len(client._protocol.notifications), NOTIFICATIONS),
             "work": (work, WORK_A_POLL + 4 * MESSAGE_PARTS + MESSAGE_BYTES // 8 + 1000),
         }
         for name, (found, limit) in kept.items():
@@ -259,7 +259,7 @@ def silence(server: BadServer) -> None:
 
 
 def never_the_player(server: BadServer) -> None:
-    if server.client._store is None:
+    if server.client._protocol.store is None:
         server.say(encode(plain(Welcome(EPOCH, 2**40, 1, 60.0, 60.0, 100))))
     spawns(server) if server.dice.random() < 0.05 else server.send(None)
 

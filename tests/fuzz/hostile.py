@@ -148,7 +148,7 @@ class Player:
 
     @property
     def store(self) -> Any:
-        return self.client._store
+        return self.client._protocol.store
 
     def snapshot(self) -> bytes:
         """What the client holds: values and ticks of its store."""
@@ -329,7 +329,7 @@ class Arena:
         raise WrongError(f"the witness differs: {difference}")
 
     def _difference(self, client: ClientWorld) -> str | None:
-        store, replicator = client._store, self.room.replicator
+        store, replicator = client._protocol.store, self.room.replicator
         if client.closed or store is None:
             return "it is not connected"
         member = self.host.member(self.witness.address)
@@ -540,7 +540,7 @@ class Arena:
                 None, client._connection._connection.session_id, self.now, server=True
             )
             kind = self.dice.choice(SEALED[:4])
-            before, shown, store = victim.snapshot(), store_of(client), client._store
+            before, shown, store = victim.snapshot(), store_of(client), client._protocol.store
             data = self._sealed(kind, server, peer, self._update, self._structure)
             self._note(f"{kind} to client", data)
             victim.forged.append(data)
@@ -550,9 +550,10 @@ class Arena:
             client.poll()
             changed = victim.snapshot() != before
             if changed:
-                self._justify(victim, shown if client._store is store else None)
+                moved = client._protocol.store is not store
+                self._justify(victim, None if moved else shown)
                 self.outcomes["client: sound forgery taken"] += 1
-                self.outcomes["client: put into another room"] += client._store is not store
+                self.outcomes["client: put into another room"] += moved
             if client.closed:
                 self.outcomes["client: connections ended"] += 1
             if changed or client.closed or len(victim.forged) >= _LIFE:
@@ -568,8 +569,8 @@ class Arena:
         outcomes["client: packet repeated"] += peer.session.duplicates + peer.session.stale
         outcomes["client: ack refused"] += peer.session.bad_acks
         outcomes["client: pieces refused"] += peer.bad_fragments
-        outcomes["client: payload refused by the gate"] += client._format.update.rejected
-        outcomes["client: message refused by the gate"] += client._messages.rejected
+        outcomes["client: payload refused by the gate"] += client._protocol._format.update.rejected
+        outcomes["client: message refused by the gate"] += client._protocol._messages.rejected
         outcomes["client: update or structure that contradicts itself"] += victim.store.dropped
 
     def _update(self, peer: Peer) -> Tree:
@@ -767,7 +768,7 @@ class Arena:
             wire.sent.clear()
             if client.closed:
                 break
-        if client._store is not None and client._store.entities:
+        if client._protocol.store is not None and client._protocol.store.entities:
             raise WrongError("a newcomer sees things")
         client.close()
         client.view.close()
@@ -921,7 +922,7 @@ def plain(value: object) -> Tree:
 
 
 def store_of(client: ClientWorld) -> dict[tuple[int, int], bytes]:
-    store = client._store
+    store = client._protocol.store
     assert store is not None
     return {
         (net, cid): encode_struct(value)
@@ -932,7 +933,7 @@ def store_of(client: ClientWorld) -> dict[tuple[int, int], bytes]:
 
 def snapshot_of(client: ClientWorld) -> bytes:
     """Values, their ticks, and which entities there are."""
-    store = client._store
+    store = client._protocol.store
     assert store is not None
     return encode_struct(
         [

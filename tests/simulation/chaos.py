@@ -276,7 +276,7 @@ class Watcher:
     def poll(self, dice: Random) -> None:
         """Once a step: hook up, count events, send commands, check what is seen."""
         client = self.client
-        store = client._store
+        store = client._protocol.store
         if store is not None and self.store is None:
             self.store = store
             store._waiting_limit = max(self.chaos.plan.waiting_bytes, store._waiting_bytes)
@@ -759,7 +759,7 @@ class Chaos:
                 "backlog": peer.backlog,
                 "waiting": len(store._waiting),
                 "waiting bytes": store._waiting_bytes,
-                "commands": len(watcher.client._outbox._runs),
+                "commands": len(watcher.client._sender.outbox._runs),
             }
             if any(left.values()):
                 raise MismatchError(f"{watcher.seat.name}: not quiet after all: {left}")
@@ -774,7 +774,7 @@ class Chaos:
         for watcher in self.watchers:
             member = self.harness.member(watcher.client)
             assert member is not None
-            inbox, outbox = member.seat.inbox, watcher.client._outbox
+            inbox, outbox = member.seat.inbox, watcher.client._sender.outbox
             done = inbox.applied + inbox.expired + inbox.superseded + outbox.expired
             if outbox.sent != done:
                 raise MismatchError(
@@ -826,15 +826,15 @@ class Chaos:
                 "backlog": (peer.backlog, 4 << 20),
                 "pings": (len(peer.session._pings), 128),
                 "pings of the client": (len(client._connection.peer.session._pings), 128),
-                "commands": (len(client._outbox._runs), UNACKED_FRAMES + 1),
+                "commands": (len(client._sender.outbox._runs), UNACKED_FRAMES + 1),
                 "in flight of the client": (client._connection.peer.session.in_flight, 4_000),
             }
             for name, (found, limit) in bounds.items():
                 if found > limit:
                     raise MismatchError(f"{watcher.seat.name}: {found} {name}, more than {limit}")
             misread = {
-                "updates": client._format.update.rejected,
-                "messages": client._messages.rejected,
+                "updates": client._protocol._format.update.rejected,
+                "messages": client._protocol._messages.rejected,
                 "dropped": store.dropped,
                 "broken": client._view.conversion.broken,
                 "server session": peer.session.malformed

@@ -15,7 +15,7 @@ from itertools import count
 import pytest
 from chaos import Plan, Report, run
 
-from ecsnet.client.world import ClientWorld
+from ecsnet.client.protocol import ClientProtocol
 from ecsnet.messages.joining import Welcome
 from ecsnet.peer import Peer
 from ecsnet.replication.client.references import References
@@ -205,13 +205,13 @@ def values_that_come_before_their_structure_are_dropped(patch: pytest.MonkeyPatc
 
 @fault(7, JOINED, "not equal", "confirmed up to")
 def what_comes_before_the_welcome_is_dropped(patch: pytest.MonkeyPatch) -> None:
-    taken = ClientWorld._welcome
+    taken = ClientProtocol._welcome
 
-    def forgetful(self: ClientWorld, welcome: Welcome, arrival: object, now: float) -> None:
+    def forgetful(self: ClientProtocol, welcome: Welcome, arrival: object, now: float) -> None:
         self._early.clear()
         taken(self, welcome, arrival, now)
 
-    patch.setattr(ClientWorld, "_welcome", forgetful)
+    patch.setattr(ClientProtocol, "_welcome", forgetful)
 
 
 @fault(7, NARROW, "not equal", "confirmed up to")

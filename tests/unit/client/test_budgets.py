@@ -11,11 +11,11 @@ import esper
 import msgspec
 import pytest
 
-import ecsnet.client.world
+import ecsnet.client.protocol
 import ecsnet.replication.client.references
 import ecsnet.replication.client.store
 from ecsnet.client.connection import DATAGRAMS_WAITING
-from ecsnet.client.world import WORK_A_POLL
+from ecsnet.client.protocol import WORK_A_POLL
 from ecsnet.connection.plain import Reason
 from ecsnet.messages.joining import Welcome
 from ecsnet.notifications import Changed, Connected, Disconnected, Refused, Spawned
@@ -129,7 +129,7 @@ def server() -> Iterator[HostileServer]:
 
 
 def store_of(server: HostileServer) -> Store:
-    store = server.client._store
+    store = server.client._protocol.store
     assert store is not None
     return store
 
@@ -531,7 +531,7 @@ def test_a_flood_of_updates_is_spread_over_polls(server: HostileServer) -> None:
     flood(server, 900)
     store = store_of(server)
     polls = changes = 0
-    while server.client._connection._waiting or server.client._arrived or not polls:
+    while server.client._connection._waiting or server.client._protocol._arrived or not polls:
         before = store.work
         changes += sum(isinstance(event, Changed) for event in server.poll())
         polls += 1
@@ -607,14 +607,14 @@ def test_early_updates_are_taken_over_a_poll_at_a_time() -> None:
     flood(made, 1000)
     made.poll()
     made.poll()
-    assert len(made.client._early) == 1000
+    assert len(made.client._protocol._early) == 1000
     flood(made, 500)
     made.poll()
-    assert len(made.client._early) == 1000  # and no more
+    assert len(made.client._protocol._early) == 1000  # and no more
     made.tick -= 1500
     made.welcome()
     polls = 0
-    while made.client._arrived:
+    while made.client._protocol._arrived:
         before = store_of(made).work
         made.poll()
         polls += 1
@@ -671,7 +671,7 @@ def test_a_welcome_with_a_rate_that_cannot_be() -> None:
         made.poll()
         made.say(encode(Welcome(7, 0, 1, 60.0, rate, 100)))
         made.poll()
-        assert made.client._store is None
+        assert made.client._protocol.store is None
         assert made.client._connection.peer.session.budget.strikes == 2
         made.close()
 
@@ -688,7 +688,7 @@ def test_ticks_that_jump(server: HostileServer, step: int) -> None:
         server.send((7, tick & 0xFFFFFFFF, 2**53, server.peer.queued, report, [run]))
         server.poll()
     assert server.client.connected
-    assert len(server.client._outbox._runs) < 1000
+    assert len(server.client._sender.outbox._runs) < 1000
     assert shown(server, Tank) == 1
 
 
@@ -699,7 +699,7 @@ def test_notifications_that_nobody_takes_are_bounded(
     server: HostileServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A game whose function raises each time, and that goes on all the same."""
-    monkeypatch.setattr(ecsnet.client.world, "NOTIFICATIONS", 1000)
+    monkeypatch.setattr(ecsnet.client.protocol, "NOTIFICATIONS", 1000)
     raised: list[int] = []
 
     def make(entity: int, tank: Tank) -> object:

@@ -12,7 +12,7 @@ import esper
 import msgspec
 import pytest
 
-import ecsnet.client.world as module
+import ecsnet.client.protocol as module
 from ecsnet.client import connection as uplink
 from ecsnet.client.stats import ClientStats
 from ecsnet.client.world import ClientWorld
@@ -639,7 +639,7 @@ def test_values_that_overtook_the_welcome_are_taken_when_it_is_there(server: Tal
     assert server.update((7, 102, 2, 2, None, [newer])) == []
     server.tell(encode(Welcome(7, 1, 1, 60.0, 60.0, 100)))
     client = server.client
-    store = client._store
+    store = client._protocol.store
     assert store is not None
     assert (store.tick, store.confirmed_tick) == (102, 0)
     assert Spawned(1) in server.tell(encode_structure(7, 100, [], [], [], [server.run(1)]))
@@ -650,7 +650,7 @@ def test_values_that_overtook_the_welcome_are_taken_when_it_is_there(server: Tal
     with client.view:
         assert esper.component_for_entity(1, Tank) == Tank(50)
     assert client.stats.datagrams_rejected == 0
-    assert client._early == []
+    assert client._protocol._early == []
 
 
 def test_with_too_many_before_the_welcome_all_is_asked_for_again(
@@ -661,7 +661,7 @@ def test_with_too_many_before_the_welcome_all_is_asked_for_again(
     for tick in (101, 102, 103):
         server.update((7, tick, 0, 2, None, []))
     server.tell(encode(Welcome(7, 1, 1, 60.0, 60.0, 100)))
-    store = server.client._store
+    store = server.client._protocol.store
     assert store is not None
     assert (store.tick, store.asked) == (102, 1)
     server.poll()
@@ -710,7 +710,7 @@ def test_who_comes_back_to_a_room_asks_for_everything_and_believes_nothing_old(
     server.poll()
     assert server.heard[-1] == encode([17])
     server.tell(encode_structure(7, 200, [], [], [], [server.run(1)]))
-    store = client._store
+    store = client._protocol.store
     assert store is not None
     # An update of the first stay, which comes only now.
     values = msgspec.Raw(encode(([1], [(cid, [[9]])])))
@@ -732,12 +732,12 @@ def test_a_flood_of_welcomes_is_work(server: TalkingServer) -> None:
     server.update(None)
     epochs = []
     for _ in range(20):
-        assert server.client._store is not None
-        epochs.append(server.client._store.epoch)
+        assert server.client._protocol.store is not None
+        epochs.append(server.client._protocol.store.epoch)
         server.poll()
     assert epochs[0] < 115
     assert epochs[-1] == 159
-    assert len(server.client._epochs) == 16
+    assert len(server.client._protocol._epochs) == 16
 
 
 def test_who_ends_on_the_way_to_another_room_was_in_the_game(server: TalkingServer) -> None:
@@ -754,7 +754,7 @@ def test_who_ends_on_the_way_to_another_room_was_in_the_game(server: TalkingServ
 def test_senseless_messages_are_counted_and_do_nothing(server: TalkingServer) -> None:
     server.join()
     client = server.client
-    store = client._store
+    store = client._protocol.store
     assert store is not None
     assert client.connected
     before = client.stats.datagrams_rejected
@@ -763,7 +763,7 @@ def test_senseless_messages_are_counted_and_do_nothing(server: TalkingServer) ->
     assert server.update((8, 100, 0, 0, None, [])) == []  # of a room that we are not in: it is kept
     assert server.update([1, 2, 3]) == []
     assert client.stats.datagrams_rejected == before + 3
-    assert len(client._early) == 1
+    assert len(client._protocol._early) == 1
     assert store.epoch == 7
     assert store.structured == server.peer.queued
     assert server.tell(encode_structure(7, 101, [], [], [], [server.run(2)])) == [Spawned(2)]
@@ -799,7 +799,7 @@ def test_a_ping_is_answered_at_once(server: TalkingServer) -> None:
 
 def test_what_overflowed_while_it_waited_is_asked_for_again(server: TalkingServer) -> None:
     server.join()
-    store = server.client._store
+    store = server.client._protocol.store
     assert store is not None
     store.resync = True
     heard = len(server.heard)
@@ -1063,7 +1063,11 @@ def test_an_async_program_gets_exceptions(
     resolver: None, monkeypatch: pytest.MonkeyPatch, event: object, error: type[Exception]
 ) -> None:
     polls: list[list[object]] = [[], [Spawned(1)], [event]]
-    monkeypatch.setattr(ClientWorld, "_poll", lambda self: self._events.extend(polls.pop(0)))
+
+    def poll(client: ClientWorld) -> None:
+        client._protocol.notifications += polls.pop(0)
+
+    monkeypatch.setattr(ClientWorld, "_poll", poll)
 
     async def main() -> None:
         await ClientWorld.connect_async("host", world="async", interval=0)
@@ -1077,7 +1081,7 @@ def test_an_async_program_gets_a_client_that_is_in(
     resolver: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def poll(self: ClientWorld) -> None:
-        self._player = 3
+        self._protocol.connected_as = 3
 
     monkeypatch.setattr(ClientWorld, "_poll", poll)
 

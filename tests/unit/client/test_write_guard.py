@@ -122,7 +122,7 @@ def test_a_processor_is_watched_once_and_by_the_connection_that_came_last(game: 
         assert checked.guard is later
         assert not isinstance(checked.process, write_guard._Checked)
         mover.process(1.0)  # nothing to compare with yet
-        later.watch(client._store)
+        later.watch(client._protocol.store)
         with pytest.raises(ReadOnlyError, match="Mover wrote"):
             mover.process(1.0)
 

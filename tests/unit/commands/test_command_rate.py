@@ -39,9 +39,9 @@ class Watched:
     """A client's outbox; tells of the ticks that are stamped. Compiled ones cannot be patched."""
 
     def __init__(self, client: ClientWorld, tell: Callable[[range, Outbox], None]) -> None:
-        self._outbox = client._outbox
+        self._outbox = client._sender.outbox
         self._tell = tell
-        client._outbox = self  # type: ignore[assignment]
+        client._sender.outbox = self  # type: ignore[assignment]
 
     def stamp(self, ticks: range) -> None:
         self._tell(ticks, self._outbox)

@@ -16,7 +16,7 @@ import msgspec
 import pytest
 
 from ecsnet import limits
-from ecsnet.client.world import JOINING_SECONDS
+from ecsnet.client.protocol import JOINING_SECONDS
 from ecsnet.commands.frames import ACTIONS_A_TICK, HELD_STATES, Input, frames_gate
 from ecsnet.commands.inbox import HORIZON_SECONDS, REPEAT_SECONDS, WAITING
 from ecsnet.commands.outbox import Outbox

@@ -328,7 +328,7 @@ def test_a_client_keeps_what_it_had_and_goes_on(shown: object, wire: object) -> 
             esper.create_entity(shown)
         game.step(2)
         kind = component_type(type(shown))
-        store = client._store
+        store = client._protocol.store
         assert store is not None
         cid = client._schema.cid_of[kind.cls]
         (net,) = [net for net, record in store.entities.items() if cid in record.values]

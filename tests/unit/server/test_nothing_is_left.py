@@ -155,8 +155,8 @@ def kick(game: Harness) -> None:
 def ask_again(game: Harness) -> None:
     """Lose values, so that the server owes everything, and leave at once."""
     for client in game.clients:
-        assert client._store is not None
-        client._store.resync = True
+        assert client._protocol.store is not None
+        client._protocol.store.resync = True
         game.step()
         game.leave(client)
 
@@ -263,7 +263,7 @@ def test_a_long_game_holds_no_more_than_a_short_one(loss: float, long: int) -> N
         play(game, 6)
         before = rest(game)
         assert before["host.rooms[].seats"] == 1
-        assert before["client._store.entities"] >= 6
+        assert before["client._protocol.store.entities"] >= 6
         lost = link.stats.dropped
         play(game, 20)
         assert left(before, rest(game)) == {}

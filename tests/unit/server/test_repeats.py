@@ -74,7 +74,7 @@ def crowd(size: int) -> ServerWorld:
 def test_a_report_is_taken_once_however_many_datagrams_its_tick_has(size: int) -> None:
     with Harness(crowd(size)) as game:
         client = game.connect("alice")
-        ticks = client._ticks
+        ticks = client._sender.ticks
         assert ticks is not None
         game.until(lambda: len(ticks._reports) == 1)
         before = client.stats.datagrams_received
@@ -148,10 +148,11 @@ def test_what_comes_many_times_happens_once(copies: int) -> None:
         assert game.settle()
         assert seen == list(range(60))
         peer, inbox, own = member.peer, member.seat.inbox, client._connection.peer
+        outbox = client._sender.outbox
         assert peer.session.duplicates + peer.session.stale > 50 * copies
         assert own.session.duplicates + own.session.stale > 50 * copies
         # Once each, and neither end takes the other for hostile.
-        assert inbox.applied + inbox.superseded + client._outbox.expired == client._outbox.sent
+        assert inbox.applied + inbox.superseded + outbox.expired == outbox.sent
         for budget in (peer.session.budget, own.session.budget):
             assert budget.strikes == budget.excess == 0
         spawned = [event for event in game.events(client) if isinstance(event, Spawned)]

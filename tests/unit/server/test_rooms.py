@@ -136,7 +136,7 @@ class Rooms:
         seat, room = member.seat, member.seat.room
         player = room.simulation.player_entity.get(seat.player_id)
         net = None if player is None else room.replicator.network_id(player)
-        return client._state is MemberState.JOINED and client._player_net == net
+        return client._protocol.state is MemberState.JOINED and client._protocol.player_net == net
 
     def settle(self, clients: Sequence[ClientWorld], seconds: float = 10.0) -> Comparison:
         """Hold all rooms still until each client shows the same as its room."""
@@ -159,9 +159,9 @@ class Rooms:
         assert member is not None
         assert member.seat is not None
         room = member.seat.room
-        if member.client_state is None or client._store is None:
+        if member.client_state is None or client._protocol.store is None:
             return Comparison(differences=["not there yet"])
-        if client._store.epoch != room.epoch:
+        if client._protocol.store.epoch != room.epoch:
             return Comparison(differences=["still in another room"])
         inserts = Inserts(self.host.schema, room.simulation.world, room.replicator)
         with room.simulation.world:
@@ -485,7 +485,7 @@ def test_worlds_stay_equal_and_actions_come_once_over_changes_of_the_room(
                 for client in (ann, bob):
                     stats = client.stats
                     assert stats.confirmed_tick <= stats.tick
-                    store, member = client._store, game.member(client)
+                    store, member = client._protocol.store, game.member(client)
                     assert store is not None
                     assert member is not None
                     now_in = first if store.epoch == first.epoch else second

@@ -196,7 +196,7 @@ def test_differences_are_found_and_named() -> None:
         with played.world:
             esper.create_entity(Health())
         played.step()
-        alice._store.entities.popitem()  # type: ignore[union-attr]
+        alice._protocol.store.entities.popitem()  # type: ignore[union-attr]
         assert "is missing" in str(played.compare())
         assert "view and store differ" in str(played.compare())
 

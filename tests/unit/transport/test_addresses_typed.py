@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ecsnet.client.world import ClientWorld, _check_address
+from ecsnet.client.world import ClientWorld
 from ecsnet.errors import UsageError
-from ecsnet.transport.address import bind_udp, check_local, check_port, parse_address
+from ecsnet.transport.address import bind_udp, check_local, check_port, check_remote, parse_address
 
 
 @pytest.mark.parametrize(
@@ -56,7 +56,7 @@ def test_what_is_no_address_is_refused(text: str) -> None:
     with pytest.raises(UsageError, match="is no address: write HOST or HOST:PORT"):
         parse_address(text, 7777)
     with pytest.raises(UsageError, match=r"^connect\("):
-        _check_address(text, 7777)
+        check_remote(text, 7777)
 
 
 @pytest.mark.parametrize("text", [None, 7777, b"host", ("host", 80)])

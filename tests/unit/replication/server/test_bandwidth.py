@@ -126,7 +126,7 @@ def test_who_needs_less_than_its_bandwidth_never_waits(update_rate: float) -> No
         watched = Watched(game, bandwidth)
         client = game.connect("alice")
         game.run(seconds=1)
-        store, member = client._store, game.member(client)
+        store, member = client._protocol.store, game.member(client)
         assert store is not None
         assert member is not None
         assert member.client_state is not None
@@ -149,7 +149,7 @@ def test_what_was_not_used_is_there_when_much_happens_at_once() -> None:
         with game.world:
             paused = [esper.create_entity(Still()) for _ in range(800)]
         game.run(seconds=3)
-        member, store = game.member(client), client._store
+        member, store = game.member(client), client._protocol.store
         assert member is not None
         assert member.client_state is not None
         assert store is not None

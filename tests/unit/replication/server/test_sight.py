@@ -81,9 +81,9 @@ class Game:
             command(1) if command is not self.Push else command(), lambda _: network_id
         )
         if kind.hold:
-            client._outbox.hold(number, target, wire)
+            client._sender.outbox.hold(number, target, wire)
         else:
-            client._outbox.act(number, target, wire)
+            client._sender.outbox.act(number, target, wire)
 
 
 def network_id(game: Harness, entity: int) -> int:
@@ -252,8 +252,8 @@ def test_what_clients_read_does_not_count_what_is_hidden() -> None:
                 play.put(game, 500.0)
             game.run(0.1)
             ann = game.connect("Ann")
-            assert ann._store is not None
-            (seen,) = ann._store.entities
+            assert ann._protocol.store is not None
+            (seen,) = ann._protocol.store.entities
             return seen
 
     few, many = ([first_seen(hidden, seed) for seed in range(12)] for hidden in (3, 900))

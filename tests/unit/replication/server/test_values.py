@@ -856,7 +856,7 @@ def test_a_change_in_place_arrives_whatever_the_declared_type(
 
 def sent_values(game: Game, seconds: float) -> int:
     """How many values the client is sent in that time."""
-    store = game.client._store
+    store = game.client._protocol.store
     assert store is not None
     before = {net: dict(record.ticks) for net, record in store.entities.items()}
     game.run(seconds)

@@ -1,0 +1,119 @@
+"""The sending end of commands: for which ticks they are, and when a packet with them leaves."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from ecsnet.client.tick_clock import TickClock
+from ecsnet.commands.outbox import Outbox
+from ecsnet.messages.joining import Welcome
+from ecsnet.peer import Peer
+from ecsnet.replication.client.store import Store
+from ecsnet.schema import CommandType
+from ecsnet.session.token_bucket import TokenBucket
+
+__all__ = ["CommandSender"]
+
+COMMAND_ROOM = 900
+"""Bytes of commands in one packet."""
+
+_BETWEEN_TICKS = 0.5  # packets for each tick that begins, for actions that wait for none
+_BETWEEN_BURST = 8.0
+
+_QUIET = 1 / 30  # with commands unacked, something is sent at least this often
+
+
+class CommandSender:
+    """The commands of a client, and the pace of its packets.
+
+    Args:
+        peer: The server.
+
+    Attributes:
+        outbox: The commands that the server has not acknowledged.
+        unsendable: Commands for entities that are not in the view.
+        ticks: The client's ticks in the room that it is in; None before the first one.
+    """
+
+    def __init__(self, peer: Peer[msgspec.Raw]) -> None:
+        self.outbox = Outbox()
+        self.unsendable = 0
+        self.ticks: TickClock | None = None
+        self._peer = peer
+        self._timed = False  # the clock runs; not before a round trip was measured
+        self._sent_at = 0.0
+        self._interval = 0.0  # seconds between packets, where the server asks for fewer
+        self._send_at = 0.0  # not before
+        self._between = TokenBucket(0.0, 0.0)  # packets while no tick begins
+        self._unsaid = False  # ticks or actions came since commands were sent
+
+    def enter_room(self, welcome: Welcome) -> None:
+        """Go by the ticks and the rates of the room that the server put us into."""
+        self._interval = 0.0 if welcome.command_rate is None else 1 / welcome.command_rate
+        self._between = TokenBucket(_BETWEEN_TICKS * welcome.tick_rate, _BETWEEN_BURST)
+        self.ticks = TickClock(welcome.tick_rate, welcome.update_rate, self._interval)
+        self._timed = False
+
+    def leave_room(self, commands: Sequence[CommandType]) -> None:
+        """Forget what was done in another room, and what is held for entities of it.
+
+        Args:
+            commands: The command types, by their number.
+        """
+        outbox = self.outbox
+        for type_id, target in outbox.held:
+            if target or commands[type_id].has_refs:
+                outbox.release(type_id, target)
+        outbox.change_room()
+
+    def packet(self, store: Store | None, now: float, *, joined: bool) -> bytes | None:
+        """Return the packet that is due: with commands, or what the session has to say.
+
+        Args:
+            store: What the server last said in our room; None while we are in none.
+            now: Seconds.
+            joined: Whether we are in the game: on the way into it nothing waits.
+        """
+        ready = now >= self._send_at
+        packet: bytes | None = None
+        if store is not None:
+            packet = self._commands(store, now, ready, joined)
+        if packet is None and ready and self._peer.due(now):
+            packet = self._peer.pack(None, now)
+        if packet is not None:
+            self._sent_at = now
+            if joined:
+                self._send_at = min(max(now, self._send_at + self._interval), now + self._interval)
+        return packet
+
+    def _commands(self, store: Store, now: float, ready: bool, joined: bool) -> bytes | None:
+        """Return the packet with our commands, when there is something new in it or it is time."""
+        ticks, outbox, peer = self.ticks, self.outbox, self._peer
+        assert ticks is not None
+        if not self._timed and peer.session.path.measured:
+            self._timed = True
+            ticks.start(store.tick, now, peer.session.path.rtt)
+        begun = ticks.advance(now)
+        if ticks.paused or ticks.waiting:
+            outbox.idle()
+        before = outbox.sent
+        if joined:
+            outbox.stamp(begun)
+        # A tick that begins is always said: from it the server measures how early we are.
+        self._unsaid = self._unsaid or bool(begun) or outbox.sent != before
+        # What is saved up has to fit: none of it is to be late.
+        if not ready and not (begun and outbox.crowded(COMMAND_ROOM)):
+            return None
+        if not self._unsaid and now - self._sent_at < _QUIET:
+            return None
+        # Who acts in every frame of a fast screen would send more than a server takes.
+        if not begun and not self._between.take(1, now):
+            return None
+        self._unsaid = False
+        packed = outbox.pack(COMMAND_ROOM)
+        if packed is None:
+            return None
+        payload = (store.epoch, packed.number, packed.tick, packed.frames)
+        return peer.pack(payload, now, packed.through)

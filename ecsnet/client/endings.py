@@ -1,0 +1,54 @@
+"""Sentences on why a client was refused, or why its connection ended."""
+
+from __future__ import annotations
+
+from ecsnet.client.connection import End
+from ecsnet.connection.plain import Reason
+
+__all__ = ["DIFFERENT_GAME", "disconnection", "refusal"]
+
+DIFFERENT_GAME = "this game differs from the server's: both ends need the same version of it"
+"""The sentence where nobody knows in what."""
+
+_REFUSALS = {
+    Reason.UNREACHABLE: "nobody answers there: is the server running, is its UDP port open?",
+    Reason.FULL: "the server is full: try again later",
+    Reason.ADDRESS: "the server has no more places for players from your address, or too many came"
+    " from there at once: try again later, or ask who runs it for a higher per_address=",
+    Reason.ABUSE: "the server threw somebody out who played from your address, because what came"
+    " was no honest client's: wait a minute, and try again",
+    Reason.VERSION: "the server speaks another version of the protocol: both ends need the same"
+    " version of ecsnet",
+    Reason.SCHEMA: DIFFERENT_GAME,
+    Reason.NAME: "the server does not take this name: choose another",
+    Reason.SHUTDOWN: "the server is shutting down",
+    Reason.TIMEOUT: "the server did not let us in in time: try again",
+}
+
+_ENDS = {
+    Reason.TIMEOUT: "nothing has come from the server for a while: it is gone, or the network is",
+    Reason.SHUTDOWN: "the server has ended",
+    Reason.ERROR: "the server has failed; its own log says why",
+    Reason.KICKED: "the server has thrown us out",
+    Reason.ABUSE: "the server takes what we sent for no honest client's",
+    Reason.SLOW: "we take in too little of what is sent: the network or this program is too slow",
+}
+
+
+def refusal(end: End, difference: str | None) -> tuple[Reason, str]:
+    """Return why the server did not let us in, and the sentence on it.
+
+    Args:
+        end: What the connection says.
+        difference: Between the server's game and this one, where they differ.
+    """
+    if difference is not None:
+        return Reason.SCHEMA, difference
+    general = _REFUSALS.get(end.reason, f"the server said: {end.reason}")
+    return end.reason, end.detail or general
+
+
+def disconnection(end: End) -> str:
+    """Return a sentence on why a client that was in the game is not any more."""
+    why = end.detail or _ENDS.get(end.reason)
+    return f"disconnected: {end.reason}: {why}" if why else f"disconnected: {end.reason}"
