@@ -1,18 +1,15 @@
-"""Client worlds against a real host, on a virtual clock; datagrams by hand where it matters."""
+"""Client worlds against a real host, on a virtual clock."""
 
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 from typing import Annotated
 
 import esper
-import msgspec
 import pytest
 
-import ecsnet.client.protocol as module
 from ecsnet.client import connection as uplink
 from ecsnet.client.stats import ClientStats
 from ecsnet.client.world import ClientWorld
@@ -24,7 +21,6 @@ from ecsnet.errors import (
     RefusedError,
     UsageError,
 )
-from ecsnet.messages.joining import SchemaOffer, Welcome
 from ecsnet.notifications import (
     Changed,
     Connected,
@@ -35,13 +31,11 @@ from ecsnet.notifications import (
     Removed,
     Spawned,
 )
-from ecsnet.replication.encoding import encode_structure
 from ecsnet.schema import (
     Between,
     EntityRef,
     Registry,
     command,
-    encode,
     replicated,
     use_registry,
 )
@@ -49,7 +43,6 @@ from ecsnet.server.world import ServerWorld
 from ecsnet.simulation.simulation import commands
 from ecsnet.testing import Harness, LinkEnd, ManualClock, Network
 from ecsnet.transport.conditioner import Link
-from tests.unit.hostile_server import HostileServer, run_of
 
 with use_registry(Registry()) as registry:
 
@@ -571,287 +564,6 @@ def test_its_own_link_delays_both_directions(game: Harness) -> None:
     client.link = None
     game.run(1)
     assert client.connected
-
-
-# Datagrams by hand.
-
-
-class TalkingServer(HostileServer):
-    """A server that says what it is told to, and then lets the client poll."""
-
-    def __init__(self) -> None:
-        super().__init__(registry)
-
-    def connect(self) -> TalkingServer:
-        self.accept()
-        return self
-
-    def join(self, player: int = 1) -> TalkingServer:
-        self.welcome(player)
-        self.tell(encode_structure(7, 100, [], [], [], [self.run(1)]))
-        return self
-
-    @staticmethod
-    def run(net: int) -> msgspec.Raw:
-        return run_of(registry, Tank, net, [net])
-
-    def tell(self, message: bytes) -> list[object]:
-        self.say(message)
-        return self.poll()
-
-    def update(self, payload: object) -> list[object]:
-        self.send(payload)
-        return self.poll()
-
-
-@pytest.fixture
-def server() -> Iterator[TalkingServer]:
-    made = TalkingServer()
-    yield made
-    made.close()
-
-
-def test_the_handshake_keeps_to_the_address_that_answered(
-    server: TalkingServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    pinned: list[bool] = []
-    monkeypatch.setattr(server.end, "pin", lambda: pinned.append(True))
-    server.deliver(b"noise")
-    server.deliver(bytes(40))
-    server.poll()
-    assert pinned == []
-    assert server.client.stats.datagrams_rejected == 2
-    server.connect()
-    assert pinned == [True]
-    assert len(server.heard) == 1  # its Hello
-
-
-def test_values_before_the_welcome_are_not_for_us_yet(server: TalkingServer) -> None:
-    server.connect()
-    assert server.update((7, 100, 0, 0, None, [])) == []
-    assert server.client.stats.datagrams_rejected == 0
-
-
-def test_values_that_overtook_the_welcome_are_taken_when_it_is_there(server: TalkingServer) -> None:
-    server.connect()
-    cid = registry.schema().cid_of[Tank]
-    newer = msgspec.Raw(encode(([1], [(cid, [[50]])])))
-    assert server.update((7, 102, 2, 2, None, [newer])) == []
-    server.tell(encode(Welcome(7, 1, 1, 60.0, 60.0, 100)))
-    client = server.client
-    store = client._protocol.store
-    assert store is not None
-    assert (store.tick, store.confirmed_tick) == (102, 0)
-    assert Spawned(1) in server.tell(encode_structure(7, 100, [], [], [], [server.run(1)]))
-    # The server has an ack for the packet, so it says that nothing is owed.
-    server.update((7, 103, 0, 2, None, []))
-    assert store.confirmed_tick == 103
-    assert store.entities[1].ticks == {cid: 102}
-    with client.view:
-        assert esper.component_for_entity(1, Tank) == Tank(50)
-    assert client.stats.datagrams_rejected == 0
-    assert client._protocol._early == []
-
-
-def test_with_too_many_before_the_welcome_all_is_asked_for_again(
-    server: TalkingServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(module, "EARLY_UPDATES", 2)
-    server.connect()
-    for tick in (101, 102, 103):
-        server.update((7, tick, 0, 2, None, []))
-    server.tell(encode(Welcome(7, 1, 1, 60.0, 60.0, 100)))
-    store = server.client._protocol.store
-    assert store is not None
-    assert (store.tick, store.asked) == (102, 1)
-    server.poll()
-    assert server.heard[-1] == encode([17])
-
-
-def test_a_second_welcome_puts_the_player_into_another_room(server: TalkingServer) -> None:
-    server.join()
-    client, cid = server.client, registry.schema().cid_of[Tank]
-    server.update((7, 150, 0, 2, None, []))
-    assert client.stats.confirmed_tick == 150
-    old = client.player
-    early = msgspec.Raw(encode(([1], [(cid, [[50]])])))
-    assert server.update((8, 22, 2, 4, None, [early])) == []  # overtakes its Welcome
-    events = server.tell(encode(Welcome(8, 1, 3, 20.0, 20.0, 20)))
-    assert [type(event) for event in events] == [Despawned]
-    assert events[0].entity == old  # type: ignore[attr-defined]
-    assert events[0].why == "hidden"  # type: ignore[attr-defined]
-    assert client.connected
-    assert client.player is None
-    assert (client.stats.tick, client.stats.confirmed_tick) == (22, 0)
-    events = server.tell(encode_structure(8, 20, [], [], [], [server.run(1)]))
-    assert events == [Connected(client.player or 0), Spawned(client.player or 0)]
-    assert client.player not in (None, old)
-    with client.view:
-        assert [tank for _, tank in esper.get_component(Tank)] == [Tank(50)]
-    # What is late of the room before says nothing.
-    values = msgspec.Raw(encode(([1], [(cid, [[9]])])))
-    before = client.stats.datagrams_rejected
-    assert server.update((7, 160, 0, 2, None, [values])) == []
-    assert client.stats.datagrams_rejected == before + 1
-    server.update((8, 23, 0, 4, None, []))
-    assert client.stats.confirmed_tick == 23
-    assert server.peer.session.budget.strikes == client._connection.peer.session.budget.strikes == 0
-    assert encode([17]) not in server.heard
-
-
-def test_who_comes_back_to_a_room_asks_for_everything_and_believes_nothing_old(
-    server: TalkingServer,
-) -> None:
-    server.join()
-    client, cid = server.client, registry.schema().cid_of[Tank]
-    server.tell(encode(Welcome(8, 0, 3, 20.0, 20.0, 20)))
-    assert encode([17]) not in server.heard
-    server.tell(encode(Welcome(7, 1, 2, 60.0, 60.0, 200)))
-    server.poll()
-    assert server.heard[-1] == encode([17])
-    server.tell(encode_structure(7, 200, [], [], [], [server.run(1)]))
-    store = client._protocol.store
-    assert store is not None
-    # An update of the first stay, which comes only now.
-    values = msgspec.Raw(encode(([1], [(cid, [[9]])])))
-    server.update((7, 2**32 - 5, 0, 2, None, [values]))
-    server.update((7, 250, 0, 2, None, [values]))
-    assert (store.tick, store.confirmed_tick) == (200, 0)
-    with client.view:
-        assert [tank for _, tank in esper.get_component(Tank)] == [Tank(1)]
-    assert client._connection.peer.session.budget.strikes == 0
-
-
-def test_a_flood_of_welcomes_is_work(server: TalkingServer) -> None:
-    server.join()
-    for epoch in range(100, 160):
-        server.peer.queue(encode(Welcome(epoch, 0, 1, 60.0, 60.0, 1)))
-    assert server.connection is not None
-    for packet in server.peer.pack_messages(server.clock.now, 50_000):
-        server.deliver(server.connection.seal(packet))
-    server.update(None)
-    epochs = []
-    for _ in range(20):
-        assert server.client._protocol.store is not None
-        epochs.append(server.client._protocol.store.epoch)
-        server.poll()
-    assert epochs[0] < 115
-    assert epochs[-1] == 159
-    assert len(server.client._protocol._epochs) == 16
-
-
-def test_who_ends_on_the_way_to_another_room_was_in_the_game(server: TalkingServer) -> None:
-    server.join()
-    assert server.client.connected
-    server.tell(encode(Welcome(8, 1, 3, 20.0, 20.0, 20)))
-    server.clock.advance(1)
-    events: list[object] = []
-    while not server.client.closed:
-        events += server.update((8, 22, 0, 4, None, []))  # alive, but our player does not come
-    assert events == [Disconnected("timeout")]
-
-
-def test_senseless_messages_are_counted_and_do_nothing(server: TalkingServer) -> None:
-    server.join()
-    client = server.client
-    store = client._protocol.store
-    assert store is not None
-    assert client.connected
-    before = client.stats.datagrams_rejected
-    assert server.tell(b"\xc1") == []
-    assert server.tell(encode(SchemaOffer(b"x"))) == []
-    assert server.update((8, 100, 0, 0, None, [])) == []  # of a room that we are not in: it is kept
-    assert server.update([1, 2, 3]) == []
-    assert client.stats.datagrams_rejected == before + 3
-    assert len(client._protocol._early) == 1
-    assert store.epoch == 7
-    assert store.structured == server.peer.queued
-    assert server.tell(encode_structure(7, 101, [], [], [], [server.run(2)])) == [Spawned(2)]
-
-
-def test_a_game_that_describes_itself_like_ours_and_is_another_is_refused(
-    server: TalkingServer, caplog: pytest.LogCaptureFixture
-) -> None:
-    server.connect()
-    with caplog.at_level(logging.CRITICAL, "ecsnet.client"):
-        server.tell(encode(SchemaOffer(registry.schema().encode_description())))
-    for _ in range(10):
-        server.poll()
-    assert len(server.heard) == 2  # it says what differs
-    assert server.connection is not None
-    for goodbye in server.connection.disconnect(Reason.SCHEMA):
-        server.deliver(goodbye)
-    (event,) = server.poll()
-    assert isinstance(event, Refused)
-    assert event.message.startswith("this game differs from the server's")
-
-
-def test_a_ping_is_answered_at_once(server: TalkingServer) -> None:
-    server.join()
-    for _ in range(30):
-        server.poll()
-    assert server.connection is not None
-    server.deliver(server.connection.seal(server.peer.session.ping(server.clock.now)))
-    before = server.peer.session.packets_received
-    server.poll()
-    assert server.peer.session.packets_received > before
-
-
-def test_what_overflowed_while_it_waited_is_asked_for_again(server: TalkingServer) -> None:
-    server.join()
-    store = server.client._protocol.store
-    assert store is not None
-    store.resync = True
-    heard = len(server.heard)
-    for _ in range(3):
-        server.poll()
-    assert len(server.heard) == heard + 1
-    assert server.heard[-1] == encode([17])
-    assert (store.resync, store.asked) == (False, 1)
-    server.tell(encode_structure(7, 102, [], [], [], []))
-    assert store.asked == 0
-
-
-def test_long_messages_of_ours_go_in_pieces(server: TalkingServer) -> None:
-    server.join()
-    server.client._connection.peer.queue(bytes(20_000))
-    for _ in range(60):
-        server.poll()
-        server.update(None)
-        if len(server.heard[-1]) == 20_000:
-            break
-    assert len(server.heard[-1]) == 20_000
-
-
-def test_one_poll_takes_in_a_bounded_number_of_datagrams(server: TalkingServer) -> None:
-    server.join()
-    for _ in range(2500):
-        server.deliver(b"flood")
-    server.poll()
-    assert list(server.end.receive(2500)) == [b"flood"] * 1500
-
-
-def test_nothing_is_read_after_the_end(server: TalkingServer) -> None:
-    server.join()
-    assert server.connection is not None
-    for datagram in (*server.connection.disconnect(Reason.KICKED), b"more", b"still more"):
-        server.deliver(datagram)
-    received = server.client.stats.datagrams_received
-    assert server.poll() == [Disconnected("kicked")]
-    assert server.client.stats.datagrams_received == received + 1
-
-
-def test_a_player_who_is_not_there_yet_is_waited_for(server: TalkingServer) -> None:
-    server.join(player=5)
-    assert server.poll() == []
-    assert not server.client.connected
-    events = server.tell(encode_structure(7, 101, [], [], [], [server.run(5)]))
-    assert events[0] == Connected(2)
-    assert server.client.player == 2
-    # It goes: the client stays.
-    server.tell(encode_structure(7, 102, [5], [], [], []))
-    assert server.client.player is None
-    assert server.client.connected
 
 
 # Names and addresses.

@@ -1,0 +1,143 @@
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from ecsnet.client.command_sender import CommandSender
+from ecsnet.messages.joining import Welcome
+from ecsnet.peer import Peer
+from ecsnet.replication.client.store import Store
+from ecsnet.replication.wire import WireFormat
+from ecsnet.schema import EntityRef, Registry, command, use_registry
+from ecsnet.session.packets import RAW
+
+with use_registry(Registry()) as registry:
+
+    @command(hold=True)
+    class Aim:
+        at: EntityRef = None
+
+    @command(hold=True)
+    class Steer:
+        dx: int = 0
+
+    @command
+    class Shoot:
+        pass
+
+
+SCHEMA = registry.schema()
+AIM, SHOOT, STEER = (SCHEMA.command_id_of[cls] for cls in (Aim, Shoot, Steer))
+RATE = 60
+START = 100
+
+
+class Sending:
+    """A sender in a room, and a server that hears it."""
+
+    def __init__(self, command_rate: float | None = None) -> None:
+        self.peer: Peer[msgspec.Raw] = Peer(RAW)
+        self.server: Peer[msgspec.Raw] = Peer(RAW)
+        self.sender = CommandSender(self.peer)
+        self.welcome = Welcome(7, 1, 1, float(RATE), float(RATE), START, command_rate)
+        self.store = Store(WireFormat(SCHEMA), 7, START)
+        self.now = 0.0
+        self.joined = True
+        self.payloads: list[tuple[int, int, int, list[list[object]]]] = []
+        self.sender.enter_room(self.welcome)
+
+    def frames(self, count: int, rate: float = RATE) -> int:
+        """Poll so many times; returns the number of packets that left."""
+        sent = 0
+        for _ in range(count):
+            self.now += 1 / rate
+            self.store.tick = START + int(self.now * RATE)
+            if self.sender.ticks is not None:
+                self.sender.ticks.heard(self.store.tick, self.now)
+            packet = self.sender.packet(self.store, self.now, joined=self.joined)
+            if packet is not None:
+                sent += 1
+                received = self.server.receive_packet(packet, self.now)
+                assert received is not None
+                if received.payload is not None:
+                    self.payloads.append(msgspec.msgpack.decode(received.payload))
+        return sent
+
+    def measure(self) -> None:
+        self.peer.session.path.measured = True
+
+
+def test_no_tick_begins_before_the_round_trip_is_known() -> None:
+    sending = Sending()
+    sending.sender.outbox.hold(STEER, 0, [1])
+    assert sending.frames(60) > 0  # what the session has to say
+    assert sending.payloads == []
+    sending.measure()
+    sending.frames(60)
+    assert len(sending.payloads) > 40
+    assert {epoch for epoch, *_ in sending.payloads} == {7}
+
+
+def test_each_tick_is_sent_and_with_a_rate_some_at_a_time() -> None:
+    sending = Sending()
+    sending.measure()
+    sending.sender.outbox.hold(STEER, 0, [1])
+    assert sending.frames(120) > 100
+    slow = Sending(command_rate=10)
+    slow.measure()
+    slow.sender.outbox.hold(STEER, 0, [1])
+    assert 15 < slow.frames(120) < 25
+    assert slow.sender.ticks is not None
+    # All ticks are in the last packet, since the server acknowledged none.
+    covered = sum(int(str(frame[1])) for frame in slow.payloads[-1][3])
+    assert covered > 100
+
+
+def test_on_the_way_into_the_game_nothing_is_stamped() -> None:
+    sending = Sending()
+    sending.measure()
+    sending.joined = False
+    sending.sender.outbox.act(SHOOT, 0, [])
+    sending.frames(30)
+    assert sending.sender.outbox.sent == 0
+    sending.joined = True
+    sending.frames(30)
+    assert sending.sender.outbox.sent == 1
+
+
+def test_actions_between_the_ticks_of_a_fast_screen_are_bounded() -> None:
+    sending = Sending()
+    sending.measure()
+    sending.frames(60)
+    sent = 0
+    for _ in range(10 * RATE):  # a second at ten frames in each tick
+        sending.sender.outbox.idle()
+        sending.sender.outbox.act(SHOOT, 0, [])
+        sent += sending.frames(1, rate=10 * RATE)
+    assert RATE < sent <= 1.5 * RATE + 8 + 1
+
+
+def test_another_room_forgets_what_is_for_entities_of_the_last() -> None:
+    sending = Sending()
+    sending.measure()
+    outbox = sending.sender.outbox
+    outbox.hold(STEER, 0, [1])
+    outbox.hold(STEER, 5, [1])
+    outbox.hold(AIM, 0, [5])
+    outbox.act(SHOOT, 5, [])
+    sending.frames(30)
+    assert outbox.pending
+    before = sending.sender.ticks
+    sending.sender.leave_room(SCHEMA.commands)
+    sending.sender.enter_room(sending.welcome)
+    assert outbox.held == [(STEER, 0)]
+    assert not outbox.pending
+    assert sending.sender.ticks is not before
+
+
+@pytest.mark.parametrize("joined", [True, False])
+def test_outside_of_a_room_the_session_goes_on(joined: bool) -> None:
+    sender = CommandSender(Peer(RAW))
+    packets = [sender.packet(None, frame / 60, joined=joined) for frame in range(120)]
+    sent = [packet for packet in packets if packet is not None]
+    assert 0 < len(sent) < 60
