@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import esper
-
 from ecsnet.errors import ReadOnlyError
 from ecsnet.replication.client.comparison import mend_written
 from ecsnet.replication.client.store import Store
@@ -42,15 +40,14 @@ class WriteGuard:
     def watch(self, store: Store | None) -> None:
         """Check after each processor of the view's world, so that the message can name it."""
         self._store = store
-        with self._world:
-            for processor in esper._processors:
-                process: Callable[..., object] = processor.process
-                if isinstance(process, _Checked):
-                    if process.guard is self:
-                        continue
-                    process = process.process  # the guard was that of an earlier connection
-                checked = _Checked(process, type(processor).__name__, self)
-                vars(processor)["process"] = checked
+        for processor in self._world.processors():
+            process: Callable[..., object] = processor.process
+            if isinstance(process, _Checked):
+                if process.guard is self:
+                    continue
+                process = process.process  # the guard was that of an earlier connection
+            checked = _Checked(process, type(processor).__name__, self)
+            vars(processor)["process"] = checked
 
 
 class _Checked:
