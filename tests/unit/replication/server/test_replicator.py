@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import heapq
-import itertools
 import random
 from collections.abc import Callable, Iterator
 from typing import Annotated
@@ -38,6 +36,8 @@ from ecsnet.schema import (
     use_registry,
 )
 from ecsnet.session.packets import RAW
+from ecsnet.testing import ManualClock, Network
+from ecsnet.transport.address import Address
 from ecsnet.world import World
 
 with use_registry(Registry()) as registry:
@@ -94,6 +94,8 @@ CID = SCHEMA.cid_of
 WIRE = WireFormat(SCHEMA)
 EPOCH = 0xC0FFEE
 TICK = 1 / 60
+RESYNC = b"resync"
+"""In place of the message that asks for everything."""
 
 
 class Packet:
@@ -128,9 +130,11 @@ class Client:
     def __init__(self, field: Field, bandwidth: float, waiting_bytes: int, player: int) -> None:
         self.field = field
         self.player = player
+        self.end = field.network.connect()
+        self.link = self.end.link
         self.server, self.peer = Peer(RAW), Peer(RAW)
         self.server.relink(
-            Connection(None, b"8 bytes.", 0.0, server=True), ("10.0.0.1", 1), self.deliver
+            Connection(None, b"8 bytes.", 0.0, server=True), self.end.address, self.deliver
         )
         self.client_state = field.replicator.add_client(player, self.server, bandwidth)
         self.store = Store(WIRE, EPOCH, field.tick, waiting_bytes)
@@ -141,16 +145,15 @@ class Client:
         self.messages: list[Structure[object]] = []
         self.lose: Callable[[Packet], bool] = lambda packet: False
         self.mute = False
-        self.lag = 0.0
         self.resyncs = 0
 
-    def deliver(self, datagram: bytes, _address: object) -> None:
+    def deliver(self, datagram: bytes, address: Address) -> None:
         packet = datagram[1:-4]
         assert len(packet) <= MAX_PACKET
         sent = Packet(packet, self.field.tick)
         self.packets.append(sent)
         if not self.lose(sent):
-            self.field.at(self.lag, lambda: self.take(packet))
+            self.field.network.send(packet, address)
 
     def take(self, data: bytes) -> None:
         now = self.field.now
@@ -170,16 +173,25 @@ class Client:
 
     def poll(self) -> None:
         now = self.field.now
+        for packet in self.end.receive():
+            self.take(packet)
         if self.store.resync and not self.store.asked:
             self.store.resync = False
             self.store.asked += 1
             self.resyncs += 1
-            self.field.at(self.lag, lambda: self.field.replicator.resync(self.client_state))
+            self.end.send(RESYNC)
         self.view.reconcile(self.store)
         if self.peer.due(now) or self.peer.session.ack_due:
             data = self.peer.pack(None, now)
             if not self.mute:
-                self.field.at(self.lag, lambda: self.server.receive_packet(data, self.field.now))
+                self.end.send(data)
+
+    def hear(self, data: bytes) -> None:
+        """Let the server's end have what the client sent."""
+        if data == RESYNC:
+            self.field.replicator.resync(self.client_state)
+        else:
+            self.server.receive_packet(data, self.field.now)
 
     def of(self, entity: int) -> dict[type, object] | None:
         """What the store holds of an entity of the server's world, by type."""
@@ -236,9 +248,7 @@ class Field:
         )
         self.clients: list[Client] = []
         self.tick = 0
-        self.now = 10.0
-        self.agenda: list[tuple[float, int, Callable[[], object]]] = []
-        self.order = itertools.count()
+        self.network = Network(ManualClock(10.0))
         self.world.__enter__()
 
     def close(self) -> None:
@@ -247,8 +257,9 @@ class Field:
             client.view.world.close()
         self.world.close()
 
-    def at(self, delay: float, what: Callable[[], object]) -> None:
-        heapq.heappush(self.agenda, (self.now + delay, next(self.order), what))
+    @property
+    def now(self) -> float:
+        return self.network.clock.now
 
     def join(
         self,
@@ -267,16 +278,15 @@ class Field:
     def step(self, ticks: int = 1) -> None:
         for _ in range(ticks):
             self.tick += 1
-            self.now += TICK
+            self.network.run(TICK)
             self.world.flush_dead()
             self.replicator.collect_changes(self.tick)
             self.replicator.send_updates(self.now)
-            while self.agenda and self.agenda[0][0] <= self.now:
-                heapq.heappop(self.agenda)[2]()
+            clients = {client.end.address: client for client in self.clients}
             for client in self.clients:
                 client.poll()
-            while self.agenda and self.agenda[0][0] <= self.now:
-                heapq.heappop(self.agenda)[2]()
+            for data, address in self.network.receive():
+                clients[address].hear(data)
 
     def settle(self, within: int = 200) -> int:
         """Step until all clients show what they may see; returns how many ticks it took."""
@@ -410,7 +420,7 @@ def test_many_packets_a_tick_over_a_long_way_are_all_acked_and_none_is_sent_agai
     field: Field,
 ) -> None:
     client = field.join(bandwidth=4e6)
-    client.lag = 0.15
+    client.link.lag = 0.15
     entities = [field.spawn(Tank(), Blob(bytes(60))) for _ in range(60)]
     field.step(500)
     assert 0.28 < client.server.session.path.rtt < 0.36
@@ -436,7 +446,7 @@ def test_many_packets_a_tick_over_a_long_way_are_all_acked_and_none_is_sent_agai
 
 def test_a_spawn_in_a_lost_packet_comes_with_the_next_tick(field: Field) -> None:
     client = field.join(Place())
-    client.lag = 0.2
+    client.link.lag = 0.2
     field.step(60)
     client.lose = lambda packet: packet.tick == field.tick
     one = field.spawn(Tank(1))
@@ -633,7 +643,7 @@ def test_what_changed_in_one_tick_travels_together(field: Field) -> None:
 
 def test_of_an_entity_larger_than_a_datagram_one_version_is_in_flight(field: Field) -> None:
     client = field.join(Tank())
-    client.lag = 0.1
+    client.link.lag = 0.1
     big = field.spawn(Blob(bytes(3000)))
     field.step(60)
     backlog = 0
@@ -699,7 +709,7 @@ def test_a_late_joiner_gets_the_world_in_pieces(field: Field) -> None:
         field.spawn(Tank(number), Place(number, 1), Blob(bytes(20)))
     field.step()
     client = field.join(bandwidth=4e5, settle=False)
-    client.lag = 0.05
+    client.link.lag = 0.05
     in_flight = 0
     for _ in range(400):
         field.step()
@@ -732,7 +742,7 @@ def test_values_of_what_has_not_entered_yet_do_no_harm(field: Field) -> None:
     entities = [field.spawn(Tank(number), Blob(bytes(100))) for number in range(600)]
     field.step()
     client = field.join(bandwidth=3e5, settle=False)
-    client.lag = 0.05
+    client.link.lag = 0.05
     for hp in range(60):
         for entity in entities[::7]:
             tank(entity).hp = hp
@@ -811,7 +821,7 @@ def test_worlds_stay_equal_with_everything_moving_under_loss(field: Field) -> No
         return chance
 
     for client in clients:
-        client.lose, client.lag = lose, 0.03
+        client.lose, client.link.lag = lose, 0.03
     for _ in range(200):
         for entity in dice.sample(entities, 8):
             place = esper.component_for_entity(entity, Place)
@@ -907,7 +917,7 @@ def test_confirmed_tick_promises_that_nothing_older_is_missing(field: Field) -> 
     client = field.join(bandwidth=40_000)
     entities = [field.spawn(Tank(), Place()) for _ in range(40)]
     field.settle(60)
-    client.lag = 0.04
+    client.link.lag = 0.04
     client.lose = lambda packet: dice.random() < 0.3
     history: dict[int, dict[tuple[int, int], int]] = {}
     detectors = [(CID[cls], field.replicator.entities.detectors[CID[cls]]) for cls in (Tank, Place)]
