@@ -52,6 +52,7 @@ from ecsnet.replication.wire import STRUCTURE_TAG, Resync
 from ecsnet.server.host import Host
 from ecsnet.server.members import Member
 from ecsnet.session.packets import RAW
+from ecsnet.testing import Network
 from ecsnet.transport.address import Address
 
 UNSEALED = ("garbage", "truncated", "mutated", "replayed", "foreign", "reflected", "handshake")
@@ -95,30 +96,6 @@ class WrongError(AssertionError):
     """Something happened that must not."""
 
 
-class Wire:
-    """A client's way to the host, through memory."""
-
-    def __init__(self, arena: Arena | None, address: Address) -> None:
-        self.arena = arena
-        self.address = address
-        self.incoming: list[bytes] = []
-        self.sent: list[bytes] = []
-
-    def send(self, data: bytes) -> None:
-        if self.arena is None:
-            self.sent.append(data)
-        else:
-            self.arena.to_host.append((data, self.address))
-
-    def receive(self, budget: int = 1000) -> Iterator[bytes]:
-        incoming, self.incoming = self.incoming, []
-        yield from incoming
-
-    def pin(self) -> None: ...
-
-    def close(self) -> None: ...
-
-
 @dataclass
 class Tape:
     """What went over one address lately."""
@@ -132,15 +109,13 @@ class Player:
 
     def __init__(self, arena: Arena, name: str, address: Address) -> None:
         self.address = address
-        self.wire = Wire(arena, address)
-        arena.wires[address] = self.wire
         arena.tapes[address] = Tape()
         self.client = ClientWorld.over(
-            self.wire,
+            arena.network.connect(address=address),
             name=name,
             world=f"{name}-{arena.number()}",
             registry=game.registry,
-            clock=lambda: arena.now,
+            clock=arena.network.clock,
             random=arena.nonces.randbytes,
         )
         self.forged: list[bytes] = []
@@ -169,12 +144,10 @@ class Arena:
     def __init__(self, seed: int) -> None:
         self.dice = random.Random(seed)
         self.nonces = random.Random(seed + 1)
-        self.now = 100.0
+        self.network = Network()
         self.sent: Counter[str] = Counter()
         self.outcomes: Counter[str] = Counter()
         self.recent: deque[tuple[str, bytes]] = deque(maxlen=12)
-        self.to_host: list[tuple[bytes, Address]] = []
-        self.wires: dict[Address, Wire] = {}
         self.tapes: dict[Address, Tape] = {}
         self.past = Tape()  # of sessions that are over
         self.asked: Counter[Address] = Counter()
@@ -192,6 +165,10 @@ class Arena:
         entity = self.host.member(self.witness.address)
         self.watch.honest.add(self.room.simulation.player_entity[entity.seat.player_id])
 
+    @property
+    def now(self) -> float:
+        return self.network.clock.now
+
     def number(self) -> int:
         self._number += 1
         return self._number
@@ -206,16 +183,14 @@ class Arena:
     def _answer(self, data: bytes, address: Address) -> None:
         if self.host.member(address) is None:
             self.answered[address] += len(data)
-        wire = self.wires.get(address)
-        if wire is not None:
+        if address in self.network.links:
             self.tapes[address].to_client.append(data)
-            wire.incoming.append(data)
+            self.network.send(data, address)
 
     def beat(self) -> None:
         """One honest tick: everybody's datagrams arrive, and nobody's else."""
-        self.now += TICK
-        to_host, self.to_host = self.to_host, []
-        for data, address in to_host:
+        self.network.run(TICK)
+        for data, address in self.network.receive():
             self.tapes[address].to_host.append(data)
             self._hand(data, address)
         self.host.tick(self.now)
@@ -247,11 +222,10 @@ class Arena:
         if member is not None:
             leaving = Connection(None, member.peer.connection.session_id, self.now, server=False)
             self._hand(leaving.disconnect(Reason.LEFT)[0], address)
-        self.wires.pop(address, None)
+        self.network.links.pop(address, None)
         tape = self.tapes.pop(address)
         self.past.to_host += [*tape.to_host][:30]
         self.past.to_client += [*tape.to_client][:30]
-        self.to_host = [(data, to) for data, to in self.to_host if to != address]
 
     def enlist(self) -> Mallory:
         """Bring a hostile player into the game, by the book so far."""
@@ -266,13 +240,13 @@ class Arena:
         return mallory
 
     def _shake_hands(self, address: Address) -> tuple[Connection, Peer]:
-        self.wires[address] = Wire(self, address)
+        end = self.network.connect(address=address)
         self.tapes[address] = Tape()
         handshake = ClientHandshake(self.nonces.randbytes(8), self.now)
         while handshake.connection is None:
             for data in handshake.poll(self.now):
                 self._hand(data, address)
-            for data in self.wires[address].receive():
+            for data in end.receive():
                 handshake.receive(data, self.now)
         return handshake.connection, Peer(RAW)
 
@@ -412,13 +386,11 @@ class Arena:
     def unsealed_to_client(self, count: int) -> None:
         client = self.witness.client
         before = self.witness.snapshot(), view_of(client)
-        incoming: list[bytes] = []
         for _ in range(count):
             kind = self.dice.choice(UNSEALED)
             data = self._unsealed_to_client(kind)
             self._note(f"{kind} to client", data)
-            incoming.append(data)
-        self.witness.wire.incoming += incoming
+            self.network.send(data, self.witness.address)
         events = client.poll()
         if (self.witness.snapshot(), view_of(client)) != before or events or client.closed:
             raise WrongError(f"the witness changed: {events}")
@@ -546,7 +518,7 @@ class Arena:
             victim.forged.append(data)
             if victim.patient:
                 peer.session.budget._blame = 0.0
-            victim.wire.incoming.append(data)
+            self.network.send(data, victim.address)
             client.poll()
             changed = victim.snapshot() != before
             if changed:
@@ -718,19 +690,20 @@ class Arena:
         """A client whose server lies from the first datagram on."""
         dice = self.dice
         name = f"newcomer-{self.number()}"
-        wire = Wire(None, ("10.8.8.8", 1))
+        network = Network(self.network.clock)
+        end = network.connect()
         client = ClientWorld.over(
-            wire,
+            end,
             name="newcomer",
             world=name,
             registry=game.registry,
-            clock=lambda: self.now,
+            clock=network.clock,
             random=self.nonces.randbytes,
         )
         listener = Listener(bytes(32), self.nonces.randbytes, 4)
         server = Peer(RAW)
         for _ in range(count):
-            self.now += TICK / 4
+            network.run(TICK / 4)
             connection = next(iter(listener.connections.values()), None)
             up = connection is not None and client._connection._connection is not None
             if up and connection is not None:
@@ -757,15 +730,15 @@ class Arena:
                 if data[:1] == b"\x05" and dice.random() < 0.8:
                     data = garbage(dice)  # not always the end
             self._note("greeting to client", data)
-            wire.incoming.append(data)
+            network.send(data, end.address)
             client.poll()
-            for question in wire.sent:
-                inbound = listener.receive(question, wire.address, self.now)
+            for question, address in network.receive():
+                inbound = listener.receive(question, address, self.now)
                 if inbound is not None:
-                    wire.incoming += inbound.replies
+                    for reply in inbound.replies:
+                        network.send(reply, address)
                     if inbound.packet is not None:
                         server.receive_packet(inbound.packet, self.now)
-            wire.sent.clear()
             if client.closed:
                 break
         if client._protocol.store is not None and client._protocol.store.entities:
