@@ -60,13 +60,7 @@ class HarnessClient:
         longest: Bytes in the longest datagram sent to it.
     """
 
-    def __init__(
-        self,
-        client: ClientWorld,
-        name: str,
-        end: LinkEnd,
-        every: int,
-    ) -> None:
+    def __init__(self, client: ClientWorld, name: str, end: LinkEnd, every: int) -> None:
         self.client = client
         self.name = name
         self.link = end.link

@@ -17,6 +17,8 @@ from ecsnet.schema.gate import encode
 from ecsnet.session.packets import RAW
 from ecsnet.session.session import MAX_PAYLOAD
 from ecsnet.session.session import Session as PacketSession
+from ecsnet.testing import ManualClock, Network
+from ecsnet.transport.conditioner import Link
 from tests.unit.noting import Noted as Received
 from tests.unit.noting import NotingPeer as Session
 
@@ -166,25 +168,24 @@ def test_old_acks_bring_news_beyond_the_mask_of_the_newest(count: int) -> None:
 
 def test_four_packets_a_tick_at_300_ms_are_all_acked() -> None:
     one, other = Session(), Session()
-    way: list[tuple[float, int, bytes]] = []
+    network = Network(ManualClock(0.0))
+    end = network.connect(Link(lag=0.151))
     acked: list[object] = []
     given_up: list[object] = []
-    now = 0.0
     for tick in range(600):
-        now = tick / 60
+        now = network.clock.now
         for part in range(4):
-            heapq.heappush(way, (now + 0.15, 0, one.send([tick, part], now, (tick, part))))
-        while way and way[0][0] <= now:
-            _, there, data = heapq.heappop(way)
-            if there:
-                acked += take(one, data, now).acked
-            else:
-                take(other, data, now)
+            network.send(one.send([tick, part], now, (tick, part)), end.address)
+        for data in end.receive():
+            take(other, data, now)
+        for data, _ in network.receive():
+            acked += take(one, data, now).acked
         if other.due(now):
-            heapq.heappush(way, (now + 0.15, 1, other.send(None, now)))
+            end.send(other.send(None, now))
         given_up += one.lost(now)
+        network.run(1 / 60)
     assert given_up == []
-    assert len(acked) == 4 * (600 - 19)
+    assert len(acked) == 4 * (600 - 20)
 
 
 def test_a_packet_too_late_for_the_mask_gets_an_ack_of_its_own() -> None:
