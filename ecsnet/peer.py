@@ -1,8 +1,8 @@
 """A peer: the connection to it, the session with it, and the reliable messages in that.
 
-This is what drives all three. Packets come in by `Peer.receive_packet`, once their connection has
-opened the datagrams, and `Peer.send` hands datagrams to the function that the connection was given
-with. Where something else carries packets, `Peer.pack` returns them.
+This is what drives all three. Packets come in by `Peer.receive`, once their connection has opened
+the datagrams, and `Peer.send` hands datagrams to the function that the connection was given with.
+A server drives all of its peers together, see `ecsnet.peers`.
 """
 
 from __future__ import annotations
@@ -13,11 +13,14 @@ from typing import Final, Generic, TypeAlias
 
 import msgspec
 
-from ecsnet.connection.plain import Connection
+from ecsnet.connection.plain import OVERHEAD, Connection
+from ecsnet.limits import MAX_PACKET
 from ecsnet.schema.gate import encode
 from ecsnet.session.channel import Incoming, Outgoing, SentFragments
+from ecsnet.session.goodbye import Goodbye, Reason
 from ecsnet.session.inbound_budget import BURST_SECONDS
 from ecsnet.session.packets import PacketCodec, PayloadT
+from ecsnet.session.sent_packets import SentPackets
 from ecsnet.session.session import (
     HEADER_BYTES,
     KEEPALIVE,
@@ -29,20 +32,29 @@ from ecsnet.session.session import (
 from ecsnet.session.token_bucket import TokenBucket
 from ecsnet.transport.address import Address
 
-__all__ = ["NO_TAG", "Peer", "Send"]
+__all__ = ["BANDWIDTH", "NO_TAG", "Peer", "Send"]
 
 Send: TypeAlias = Callable[[bytes, Address], None]
 """A function that sends a datagram to an address."""
 
+BANDWIDTH: Final = 256 * 1024
+"""Bytes a second that a client is sent at most, unless the game says otherwise."""
+
+BANDWIDTH_SECONDS: Final = 0.25
+"""Seconds of bandwidth that may be sent at once."""
+
 _NOWHERE: Final[Address] = ("", 0)
+_GOODBYES: Final = 5  # alike, because some get lost
 
 
 class Peer(Generic[PayloadT]):
     """The other end of one session.
 
-    A caller does, once a tick: ``receive_packet`` for each packet that came, ``lost``, ``send``
-    with what there is to say, ``send_messages`` while there is a byte allowance, and, when it had
-    nothing to say and something is ``due``, ``send(None, now)``.
+    A caller does, once a tick: ``receive`` for each packet that came, ``lost``, ``send`` with what
+    there is to say, and where there is nothing, ``flush``.
+
+    What is sent is measured against a bandwidth. Messages that are too long, or too many, to be
+    piggybacked have half of it while they wait, so that neither they nor payloads starve.
 
     Args:
         codec: The peer's packets: with payloads of some type, or ``RAW``.
@@ -63,19 +75,28 @@ class Peer(Generic[PayloadT]):
         connection: The connection; None before the first one.
         address: Where its datagrams go.
         unacked: Whether messages wait for their ack.
+        bandwidth: Bytes a second that are sent at most, see `limit`; infinite at first.
+        allowance: Bytes that payloads may take now. Whoever sends them has to heed it; the last one
+            may overdraw it.
         bytes_sent: Bytes in all datagrams that were sent to it.
         on_packet: Called with each packet, and whether it is sent; None mostly.
         bad_fragments: Packets dropped because of fragments that no honest peer sends.
     """
 
     __slots__ = (
+        "_burst",
         "_carried",
         "_incoming",
         "_messages",
         "_out",
+        "_piggybacked_at",
+        "_refilled_at",
         "_send",
+        "_stream_allowance",
         "address",
+        "allowance",
         "bad_fragments",
+        "bandwidth",
         "bytes_sent",
         "connection",
         "on_packet",
@@ -121,6 +142,16 @@ class Peer(Generic[PayloadT]):
         if message_rate != inf:
             self._messages = TokenBucket(message_rate, message_rate * BURST_SECONDS)
         self.bad_fragments = 0
+        self._piggybacked_at = -inf  # seconds
+        self.bandwidth = self._burst = self.allowance = self._stream_allowance = inf
+        self._refilled_at = inf
+
+    def limit(self, bandwidth: float) -> None:
+        """Send no more than so many bytes a second from now on."""
+        self.bandwidth = bandwidth
+        self._burst = max(bandwidth * BANDWIDTH_SECONDS, 2 * MAX_PACKET)
+        self.allowance = self._stream_allowance = self._burst / 2
+        self._refilled_at = inf  # from the first `refill` on
 
     def relink(self, connection: Connection, address: Address, send: Send) -> None:
         """Go on over another connection: session and messages stay as they are.
@@ -146,7 +177,7 @@ class Peer(Generic[PayloadT]):
 
     @property
     def received(self) -> int:
-        """The number of the last message that ``receive_packet`` handed out."""
+        """The number of the last message that ``receive`` handed out."""
         return self._incoming.received
 
     @property
@@ -167,21 +198,14 @@ class Peer(Generic[PayloadT]):
         """
         number = self._out.queue(message)
         self.unacked = True
+        self._piggybacked_at = -inf
         return number
-
-    def room(self) -> int:
-        """Return how many encoded bytes of payload fit into the next packet beside the messages
-        that go along with it.
-        """
-        if not self.unacked:
-            return MAX_PAYLOAD
-        raw, _ = self._out.piggybacked()
-        return MAX_PAYLOAD if raw is None else MAX_PAYLOAD - len(raw)
 
     # Receiving.
 
-    def receive_packet(self, packet: bytes, now: float) -> Received[PayloadT] | None:
-        """Take a packet; None when there is nothing in it for the caller.
+    def receive(self, packet: bytes, now: float) -> Received[PayloadT] | None:
+        """Take a packet; None when there is nothing in it for the caller, or it is the last one,
+        see `goodbye`.
 
         It never raises on what a peer sends: what is bad, a duplicate or too much is counted and
         dropped, without an ack.
@@ -218,6 +242,11 @@ class Peer(Generic[PayloadT]):
             return False
         return True
 
+    @property
+    def goodbye(self) -> Goodbye | None:
+        """The peer's last word, once it has come."""
+        return self.session.goodbye
+
     # What the peer did wrong.
 
     @property
@@ -229,7 +258,21 @@ class Peer(Generic[PayloadT]):
         """Count bad input that the caller found in a payload or a message."""
         self.session.budget.strike(now)
 
-    # Sending.
+    # Fates.
+
+    @property
+    def tagged(self) -> SentPackets:
+        """The packets with a tag whose fate is open."""
+        return self.session.tagged
+
+    @property
+    def loss_timeout(self) -> float:
+        """Seconds after which a packet without an ack is given up."""
+        return self.session.path.loss_timeout
+
+    def overdue(self, now: float) -> bool:
+        """Return whether `lost` has something to look at."""
+        return now >= self.session.overdue_at
 
     def lost(self, now: float) -> list[int]:
         """Give up the packets that have had no ack for longer than the path takes; return their
@@ -247,55 +290,117 @@ class Peer(Generic[PayloadT]):
             self._carried.pop(number, None)
         return lost.tags
 
+    # Sending.
+
+    def refill(self, now: float) -> None:
+        """Let the bandwidth since the last call be sent."""
+        elapsed, self._refilled_at = now - self._refilled_at, now
+        if elapsed <= 0 or self.bandwidth == inf:
+            return
+        gained = elapsed * self.bandwidth
+        for_stream = gained / 2 if self.streaming else 0.0
+        self._stream_allowance = min(self._burst, self._stream_allowance + for_stream)
+        self.allowance = min(self._burst, self.allowance + gained - for_stream)
+
     def due(self, now: float) -> bool:
         """Return whether something should be sent although there is nothing to say."""
         if self.session.due(now):
             return True
         return self.unacked and bool(self._out.piggybacked()[1])
 
-    def pack(
-        self, payload: object, now: float, tag: int = NO_TAG, *, piggyback: bool = True
-    ) -> bytes:
-        """Return the next packet.
+    def send(self, payload: object, now: float, tag: int = NO_TAG) -> None:
+        """Send the next packet, and of the messages that wait what may go now.
 
         Args:
             payload: Anything that encodes as msgpack; None for nothing.
             now: Seconds.
             tag: What ``acked``, ``late`` or ``lost`` will say about this packet, 0 or more.
-            piggyback: Whether the short unacked messages go along. They do in the first packet of
-                a tick.
 
         Raises:
-            UsageError: The payload is longer than a packet, see ``room``.
+            UsageError: The payload is longer than a packet.
         """
-        session = self.session
-        if not (piggyback and self.unacked):
-            return session.send(payload, now, tag)
+        for packet in self.pack(payload, now, tag):
+            self.transmit(packet)
+
+    def send_messages(self, now: float) -> None:
+        """Send of the messages that are not piggybacked what may go now."""
+        for packet in self.pack_messages(now):
+            self.transmit(packet)
+
+    def flush(self, now: float) -> None:
+        """Send what is due where there is no payload: messages, acks, signs of life."""
+        self.send_messages(now)
+        if self.due(now):
+            self.send(None, now)
+
+    def send_goodbye(self, reason: Reason, text: str, now: float) -> bytes:
+        """Tell the peer that the session has ended, and why; return one of the datagrams."""
+        for _ in range(_GOODBYES):
+            self.transmit(self.session.pack_goodbye(reason, text, now))
+        assert self.connection is not None
+        return self.connection.seal(self.session.pack_goodbye(reason, text, now))
+
+    # Packets, for whoever carries them itself.
+
+    def pack(self, payload: object, now: float, tag: int = NO_TAG) -> list[bytes]:
+        """Return the packets that `send` sends; the last one has the payload.
+
+        Short messages are piggybacked on the first packet of each moment, or go in one right before
+        it where both do not fit into one.
+        """
+        if not self.unacked:
+            return [self.session.send(payload, now, tag)]
+        packets = self.pack_messages(now)
         raw, fragments = self._out.piggybacked()
-        packet = session.send(payload, now, tag, raw)
-        if session.carrier == session.number:
-            self._carried[session.number] = fragments, 0
-        return packet
-
-    def pack_messages(self, now: float, allowance: int) -> list[bytes]:
-        """Return packets of waiting messages, as many as the window lets go.
-
-        Args:
-            now: Seconds.
-            allowance: Bytes that the packets may have in all. Less than a packet's worth
-                (1,175 bytes) may yield nothing.
-        """
-        packets: list[bytes] = []
-        while self.unacked and (filled := self._out.fill(allowance - HEADER_BYTES)) is not None:
-            wire, fragments, size = filled
-            packet = self.session.send(None, now, NO_TAG, msgspec.Raw(encode(wire)))
-            self._carried[self.session.number] = fragments, size
-            allowance -= len(packet)
-            packets.append(packet)
+        if raw is not None and self._piggybacked_at != now:
+            self._piggybacked_at = now
+            payload = msgspec.Raw(encode(payload))
+            if len(payload) + len(raw) > MAX_PAYLOAD:
+                packets.append(self._pack_with(None, now, NO_TAG, raw, fragments, 0))
+            else:
+                packets.append(self._pack_with(payload, now, tag, raw, fragments, 0))
+                return packets
+        packets.append(self.session.send(payload, now, tag))
         return packets
 
-    def transmit(self, packet: bytes) -> int:
-        """Send a packet; return the bytes of its datagram."""
+    def pack_messages(self, now: float) -> list[bytes]:
+        """Return packets of messages that are not piggybacked, as many as window and bandwidth let
+        go.
+        """
+        packets: list[bytes] = []
+        if not self.streaming:
+            return packets
+        self.refill(now)
+        while True:
+            room = min(self._stream_allowance, MAX_PACKET) - HEADER_BYTES
+            filled = self._out.fill(int(room))
+            if filled is None:
+                return packets
+            wire, fragments, size = filled
+            packet = self._pack_with(None, now, NO_TAG, msgspec.Raw(encode(wire)), fragments, size)
+            # It is not taken from what payloads have.
+            self._stream_allowance -= len(packet) + OVERHEAD
+            self.allowance += len(packet) + OVERHEAD
+            packets.append(packet)
+
+    def _pack_with(
+        self,
+        payload: object,
+        now: float,
+        tag: int,
+        raw: msgspec.Raw,
+        fragments: SentFragments,
+        size: int,
+    ) -> bytes:
+        """Return a packet that carries fragments, and note that; ``size`` as `Outgoing.fill` has
+        it.
+        """
+        packet = self.session.send(payload, now, tag, raw)
+        self._carried[self.session.number] = fragments, size
+        return packet
+
+    def transmit(self, packet: bytes) -> None:
+        """Send a packet."""
         connection = self.connection
         assert connection is not None
         if self.on_packet is not None:
@@ -303,21 +408,8 @@ class Peer(Generic[PayloadT]):
         datagram = connection.seal(packet)
         size = len(datagram)
         self.bytes_sent += size
+        self.allowance -= size
         self._send(datagram, self.address)
-        return size
-
-    def send(
-        self, payload: object, now: float, tag: int = NO_TAG, *, piggyback: bool = True
-    ) -> int:
-        """Send the next packet, see `pack`; return the bytes of its datagram."""
-        return self.transmit(self.pack(payload, now, tag, piggyback=piggyback))
-
-    def send_messages(self, now: float, allowance: int) -> int:
-        """Send waiting messages, see `pack_messages`; return the bytes of the datagrams."""
-        sent = 0
-        for packet in self.pack_messages(now, allowance):
-            sent += self.transmit(packet)
-        return sent
 
 
 def _send_nowhere(_datagram: bytes, _address: Address) -> None:

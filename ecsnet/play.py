@@ -15,7 +15,6 @@ from functools import partial
 from pathlib import Path
 
 from ecsnet.client.world import DEFAULT_PORT, ClientWorld
-from ecsnet.connection.plain import Reason
 from ecsnet.errors import AddressInUseError, UsageError
 from ecsnet.runtime.idle import ViewWatch, warn_of_idle_worlds
 from ecsnet.runtime.modules import check_started
@@ -23,6 +22,7 @@ from ecsnet.runtime.signals import end_of, ending
 from ecsnet.schema import ComponentType
 from ecsnet.server.host import Host
 from ecsnet.server.world import ServerWorld
+from ecsnet.session.goodbye import Reason
 from ecsnet.transport.address import Address, check_local, lan_host, parse_address, spell_address
 from ecsnet.transport.conditioner import Link
 from ecsnet.transport.contract import POLL_BUDGET, ServerTransport
@@ -105,9 +105,9 @@ class HostedTransport:
         host = self._host
         with self._undisturbed():
             now = self._clock()
-            self._take_in(self._memory, budget, now)
+            self._host.receive(self._memory.receive(budget), now)
             if self._socket is not None:
-                self._take_in(self._socket, budget, now)
+                self._host.receive(self._socket.receive(budget), now)
             host.tick(self._clock())
         if host.failure is not None:
             raise host.failure
@@ -131,7 +131,7 @@ class HostedTransport:
         if self.watch is not None:
             self.watch.close()
         host, now = self._host, self._clock()
-        self._take_in(self._memory, POLL_BUDGET, now)
+        self._host.receive(self._memory.receive(), now)
         before = host.failure  # `receive` has raised that
         try:
             host.close(Reason.SHUTDOWN if before is None else Reason.ERROR, now)
@@ -163,10 +163,6 @@ class HostedTransport:
             self._asked_to_end = number
         else:
             raise end_of(number)
-
-    def _take_in(self, transport: ServerTransport, budget: int, now: float) -> None:
-        for data, address in transport.receive(budget):
-            self._host.receive(data, address, now)
 
     def _answer(self, data: bytes, address: Address) -> None:
         if address[0] == IN_PROCESS:

@@ -15,7 +15,7 @@ import msgspec
 
 from ecsnet.connection.plain import ClientHandshake, Connection
 from ecsnet.messages.joining import WIRE_VERSION, Hello, Welcome
-from ecsnet.peer import Peer
+from ecsnet.peer import NO_TAG, Peer
 from ecsnet.schema import Gate, Schema, encode
 from ecsnet.session.packets import RAW
 from ecsnet.session.path import PathEstimate
@@ -137,12 +137,11 @@ class PlayerBot(Pinger):
         return self.path.pongs
 
     def turn(self, now: float) -> Sequence[bytes]:
-        connection, peer = self.connection, self.peer
-        if connection is None:
+        if self.connection is None:
             return self._handshake(now)
-        peer.lost(now)
+        self.peer.lost(now)
         if self.epoch is None:
-            return (connection.seal(peer.pack(None, now)),)
+            return self._sealed(None, now)
         wanted = self.crowd.tick(now)
         off = wanted - self.tick
         if off > BEHIND_TICKS or off < -AHEAD_TICKS:
@@ -153,7 +152,7 @@ class PlayerBot(Pinger):
             self.frame += 1
         unacked = self.frame - self.acked
         if not unacked:
-            return (connection.seal(peer.pack(None, now)),)
+            return self._sealed(None, now)
         if unacked > MOST_FRAMES:
             self.acked = self.frame - MOST_FRAMES
             unacked = MOST_FRAMES
@@ -163,17 +162,18 @@ class PlayerBot(Pinger):
             self.tick - unacked & U32,
             self.crowd.frames(unacked, self.value),
         )
-        return (connection.seal(peer.pack(payload, now, self.frame)),)
+        return self._sealed(payload, now, self.frame)
 
     def take(self, datagram: bytes, now: float) -> Sequence[bytes]:
         connection = self.connection
         if connection is None:
             return self._dialled(datagram, now)
         packet = connection.open(datagram, now)
-        received = None if packet is None else self.peer.receive_packet(packet, now)
+        received = None if packet is None else self.peer.receive(packet, now)
         if received is None:
-            if connection.reason is not None:
-                raise PerfError(f"the server disconnected bot {self.number}: {connection.reason}")
+            goodbye = self.peer.goodbye
+            if goodbye is not None:
+                raise PerfError(f"the server disconnected bot {self.number}: {goodbye.reason}")
             return ()
         self.acked = max((self.acked, *received.acked))
         if received.payload is not None:
@@ -181,8 +181,12 @@ class PlayerBot(Pinger):
         if self.epoch is None:
             self._welcomed(received.messages, now)
         if received.reply:
-            return (connection.seal(self.peer.pack(None, now)),)
+            return self._sealed(None, now)
         return ()
+
+    def _sealed(self, payload: object, now: float, tag: int = NO_TAG) -> Sequence[bytes]:
+        assert self.connection is not None
+        return [self.connection.seal(packet) for packet in self.peer.pack(payload, now, tag)]
 
     def ping(self, now: float) -> bytes:
         assert self.connection is not None
@@ -209,7 +213,7 @@ class PlayerBot(Pinger):
             return self.handshake.poll(now)
         hello = Hello(WIRE_VERSION, self.crowd.fingerprint, f"bot {self.number}")
         self.peer.queue(encode(hello))
-        return (self.connection.seal(self.peer.pack(None, now)),)
+        return self._sealed(None, now)
 
     def _welcomed(self, messages: Sequence[tuple[int, bytes]], now: float) -> None:
         for _, message in messages:

@@ -17,10 +17,11 @@ import esper
 
 import ecsnet as net
 from ecsnet.components import Player, Position
-from ecsnet.connection.plain import ClientHandshake, Reason
+from ecsnet.connection.plain import ClientHandshake
 from ecsnet.peer import Peer
 from ecsnet.replication.wire import Resync
 from ecsnet.schema import encode
+from ecsnet.session.goodbye import Reason
 from ecsnet.session.packets import RAW
 from perf.bots import Crowd, PlayerBot
 from perf.build import first_on_path
@@ -163,10 +164,11 @@ class Asker(PlayerBot):
                 self.peer.queue(encode(Resync()))
                 self.asked += 1
             elif self.way == "rejoin" and self.connection is not None:
-                goodbye = self.connection.disconnect(Reason.LEFT)
+                goodbye = self.peer.session.pack_goodbye(Reason.LEFT, "", now)
+                datagram = self.connection.seal(goodbye)
                 self.asked += 1
                 self._anew(now)
-                return goodbye
+                return [datagram]
         return super().turn(now)
 
     def _anew(self, now: float) -> None:

@@ -68,8 +68,8 @@ class CommandSender:
                 outbox.release(type_id, target)
         outbox.change_room()
 
-    def packet(self, store: Store | None, now: float, *, joined: bool) -> bytes | None:
-        """Return the packet that is due: with commands, or what the session has to say.
+    def send(self, store: Store | None, now: float, *, joined: bool) -> None:
+        """Send what is due: commands, or what the session has to say.
 
         Args:
             store: What the server last said in our room; None while we are in none.
@@ -77,19 +77,17 @@ class CommandSender:
             joined: Whether we are in the game: on the way into it nothing waits.
         """
         ready = now >= self._send_at
-        packet: bytes | None = None
-        if store is not None:
-            packet = self._commands(store, now, ready, joined)
-        if packet is None and ready and self._peer.due(now):
-            packet = self._peer.pack(None, now)
-        if packet is not None:
+        sent = store is not None and self._send_commands(store, now, ready, joined)
+        if not sent and ready and self._peer.due(now):
+            self._peer.send(None, now)
+            sent = True
+        if sent:
             self._sent_at = now
             if joined:
                 self._send_at = min(max(now, self._send_at + self._interval), now + self._interval)
-        return packet
 
-    def _commands(self, store: Store, now: float, ready: bool, joined: bool) -> bytes | None:
-        """Return the packet with our commands, when there is something new in it or it is time."""
+    def _send_commands(self, store: Store, now: float, ready: bool, joined: bool) -> bool:
+        """Send our commands, when there is something new in them or it is time; return whether."""
         ticks, outbox, peer = self.ticks, self.outbox, self._peer
         assert ticks is not None
         if not self._timed and peer.session.path.measured:
@@ -105,15 +103,16 @@ class CommandSender:
         self._unsaid = self._unsaid or bool(begun) or outbox.sent != before
         # What is saved up has to fit: none of it is to be late.
         if not ready and not (begun and outbox.crowded(COMMAND_ROOM)):
-            return None
+            return False
         if not self._unsaid and now - self._sent_at < _QUIET:
-            return None
+            return False
         # Who acts in every frame of a fast screen would send more than a server takes.
         if not begun and not self._between.take(1, now):
-            return None
+            return False
         self._unsaid = False
         packed = outbox.pack(COMMAND_ROOM)
         if packed is None:
-            return None
+            return False
         payload = (store.epoch, packed.number, packed.tick, packed.frames)
-        return peer.pack(payload, now, packed.through)
+        peer.send(payload, now, packed.through)
+        return True

@@ -10,11 +10,13 @@ from typing import Final
 import msgspec
 
 from ecsnet.client.stats import ClientStats
-from ecsnet.connection.plain import ClientHandshake, Connection, Reason
+from ecsnet.connection.plain import ClientHandshake, Connection
 from ecsnet.peer import Peer
 from ecsnet.replication.wire import MESSAGE_BYTES
+from ecsnet.session.goodbye import Reason
 from ecsnet.session.packets import RAW
 from ecsnet.session.session import Received
+from ecsnet.transport.address import Address
 from ecsnet.transport.conditioner import Link
 from ecsnet.transport.contract import ClientTransport
 from ecsnet.transport.udp_client import Resolver, UdpClientSocket
@@ -27,9 +29,13 @@ DATAGRAMS_A_POLL: Final = 1000
 DATAGRAMS_WAITING: Final = 2 * DATAGRAMS_A_POLL
 """The most datagrams that wait for later polls."""
 
+BANDWIDTH: Final = 64 * 1024
+"""Bytes a second that the server is sent at most; commands do not wait for it."""
+
 LOOK_UP_SECONDS: Final = 20.0
 """The longest time for the look-up of the server's name; stalls of this end do not count."""
 
+_SERVER: Final[Address] = ("the server", 0)  # where that is, the transport knows
 _STALL: Final = 0.25  # one gap between polls counts for no more than this
 
 INVALID_DATA: Final = "the server sent invalid data again and again"
@@ -78,6 +84,7 @@ class ClientConnection:
         self.link: Link | None = None
         self.stats = ClientStats()
         self.peer = Peer(RAW, message_limit=MESSAGE_BYTES, peer_interval=0.05)
+        self.peer.limit(BANDWIDTH)
         self.end: End | None = None
         self._hello = hello
         self._random = random
@@ -85,17 +92,16 @@ class ClientConnection:
         self._resolver: Resolver | None = None
         self._transport: ClientTransport | None = None
         self._udp: UdpClientSocket | None = None  # the transport, where that is UDP
-        self._looked_at = now
+        self._now = self._looked_at = now
         self._look_up_left = LOOK_UP_SECONDS
         self._handshake = ClientHandshake(random(8), now)
-        self._connection: Connection | None = None
         self._rated_at = now
         self._rated_bytes = 0
 
     @property
     def connected(self) -> bool:
         """True if the handshake is done and the connection has not ended."""
-        return self._connection is not None and self.end is None
+        return self.peer.connection is not None and self.end is None
 
     def resolve(self, host: str, port: int) -> None:
         """Go to the server of that name over UDP; the look-up goes on beside the calls."""
@@ -106,7 +112,8 @@ class ClientConnection:
         self._transport = transport
 
     def fetch(self, now: float) -> None:
-        """Take what has arrived off the transport, for `receive`."""
+        """Take what has arrived off the transport, for `receive`. It begins a poll."""
+        self._now = now
         if self._transport is None:
             self._transport = self._resolved(now)
         transport, link, waiting = self._transport, self.link, self._waiting
@@ -137,7 +144,7 @@ class ClientConnection:
             received = self._datagram(datagram, now)
             if not self._leave_the_abusive() and received is not None:
                 if received.reply:
-                    self.transmit(self.peer.pack(None, now), now)
+                    self.peer.send(None, now)
                 return received
         return None
 
@@ -145,20 +152,15 @@ class ClientConnection:
         """Go on with the handshake; give up a server that is silent or abusive."""
         if self._transport is None or self.end is not None or self._leave_the_abusive():
             return
-        if self._connection is None:
+        connection = self.peer.connection
+        if connection is None:
             for datagram in self._handshake.poll(now):
-                self._send(datagram, now)
+                self._send(datagram, _SERVER)
             if self._handshake.refused is not None:
                 self.end = End(self._handshake.refused, self._why_not(self._handshake))
-        elif not self._connection.check(now):
-            self.end = End(self._connection.reason or Reason.TIMEOUT)
-            for datagram in self._connection.goodbye():  # a server that sleeps hears it one day
-                self._send(datagram, now)
-
-    def transmit(self, packet: bytes, now: float) -> None:
-        """Send a packet of the session."""
-        if self._connection is not None and self._connection.up:
-            self._send(self._connection.seal(packet), now)
+        elif connection.silent(now):
+            self.peer.send_goodbye(Reason.TIMEOUT, "", now)  # it may sleep, and hear it one day
+            self.end = End(Reason.TIMEOUT)
 
     def measure(self, now: float) -> None:
         """Bring the figures up to date."""
@@ -167,8 +169,8 @@ class ClientConnection:
         if path.measured:
             stats.measured, stats.rtt, stats.jitter = True, path.rtt, path.jitter
         stats.loss = max(path.loss, session.loss_in)
-        if self._connection is not None:
-            stats.silence = now - self._connection.heard
+        if self.peer.connection is not None:
+            stats.silence = now - self.peer.connection.heard
         elapsed = now - self._rated_at
         if elapsed >= 1:
             octets = stats.bytes_sent + stats.bytes_received
@@ -177,13 +179,14 @@ class ClientConnection:
 
     def relink(self, connection: Connection) -> None:
         """Go on over another connection with the same server; the session stays."""
-        self._connection = connection
+        self.peer.relink(connection, _SERVER, self._send)
 
     def leave(self, reason: Reason = Reason.LEFT) -> None:
         """Tell the server goodbye, past any `link`."""
-        if self._connection is not None and self._transport is not None:
-            for datagram in self._connection.disconnect(reason):
-                self._transport.send(datagram)
+        if self.connected:
+            link, self.link = self.link, None
+            self.peer.send_goodbye(reason, "", self._now)
+            self.link = link
 
     def give_up(self, reason: Reason, detail: str = "") -> None:
         """End the connection from here, and tell the server."""
@@ -226,32 +229,33 @@ class ClientConnection:
         return self._udp
 
     def _datagram(self, datagram: bytes, now: float) -> Received[msgspec.Raw] | None:
-        connection = self._connection
+        connection = self.peer.connection
         if connection is None:
             if not self._handshake.receive(datagram, now):
                 self.stats.datagrams_rejected += 1
             elif self._handshake.connection is not None:
                 assert self._transport is not None
                 self._transport.pin()
-                self._connection = self._handshake.connection
+                self.relink(self._handshake.connection)
                 self.peer.queue(self._hello)
             return None
         packet = connection.open(datagram, now)
-        if packet is not None:
-            return self.peer.receive_packet(packet, now)
-        if connection.reason is not None:
-            self.end = End(connection.reason)
-        else:
+        if packet is None:
             self.stats.datagrams_rejected += 1
-        return None
+            return None
+        received = self.peer.receive(packet, now)
+        goodbye = self.peer.goodbye
+        if goodbye is not None:
+            self.end = End(goodbye.reason, goodbye.text)
+        return received
 
-    def _send(self, datagram: bytes, now: float) -> None:
+    def _send(self, datagram: bytes, _server: Address) -> None:
         assert self._transport is not None
         self.stats.datagrams_sent += 1
         self.stats.bytes_sent += len(datagram)
         if self.link is None:
             self._transport.send(datagram)
             return
-        self.link.put("out", datagram, now)
-        for due in self.link.take("out", now):
+        self.link.put("out", datagram, self._now)
+        for due in self.link.take("out", self._now):
             self._transport.send(due)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ecsnet.client.connection import End
-from ecsnet.connection.plain import Reason
+from ecsnet.session.goodbye import Reason
 
 __all__ = ["DIFFERENT_GAME", "disconnection", "refusal"]
 

@@ -16,7 +16,6 @@ import msgspec
 from ecsnet.client.command_sender import CommandSender
 from ecsnet.client.connection import ClientConnection, End
 from ecsnet.client.endings import DIFFERENT_GAME, disconnection, refusal
-from ecsnet.connection.plain import Reason
 from ecsnet.messages.joining import (
     DIFFERENCE_LENGTH,
     MemberState,
@@ -30,6 +29,7 @@ from ecsnet.replication.client.store import Store
 from ecsnet.replication.client.view import ViewWorld
 from ecsnet.replication.wire import MESSAGE_BYTES, Report, Resync, Structure, WireFormat
 from ecsnet.schema import Schema, encode
+from ecsnet.session.goodbye import Reason
 from ecsnet.session.session import Received
 
 __all__ = ["ClientProtocol"]
@@ -319,19 +319,15 @@ class ClientProtocol:
 
     def _send(self, now: float) -> None:
         """Send what is due."""
-        connection, peer, store = self._connection, self._connection.peer, self.store
+        peer, store = self._connection.peer, self.store
         peer.lost(now)
         if store is not None and store.resync and not (store.asked or peer.backlog):
             store.resync = False
             store.asked += 1
             peer.queue(encode(Resync()))
             logger.debug("%s dropped values and asks for all of them again", self._name)
-        packet = self._sender.packet(store, now, joined=self.state is MemberState.JOINED)
-        if packet is not None:
-            connection.transmit(packet, now)
-        if peer.streaming:
-            for piece in peer.pack_messages(now, 4096):
-                connection.transmit(piece, now)
+        self._sender.send(store, now, joined=self.state is MemberState.JOINED)
+        peer.send_messages(now)
 
     def _measure(self) -> None:
         """Bring the figures of commands and ticks up to date."""

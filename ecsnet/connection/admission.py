@@ -58,8 +58,8 @@ class Counted(Protocol):
         ...
 
     @property
-    def up(self) -> bool:
-        """True if the connection has not ended."""
+    def closed(self) -> bool:
+        """True if the connection has ended."""
         ...
 
 
@@ -202,7 +202,7 @@ class Admission:
             return Denial.FULL
         if known is None:
             return None
-        known.silent = [each for each in known.silent if each.up and not each.confirmed]
+        known.silent = [each for each in known.silent if not (each.closed or each.confirmed)]
         if len(known.silent) >= self._half_open:
             return Denial.HALF_OPEN
         if known.places >= self.per_source and not again:

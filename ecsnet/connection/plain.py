@@ -17,14 +17,16 @@ datagram ends in a CRC-32: over the handshake seeded with the client's nonce, af
 with the session's random id and the direction, so that corrupt, foreign and reflected
 datagrams are dropped. It is a checksum and not a signature: it keeps accidents and blind
 forgers out, not somebody who reads the traffic.
+
+An end of a connection is silence here: why it ends is said in its last packets, see
+`Session.pack_goodbye`.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Collection, Hashable, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from hashlib import blake2b
 from struct import Struct
 from typing import Final
@@ -32,6 +34,7 @@ from zlib import crc32
 
 from ecsnet.connection.admission import Admission, Denial
 from ecsnet.limits import MAX_PACKET
+from ecsnet.session.goodbye import Reason, code_of, reason_of
 from ecsnet.session.sequence import unwrap
 from ecsnet.session.token_bucket import TokenBucket
 
@@ -44,10 +47,9 @@ __all__ = [
     "Connection",
     "Listener",
     "ListenerResult",
-    "Reason",
 ]
 
-CONNECTION_VERSION: Final = 1
+CONNECTION_VERSION: Final = 2
 MAGIC: Final = b"ECSN"
 
 OVERHEAD: Final = 5
@@ -64,7 +66,6 @@ RESPONSE: Final = 3
 ACCEPT: Final = 4
 REFUSE: Final = 5
 PAYLOAD: Final = 6
-DISCONNECT: Final = 7
 
 _NONCE: Final = 8
 _SESSION_ID: Final = 8
@@ -73,7 +74,6 @@ _ASK_BYTES: Final = 64  # REQUEST and RESPONSE: padded to more than any answer
 _CHALLENGE_BYTES: Final = 1 + _NONCE + 4 + _COOKIE + 4
 _ACCEPT_BYTES: Final = 1 + _NONCE + _SESSION_ID + 4
 _REFUSE_BYTES: Final = 1 + _NONCE + 1 + 2 + 4
-_DISCONNECT_BYTES: Final = 1 + 1 + 4
 
 # The CRC of anything followed by its own CRC is this number, whatever the seed: checking
 # needs neither a slice nor the stored sum.
@@ -88,48 +88,22 @@ _PAYLOAD_KIND: Final = bytes([PAYLOAD])
 _COOKIE_LIFE_MS: Final = 10_000
 _UNCONFIRMED_TIMEOUT: Final = 3.0
 _RETRY: Final = 0.2
-_COPIES: Final = 5
 # One poll gap longer than this is a stall of this end, for which peers are not blamed.
 _STALL: Final = 0.25
-# So many are remembered of those that this end gave up or threw out, to tell them again.
+# So many connections that have ended are remembered; of those that this end gave up or threw out,
+# to tell them again.
+_ENDED: Final = 4096
 _DISMISSED: Final = 4096
 # Questions from addresses without a connection that are answered in a second.
 _HANDSHAKE_RATE: Final = 5000.0
 
 
-class Reason(StrEnum):
-    """The reason why a connection was refused or ended; the text is for programs and logs."""
-
-    LEFT = "left"
-    TIMEOUT = "timeout"
-    FULL = "full"
-    VERSION = "version"
-    SCHEMA = "schema"
-    SHUTDOWN = "shutdown"
-    KICKED = "kicked"
-    REPLACED = "replaced"
-    ABUSE = "abuse"
-    SLOW = "slow"
-    ERROR = "error"
-    NAME = "name"
-    UNREACHABLE = "unreachable"
-    ADDRESS = "address"
-    OVERLOAD = "overload"
-
-
-_REASONS: Final = tuple(Reason)
-_CODES: Final = {reason: code for code, reason in enumerate(_REASONS)}
 _REASON_OF: Final = {
     Denial.FULL: Reason.FULL,
     Denial.ADDRESS: Reason.ADDRESS,
     Denial.JOINS: Reason.ADDRESS,
     Denial.ABUSE: Reason.ABUSE,
 }
-
-
-def _reason(code: int) -> Reason:
-    """Return what a code on the wire means; what a newer peer may say reads ERROR."""
-    return _REASONS[code] if code < len(_REASONS) else Reason.ERROR
 
 
 def _finish(body: bytes, seed: int) -> bytes:
@@ -147,7 +121,7 @@ class Connection:
         address: Where the peer's datagrams come from, as the transport spells it; None
             on the client, whose socket knows.
         session_id: The 8 random bytes that the server chose.
-        reason: None while the connection is up, then why it ended.
+        closed: Whether it has ended.
         heard: When the last sound datagram came in; stalls of this end are added.
         confirmed: On the server, whether a packet has come since the handshake.
         rejected: Datagrams that were not sound or not ours.
@@ -158,12 +132,11 @@ class Connection:
         "_in",
         "_issued",
         "_nonce",
-        "_out",
         "_payload_out",
         "address",
+        "closed",
         "confirmed",
         "heard",
-        "reason",
         "rejected",
         "session_id",
     )
@@ -181,81 +154,46 @@ class Connection:
         seed = crc32(session_id)
         to_server, to_client = crc32(b"to server", seed), crc32(b"to client", seed)
         seeds = (to_server, to_client) if server else (to_client, to_server)
-        # The hot ones first: compiled, attributes lie in memory as they are listed here.
         self._payload_out = crc32(_PAYLOAD_KIND, seeds[1])
         self._in = seeds[0]
-        self.reason: Reason | None = None
+        self.closed = False
         self.heard = now
         self.confirmed = False
-
         self.address = address
         self.session_id = session_id
         self.rejected = 0
-        self._out = seeds[1]
         self._nonce = nonce
         self._issued = issued
         self._checked = now
-
-    @property
-    def up(self) -> bool:
-        """True if the connection has not ended."""
-        return self.reason is None
 
     def seal(self, packet: bytes) -> bytes:
         """Return the datagram that carries ``packet``."""
         return _PAYLOAD_KIND + packet + _four_bytes(_crc32(packet, self._payload_out))
 
     def open(self, datagram: bytes, now: float) -> bytes | None:
-        """Take a datagram of this connection.
-
-        Returns:
-            The packet, or None when there is none in it: because it was corrupt, foreign
-            or of another kind, because the connection has ended, or because this
-            datagram ended it (``reason`` then says why).
+        """Return the packet in a datagram; None when there is none, because it is corrupt, foreign
+        or of another kind, or because the connection has ended.
         """
         if (
             _crc32(datagram, self._in) == _SOUND
             and OVERHEAD < len(datagram) <= MAX_DATAGRAM
-            and self.reason is None
+            and datagram[0] == PAYLOAD
+            and not self.closed
         ):
-            kind = datagram[0]
-            if kind == PAYLOAD:
-                self.heard = now
-                self.confirmed = True
-                return datagram[1:-4]
-            if kind == DISCONNECT and len(datagram) == _DISCONNECT_BYTES:
-                self.reason = _reason(datagram[1])
-                return None
+            self.heard = now
+            self.confirmed = True
+            return datagram[1:-4]
         self.rejected += 1
         return None
 
-    def check(self, now: float, timeout: float = TIMEOUT) -> bool:
-        """Return whether the connection is up, after giving up a peer that fell silent.
+    def silent(self, now: float, timeout: float = TIMEOUT) -> bool:
+        """Return whether nothing has come for so many seconds in which this end was listening.
 
-        For the client, which calls it once a poll; a server's Listener does it for all.
-        Silence counts only while this end was listening.
+        For the client, which asks once a poll; a server's Listener does it for all.
         """
         self.heard = min(now, self.heard + max(0.0, now - self._checked - _STALL))
         self._checked = now
-        if self.reason is None and now - self.heard > timeout:
-            self.reason = Reason.TIMEOUT
-        return self.reason is None
-
-    def disconnect(self, reason: Reason) -> list[bytes]:
-        """End the connection.
-
-        Returns:
-            The datagrams that tell the peer; none when the connection has ended already.
-        """
-        if self.reason is not None:
-            return []
-        self.reason = reason
-        return self.goodbye()
-
-    def goodbye(self) -> list[bytes]:
-        """Return the datagrams that tell the peer why it has ended, alike because some get lost."""
-        assert self.reason is not None
-        return [_finish(bytes((DISCONNECT, _CODES[self.reason])), self._out)] * _COPIES
+        return now - self.heard > timeout
 
     def owns(self, datagram: bytes) -> bool:
         """Return whether a datagram is a sound PAYLOAD of this connection, also after its end."""
@@ -267,43 +205,35 @@ class ListenerResult:
     """The result of one datagram that a Listener received.
 
     Attributes:
-        connection: Whose it was; None while its address has no connection.
-        packet: The packet in it.
         replies: Datagrams to send back to where it came from.
-        opened: Whether it made ``connection``.
-        closed: The connection that it ended: the client left, or came anew from the
-            same address (``closed.reason`` is then REPLACED).
+        opened: The connection that it made; it takes the place of the one that its address had.
         refused: Why somebody is turned away whose address is proved.
     """
 
-    connection: Connection | None = None
-    packet: bytes | None = None
     replies: Sequence[bytes] = ()
-    opened: bool = False
-    closed: Connection | None = None
+    opened: Connection | None = None
     refused: Reason | None = None
 
 
 class Listener:
-    """The server's end of all connections: answers handshakes, sorts datagrams.
+    """The server's part in the handshake: answers questions, and remembers who was here.
 
-    It never raises on what comes in, keeps no state for an address that has not proved
-    itself, and answers nothing that is not a well-formed question.
+    It never raises on what comes in, keeps no state for an address that has not proved itself, and
+    answers nothing that is not a well-formed question. The connections are kept by its caller.
 
     Args:
         secret: A key for the cookies, random and never told, 16 to 64 bytes.
         random: Returns that many random bytes; for session ids.
         max_clients: Connections at one time; who comes later is refused as FULL, and as ADDRESS
             where one source alone has too many.
-        timeout: Seconds of silence after which ``poll`` ends a connection.
+        timeout: Seconds of silence after which a connection has to end.
         per_address: How many of them one source of connections may have; see `Admission`.
         source: What counts as one source, from an address; each address by itself when left out.
 
     Attributes:
-        connections: By address, those that are up.
         admission: Who may have one more of them.
         refusing: Set it to refuse everybody new, with that reason.
-        stalled: Seconds for which this end stood still, as the last ``poll`` found.
+        stalled: Seconds for which this end stood still, as the last `silent` found.
         dropped: Datagrams dropped, by cause.
     """
 
@@ -317,7 +247,6 @@ class Listener:
         per_address: int | None = None,
         source: Callable[[Hashable], Hashable] | None = None,
     ) -> None:
-        self.connections: dict[Hashable, Connection] = {}
         self.admission = Admission(max_clients, per_address, source or _itself)
         self.refusing: Reason | None = None
         self.stalled = 0.0
@@ -326,37 +255,31 @@ class Listener:
         self._secret = secret
         self._random = random
         self._handshakes = TokenBucket(_HANDSHAKE_RATE, _HANDSHAKE_RATE / 10)
-        self._polled: float | None = None
+        self._checked: float | None = None
         # Address -> cookie time of its last connection, so that a late copy of a
         # response cannot raise the dead. As long as cookies live, and bounded.
         self._ended: dict[Hashable, tuple[int, float]] = {}
-        # Address -> its last connection, where this end ended that. A client may sleep for hours.
-        self._dismissed: dict[Hashable, Connection] = {}
+        # Address -> its last connection, where this end ended that, and the datagram that said so.
+        # A client may sleep for hours.
+        self._dismissed: dict[Hashable, tuple[Connection, bytes]] = {}
 
     @property
     def max_clients(self) -> int:
         """Connections at one time."""
         return self.admission.places
 
-    def receive(self, data: bytes, address: Hashable, now: float) -> ListenerResult | None:
-        """Take a datagram; None when it meant nothing and was dropped.
+    def receive(
+        self, data: bytes, address: Hashable, now: float, connection: Connection | None = None
+    ) -> ListenerResult | None:
+        """Take a datagram in which no connection found a packet; None when it meant nothing and was
+        dropped.
 
         Args:
             data: The datagram.
             address: Where it came from, in any hashable form with a stable ``repr``.
             now: Seconds on a clock that never runs backwards.
+            connection: The one that this address has.
         """
-        connection = self.connections.get(address)
-        if connection is not None and (packet := connection.open(data, now)) is not None:
-            return ListenerResult(connection, packet)
-        return self.receive_other(data, address, now)
-
-    def receive_other(self, data: bytes, address: Hashable, now: float) -> ListenerResult | None:
-        """Take a datagram in which the address's connection, if there is one, found no packet."""
-        connection = self.connections.get(address)
-        if connection is not None and connection.reason is not None:
-            self._forget(connection, now)
-            return ListenerResult(connection, closed=connection)
         if len(data) != _ASK_BYTES or data[0] not in (REQUEST, RESPONSE):
             return self._unknown(data, address) if connection is None else self._drop("corrupt")
         if not self._handshakes.take(1, now):
@@ -365,73 +288,88 @@ class Listener:
             return self._requested(data, address, now)
         return self._responded(data, address, connection, now)
 
-    def poll(self, now: float) -> list[Connection]:
-        """Return the connections that timed out, with their reason set.
+    def silent(self, connections: Collection[Connection], now: float) -> list[Connection]:
+        """Return the connections that time out; to be called with all that there are, some times a
+        second.
 
         Silence counts only while this end was listening: after a stall of the server
         the datagrams that wait in its socket get their turn before anybody is given up.
         """
         self.stalled = 0.0
-        if self._polled is not None and now - self._polled > _STALL:
-            self.stalled = now - self._polled - _STALL
-            for connection in self.connections.values():
+        if self._checked is not None and now - self._checked > _STALL:
+            self.stalled = now - self._checked - _STALL
+            for connection in connections:
                 connection.heard = min(now, connection.heard + self.stalled)
-        self._polled = now
-        silent = [
-            connection
-            for connection in self.connections.values()
-            if now - connection.heard
-            > (self.timeout if connection.confirmed else min(self.timeout, _UNCONFIRMED_TIMEOUT))
-        ]
-        for connection in silent:
-            connection.reason = Reason.TIMEOUT
-            self._forget(connection, now)
+        self._checked = now
         for address in list(self._ended):
             if now < self._ended[address][1]:
                 break
             del self._ended[address]
         self.admission.sweep(now)
-        return silent
+        return [
+            connection
+            for connection in connections
+            if now - connection.heard
+            > (self.timeout if connection.confirmed else min(self.timeout, _UNCONFIRMED_TIMEOUT))
+        ]
 
-    def disconnect(self, connection: Connection, reason: Reason, now: float) -> list[bytes]:
-        """End one connection; return the datagrams that tell its client."""
-        told = connection.disconnect(reason)
-        if told:
-            self._forget(connection, now)
-        return told
+    def opened(self, connection: Connection, now: float) -> None:
+        """Note a connection that was made without this listener's handshake."""
+        self._dismissed.pop(connection.address, None)
+        self.admission.opened(connection.address, connection, now)
 
-    def replace(self, old: Connection, new: Connection, now: float) -> None:
-        """Put a connection that was made otherwise in the place of one that is up, for the same
-        client. Datagrams of the old one count as those of a stranger from now on.
+    def ended(
+        self,
+        connection: Connection,
+        now: float,
+        *,
+        abusive: bool = False,
+        last_words: bytes | None = None,
+    ) -> None:
+        """Close a connection, and remember that it was here.
+
+        Args:
+            connection: The connection.
+            now: Seconds.
+            abusive: Whether its client is to be kept out for a while.
+            last_words: The datagram that tells its client, who gets it again when it goes on
+                talking: it may have slept. None where the client ended the connection itself.
         """
-        old.reason = Reason.REPLACED
-        self._forget(old, now)
-        self.connections[new.address] = new
-        self._dismissed.pop(new.address, None)
-        self.admission.opened(new.address, new, now)
+        connection.closed = True
+        address = connection.address
+        self.admission.closed(address, now, abusive=abusive)
+        self._ended.pop(address, None)
+        self._ended[address] = (connection._issued, now + _COOKIE_LIFE_MS / 1000)
+        if len(self._ended) > _ENDED:
+            del self._ended[next(iter(self._ended))]
+        self._dismissed.pop(address, None)
+        if last_words is not None:
+            self._dismissed[address] = connection, last_words
+            if len(self._dismissed) > _DISMISSED:
+                del self._dismissed[next(iter(self._dismissed))]
 
     def _unknown(self, data: bytes, address: Hashable) -> ListenerResult | None:
         """Drop what belongs to no connection; tell who talks to one that has ended.
 
         A client that slept for longer than the timeout may have missed the goodbye.
         """
-        ended = self._dismissed.get(address)
+        ended, last_words = self._dismissed.get(address, (None, b""))
         if ended is None or not ended.owns(data):
             return self._drop("unknown")
         self.dropped["ended"] += 1
-        return ListenerResult(replies=ended.goodbye()[:1])
+        return ListenerResult([last_words])
 
     def _requested(self, data: bytes, address: Hashable, now: float) -> ListenerResult | None:
         nonce = data[7 : 7 + _NONCE]
         if data[1:5] != MAGIC or crc32(data, _handshake_seed(nonce)) != _SOUND:
             return self._drop("corrupt")
         if int.from_bytes(data[5:7], "little") != CONNECTION_VERSION:
-            return ListenerResult(replies=[self._refuse(nonce, Reason.VERSION)])
+            return ListenerResult([self._refuse(nonce, Reason.VERSION)])
         if self.refusing is not None:
-            return ListenerResult(replies=[self._refuse(nonce, self.refusing)])
+            return ListenerResult([self._refuse(nonce, self.refusing)])
         issued = (_milliseconds(now) & 0xFFFFFFFF).to_bytes(4, "little")
         challenge = bytes([CHALLENGE]) + nonce + issued + self._cookie(address, nonce, issued)
-        return ListenerResult(replies=[_finish(challenge, _handshake_seed(nonce))])
+        return ListenerResult([_finish(challenge, _handshake_seed(nonce))])
 
     def _responded(
         self, data: bytes, address: Hashable, old: Connection | None, now: float
@@ -449,53 +387,35 @@ class Listener:
             if old._nonce == nonce:
                 if not old.confirmed:
                     old.heard = now
-                return ListenerResult(old, replies=[_accept(nonce, old.session_id)])
+                return ListenerResult([_accept(nonce, old.session_id)])
             if issued <= old._issued:
                 return self._drop("outdated")
         elif issued <= self._ended.get(address, (-1, 0.0))[0]:
             return self._drop("outdated")
         if self.refusing is not None:
-            return ListenerResult(replies=[self._refuse(nonce, self.refusing)])
+            return ListenerResult([self._refuse(nonce, self.refusing)])
         denial = self.admission.deny(address, now, again=old is not None)
         if denial is Denial.HALF_OPEN:
             return self._drop("half-open")  # asked again, it may be answered
         if denial is not None:
             reason = _REASON_OF[denial]
-            return ListenerResult(replies=[self._refuse(nonce, reason)], refused=reason)
+            return ListenerResult([self._refuse(nonce, reason)], refused=reason)
         if old is not None:
-            old.reason = Reason.REPLACED
-            self.admission.closed(address, now, abusive=False)
+            self.ended(old, now)
         new = Connection(
             address, self._random(_SESSION_ID), now, server=True, nonce=nonce, issued=issued
         )
-        self.connections[address] = new
-        self._dismissed.pop(address, None)
-        self.admission.opened(address, new, now)
-        return ListenerResult(new, None, [_accept(nonce, new.session_id)], True, old)
+        self.opened(new, now)
+        return ListenerResult([_accept(nonce, new.session_id)], new)
 
     def _cookie(self, address: Hashable, nonce: bytes, issued: bytes) -> bytes:
         text = issued + nonce + repr(address).encode("utf-8", "backslashreplace")
         return blake2b(text, digest_size=_COOKIE, key=self._secret).digest()
 
     def _refuse(self, nonce: bytes, reason: Reason) -> bytes:
-        body = bytes([REFUSE]) + nonce + bytes([_CODES[reason]])
+        body = bytes([REFUSE]) + nonce + bytes([code_of(reason)])
         version = CONNECTION_VERSION.to_bytes(2, "little")
         return _finish(body + version, _handshake_seed(nonce))
-
-    def _forget(self, connection: Connection, now: float) -> None:
-        address = connection.address
-        if self.connections.get(address) is connection:
-            del self.connections[address]
-            self.admission.closed(address, now, abusive=connection.reason is Reason.ABUSE)
-        self._ended.pop(address, None)
-        self._ended[address] = (connection._issued, now + _COOKIE_LIFE_MS / 1000)
-        if len(self._ended) > 4096:
-            del self._ended[next(iter(self._ended))]
-        self._dismissed.pop(address, None)
-        if connection.reason not in (Reason.LEFT, Reason.REPLACED):
-            self._dismissed[address] = connection
-            if len(self._dismissed) > _DISMISSED:
-                del self._dismissed[next(iter(self._dismissed))]
 
     def _drop(self, cause: str) -> ListenerResult | None:
         self.dropped[cause] += 1
@@ -565,7 +485,7 @@ class ClientHandshake:
         elif kind == ACCEPT and len(data) == _ACCEPT_BYTES:
             self.connection = Connection(None, data[1 + _NONCE : -4], now, server=False)
         elif kind == REFUSE and len(data) == _REFUSE_BYTES:
-            self.refused = _reason(data[1 + _NONCE])
+            self.refused = reason_of(data[1 + _NONCE])
         else:
             return False
         return True

@@ -2,19 +2,19 @@
 
 A host has no socket and no clock: datagrams come in through `Host.receive`, go out through a
 function that it is given, and `Host.tick` is called when a tick is due. It chooses a room for each
-member, routes, and counts; what happens in a room is that room's business.
+member, routes, and counts. Connections and packets are the business of its peers, and what happens
+in a room is that room's.
 """
 
 from __future__ import annotations
 
 import logging
-import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
-from typing import Final, cast
+from typing import Final
 
 from ecsnet.commands.frames import Input, frames_gate
-from ecsnet.connection.plain import TIMEOUT, Connection, Listener, Reason
+from ecsnet.connection.plain import TIMEOUT, Connection, Listener
 from ecsnet.errors import UsageError
 from ecsnet.limits import MAX_PACKET
 from ecsnet.messages.joining import (
@@ -25,20 +25,21 @@ from ecsnet.messages.joining import (
     SchemaOffer,
 )
 from ecsnet.messages.registry import MessageTable, handles
-from ecsnet.peer import Peer, Send
+from ecsnet.peer import BANDWIDTH, Peer, Send
+from ecsnet.peers import Ended, Opened, Peers
 from ecsnet.replication.server.interest import Interest
-from ecsnet.replication.server.replicator import BANDWIDTH
 from ecsnet.replication.wire import MESSAGE_BYTES, Resync
 from ecsnet.runtime.rate_limited_log import RationedLog
 from ecsnet.schema import Schema, encode
 from ecsnet.server.members import HANDSHAKE_SECONDS, Member
 from ecsnet.server.room import Room
 from ecsnet.server.stats import HostStats
+from ecsnet.session.goodbye import Reason
 from ecsnet.session.packets import PacketCodec
-from ecsnet.session.session import KEEPALIVE
+from ecsnet.session.session import KEEPALIVE, Received
 from ecsnet.simulation.observer import ObserverSource
 from ecsnet.simulation.spec import SimulationSpec
-from ecsnet.transport.address import Address, answerable, source_of
+from ecsnet.transport.address import Address, source_of
 from ecsnet.validation.names import is_name, printable
 
 __all__ = ["Host"]
@@ -68,7 +69,6 @@ BACKLOG_MESSAGES: Final = 16_384
 
 _CHECK_SECONDS: Final = 0.1
 _COMPLAINT_SECONDS: Final = 10.0  # from one warning of dropped ticks to the next
-_OFFER_ALLOWANCE: Final = 16 * 1024  # bytes streamed a tick to a client that is not in the game yet
 
 
 class Host:
@@ -88,8 +88,8 @@ class Host:
 
     Attributes:
         rooms: The rooms; see `add_room` and `remove_room`.
-        members: The clients, by connection.
-        listener: Handshakes and connections.
+        peers: The clients' connections and sessions.
+        members: The clients, by their peers.
         choose: Decides which room a client joins, from its name; None where there is none for it.
             Unless set, that with the fewest players.
         failure: What a system or hook raised, where that has left the host without a room, or
@@ -113,8 +113,7 @@ class Host:
     ) -> None:
         self.schema = schema
         self.rooms: list[Room] = []
-        self.members: dict[Connection, Member] = {}
-        self.listener = Listener(
+        listener = Listener(
             random(32),
             random,
             max_clients,
@@ -122,12 +121,13 @@ class Host:
             per_address=per_address,
             source=source_of,
         )
+        self.peers: Peers[Input] = Peers(listener, send, self._make_peer, self._refused)
+        self.members: dict[Peer[Input], Member] = {}
         self.choose: Callable[[str], Room | None] = self._least_crowded
         self.failure: Exception | None = None
         self.closed = False
         self.sources = sources
 
-        self._send = send
         self._random = random
         self._bandwidth = bandwidth
         self._catch_up = catch_up
@@ -199,12 +199,12 @@ class Host:
             update_rate=update_rate,
             command_rate=command_rate,
             interest=interest,
-            bandwidth=self._bandwidth,
             catch_up=self._catch_up,
             sources=self.sources,
         )
         seldom = max(KEEPALIVE, room.command_interval)
-        self.listener.timeout = max(self.listener.timeout, PACKETS_MISSED * seldom)
+        listener = self.peers.listener
+        listener.timeout = max(listener.timeout, PACKETS_MISSED * seldom)
         if spec.instances:
             self._shared.append(spec)
         self.rooms.append(room)
@@ -244,11 +244,16 @@ class Host:
 
     def stats(self) -> HostStats:
         """Return the counts of the host so far."""
-        stats = replace(self._stats, denied=self.listener.admission.denied.copy())
+        sessions = self.peers.stats()
+        stats = replace(
+            self._stats,
+            denied=self.peers.listener.admission.denied.copy(),
+            packets_sent=sessions.packets_sent,
+            packets_received=sessions.packets_received,
+            bytes_sent=sessions.bytes_sent,
+        )
         for room in self.rooms:
             stats.add_room(room.stats())
-        for member in self.members.values():
-            _count_peer(member.peer, stats)
         return stats
 
     def _least_crowded(self, _name: str) -> Room | None:
@@ -264,59 +269,46 @@ class Host:
 
     def member(self, address: Address) -> Member | None:
         """Return the member whose datagrams come from an address; None when there is none."""
-        connection = self.listener.connections.get(address)
-        return None if connection is None else self.members.get(connection)
+        peer = self.peers.by_address.get(address)
+        return None if peer is None else self.members.get(peer)
 
-    def receive(self, data: bytes, address: Address, now: float) -> None:
-        """Take a datagram. What is wrong with it is counted, never raised.
+    def receive(self, datagrams: Iterable[tuple[bytes, Address]], now: float) -> None:
+        """Take datagrams. What is wrong with one is counted, never raised.
 
         Args:
-            data: The datagram.
-            address: Where it came from.
+            datagrams: Datagrams, and where they came from.
             now: Seconds on a clock that never runs backwards.
         """
-        connection = self.listener.connections.get(address)
-        if connection is not None and (packet := connection.open(data, now)) is not None:
-            self._packet(self.members[connection], packet, now)
+        if self.closed:
             return
-        if self.closed or not answerable(address):
-            return
-        inbound = self.listener.receive_other(data, address, now)
-        if inbound is None:
-            return
-        if inbound.closed is not None:
-            self._forget(self.members[inbound.closed], inbound.closed.reason or Reason.LEFT, now)
-        if inbound.refused is not None:
-            self._log.info(now, "%s:%d is not let in: %s", *address[:2], inbound.refused)
-            self._note_refusal("", inbound.refused, None, now)
-        if inbound.opened and inbound.connection is not None:
-            connection, peer = inbound.connection, self._peer()
-            # Found by its address with each datagram: what members have in common is there once.
-            address = cast(Address, (sys.intern(address[0]), *address[1:]))
-            peer.relink(connection, address, self._send)
-            self.members[connection] = Member(peer, now)
-        for reply in inbound.replies:
-            self._deliver(reply, address)
-
-    def _packet(self, member: Member, packet: bytes, now: float) -> None:
-        """Take in a packet; every packet of every client comes by here."""
-        peer = member.peer
-        received = peer.receive_packet(packet, now)
-        if received is None:
-            if peer.abusive:
+        for peer, news in self.peers.receive(datagrams, now):
+            if isinstance(news, Opened):
+                self.members[peer] = Member(peer, now)
+                continue
+            member = self.members.get(peer)
+            if member is None:  # something before this has ended it
+                continue
+            if isinstance(news, Received):
+                self._packet(member, news, now)
+            elif isinstance(news, Ended):
+                self._forget(member, news.reason, now)
+            else:
                 self.disconnect(member, Reason.ABUSE, now)
-            return
+
+    def _packet(self, member: Member, received: Received[Input], now: float) -> None:
+        """Take in the content of a packet; that of every packet of every client comes by here."""
         payload, seat = received.payload, member.seat
         honest = payload is None or seat is None or seat.room.receive_commands(seat, payload, now)
         if not honest:
             self._strike(member, now)
-        if received.messages:
-            for _, message in received.messages:
-                self._message(member, message, now)
+        for _, message in received.messages:
+            self._message(member, message, now)
         if received.reply and member.state is not MemberState.CLOSED:
-            size = peer.send(None, now)
-            if seat is not None and seat.client_state is not None:  # messages go along in it, too
-                seat.client_state.allowance -= size
+            member.peer.send(None, now)
+
+    def _refused(self, address: Address, reason: Reason, now: float) -> None:
+        self._log.info(now, "%s:%d is not let in: %s", *address[:2], reason)
+        self._note_refusal("", reason, None, now)
 
     def _message(self, member: Member, data: bytes, now: float) -> None:
         """Dispatch a reliable message of a member."""
@@ -414,11 +406,9 @@ class Host:
             )
             self._complained_at, self._complained_of = now, dropped
         self._log.catch_up(now)
-        for connection in self.listener.poll(now):
-            member = self.members[connection]
-            for datagram in connection.goodbye():  # a client that sleeps hears it one day
-                self._deliver(datagram, member.address)
-            self._forget(member, Reason.TIMEOUT, now)
+        for peer in self.peers.give_up_silent(now):
+            self._forget(self.members[peer], Reason.TIMEOUT, now)
+        stalled = self.peers.listener.stalled
         for member in list(self.members.values()):
             peer = member.peer
             waiting = peer.queued - peer.delivered
@@ -428,10 +418,8 @@ class Host:
                 continue
             if member.client_state is not None:
                 continue
-            if self.listener.stalled:
-                member.deadline = min(
-                    member.deadline + self.listener.stalled, now + HANDSHAKE_SECONDS
-                )
+            if stalled:
+                member.deadline = min(member.deadline + stalled, now + HANDSHAKE_SECONDS)
             if now > member.deadline and member.state in (
                 MemberState.HANDSHAKE,
                 MemberState.SCHEMA_MISMATCH,
@@ -441,9 +429,7 @@ class Host:
                 self.disconnect(member, Reason.SCHEMA if late else Reason.TIMEOUT, now)
                 continue
             peer.lost(now)
-            peer.send_messages(now, _OFFER_ALLOWANCE)
-            if peer.due(now) or peer.backlog:
-                peer.send(None, now)
+            peer.flush(now)
 
     def relink(self, member: Member, connection: Connection, now: float) -> None:
         """Go on with a member over another connection; its session and all else stay.
@@ -453,20 +439,21 @@ class Host:
             connection: The new one, with the address of its client.
             now: Seconds, as for `receive`.
         """
-        old = member.peer.connection
-        assert old is not None
-        self.listener.replace(old, connection, now)
-        self.members[connection] = self.members.pop(old)
-        member.peer.relink(connection, cast(Address, connection.address), self._send)
+        self.peers.relink(member.peer, connection, now)
 
     # Goodbyes.
 
-    def disconnect(self, member: Member, reason: Reason, now: float) -> None:
-        """End a member's connection and tell it why."""
+    def disconnect(self, member: Member, reason: Reason, now: float, text: str = "") -> None:
+        """End a member's session.
+
+        Args:
+            member: The member.
+            reason: Why; the client is told.
+            now: Seconds, as for `receive`.
+            text: What the client is told beside it, for its player.
+        """
         self._note_end(member, reason, now)
-        if member.peer.connection is not None:
-            for datagram in self.listener.disconnect(member.peer.connection, reason, now):
-                self._deliver(datagram, member.address)
+        self.peers.disconnect(member.peer, reason, text, now)
         self._forget(member, reason, now)
 
     def close(self, reason: Reason, now: float) -> None:
@@ -477,7 +464,7 @@ class Host:
         if self.closed:
             return
         self.closed = True
-        self.listener.refusing = reason
+        self.peers.listener.refusing = reason
         for member in list(self.members.values()):
             self.disconnect(member, reason, now)
         for room in self.rooms:
@@ -507,23 +494,19 @@ class Host:
 
     def _forget(self, member: Member, reason: Reason, now: float) -> None:
         """Remove a member; its player goes at the next tick."""
-        if member.peer.connection is not None:
-            self.members.pop(member.peer.connection, None)
+        self.members.pop(member.peer, None)
         if member.state is MemberState.CLOSED:
             return
-        _count_peer(member.peer, self._stats)
         if member.state is MemberState.JOINED:
             self._log.info(now, "%s is gone: %s", member, reason)
         member.enter(MemberState.CLOSED, self._log, now)
         seat = member.seat
         if seat is not None and (early := seat.room.leave(seat, reason, now)):
-            self.listener.admission.charge(member.address, early, now)
+            self.peers.listener.admission.charge(member.address, early, now)
 
-    # Sending.
-
-    def _peer(self) -> Peer[Input]:
+    def _make_peer(self) -> Peer[Input]:
         fastest = PACKETS_A_TICK * max((room.tick_rate for room in self.rooms), default=0.0)
-        return Peer(
+        peer = Peer(
             self._packets,
             message_limit=MESSAGE_LIMIT,
             send_limit=MESSAGE_BYTES,
@@ -531,14 +514,5 @@ class Host:
             byte_rate=max(BYTE_RATE, fastest * MAX_PACKET),
             message_rate=MESSAGE_RATE,
         )
-
-    def _deliver(self, datagram: bytes, address: Address) -> None:
-        self._stats.bytes_sent += len(datagram)
-        self._send(datagram, address)
-
-
-def _count_peer(peer: Peer[Input], stats: HostStats) -> None:
-    """Add what was sent to a peer, and what came from it."""
-    stats.bytes_sent += peer.bytes_sent
-    stats.packets_sent += peer.session.packets_sent
-    stats.packets_received += peer.session.packets_received
+        peer.limit(self._bandwidth)
+        return peer

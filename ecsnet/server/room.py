@@ -54,7 +54,6 @@ class Room:
         update_rate: Updates a second to clients; each tick when None.
         command_rate: Packets a second from each client; one with each of its ticks when None.
         interest: Who sees what; everyone everything when None.
-        bandwidth: Bytes a second that one client is sent at most.
         catch_up: Seconds of overdue ticks that are made up for; beyond them time is dropped.
         sources: Each gives an observer.
 
@@ -85,7 +84,6 @@ class Room:
         update_rate: float | None,
         command_rate: float | None,
         interest: Interest | None,
-        bandwidth: float,
         catch_up: float,
         sources: Iterable[ObserverSource],
     ) -> None:
@@ -99,7 +97,6 @@ class Room:
         self.command_rate = command_rate
         self.command_interval = 0.0 if command_rate is None else 1 / command_rate  # seconds
         self._frames = frames
-        self._bandwidth = bandwidth
         self._catch_up = catch_up
         self.next_tick = 1
         self.dropped_ticks = 0
@@ -333,7 +330,6 @@ class Room:
             seat.client_state = replicator.add_client(
                 -seat.player_id if player is None else player,
                 member.peer,
-                self._bandwidth,
                 str(member),
             )
         self._arriving.clear()

@@ -8,6 +8,7 @@ import msgspec
 
 from ecsnet.limits import MAX_PACKET
 from ecsnet.schema.gate import Gate
+from ecsnet.session.goodbye import Goodbye
 
 __all__ = ["PING_IDS", "RAW", "Fragment", "Packet", "PacketCodec"]
 
@@ -48,6 +49,7 @@ class Packet(
         ]
         | None
     ) = None
+    goodbye: Goodbye | None = None
 
 
 class PacketCodec(Generic[PayloadT]):

@@ -7,13 +7,15 @@ state outlives a change of connection. It knows nothing of messages either: thei
 handed through, and `ecsnet.peer.Peer` joins the two.
 
 A packet is a msgpack array, ``[number16, ack16, missing64, payload]`` or, with more to
-say, ``[number16, ack16, missing64, payload, fragments, ping, pong]``:
+say, ``[number16, ack16, missing64, payload, fragments, ping, pong, goodbye]``, of which the last
+may be left out:
 
 - ``ack16`` is a packet that has come, mostly the newest; bit i of ``missing64`` says that
   packet ``ack - 1 - i`` has not. All well is 0, one byte.
 - ``payload`` is the caller's: unreliable; the tag given with it is told acked or lost.
 - ``fragments`` are reliable messages, or parts of them: see ``channel.py``.
 - ``ping`` asks for a ``pong``: the same id, and the microseconds that it waited there.
+- ``goodbye`` ends the session: a reason, and a text for the player.
 
 Three rules keep it honest. Acks are taken for every packet of the last seconds, in
 whatever order they come. Loss is decided by time alone, never by position. And what this
@@ -32,6 +34,7 @@ import msgspec
 from ecsnet.errors import UsageError
 from ecsnet.limits import MAX_PACKET
 from ecsnet.schema.gate import DECODE_ERRORS, encode
+from ecsnet.session.goodbye import GOODBYE_TEXT, Goodbye, Reason, code_of
 from ecsnet.session.inbound_budget import InboundBudget
 from ecsnet.session.packets import PING_IDS, Fragment, PacketCodec, PayloadT
 from ecsnet.session.path import PathEstimate
@@ -163,6 +166,7 @@ class Session(Generic[PayloadT]):
         path: Round trip, jitter, loss towards the peer, loss timeout.
         budget: What the peer may send.
         more: Whether the next packet says more than its payload: acks, answers.
+        tagged: The packets with a tag whose fate is open.
         number: The number of the last packet sent.
         carrier: The number of the last packet sent with fragments.
         packets_received: How many came and were taken.
@@ -172,6 +176,7 @@ class Session(Generic[PayloadT]):
         bad_acks: Packets dropped because they ack what was never sent.
         overdue_at: When ``lost`` has something to do next; before, it need not be called.
         loss_in: The share of the peer's recent packets that did not get here, 0 to 1.
+        goodbye: The peer's last word, once it has come.
     """
 
     __slots__ = (
@@ -184,7 +189,6 @@ class Session(Generic[PayloadT]):
         "_gone",
         "_heard",
         "_holes",
-        "_in_flight",
         "_in_order",
         "_late_acks",
         "_missing",
@@ -202,6 +206,7 @@ class Session(Generic[PayloadT]):
         "budget",
         "carrier",
         "duplicates",
+        "goodbye",
         "keepalive",
         "loss_in",
         "malformed",
@@ -212,6 +217,7 @@ class Session(Generic[PayloadT]):
         "path",
         "ping_interval",
         "stale",
+        "tagged",
     )
 
     def __init__(
@@ -241,7 +247,7 @@ class Session(Generic[PayloadT]):
         # the oldest tag is found without a search.
         self.number = self._begun = first
         self.carrier = first
-        self._in_flight = SentPackets()
+        self.tagged = SentPackets()
         self._carriers = SentPackets()
         self._sent_at = -inf
         self._heard = first  # the newest packet that the peer is known to have
@@ -262,6 +268,7 @@ class Session(Generic[PayloadT]):
         self._counted_top = first
         self._counted_packets = 0
         self.loss_in = 0.0
+        self.goodbye: Goodbye | None = None
         self.packets_received = 0
         self.duplicates = self.stale = self.malformed = self.bad_acks = 0
 
@@ -273,12 +280,7 @@ class Session(Generic[PayloadT]):
     @property
     def in_flight(self) -> int:
         """Packets with a tag or fragments whose fate is open."""
-        return len(self._in_flight) + len(self._carriers)
-
-    @property
-    def oldest_tag(self) -> int:
-        """The tag of the oldest packet in flight that has one; `NO_TAG` when none has."""
-        return self._in_flight.oldest_tag
+        return len(self.tagged) + len(self._carriers)
 
     @property
     def ack_due(self) -> bool:
@@ -295,7 +297,7 @@ class Session(Generic[PayloadT]):
     def forget_tags(self) -> None:
         """Say nothing more about the packets sent so far: whoever gave their tags is gone."""
         merged = SentPackets()
-        flights = [each for each in (self._in_flight, self._carriers) if each.oldest_tag != NO_TAG]
+        flights = [each for each in (self.tagged, self._carriers) if each.oldest_tag != NO_TAG]
         oldest = min([flight.oldest_number for flight in flights], default=self.number)
         for number in range(oldest, self.number + 1):
             for flight in flights:
@@ -303,7 +305,7 @@ class Session(Generic[PayloadT]):
                     sent_at = flight.sent_at(number)
                     if flight.pop(number) != NO_TAG:
                         merged.add(number, 0, sent_at)
-        self._in_flight, self._carriers = SentPackets(), merged
+        self._carriers = merged
         self._gone = {n: (at, NO_TAG, sent_at) for n, (at, _, sent_at) in self._gone.items()}
         self._in_order = False
 
@@ -323,20 +325,16 @@ class Session(Generic[PayloadT]):
             now: Seconds.
             tag: What ``acked``, ``late`` or ``lost`` will say about this packet, 0 or more; with
                 `NO_TAG` nothing will be said.
-            fragments: The encoded fragments that go with it, where there is room; `carrier` says
-                whether there was.
+            fragments: The encoded fragments that go with it.
 
         Raises:
-            UsageError: The payload is longer than a packet.
+            UsageError: They are longer than a packet.
         """
         if fragments is None and tag != NO_TAG and not self.more:
             packet = self._send_short(payload, now, tag)
             if packet is not None:
                 return packet
         packet = self._pack(payload, fragments, now, 0)
-        if len(packet) > MAX_PACKET and fragments is not None:
-            fragments = None
-            packet = self._pack(payload, None, now, 0)
         if len(packet) > MAX_PACKET:
             raise UsageError(
                 f"a packet of {len(packet)} bytes is too long, the limit is {MAX_PACKET}"
@@ -345,7 +343,7 @@ class Session(Generic[PayloadT]):
         if fragments is not None:
             self.carrier = number
         if tag != NO_TAG:
-            self._in_flight.add(number, tag, now)
+            self.tagged.add(number, tag, now)
         elif fragments is not None:
             self._carriers.add(number, 0, now)
         return packet
@@ -363,7 +361,22 @@ class Session(Generic[PayloadT]):
         self.number = number
         self._sent_at = now
         self._ack_wanted = 0
-        self._in_flight.add(number, tag, now)
+        self.tagged.add(number, tag, now)
+        return packet
+
+    def pack_goodbye(self, reason: Reason, text: str, now: float) -> bytes:
+        """Return a packet that ends the session for the peer.
+
+        Args:
+            reason: Why.
+            text: What there is to say beside it; cut off after `GOODBYE_TEXT` characters.
+            now: Seconds.
+        """
+        goodbye = Goodbye(code_of(reason), text[:GOODBYE_TEXT])
+        number, ack = self.number + 1 & 0xFFFF, self._top & 0xFFFF
+        missing = self._missing & _MASK64
+        packet = _encode((number, ack, missing, None, _NO_FRAGMENTS, 0, None, goodbye))
+        self._sent(now)
         return packet
 
     def ping(self, now: float) -> bytes:
@@ -374,7 +387,7 @@ class Session(Generic[PayloadT]):
 
     def _awaited(self) -> bool:
         """Return whether acks are awaited."""
-        return self._in_flight.oldest_tag != NO_TAG or self._carriers.oldest_tag != NO_TAG
+        return self.tagged.oldest_tag != NO_TAG or self._carriers.oldest_tag != NO_TAG
 
     def _pack(
         self, payload: object, fragments: msgspec.Raw | None, now: float, urgent: int
@@ -432,7 +445,8 @@ class Session(Generic[PayloadT]):
     # Receiving.
 
     def receive(self, packet: bytes, now: float) -> Received[PayloadT] | None:
-        """Take a packet; None when there is nothing in it for the caller.
+        """Take a packet; None when there is nothing in it for the caller, or it is the last one,
+        see `goodbye`.
 
         It never raises on what a peer sends: what is bad, a duplicate or too much is
         counted and dropped, without an ack.
@@ -443,6 +457,9 @@ class Session(Generic[PayloadT]):
             full = self._full.decode(packet)
             if full is None:
                 self._count_malformed(now)
+                return None
+            if full.goodbye is not None:
+                self.goodbye = full.goodbye
                 return None
             return self._receive(
                 full.number,
@@ -482,7 +499,7 @@ class Session(Generic[PayloadT]):
             or (self._raw and payload == _NIL)
         ):
             return None
-        tag = self._in_flight.pop(ack)
+        tag = self.tagged.pop(ack)
         if tag == NO_TAG:
             return None
         self._top, self._heard = number, ack
@@ -593,7 +610,7 @@ class Session(Generic[PayloadT]):
         timeout = self.path.loss_timeout
         # When to look again: soon, because the timeout may shrink; sooner for what is in flight.
         overdue_at = now + min(timeout, _NUDGE)
-        for flight in (self._in_flight, self._carriers):
+        for flight in (self.tagged, self._carriers):
             self._give_up(flight, now - timeout, now, lost)
             if flight.oldest_tag != NO_TAG:
                 overdue_at = min(overdue_at, flight.oldest_sent_at + timeout)
@@ -615,7 +632,7 @@ class Session(Generic[PayloadT]):
         heard = self._heard
         return all(
             flight.oldest_number > heard or flight.oldest_tag == NO_TAG
-            for flight in (self._in_flight, self._carriers)
+            for flight in (self.tagged, self._carriers)
         )
 
     def _give_up(self, flight: SentPackets, cutoff: float, now: float, lost: Lost) -> None:
@@ -624,7 +641,7 @@ class Session(Generic[PayloadT]):
         while flight.oldest_tag != NO_TAG and flight.oldest_sent_at < cutoff:
             number, sent_at = flight.oldest_number, flight.oldest_sent_at
             tag = flight.pop(number)
-            if flight is self._in_flight:
+            if flight is self.tagged:
                 lost.tags.append(tag)
             else:
                 tag = NO_TAG
@@ -672,13 +689,13 @@ class Session(Generic[PayloadT]):
             news ^= 1 << bit
             number = heard - bit
             sent_at = -inf
-            for flight in (self._in_flight, self._carriers):
+            for flight in (self.tagged, self._carriers):
                 at = flight.sent_at(number) if number == ack else 0.0
                 tag = flight.pop(number)
                 if tag != NO_TAG:
                     sent_at = at
                     arrived += 1
-                    if flight is self._in_flight:
+                    if flight is self.tagged:
                         acked.append(tag)
                     break
             else:

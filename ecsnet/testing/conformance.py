@@ -29,7 +29,7 @@ A transport on an event loop is made, and run for a moment at a time, on a loop 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Final, TypeVar, cast
@@ -289,9 +289,9 @@ class _Ends:
     def watched(self, handler: Handler) -> Handler:
         """Keep what a handler finds for `until`: a transport catches all that is raised in it."""
 
-        def watching(data: bytes, address: Address, now: float) -> None:
+        def watching(datagrams: Sequence[tuple[bytes, Address]], now: float) -> None:
             try:
-                handler(data, address, now)
+                handler(datagrams, now)
             except _Failure as failure:
                 self._found = failure
 
@@ -585,20 +585,26 @@ def _handler(ends: _Ends) -> None:
     ends.wait()
     within: list[str] = []  # a call of the transport, while it lasts
     texts: list[bytes] = []
+    raised = 0
 
-    def handle(data: bytes, address: Address, now: float) -> None:
+    def handle(datagrams: Sequence[tuple[bytes, Address]], now: float) -> None:
+        nonlocal raised
         if within:
             raise _Failure(f"the handler was called from within {within[-1]}()")
         if not isinstance(now, float):
             raise _Failure(f"the handler was given {brief(now)} for the time")
-        ends.check_came("the handler", data, address)
-        client.address = address
-        texts.append(data)
-        if data == b"raise":
+        for data, address in datagrams:
+            ends.check_came("the handler", data, address)
+            client.address = address
+            if not texts:
+                ends.send(client, b"meanwhile")  # it waits until this call is over
+            texts.append(data)
+            within.append("send")
+            ends.answer(client, b"answer to " + data)
+            within.pop()
+        if any(data == b"raise" for data, _ in datagrams):
+            raised += 1
             raise RuntimeError("a handler that check_transport lets raise")
-        within.append("send")
-        ends.answer(client, b"answer to " + data)
-        within.pop()
 
     within.append("start")
     ends.call("start()", lambda: server.start(ends.watched(handle)))
@@ -612,8 +618,8 @@ def _handler(ends: _Ends) -> None:
     )
     for text in (b"raise", b"after one that raised"):
         _hand_on(ends, client, text, texts, server.drain)
-    if server.errors != texts.count(b"raise"):
-        raise _Failure(f"the handler raised {texts.count(b'raise')}, errors says {server.errors}")
+    if server.errors != raised:
+        raise _Failure(f"the handler raised {raised} times, errors says {server.errors}")
     ends.arrived += len(texts)
 
 
@@ -636,10 +642,10 @@ def _handler_that_closes(ends: _Ends) -> None:
     if server is None:
         return
     client = ends.connect()
-    texts: list[bytes] = []
+    calls: list[int] = []
 
-    def handle(data: bytes, *_: object) -> None:
-        texts.append(data)
+    def handle(datagrams: Sequence[tuple[bytes, Address]], _now: float) -> None:
+        calls.append(len(datagrams))
         ends.call("the server's close()", server.close)
 
     ends.call("start()", lambda: server.start(ends.watched(handle)))
@@ -648,13 +654,13 @@ def _handler_that_closes(ends: _Ends) -> None:
         for number in range(_AT_ONCE):
             ends.send(client, b"%d" % number)
 
-    ends.until(lambda: texts, "the handler is not called", send_some)
+    ends.until(lambda: calls, "the handler is not called", send_some)
     for _ in range(20):
         ends.call("drain()", server.drain)
         ends.call("watch()", lambda: server.watch(True))
         ends.wait()
-    if len(texts) != 1:
-        raise _Failure(f"the handler was called {len(texts) - 1} times after close()")
+    if len(calls) != 1:
+        raise _Failure(f"the handler was called {len(calls) - 1} times after close()")
 
 
 def _on_loop(ends: _Ends) -> LoopServerTransport | None:

@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator, Mapping
 from types import NoneType, TracebackType
 
 from ecsnet.client.world import ClientWorld
-from ecsnet.connection.plain import Reason
 from ecsnet.errors import UsageError
 from ecsnet.notifications import Disconnected, Refused
 from ecsnet.schema import Registry
@@ -20,6 +19,7 @@ from ecsnet.server.host import Host
 from ecsnet.server.members import Member
 from ecsnet.server.room import Room
 from ecsnet.server.world import ServerWorld
+from ecsnet.session.goodbye import Reason
 from ecsnet.simulation.simulation import Simulation
 from ecsnet.testing.clock import ManualClock
 from ecsnet.testing.compare import Comparison, Inserts, Truth
@@ -236,7 +236,7 @@ class Harness:
             self._steps += 1
             network.run(self.room.dt)
             now = self.clock.now
-            network.deliver(host, now)
+            host.receive(network.receive(), now)
             host.tick(now, early=0.5 * self.room.dt)
             if host.failure is not None:
                 raise host.failure

@@ -26,7 +26,6 @@ from math import inf
 from typing import TypeAlias
 
 from ecsnet.errors import UsageError
-from ecsnet.server.host import Host
 from ecsnet.testing.clock import ManualClock
 from ecsnet.transport.address import Address
 from ecsnet.transport.conditioner import Direction, Link
@@ -123,11 +122,6 @@ class Network:
         for address, link in self.links.items():
             self._arrived += ((data, address) for data in link.take("out", self.clock.now))
         return [self._arrived.popleft() for _ in range(min(budget, len(self._arrived)))]
-
-    def deliver(self, host: Host, now: float) -> None:
-        """Let a host, by whose clock it is ``now``, receive what has arrived."""
-        for data, address in self.receive():
-            host.receive(data, address, now)
 
     def carry(self, direction: Direction, data: bytes, address: Address) -> None:
         """Put a datagram on its way between the server and a client."""

@@ -28,7 +28,7 @@ on that thread, and never from within one of its own calls but `LoopServerTransp
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final, Protocol, TypeAlias
 
 from ecsnet.transport.address import Address
@@ -48,9 +48,9 @@ DATAGRAM_BYTES: Final = 1200
 POLL_BUDGET: Final = 1000
 """Datagrams that one `receive` gives at most, where nothing else is asked for."""
 
-Handler: TypeAlias = Callable[[bytes, Address, float], None]
-"""Called with a datagram, the client's address, and when it was seen, in seconds of
-``time.perf_counter``."""
+Handler: TypeAlias = Callable[[Sequence[tuple[bytes, Address]], float], None]
+"""Called with some datagrams, each with its client's address, and when they were seen, in seconds
+of ``time.perf_counter``."""
 
 
 class ClientTransport(Protocol):
@@ -120,7 +120,7 @@ class LoopServerTransport(ServerTransport, Protocol):
 
     @property
     def errors(self) -> int:
-        """Datagrams whose handler raised.
+        """Number of times that the handler raised; what it was given then is lost.
 
         The first such exception is logged, and no more: a peer that found a way to raise must not
         be able to fill a disk.

@@ -189,7 +189,7 @@ class UdpServer(UdpServerSocket):
         host: As for `UdpServerSocket`; ``port`` likewise.
 
     Attributes:
-        errors: Datagrams whose handler raised.
+        errors: How often the handler raised; what it was given then is lost.
         watched: Whether datagrams are handed on the moment they come.
     """
 
@@ -208,8 +208,8 @@ class UdpServer(UdpServerSocket):
         What came before has waited in the socket's buffer.
 
         Args:
-            handler: Called with every datagram, where it came from, and when it was seen, in
-                seconds of ``time.perf_counter``.
+            handler: Called with the datagrams that came, where each came from, and when they were
+                seen, in seconds of ``time.perf_counter``.
 
         Raises:
             UsageError: It was started before.
@@ -245,22 +245,24 @@ class UdpServer(UdpServerSocket):
             return
         for _ in range(_AT_ONCE // _BATCH):
             datagrams = self.receive(_BATCH)
-            now = perf_counter()
-            for data, address in datagrams:
-                if self.closed:  # by the handler
-                    return
-                try:
-                    handle(data, address, now)
-                except Exception:  # noqa: BLE001 - the loop would log every one of them
-                    self.errors += 1
-                    # Once: a peer that found a way to raise must not be able to fill the disk.
-                    if self.errors == 1:
-                        _log.exception("a datagram raised; further ones are counted and not logged")
+            if datagrams:
+                self._handle(handle, datagrams)
+            if self.closed:  # by the handler
+                return
             if len(datagrams) < _BATCH:
                 break
         if self._look is not None:
             self._look.cancel()
             self._look_later()
+
+    def _handle(self, handle: Handler, datagrams: list[tuple[bytes, Address]]) -> None:
+        try:
+            handle(datagrams, perf_counter())
+        except Exception:  # noqa: BLE001 - the loop would log every one of them
+            self.errors += 1
+            # Once: a peer that found a way to raise must not be able to fill the disk.
+            if self.errors == 1:
+                _log.exception("datagrams raised; further ones are counted and not logged")
 
     def close(self) -> None:
         if self.watched:

@@ -30,13 +30,13 @@ from mutations import Tree, encode, junk, mutated, nest, respin, safely_encoded
 
 from ecsnet.client.connection import DATAGRAMS_WAITING
 from ecsnet.client.protocol import NOTIFICATIONS, WORK_A_POLL
-from ecsnet.connection.plain import Reason
 from ecsnet.messages.joining import SchemaOffer, Welcome
 from ecsnet.notifications import Disconnected, Refused
 from ecsnet.replication.client.references import MENTIONS
 from ecsnet.replication.client.store import COMPONENTS, ENTITIES, MESSAGE_PARTS, WAITING_BYTES
 from ecsnet.replication.wire import MESSAGE_BYTES
 from ecsnet.session.channel import FRAGMENT_BYTES
+from ecsnet.session.goodbye import Reason
 from tests.unit.hostile_server import EPOCH, HostileServer
 
 FRAMES = 90
@@ -232,14 +232,14 @@ def fragments(server: BadServer) -> None:
     for _ in range(100):
         number = server.peer.queued + server.dice.randint(1, 200)
         parts = server.dice.choice((2, 900, 1024))
-        packet = msgspec.msgpack.decode(server.peer.pack(None, server.clock.now))
+        packet = msgspec.msgpack.decode(server.peer.session.send(None, server.clock.now))
         piece = [number & 0xFFFF, bytes(FRAGMENT_BYTES), server.dice.randrange(parts - 1), parts]
         server.deliver(server.connection.seal(encode([*packet[:3], None, [piece], 0, None])))
 
 
 def pings(server: BadServer) -> None:
     for _ in range(1000):
-        server._seal(server.peer.session.ping(server.clock.now))
+        server.peer.transmit(server.peer.session.ping(server.clock.now))
 
 
 def welcomes(server: BadServer) -> None:
@@ -250,8 +250,7 @@ def goodbye(server: BadServer) -> None:
     assert server.connection is not None
     spawns(server)
     if server.dice.random() < 0.1:
-        for datagram in server.connection.disconnect(Reason.KICKED):
-            server.deliver(datagram)
+        server.say_goodbye(Reason.KICKED)
 
 
 def silence(server: BadServer) -> None:

@@ -43,7 +43,7 @@ from mutations import (
 )
 
 from ecsnet.client.world import ClientWorld
-from ecsnet.connection.plain import ClientHandshake, Connection, Listener, Reason
+from ecsnet.connection.plain import ClientHandshake, Connection, Listener
 from ecsnet.limits import MAX_PACKET
 from ecsnet.messages.joining import WIRE_VERSION, Hello, SchemaDiffers, SchemaOffer, Welcome
 from ecsnet.peer import Peer
@@ -51,7 +51,9 @@ from ecsnet.replication.client.comparison import comparable
 from ecsnet.replication.wire import STRUCTURE_TAG, Resync
 from ecsnet.server.host import Host
 from ecsnet.server.members import Member
+from ecsnet.session.goodbye import Reason
 from ecsnet.session.packets import RAW
+from ecsnet.session.session import Session
 from ecsnet.testing import Network
 from ecsnet.transport.address import Address
 
@@ -89,7 +91,7 @@ OUTCOMES = (
 
 TICK = 1 / 60
 _LIFE = 150  # datagrams that a victim gets at most
-_PAYLOAD, _DISCONNECT = 6, 7
+_PAYLOAD = 6
 
 
 class WrongError(AssertionError):
@@ -220,8 +222,9 @@ class Arena:
     def _part(self, address: Address) -> None:
         member = self.host.member(address)
         if member is not None:
+            member.peer.session.budget.refill(self.now + 2)  # it may have used all of it up
             leaving = Connection(None, member.peer.connection.session_id, self.now, server=False)
-            self._hand(leaving.disconnect(Reason.LEFT)[0], address)
+            self._hand(leaving.seal(Session(RAW).pack_goodbye(Reason.LEFT, "", self.now)), address)
         self.network.links.pop(address, None)
         tape = self.tapes.pop(address)
         self.past.to_host += [*tape.to_host][:30]
@@ -232,7 +235,8 @@ class Arena:
         address = self.elsewhere(66)
         connection, peer = self._shake_hands(address)
         peer.queue(encode_struct(Hello(WIRE_VERSION, SCHEMA.fingerprint, "mallory")))
-        self._hand(connection.seal(peer.pack(None, self.now)), address)
+        for packet in peer.pack(None, self.now):
+            self._hand(connection.seal(packet), address)
         for _ in range(4):
             self.beat()
         mallory = Mallory(address, connection, self.host.member(address))
@@ -251,7 +255,7 @@ class Arena:
         return handshake.connection, Peer(RAW)
 
     def _hand(self, data: bytes, address: Address) -> None:
-        self.host.receive(data, address, self.now)
+        self.host.receive([(data, address)], self.now)
 
     # What must hold.
 
@@ -334,7 +338,7 @@ class Arena:
     # Unsealed.
 
     def unsealed_to_server(self, count: int) -> None:
-        members, connections = len(self.host.members), dict(self.host.listener.connections)
+        members, connections = len(self.host.members), dict(self.host.peers.by_address)
         before = self.world()
         for _ in range(count):
             kind = self.dice.choice(UNSEALED)
@@ -344,7 +348,7 @@ class Arena:
             self._hand(data, address)
         if self.world() != before:
             raise WrongError("the server's world changed")
-        if len(self.host.members) != members or self.host.listener.connections != connections:
+        if len(self.host.members) != members or self.host.peers.by_address != connections:
             raise WrongError("connections came or went")
         for address, size in self.answered.items():
             if address[0] == "10.9.9.9" and size > self.asked[address]:
@@ -507,10 +511,8 @@ class Arena:
                 self.victim = self.connect("victim")
             victim, client = self.victim, self.victim.client
             peer = client._connection.peer
-            assert client._connection._connection is not None
-            server = Connection(
-                None, client._connection._connection.session_id, self.now, server=True
-            )
+            assert peer.connection is not None
+            server = Connection(None, peer.connection.session_id, self.now, server=True)
             kind = self.dice.choice(SEALED[:4])
             before, shown, store = victim.snapshot(), store_of(client), client._protocol.store
             data = self._sealed(kind, server, peer, self._update, self._structure)
@@ -604,11 +606,14 @@ class Arena:
         """A datagram with the right checksum, spoiled at some layer."""
         dice = self.dice
         if kind == "envelope":
-            head = dice.choice((0, 1, 2, 3, 4, 5, _PAYLOAD, _PAYLOAD, 8, 255))
             if dice.random() < 0.02:
-                head = _DISCONNECT
-                return sealed(bytes((head, dice.randrange(256))), connection._out)
-            return sealed(bytes((head,)) + garbage(dice)[:1170], connection._out)
+                text = dice.choice(("", "x" * 200, "x" * 201, 7))
+                tree = [peer.session._top + 1, 0, 0, None, [], 0, None, [dice.randrange(300), text]]
+                return connection.seal(safely_encoded(tree))
+            head = dice.choice((0, 1, 2, 3, 4, 5, _PAYLOAD, _PAYLOAD, 8, 255))
+            direction = b"to client" if payload == self._update else b"to server"
+            seed = crc32(direction, crc32(connection.session_id))
+            return sealed(bytes((head,)) + garbage(dice)[:1170], seed)
         changes = dice.choice((0, 0, 1, 1, 2, 3))
         if kind == "payload":
             body = safely_encoded(respin(dice, payload(peer), changes))
@@ -702,11 +707,10 @@ class Arena:
         )
         listener = Listener(bytes(32), self.nonces.randbytes, 4)
         server = Peer(RAW)
+        connection: Connection | None = None
         for _ in range(count):
             network.run(TICK / 4)
-            connection = next(iter(listener.connections.values()), None)
-            up = connection is not None and client._connection._connection is not None
-            if up and connection is not None:
+            if connection is not None and client._connection.peer.connection is not None:
                 body = dice.choice(
                     (
                         Welcome(
@@ -733,12 +737,15 @@ class Arena:
             network.send(data, end.address)
             client.poll()
             for question, address in network.receive():
-                inbound = listener.receive(question, address, self.now)
-                if inbound is not None:
-                    for reply in inbound.replies:
+                packet = None if connection is None else connection.open(question, self.now)
+                if packet is not None:
+                    server.receive(packet, self.now)
+                    continue
+                result = listener.receive(question, address, self.now, connection)
+                if result is not None:
+                    connection = result.opened or connection
+                    for reply in result.replies:
                         network.send(reply, address)
-                    if inbound.packet is not None:
-                        server.receive_packet(inbound.packet, self.now)
             if client.closed:
                 break
         if client._protocol.store is not None and client._protocol.store.entities:
@@ -860,7 +867,7 @@ class Arena:
         self.sealed_to_server(700, "payload")
         self.settle()
         outcomes = self.outcomes
-        listener = self.host.listener
+        listener = self.host.peers.listener
         outcomes["server: handshake refused"] = listener.dropped.total()
         outcomes["server: message refused by the gate"] = self.host._messages.rejected
         outcomes["server: commands refused by the gate"] = self.host._frames.rejected

@@ -127,7 +127,7 @@ FAULTS = {
         """
         from ecsnet.connection import plain as connection
         def open(self, data, now):
-            return data[1:-4] if len(data) > 5 and self.reason is None else None
+            return data[1:-4] if len(data) > 5 and not self.closed else None
         connection.Connection.open = open
         """,
         "WrongError",

@@ -41,12 +41,13 @@ from spending import Spending
 
 from ecsnet.commands.outbox import QUIET_TICKS, UNACKED_FRAMES
 from ecsnet.components import Owner
-from ecsnet.connection.plain import MAX_DATAGRAM, Reason
+from ecsnet.connection.plain import MAX_DATAGRAM
 from ecsnet.errors import UsageError
 from ecsnet.peer import Peer
 from ecsnet.replication.client.store import Store
 from ecsnet.replication.server.client_state import ClientState
 from ecsnet.replication.wire import STRUCTURE_BYTES, Structure, Update
+from ecsnet.session.goodbye import Reason
 from ecsnet.session.session import Received
 from ecsnet.testing import FaultyLink, Harness, HarnessClient
 
@@ -56,11 +57,11 @@ LEFT_SECONDS = 30
 """After this time everybody who left has timed out and is forgotten."""
 
 REMEMBERED = {
-    "listener._ended": 4096,
-    "listener._dismissed": 4096,
-    "listener.admission._gone": 4096,
-    "listener.dropped": 16,
-    "listener.admission.denied": 16,
+    "peers.listener._ended": 4096,
+    "peers.listener._dismissed": 4096,
+    "peers.listener.admission._gone": 4096,
+    "peers.listener.dropped": 16,
+    "peers.listener.admission.denied": 16,
     "rooms[].simulation.errors": 16,
     "rooms[].simulation._nobodies": 16,
     "rooms[].replicator.entities._seen": 256,
@@ -129,7 +130,7 @@ def _quiet() -> Iterator[None]:
 @contextmanager
 def _counted_fates(counts: Counter[str]) -> Iterator[None]:
     """Let peers count what became of packets: nothing else sees each of them."""
-    lost, receive = Peer.lost, Peer.receive_packet
+    lost, receive = Peer.lost, Peer.receive
 
     def counted_lost(self: Peer[object], now: float) -> list[int]:
         tags = lost(self, now)
@@ -143,12 +144,12 @@ def _counted_fates(counts: Counter[str]) -> Iterator[None]:
         return received
 
     Peer.lost = counted_lost  # type: ignore[method-assign]
-    Peer.receive_packet = counted_receive  # type: ignore[method-assign]
+    Peer.receive = counted_receive  # type: ignore[method-assign]
     try:
         yield
     finally:
         Peer.lost = lost  # type: ignore[method-assign]
-        Peer.receive_packet = receive  # type: ignore[method-assign]
+        Peer.receive = receive  # type: ignore[method-assign]
 
 
 class Sprite:
@@ -614,7 +615,7 @@ class Chaos:
         watcher.seen_message = peer.queued
         owed = len(member.client_state.owed)
         self.counts["owed"] += owed
-        self.counts["over budget"] += member.client_state.allowance <= 0
+        self.counts["over budget"] += member.peer.allowance <= 0
         self.counts["sent by stream"] += bool(member.client_state.big)
         if len(member.client_state.big) > 1_000:
             raise MismatchError(

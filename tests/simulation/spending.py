@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ecsnet.connection.plain import MAX_DATAGRAM
-from ecsnet.replication.server.client_state import BURST_SECONDS
+from ecsnet.peer import BANDWIDTH_SECONDS
 
 __all__ = ["Spending"]
 
@@ -21,7 +21,7 @@ class Spending:
 
     def __init__(self, bandwidth: float) -> None:
         self.bandwidth = bandwidth
-        self.burst = max(bandwidth * BURST_SECONDS, 2 * MAX_DATAGRAM)
+        self.burst = max(bandwidth * BANDWIDTH_SECONDS, 2 * MAX_DATAGRAM)
         self.allowed = 2 * self.burst + 3 * MAX_DATAGRAM
         self.total = 0
         self.worst = 0.0

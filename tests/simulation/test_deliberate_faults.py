@@ -109,7 +109,7 @@ def packets_far_behind_are_forgotten(patch: pytest.MonkeyPatch) -> None:
 
     def forgetful(self: Session[object], now: float) -> int:
         number = sent(self, now)
-        self._in_flight.pop(number - 8)
+        self.tagged.pop(number - 8)
         return number
 
     patch.setattr(Session, "_sent", forgetful)

@@ -7,7 +7,7 @@ import errno
 import logging
 import select
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import pytest
 
@@ -311,7 +311,12 @@ def test_on_an_event_loop_new_sockets_are_looked_at_like_the_first(
 ) -> None:
     async def work() -> None:
         server = UdpServer("0.0.0.0", 0)
-        server.start(lambda data, address, _: server.send(b"echo " + data, address))
+
+        def echo(datagrams: Sequence[tuple[bytes, Address]], _now: float) -> None:
+            for data, address in datagrams:
+                server.send(b"echo " + data, address)
+
+        server.start(echo)
         server.watch(watched)
         loop = asyncio.get_running_loop()
         for host in ("127.0.0.2", "127.0.0.1", "127.0.0.2"):

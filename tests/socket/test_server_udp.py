@@ -17,12 +17,13 @@ import pytest
 
 import ecsnet.simulation.simulation as net
 from ecsnet.components import Player
-from ecsnet.connection.plain import ClientHandshake, Reason
+from ecsnet.connection.plain import ClientHandshake
 from ecsnet.errors import AddressInUseError, UsageError
 from ecsnet.messages.joining import WIRE_VERSION, Hello, Welcome
 from ecsnet.peer import Peer
 from ecsnet.schema import Gate, Registry, encode, use_registry
 from ecsnet.server.world import ServerWorld
+from ecsnet.session.goodbye import Reason
 from ecsnet.session.packets import RAW
 from ecsnet.transport.address import Address, lan_host
 from ecsnet.transport.udp_client import Resolver, UdpClientSocket
@@ -48,11 +49,8 @@ class Visitor:
 
     @property
     def over(self) -> Reason | None:
-        return (
-            self.handshake.connection.reason
-            if self.handshake.connection
-            else self.handshake.refused
-        )
+        goodbye = self.peer.goodbye
+        return self.handshake.refused if goodbye is None else goodbye.reason
 
     def poll(self) -> None:
         now = time.perf_counter()
@@ -66,15 +64,15 @@ class Visitor:
                     self.peer.queue(encode(hello))
             elif (packet := connection.open(datagram, now)) is not None:
                 self.packets += 1
-                received = self.peer.receive_packet(packet, now)
+                received = self.peer.receive(packet, now)
                 for _, message in received.messages if received else ():
                     self.welcome = self.welcome or WELCOME.decode(message)
         if self.handshake.connection is None:
             for datagram in self.handshake.poll(now):
                 self.socket.send(datagram)
         elif self.peer.due(now) or self.peer.backlog:
-            packet = self.peer.pack(None, now)
-            self.socket.send(self.handshake.connection.seal(packet))
+            for packet in self.peer.pack(None, now):
+                self.socket.send(self.handshake.connection.seal(packet))
 
     def until(self, condition: Callable[[], object]) -> None:
         deadline = time.perf_counter() + PATIENCE

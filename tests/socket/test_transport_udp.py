@@ -6,7 +6,7 @@ import logging
 import socket
 import struct
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 import pytest
 
@@ -62,7 +62,7 @@ def test_datagrams_come_and_go(loop: Loop) -> None:
     async def work() -> None:
         seen: list[tuple[bytes, Address]] = []
         server = UdpServer("127.0.0.1", 0)
-        server.start(lambda *one: seen.append(one[:2]))
+        server.start(lambda datagrams, _: seen.extend(datagrams))
         host, port = server.address[:2]
         assert host == "127.0.0.1"
         assert port > 0
@@ -104,7 +104,7 @@ def test_a_datagram_from_port_0_harms_nobody(loop: Loop) -> None:
     async def work() -> None:
         seen: list[bytes] = []
         server = UdpServer("127.0.0.1", 0)
-        server.start(lambda data, *_: seen.append(data))
+        server.start(lambda datagrams, _: seen.extend(data for data, _ in datagrams))
         try:
             raw = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_UDP)
         except PermissionError:
@@ -134,15 +134,15 @@ def test_a_datagram_from_port_0_harms_nobody(loop: Loop) -> None:
 @loops
 def test_a_handler_that_raises_is_logged_once(loop: Loop, caplog: pytest.LogCaptureFixture) -> None:
     async def work() -> None:
-        def handle(data: bytes, source: Address, now: float) -> None:
+        def handle(datagrams: Sequence[tuple[bytes, Address]], now: float) -> None:
             raise RuntimeError("bug")
 
         server = UdpServer("127.0.0.1", 0)
         server.start(handle)
         with plain() as client:
-            for _ in range(20):
+            for n in range(20):
                 client.sendto(b"x", server.address)
-            await until(lambda: server.errors == 20)
+                await until(lambda n=n: server.errors == n + 1)
         server.close()
 
     with caplog.at_level(logging.ERROR):
@@ -156,7 +156,7 @@ def test_it_can_be_looked_at_now_and_then(loop: Loop) -> None:
     async def work() -> None:
         seen: list[bytes] = []
         server = UdpServer("127.0.0.1", 0)
-        server.start(lambda data, *_: seen.append(data))
+        server.start(lambda datagrams, _: seen.extend(data for data, _ in datagrams))
         assert server.watched
         with plain() as client:
             for n, watched in enumerate((False, False, True, True, False)):
@@ -182,7 +182,7 @@ def test_a_loop_that_cannot_watch_a_socket_drains_it_too() -> None:
     async def work() -> None:
         seen: list[bytes] = []
         server = UdpServer("127.0.0.1", 0)
-        server.start(lambda data, *_: seen.append(data))
+        server.start(lambda datagrams, _: seen.extend(data for data, _ in datagrams))
         with plain() as client:
             client.sendto(b"x", server.address)
             await until(lambda: seen)

@@ -30,10 +30,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from ecsnet.connection.plain import ClientHandshake, Reason
+from ecsnet.connection.plain import ClientHandshake
 from ecsnet.messages.joining import WIRE_VERSION, Hello, Welcome
 from ecsnet.peer import Peer
 from ecsnet.schema import Gate, Registry, encode
+from ecsnet.session.goodbye import Reason
 from ecsnet.session.packets import RAW
 
 GAME = """
@@ -67,11 +68,8 @@ class Visitor:
 
     @property
     def over(self) -> Reason | None:
-        return (
-            self.handshake.connection.reason
-            if self.handshake.connection
-            else self.handshake.refused
-        )
+        goodbye = self.peer.goodbye
+        return self.handshake.refused if goodbye is None else goodbye.reason
 
     def settled(self) -> bool:
         """Whether it knows if it is in."""
@@ -89,7 +87,8 @@ class Visitor:
             for datagram in self.handshake.poll(now):
                 self._send(datagram)
         elif not self.silent and (self.peer.due(now) or self.peer.backlog):
-            self._send(self.handshake.connection.seal(self.peer.pack(None, now)))
+            for packet in self.peer.pack(None, now):
+                self._send(self.handshake.connection.seal(packet))
 
     def _take(self, datagram: bytes, now: float) -> None:
         connection = self.handshake.connection
@@ -99,7 +98,7 @@ class Visitor:
                 self.peer.queue(encode(Hello(WIRE_VERSION, _FINGERPRINT, self.name)))
             return
         packet = connection.open(datagram, now)
-        received = None if packet is None else self.peer.receive_packet(packet, now)
+        received = None if packet is None else self.peer.receive(packet, now)
         if received is None:
             return
         for _, message in received.messages:
@@ -109,8 +108,8 @@ class Visitor:
 
     def leave(self) -> None:
         if self.handshake.connection is not None:
-            for datagram in self.handshake.connection.disconnect(Reason.LEFT):
-                self._send(datagram)
+            goodbye = self.peer.session.pack_goodbye(Reason.LEFT, "", time.perf_counter())
+            self._send(self.handshake.connection.seal(goodbye))
         self.socket.close()
 
     def _send(self, datagram: bytes) -> None:

@@ -8,13 +8,14 @@ from collections.abc import Sequence
 import msgspec
 
 from ecsnet.client.world import ClientWorld
-from ecsnet.connection.plain import Connection, Listener, Reason
+from ecsnet.connection.plain import Connection, Listener
 from ecsnet.messages.joining import Welcome
 from ecsnet.notifications import Disconnected, Refused
 from ecsnet.peer import Peer
 from ecsnet.replication.encoding import encode_structure
 from ecsnet.schema import Registry, encode
 from ecsnet.session.channel import SPAN
+from ecsnet.session.goodbye import Reason
 from ecsnet.session.packets import RAW
 from ecsnet.testing import Network
 
@@ -78,18 +79,22 @@ class HostileServer:
                 data = self._first
             else:
                 self._first = data
-        inbound = self.listener.receive(data, self.end.address, self.clock.now)
-        if inbound is None:
+        now = self.clock.now
+        packet = None if self.connection is None else self.connection.open(data, now)
+        if packet is None:
+            result = self.listener.receive(data, self.end.address, now, self.connection)
+            if result is not None:
+                if result.opened is not None:
+                    self.connection = result.opened
+                    self.peer.relink(result.opened, self.end.address, self.network.send)
+                for reply in result.replies:
+                    self.deliver(reply)
             return
-        self.connection = inbound.connection or self.connection
-        for reply in inbound.replies:
-            self.deliver(reply)
-        if inbound.closed is not None:
-            self.goodbye = inbound.closed.reason
-        if inbound.packet is not None:
-            received = self.peer.receive_packet(inbound.packet, self.clock.now)
-            if received is not None:
-                self.heard += [message for _, message in received.messages]
+        received = self.peer.receive(packet, now)
+        if received is not None:
+            self.heard += [message for _, message in received.messages]
+        if self.peer.goodbye is not None:
+            self.goodbye = self.peer.goodbye.reason
 
     def accept(self) -> None:
         """Go as far as the client's Hello."""
@@ -112,8 +117,7 @@ class HostileServer:
 
     def _stream(self) -> None:
         self.peer._out.window = float(SPAN)
-        for packet in self.peer.pack_messages(self.clock.now, 2 * SPAN):
-            self._seal(packet)
+        self.peer.send_messages(self.clock.now)
 
     def structure(
         self,
@@ -132,15 +136,15 @@ class HostileServer:
 
     def send(self, payload: object) -> None:
         """Send a packet."""
-        self._seal(self.peer.pack(payload, self.clock.now))
+        self.peer.send(payload, self.clock.now)
+
+    def say_goodbye(self, reason: Reason) -> None:
+        """End the session, though this end goes on."""
+        self.peer.send_goodbye(reason, "", self.clock.now)
 
     def deliver(self, datagram: bytes) -> None:
         """Send any bytes."""
         self.network.send(datagram, self.end.address)
-
-    def _seal(self, packet: bytes) -> None:
-        assert self.connection is not None
-        self.deliver(self.connection.seal(packet))
 
     def close(self) -> None:
         self.client.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import inf
 from typing import Any
 
 from ecsnet.peer import NO_TAG, Peer
@@ -34,14 +35,19 @@ class NotingPeer(Peer[Any]):
     def send(  # type: ignore[override]
         self, payload: object, now: float, note: object = None, *, piggyback: bool = True
     ) -> bytes:
+        """The packet with the payload, and with short messages, which have to fit, or without."""
         tag = NO_TAG
         if note is not None:
             tag = len(self.notes)
             self.notes.append(note)
-        return self.pack(payload, now, tag, piggyback=piggyback)
+        if not piggyback:
+            return self.session.send(payload, now, tag)
+        self._piggybacked_at, self._stream_allowance = -inf, 0.0
+        (packet,) = self.pack(payload, now, tag)
+        return packet
 
     def receive(self, packet: bytes, now: float) -> Any:
-        received = self.receive_packet(packet, now)
+        received = super().receive(packet, now)
         if received is None:
             return None
         return Noted(
@@ -56,10 +62,11 @@ class NotingPeer(Peer[Any]):
         return self._noted(super().lost(now))
 
     def stream(self, now: float, allowance: int) -> list[bytes]:
-        return self.pack_messages(now, allowance)
+        self._stream_allowance = float(allowance)
+        return self.pack_messages(now)
 
     def oldest_note(self) -> Any:
-        tag = self.session.oldest_tag
+        tag = self.tagged.oldest_tag
         return None if tag == NO_TAG else self.notes[tag]
 
     def _noted(self, tags: Any) -> list[object]:

@@ -20,7 +20,7 @@ LEVELS = """
     ecsnet.play ecsnet.testing
     ecsnet.server ecsnet.client ecsnet.systems
     ecsnet.analytics ecsnet.replication.server ecsnet.replication.client
-    ecsnet.simulation ecsnet.replication ecsnet.messages ecsnet.components
+    ecsnet.simulation ecsnet.replication ecsnet.messages ecsnet.components ecsnet.peers
     ecsnet.commands ecsnet.peer ecsnet.runtime ecsnet.notifications
     ecsnet.connection
     ecsnet.session ecsnet.transport ecsnet.options

@@ -13,12 +13,12 @@ import pytest
 
 from ecsnet.client.connection import End
 from ecsnet.client.world import ClientWorld
-from ecsnet.connection.plain import Reason
 from ecsnet.errors import AddressInUseError, UsageError
 from ecsnet.notifications import Connected, Disconnected, Refused, Spawned
 from ecsnet.play import HostedTransport, join_instead, play
 from ecsnet.schema import Registry, command, replicated, use_registry
 from ecsnet.server.world import ServerWorld
+from ecsnet.session.goodbye import Reason
 from ecsnet.simulation.simulation import commands, tick
 from ecsnet.testing import ManualClock, Network
 from ecsnet.transport.address import Address
@@ -531,6 +531,6 @@ def test_closing_tells_the_host_that_its_player_left(clock: ManualClock, game: S
     assert isinstance(wire, HostedTransport)
     (member,) = wire.host.members.values()
     client.close()
-    assert member.peer.connection.reason is Reason.LEFT
+    assert member.peer.goodbye.reason is Reason.LEFT
     assert client.poll() == []
     client.close()

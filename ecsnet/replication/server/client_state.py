@@ -11,11 +11,10 @@ from collections import Counter, OrderedDict, deque
 from collections.abc import Hashable, Iterable
 from typing import Final
 
-from ecsnet.limits import MAX_PACKET
 from ecsnet.peer import NO_TAG, Peer
 from ecsnet.replication.server.entities import Entity, ReplicatedEntities
 from ecsnet.replication.server.packing import DatagramBody, EncodedRun, tick_of
-from ecsnet.replication.wire import STRUCTURE_BYTES
+from ecsnet.replication.wire import STRUCTURE_BYTES, U32
 
 
 class InterestGroup:
@@ -87,16 +86,13 @@ class ClientState:
     Args:
         player: The player entity in the server's world.
         peer: Carries the packets.
-        bandwidth: The most that it is sent, in bytes per second.
         interval: Seconds from one update to the next.
         name: What the log calls it.
     """
 
     __slots__ = (
         "_lacked",
-        "allowance",
         "big",
-        "burst",
         "depends",
         "entering",
         "extra",
@@ -117,26 +113,25 @@ class ClientState:
         "peer",
         "pieces",
         "player",
-        "refilled",
         "report",
         "resettle",
         "restoring",
         "resync_at",
         "resyncing",
-        "stream_allowance",
+        "tagged",
     )
 
     def __init__(
         self,
         player: int,
         peer: Peer[object],
-        bandwidth: float,
         interval: float,
         name: str = "a client",
     ) -> None:
-        burst = max(bandwidth * BURST_SECONDS, 2 * MAX_PACKET)
         self.player = player
         self.peer = peer
+        self.tagged = peer.tagged
+        """The packets whose fate is open; the tags are those of `SentUpdates`."""
         self.name = name
         self.report: tuple[int, ...] | None = None
         """The figures in every update: what the server measured of this client's commands."""
@@ -151,25 +146,16 @@ class ClientState:
         self.resettle = True
         """True if what it owns must be looked through again."""
         self.in_sync = False
-        """True if it is settled, owed nothing, and nothing sent again is on its way. Then, while
-        ``peer.unacked`` is False, these two hold until the next look:"""
-        self.depends = 0
-        """The last structural message queued for it, as the wire has it."""
+        """True if it is settled, owed nothing, and nothing sent again is on its way."""
+        self.depends = peer.queued & U32
+        """The last structural message queued for it, as the wire has it; at first the last of any
+        kind."""
         self.loss_timeout = 0
-        """Number of ticks after which packets in flight are looked at for loss."""
+        """Number of ticks after which packets in flight are looked at for loss, while it is in
+        sync."""
 
-        self.allowance = burst
-        """Bytes that may be sent now; a large packet may overdraw it once."""
-        self.burst = burst
-        """The most that may be sent at once."""
-        self.gain = bandwidth * interval
-        """Bytes by which the bucket fills from one update to the next."""
-        self.refilled = 0
-        """The update at which the bucket was filled up to here."""
-        self.stream_allowance = 0.0
-        """The part of the allowance that is put by for the stream while that has something to
-        send."""
-
+        self.gain = peer.bandwidth * interval
+        """Bytes of bandwidth from one update to the next."""
         self.known_private: dict[int, int] = {}
         """Owner-only components that it was told of: network id to component bits."""
         self.extra: set[int] = set()
@@ -200,6 +186,12 @@ class ClientState:
 
     def __str__(self) -> str:
         return self.name
+
+    def queue(self, message: bytes) -> int:
+        """Queue a structural message, on which the updates after it depend; return its number."""
+        number = self.peer.queue(message)
+        self.depends = number & U32
+        return number
 
     def note_leaving(self, nets: set[int], update: int, memory: int) -> None:
         """Remember for so many updates what the client is told of in this one that it went."""
@@ -289,7 +281,7 @@ class ClientState:
             answer: A structural message without content; it tells the client which updates
                 know of this, and can be trusted with what they say is confirmed.
         """
-        self.resyncing = self.peer.queue(answer)
+        self.resyncing = self.queue(answer)
         self.in_sync = False
 
     def owe_all(self, entities: ReplicatedEntities) -> None:
@@ -325,7 +317,7 @@ class ClientState:
         if self.resyncing:
             return tick + 1
         lag = 0 if whole else 1
-        oldest = self.peer.session.oldest_tag
+        oldest = self.tagged.oldest_tag
         settled = tick if oldest == NO_TAG else tick_of(oldest)  # all packets of the ticks before
         if oldest != NO_TAG and settled <= tick - lag:
             lag = tick - settled + 1
@@ -350,7 +342,7 @@ class ClientState:
         """
         taken: dict[int, int] = {}
         owed = self.owed
-        oldest = self.peer.session.oldest_tag
+        oldest = self.tagged.oldest_tag
         open_from = tick if oldest == NO_TAG else tick_of(oldest)
         cost = passed = 0
         while owed and cost < room and passed < _PASS:
@@ -383,9 +375,6 @@ STREAM_WINDOW: Final = 2 * STRUCTURE_BYTES
 would have to be queued wait."""
 
 _PASS: Final = 64  # owed keys that cannot go yet and are passed over in one update
-
-BURST_SECONDS: Final = 0.25
-"""Seconds of bandwidth that may be sent at once."""
 
 
 def form_for(run: EncodedRun, player: int) -> EncodedRun | None:

@@ -15,8 +15,8 @@ from typing import Final
 
 from msgspec import Raw
 
-from ecsnet.connection.plain import OVERHEAD
 from ecsnet.peer import NO_TAG, Peer
+from ecsnet.peers import Update, send_updates
 from ecsnet.replication.encoding import encode_run, encode_structure
 from ecsnet.replication.server.client_state import (
     STREAM_WINDOW,
@@ -42,9 +42,6 @@ from ecsnet.world import World
 
 log = logging.getLogger("ecsnet.server")
 
-BANDWIDTH: Final = 256 * 1024
-"""Bytes per second that a client is sent at most, unless the game says otherwise."""
-
 SIGHT_SECONDS: Final = 1.0
 """The time for which a client may go on naming what left its sight: it may not know that yet, and
 what it did before is still on its way, or waits for its tick."""
@@ -55,9 +52,7 @@ _RESYNC_WAIT: Final = 20.0  # seconds that it waits for that at most
 _ENTERING_BYTES: Final = STRUCTURE_BYTES * 3 // 4  # of a piece; its owner may get more of it
 _CHUNK: Final = 32  # entities whose size is looked at together while a piece is filled
 _NOBODY: Final = -1
-_HEAD_BYTES: Final = 48  # of an update, at most
 _NOTHING: Final = Raw(b"\x90")
-_BATCH: Final = 16  # packets
 _FLOOD: Final = 4 << 20  # bytes that one client may be told of new components, and not have
 _MOST_GONE: Final = STRUCTURE_BYTES // 9  # network ids in one piece, each at its longest
 _SETTLE_UPDATES: Final = 64  # from one look at which updates are settled to the next
@@ -117,18 +112,16 @@ class Replicator:
         self,
         player: int,
         peer: Peer[object],
-        bandwidth: float = BANDWIDTH,
         name: str = "a client",
     ) -> ClientState:
         """Add a client that is sent the world from now on.
 
         Args:
             player: Its player entity.
-            peer: What carries its packets.
-            bandwidth: Bytes a second that it is sent at most.
+            peer: What carries its packets, within its bandwidth.
             name: What the log calls it.
         """
-        client = ClientState(player, peer, bandwidth, self._interval, name)
+        client = ClientState(player, peer, self._interval, name)
         self.entities.set_player(player, True)
         self.clients.append(client)
         self._ungrouped.append(client)
@@ -178,7 +171,7 @@ class Replicator:
         """Return the tick of the oldest update of which it is open whether all clients have it."""
         oldest = self.tick
         for client in self.clients:
-            tag = client.peer.session.oldest_tag
+            tag = client.tagged.oldest_tag
             if tag != NO_TAG:
                 oldest = min(oldest, tick_of(tag))
         return oldest
@@ -402,7 +395,7 @@ class Replicator:
             if message is None:
                 return
             if not client.known_private and len(message) <= STRUCTURE_BYTES:
-                client.peer.queue(message)
+                client.queue(message)
                 if self._traced:
                     _trace_sight(client, client.known, group.visible, group.visible)
                 client.known = group.visible
@@ -448,7 +441,7 @@ class Replicator:
             client.note_leaving(gone, self._updates, self._sight_updates)
         last = None
         for message in self._messages(gone, removals, sets):
-            last = (client.peer.queue(message), len(message))
+            last = (client.queue(message), len(message))
             if arriving:
                 client.pieces.append(last)
 
@@ -717,47 +710,32 @@ class Replicator:
         ticks = self.tick + 1
         epoch: object = self.epoch  # an object: compiled, it is made once and not for each
         tick: object = self.tick & U32
-        # Made for some clients at a time: the system's part of sending pushes our code out of the
-        # cache.
-        ready: list[tuple[Peer[object], bytes]] = []
+        updates: list[Update[object]] = []
         for client in self.clients:
             group = client.group
             assert group is not None  # since _group_clients()
             if group.message is not None:
                 self._tell(client, group)
-            body = group.only
+            body, peer = group.only, client.peer
             if (
                 body is None
                 or client.known is not group.visible
                 or not client.in_sync
-                or client.allowance <= 0
+                or peer.allowance <= 0
                 or (private and client.player in private)
+                or (peer.unacked and peer.overdue(now))
             ):
                 self._send(client, group, private, now)
                 continue
-            peer = client.peer
-            if peer.unacked:
-                if peer.streaming or peer.room() < body.size + _HEAD_BYTES:
-                    self._send(client, group, private, now)
-                    continue
-                client.depends = peer.queued & U32
-            session = peer.session
-            oldest = session.oldest_tag
+            oldest = client.tagged.oldest_tag
             # As ClientState.unconfirmed_ticks has it.
             unconfirmed = 0 if oldest == NO_TAG else ticks - (oldest >> INDEX_BITS)
             if unconfirmed > client.loss_timeout:
                 self._send(client, group, private, now)
                 continue
             payload = (epoch, tick, unconfirmed, client.depends, client.report, body.raw)
-            if peer.unacked:
-                packet = peer.pack(payload, now, body.tag)
-            else:
-                packet = session.send(payload, now, body.tag)
-            client.allowance -= float(len(packet) + OVERHEAD)  # compiled, floats are no objects
-            ready.append((peer, packet))
-            if len(ready) == _BATCH:
-                _transmit(ready)
-        _transmit(ready)
+            updates.append((peer, payload, body.tag))
+        send_updates(updates, now)
 
     def _send(
         self, client: ClientState, group: InterestGroup, private: set[int], now: float
@@ -776,47 +754,30 @@ class Replicator:
             client.lose(tick_of(tag), self._sent.runs(tag), self.entities)
         if lost and self._traced:
             log.debug("%s lost %d updates: %d values are owed", client, len(lost), len(client.owed))
-        gained = client.gain * (self._updates - client.refilled)
-        client.allowance = min(client.burst, client.allowance + gained)
-        client.refilled = self._updates
+        peer.refill(now)
         if client.resyncing and peer.delivered >= client.resyncing:
             client.owe_all(self.entities)
         ready = group.bodies
         if client.owed or not shared:
             ready = self._own_bodies(client, group)
-        if peer.streaming:
-            self._stream(client, now)
         whole = len(ready) == 1
         sent = False
         for body in ready:
-            if client.allowance <= 0:
+            if peer.allowance <= 0:
                 for run in body.runs:
                     nets = [net for net in run.nets if net in client.known]
                     client.owe(nets, run.cids, self.tick)
                 continue
-            if not sent and peer.unacked and peer.room() < body.size + _HEAD_BYTES:
-                client.allowance -= peer.send(None, now)  # with the messages, by themselves
-                sent = True
-            payload = self._update(client, whole, body.raw)
-            client.allowance -= peer.send(payload, now, body.tag, piggyback=not sent)
+            peer.send(self._update(client, whole, body.raw), now, body.tag)
             sent = True
-        if not sent and client.allowance > 0 and peer.due(now):
-            payload = self._update(client, not client.owed, _NOTHING)
-            client.allowance -= peer.send(payload, now)
+        if not sent:
+            peer.send_messages(now)
+            if peer.allowance > 0 and peer.due(now):
+                peer.send(self._update(client, not client.owed, _NOTHING), now)
         if client.restoring and not (client.resyncing or client.owed):
             client.restoring = False
         client.in_sync = not (client.owed or client.fills or client.resyncing or client.resettle)
-        client.depends = peer.queued & U32
-        timeout = peer.session.path.loss_timeout
-        client.loss_timeout = int(timeout / self._interval * self._stride)
-
-    def _stream(self, client: ClientState, now: float) -> None:
-        """Send of what is too large to ride. Half of the bandwidth is for it while there is
-        some, so that neither starves the other.
-        """
-        client.allowance -= client.gain / 2
-        client.stream_allowance = min(client.burst, client.stream_allowance + client.gain / 2)
-        client.stream_allowance -= client.peer.send_messages(now, int(client.stream_allowance))
+        client.loss_timeout = int(peer.loss_timeout / self._interval * self._stride)
 
     def _update(self, client: ClientState, whole: bool, runs: Raw) -> tuple[object, ...]:
         """Make an `Update`, encodable; ``whole`` as for `ClientState.unconfirmed_ticks`."""
@@ -824,7 +785,7 @@ class Replicator:
             self.epoch,
             self.tick & U32,
             client.unconfirmed_ticks(self.tick, whole),
-            client.peer.queued & U32,
+            client.depends,
             client.report,
             runs,
         )
@@ -862,7 +823,7 @@ class Replicator:
 
     def _owed_runs(self, client: ClientState) -> list[EncodedRun]:
         by_bits: dict[int, list[int]] = {}
-        room = client.allowance
+        room = client.peer.allowance
         if client.restoring:  # of much no more than the bandwidth: a burst is felt by all
             room = min(room, client.gain)
         for net, bits in client.take_owed(self.entities, int(room), self.tick):
@@ -880,7 +841,7 @@ class Replicator:
                     client.big = {
                         n: number for n, number in client.big.items() if number > delivered
                     }
-                    client.big[run.nets[0]] = client.peer.queue(message)
+                    client.big[run.nets[0]] = client.queue(message)
                 else:
                     result.append(run)
         return result
@@ -892,13 +853,6 @@ def _trace_sight(client: ClientState, before: set[int], known: set[int], target:
     if entered or left:
         more = f", {waiting} wait" if waiting else ""
         log.debug("%s: %d entities enter its sight, %d leave it%s", client, entered, left, more)
-
-
-def _transmit(ready: list[tuple[Peer[object], bytes]]) -> None:
-    """Send packets, and forget them."""
-    for peer, packet in ready:
-        peer.transmit(packet)
-    ready.clear()
 
 
 def _farewells(gone: list[int], removals: Removals) -> list[tuple[list[int], Removals]]:

@@ -18,11 +18,11 @@ from ecsnet.analytics.folder import FolderInUseError
 from ecsnet.analytics.reader import Damage, Series, documents
 from ecsnet.analytics.values import Document
 from ecsnet.components import Owner, Player, Position
-from ecsnet.connection.plain import Reason
 from ecsnet.errors import UsageError
 from ecsnet.options import MONGO_VARIABLE, Analytics, keeping
 from ecsnet.schema import ComponentType, Registry, use_registry
 from ecsnet.server.world import ServerWorld
+from ecsnet.session.goodbye import Reason
 from ecsnet.testing import Harness
 
 

@@ -245,7 +245,7 @@ def test_joins_with_a_folder_that_was_copied(run: Run, folder: Path) -> None:
 REFUSED = """
 import sys
 import ecsnet
-from ecsnet.connection.plain import Reason
+from ecsnet.session.goodbye import Reason
 from ecsnet.client.connection import End
 client = ecsnet.play(ecsnet.ServerWorld())
 client._connection.end = End(Reason.FULL)

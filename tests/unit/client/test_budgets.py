@@ -16,7 +16,6 @@ import ecsnet.replication.client.references
 import ecsnet.replication.client.store
 from ecsnet.client.connection import DATAGRAMS_WAITING
 from ecsnet.client.protocol import WORK_A_POLL
-from ecsnet.connection.plain import Reason
 from ecsnet.messages.joining import Welcome
 from ecsnet.notifications import Changed, Connected, Disconnected, Refused, Spawned
 from ecsnet.replication.client.store import (
@@ -41,6 +40,7 @@ from ecsnet.schema import (
 )
 from ecsnet.server.world import ServerWorld
 from ecsnet.session.channel import FRAGMENT_BYTES
+from ecsnet.session.goodbye import Reason
 from ecsnet.testing import Harness
 from tests.unit.hostile_server import HostileServer, is_over, run_of
 
@@ -646,7 +646,7 @@ def test_fragments_of_messages_that_never_come_are_bounded(server: HostileServer
     first = server.peer.queued + 1
     for number in range(first, first + 400):
         for part in (0, 1022):
-            packet = peer.pack(None, server.clock.now)
+            packet = peer.session.send(None, server.clock.now)
             head = msgspec_head(packet)
             piece = (number & 0xFFFF, bytes(FRAGMENT_BYTES), part, 1024)
             server.deliver(connection.seal(encode((*head, None, [piece], 0, None))))

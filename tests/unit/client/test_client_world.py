@@ -14,7 +14,6 @@ from ecsnet.client import connection as uplink
 from ecsnet.client.stats import ClientStats
 from ecsnet.client.world import ClientWorld
 from ecsnet.components import Owner, Player
-from ecsnet.connection.plain import Reason
 from ecsnet.errors import (
     BadValueError,
     DisconnectedError,
@@ -40,6 +39,7 @@ from ecsnet.schema import (
     use_registry,
 )
 from ecsnet.server.world import ServerWorld
+from ecsnet.session.goodbye import Reason
 from ecsnet.simulation.simulation import commands
 from ecsnet.testing import Harness, LinkEnd, ManualClock, Network
 from ecsnet.transport.conditioner import Link

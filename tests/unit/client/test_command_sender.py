@@ -4,12 +4,14 @@ import msgspec
 import pytest
 
 from ecsnet.client.command_sender import CommandSender
+from ecsnet.connection.plain import Connection
 from ecsnet.messages.joining import Welcome
 from ecsnet.peer import Peer
 from ecsnet.replication.client.store import Store
 from ecsnet.replication.wire import WireFormat
 from ecsnet.schema import EntityRef, Registry, command, use_registry
 from ecsnet.session.packets import RAW
+from ecsnet.transport.address import Address
 
 with use_registry(Registry()) as registry:
 
@@ -30,6 +32,7 @@ SCHEMA = registry.schema()
 AIM, SHOOT, STEER = (SCHEMA.command_id_of[cls] for cls in (Aim, Shoot, Steer))
 RATE = 60
 START = 100
+ADDRESS = ("10.0.0.1", 7777)
 
 
 class Sending:
@@ -38,6 +41,8 @@ class Sending:
     def __init__(self, command_rate: float | None = None) -> None:
         self.peer: Peer[msgspec.Raw] = Peer(RAW)
         self.server: Peer[msgspec.Raw] = Peer(RAW)
+        self.sent = 0
+        self.peer.relink(Connection(None, b"8 bytes.", 0.0, server=False), ADDRESS, self.hear)
         self.sender = CommandSender(self.peer)
         self.welcome = Welcome(7, 1, 1, float(RATE), float(RATE), START, command_rate)
         self.store = Store(WireFormat(SCHEMA), 7, START)
@@ -48,20 +53,21 @@ class Sending:
 
     def frames(self, count: int, rate: float = RATE) -> int:
         """Poll so many times; returns the number of packets that left."""
-        sent = 0
+        before = self.sent
         for _ in range(count):
             self.now += 1 / rate
             self.store.tick = START + int(self.now * RATE)
             if self.sender.ticks is not None:
                 self.sender.ticks.heard(self.store.tick, self.now)
-            packet = self.sender.packet(self.store, self.now, joined=self.joined)
-            if packet is not None:
-                sent += 1
-                received = self.server.receive_packet(packet, self.now)
-                assert received is not None
-                if received.payload is not None:
-                    self.payloads.append(msgspec.msgpack.decode(received.payload))
-        return sent
+            self.sender.send(self.store, self.now, joined=self.joined)
+        return self.sent - before
+
+    def hear(self, datagram: bytes, _address: Address) -> None:
+        self.sent += 1
+        received = self.server.receive(datagram[1:-4], self.now)
+        assert received is not None
+        if received.payload is not None:
+            self.payloads.append(msgspec.msgpack.decode(received.payload))
 
     def measure(self) -> None:
         self.peer.session.path.measured = True
@@ -137,7 +143,12 @@ def test_another_room_forgets_what_is_for_entities_of_the_last() -> None:
 
 @pytest.mark.parametrize("joined", [True, False])
 def test_outside_of_a_room_the_session_goes_on(joined: bool) -> None:
-    sender = CommandSender(Peer(RAW))
-    packets = [sender.packet(None, frame / 60, joined=joined) for frame in range(120)]
-    sent = [packet for packet in packets if packet is not None]
+    sent: list[bytes] = []
+    peer: Peer[msgspec.Raw] = Peer(RAW)
+    peer.relink(
+        Connection(None, b"8 bytes.", 0.0, server=False), ADDRESS, lambda data, _: sent.append(data)
+    )
+    sender = CommandSender(peer)
+    for frame in range(120):
+        sender.send(None, frame / 60, joined=joined)
     assert 0 < len(sent) < 60

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from ecsnet.client.connection import End
 from ecsnet.client.endings import disconnection, refusal
-from ecsnet.connection.plain import Reason
+from ecsnet.session.goodbye import Reason
 
 
 def test_a_refusal_says_the_most_that_is_known() -> None:

@@ -12,7 +12,7 @@ import esper
 import pytest
 
 from ecsnet.client.world import ClientWorld
-from ecsnet.connection.plain import CHALLENGE, Reason
+from ecsnet.connection.plain import CHALLENGE
 from ecsnet.errors import UsageError
 from ecsnet.messages.joining import SchemaOffer, Welcome
 from ecsnet.notifications import Connected, Disconnected, Refused, Spawned
@@ -28,6 +28,7 @@ from ecsnet.schema import (
     use_registry,
 )
 from ecsnet.server.world import ServerWorld
+from ecsnet.session.goodbye import Reason
 from ecsnet.simulation.simulation import commands, tick
 from ecsnet.testing import Harness
 from ecsnet.transport.address import Address
@@ -401,10 +402,12 @@ def garbage(server: HostileServer, kind: str) -> bytes:
         packet = (peer.session.packets_sent + 1 & 0xFFFF, 0, 0, None, [piece], 0, None)
         return connection.seal(encode(packet))
     if kind == "updates":
-        return connection.seal(peer.pack(["not", "an", "update"], server.clock.now))
+        return connection.seal(peer.session.send(["not", "an", "update"], server.clock.now))
     cid = registry.schema().cid_of[Tank]
     contradiction = ([1, 1], [(cid, [[1]])])  # two entities, one value
-    return connection.seal(peer.pack((7, 200, 0, 0, None, [contradiction]), server.clock.now))
+    return connection.seal(
+        peer.session.send((7, 200, 0, 0, None, [contradiction]), server.clock.now)
+    )
 
 
 @pytest.mark.parametrize("kind", ["packets", "acks", "fragments", "updates", "contradictions"])

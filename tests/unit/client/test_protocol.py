@@ -10,11 +10,11 @@ import msgspec
 import pytest
 
 import ecsnet.client.protocol as module
-from ecsnet.connection.plain import Reason
 from ecsnet.messages.joining import SchemaOffer, Welcome
 from ecsnet.notifications import Connected, Despawned, Disconnected, Refused, Spawned
 from ecsnet.replication.encoding import encode_structure
 from ecsnet.schema import Registry, encode, replicated, use_registry
+from ecsnet.session.goodbye import Reason
 from tests.unit.hostile_server import HostileServer, run_of
 
 with use_registry(Registry()) as registry:
@@ -174,9 +174,6 @@ def test_a_flood_of_welcomes_is_work(server: TalkingServer) -> None:
     server.join()
     for epoch in range(100, 160):
         server.peer.queue(encode(Welcome(epoch, 0, 1, 60.0, 60.0, 1)))
-    assert server.connection is not None
-    for packet in server.peer.pack_messages(server.clock.now, 50_000):
-        server.deliver(server.connection.seal(packet))
     server.update(None)
     epochs = []
     for _ in range(20):
@@ -226,9 +223,7 @@ def test_a_game_that_describes_itself_like_ours_and_is_another_is_refused(
     for _ in range(10):
         server.poll()
     assert len(server.heard) == 2  # it says what differs
-    assert server.connection is not None
-    for goodbye in server.connection.disconnect(Reason.SCHEMA):
-        server.deliver(goodbye)
+    server.say_goodbye(Reason.SCHEMA)
     (event,) = server.poll()
     assert isinstance(event, Refused)
     assert event.message.startswith("this game differs from the server's")
@@ -281,8 +276,8 @@ def test_one_poll_takes_in_a_bounded_number_of_datagrams(server: TalkingServer) 
 
 def test_nothing_is_read_after_the_end(server: TalkingServer) -> None:
     server.join()
-    assert server.connection is not None
-    for datagram in (*server.connection.disconnect(Reason.KICKED), b"more", b"still more"):
+    server.say_goodbye(Reason.KICKED)
+    for datagram in (b"more", b"still more"):
         server.deliver(datagram)
     received = server.client.stats.datagrams_received
     assert server.poll() == [Disconnected("kicked")]

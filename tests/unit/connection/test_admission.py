@@ -11,8 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ecsnet.connection.admission import HALF_OPEN, REMEMBERED, Admission, Denial
-from ecsnet.connection.plain import ClientHandshake, Connection, Listener, Reason
+from ecsnet.connection.plain import ClientHandshake, Connection, Listener
+from ecsnet.session.goodbye import Reason
 from ecsnet.transport.address import source_of
+from tests.unit.connection.keeper import Keeper
 
 
 class Server:
@@ -22,17 +24,19 @@ class Server:
         self.dice = random.Random(5)
         self.now = 100.0
         self.ports = 0
-        self.listener = Listener(
+        listener = Listener(
             bytes(32),
             self.dice.randbytes,
             max_clients,
             per_address=per_address,
             source=source_of,
         )
+        self.listener = Keeper(listener)
 
     @property
     def denied(self) -> Counter[str]:
-        return self.listener.admission.denied
+        denied: Counter[str] = self.listener.admission.denied
+        return denied
 
     def visit(self, host: str, *, speak: bool = True) -> tuple[ClientHandshake, Connection | None]:
         """One try of a client from a new port; who is accepted says something, or nothing."""
@@ -49,6 +53,11 @@ class Server:
         if handshake.connection is not None and speak:
             self.listener.receive(handshake.connection.seal(b"hello"), address, self.now)
         return handshake, self.listener.connections.get(address)
+
+    def end(self, connection: Connection, reason: Reason) -> None:
+        last_words = None if reason is Reason.LEFT else b"goodbye"
+        abusive = reason is Reason.ABUSE
+        self.listener.end(connection, self.now, abusive=abusive, last_words=last_words)
 
     def pass_time(self, seconds: float) -> None:
         """Go on, while everybody who is in stays."""
@@ -157,7 +166,7 @@ def test_coming_and_going_is_rationed() -> None:
         _, connection = server.visit("10.0.0.1")
         if connection is not None:
             came += 1
-            server.listener.disconnect(connection, Reason.LEFT, server.now)
+            server.end(connection, Reason.LEFT)
         server.pass_time(0.025)
     assert 16 + 4 * 9 <= came <= 16 + 4 * 11
     assert server.denied["joins"] == 400 - came
@@ -176,7 +185,7 @@ def test_starting_anew_from_the_same_port_is_rationed_too() -> None:
         for _ in range(2):
             for datagram in handshake.poll(server.now):
                 inbound = server.listener.receive(datagram, address, server.now)
-                opened += inbound is not None and inbound.opened
+                opened += inbound is not None and inbound.opened is not None
                 for reply in inbound.replies if inbound else ():
                     handshake.receive(reply, server.now)
         if handshake.connection is not None:
@@ -191,20 +200,20 @@ def test_who_was_thrown_out_for_abuse_waits_longer_each_time() -> None:
     for _ in range(5):
         _, connection = server.visit("10.0.0.1")
         assert connection is not None
-        server.listener.disconnect(connection, Reason.ABUSE, server.now)
+        server.end(connection, Reason.ABUSE)
         began = server.now
         while server.visit("10.0.0.1")[1] is None:
             assert server.visit("10.0.0.1")[0].refused is Reason.ABUSE
             server.pass_time(1.0)
         waits.append(round(server.now - began))
         for connection in list(server.listener.connections.values()):
-            server.listener.disconnect(connection, Reason.LEFT, server.now)
+            server.end(connection, Reason.LEFT)
     assert waits == [10, 20, 40, 80, 160]
     assert server.denied["abuse"] > 100
     server.now += 2 * 3600.0
     _, connection = server.visit("10.0.0.1")
     assert connection is not None
-    server.listener.disconnect(connection, Reason.ABUSE, server.now)
+    server.end(connection, Reason.ABUSE)
     server.pass_time(10.1)
     assert server.visit("10.0.0.1")[1] is not None  # what was long ago is forgotten
 
@@ -213,7 +222,7 @@ def test_another_port_or_address_of_the_64_is_no_way_round_a_wait() -> None:
     server = Server()
     _, connection = server.visit("2001:db8::1")
     assert connection is not None
-    server.listener.disconnect(connection, Reason.ABUSE, server.now)
+    server.end(connection, Reason.ABUSE)
     assert server.visit("2001:db8::dead:beef")[0].refused is Reason.ABUSE
     assert server.visit("2001:db8:0:1::1")[1] is not None
 
@@ -223,7 +232,7 @@ def test_who_goes_otherwise_may_come_again_at_once(reason: Reason) -> None:
     server = Server()
     _, connection = server.visit("10.0.0.1")
     assert connection is not None
-    server.listener.disconnect(connection, reason, server.now)
+    server.end(connection, reason)
     assert server.visit("10.0.0.1")[1] is not None
 
 
@@ -243,7 +252,7 @@ def test_what_is_remembered_is_bounded_and_ends() -> None:
         _, connection = server.visit(f"10.{number >> 16}.{number >> 8 & 255}.{number & 255}")
         assert connection is not None
         reason = Reason.ABUSE if number % 2 else Reason.LEFT
-        server.listener.disconnect(connection, reason, server.now)
+        server.end(connection, reason)
         server.now += 0.001
     assert len(server.listener.admission) == REMEMBERED
     server.pass_time(6.0)
@@ -269,7 +278,7 @@ def test_the_counts_are_those_of_the_connections(
             server.visit(host)
         elif mine:
             reason = {"l": Reason.LEFT, "k": Reason.KICKED, "a": Reason.ABUSE}[what]
-            server.listener.disconnect(mine[0], reason, server.now)
+            server.end(mine[0], reason)
         server.pass_time(seconds)
         shares = Counter(source_of(address) for address in server.listener.connections)
         assert all(share <= 7 for share in shares.values())
@@ -277,7 +286,7 @@ def test_the_counts_are_those_of_the_connections(
         kept = server.listener.admission._here
         assert {key: each.places for key, each in kept.items()} == shares
     for connection in list(server.listener.connections.values()):
-        server.listener.disconnect(connection, Reason.LEFT, server.now)
+        server.end(connection, Reason.LEFT)
     server.now += 2 * 3600.0
     server.listener.poll(server.now)
     assert len(server.listener.admission) == 0

@@ -17,19 +17,21 @@ from ecsnet.connection.plain import (
     Connection,
     Listener,
     ListenerResult,
-    Reason,
 )
+from ecsnet.session.goodbye import Reason
+from tests.unit.connection.keeper import Keeper
 
 HERE = ("192.0.2.1", 4000)
 THERE = ("192.0.2.2", 5000)
 
 
-def listener(max_clients: int = 4, seed: int = 1, timeout: float = 10.0) -> Listener:
-    return Listener(b"k" * 32, random.Random(seed).randbytes, max_clients, timeout=timeout)
+def listener(max_clients: int = 4, seed: int = 1, timeout: float = 10.0) -> Keeper:
+    randbytes = random.Random(seed).randbytes
+    return Keeper(Listener(b"k" * 32, randbytes, max_clients, timeout=timeout))
 
 
 def shake(
-    server: Listener, address: Hashable = HERE, now: float = 0.0, nonce: bytes = b"noncenon"
+    server: Keeper, address: Hashable = HERE, now: float = 0.0, nonce: bytes = b"noncenon"
 ) -> tuple[ClientHandshake, Connection, list[ListenerResult]]:
     """Run a handshake without loss; return both ends."""
     handshake = ClientHandshake(nonce, now)
@@ -59,15 +61,14 @@ def test_a_handshake_makes_one_connection_and_packets_cross_both_ways() -> None:
     handshake, there, seen = shake(server)
     here = handshake.connection
     assert here is not None
-    assert [inbound.opened for inbound in seen] == [False, True]
+    assert [inbound.opened for inbound in seen] == [None, there]
     assert here.session_id == there.session_id
-    assert here.up
-    assert there.up
+    assert not here.closed
+    assert not there.closed
     assert not there.confirmed
 
-    inbound = server.receive(here.seal(b"hello"), HERE, 1.0)
-    assert inbound is not None
-    assert (inbound.connection, inbound.packet) == (there, b"hello")
+    assert server.receive(here.seal(b"hello"), HERE, 1.0) is None
+    assert server.packets == [(there, b"hello")]
     assert there.confirmed
     assert there.heard == 1.0
     assert here.open(there.seal(b"world"), 1.5) == b"world"
@@ -80,7 +81,7 @@ def test_a_request_leaves_nothing_behind() -> None:
         request = ClientHandshake(number.to_bytes(8, "little"), 0.0).poll(0.0)[0]
         inbound = server.receive(request, ("192.0.2.7", number), number / 1000)
         assert inbound is not None
-        assert inbound.connection is None
+        assert inbound.opened is None
         assert len(inbound.replies) == 1
     assert not server.connections
 
@@ -103,7 +104,7 @@ def test_a_cookie_is_for_one_address_one_nonce_and_a_while() -> None:
     assert not server.connections
     accepted = server.receive(response, HERE, 9.5)
     assert accepted is not None
-    assert accepted.opened
+    assert accepted.opened is not None
 
 
 def test_a_repeated_response_is_answered_alike() -> None:
@@ -117,18 +118,17 @@ def test_a_repeated_response_is_answered_alike() -> None:
     again = server.receive(response, HERE, 0.4)
     assert first is not None
     assert again is not None
-    assert first.opened
-    assert not again.opened
+    assert first.opened is not None
+    assert again.opened is None
     assert first.replies == again.replies
-    assert again.connection is first.connection
-    assert first.connection is not None
-    assert first.connection.heard == 0.4
+    assert list(server.connections.values()) == [first.opened]
+    assert first.opened.heard == 0.4
     # Once packets flow, an old response does not keep a silent client alive.
     assert handshake.receive(first.replies[0], 0.4)
     assert handshake.connection is not None
     server.receive(handshake.connection.seal(b"x"), HERE, 0.5)
     server.receive(response, HERE, 3.0)
-    assert first.connection.heard == 0.5
+    assert first.opened.heard == 0.5
 
 
 def test_a_full_or_closing_server_refuses() -> None:
@@ -151,10 +151,10 @@ def test_a_full_or_closing_server_refuses() -> None:
     challenge = roomy.receive(late.poll(0.0)[0], THERE, 0.0)
     assert challenge is not None
     assert late.receive(challenge.replies[0], 0.0)
-    roomy.refusing = Reason.SHUTDOWN
+    roomy.listener.refusing = Reason.SHUTDOWN
     refused = roomy.receive(late.poll(0.0)[0], THERE, 0.0)
     assert refused is not None
-    assert refused.connection is None
+    assert refused.opened is None
     assert late.receive(refused.replies[0], 0.0)
     assert late.refused is Reason.SHUTDOWN
     early = ClientHandshake(b"theearly", 0.0)
@@ -178,11 +178,9 @@ def test_a_client_that_comes_anew_replaces_its_old_connection() -> None:
     server = listener(max_clients=1)
     _, old, _ = shake(server, now=0.0, nonce=b"firstfir")
     _, new, seen = shake(server, now=1.0, nonce=b"secondse")
-    assert seen[-1].opened
-    assert seen[-1].closed is old
-    assert seen[-1].connection is new
-    assert old.reason is Reason.REPLACED
-    assert new.up
+    assert seen[-1].opened is new
+    assert old.closed
+    assert not new.closed
     assert list(server.connections.values()) == [new]
 
 
@@ -197,8 +195,8 @@ def test_a_late_response_neither_replaces_nor_revives() -> None:
     _, new, _ = shake(server, now=1.0, nonce=b"secondse")
     assert server.receive(response, HERE, 1.5) is None
     assert server.connections[HERE] is new
-    assert new.up
-    server.disconnect(new, Reason.KICKED, 2.0)
+    assert not new.closed
+    server.end(new, 2.0, last_words=b"goodbye")
     assert server.receive(response, HERE, 2.5) is None
     assert not server.connections
     assert server.dropped["outdated"] == 2
@@ -209,7 +207,7 @@ def test_a_late_response_neither_replaces_nor_revives() -> None:
         server.poll(4.0 + step)
     assert not server._ended
     _, third, _ = shake(server, now=20.0, nonce=b"thirdthi")
-    assert third.up
+    assert not third.closed
 
 
 def test_the_memory_of_ended_connections_is_bounded() -> None:
@@ -217,24 +215,21 @@ def test_the_memory_of_ended_connections_is_bounded() -> None:
     for number in range(5000):
         ended = Connection(("h", number), b"12345678", 0, server=True, issued=1)
         server.connections[("h", number)] = ended
-        server.disconnect(ended, Reason.KICKED, 0.0)
+        server.end(ended, 0.0, last_words=b"goodbye")
     assert len(server._ended) == len(server._dismissed) == 4096
 
 
-def test_disconnect_is_told_redundantly_and_once() -> None:
+def test_a_connection_that_has_ended_opens_nothing() -> None:
     server = listener()
     handshake, there, _ = shake(server)
     here = handshake.connection
     assert here is not None
-    told = server.disconnect(there, Reason.SHUTDOWN, 1.0)
-    assert len(told) > 1
-    assert server.disconnect(there, Reason.SHUTDOWN, 1.0) == []
+    assert there.open(here.seal(b"x"), 0.5) == b"x"
+    server.end(there, 1.0)
+    assert there.closed
     assert not server.connections
-    assert here.open(told[0], 1.0) is None
-    assert here.reason is Reason.SHUTDOWN
-    assert not here.up
-    assert here.open(told[1], 1.0) is None
-    assert here.disconnect(Reason.LEFT) == []
+    assert there.open(here.seal(b"x"), 1.5) is None
+    assert there.heard == 0.5
 
 
 def test_who_talks_to_a_connection_that_was_given_up_is_told_so() -> None:
@@ -244,47 +239,26 @@ def test_who_talks_to_a_connection_that_was_given_up_is_told_so() -> None:
     assert here is not None
     server.receive(here.seal(b"x"), HERE, 0.0)
     now = 0.0
-    while there.up:  # it sleeps, and hears none of the goodbyes
+    while not there.closed:  # it sleeps, and hears none of the goodbyes
         now += 0.1
         server.poll(now)
     for later in (now + 1, now + 4000.0):
         question = here.seal(b"good morning")
         inbound = server.receive(question, HERE, later)
         assert inbound is not None
-        assert (inbound.connection, inbound.packet) == (None, None)
-        (reply,) = inbound.replies
-        assert len(reply) < len(question)
+        assert inbound.opened is None
+        assert inbound.replies == [b"you slept"]
         # Neither what is forged, nor what comes from elsewhere, has an answer.
         forged = question[:-1] + bytes([question[-1] ^ 1])
         assert server.receive(forged, HERE, later) is None
         assert server.receive(question, THERE, later) is None
-    assert here.open(reply, later) is None
-    assert here.reason is Reason.TIMEOUT
     # Who comes anew, or has left by itself, is told nothing of it.
     _, new, _ = shake(server, now=later + 1, nonce=b"secondse")
     assert not server._dismissed
-    server.disconnect(new, Reason.LEFT, later + 2)
+    server.end(new, later + 2)
     assert server.receive(here.seal(b"late"), HERE, later + 2) is None
     assert not server._dismissed
     assert server.dropped["ended"] == 2
-
-
-def test_a_client_that_leaves_is_reported() -> None:
-    server = listener()
-    handshake, there, _ = shake(server)
-    assert handshake.connection is not None
-    inbound = server.receive(handshake.connection.disconnect(Reason.LEFT)[0], HERE, 1.0)
-    assert inbound is not None
-    assert inbound.closed is there
-    assert there.reason is Reason.LEFT
-    assert not server.connections
-
-
-def test_an_unknown_reason_reads_error() -> None:
-    here = Connection(None, b"12345678", 0, server=False)
-    there = Connection(HERE, b"12345678", 0, server=True)
-    assert here.open(wire._finish(b"\x07\xf0", there._out), 0.0) is None
-    assert here.reason is Reason.ERROR
 
 
 def test_silence_times_out_and_half_open_sooner() -> None:
@@ -297,7 +271,8 @@ def test_silence_times_out_and_half_open_sooner() -> None:
     for now in (step / 8 for step in range(50)):
         ended += [(connection, now) for connection in server.poll(now)]
     assert ended == [(half_open, 3.125), (there, 5.125)]
-    assert half_open.reason is there.reason is Reason.TIMEOUT
+    assert half_open.closed
+    assert there.closed
     assert not server.connections
 
 
@@ -308,7 +283,7 @@ def test_a_stall_of_the_server_is_not_held_against_clients() -> None:
     server.receive(handshake.connection.seal(b"x"), HERE, 0.0)
     server.poll(0.0)
     assert server.poll(60.0) == []  # stalled for a minute
-    assert there.up
+    assert not there.closed
     ended = []
     for step in range(1, 60):
         ended += server.poll(60 + step / 10)
@@ -317,19 +292,13 @@ def test_a_stall_of_the_server_is_not_held_against_clients() -> None:
 
 def test_the_client_gives_up_a_silent_server_but_not_after_its_own_stall() -> None:
     here = Connection(None, b"12345678", 0.0, server=False)
-    assert here.check(0.1)
-    assert here.check(100.0)
+    assert not here.silent(0.1)
+    assert not here.silent(100.0)
     now = 100.0
-    while here.check(now):
+    while not here.silent(now):
         now += 0.1
     assert 109.0 < now < 111.0
-    assert here.reason is Reason.TIMEOUT
-    assert not here.check(now + 1)
-    left = Connection(None, b"12345678", 0.0, server=False)
-    left.disconnect(Reason.LEFT)
-    for step in range(150):
-        assert not left.check(step / 10)
-    assert left.reason is Reason.LEFT  # though it has been silent for long enough by now
+    assert here.silent(now + 1)
 
 
 def test_a_dial_asks_again_and_gives_up() -> None:
@@ -349,7 +318,7 @@ def test_a_dial_asks_again_and_gives_up() -> None:
 
 
 def test_a_dial_starts_over_with_a_server_that_forgot_its_cookies() -> None:
-    old, new = listener(seed=1), Listener(b"other" * 5, random.Random(2).randbytes, 4)
+    old, new = listener(seed=1), Keeper(Listener(b"other" * 5, random.Random(2).randbytes, 4))
     handshake = ClientHandshake(b"noncenon", 0.0, timeout=10.0)
     challenge = old.receive(handshake.poll(0.0)[0], HERE, 0.0)
     assert challenge is not None
@@ -375,19 +344,18 @@ def test_forged_floods_shed_strangers_and_spare_players() -> None:
     handshake, there, _ = shake(server)
     here = handshake.connection
     assert here is not None
-    served = shed = 0
+    shed = 0
     for number in range(20_000):
         now = number / 20_000
         request = ClientHandshake(number.to_bytes(8, "little"), now).poll(now)[0]
         if server.receive(request, ("203.0.113.9", number), now) is None:
             shed += 1
         if number % 200 == 0:
-            inbound = server.receive(here.seal(b"input"), HERE, now)
-            served += inbound is not None and inbound.packet == b"input"
-    assert served == 100
+            server.receive(here.seal(b"input"), HERE, now)
+    assert server.packets == [(there, b"input")] * 100
     assert shed > 10_000
     assert server.dropped["shed"] == shed
-    assert there.up
+    assert not there.closed
     assert len(server.connections) == 1
 
 
@@ -415,11 +383,11 @@ def every_datagram() -> list[tuple[str, bytes, Callable[[bytes], object]]]:
     def known(data: bytes) -> object:
         fresh = listener()
         fresh.connections[HERE] = Connection(HERE, there.session_id, 0.0, server=True)
-        return fresh.receive(data, HERE, 0.0)
+        return fresh.receive(data, HERE, 0.0) or next(iter(fresh.packets), None)
 
     def opened(data: bytes) -> object:
         fresh = Connection(None, there.session_id, 0.0, server=False)
-        return fresh.open(data, 0.0) or fresh.reason
+        return fresh.open(data, 0.0)
 
     return [
         ("request", request, served),
@@ -429,12 +397,10 @@ def every_datagram() -> list[tuple[str, bytes, Callable[[bytes], object]]]:
         ("refuse", server._refuse(b"noncenon", Reason.FULL), dialled),
         ("up", here.seal(b"a packet to the server"), known),
         ("down", there.seal(b"a packet to the client"), opened),
-        ("leave", here.disconnect(Reason.LEFT)[0], known),
-        ("kick", there.disconnect(Reason.KICKED)[0], opened),
     ]
 
 
-@pytest.mark.parametrize("which", range(9))
+@pytest.mark.parametrize("which", range(7))
 def test_corrupt_and_cut_datagrams_do_nothing(which: int) -> None:
     name, datagram, take = every_datagram()[which]
     assert take(datagram) is not None, name
@@ -465,13 +431,18 @@ def test_reflected_and_foreign_datagrams_do_nothing() -> None:
     assert one.rejected == other.rejected == there.rejected == 1
 
 
+def _to_client(session_id: bytes) -> int:
+    """The seed of a connection's sums in one direction."""
+    return crc32(b"to client", crc32(session_id))
+
+
 def test_sound_but_senseless_datagrams_do_nothing() -> None:
     here = Connection(None, b"12345678", 0.0, server=False)
     there = Connection(HERE, b"12345678", 0.0, server=True)
     for body in (b"\x06", b"\x07", b"\x07\x00\x00", b"\x01hello", b"\xff", b""):
-        assert here.open(wire._finish(body, there._out), 0.0) is None
+        assert here.open(wire._finish(body, _to_client(b"12345678")), 0.0) is None
     assert here.open(there.seal(b"x" * (MAX_PACKET + 1)), 0.0) is None
-    assert here.up
+    assert not here.closed
     assert here.rejected == 7
     handshake = ClientHandshake(b"noncenon", 0.0)
     for kind in (1, 2, 3, 4, 5, 6, 9):

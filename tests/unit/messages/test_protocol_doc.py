@@ -21,7 +21,7 @@ from ecsnet.commands.frames import ACTIONS_A_TICK, HELD_STATES, Input, frames_ga
 from ecsnet.commands.inbox import HORIZON_SECONDS, REPEAT_SECONDS, WAITING
 from ecsnet.commands.outbox import Outbox
 from ecsnet.connection import plain
-from ecsnet.connection.plain import ClientHandshake, Connection, Listener, Reason
+from ecsnet.connection.plain import ClientHandshake, Connection, Listener
 from ecsnet.messages.joining import WIRE_VERSION, Hello, SchemaDiffers, SchemaOffer, Welcome
 from ecsnet.peer import Peer
 from ecsnet.replication.client import store
@@ -51,6 +51,7 @@ from ecsnet.server.world import ServerWorld
 from ecsnet.session import channel, inbound_budget
 from ecsnet.session import session as sessions
 from ecsnet.session.channel import Incoming
+from ecsnet.session.goodbye import Reason
 from ecsnet.session.packets import RAW, Fragment
 from ecsnet.session.session import Session
 from ecsnet.simulation.simulation import commands
@@ -153,24 +154,25 @@ def _handshake() -> Iterator[tuple[str, bytes]]:
     packet = encode((1, 0, 0, None))
     yield "payload-to-server", client.seal(packet)
     yield "payload-to-client", server.seal(packet)
-    yield "disconnect", client.disconnect(Reason.LEFT)[0]
 
 
 def _packets() -> Iterator[tuple[str, bytes]]:
     # Numbers 1 and 4 have come, 2 and 3 have not.
     peer, other = Peer(RAW), Peer(RAW)
-    first = peer.pack(None, 0.0)
+    (first,) = peer.pack(None, 0.0)
     peer.pack(None, 0.0)
     peer.pack(None, 0.0)
-    fourth = peer.pack("hello", 0.0)
-    assert other.receive_packet(first, 1.0) is not None
-    assert other.receive_packet(fourth, 1.0) is not None
+    (fourth,) = peer.pack("hello", 0.0)
+    assert other.receive(first, 1.0) is not None
+    assert other.receive(fourth, 1.0) is not None
     other.queue(b"\xc3")
     # The first packet pings, and answers the ping in the peer's first after 250 ms.
-    yield "packet", other.pack("hi", 1.25)
+    (packet,) = other.pack("hi", 1.25)
+    yield "packet", packet
     session = Session(RAW)
     session.send(None, 0.0)  # takes the ping that is due
     yield "packet-short", session.send("hi", 0.01)
+    yield "packet-goodbye", session.pack_goodbye(Reason.KICKED, "out", 0.02)
     yield "piece-part", encode((7, b"abc", 2, 3))
 
 
@@ -256,8 +258,11 @@ def test_vectors_are_understood() -> None:
     server = Connection(ADDRESS, SESSION_ID, 0.0, server=True)
     assert server.open(made["payload-to-server"], 0.0) == encode((1, 0, 0, None))
     assert server.open(made["payload-to-client"], 0.0) is None
-    assert server.open(made["disconnect"], 0.0) is None
-    assert server.reason is Reason.LEFT
+
+    session = Session(RAW)
+    assert session.receive(made["packet-goodbye"], 0.0) is None
+    assert session.goodbye is not None
+    assert (session.goodbye.reason, session.goodbye.text) == (Reason.KICKED, "out")
 
     update = wire.update.decode(made["update"])
     assert update is not None
@@ -296,7 +301,7 @@ def test_sums_are_plain_crc32() -> None:
     made = documented()
     prefixes = {
         b"ECSN" + NONCE: ("request", "challenge", "response", "accept", "refuse"),
-        SESSION_ID + b"to server": ("payload-to-server", "disconnect"),
+        SESSION_ID + b"to server": ("payload-to-server",),
         SESSION_ID + b"to client": ("payload-to-client",),
     }
     for prefix, names in prefixes.items():
@@ -341,7 +346,7 @@ class Foreigner:
         return body + crc32(prefix + body).to_bytes(4, "little")
 
     def request(self) -> bytes:
-        body = b"\x01ECSN" + (1).to_bytes(2, "little") + self.nonce
+        body = b"\x01ECSN" + (2).to_bytes(2, "little") + self.nonce
         return self._sum(b"ECSN" + self.nonce, body.ljust(60, b"\0"))
 
     def receive(self, datagram: bytes) -> bytes | None:
@@ -424,14 +429,14 @@ def test_a_client_made_from_the_document_plays() -> None:
     def meet(client: Foreigner) -> None:
         question: bytes | None = client.request()
         while question is not None:
-            host.receive(question, ADDRESS, now)
+            host.receive([(question, ADDRESS)], now)
             question = client.receive(sent.pop())
 
     stranger = Foreigner(bytes(16))
     meet(stranger)
     for _ in range(10):
         now += 1 / 60
-        host.receive(stranger.packet(), ADDRESS, now)
+        host.receive([(stranger.packet(), ADDRESS)], now)
         host.tick(now)
         while sent:
             stranger.receive(sent.pop(0))
@@ -450,7 +455,7 @@ def test_a_client_made_from_the_document_plays() -> None:
             epoch, tick = player.welcome[0], player.welcome[5]
             held = [commands_.index("Steer"), 0, [1]]
             payload = [epoch, 0, tick, [[0, frame, [held]]]]
-        host.receive(player.packet(payload), ADDRESS, now)
+        host.receive([(player.packet(payload), ADDRESS)], now)
         host.tick(now)
         while sent:
             player.receive(sent.pop(0))

@@ -7,8 +7,8 @@ import re
 
 import pytest
 
-from ecsnet.connection.plain import Reason
 from ecsnet.runtime.rate_limited_log import BURST, LINES_A_SECOND, RationedLog
+from ecsnet.session.goodbye import Reason
 from tests.unit.server.test_host import HostNetwork
 
 NAME = "ecsnet.test-rationing"

@@ -9,12 +9,12 @@ import esper
 import pytest
 
 from ecsnet.components import Owner, Player
-from ecsnet.connection.plain import Reason
 from ecsnet.messages.joining import MemberState
 from ecsnet.replication.server.interest import Grid
 from ecsnet.replication.wire import Resync
 from ecsnet.schema import Registry, replicated, use_registry
 from ecsnet.server.world import ServerWorld
+from ecsnet.session.goodbye import Reason
 from ecsnet.simulation.spec import SimulationSpec
 from ecsnet.testing import Harness
 from tests.unit.noting import NotingPeer
@@ -26,11 +26,11 @@ HOURS = 7300.0
 def leftovers(network: HostNetwork | Harness) -> dict[str, object]:
     """What a host without clients still holds of those that it had, table by table."""
     host, room = network.host, network.room
-    listener, replicator, simulation = host.listener, room.replicator, room.simulation
+    listener, replicator, simulation = host.peers.listener, room.replicator, room.simulation
     entities = replicator.entities
     tables: dict[str, object] = {
         "host.members": host.members,
-        "listener.connections": listener.connections,
+        "peers": host.peers.by_address,
         "listener._ended": listener._ended,
         "listener.admission": len(listener.admission),
         "room.seats": room.seats,
@@ -71,8 +71,7 @@ def say_goodbye(client: Client) -> None:
     if client.connection is None:  # it does not know yet that it was accepted
         client.deaf = True
         return
-    for datagram in client.connection.disconnect(Reason.LEFT):
-        client.send(datagram)
+    client.say(client.session.session.pack_goodbye(Reason.LEFT, "", client.network.now))
 
 
 def fall_silent(client: Client) -> None:
@@ -168,7 +167,7 @@ def test_nothing_is_left_of_who_leaves(way: str, room: str) -> None:
     network.run(12.0)
     network.clock.advance(HOURS)
     network.host.tick(network.now)
-    network.host.receive(b"", ("10.0.0.1", 1), network.now)
+    network.host.receive([(b"", ("10.0.0.1", 1))], network.now)
     assert leftovers(network) == {}
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 import esper
 import pytest
@@ -13,13 +13,14 @@ import ecsnet.simulation.simulation as net
 from ecsnet.client.tick_clock import TickClock
 from ecsnet.commands.outbox import Outbox
 from ecsnet.components import Player
-from ecsnet.connection.plain import ClientHandshake, Connection, Reason
+from ecsnet.connection.plain import ClientHandshake, Connection
 from ecsnet.messages.joining import WIRE_VERSION, Hello, SchemaDiffers, SchemaOffer, Welcome
 from ecsnet.replication.wire import Report, Resync, WireFormat
 from ecsnet.schema import Gate, Registry, Schema, command, encode, replicated, use_registry
 from ecsnet.server.host import Host
 from ecsnet.server.members import Member
 from ecsnet.server.room import Room
+from ecsnet.session.goodbye import Reason
 from ecsnet.simulation.spec import SimulationSpec
 from ecsnet.testing import LinkEnd, ManualClock, Network
 from ecsnet.transport.address import Address
@@ -115,16 +116,12 @@ class HostNetwork(Network):
         self.asleep_until = self.now + seconds
         self.handler = None
 
-    def take_in(self, datagrams: Iterable[tuple[bytes, Address]], now: float) -> None:
-        for data, address in datagrams:
-            self.host.receive(data, address, now)
-
     def tick(self) -> None:
         if self.now < self.asleep_until:
             self.at(self.asleep_until - self.now, self.tick)
             return
-        self.handler = self.take_in
-        self.deliver(self.host, self.now)
+        self.handler = self.host.receive
+        self.host.receive(self.receive(), self.now)
         self.host.tick(self.now)
         self.at(max(0.001, self.host.next_tick_at - self.now), self.tick)
 
@@ -183,7 +180,8 @@ class Client:
 
     @property
     def over(self) -> Reason | None:
-        return self.connection.reason if self.connection else self.handshake.refused
+        goodbye = self.session.goodbye
+        return self.handshake.refused if goodbye is None else goodbye.reason
 
     @property
     def member(self) -> Member:
@@ -220,7 +218,7 @@ class Client:
             packet = self.connection.open(datagram, now)
             if packet is not None:
                 self.read(packet, now)
-        if self.connection.reason is not None:
+        if self.over is not None:
             return
         self.session.lost(now)
         packed = None
@@ -377,8 +375,7 @@ def test_leaving_timing_out_and_coming_again() -> None:
     network = HostNetwork(timeout=2.0)
     ann, bob = network.joined(2)
     assert ann.connection is not None
-    for datagram in ann.connection.disconnect(Reason.LEFT):
-        ann.send(datagram)
+    ann.say(ann.session.session.pack_goodbye(Reason.LEFT, "", network.now))
     bob.deaf = True
     network.run(0.5)
     assert squares(network).keys() == {"Player 1"}
@@ -586,8 +583,8 @@ def test_garbage_does_nothing() -> None:
     (ann,) = network.joined(1)
     dice = random.Random(5)
     for _ in range(2000):
-        network.host.receive(dice.randbytes(dice.randrange(1500)), ann.address, network.now)
-        network.host.receive(dice.randbytes(dice.randrange(100)), ("10.9.9.9", 5), network.now)
+        network.host.receive([(dice.randbytes(dice.randrange(1500)), ann.address)], network.now)
+        network.host.receive([(dice.randbytes(dice.randrange(100)), ("10.9.9.9", 5))], network.now)
     network.run(0.5)
     assert ann.over is None
     assert len(network.host.members) == 1
@@ -818,7 +815,7 @@ def test_unknown_peers_cost_nothing() -> None:
     network = HostNetwork()
     dice = random.Random(1)
     for port in range(1000):
-        network.host.receive(dice.randbytes(64), ("10.1.1.1", port + 1), network.now)
+        network.host.receive([(dice.randbytes(64), ("10.1.1.1", port + 1))], network.now)
     assert not network.host.members
     assert network.host.stats().packets_sent == 0
 
@@ -844,7 +841,7 @@ def test_a_client_that_acknowledges_nothing_is_given_up(
     assert connection is not None
     member.peer.relink(connection, member.address, lambda _datagram, _address: None)
     network.run(20)
-    assert connection.reason is Reason.SLOW
+    assert connection.closed
     assert f"{member} takes in too little" in caplog.text
     assert list(network.host.members.values()) == [bob.member]
     assert 20 < member.peer.queued < 1200

@@ -10,10 +10,10 @@ import esper
 import pytest
 
 from ecsnet.components import Owner
-from ecsnet.connection.plain import Reason
 from ecsnet.replication.server.interest import Grid, Interest, Visible
 from ecsnet.schema import Between, EntityRef, Registry, command, replicated, use_registry
 from ecsnet.server.world import ServerWorld
+from ecsnet.session.goodbye import Reason
 from ecsnet.session.packets import PING_IDS
 from ecsnet.simulation.simulation import commands
 from ecsnet.testing import Harness
@@ -54,17 +54,17 @@ with use_registry(Registry()) as other_registry:
 
 BOUNDED = {
     # Those who left are remembered for a while.
-    "listener._ended": 4096,
-    "listener._dismissed": 4096,
-    "listener.admission._gone": 4096,
+    "peers.listener._ended": 4096,
+    "peers.listener._dismissed": 4096,
+    "peers.listener.admission._gone": 4096,
     # Pings are forgotten when their id comes again.
-    "host.members[].peer.session._pings": PING_IDS,
+    "host.members[].session._pings": PING_IDS,
     "client._connection.peer.session._pings": PING_IDS,
     # Rings as large as what was ever in flight, two seconds' worth at most.
     **{
         f"{end}.session.{flight}.{ring}": 2048
-        for end in ("host.members[].peer", "client._connection.peer")
-        for flight in ("_in_flight", "_carriers")
+        for end in ("host.members[]", "client._connection.peer")
+        for flight in ("tagged", "_carriers")
         for ring in ("_tags", "_sent_at")
     },
     # Looked at when the next entity enters or goes; what went in a second. Compiled, a property is
@@ -72,7 +72,7 @@ BOUNDED = {
     **{
         f"host.members[]{way}.client_state.{name}": most
         for way in ("", ".seat")
-        for name, most in (("pieces", 8), ("left_sight", 64), ("left_sight[][]", 128))
+        for name, most in (("pieces", 16), ("left_sight", 64), ("left_sight[][]", 128))
     },
     # By kinds of entities.
     "rooms[].replicator.entities._cids": 64,

@@ -113,4 +113,4 @@ def test_a_session_whose_link_is_swapped_goes_on(loss: float) -> None:
         assert stats.commands_expired == 0
         assert (ann.connected, bob.connected) == (True, True)
         assert play.host.stats().joined == 2
-        assert len(play.host.members) == len(play.host.listener.connections) == 2
+        assert len(play.host.members) == len(play.host.peers.by_address) == 2

@@ -8,10 +8,10 @@ import esper
 import pytest
 
 from ecsnet.client.tick_clock import REPORTS, TickClock
-from ecsnet.connection.plain import Reason
 from ecsnet.notifications import Changed, Spawned
 from ecsnet.schema import Between, Registry, command, replicated, use_registry
 from ecsnet.server.world import ServerWorld
+from ecsnet.session.goodbye import Reason
 from ecsnet.simulation.simulation import commands
 from ecsnet.testing import FaultyLink, Harness
 from ecsnet.testing.network import Tap

@@ -14,13 +14,13 @@ import ecsnet.simulation.simulation as net
 from ecsnet.client.world import ClientWorld
 from ecsnet.commands.inbox import PlayerCommands
 from ecsnet.components import Owner, Player
-from ecsnet.connection.plain import Reason
 from ecsnet.errors import UsageError
 from ecsnet.messages.joining import MemberState
 from ecsnet.notifications import Connected, Despawned, Disconnected, Refused, Spawned
 from ecsnet.schema import EntityRef, Registry, command, replicated, use_registry
 from ecsnet.server.room import Room
 from ecsnet.server.world import ServerWorld
+from ecsnet.session.goodbye import Reason
 from ecsnet.simulation.game_events import analytics_event, teleported
 from ecsnet.simulation.observer import Observer
 from ecsnet.simulation.simulation import Join, Simulation

@@ -9,11 +9,11 @@ import pytest
 
 import ecsnet.simulation.simulation as net
 from ecsnet.components import Player
-from ecsnet.connection.plain import Reason
 from ecsnet.errors import UsageError, WorldError
 from ecsnet.options import Analytics
 from ecsnet.schema import Registry, command, current_registry, replicated, use_registry
 from ecsnet.server.world import ServerWorld
+from ecsnet.session.goodbye import Reason
 from ecsnet.world import current_name
 
 with use_registry(Registry()) as registry:
@@ -195,7 +195,7 @@ def test_a_host_is_made_from_the_registry_of_the_declaration() -> None:
     assert current_registry() is not registry
     host = server.make_host(lambda data, address: None, 5.0, random=random.Random(1).randbytes)
     assert host.schema is registry.schema()
-    assert host.listener.max_clients == 3
+    assert host.peers.listener.max_clients == 3
     assert host.rooms[0].simulation.rng.random() == random.Random(9).random()
 
 

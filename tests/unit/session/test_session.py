@@ -93,18 +93,34 @@ def test_a_payload_that_does_not_encode_changes_nothing() -> None:
 def test_a_packet_too_long_is_refused_and_riders_make_room() -> None:
     one, other = Session(), Session()
     one.queue(b"m" * 300)
-    assert one.room() < MAX_PAYLOAD - 300
-    full = one.send(msgspec.Raw(encode(b"x" * (MAX_PAYLOAD - 3))), 0.0, "r")
+    first, full = one.pack(msgspec.Raw(encode(b"x" * (MAX_PAYLOAD - 3))), 0.0)
     assert len(full) <= MAX_PACKET
-    assert take(other, full).messages == []
-    assert take(other, one.send(b"x" * (one.room() - 3), 0.0)).messages == [(1, b"m" * 300)]
+    assert take(other, first).messages == [(1, b"m" * 300)]
+    received = take(other, full)
+    assert (received.messages, len(received.payload)) == ([], MAX_PAYLOAD)
+    raw, _ = one._out.piggybacked()
+    assert raw is not None
+    (together,) = one.pack(b"x" * (MAX_PAYLOAD - len(raw) - 3), 0.1)
+    assert MAX_PACKET - 32 < len(together) <= MAX_PACKET
+    assert len(one.pack(b"x" * (MAX_PAYLOAD - len(raw) - 2), 0.2)) == 2
+    fresh = Session()
     with pytest.raises(UsageError, match="too long, the limit is 1175"):
-        one.send(b"x" * 1200, 0.0, "r")
-    sent = one.packets_sent
+        fresh.send(b"x" * 1200, 0.0, "r")
     with pytest.raises(UsageError):
         Session().send(b"x" * 1200, 0.0)
-    assert one.packets_sent == sent == 2
-    assert Session().room() == MAX_PAYLOAD
+    assert fresh.packets_sent == 0
+
+
+def test_messages_are_piggybacked_once_in_a_moment_unless_there_is_a_new_one() -> None:
+    one, other = Session(), Session()
+    one.queue(b"a")
+    for now, expected in ((0.0, [(1, b"a")]), (0.0, []), (0.1, [])):
+        (packet,) = one.pack("p", now)
+        assert take(other, packet).messages == expected
+    assert len(one.pack(None, 0.1)[0]) < len(packet)
+    one.queue(b"b")
+    (packet,) = one.pack("p", 0.1)
+    assert take(other, packet).messages == [(2, b"b")]
 
 
 # Acks.

@@ -181,11 +181,12 @@ class Loop(Server):
 
     def drain(self) -> None:
         if self.handler is not None:
-            for data, address in self.memory.receive():
-                try:
-                    self.handler(data, address, 0.0)
-                except RuntimeError:
-                    self.errors += 1
+            datagrams = list(self.memory.receive())
+            try:
+                if datagrams:
+                    self.handler(datagrams, 0.0)
+            except RuntimeError:
+                self.errors += 1
 
     def wait(self) -> None:
         self.drain()
@@ -439,7 +440,7 @@ class Uncounting(Loop):
 
 class Untimed(Loop):
     def start(self, handler: Handler) -> None:
-        super().start(lambda data, address, _: handler(data, address, None))  # type: ignore[arg-type]
+        super().start(lambda datagrams, _: handler(datagrams, None))  # type: ignore[arg-type]
 
 
 class Lingering(Loop):
@@ -447,9 +448,9 @@ class Lingering(Loop):
 
     def drain(self) -> None:
         if self.handler is not None:
-            for data, address in list(self.memory.receive()):
+            for datagram in list(self.memory.receive()):
                 try:
-                    self.handler(data, address, 0.0)
+                    self.handler([datagram], 0.0)
                 except RuntimeError:
                     self.errors += 1
 
@@ -486,7 +487,7 @@ Fault = tuple[type[Server], type[Client], str]
         (Crowded, Client, "a client that fetches nothing: no datagram of the server arrives at"),
         (Eager, Client, "a handler: the handler was called from within send()"),
         (Fragile, Client, "a handler: the handler does not get"),
-        (Uncounting, Client, "a handler: the handler raised 1, errors says 0"),
+        (Uncounting, Client, "a handler: the handler raised 1 times, errors says 0"),
         (Untimed, Client, "a handler: the handler was given None for the time"),
         (Lingering, Client, "a handler that closes: the handler was called 31 times after close()"),
     ],

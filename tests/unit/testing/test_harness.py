@@ -10,9 +10,9 @@ import pytest
 
 import ecsnet as net
 from ecsnet import testing
-from ecsnet.connection.plain import Reason
 from ecsnet.errors import UsageError
 from ecsnet.notifications import Connected, Disconnected
+from ecsnet.session.goodbye import Reason
 from ecsnet.testing import FaultyLink, Harness, ManualClock, Network, Registry, use_registry
 
 with use_registry(Registry()) as registry:

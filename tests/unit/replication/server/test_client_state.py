@@ -6,13 +6,12 @@ import esper
 import pytest
 
 from ecsnet.components import Owner
-from ecsnet.limits import MAX_PACKET
-from ecsnet.peer import NO_TAG
 from ecsnet.replication.server.client_state import ClientState, InterestGroup, form_for
 from ecsnet.replication.server.entities import ReplicatedEntities
 from ecsnet.replication.server.interest import ANYWHERE, Everyone
 from ecsnet.replication.server.packing import DatagramBody, EncodedRun, SentUpdates
 from ecsnet.schema import Registry, replicated, use_registry
+from ecsnet.session.sent_packets import SentPackets
 from ecsnet.world import World
 
 with use_registry(Registry()) as registry:
@@ -35,13 +34,13 @@ PLACE, TANK, SECRET = (SCHEMA.cid_of[cls] for cls in (Place, Tank, Secret))
 
 
 class Quiet:
-    """A peer of which nothing is asked but what is set; it is its own session."""
+    """A peer of which nothing is asked but what is set."""
 
-    def __init__(self) -> None:
-        self.session = self
+    def __init__(self, bandwidth: float = 6000.0) -> None:
+        self.bandwidth = bandwidth
+        self.tagged = SentPackets()
         self.queued = 0
         self.delivered = 0
-        self.oldest_tag = NO_TAG
         self.messages: list[bytes] = []
 
     def queue(self, message: bytes) -> int:
@@ -53,7 +52,8 @@ class Quiet:
         """Let the oldest packet in flight be one of a tick."""
         updates = SentUpdates()
         updates.begin(tick)
-        self.oldest_tag = updates.add([DatagramBody([])])[0].tag
+        self.tagged.pop(1)
+        self.tagged.add(1, updates.add([DatagramBody([])])[0].tag, 0.0)
 
 
 class Subject:
@@ -70,7 +70,7 @@ class Subject:
         self.tick = 0
         self.capture()
         self.peer = Quiet()
-        self.client_state = ClientState(self.player, self.peer, 6000.0, 1 / 60)  # type: ignore[arg-type]
+        self.client_state = ClientState(self.player, self.peer, 1 / 60)  # type: ignore[arg-type]
         self.client_state.known = {1, 2, 3}
         self.client_state.known_private = {1: 1 << SECRET}
 
@@ -105,11 +105,10 @@ def bits(*cids: int) -> int:
     return sum(1 << cid for cid in cids)
 
 
-def test_its_bucket_holds_a_quarter_of_a_second_but_two_packets_at_least(subject: Subject) -> None:
+def test_it_gains_a_share_of_its_bandwidth_from_update_to_update(subject: Subject) -> None:
     assert subject.client_state.gain == 100
-    assert subject.client_state.burst == subject.client_state.allowance == 2 * MAX_PACKET
-    rich = ClientState(1, Quiet(), 400_000, 1 / 60)
-    assert rich.burst == 100_000
+    rich = ClientState(1, Quiet(400_000), 1 / 30)  # type: ignore[arg-type]
+    assert rich.gain == pytest.approx(400_000 / 30)
 
 
 def test_what_a_lost_packet_carried_is_owed(subject: Subject) -> None:
@@ -310,7 +309,7 @@ def test_what_was_sent_again_counts_from_its_first_loss_until_it_is_acked(
     assert client_state.unconfirmed_ticks(50, True) == 21
     subject.peer.begin_at(46)
     assert client_state.unconfirmed_ticks(50, True) == 10
-    subject.peer.oldest_tag = NO_TAG
+    subject.peer.tagged.pop(1)
     assert client_state.unconfirmed_ticks(50, True) == 0
     assert not client_state.gaps
 

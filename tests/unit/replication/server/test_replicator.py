@@ -13,12 +13,12 @@ import pytest
 from ecsnet.components import Owner, Player
 from ecsnet.connection.plain import Connection
 from ecsnet.limits import MAX_PACKET
-from ecsnet.peer import Peer
+from ecsnet.peer import BANDWIDTH, Peer
 from ecsnet.replication.client.comparison import comparable
 from ecsnet.replication.client.store import WAITING_BYTES, Store
 from ecsnet.replication.client.view import ViewWorld
 from ecsnet.replication.server.interest import Everyone, Grid, Interest, Visible
-from ecsnet.replication.server.replicator import BANDWIDTH, Replicator
+from ecsnet.replication.server.replicator import Replicator
 from ecsnet.replication.wire import (
     BODY_BYTES,
     STRUCTURE_BYTES,
@@ -136,7 +136,8 @@ class Client:
         self.server.relink(
             Connection(None, b"8 bytes.", 0.0, server=True), self.end.address, self.deliver
         )
-        self.client_state = field.replicator.add_client(player, self.server, bandwidth)
+        self.server.limit(bandwidth)
+        self.client_state = field.replicator.add_client(player, self.server)
         self.store = Store(WIRE, EPOCH, field.tick, waiting_bytes)
         self.view = ViewWorld(SCHEMA, World())
         self.gate: Gate[Structure[object]] = Gate(WIRE.structure, 1 << 20)
@@ -157,7 +158,7 @@ class Client:
 
     def take(self, data: bytes) -> None:
         now = self.field.now
-        received = self.peer.receive_packet(data, now)
+        received = self.peer.receive(data, now)
         if received is None:
             return
         for number, message in received.messages:
@@ -182,7 +183,7 @@ class Client:
             self.end.send(RESYNC)
         self.view.reconcile(self.store)
         if self.peer.due(now) or self.peer.session.ack_due:
-            data = self.peer.pack(None, now)
+            (data,) = self.peer.pack(None, now)
             if not self.mute:
                 self.end.send(data)
 
@@ -191,7 +192,7 @@ class Client:
         if data == RESYNC:
             self.field.replicator.resync(self.client_state)
         else:
-            self.server.receive_packet(data, self.field.now)
+            self.server.receive(data, self.field.now)
 
     def of(self, entity: int) -> dict[type, object] | None:
         """What the store holds of an entity of the server's world, by type."""
@@ -517,7 +518,7 @@ def test_what_the_budget_left_out_is_owed_and_comes(field: Field) -> None:
         owed = max(owed, len(client.client_state.owed))
     assert owed > 20
     spent = sum(len(packet.data) for packet in client.packets)
-    assert spent <= bandwidth * (field.now - before) + client.client_state.burst + 2 * MAX_PACKET
+    assert spent <= bandwidth * (field.now - before) + client.server._burst + 2 * MAX_PACKET
     assert client.difference() is not None
     # Nothing changes any more: what is stale is owed, and leaves only by being sent.
     field.settle(300)

@@ -10,11 +10,11 @@ import pytest
 
 import ecsnet as net
 from ecsnet.client.world import ClientWorld
-from ecsnet.connection.plain import Reason
 from ecsnet.replication.server.client_state import ClientState
 from ecsnet.replication.server.client_state import __file__ as viewer_file
 from ecsnet.replication.wire import Resync
 from ecsnet.schema import encode
+from ecsnet.session.goodbye import Reason
 from ecsnet.simulation.spec import SimulationSpec
 from ecsnet.testing import Harness, Registry, use_registry
 from tests.unit.counting import instructions
