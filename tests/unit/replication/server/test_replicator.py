@@ -1239,3 +1239,26 @@ def test_everyone_is_the_default() -> None:
     world = World()
     assert isinstance(Replicator(SCHEMA, world, epoch=1).interest, Everyone)
     world.close()
+
+
+def test_a_lost_part_of_a_message_goes_again_to_who_lacks_no_value(field: Field) -> None:
+    client = field.join()
+    tank = field.spawn(Tank())
+    field.settle()
+    lost: list[Packet] = []
+
+    def lose_first_part(packet: Packet) -> bool:
+        if not lost and any(len(fragment) > 2 for fragment in packet.fragments):
+            lost.append(packet)
+            return True
+        return False
+
+    client.lose = lose_first_part
+    blob = field.spawn(Blob(bytes(3000)))
+    for hp in range(60):
+        esper.component_for_entity(tank, Tank).hp = hp
+        field.step()
+        assert not client.client_state.owed
+    assert len(lost) == 1
+    assert client.knows(blob)
+    assert client.peer.received == client.server.queued

@@ -1,0 +1,132 @@
+"""A peer's bandwidth, and what it sends of messages beside payloads."""
+
+from __future__ import annotations
+
+import pytest
+
+from ecsnet.connection.plain import Connection
+from ecsnet.limits import MAX_PACKET
+from ecsnet.peer import BANDWIDTH_SECONDS, Peer
+from ecsnet.session.packets import RAW
+from ecsnet.session.session import KEEPALIVE
+from ecsnet.transport.address import Address
+
+ADDRESS: Address = ("10.0.0.1", 1)
+BANDWIDTH = 60_000.0
+
+
+class Two:
+    """A peer that sends within a bandwidth, and one that takes in all that arrives."""
+
+    def __init__(self, bandwidth: float = BANDWIDTH) -> None:
+        self.now = 10.0
+        self.sent: list[bytes] = []
+        self.lose = False
+        self.one, self.other = Peer(RAW), Peer(RAW)
+        self.one.relink(Connection(None, b"8 bytes.", 0.0, server=True), ADDRESS, self.deliver)
+        self.one.limit(bandwidth)
+        self.messages: list[bytes] = []
+
+    def deliver(self, datagram: bytes, _address: Address) -> None:
+        self.sent.append(datagram)
+        if self.lose:
+            return
+        received = self.other.receive(datagram[1:-4], self.now)
+        self.messages += [data for _, data in received.messages] if received else ()
+
+    def tick(self, payload: object = None) -> int:
+        """Let a sixtieth of a second pass in which a payload is sent; return the bytes sent."""
+        before = self.one.bytes_sent
+        self.now += 1 / 60
+        self.one.lost(self.now)
+        self.one.refill(self.now)
+        if payload is not None:
+            self.one.send(payload, self.now)
+        else:
+            self.one.flush(self.now)
+        (ack,) = self.other.pack(None, self.now)
+        self.one.receive(ack, self.now)
+        return self.one.bytes_sent - before
+
+
+def test_at_most_a_quarter_of_a_second_is_saved_up_but_two_packets_at_least() -> None:
+    peers = Two()
+    peers.one.refill(0.0)
+    peers.one.refill(1000.0)
+    assert peers.one.allowance == BANDWIDTH * BANDWIDTH_SECONDS == 15_000
+    poor = Two(bandwidth=100.0)
+    poor.one.refill(0.0)
+    poor.one.refill(1000.0)
+    assert poor.one.allowance == 2 * MAX_PACKET
+
+
+def test_what_is_sent_is_taken_from_the_allowance_and_time_gives_it_back() -> None:
+    peers = Two()
+    peers.one.refill(peers.now)
+    before = peers.one.allowance
+    peers.one.send(b"x" * 1000, peers.now)
+    assert peers.one.allowance == before - len(peers.sent[-1])
+    peers.one.refill(peers.now + 0.01)
+    assert peers.one.allowance == pytest.approx(before - len(peers.sent[-1]) + 600)
+    for _ in range(20):
+        peers.one.send(b"x" * 1000, peers.now)
+    assert peers.one.allowance < 0  # whoever sends has to heed it
+
+
+def test_without_a_limit_there_is_none() -> None:
+    peers = Two()
+    peers.other.relink(peers.one.connection, ADDRESS, lambda *_: None)  # type: ignore[arg-type]
+    peers.other.queue(bytes(200_000))
+    peers.other.refill(1.0)
+    peers.other.send(b"x" * 1000, 2.0)
+    assert peers.other.allowance == float("inf")
+    assert peers.other.bytes_sent > 10_000
+
+
+def test_long_messages_have_half_of_the_bandwidth_and_payloads_the_other() -> None:
+    peers = Two()
+    for _ in range(30):
+        peers.tick(b"x" * 900)
+    peers.one.queue(bytes(1_000_000))
+    stream = payloads = 0
+    for _ in range(300):
+        if peers.one.allowance > 0:
+            payloads += peers.tick(b"x" * 900)
+        else:
+            stream += peers.tick()
+    together = stream + payloads
+    assert together <= BANDWIDTH * 5 + 2 * 15_000
+    assert together > 0.95 * BANDWIDTH * 5
+    count = sum(len(datagram) > 900 and b"x" * 900 in datagram for datagram in peers.sent[-300:])
+    assert 50 < count < 250  # neither starves
+
+
+def test_a_message_alone_is_sent_without_a_payload() -> None:
+    peers = Two()
+    peers.one.queue(b"short")
+    peers.one.queue(b"x" * 5000)
+    for _ in range(10):
+        peers.tick()
+    assert peers.messages == [b"short", b"x" * 5000]
+    assert peers.one.backlog == 0
+
+
+def test_flush_sends_signs_of_life_and_no_more() -> None:
+    peers = Two()
+    for _ in range(60):
+        peers.tick()
+    assert 1 / KEEPALIVE <= len(peers.sent) <= 1 + 60 / 2
+
+
+def test_what_got_lost_of_a_message_goes_again() -> None:
+    peers = Two()
+    for _ in range(10):
+        peers.tick(b"x")
+    peers.one.queue(bytes(4000))
+    peers.lose = True
+    peers.tick(b"x")
+    peers.lose = False
+    assert peers.messages == []
+    for _ in range(120):
+        peers.tick(b"x")
+    assert peers.messages == [bytes(4000)]
