@@ -282,29 +282,32 @@ class Host:
         if self.closed:
             return
         for peer, news in self.peers.receive(datagrams, now):
-            if isinstance(news, Opened):
-                self.members[peer] = Member(peer, now)
-                continue
             member = self.members.get(peer)
-            if member is None:  # something before this has ended it
+            if member is None:
+                if isinstance(news, Opened):
+                    self.members[peer] = Member(peer, now)
+                continue  # or something before this has ended it
+            if not isinstance(news, Received):
+                self._ended(member, news, now)
                 continue
-            if isinstance(news, Received):
-                self._packet(member, news, now)
-            elif isinstance(news, Ended):
-                self._forget(member, news.reason, now)
-            else:
-                self.disconnect(member, Reason.ABUSE, now)
+            payload, seat = news.payload, member.seat
+            if (
+                payload is not None
+                and seat is not None
+                and not seat.room.receive_commands(seat, payload, now)
+            ):
+                self._strike(member, now)
+            for _, message in news.messages:
+                self._message(member, message, now)
+            if news.reply and member.state is not MemberState.CLOSED:
+                peer.send(None, now)
 
-    def _packet(self, member: Member, received: Received[Input], now: float) -> None:
-        """Take in the content of a packet; that of every packet of every client comes by here."""
-        payload, seat = received.payload, member.seat
-        honest = payload is None or seat is None or seat.room.receive_commands(seat, payload, now)
-        if not honest:
-            self._strike(member, now)
-        for _, message in received.messages:
-            self._message(member, message, now)
-        if received.reply and member.state is not MemberState.CLOSED:
-            member.peer.send(None, now)
+    def _ended(self, member: Member, news: object, now: float) -> None:
+        """Let a member go whose session has ended, or has to end."""
+        if isinstance(news, Ended):
+            self._forget(member, news.reason, now)
+        else:
+            self.disconnect(member, Reason.ABUSE, now)
 
     def _refused(self, address: Address, reason: Reason, now: float) -> None:
         self._log.info(now, "%s:%d is not let in: %s", *address[:2], reason)

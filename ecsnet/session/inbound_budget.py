@@ -72,10 +72,12 @@ class InboundBudget:
         """Take a packet of ``size`` bytes out of the bucket; return False where it exceeds the
         rates. The bucket is refilled when it is empty, and by `refill`.
         """
-        level = self._level - (max(self._least, size))
+        if size < self._least:
+            size = self._least
+        level = self._level - size
         if level < 0:
             self.refill(now)
-            level = self._level - max(size, self._least)
+            level = self._level - size
             if level < 0:
                 self.exceeded(now)
                 return False

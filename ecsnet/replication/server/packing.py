@@ -77,11 +77,12 @@ class SentUpdates:
     tick, so that the oldest packet in flight tells it.
     """
 
-    __slots__ = ("_by_tick", "_tick")
+    __slots__ = ("_bodies", "_by_tick", "_tick")
 
     def __init__(self) -> None:
         self._by_tick: dict[int, list[list[EncodedRun]]] = {}
         self._tick = 0
+        self._bodies: list[list[EncodedRun]] = []  # of that tick
 
     def __len__(self) -> int:
         return len(self._by_tick)
@@ -89,6 +90,7 @@ class SentUpdates:
     def begin(self, tick: int) -> None:
         """Begin the update of a tick."""
         self._tick = tick
+        self._bodies = []
 
     def settle(self, oldest: int) -> None:
         """Forget the updates before a tick: all clients have them, or were found not to."""
@@ -98,11 +100,12 @@ class SentUpdates:
 
     def add(self, bodies: list[DatagramBody]) -> list[DatagramBody]:
         """Give bodies of this tick their tags."""
-        if bodies:
-            known = self._by_tick.setdefault(self._tick, [])
-            for body in bodies:
-                body.tag = self._tick << INDEX_BITS | len(known)
-                known.append(body.runs)
+        known = self._bodies
+        if bodies and not known:
+            self._by_tick[self._tick] = known
+        for body in bodies:
+            body.tag = self._tick << INDEX_BITS | len(known)
+            known.append(body.runs)
         return bodies
 
     def runs(self, tag: int) -> list[EncodedRun]:
