@@ -71,7 +71,8 @@ def _visible(room: Room, visible: dict[int, int]) -> dict[str, str]:
                 except Exception:  # noqa: BLE001 - what a game puts in a field may raise anything
                     pass
             # Of a value that cannot be sent, clients keep the last valid one.
-            sent: object = msgspec.msgpack.decode(encode(scan.wire(entity)), type=kind.wire_type)
+            (wire,) = scan.wires([entity])
+            sent: object = msgspec.msgpack.decode(encode(wire), type=kind.wire_type)
             digests[key] = _digest(kind, kind.from_wire(sent, _same), seen)
     return digests
 

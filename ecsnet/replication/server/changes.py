@@ -176,13 +176,9 @@ class ChangeDetector(Generic[EntityT, ShadowT]):
             indices = [i for i in indices if i not in known]
         return self._take(indices), self._admit(first)
 
-    def wire(self, entity: EntityT) -> object:
-        """Return the shadow as an encodable wire value."""
-        raise NotImplementedError
-
     def wires(self, entities: list[EntityT]) -> list[object]:
-        """Return the shadows of many, as encodable wire values."""
-        return [self.wire(entity) for entity in entities]
+        """Return the shadows of entities that have one, as encodable wire values."""
+        raise NotImplementedError
 
     def live(self, entity: EntityT) -> object:
         """Return the component itself, as it was found by the last `sync`."""
@@ -390,8 +386,9 @@ class StructScan(ChangeDetector[EntityT, object]):
                 taken.append(entities[i])
         return taken
 
-    def wire(self, entity: EntityT) -> object:
-        return self._shadows[self._index[entity]]
+    def wires(self, entities: list[EntityT]) -> list[object]:
+        shadows, index = self._shadows, self._index
+        return [shadows[index[entity]] for entity in entities]
 
 
 class LossyScan(StructScan[EntityT]):
@@ -432,8 +429,8 @@ class LossyScan(StructScan[EntityT]):
                 taken.append(entity)
         return taken
 
-    def wire(self, entity: EntityT) -> object:
-        return self._wires[entity]
+    def wires(self, entities: list[EntityT]) -> list[object]:
+        return [self._wires[entity] for entity in entities]
 
 
 class BytesScan(ChangeDetector[EntityT, bytes]):
@@ -467,10 +464,13 @@ class BytesScan(ChangeDetector[EntityT, bytes]):
                 taken.append(self._entities[i])
         return taken
 
-    def wire(self, entity: EntityT) -> object:
-        shadow = self._shadows[self._index[entity]]
-        assert shadow is not None  # only entities that have a value are asked for
-        return msgspec.Raw(shadow)
+    def wires(self, entities: list[EntityT]) -> list[object]:
+        wires: list[object] = []
+        for entity in entities:
+            shadow = self._shadows[self._index[entity]]
+            assert shadow is not None
+            wires.append(msgspec.Raw(shadow))
+        return wires
 
 
 class OnceScan(BytesScan[EntityT]):

@@ -294,7 +294,8 @@ class ReplicatedEntities:
                 for entity in new:
                     if entity.public and entity not in touched:
                         cell = self._locate(entity, detector.live(entity))
-                        self._move(entity, entity.cell, cell, delta)
+                        if cell != entity.cell:
+                            self._move(entity, entity.cell, cell, delta)
 
     def _raise(
         self, detector: EntityDetector, entity: Entity, delta: Delta, touched: Touched

@@ -90,7 +90,7 @@ class Subject:
         return result
 
     def sent(self, entity: int) -> object:
-        return msgspec.msgpack.decode(encode(self.detector.wire(entity)))
+        return msgspec.msgpack.decode(encode(self.detector.wires([entity])[0]))
 
 
 @pytest.fixture
