@@ -32,7 +32,7 @@ from ecsnet.replication.server.changes import (
 from ecsnet.replication.server.client_state import ClientState, InterestGroup
 from ecsnet.replication.server.entities import Delta, Entity, ReplicatedEntities, Touched
 from ecsnet.replication.server.packing import EncodedRun
-from ecsnet.replication.server.replicator import Replicator
+from ecsnet.replication.server.structure import StructureWriter
 from ecsnet.replication.sizes import Sizes
 from ecsnet.replication.wire import Update
 from ecsnet.session.channel import Outgoing
@@ -239,36 +239,39 @@ def values_of_unknown_entities_make_them(patch: pytest.MonkeyPatch) -> None:
 @fault(8, dataclasses.replace(WHOLE, entities=300, ticks=60), "a structural message of")
 def everything_enters_at_once(patch: pytest.MonkeyPatch) -> None:
     def all_of_it(
-        self: Replicator, client_state: ClientState, pending: set[int], owned: dict[int, Entity]
+        self: StructureWriter,
+        client_state: ClientState,
+        pending: set[int],
+        owned: dict[int, Entity],
     ) -> set[int]:
         return pending
 
-    patch.setattr(Replicator, "_next_piece", all_of_it)
-    patch.setattr("ecsnet.replication.server.replicator.STRUCTURE_BYTES", 1 << 20)
+    patch.setattr(StructureWriter, "_next_piece", all_of_it)
+    patch.setattr("ecsnet.replication.server.structure.STRUCTURE_BYTES", 1 << 20)
 
 
 @fault(9, GRID, "should not be there")
 def what_died_while_a_viewer_moved_is_not_mentioned(patch: pytest.MonkeyPatch) -> None:
-    tell = Replicator._tell_apart
+    tell = StructureWriter._tell_apart
 
-    def forgetful(self: Replicator, client_state: ClientState, group: InterestGroup) -> None:
-        client_state.known = {net for net in client_state.known if net in self.entities.by_net}
+    def forgetful(self: StructureWriter, client_state: ClientState, group: InterestGroup) -> None:
+        client_state.known = {net for net in client_state.known if net in self._entities.by_net}
         tell(self, client_state, group)
 
-    patch.setattr(Replicator, "_tell_apart", forgetful)
+    patch.setattr(StructureWriter, "_tell_apart", forgetful)
 
 
 @fault(9, GRID, "is missing", "should not be there", "may not see", "confirmed up to")
 def who_moves_is_taken_to_know_the_new_place(patch: pytest.MonkeyPatch) -> None:
-    tell = Replicator._tell_apart
+    tell = StructureWriter._tell_apart
 
-    def trusting(self: Replicator, client_state: ClientState, group: InterestGroup) -> None:
+    def trusting(self: StructureWriter, client_state: ClientState, group: InterestGroup) -> None:
         moved = client_state.resettle and len(client_state.known) > 20
         tell(self, client_state, group)
         if moved:
             client_state.known = group.visible
 
-    patch.setattr(Replicator, "_tell_apart", trusting)
+    patch.setattr(StructureWriter, "_tell_apart", trusting)
 
 
 @fault(10, LOSSY, "Kind", "Deed", "Error", "misunderstood")
@@ -304,10 +307,10 @@ def everybody_gets_the_owners_form(patch: pytest.MonkeyPatch) -> None:
 
 @fault(12, LOSSY, "should have", "confirmed up to")
 def what_was_owned_is_not_taken_away(patch: pytest.MonkeyPatch) -> None:
-    settle = Replicator._settle_private
+    settle = StructureWriter._settle_private
 
     def generous(
-        self: Replicator,
+        self: StructureWriter,
         client_state: ClientState,
         private: dict[int, int],
         known: set[int],
@@ -316,7 +319,7 @@ def what_was_owned_is_not_taken_away(patch: pytest.MonkeyPatch) -> None:
     ) -> None:
         settle(self, client_state, private, known, {}, sets)
 
-    patch.setattr(Replicator, "_settle_private", generous)
+    patch.setattr(StructureWriter, "_settle_private", generous)
 
 
 @fault(13, PLAIN, "is sent again, unchanged")

@@ -42,10 +42,10 @@ def leftovers(network: HostNetwork | Harness) -> dict[str, object]:
         "room._reporting": room._reporting,
         "room._report_turns": sum(map(len, room._report_turns)),
         "replicator.clients": replicator.clients,
-        "replicator._groups": replicator._groups,
-        "replicator._watchers": replicator._watchers,
-        "replicator._ungrouped": replicator._ungrouped,
-        "replicator._focused": replicator._focused,
+        "replicator._groups.by_key": replicator._groups.by_key,
+        "replicator._groups.watchers": replicator._groups.watchers,
+        "replicator._groups._ungrouped": replicator._groups._ungrouped,
+        "replicator._groups._focused": replicator._groups._focused,
         "entities._players": entities._players,
         "entities.owned": entities.owned,
         "entities.by_net": entities.by_net,
@@ -216,7 +216,7 @@ def test_nothing_is_left_of_who_looked_from_somewhere() -> None:
     with Harness(server, registry=registry) as game:
         clients = [game.connect(f"Player {number}") for number in range(3)]
         game.run(0.5)
-        assert len(game.room.replicator._focused) == 3
+        assert len(game.room.replicator._groups._focused) == 3
         game.vanish(clients[0])
         game.leave(clients[1])
         game.host.disconnect(game.member(clients[2]), Reason.KICKED, game.clock.now)  # type: ignore[arg-type]

@@ -82,5 +82,5 @@ def test_nothing_of_it_is_made_where_nobody_reads_it(caplog: pytest.LogCaptureFi
     with Harness(game(), registry=registry) as play:
         play.connect("Ann")
         play.run(1.0)
-        assert not play.room.replicator._traced
+        assert not play.room.replicator._structure.traced
     assert not [record for record in caplog.records if record.levelno == logging.DEBUG]

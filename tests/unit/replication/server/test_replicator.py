@@ -379,7 +379,7 @@ def test_clients_with_one_neighbourhood_share_the_bytes(field: Field) -> None:
     tank(one).hp = 2
     field.step()
     assert len({id(client.client_state.known) for client in clients}) == 1
-    bodies = [body for group in field.replicator._groups.values() for body in group.bodies]
+    bodies = [body for group in field.replicator._groups.by_key.values() for body in group.bodies]
     assert len(bodies) == 1
     for client in clients:
         assert bytes(memoryview(bodies[0].raw)) in client.packets[-1].data
@@ -395,8 +395,8 @@ def test_who_leaves_is_told_nothing_more(field: Field) -> None:
     assert one.fresh() == []
     assert other.of(one.player) is not None
     field.replicator.remove_client(other.client_state)
-    assert not field.replicator._groups
-    assert not field.replicator._watchers
+    assert not field.replicator._groups.by_key
+    assert not field.replicator._groups.watchers
     ungrouped = field.replicator.add_client(one.player, Peer(RAW))
     assert set(field.replicator.visible(ungrouped)) == {field.net(one.player)}
     field.replicator.remove_client(ungrouped)

@@ -460,7 +460,7 @@ def test_what_goes_at_once_is_told_in_messages_of_any_number(game: Game) -> None
     replicator = game.harness.room.replicator
     gone = range(1_001, 300_000_000, 1_000)
     removals = {0: list(range(7, 90_000_000, 3_000)), 1: [5]}
-    messages = list(replicator._messages(gone, removals, [b"\x92\x90\x90"]))
+    messages = list(replicator._structure._messages(gone, removals, [b"\x92\x90\x90"]))
     assert max(map(len, messages)) < STRUCTURE_BYTES + 1024
     gate = Gate(WireFormat(REGISTRY.schema()).structure, MESSAGE_BYTES)
     found: list[int] = []
