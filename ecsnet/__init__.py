@@ -9,6 +9,7 @@ from __future__ import annotations
 from ecsnet.runtime.signals import Importing
 
 with Importing():
+    from ecsnet.analytics_options import Analytics
     from ecsnet.client.stats import ClientStats
     from ecsnet.client.world import ClientWorld
     from ecsnet.errors import (
@@ -37,7 +38,6 @@ with Importing():
         Removed,
         Spawned,
     )
-    from ecsnet.options import Analytics
     from ecsnet.play import play
     from ecsnet.replication.server.interest import Everyone, Grid, Interest, Visible
     from ecsnet.schema import (

@@ -15,8 +15,8 @@ from ecsnet.analytics.sampling import Column, Sampler, owner_of
 from ecsnet.analytics.segment import Series
 from ecsnet.analytics.suspects import Watch
 from ecsnet.analytics.values import is_plain, plain
+from ecsnet.analytics_options import Analytics, point_of
 from ecsnet.components import Owner
-from ecsnet.options import Analytics, point_of
 from ecsnet.schema import ENCODE_ERRORS, ComponentType
 from ecsnet.session.token_bucket import TokenBucket
 from ecsnet.simulation.observer import Observer

@@ -17,14 +17,14 @@ from heapq import merge
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO, TypeVar, cast
 
-from ecsnet.errors import UsageError
-from ecsnet.options import (
+from ecsnet.analytics_options import (
     FOLDER,
     MONGO_VARIABLE,
     MOST_DAYS,
     folder_fault,
     is_days,
 )
+from ecsnet.errors import UsageError
 from ecsnet.validation.wording import file_trouble
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from ecsnet.analytics.declared import declare
 from ecsnet.analytics.journal import Journal, Limits
 from ecsnet.analytics.supervisor import ShipperSupervisor
 from ecsnet.analytics.values import plain
-from ecsnet.options import MONGO_VARIABLE, Analytics
+from ecsnet.analytics_options import MONGO_VARIABLE, Analytics
 from ecsnet.schema import CommandType, ComponentType, Registry
 from ecsnet.simulation.simulation import Simulation
 

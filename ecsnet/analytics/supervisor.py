@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Final
 from ecsnet.analytics import backoff
 from ecsnet.analytics.ship import URI_VARIABLE, WRONG, ship
 from ecsnet.analytics.target import target_name
+from ecsnet.analytics_options import MONGO_VARIABLE
 from ecsnet.errors import UsageError
-from ecsnet.options import MONGO_VARIABLE
 from ecsnet.runtime.interpreter import installed_path, interpreter
 from ecsnet.validation.wording import file_trouble
 

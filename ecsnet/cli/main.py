@@ -19,12 +19,12 @@ from typing import NoReturn
 
 import ecsnet
 from ecsnet.analytics.command import add_parser, folder_of
+from ecsnet.analytics_options import MONGO_VARIABLE, keeping
 from ecsnet.cli.games import find_game, program_of, sample_names, server_of
 from ecsnet.cli.scaffold import new_game
 from ecsnet.client.world import DEFAULT_PORT, _Past
 from ecsnet.demo import DemoError, Options, has_window, run
 from ecsnet.errors import EcsnetError, UsageError
-from ecsnet.options import MONGO_VARIABLE, keeping
 from ecsnet.play import join_instead
 from ecsnet.runtime.console import console_log
 from ecsnet.session import session

@@ -23,7 +23,7 @@ from ecsnet.messages.joining import (
     SchemaOffer,
     Welcome,
 )
-from ecsnet.messages.registry import MessageTable, handles
+from ecsnet.messages.table import MessageTable, handles
 from ecsnet.notifications import Connected, Disconnected, Refused
 from ecsnet.replication.client.store import Store
 from ecsnet.replication.client.view import ViewWorld

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar
 
+from ecsnet.analytics_options import FOLDER, MONGO_VARIABLE
 from ecsnet.cli.games import find_game
 from ecsnet.demo.control import (
     Ask,
@@ -38,7 +39,6 @@ from ecsnet.demo.control import (
 )
 from ecsnet.demo.report import Outcome, compare, outcome
 from ecsnet.errors import UsageError
-from ecsnet.options import FOLDER, MONGO_VARIABLE
 
 __all__ = ["DemoError", "Options", "run"]
 

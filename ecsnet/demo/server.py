@@ -7,6 +7,7 @@ from array import array
 from collections.abc import Callable
 from time import perf_counter
 
+from ecsnet.analytics_options import keeping
 from ecsnet.cli.games import Game, server_of
 from ecsnet.demo.control import (
     Ask,
@@ -22,7 +23,6 @@ from ecsnet.demo.control import (
 )
 from ecsnet.demo.digest import visible_to
 from ecsnet.demo.figures import spread
-from ecsnet.options import keeping
 from ecsnet.server.room import Room
 from ecsnet.server.world import ServerWorld, _new_event_loop
 from ecsnet.transport.address import Address

@@ -24,7 +24,7 @@ from ecsnet.messages.joining import (
     SchemaDiffers,
     SchemaOffer,
 )
-from ecsnet.messages.registry import MessageTable, handles
+from ecsnet.messages.table import MessageTable, handles
 from ecsnet.peer import BANDWIDTH, Peer, Send
 from ecsnet.peers import Ended, Opened, Peers
 from ecsnet.replication.server.interest import Interest

@@ -12,11 +12,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from math import inf
 from typing import TYPE_CHECKING, TypeVar, overload
 
+from ecsnet.analytics_options import Analytics
 from ecsnet.commands.inbox import ReceivedCommand
 from ecsnet.components import Owner, Player
 from ecsnet.connection.plain import TIMEOUT
 from ecsnet.errors import UsageError
-from ecsnet.options import Analytics
 from ecsnet.peer import BANDWIDTH, Send
 from ecsnet.replication.server.interest import Interest
 from ecsnet.runtime.console import last_resort, open_standard_files
@@ -25,7 +25,7 @@ from ecsnet.runtime.modules import check_started
 from ecsnet.runtime.signals import end_of, ending
 from ecsnet.schema import Registry, command_type, current_registry
 from ecsnet.server.host import CATCH_UP_SECONDS, Host
-from ecsnet.server.settings import SETTINGS, check_tick_rate
+from ecsnet.server.setting_checks import SETTINGS, check_tick_rate
 from ecsnet.session.goodbye import Reason
 from ecsnet.simulation.observer import ObserverSource
 from ecsnet.simulation.simulation import Join, Simulation

@@ -14,8 +14,8 @@ import pytest
 
 from ecsnet.analytics.service import AnalyticsService
 from ecsnet.analytics.supervisor import ShipperSupervisor
+from ecsnet.analytics_options import Analytics
 from ecsnet.errors import UsageError
-from ecsnet.options import Analytics
 from ecsnet.runtime import interpreter
 from ecsnet.schema import Registry
 from tests.analytics.made import Game

@@ -16,10 +16,12 @@ CODE = "\n".join(
 
 def test_every_term_of_the_glossary_occurs_in_the_code() -> None:
     section = NOTES.partition("\n## The words\n")[2].partition("\n## ")[0]
-    rows = re.findall(r"^\| ([^|]+?) \| (.+?) \|$", section, re.MULTILINE)[1:]
+    rows = re.findall(r"^\| ([^|]+?) \| (.+?) \| (.+?) \|$", section, re.MULTILINE)[1:]
     rows = [row for row in rows if not row[0].startswith("---")]
     assert len(rows) >= 30
-    for terms, meaning in rows:
+    for terms, meaning, modules in rows:
+        for module in modules.split(", "):
+            assert (ROOT / "ecsnet" / module).is_file(), f"{terms}: {module}"
         for name in re.findall(r"`([\w.]+)`", meaning):
             for part in name.split("."):
                 assert re.search(rf"\b{part}\b", CODE), f"{terms}: {name}"

@@ -23,7 +23,7 @@ LEVELS = """
     ecsnet.simulation ecsnet.replication ecsnet.messages ecsnet.components ecsnet.peers
     ecsnet.commands ecsnet.peer ecsnet.runtime ecsnet.notifications
     ecsnet.connection
-    ecsnet.session ecsnet.transport ecsnet.options
+    ecsnet.session ecsnet.transport ecsnet.analytics_options
     ecsnet.schema
     ecsnet.world
     ecsnet.validation

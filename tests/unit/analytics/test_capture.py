@@ -17,9 +17,9 @@ from ecsnet.analytics.declared import declare
 from ecsnet.analytics.folder import FolderInUseError
 from ecsnet.analytics.reader import Damage, Series, documents
 from ecsnet.analytics.values import Document
+from ecsnet.analytics_options import MONGO_VARIABLE, Analytics, keeping
 from ecsnet.components import Owner, Player, Position
 from ecsnet.errors import UsageError
-from ecsnet.options import MONGO_VARIABLE, Analytics, keeping
 from ecsnet.schema import ComponentType, Registry, use_registry
 from ecsnet.server.world import ServerWorld
 from ecsnet.session.goodbye import Reason

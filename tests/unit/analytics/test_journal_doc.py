@@ -12,8 +12,8 @@ import pytest
 from ecsnet.analytics import records, segment
 from ecsnet.analytics.journal import Limits
 from ecsnet.analytics.reader import Series, documents
+from ecsnet.analytics_options import Analytics
 from ecsnet.components import Position
-from ecsnet.options import Analytics
 from ecsnet.server.world import ServerWorld
 from ecsnet.testing import Harness
 

@@ -8,9 +8,9 @@ import esper
 import pytest
 
 import ecsnet.simulation.simulation as net
+from ecsnet.analytics_options import Analytics
 from ecsnet.components import Player
 from ecsnet.errors import UsageError, WorldError
-from ecsnet.options import Analytics
 from ecsnet.schema import Registry, command, current_registry, replicated, use_registry
 from ecsnet.server.world import ServerWorld
 from ecsnet.session.goodbye import Reason

@@ -9,9 +9,9 @@ from typing import Any
 import esper
 import pytest
 
+from ecsnet.analytics_options import Analytics
 from ecsnet.client.world import ClientWorld
 from ecsnet.errors import DeclarationError, UsageError
-from ecsnet.options import Analytics
 from ecsnet.play import play
 from ecsnet.replication.server.interest import Everyone, Grid, Visible
 from ecsnet.schema import Registry, command, register_type, replicated, use_registry

@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 from math import inf
 from typing import Final, Protocol
 
+from ecsnet.analytics_options import Analytics
 from ecsnet.errors import UsageError
-from ecsnet.options import Analytics
 from ecsnet.replication.server.interest import Everyone, Interest
 from ecsnet.validation.arguments import check_seed, is_number, is_text, is_whole
 from ecsnet.validation.wording import brief

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from ecsnet.messages.joining import MemberState
-from ecsnet.messages.registry import MessageTable, handles
+from ecsnet.messages.table import MessageTable, handles
 from ecsnet.schema import encode
 
 
