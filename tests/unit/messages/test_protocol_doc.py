@@ -118,7 +118,7 @@ def vectors() -> dict[str, bytes]:
     """Every vector, by the name that it has in the document."""
     made = dict(_handshake())
     made.update(_packets())
-    made.update(_greeting())
+    made.update(_joining())
     made.update(_commands())
     made.update(_replication())
     return made
@@ -173,10 +173,10 @@ def _packets() -> Iterator[tuple[str, bytes]]:
     session.send(None, 0.0)  # takes the ping that is due
     yield "packet-short", session.send("hi", 0.01)
     yield "packet-goodbye", session.pack_goodbye(Reason.KICKED, "out", 0.02)
-    yield "piece-part", encode((7, b"abc", 2, 3))
+    yield "fragment-part", encode((7, b"abc", 2, 3))
 
 
-def _greeting() -> Iterator[tuple[str, bytes]]:
+def _joining() -> Iterator[tuple[str, bytes]]:
     yield "fingerprint", SCHEMA.fingerprint
     yield "hello", encode(Hello(WIRE_VERSION, SCHEMA.fingerprint, "Ada"))
     yield "welcome", encode(Welcome(EPOCH, 5, 1, 60.0, 30.0, 1000, 20.0))
@@ -291,7 +291,7 @@ def test_vectors_are_understood() -> None:
     assert second.commands[0].value is None
 
     incoming = Incoming(4096, first=6)
-    part = msgspec.msgpack.decode(made["piece-part"], type=Fragment)
+    part = msgspec.msgpack.decode(made["fragment-part"], type=Fragment)
     assert incoming.admit([part]) == 1
     assert incoming.take([part]) == []
 
@@ -484,7 +484,7 @@ def test_limits_of_the_document() -> None:
             f"{plain.TIMEOUT:g} s (`ServerWorld(timeout=...)`)"
         ),
         "... before its first packet": f"{plain._UNCONFIRMED_TIMEOUT:g} s",
-        "greeting": f"{members.HANDSHAKE_SECONDS:g} s",
+        "joining": f"{members.HANDSHAKE_SECONDS:g} s",
         "keep-alive; while acks are awaited": (f"{sessions.KEEPALIVE:g} s; {sessions._NUDGE:g} s"),
         "pings": f"every {session.ping_interval:g} s",
         "packets behind the newest that are taken": f"{sessions._TRACK:,}",

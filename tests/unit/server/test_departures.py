@@ -130,7 +130,7 @@ def playing(client: Client) -> bool:
 
 STAGES: dict[str, Callable[[Client], bool]] = {
     "accepted": accepted,
-    "greeting": state(MemberState.HANDSHAKE),
+    "handshake": state(MemberState.HANDSHAKE),
     "offered": state(MemberState.SCHEMA_MISMATCH),
     "joining": state(MemberState.JOINING),
     "unwelcomed": unwelcomed,

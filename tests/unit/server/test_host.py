@@ -53,7 +53,7 @@ with use_registry(Registry()) as other_registry:
 SCHEMA = registry.schema()
 OTHER = other_registry.schema()
 STEER, JUMP = SCHEMA.command_id_of[Steer], SCHEMA.command_id_of[Jump]
-HANDSHAKE: Gate[Welcome | SchemaOffer] = Gate(Welcome | SchemaOffer, 1 << 20)
+JOINING: Gate[Welcome | SchemaOffer] = Gate(Welcome | SchemaOffer, 1 << 20)
 
 
 def moving(tick_rate: float = 60.0) -> SimulationSpec:
@@ -240,12 +240,12 @@ class Client:
             if isinstance(through, int):
                 self.outbox.acked(through)
         for _, message in received.messages:
-            greeting = HANDSHAKE.decode(message)
-            if isinstance(greeting, Welcome):
-                self.welcome = greeting
-                self.clock = TickClock(greeting.tick_rate)
-            elif isinstance(greeting, SchemaOffer):
-                self.difference = self.schema.first_difference(greeting.description)
+            joining = JOINING.decode(message)
+            if isinstance(joining, Welcome):
+                self.welcome = joining
+                self.clock = TickClock(joining.tick_rate)
+            elif isinstance(joining, SchemaOffer):
+                self.difference = self.schema.first_difference(joining.description)
                 if self.polite:
                     self.tell(SchemaDiffers(self.difference))
             else:

@@ -307,7 +307,7 @@ def test_ticks_and_numbers_go_on_where_the_wires_wrap() -> None:
     assert not subject.store._waiting
 
 
-def test_messages_have_the_tag_that_sets_them_apart_from_greetings() -> None:
+def test_messages_have_the_tag_that_sets_them_apart_from_those_of_joining() -> None:
     raw = encode_structure(1, 2, [], [], [], [])
     assert raw[1] == STRUCTURE_TAG
 
