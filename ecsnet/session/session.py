@@ -67,9 +67,6 @@ _NUDGE: Final = 0.05
 
 _URGENT: Final = 128
 
-# Names of this module, which compiled code need not look up.
-_encode: Final = encode
-
 _SHORT: Final = b"\x94"  # how msgpack begins an array of four
 _NIL: Final = msgspec.Raw(b"\xc0")
 _NO_FRAGMENTS: Final = msgspec.Raw(b"\x90")
@@ -355,7 +352,7 @@ class Session(Generic[PayloadT]):
         number = self.number + 1
         if not number & _LOOK or self._missing:
             return None
-        packet = _encode((number & 0xFFFF, self._top & 0xFFFF, 0, payload))
+        packet = encode((number & 0xFFFF, self._top & 0xFFFF, 0, payload))
         if len(packet) > MAX_PACKET:
             return None
         self.number = number
@@ -375,7 +372,7 @@ class Session(Generic[PayloadT]):
         goodbye = Goodbye(code_of(reason), text[:GOODBYE_TEXT])
         number, ack = self.number + 1 & 0xFFFF, self._top & 0xFFFF
         missing = self._missing & _MASK64
-        packet = _encode((number, ack, missing, None, _NO_FRAGMENTS, 0, None, goodbye))
+        packet = encode((number, ack, missing, None, _NO_FRAGMENTS, 0, None, goodbye))
         self._sent(now)
         return packet
 
@@ -410,14 +407,14 @@ class Session(Generic[PayloadT]):
         ):
             ping = self._next_ping(now) | urgent
         elif fragments is None and not self._pong_id:
-            return _encode((number & 0xFFFF, top & 0xFFFF, missing, payload))
+            return encode((number & 0xFFFF, top & 0xFFFF, missing, payload))
         pong: tuple[int, int] | None = None
         if self._pong_id:
             held = min(int((now - self._pong_at) * 1e6), 0xFFFFFFFF)
             pong = (self._pong_id, held)
         if fragments is None:
             fragments = _NO_FRAGMENTS
-        return _encode((number & 0xFFFF, top & 0xFFFF, missing, payload, fragments, ping, pong))
+        return encode((number & 0xFFFF, top & 0xFFFF, missing, payload, fragments, ping, pong))
 
     def _sent(self, now: float) -> int:
         """Note that the packet just encoded goes out; return its number."""
