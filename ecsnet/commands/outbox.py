@@ -100,7 +100,7 @@ class Outbox:
         self.expired = 0
         self._held: dict[tuple[int, int], msgspec.Raw] = {}
         self._held_bytes = 0
-        self._dirty = False  # _held differs from what the last run has
+        self._dirty = True  # _held is not what the last run has, or there was none
         self._actions: deque[msgspec.Raw] = deque()
         self._acted = 0  # actions since the last tick began
         self._runs: deque[_Run] = deque()
@@ -208,7 +208,7 @@ class Outbox:
         self.sent = self.expired = 0
         self._actions.clear()
         self._runs.clear()
-        self._tick = self._quiet = 0
+        self._tick = 0
         self._dirty = True
 
     def stamp(self, ticks: range) -> None:

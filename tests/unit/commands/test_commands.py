@@ -667,7 +667,8 @@ def test_every_command_is_accounted_for(seed: int, loss: float, lead: int, limit
     assert lost > 0 or loss == 0
 
 
-def test_tells_its_ticks_at_first_and_while_there_are_commands() -> None:
+@pytest.mark.parametrize("first", [10, 100_000])
+def test_tells_its_ticks_at_first_and_while_there_are_commands(first: int) -> None:
     outbox, inbox = Outbox(), Inbox(60, FRAMES)
 
     def told(ticks: range) -> int:
@@ -679,16 +680,21 @@ def test_tells_its_ticks_at_first_and_while_there_are_commands() -> None:
                 stamped += 1
         return stamped
 
-    assert 100 < told(range(10, 300)) < 150  # so that the clock is right when it is needed
+    # So that the clock is right when it is needed.
+    assert 100 < told(range(first, first + 290)) < 150
     outbox.hold(ID[Steer], 0, Steer(1))
-    outbox.stamp(range(300, 301))
+    outbox.stamp(range(first + 290, first + 291))
     outbox.release(ID[Steer], 0)
-    assert 100 < told(range(301, 600)) < 150
+    assert 100 < told(range(first + 291, first + 590)) < 150
     outbox.act(ID[Shoot], 0, Shoot(1))
     outbox.stamp(range(0))
-    hand_over(outbox, inbox, 599)
-    assert values(inbox.take(599)) == [Shoot(1)]
+    hand_over(outbox, inbox, first + 589)
+    assert values(inbox.take(first + 589)) == [Shoot(1)]
     assert settled(outbox, inbox)
+    assert told(range(first + 590, first + 900)) < 150
+    outbox.change_room()
+    inbox = Inbox(60, FRAMES, number=inbox.number)
+    assert 100 < told(range(2 * first, 2 * first + 290)) < 150
 
 
 def restless_frames(first: int, changes: int, states: int, *, action: bool = False) -> msgspec.Raw:
