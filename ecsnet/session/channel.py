@@ -49,6 +49,7 @@ longer message travels alone."""
 # A fragment around its bytes: array, number, length, part and parts at their longest.
 _FRAGMENT_HEADER: Final = 13
 _PIGGYBACKED_HEADER: Final = 7
+_LIST_HEADER: Final = 3  # around all that are piggybacked
 _STREAM_BYTES: Final = FRAGMENT_BYTES + _FRAGMENT_HEADER + 40  # one whole fragment and a few crumbs
 
 _FIRST_WINDOW: Final = 16 * 1024
@@ -146,7 +147,7 @@ class Outgoing:
         if self._stale:
             self._stale = False
             fragments, sent_fragments = [], []
-            room = PIGGYBACK_BYTES
+            room = PIGGYBACK_BYTES - _LIST_HEADER
             for number in range(
                 self.delivered + 1, min(self.queued, self.delivered + MESSAGE_WINDOW) + 1
             ):

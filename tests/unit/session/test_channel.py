@@ -64,6 +64,27 @@ def test_small_messages_ride_oldest_first_until_acked() -> None:
     assert out.backlog == 300
 
 
+@pytest.mark.parametrize("first", [0, 255, 40_000])
+@pytest.mark.parametrize("size", [0, 1, 30, 80, 186, 187, 255, 256, 389, 390])
+def test_what_rides_keeps_to_its_bytes_and_one_message_that_fits_always_does(
+    first: int, size: int
+) -> None:
+    out = Outgoing(1 << 20, first)
+    for _ in range(200):
+        out.queue(bytes(size))
+    raw, sent_fragments = out.piggybacked()
+    assert raw is not None
+    assert len(sent_fragments) == (PIGGYBACK_BYTES - 3) // (size + 7)
+    assert len(raw) <= PIGGYBACK_BYTES
+
+
+def test_a_message_that_does_not_ride_keeps_those_behind_it_from_it() -> None:
+    out = Outgoing(1 << 20)
+    out.queue(bytes(PIGGYBACK_BYTES - 9))
+    out.queue(b"")
+    assert piggybacked(out) == []
+
+
 def test_what_rides_is_not_streamed_too() -> None:
     out = Outgoing(1 << 20)
     for _ in range(3):
