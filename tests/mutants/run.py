@@ -65,7 +65,7 @@ ECSNET: Final = Project(
         "ecsnet/server", "ecsnet/client", "ecsnet/world.py",
     ),
     tests=(
-        "tests/unit", "tests/socket/test_transport_client.py",
+        "tests/unit", "tests/socket/test_local_address.py", "tests/socket/test_transport_client.py",
         "tests/socket/test_transport_ticker.py", "tests/socket/test_transport_udp.py",
     ),
     last=("tests/simulation/test_soak.py",),
