@@ -300,9 +300,11 @@ def test_components(server: HostileServer, monkeypatch: pytest.MonkeyPatch) -> N
     assert COMPONENTS >= 5 * ENTITIES
     monkeypatch.setattr(ecsnet.replication.client.store, "COMPONENTS", 150)
     server.structure(run_of(registry, Tank, 1, *[[3]] * 100))
+    server.structure(run_of(registry, Bag, 1, *[[[1]]] * 50))
     server.poll()
+    assert store_of(server)._keys == 150
     assert server.client.connected
-    server.structure(run_of(registry, Bag, 1, *[[[1]]] * 100))
+    server.structure(run_of(registry, Bag, 51, [[1]]))
     assert until_over(server) == Disconnected("overload")
 
 

@@ -444,6 +444,29 @@ def test_slews_by_a_few_per_cent_and_settles() -> None:
     assert clock.tick - server == pytest.approx(4.5, abs=1.1)
 
 
+@pytest.mark.parametrize("frame_rate", [20, 60, 240])
+def test_the_slew_has_the_same_bounds_at_any_frame_rate(frame_rate: int) -> None:
+    clock = TickClock(60)
+    clock.start(100, 0.0, 0.2)
+    needed = 4.0
+    speeds: dict[float, list[float]] = {}
+    for frame in range(1, 30 * frame_rate):
+        now = frame / frame_rate
+        server = 100 + int(now * 60)
+        clock.heard(server, now)
+        clock.advance(now)
+        if frame % (frame_rate // 4) == 0:
+            clock.report(clock.tick - server - needed, server)
+        if frame % (10 * frame_rate) == 0:  # the way becomes longer, and shorter again
+            jumps = clock.jumps
+            needed = 11.0 if needed == 4.0 else 4.0
+        if now > 10:
+            speeds.setdefault(needed, []).append(clock.speed)
+    assert max(speeds[11.0]) == pytest.approx(1.1)
+    assert min(speeds[4.0]) == pytest.approx(0.95)
+    assert clock.jumps == jumps
+
+
 def test_a_single_bad_report_does_not_count_unless_packets_get_lost() -> None:
     for loss, wanted in ((0.0, 1.0), (0.2, 1.05)):
         clock = TickClock(60)

@@ -72,3 +72,14 @@ def test_loss_is_the_recent_share_and_a_late_arrival_takes_it_back() -> None:
     assert path.loss < 0.001
     path.count(0, -100)
     assert path.loss == 0.0
+
+
+def test_a_loss_that_goes_on_is_the_same_share_of_however_many_packets() -> None:
+    path = PathEstimate(0.05)
+    for _ in range(2000):
+        path.acked(0.1, 3)
+        path.count(0, 1)
+        assert path.loss == pytest.approx(0.25, abs=0.01)
+    for _ in range(2000):
+        path.count(1, 1)
+    assert path.loss == pytest.approx(0.5, abs=0.005)

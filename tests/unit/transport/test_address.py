@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+import socket
+
 import pytest
 
+from ecsnet.transport import address as address_module
 from ecsnet.transport.address import Address, answerable, lan_host, parse_address, spell_address
 
 
@@ -65,3 +68,46 @@ def test_where_others_reach_a_socket_that_is_bound_to_one_address(
     address: Address, host: str | None
 ) -> None:
     assert lan_host(address) == host
+
+
+V4, V6 = "192.168.1.5", "2001:db8::7"
+
+
+@pytest.mark.parametrize(
+    ("host", "has", "reached"),
+    [
+        ("0.0.0.0", (V4, V6), V4),
+        ("0.0.0.0", (None, V6), None),
+        ("::", (V4, V6), V4),  # people can read it to each other
+        ("::", (V4, None), V4),
+        ("::", (None, V6), V6),
+        ("::", (None, None), None),
+    ],
+)
+def test_where_others_reach_a_socket_that_is_bound_to_all_addresses(
+    host: str,
+    has: tuple[str | None, str | None],
+    reached: str | None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    outgoing = dict(zip((socket.AF_INET, socket.AF_INET6), has, strict=True))
+    monkeypatch.setattr(address_module, "_outgoing", lambda family, _: outgoing[family])
+    assert lan_host((host, 7777)) == reached
+
+
+@pytest.mark.parametrize(
+    ("own", "reached"), [("192.168.1.5", "192.168.1.5"), ("127.0.0.1", None), (None, None)]
+)
+def test_the_address_on_the_way_out_is_the_systems_choice(
+    own: str | None, reached: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Probe(socket.socket):
+        def connect(self, address: object) -> None:
+            if own is None:
+                raise OSError("Network is unreachable")
+
+        def getsockname(self) -> tuple[str | None, int]:
+            return own, 50_000
+
+    monkeypatch.setattr(address_module.socket, "socket", Probe)
+    assert lan_host(("0.0.0.0", 7777)) == reached

@@ -178,6 +178,8 @@ CROSS = " cannot cross the wire: "
         ),
         (has_field([int]), f"{FIELD}[class int]{CROSS}write list[int]"),
         (has_field((int, float)), f"{FIELD}(class int, class float){CROSS}write tuple[int, float]"),
+        (has_field([]), f"{FIELD}[]{CROSS}write list[...]"),
+        (has_field({}), f"{FIELD}{{}}{CROSS}write dict[...]"),
         (has_field({str: int}), f"{FIELD}{{class str: class int}}{CROSS}write dict[str, int]"),
         (
             has_field(net.Between(0, 9)),

@@ -5,7 +5,7 @@ import math
 import esper
 
 from ecsnet.replication.client.comparison import comparable, mend_written
-from tests.unit.replication.client.viewing import CID, Bag, Place, Subject, Tank
+from tests.unit.replication.client.viewing import CID, Angle, Bag, Place, Subject, Tank, Turret
 
 
 def test_what_the_game_took_away_is_compared_too(subject: Subject) -> None:
@@ -45,3 +45,27 @@ def test_what_is_not_a_number_was_not_written(subject: Subject) -> None:
     place.x = 4.0
     assert mend_written(subject.view, subject.store) == (1, "Place.x")
     assert math.isnan(place.x)
+
+
+def test_what_a_converter_refuses_was_not_written_and_hides_nothing_that_was(
+    subject: Subject,
+) -> None:
+    subject.show({1: [Turret(Angle(90)), Tank(1)]})
+    values = subject.store.entities[1].values
+    assert [*values] == [CID[Turret], CID[Tank]]  # they are compared in this order
+    values[CID[Turret]] = 400  # there is no such angle
+    assert mend_written(subject.view, subject.store) is None
+    assert subject.of(1)[Turret] == Turret(Angle(90))
+    tank = subject.of(1)[Tank]
+    assert isinstance(tank, Tank)
+    tank.hp = 5
+    assert mend_written(subject.view, subject.store) == (1, "Tank.hp")
+
+
+def test_what_is_not_shown_yet_was_not_written(subject: Subject) -> None:
+    subject.show({1: [Tank(1)], 2: [Tank(1)]})
+    subject.say({1: [Tank(2)]})
+    assert mend_written(subject.view, subject.store) is None
+    assert subject.of(1)[Tank] == Tank(1)
+    subject.poll()
+    assert subject.of(1)[Tank] == Tank(2)

@@ -236,6 +236,13 @@ def test_what_has_no_room_stays_owed(subject: Subject) -> None:
     assert client_state.owed == {(1, TANK): 4}
 
 
+def test_an_entity_takes_room_for_each_of_its_values(subject: Subject) -> None:
+    client_state = subject.client_state
+    client_state.owe([1, 2, 3], [TANK, PLACE], 4)
+    assert subject.take(20) == [(1, bits(TANK, PLACE))]
+    assert subject.take(40) == [(2, bits(TANK, PLACE)), (3, bits(TANK, PLACE))]
+
+
 def test_owed_values_are_filtered_by_what_the_client_may_see_now(subject: Subject) -> None:
     client_state = subject.client_state
     client_state.owe([1, 2, 3, 9], [TANK, SECRET], 4)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from typing import Annotated
 
 import esper
@@ -17,7 +17,14 @@ from ecsnet.peer import BANDWIDTH, Peer
 from ecsnet.replication.client.comparison import comparable
 from ecsnet.replication.client.store import WAITING_BYTES, Store
 from ecsnet.replication.client.view import ViewWorld
-from ecsnet.replication.server.interest import Everyone, Grid, Interest, Visible
+from ecsnet.replication.server.interest import (
+    Everyone,
+    Grid,
+    Interest,
+    InterestObserver,
+    Placed,
+    Visible,
+)
 from ecsnet.replication.server.replicator import Replicator
 from ecsnet.replication.wire import (
     BODY_BYTES,
@@ -318,6 +325,15 @@ def interest(policy: Interest) -> pytest.MarkDecorator:
 
 
 gridded = interest(Grid(Place, 10))
+
+
+class Blindfold(Grid):
+    """A grid in which who looks from nothing sees only what has no position."""
+
+    def group_key(
+        self, client: InterestObserver, entities: Iterable[Placed], tick: int
+    ) -> Hashable:
+        return None if client.focus is None else super().group_key(client, entities, tick)
 
 
 def get(entity: int, cls: type) -> object:
@@ -1071,6 +1087,29 @@ def test_what_has_no_position_is_seen_by_all_and_a_dead_centre_stays(field: Fiel
     field.step(2)
     assert not ann.knows(ship)  # a player that is gone owns nothing
     assert ann.knows(near)
+
+
+@interest(Blindfold(Place, 10))
+def test_where_the_database_was_cleared_a_client_looks_from_nothing_and_owns_nothing(
+    field: Field,
+) -> None:
+    ann = field.join(Place(5, 5), Secret(1))
+    near = field.spawn(Place(5, 5))
+    field.step(2)
+    assert ann.knows(near)
+    esper.clear_database()
+    field.step()
+    bob = field.join(Place(5, 5), Secret(2), settle=False)
+    assert bob.player == ann.player  # esper counts from 1 again
+    banner, thing = field.spawn(Tank(1)), field.spawn(Tank(2), Secret(3), Owner(bob.player))
+    field.step(5)
+    assert bob.knows(bob.player)
+    assert not ann.knows(bob.player)
+    for client, sees in ((ann, {Tank, Owner}), (bob, {Tank, Owner, Secret})):
+        assert client.knows(banner)
+        assert set(client.of(thing) or {}) == sees
+        assert client.difference() is None
+    assert ann.client_state.focus is None
 
 
 @gridded
