@@ -107,7 +107,7 @@ class ClientState:
         "known",
         "known_private",
         "left_sight",
-        "loss_timeout",
+        "loss_timeout_ticks",
         "name",
         "owed",
         "peer",
@@ -150,7 +150,7 @@ class ClientState:
         self.depends = peer.queued & U32
         """The last structural message queued for it, as the wire has it; at first the last of any
         kind."""
-        self.loss_timeout = 0
+        self.loss_timeout_ticks = 0
         """Number of ticks after which packets in flight are looked at for loss, while it is in
         sync."""
 

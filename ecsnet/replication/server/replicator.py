@@ -252,7 +252,7 @@ class Replicator:
             oldest = client.tagged.oldest_tag
             # As ClientState.unconfirmed_ticks has it.
             unconfirmed = 0 if oldest == NO_TAG else ticks - (oldest >> INDEX_BITS)
-            if unconfirmed > client.loss_timeout:
+            if unconfirmed > client.loss_timeout_ticks:
                 self._send(client, group, private, now)
                 continue
             payload = (epoch, tick, unconfirmed, client.depends, client.report, body.raw)
@@ -300,7 +300,7 @@ class Replicator:
         if client.restoring and not (client.resyncing or client.owed):
             client.restoring = False
         client.in_sync = not (client.owed or client.fills or client.resyncing or client.resettle)
-        client.loss_timeout = int(peer.loss_timeout / self._interval * self._stride)
+        client.loss_timeout_ticks = int(peer.loss_timeout / self._interval * self._stride)
 
     def _update(self, client: ClientState, whole: bool, runs: Raw) -> tuple[object, ...]:
         """Make an `Update`, encodable; ``whole`` as for `ClientState.unconfirmed_ticks`."""
