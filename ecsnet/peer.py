@@ -1,8 +1,8 @@
 """A peer: the connection to it, the session with it, and the reliable messages in that.
 
-This is what drives all three. Packets come in by `Peer.receive`, once their connection has opened
-the datagrams, and `Peer.send` hands datagrams to the function that the connection was given with.
-A server drives all of its peers together, see `ecsnet.peers`.
+This is what drives all three. Packets come in by `Peer.receive_packet`, once their connection has
+opened the datagrams, and `Peer.send` hands datagrams to the function that the connection was given
+with. A server drives all of its peers together, see `ecsnet.peers`.
 """
 
 from __future__ import annotations
@@ -50,8 +50,8 @@ _GOODBYES: Final = 5  # alike, because some get lost
 class Peer(Generic[PayloadT]):
     """The other end of one session.
 
-    A caller does, once a tick: ``receive`` for each packet that came, ``lost``, ``send`` with what
-    there is to say, and where there is nothing, ``flush``.
+    A caller does, once a tick: ``receive_packet`` for each packet that came, ``lost``, ``send``
+    with what there is to say, and where there is nothing, ``flush``.
 
     What is sent is measured against a bandwidth. Messages that are too long, or too many, to be
     piggybacked have half of it while they wait, so that neither they nor payloads starve.
@@ -177,7 +177,7 @@ class Peer(Generic[PayloadT]):
 
     @property
     def received(self) -> int:
-        """The number of the last message that ``receive`` handed out."""
+        """The number of the last message that ``receive_packet`` handed out."""
         return self._incoming.received
 
     @property
@@ -203,7 +203,7 @@ class Peer(Generic[PayloadT]):
 
     # Receiving.
 
-    def receive(self, packet: bytes, now: float) -> Received[PayloadT] | None:
+    def receive_packet(self, packet: bytes, now: float) -> Received[PayloadT] | None:
         """Take a packet; None when there is nothing in it for the caller, or it is the last one,
         see `goodbye`.
 
@@ -212,7 +212,7 @@ class Peer(Generic[PayloadT]):
         """
         if self.on_packet is not None:
             self.on_packet(packet, False)
-        received = self.session.receive(packet, now)
+        received = self.session.receive_packet(packet, now)
         if received is None:
             return None
         for number in received.carriers:

@@ -102,7 +102,7 @@ class Peers(Generic[PayloadT]):
             _count(peer, stats)
         return stats
 
-    def receive(
+    def receive_datagrams(
         self, datagrams: Iterable[tuple[bytes, Address]], now: float
     ) -> list[tuple[Peer[PayloadT], News[PayloadT]]]:
         """Take datagrams; return what is new, in order. What is wrong with one is counted.
@@ -122,7 +122,7 @@ class Peers(Generic[PayloadT]):
             if peer is None or packet is None:
                 news += self._receive_stray(data, address, peer, now)
                 continue
-            received = peer.receive(packet, now)
+            received = peer.receive_packet(packet, now)
             if received is not None:
                 news.append((peer, received))
             elif peer.goodbye is not None:
@@ -139,7 +139,9 @@ class Peers(Generic[PayloadT]):
         news: list[tuple[Peer[PayloadT], News[PayloadT]]] = []
         if not answerable(address):
             return news
-        result = self.listener.receive(data, address, now, None if old is None else old.connection)
+        result = self.listener.receive_handshake(
+            data, address, now, None if old is None else old.connection
+        )
         if result is None:
             return news
         if result.refused is not None:
@@ -176,7 +178,7 @@ class Peers(Generic[PayloadT]):
             peer: The peer.
             reason: Why.
             text: What there is to say beside it, for the player.
-            now: Seconds, as for `receive`.
+            now: Seconds, as for `receive_datagrams`.
         """
         if self.by_address.get(peer.address) is peer:
             last_words = peer.send_goodbye(reason, text, now)
@@ -188,7 +190,7 @@ class Peers(Generic[PayloadT]):
         Args:
             peer: The peer, whose connection is up.
             connection: The new one, with the address of its client.
-            now: Seconds, as for `receive`.
+            now: Seconds, as for `receive_datagrams`.
         """
         old = peer.connection
         assert old is not None

@@ -105,9 +105,9 @@ class HostedTransport:
         host = self._host
         with self._undisturbed():
             now = self._clock()
-            self._host.receive(self._memory.receive(budget), now)
+            self._host.receive_datagrams(self._memory.receive(budget), now)
             if self._socket is not None:
-                self._host.receive(self._socket.receive(budget), now)
+                self._host.receive_datagrams(self._socket.receive(budget), now)
             host.tick(self._clock())
         if host.failure is not None:
             raise host.failure
@@ -131,7 +131,7 @@ class HostedTransport:
         if self.watch is not None:
             self.watch.close()
         host, now = self._host, self._clock()
-        self._host.receive(self._memory.receive(), now)
+        self._host.receive_datagrams(self._memory.receive(), now)
         before = host.failure  # `receive` has raised that
         try:
             host.close(Reason.SHUTDOWN if before is None else Reason.ERROR, now)

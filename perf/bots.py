@@ -169,7 +169,7 @@ class PlayerBot(Pinger):
         if connection is None:
             return self._dialled(datagram, now)
         packet = connection.open(datagram, now)
-        received = None if packet is None else self.peer.receive(packet, now)
+        received = None if packet is None else self.peer.receive_packet(packet, now)
         if received is None:
             goodbye = self.peer.goodbye
             if goodbye is not None:
@@ -207,7 +207,7 @@ class PlayerBot(Pinger):
     def _dialled(self, datagram: bytes, now: float) -> Sequence[bytes]:
         if self.handshake is None:
             return ()
-        self.handshake.receive(datagram, now)
+        self.handshake.receive_answer(datagram, now)
         self.connection = self.handshake.connection
         if self.connection is None:
             return self.handshake.poll(now)

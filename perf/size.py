@@ -112,7 +112,7 @@ def _counted(registry: Registry, point: Callable[[float, float], object], seed: 
     for number in range(SETTLE_TICKS + TICKS):
         now = number / RATE
         for datagram in bot.turn(now):
-            host.receive([(datagram, CLIENT)], now)
+            host.receive_datagrams([(datagram, CLIENT)], now)
         host.tick(now)
         arrived = list(sent)
         sent.clear()
@@ -122,7 +122,7 @@ def _counted(registry: Registry, point: Callable[[float, float], object], seed: 
                 headers += len(datagram) - runs
                 datagrams += 1
             for reply in bot.take(datagram, now):
-                host.receive([(reply, CLIENT)], now)
+                host.receive_datagrams([(reply, CLIENT)], now)
         moved += MOVED if number >= SETTLE_TICKS else 0
     if not datagrams:
         raise PerfError("no update reached the client")

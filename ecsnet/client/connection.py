@@ -112,7 +112,7 @@ class ClientConnection:
         self._transport = transport
 
     def fetch(self, now: float) -> None:
-        """Take what has arrived off the transport, for `receive`. It begins a poll."""
+        """Take what has arrived off the transport, for `next_packet`. It begins a poll."""
         self._now = now
         if self._transport is None:
             self._transport = self._resolved(now)
@@ -130,7 +130,7 @@ class ClientConnection:
         while len(waiting) > DATAGRAMS_WAITING:
             waiting.pop()  # lost, as in the buffer of a socket
 
-    def receive(self, now: float) -> Received[msgspec.Raw] | None:
+    def next_packet(self, now: float) -> Received[msgspec.Raw] | None:
         """Take in what was fetched, up to the next packet of the session.
 
         Returns:
@@ -231,7 +231,7 @@ class ClientConnection:
     def _datagram(self, datagram: bytes, now: float) -> Received[msgspec.Raw] | None:
         connection = self.peer.connection
         if connection is None:
-            if not self._handshake.receive(datagram, now):
+            if not self._handshake.receive_answer(datagram, now):
                 self.stats.datagrams_rejected += 1
             elif self._handshake.connection is not None:
                 assert self._transport is not None
@@ -243,7 +243,7 @@ class ClientConnection:
         if packet is None:
             self.stats.datagrams_rejected += 1
             return None
-        received = self.peer.receive(packet, now)
+        received = self.peer.receive_packet(packet, now)
         goodbye = self.peer.goodbye
         if goodbye is not None:
             self.end = End(goodbye.reason, goodbye.text)

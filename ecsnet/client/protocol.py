@@ -158,7 +158,7 @@ class ClientProtocol:
         connection.fetch(now)
         self._take_over()
         while not self._arrived:
-            received = connection.receive(now)
+            received = connection.next_packet(now)
             if received is None:
                 break
             self._receive(received, now)

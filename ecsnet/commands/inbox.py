@@ -150,7 +150,7 @@ class Inbox:
         self._tokens = 2 * ACTIONS_A_TICK
         self._spent_at = 0
 
-    def receive(self, number: int, tick: int, raw: msgspec.Raw, next_tick: int) -> int:
+    def receive_frames(self, number: int, tick: int, raw: msgspec.Raw, next_tick: int) -> int:
         """Take the frames of a packet.
 
         Args:

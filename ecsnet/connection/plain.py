@@ -268,7 +268,7 @@ class Listener:
         """Connections at one time."""
         return self.admission.places
 
-    def receive(
+    def receive_handshake(
         self, data: bytes, address: Hashable, now: float, connection: Connection | None = None
     ) -> ListenerResult | None:
         """Take a datagram in which no connection found a packet; None when it meant nothing and was
@@ -472,7 +472,7 @@ class ClientHandshake:
         """True if the handshake has come to an end, good or bad."""
         return self.connection is not None or self.refused is not None
 
-    def receive(self, data: bytes, now: float) -> bool:
+    def receive_answer(self, data: bytes, now: float) -> bool:
         """Take a datagram; return whether it was an answer to this attempt."""
         if self.done or data[1 : 1 + _NONCE] != self._nonce or crc32(data, self._seed) != _SOUND:
             return False

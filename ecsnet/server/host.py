@@ -1,9 +1,9 @@
 """Members on one side, rooms on the other, and the way from the one to the other.
 
-A host has no socket and no clock: datagrams come in through `Host.receive`, go out through a
-function that it is given, and `Host.tick` is called when a tick is due. It chooses a room for each
-member, routes, and counts. Connections and packets are the business of its peers, and what happens
-in a room is that room's.
+A host has no socket and no clock: datagrams come in through `Host.receive_datagrams`, go out
+through a function that it is given, and `Host.tick` is called when a tick is due. It chooses a room
+for each member, routes, and counts. Connections and packets are the business of its peers, and what
+happens in a room is that room's.
 """
 
 from __future__ import annotations
@@ -167,7 +167,7 @@ class Host:
 
         Args:
             spec: What its simulation is made from.
-            now: Seconds on the clock that `receive` and `tick` are called with.
+            now: Seconds on the clock that `receive_datagrams` and `tick` are called with.
             update_rate: Updates a second to clients; each tick when left out.
             command_rate: Packets a second from each client; one with each of its ticks when left
                 out.
@@ -272,7 +272,7 @@ class Host:
         peer = self.peers.by_address.get(address)
         return None if peer is None else self.members.get(peer)
 
-    def receive(self, datagrams: Iterable[tuple[bytes, Address]], now: float) -> None:
+    def receive_datagrams(self, datagrams: Iterable[tuple[bytes, Address]], now: float) -> None:
         """Take datagrams. What is wrong with one is counted, never raised.
 
         Args:
@@ -281,7 +281,7 @@ class Host:
         """
         if self.closed:
             return
-        for peer, news in self.peers.receive(datagrams, now):
+        for peer, news in self.peers.receive_datagrams(datagrams, now):
             member = self.members.get(peer)
             if member is None:
                 if isinstance(news, Opened):
@@ -378,7 +378,7 @@ class Host:
         A room in which a system or hook raised ends; see `failure`.
 
         Args:
-            now: Seconds, as for `receive`.
+            now: Seconds, as for `receive_datagrams`.
             early: Seconds by which a tick may run before it is due: half of the beat of a caller
                 whose own timer keeps it.
 
@@ -440,7 +440,7 @@ class Host:
         Args:
             member: The member, whose connection is up.
             connection: The new one, with the address of its client.
-            now: Seconds, as for `receive`.
+            now: Seconds, as for `receive_datagrams`.
         """
         self.peers.relink(member.peer, connection, now)
 
@@ -452,7 +452,7 @@ class Host:
         Args:
             member: The member.
             reason: Why; the client is told.
-            now: Seconds, as for `receive`.
+            now: Seconds, as for `receive_datagrams`.
             text: What the client is told beside it, for its player.
         """
         self._note_end(member, reason, now)

@@ -224,7 +224,7 @@ class Room:
             # The host slept. How early commands come is measured against the ticks that will be.
             self._skip_overdue(now)
         try:
-            fresh = seat.inbox.receive(number, tick, frames, self.next_tick)
+            fresh = seat.inbox.receive_frames(number, tick, frames, self.next_tick)
         except BadMessageError:
             return False
         if fresh >= 0:

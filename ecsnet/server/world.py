@@ -291,7 +291,7 @@ class ServerWorld:
             try:
                 warn_of_idle_worlds()
                 game = self._host = self.make_host(socket.send, clock())
-                socket.start(game.receive)
+                socket.start(game.receive_datagrams)
                 logger.info("serving on %s:%d", *socket.address[:2])
                 if ready is not None:
                     ready(socket.address)

@@ -441,7 +441,7 @@ class Session(Generic[PayloadT]):
 
     # Receiving.
 
-    def receive(self, packet: bytes, now: float) -> Received[PayloadT] | None:
+    def receive_packet(self, packet: bytes, now: float) -> Received[PayloadT] | None:
         """Take a packet; None when there is nothing in it for the caller, or it is the last one,
         see `goodbye`.
 

@@ -236,7 +236,7 @@ class Harness:
             self._steps += 1
             network.run(self.room.dt)
             now = self.clock.now
-            host.receive(network.receive(), now)
+            host.receive_datagrams(network.receive(), now)
             host.tick(now, early=0.5 * self.room.dt)
             if host.failure is not None:
                 raise host.failure

@@ -251,11 +251,11 @@ class Arena:
             for data in handshake.poll(self.now):
                 self._hand(data, address)
             for data in end.receive():
-                handshake.receive(data, self.now)
+                handshake.receive_answer(data, self.now)
         return handshake.connection, Peer(RAW)
 
     def _hand(self, data: bytes, address: Address) -> None:
-        self.host.receive([(data, address)], self.now)
+        self.host.receive_datagrams([(data, address)], self.now)
 
     # What must hold.
 
@@ -739,9 +739,9 @@ class Arena:
             for question, address in network.receive():
                 packet = None if connection is None else connection.open(question, self.now)
                 if packet is not None:
-                    server.receive(packet, self.now)
+                    server.receive_packet(packet, self.now)
                     continue
-                result = listener.receive(question, address, self.now, connection)
+                result = listener.receive_handshake(question, address, self.now, connection)
                 if result is not None:
                     connection = result.opened or connection
                     for reply in result.replies:

@@ -137,7 +137,7 @@ FAULTS = {
         from ecsnet.replication.client.store import Store
         from ecsnet.session.packets import RAW
         from ecsnet.session.session import Session
-        receive = Session.receive
+        receive = Session.receive_packet
         def again(self, packet, now):
             self._missing = (1 << 1024) - 1
             return receive(self, packet, now)
@@ -146,7 +146,7 @@ FAULTS = {
             if record is not None and cid in record.ticks:
                 record.ticks[cid], record.values[cid] = tick, value
                 self._touch(net, cid)
-        Session.receive, Store._value = again, overwrite
+        Session.receive_packet, Store._value = again, overwrite
         """,
         "WrongError: the witness changed",
     ),

@@ -130,7 +130,7 @@ def _quiet() -> Iterator[None]:
 @contextmanager
 def _counted_fates(counts: Counter[str]) -> Iterator[None]:
     """Let peers count what became of packets: nothing else sees each of them."""
-    lost, receive = Peer.lost, Peer.receive
+    lost, receive = Peer.lost, Peer.receive_packet
 
     def counted_lost(self: Peer[object], now: float) -> list[int]:
         tags = lost(self, now)
@@ -144,12 +144,12 @@ def _counted_fates(counts: Counter[str]) -> Iterator[None]:
         return received
 
     Peer.lost = counted_lost  # type: ignore[method-assign]
-    Peer.receive = counted_receive  # type: ignore[method-assign]
+    Peer.receive_packet = counted_receive  # type: ignore[method-assign]
     try:
         yield
     finally:
         Peer.lost = lost  # type: ignore[method-assign]
-        Peer.receive = receive  # type: ignore[method-assign]
+        Peer.receive_packet = receive  # type: ignore[method-assign]
 
 
 class Sprite:

@@ -57,14 +57,14 @@ class Visitor:
         for datagram in self.socket.receive():
             connection = self.handshake.connection
             if connection is None:
-                self.handshake.receive(datagram, now)
+                self.handshake.receive_answer(datagram, now)
                 if self.handshake.connection is not None:
                     self.socket.pin()
                     hello = Hello(WIRE_VERSION, self.fingerprint, "Ann")
                     self.peer.queue(encode(hello))
             elif (packet := connection.open(datagram, now)) is not None:
                 self.packets += 1
-                received = self.peer.receive(packet, now)
+                received = self.peer.receive_packet(packet, now)
                 for _, message in received.messages if received else ():
                     self.welcome = self.welcome or WELCOME.decode(message)
         if self.handshake.connection is None:

@@ -93,12 +93,12 @@ class Visitor:
     def _take(self, datagram: bytes, now: float) -> None:
         connection = self.handshake.connection
         if connection is None:
-            self.handshake.receive(datagram, now)
+            self.handshake.receive_answer(datagram, now)
             if self.handshake.connection is not None and not self.silent:
                 self.peer.queue(encode(Hello(WIRE_VERSION, _FINGERPRINT, self.name)))
             return
         packet = connection.open(datagram, now)
-        received = None if packet is None else self.peer.receive(packet, now)
+        received = None if packet is None else self.peer.receive_packet(packet, now)
         if received is None:
             return
         for _, message in received.messages:

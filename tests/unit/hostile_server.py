@@ -82,7 +82,7 @@ class HostileServer:
         now = self.clock.now
         packet = None if self.connection is None else self.connection.open(data, now)
         if packet is None:
-            result = self.listener.receive(data, self.end.address, now, self.connection)
+            result = self.listener.receive_handshake(data, self.end.address, now, self.connection)
             if result is not None:
                 if result.opened is not None:
                     self.connection = result.opened
@@ -90,7 +90,7 @@ class HostileServer:
                 for reply in result.replies:
                     self.deliver(reply)
             return
-        received = self.peer.receive(packet, now)
+        received = self.peer.receive_packet(packet, now)
         if received is not None:
             self.heard += [message for _, message in received.messages]
         if self.peer.goodbye is not None:

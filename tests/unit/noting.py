@@ -47,7 +47,7 @@ class NotingPeer(Peer[Any]):
         return packet
 
     def receive(self, packet: bytes, now: float) -> Any:
-        received = super().receive(packet, now)
+        received = super().receive_packet(packet, now)
         if received is None:
             return None
         return Noted(

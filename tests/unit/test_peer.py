@@ -31,7 +31,7 @@ class Two:
         self.sent.append(datagram)
         if self.lose:
             return
-        received = self.other.receive(datagram[1:-4], self.now)
+        received = self.other.receive_packet(datagram[1:-4], self.now)
         self.messages += [data for _, data in received.messages] if received else ()
 
     def tick(self, payload: object = None) -> int:
@@ -45,7 +45,7 @@ class Two:
         else:
             self.one.flush(self.now)
         (ack,) = self.other.pack(None, self.now)
-        self.one.receive(ack, self.now)
+        self.one.receive_packet(ack, self.now)
         return self.one.bytes_sent - before
 
 

@@ -37,7 +37,7 @@ class Client:
             for datagram in handshake.poll(self.server.now):
                 self.server.receive(datagram, self.address)
             while self.mail:
-                handshake.receive(self.mail.pop(0), self.server.now)
+                handshake.receive_answer(self.mail.pop(0), self.server.now)
         assert handshake.done
         self.connection = handshake.connection
         if self.connection is not None:
@@ -56,7 +56,7 @@ class Client:
         while self.mail:
             assert self.connection is not None
             packet = self.connection.open(self.mail.pop(0), self.server.now)
-            received = None if packet is None else self.peer.receive(packet, self.server.now)
+            received = None if packet is None else self.peer.receive_packet(packet, self.server.now)
             if received is not None:
                 heard.append(received)
         return heard  # type: ignore[return-value]
@@ -83,7 +83,7 @@ class Server:
             self.clients[address].mail.append(datagram)
 
     def receive(self, *one: object) -> None:
-        self.news += self.peers.receive([one], self.now)  # type: ignore[list-item]
+        self.news += self.peers.receive_datagrams([one], self.now)  # type: ignore[list-item]
 
     def join(self, address: Address) -> tuple[Client, Peer[Raw]]:
         client = Client(self, address)
@@ -103,11 +103,13 @@ def test_who_connects_and_talks_in_one_batch_is_news_in_order() -> None:
     ann = Client(server, ANN)
     handshake = ClientHandshake(bytes(8), server.now)
     server.receive(handshake.poll(server.now)[0], ANN)
-    handshake.receive(ann.mail.pop(), server.now)
+    handshake.receive_answer(ann.mail.pop(), server.now)
     (response,) = handshake.poll(server.now)
     ann.connection = Connection(None, SESSION_ID, server.now, server=False)
     hello = ann.packet("hello")
-    news = server.peers.receive([(response, ANN), (b"noise", BOB), (hello, ANN)], server.now)
+    news = server.peers.receive_datagrams(
+        [(response, ANN), (b"noise", BOB), (hello, ANN)], server.now
+    )
     (peer, opened), (same, received) = news
     assert peer is same
     assert isinstance(opened, Opened)
@@ -293,7 +295,7 @@ def test_one_batch_is_what_many_are() -> None:
         datagrams.insert(60, (clients[0].connection.seal(goodbye), clients[0].address))
         for start in range(0, len(datagrams), size):
             batch = datagrams[start : start + size]
-            server.news += server.peers.receive(batch, server.now)
+            server.news += server.peers.receive_datagrams(batch, server.now)
         kinds.append([type(each).__name__ for each in server.take_news()])
     assert kinds[0] == kinds[1] == kinds[2] == kinds[3]
     assert kinds[0].count("Ended") == 1

@@ -64,7 +64,7 @@ class Sending:
 
     def hear(self, datagram: bytes, _address: Address) -> None:
         self.sent += 1
-        received = self.server.receive(datagram[1:-4], self.now)
+        received = self.server.receive_packet(datagram[1:-4], self.now)
         assert received is not None
         if received.payload is not None:
             self.payloads.append(msgspec.msgpack.decode(received.payload))

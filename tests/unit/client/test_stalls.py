@@ -215,7 +215,7 @@ class Rig:
         self.network.run(seconds)
 
     def _serve(self) -> None:
-        self.host.receive(self.network.receive(), self.home.now)
+        self.host.receive_datagrams(self.network.receive(), self.home.now)
         self.host.tick(self.home.now, early=0.5 / self.tick_rate)
 
     def start(self, seconds: float = 4.0) -> None:

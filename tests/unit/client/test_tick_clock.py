@@ -158,7 +158,7 @@ class Game:
             whole = self.gate.decode(data)
             assert whole is not None
             self.received.append(whole[0])
-            fresh = self.inbox.receive(*whole[1:], self.next_tick)
+            fresh = self.inbox.receive_frames(*whole[1:], self.next_tick)
             if fresh >= 0:
                 due_in = (self.next_at - self.now) * self.tick_rate
                 self.slacks.append(fresh - self.next_tick + due_in)

@@ -51,11 +51,11 @@ def over_the_wire(packed: CommandPayload) -> Input:
 
 
 def hand_over(outbox: Outbox, inbox: Inbox, next_tick: int, limit: int = 700) -> int:
-    """One packet, received; returns what `Inbox.receive` does."""
+    """One packet, received; returns what `Inbox.receive_frames` does."""
     packed = outbox.pack(limit)
     assert packed is not None
     whole = over_the_wire(packed)
-    fresh = inbox.receive(*whole[1:], next_tick)
+    fresh = inbox.receive_frames(*whole[1:], next_tick)
     outbox.acked(packed.through)
     return fresh
 
@@ -319,14 +319,14 @@ def test_partial_ack_keeps_the_rest() -> None:
     outbox.stamp(range(12, 14))
     assert first is not None
     whole = over_the_wire(first)
-    inbox.receive(*whole[1:], 10)
+    inbox.receive_frames(*whole[1:], 10)
     outbox.acked(first.through)
     rest = outbox.pack(700)
     assert rest is not None
     assert (rest.number, rest.tick, [frame[:2] for frame in rest.frames]) == (2, 12, [(0, 2)])
     outbox.acked(first.through - 1)
     whole = over_the_wire(rest)
-    inbox.receive(*whole[1:], 10)
+    inbox.receive_frames(*whole[1:], 10)
     outbox.acked(rest.through)
     assert outbox.pack(700) is None
     assert [len(inbox.take(tick)) for tick in range(10, 14)] == [2, 1, 1, 1]
@@ -355,7 +355,7 @@ def raw_input(number: int, tick: int, frames: object) -> Input:
 
 def feed(inbox: Inbox, next_tick: int, number: int, tick: int, frames: object) -> None:
     whole = raw_input(number, tick, frames)
-    inbox.receive(*whole[1:], next_tick)
+    inbox.receive_frames(*whole[1:], next_tick)
 
 
 def test_far_future_is_bounded_and_counted() -> None:
@@ -645,7 +645,7 @@ def test_every_command_is_accounted_for(seed: int, loss: float, lead: int, limit
             if due <= tick:
                 wire.remove((due, arrived))
                 whole = over_the_wire(arrived)
-                inbox.receive(*whole[1:], tick)
+                inbox.receive_frames(*whole[1:], tick)
                 if dice.random() >= loss or tick > 300:
                     acks.append((tick + dice.randrange(6), arrived.through))
         for due, through in list(acks):
@@ -717,12 +717,14 @@ def test_a_change_costs_the_same_however_much_is_held(known: bool, action: bool)
     costs = []
     for states in (1, HELD_STATES):
         inbox = Inbox(60.0, FRAMES)
-        inbox.receive(0, 1, restless_frames(0, 40, states), 1)
+        inbox.receive_frames(0, 1, restless_frames(0, 40, states), 1)
         second = restless_frames(1, 40, states, action=action)
         number = 0 if known else 41
-        changes = instructions(partial(inbox.receive, number, number + 1, second, 1))
+        changes = instructions(partial(inbox.receive_frames, number, number + 1, second, 1))
         whole = restless_frames(2, 0, states)
-        costs.append(changes - instructions(partial(inbox.receive, number, number + 1, whole, 1)))
+        costs.append(
+            changes - instructions(partial(inbox.receive_frames, number, number + 1, whole, 1))
+        )
     one, many = costs
     assert one > 40 * 20
     assert many < 1.2 * one
@@ -730,7 +732,7 @@ def test_a_change_costs_the_same_however_much_is_held(known: bool, action: bool)
 
 def test_what_is_held_after_each_of_many_changes() -> None:
     inbox = Inbox(60.0, FRAMES)
-    inbox.receive(0, 1, restless_frames(0, 40, HELD_STATES), 1)
+    inbox.receive_frames(0, 1, restless_frames(0, 40, HELD_STATES), 1)
     expected = dict.fromkeys(range(1, HELD_STATES + 1), 0)
     for tick in range(1, 42):
         if tick > 1:
@@ -767,5 +769,5 @@ def test_in_another_room_numbers_go_on_and_what_is_held_does_and_nothing_else() 
     # What the first inbox had already is not taken again by one that comes after it.
     again = Inbox(60, FRAMES, number=inbox.number)
     raw = msgspec.Raw(encode(late.frames))
-    assert again.receive(late.number, late.tick, raw, 500) == -1
+    assert again.receive_frames(late.number, late.tick, raw, 500) == -1
     assert [again.take(tick) for tick in range(500, 512)] == [()] * 12

@@ -27,7 +27,7 @@ class Keeper:
         if connection is not None and packet is not None:
             self.packets.append((connection, packet))
             return None
-        result = self.listener.receive(data, address, now, connection)
+        result = self.listener.receive_handshake(data, address, now, connection)
         if result is not None and result.opened is not None:
             self.connections[address] = result.opened
         return result

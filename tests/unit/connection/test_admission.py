@@ -49,7 +49,7 @@ class Server:
             for datagram in handshake.poll(self.now):
                 inbound = self.listener.receive(datagram, address, self.now)
                 for reply in inbound.replies if inbound else ():
-                    handshake.receive(reply, self.now)
+                    handshake.receive_answer(reply, self.now)
         if handshake.connection is not None and speak:
             self.listener.receive(handshake.connection.seal(b"hello"), address, self.now)
         return handshake, self.listener.connections.get(address)
@@ -187,7 +187,7 @@ def test_starting_anew_from_the_same_port_is_rationed_too() -> None:
                 inbound = server.listener.receive(datagram, address, server.now)
                 opened += inbound is not None and inbound.opened is not None
                 for reply in inbound.replies if inbound else ():
-                    handshake.receive(reply, server.now)
+                    handshake.receive_answer(reply, server.now)
         if handshake.connection is not None:
             server.listener.receive(handshake.connection.seal(b"x"), address, server.now)
     assert opened == 9  # eight, and what 0.4 s give

@@ -43,7 +43,7 @@ def shake(
             seen.append(inbound)
             assert len(b"".join(inbound.replies)) < len(datagram)
             for reply in inbound.replies:
-                assert handshake.receive(reply, now)
+                assert handshake.receive_answer(reply, now)
         if handshake.done:
             break
     return handshake, server.connections[address], seen
@@ -91,7 +91,7 @@ def test_a_cookie_is_for_one_address_one_nonce_and_a_while() -> None:
     handshake = ClientHandshake(b"noncenon", 0.0)
     challenge = server.receive(handshake.poll(0.0)[0], HERE, 0.0)
     assert challenge is not None
-    assert handshake.receive(challenge.replies[0], 0.0)
+    assert handshake.receive_answer(challenge.replies[0], 0.0)
     response = handshake.poll(0.0)[0]
     assert server.receive(response, THERE, 0.0) is None
     forged = wire._finish(
@@ -112,7 +112,7 @@ def test_a_repeated_response_is_answered_alike() -> None:
     handshake = ClientHandshake(b"noncenon", 0.0)
     challenge = server.receive(handshake.poll(0.0)[0], HERE, 0.0)
     assert challenge is not None
-    assert handshake.receive(challenge.replies[0], 0.0)
+    assert handshake.receive_answer(challenge.replies[0], 0.0)
     response = handshake.poll(0.0)[0]
     first = server.receive(response, HERE, 0.0)
     again = server.receive(response, HERE, 0.4)
@@ -124,7 +124,7 @@ def test_a_repeated_response_is_answered_alike() -> None:
     assert list(server.connections.values()) == [first.opened]
     assert first.opened.heard == 0.4
     # Once packets flow, an old response does not keep a silent client alive.
-    assert handshake.receive(first.replies[0], 0.4)
+    assert handshake.receive_answer(first.replies[0], 0.4)
     assert handshake.connection is not None
     server.receive(handshake.connection.seal(b"x"), HERE, 0.5)
     server.receive(response, HERE, 3.0)
@@ -140,7 +140,7 @@ def test_a_full_or_closing_server_refuses() -> None:
             inbound = server.receive(datagram, THERE, 0.0)
             assert inbound is not None
             for reply in inbound.replies:
-                handshake.receive(reply, 0.0)
+                handshake.receive_answer(reply, 0.0)
     assert handshake.refused is Reason.FULL
     assert handshake.done
     assert handshake.poll(1.0) == []
@@ -150,17 +150,17 @@ def test_a_full_or_closing_server_refuses() -> None:
     roomy = listener()
     challenge = roomy.receive(late.poll(0.0)[0], THERE, 0.0)
     assert challenge is not None
-    assert late.receive(challenge.replies[0], 0.0)
+    assert late.receive_answer(challenge.replies[0], 0.0)
     roomy.listener.refusing = Reason.SHUTDOWN
     refused = roomy.receive(late.poll(0.0)[0], THERE, 0.0)
     assert refused is not None
     assert refused.opened is None
-    assert late.receive(refused.replies[0], 0.0)
+    assert late.receive_answer(refused.replies[0], 0.0)
     assert late.refused is Reason.SHUTDOWN
     early = ClientHandshake(b"theearly", 0.0)
     refused = roomy.receive(early.poll(0.0)[0], THERE, 0.0)
     assert refused is not None
-    assert early.receive(refused.replies[0], 0.0)
+    assert early.receive_answer(refused.replies[0], 0.0)
     assert early.refused is Reason.SHUTDOWN
 
 
@@ -170,7 +170,7 @@ def test_another_version_is_refused_by_name() -> None:
     other = wire._finish(request[:5] + b"\x09\x00" + request[7:-4], handshake._seed)
     inbound = listener().receive(other, HERE, 0.0)
     assert inbound is not None
-    assert handshake.receive(inbound.replies[0], 0.0)
+    assert handshake.receive_answer(inbound.replies[0], 0.0)
     assert handshake.refused is Reason.VERSION
 
 
@@ -189,7 +189,7 @@ def test_a_late_response_neither_replaces_nor_revives() -> None:
     old = ClientHandshake(b"firstfir", 0.0)
     challenge = server.receive(old.poll(0.0)[0], HERE, 0.0)
     assert challenge is not None
-    assert old.receive(challenge.replies[0], 0.0)
+    assert old.receive_answer(challenge.replies[0], 0.0)
     response = old.poll(0.0)[0]
     assert server.receive(response, HERE, 0.0) is not None
     _, new, _ = shake(server, now=1.0, nonce=b"secondse")
@@ -322,13 +322,13 @@ def test_a_dial_starts_over_with_a_server_that_forgot_its_cookies() -> None:
     handshake = ClientHandshake(b"noncenon", 0.0, timeout=10.0)
     challenge = old.receive(handshake.poll(0.0)[0], HERE, 0.0)
     assert challenge is not None
-    assert handshake.receive(challenge.replies[0], 0.0)
+    assert handshake.receive_answer(challenge.replies[0], 0.0)
     now = 0.0
     while handshake.connection is None and now < 10.0:
         for datagram in handshake.poll(now):
             inbound = new.receive(datagram, HERE, now)
             for reply in inbound.replies if inbound else []:
-                handshake.receive(reply, now)
+                handshake.receive_answer(reply, now)
         now += 0.05
     assert handshake.connection is not None
     assert new.dropped["forged"] > 0
@@ -366,7 +366,7 @@ def every_datagram() -> list[tuple[str, bytes, Callable[[bytes], object]]]:
     request = handshake.poll(0.0)[0]
     challenge = server.receive(request, HERE, 0.0)
     assert challenge is not None
-    handshake.receive(challenge.replies[0], 0.0)
+    handshake.receive_answer(challenge.replies[0], 0.0)
     response = handshake.poll(0.0)[0]
     accept = server.receive(response, HERE, 0.0)
     assert accept is not None
@@ -375,7 +375,7 @@ def every_datagram() -> list[tuple[str, bytes, Callable[[bytes], object]]]:
 
     def dialled(data: bytes) -> object:
         fresh = ClientHandshake(b"noncenon", 0.0)
-        return fresh.receive(data, 0.0) or None
+        return fresh.receive_answer(data, 0.0) or None
 
     def served(data: bytes) -> object:
         return listener().receive(data, HERE, 0.0)
@@ -447,7 +447,7 @@ def test_sound_but_senseless_datagrams_do_nothing() -> None:
     handshake = ClientHandshake(b"noncenon", 0.0)
     for kind in (1, 2, 3, 4, 5, 6, 9):
         strange = wire._finish(bytes([kind]) + b"noncenon" + b"?" * 5, handshake._seed)
-        assert not handshake.receive(strange, 0.0)
+        assert not handshake.receive_answer(strange, 0.0)
     assert not handshake.done
 
 
@@ -458,7 +458,7 @@ def test_noise_is_answered_with_nothing(data: bytes, known: bool) -> None:
     if known:
         server.connections[HERE] = Connection(HERE, b"12345678", 0.0, server=True)
     assert server.receive(data, HERE, 0.0) is None
-    assert not ClientHandshake(b"noncenon", 0.0).receive(data, 0.0)
+    assert not ClientHandshake(b"noncenon", 0.0).receive_answer(data, 0.0)
     assert sum(server.dropped.values()) == 1
     assert len(server.connections) == known
 
@@ -484,7 +484,7 @@ def test_a_handshake_comes_through_a_bad_network() -> None:
                         if dice.random() < 0.5:
                             drops += 1
                         else:
-                            handshake.receive(reply, now)
+                            handshake.receive_answer(reply, now)
             server.poll(now)
             now += 1 / 60
         joined += handshake.connection is not None

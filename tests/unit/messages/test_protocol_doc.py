@@ -129,21 +129,21 @@ def _handshake() -> Iterator[tuple[str, bytes]]:
     listener = Listener(SECRET, lambda count: SESSION_ID[:count], 8)
     (request,) = handshake.poll(0.0)
     yield "request", request
-    answer = listener.receive(request, ADDRESS, 1.0)
+    answer = listener.receive_handshake(request, ADDRESS, 1.0)
     assert answer is not None
     (challenge,) = answer.replies
     yield "challenge", challenge
-    assert handshake.receive(challenge, 0.0)
+    assert handshake.receive_answer(challenge, 0.0)
     (response,) = handshake.poll(0.0)
     yield "response", response
-    answer = listener.receive(response, ADDRESS, 1.0)
+    answer = listener.receive_handshake(response, ADDRESS, 1.0)
     assert answer is not None
     (accept,) = answer.replies
     yield "accept", accept
-    assert handshake.receive(accept, 0.0)
+    assert handshake.receive_answer(accept, 0.0)
 
     full = Listener(SECRET, bytes, 0)
-    answer = full.receive(response, ADDRESS, 1.0)
+    answer = full.receive_handshake(response, ADDRESS, 1.0)
     assert answer is not None
     (refuse,) = answer.replies
     yield "refuse", refuse
@@ -163,8 +163,8 @@ def _packets() -> Iterator[tuple[str, bytes]]:
     peer.pack(None, 0.0)
     peer.pack(None, 0.0)
     (fourth,) = peer.pack("hello", 0.0)
-    assert other.receive(first, 1.0) is not None
-    assert other.receive(fourth, 1.0) is not None
+    assert other.receive_packet(first, 1.0) is not None
+    assert other.receive_packet(fourth, 1.0) is not None
     other.queue(b"\xc3")
     # The first packet pings, and answers the ping in the peer's first after 250 ms.
     (packet,) = other.pack("hi", 1.25)
@@ -260,7 +260,7 @@ def test_vectors_are_understood() -> None:
     assert server.open(made["payload-to-client"], 0.0) is None
 
     session = Session(RAW)
-    assert session.receive(made["packet-goodbye"], 0.0) is None
+    assert session.receive_packet(made["packet-goodbye"], 0.0) is None
     assert session.goodbye is not None
     assert (session.goodbye.reason, session.goodbye.text) == (Reason.KICKED, "out")
 
@@ -429,14 +429,14 @@ def test_a_client_made_from_the_document_plays() -> None:
     def meet(client: Foreigner) -> None:
         question: bytes | None = client.request()
         while question is not None:
-            host.receive([(question, ADDRESS)], now)
+            host.receive_datagrams([(question, ADDRESS)], now)
             question = client.receive(sent.pop())
 
     stranger = Foreigner(bytes(16))
     meet(stranger)
     for _ in range(10):
         now += 1 / 60
-        host.receive([(stranger.packet(), ADDRESS)], now)
+        host.receive_datagrams([(stranger.packet(), ADDRESS)], now)
         host.tick(now)
         while sent:
             stranger.receive(sent.pop(0))
@@ -455,7 +455,7 @@ def test_a_client_made_from_the_document_plays() -> None:
             epoch, tick = player.welcome[0], player.welcome[5]
             held = [commands_.index("Steer"), 0, [1]]
             payload = [epoch, 0, tick, [[0, frame, [held]]]]
-        host.receive([(player.packet(payload), ADDRESS)], now)
+        host.receive_datagrams([(player.packet(payload), ADDRESS)], now)
         host.tick(now)
         while sent:
             player.receive(sent.pop(0))

@@ -167,7 +167,7 @@ def test_nothing_is_left_of_who_leaves(way: str, room: str) -> None:
     network.run(12.0)
     network.clock.advance(HOURS)
     network.host.tick(network.now)
-    network.host.receive([(b"", ("10.0.0.1", 1))], network.now)
+    network.host.receive_datagrams([(b"", ("10.0.0.1", 1))], network.now)
     assert leftovers(network) == {}
 
 

@@ -120,8 +120,8 @@ class HostNetwork(Network):
         if self.now < self.asleep_until:
             self.at(self.asleep_until - self.now, self.tick)
             return
-        self.handler = self.host.receive
-        self.host.receive(self.receive(), self.now)
+        self.handler = self.host.receive_datagrams
+        self.host.receive_datagrams(self.receive(), self.now)
         self.host.tick(self.now)
         self.at(max(0.001, self.host.next_tick_at - self.now), self.tick)
 
@@ -208,7 +208,7 @@ class Client:
             self.network.at(1 / self.frame_rate, self.poll)
         if self.connection is None:
             for datagram in mail:
-                self.handshake.receive(datagram, now)
+                self.handshake.receive_answer(datagram, now)
             for datagram in self.handshake.poll(now):
                 self.send(datagram)
             if self.connection is None:
@@ -583,8 +583,12 @@ def test_garbage_does_nothing() -> None:
     (ann,) = network.joined(1)
     dice = random.Random(5)
     for _ in range(2000):
-        network.host.receive([(dice.randbytes(dice.randrange(1500)), ann.address)], network.now)
-        network.host.receive([(dice.randbytes(dice.randrange(100)), ("10.9.9.9", 5))], network.now)
+        network.host.receive_datagrams(
+            [(dice.randbytes(dice.randrange(1500)), ann.address)], network.now
+        )
+        network.host.receive_datagrams(
+            [(dice.randbytes(dice.randrange(100)), ("10.9.9.9", 5))], network.now
+        )
     network.run(0.5)
     assert ann.over is None
     assert len(network.host.members) == 1
@@ -815,7 +819,7 @@ def test_unknown_peers_cost_nothing() -> None:
     network = HostNetwork()
     dice = random.Random(1)
     for port in range(1000):
-        network.host.receive([(dice.randbytes(64), ("10.1.1.1", port + 1))], network.now)
+        network.host.receive_datagrams([(dice.randbytes(64), ("10.1.1.1", port + 1))], network.now)
     assert not network.host.members
     assert network.host.stats().packets_sent == 0
 

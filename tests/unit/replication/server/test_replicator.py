@@ -165,7 +165,7 @@ class Client:
 
     def take(self, data: bytes) -> None:
         now = self.field.now
-        received = self.peer.receive(data, now)
+        received = self.peer.receive_packet(data, now)
         if received is None:
             return
         for number, message in received.messages:
@@ -199,7 +199,7 @@ class Client:
         if data == RESYNC:
             self.field.replicator.resync(self.client_state)
         else:
-            self.server.receive(data, self.field.now)
+            self.server.receive_packet(data, self.field.now)
 
     def of(self, entity: int) -> dict[type, object] | None:
         """What the store holds of an entity of the server's world, by type."""
