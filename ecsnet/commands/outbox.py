@@ -207,6 +207,7 @@ class Outbox:
         """
         self.sent = self.expired = 0
         self._actions.clear()
+        self._acted = 0
         self._runs.clear()
         self._tick = 0
         self._dirty = True

@@ -771,3 +771,17 @@ def test_in_another_room_numbers_go_on_and_what_is_held_does_and_nothing_else() 
     raw = msgspec.Raw(encode(late.frames))
     assert again.receive_frames(late.number, late.tick, raw, 500) == -1
     assert [again.take(tick) for tick in range(500, 512)] == [()] * 12
+
+
+def test_the_first_tick_in_another_room_has_room_for_as_many_actions_as_any() -> None:
+    outbox = Outbox()
+    outbox.stamp(range(100, 101))
+    for _ in range(3):
+        outbox.act(ID[Shoot], 0, Shoot(1))
+    outbox.change_room()
+    assert outbox.waiting == 0
+    for _ in range(ACTIONS_A_TICK):
+        outbox.act(ID[Shoot], 0, Shoot(1))
+    assert outbox.waiting == ACTIONS_A_TICK
+    with pytest.raises(UsageError, match="more than 8 commands in one tick"):
+        outbox.act(ID[Shoot], 0, Shoot(1))
