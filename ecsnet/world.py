@@ -160,6 +160,8 @@ class World:
             esper.delete_world(self.name)
         self._closed = True
         _in_use[self.name] -= 1
+        if not _in_use[self.name]:
+            del _in_use[self.name]
 
     def alive(self, entity: int) -> bool:
         """Return whether the entity exists and is not deleted."""

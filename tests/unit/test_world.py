@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import esper
 import pytest
 
+from ecsnet import world as worlds
 from ecsnet.errors import WorldError, WrongThreadError
 from ecsnet.world import World, current_name
 
@@ -140,6 +141,18 @@ def test_close_deletes_once_and_refuses_use() -> None:
     with pytest.raises(WorldError, match="is closed"), world:
         pass
     assert world.name not in esper.list_worlds()
+
+
+def test_nothing_is_kept_of_worlds_that_are_closed() -> None:
+    before = dict(worlds._in_use)
+    for number in range(20):
+        first = World(f"short-lived {number}")
+        second = World.named(first.name)
+        first_again = World.named(first.name)
+        for world in (first_again, second, first):
+            world.close()
+            world.close()
+    assert dict(worlds._in_use) == before
 
 
 def test_close_of_a_world_in_use_is_refused() -> None:
