@@ -29,6 +29,9 @@ DATAGRAMS_A_POLL: Final = 1000
 DATAGRAMS_WAITING: Final = 2 * DATAGRAMS_A_POLL
 """The most datagrams that wait for later polls."""
 
+STALL: Final = 0.25
+"""The most seconds that one gap between polls counts for, where time runs out."""
+
 BANDWIDTH: Final = 64 * 1024
 """Bytes a second that the server is sent at most; commands do not wait for it."""
 
@@ -36,7 +39,6 @@ LOOK_UP_SECONDS: Final = 20.0
 """The longest time for the look-up of the server's name; stalls of this end do not count."""
 
 _SERVER: Final[Address] = ("the server", 0)  # where that is, the transport knows
-_STALL: Final = 0.25  # one gap between polls counts for no more than this
 
 INVALID_DATA: Final = "the server sent invalid data again and again"
 
@@ -220,7 +222,7 @@ class ClientConnection:
         addresses = resolver.poll()
         if addresses is None:
             elapsed, self._looked_at = now - self._looked_at, now
-            self._look_up_left -= min(elapsed, _STALL)
+            self._look_up_left -= min(elapsed, STALL)
             if self._look_up_left < 0:
                 self.end = End(Reason.UNREACHABLE, UNKNOWN)
             return None

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import msgspec
 
 from ecsnet.client.command_sender import CommandSender
-from ecsnet.client.connection import ClientConnection, End
+from ecsnet.client.connection import STALL, ClientConnection, End
 from ecsnet.client.endings import DIFFERENT_GAME, disconnection, refusal
 from ecsnet.messages.joining import (
     DIFFERENCE_LENGTH,
@@ -53,7 +53,6 @@ everything again."""
 JOINING_SECONDS = 10.0
 """From the server's acceptance until the player is in the game; stalls of this end do not count."""
 
-_STALL = 0.25  # one gap between polls counts for no more than this
 _WELCOMED = (MemberState.JOINING, MemberState.JOINED)
 _NO_REPORT = Report(0)
 _ROOMS = 16  # of the rooms that we were in, so many may have updates on their way
@@ -347,7 +346,7 @@ class ClientProtocol:
         """End a joining that takes too long, whatever the server says meanwhile."""
         elapsed, self._advanced_at = now - self._advanced_at, now
         if self._connection.connected and self.state is not MemberState.JOINED:
-            self._joining_left -= min(elapsed, _STALL)
+            self._joining_left -= min(elapsed, STALL)
             if self._joining_left < 0:
                 self._connection.give_up(Reason.TIMEOUT)
 

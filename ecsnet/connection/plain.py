@@ -9,7 +9,6 @@ the packets mean. The bytes are laid out in ``docs/protocol.md``::
     RESPONSE  nonce time cookie pad      -->   makes the Connection
                                          <--   ACCEPT nonce session-id
     PAYLOAD   packet                     <->   PAYLOAD packet
-    DISCONNECT reason                    <->   DISCONNECT reason
 
 The cookie is a keyed hash over address, nonce and time, so that a forged source address
 costs the server one hash and no memory. No answer is longer than its question. Every

@@ -150,7 +150,7 @@ class ServerReport(msgspec.Struct, tag="server"):
     superseded: int
     rejected: int
     packets_sent: int
-    """Datagrams without those of handshakes and goodbyes."""
+    """Datagrams without those of handshakes."""
     bytes_sent: int
     worlds: dict[str, dict[str, str]]
     """By player: what it may see, as digests."""

@@ -42,7 +42,7 @@ class HostStats:
         dropped_ticks: Ticks that never ran because they were long overdue.
         clients: Players in a room now.
         joined: Players who ever joined a room.
-        packets_sent: Packets sent: all datagrams but those of handshakes and goodbyes.
+        packets_sent: Packets sent: all datagrams but those of handshakes.
         packets_received: Packets received, without those that were dropped.
         bytes_sent: Bytes in all datagrams sent.
         commands_applied: Commands handed to ticks; see `Inbox`, as for the rest.

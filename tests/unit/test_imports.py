@@ -70,7 +70,7 @@ def package_of(module: str) -> str:
 
 
 def imports(file: Path, module: str) -> Iterator[str]:
-    """What a module imports of ecsnet, wherever that stands: in functions and for types, too."""
+    """The modules of ecsnet that a module imports, also in functions and for types."""
     is_package = file.name == "__init__.py"
     for node in ast.walk(ast.parse(file.read_text("utf-8"))):
         if isinstance(node, ast.Import):

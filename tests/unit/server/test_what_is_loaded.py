@@ -1,4 +1,4 @@
-"""What a server does not use is not loaded."""
+"""A server loads nothing that it does not use."""
 
 from __future__ import annotations
 

@@ -124,7 +124,7 @@ class Subject:
         return dict(self.world.components(self.view.local[net]))
 
     def true(self) -> bool:
-        """Whether the view holds what the store does, something at least."""
+        """Return whether the view holds what the store does, something at least."""
         compared = list(comparable(self.view, self.store))
         return bool(compared) and all(shown == said for _, _, shown, said in compared)
 
