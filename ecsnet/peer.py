@@ -334,11 +334,15 @@ class Peer(Generic[PayloadT]):
             self.send(None, now)
 
     def send_goodbye(self, reason: Reason, text: str, now: float) -> bytes:
-        """Tell the peer that the session has ended, and why; return one of the datagrams."""
+        """Tell the peer that the session has ended, and why.
+
+        Returns:
+            The shortest datagram that says the same, without the text.
+        """
         for _ in range(_GOODBYES):
             self.transmit(self.session.pack_goodbye(reason, text, now))
         assert self.connection is not None
-        return self.connection.seal(self.session.pack_goodbye(reason, text, now))
+        return self.connection.seal(self.session.pack_last_words(reason))
 
     # Packets, for whoever carries them itself.
 

@@ -350,12 +350,16 @@ class Listener:
     def _unknown(self, data: bytes, address: Hashable) -> ListenerResult | None:
         """Drop what belongs to no connection; tell who talks to one that has ended.
 
-        A client that slept for longer than the timeout may have missed the goodbye.
+        A client that slept for longer than the timeout may have missed the goodbye. Like every
+        answer, it is not longer than the question: a forged address is sent no more than was sent
+        in its name.
         """
         ended, last_words = self._dismissed.get(address, (None, b""))
         if ended is None or not ended.owns(data):
             return self._drop("unknown")
         self.dropped["ended"] += 1
+        if len(last_words) > len(data):
+            return None
         return ListenerResult([last_words])
 
     def _requested(self, data: bytes, address: Hashable, now: float) -> ListenerResult | None:

@@ -376,6 +376,14 @@ class Session(Generic[PayloadT]):
         self._sent(now)
         return packet
 
+    @staticmethod
+    def pack_last_words(reason: Reason) -> bytes:
+        """Return the shortest packet that ends a session, for a peer to which it has ended before.
+
+        Nobody looks at the numbers in a last packet, so these are 0.
+        """
+        return encode((0, 0, 0, None, _NO_FRAGMENTS, 0, None, Goodbye(code_of(reason))))
+
     def ping(self, now: float) -> bytes:
         """Return a packet whose answer is wanted at once, not with the next tick."""
         packet = self._pack(None, None, now, _URGENT)

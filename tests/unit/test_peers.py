@@ -9,7 +9,7 @@ import pytest
 from ecsnet.connection.plain import ClientHandshake, Connection, Listener
 from ecsnet.peer import Peer
 from ecsnet.peers import Abusive, Ended, News, Opened, Peers, send_updates
-from ecsnet.session.goodbye import GOODBYE_TEXT, Reason
+from ecsnet.session.goodbye import GOODBYE_TEXT, Goodbye, Reason, code_of
 from ecsnet.session.packets import RAW
 from ecsnet.session.session import Received
 from ecsnet.transport.address import Address
@@ -135,19 +135,36 @@ def test_who_is_disconnected_is_told_why_though_it_sleeps() -> None:
     server.peers.disconnect(peer, Reason.KICKED, "no cheating" + "!" * 300, server.now)
     assert not server.peers.by_address
     assert len(ann.mail) == 5
+    assert ann.connection is not None
+    packet = ann.connection.open(ann.mail[0], server.now)
+    assert packet is not None
+    assert packet.endswith(("no cheating" + "!" * 300)[:GOODBYE_TEXT].encode())
     ann.mail.clear()  # all of them get lost
     server.now += 3600
-    ann.say(ann.packet(None))
-    assert len(ann.mail) == 1
+    question = ann.packet("good morning")
+    ann.say(question)
+    (answer,) = ann.mail
+    assert len(answer) <= len(question)
     assert ann.listen() == []
-    goodbye = ann.peer.goodbye
-    assert goodbye is not None
-    assert goodbye.reason is Reason.KICKED
-    assert goodbye.text == ("no cheating" + "!" * 300)[:GOODBYE_TEXT]
+    assert ann.peer.goodbye == Goodbye(code_of(Reason.KICKED))
     assert server.take_news() == []
     # It is told once, and only once is there something to end.
     server.peers.disconnect(peer, Reason.KICKED, "", server.now)
     assert ann.mail == []
+
+
+def test_last_words_are_never_longer_than_what_they_answer() -> None:
+    server = Server()
+    ann, peer = server.join(ANN)
+    ann.packet(None)  # its first one holds a ping
+    server.peers.disconnect(peer, Reason.KICKED, "no cheating", server.now)
+    ann.mail.clear()
+    for length, answered in ((0, 0), (5, 0), (6, 1), (7, 2)):
+        question = ann.packet("x" * length)
+        assert len(question) == 10 + length
+        ann.say(question)
+        assert len(ann.mail) == answered
+    assert [len(answer) for answer in ann.mail] == [16, 16]
 
 
 def test_the_first_goodbye_counts_and_the_others_do_nothing() -> None:
@@ -253,7 +270,7 @@ def test_counts_stay_when_peers_go() -> None:
         server.peers.disconnect(peer, Reason.KICKED, "", server.now)
     stats = server.peers.stats()
     assert stats.packets_received == 5
-    assert stats.packets_sent == 5 * (1 + 5 + 1)  # the update, the goodbyes, the last words
+    assert stats.packets_sent == 5 * (1 + 5)  # the update, the goodbyes
     sent = sum(len(datagram) for each in server.clients.values() for datagram in each.mail)
     assert stats.bytes_sent > sent > 0
 

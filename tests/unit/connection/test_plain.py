@@ -248,6 +248,7 @@ def test_who_talks_to_a_connection_that_was_given_up_is_told_so() -> None:
         assert inbound is not None
         assert inbound.opened is None
         assert inbound.replies == [b"you slept"]
+        assert server.receive(here.seal(b"y" * 3), HERE, later) is None  # a shorter question
         # Neither what is forged, nor what comes from elsewhere, has an answer.
         forged = question[:-1] + bytes([question[-1] ^ 1])
         assert server.receive(forged, HERE, later) is None
@@ -258,7 +259,7 @@ def test_who_talks_to_a_connection_that_was_given_up_is_told_so() -> None:
     server.end(new, later + 2)
     assert server.receive(here.seal(b"late"), HERE, later + 2) is None
     assert not server._dismissed
-    assert server.dropped["ended"] == 2
+    assert server.dropped["ended"] == 4
 
 
 def test_silence_times_out_and_half_open_sooner() -> None:
