@@ -271,8 +271,10 @@ class Peer(Generic[PayloadT]):
         return self.session.path.loss_timeout
 
     def overdue(self, now: float) -> bool:
-        """Return whether `lost` has something to look at."""
-        return now >= self.session.overdue_at
+        """Return whether messages are on their way in packets without a tag, and `lost` has
+        something to do.
+        """
+        return self.session.overdue(now)
 
     def lost(self, now: float) -> list[int]:
         """Give up the packets that have had no ack for longer than the path takes; return their

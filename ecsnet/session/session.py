@@ -99,25 +99,18 @@ class Received(Generic[PayloadT]):
     )
 
     def __init__(
-        self,
-        number: int,
-        payload: PayloadT | None,
-        fragments: Sequence[Fragment],
-        tag: int,
-        acked: Sequence[int],
-        late: Sequence[int],
-        carriers: Sequence[int],
-        reply: bool,
+        self, number: int, payload: PayloadT | None, reply: bool, tag: int = NO_TAG
     ) -> None:
         self.number = number
         self.payload = payload
-        self.fragments = fragments
-        self.messages: Sequence[tuple[int, bytes]] = ()
-        self._tag = tag  # mostly the only one
-        self._acked = acked
-        self.late = late
-        self.carriers = carriers
         self.reply = reply
+        # Most packets bring a payload and one ack, and no more.
+        self._tag = tag
+        self._acked: Sequence[int] = ()
+        self.late: Sequence[int] = ()
+        self.carriers: Sequence[int] = ()
+        self.fragments: Sequence[Fragment] = ()
+        self.messages: Sequence[tuple[int, bytes]] = ()
 
     @property
     def acked(self) -> Sequence[int]:
@@ -327,9 +320,20 @@ class Session(Generic[PayloadT]):
         Raises:
             UsageError: They are longer than a packet.
         """
-        if fragments is None and tag != NO_TAG and not self.more:
-            packet = self._send_short(payload, now, tag)
-            if packet is not None:
+        number = self.number + 1
+        if (
+            fragments is None
+            and tag != NO_TAG
+            and number & _LOOK
+            and not (self.more or self._missing)
+        ):
+            # It says its payload and that all came, as most packets of a server do.
+            packet = encode((number & 0xFFFF, self._top & 0xFFFF, 0, payload))
+            if len(packet) <= MAX_PACKET:
+                self.number = number
+                self._sent_at = now
+                self._ack_wanted = 0
+                self.tagged.add(number, tag, now)
                 return packet
         packet = self._pack(payload, fragments, now, 0)
         if len(packet) > MAX_PACKET:
@@ -343,22 +347,6 @@ class Session(Generic[PayloadT]):
             self.tagged.add(number, tag, now)
         elif fragments is not None:
             self._carriers.add(number, 0, now)
-        return packet
-
-    def _send_short(self, payload: object, now: float, tag: int) -> bytes | None:
-        """Return the next packet where it says its payload and that all came, as most packets of a
-        server do; None where it has to say more.
-        """
-        number = self.number + 1
-        if not number & _LOOK or self._missing:
-            return None
-        packet = encode((number & 0xFFFF, self._top & 0xFFFF, 0, payload))
-        if len(packet) > MAX_PACKET:
-            return None
-        self.number = number
-        self._sent_at = now
-        self._ack_wanted = 0
-        self.tagged.add(number, tag, now)
         return packet
 
     def pack_goodbye(self, reason: Reason, text: str, now: float) -> bytes:
@@ -456,62 +444,60 @@ class Session(Generic[PayloadT]):
         It never raises on what a peer sends: what is bad, a duplicate or too much is
         counted and dropped, without an ack.
         """
-        if not self.budget.take(len(packet), now):
+        budget = self.budget
+        level = budget.level - budget.least
+        if level >= 0 and len(packet) <= budget.least:
+            budget.level = level  # as take() would do it
+        elif not budget.take(len(packet), now):
             return None
         if packet[:1] != _SHORT:
-            full = self._full.decode(packet)
-            if full is None:
-                self._count_malformed(now)
-                return None
-            if full.goodbye is not None:
-                self.goodbye = full.goodbye
-                return None
-            return self._receive(
-                full.number,
-                full.ack,
-                full.missing,
-                full.payload,
-                full.fragments,
-                full.ping,
-                full.pong,
-                now,
-            )
+            return self._receive_full(packet, now)
         try:
             number16, ack16, missing, payload = self._short(packet)
         except DECODE_ERRORS:
             self._count_malformed(now)
             return None
-        if self._in_order and not missing and payload is not None:
-            received = self._receive_next(number16, ack16, payload)
-            if received is not None:
+        number, ack = self._top + 1, self._heard + 1
+        if (
+            number16 == number & 0xFFFF
+            and ack16 == ack & 0xFFFF
+            and not missing
+            and self._in_order
+            and ack & _LOOK
+            and payload is not None
+            and not (self._raw and payload == _NIL)
+        ):
+            # The packet after the last one, with the ack of the next one, as most are.
+            tag = self.tagged.pop(ack)
+            if tag != NO_TAG:
+                self._top, self._heard = number, ack
+                self.packets_received += 1
+                wanted = self._ack_wanted = self._ack_wanted + 1
+                received = Received(number, payload, wanted >= _ACK_EVERY, tag)
+                if ack <= self.carrier:
+                    received.carriers = (ack,)
                 return received
         return self._receive(number16, ack16, missing, payload, (), 0, None, now)
 
-    def _receive_next(
-        self,
-        number16: int,
-        ack16: int,
-        payload: PayloadT,  # type: ignore[misc]  # never stored
-    ) -> Received[PayloadT] | None:
-        """Take the packet after the last one, with a payload and the ack of the packet after the
-        last one acked, as most are; None where it is another one.
-        """
-        number, ack = self._top + 1, self._heard + 1
-        if (
-            number16 != number & 0xFFFF
-            or ack16 != ack & 0xFFFF
-            or not ack & _LOOK
-            or (self._raw and payload == _NIL)
-        ):
+    def _receive_full(self, packet: bytes, now: float) -> Received[PayloadT] | None:
+        """Take a packet that may say all there is to say."""
+        full = self._full.decode(packet)
+        if full is None:
+            self._count_malformed(now)
             return None
-        tag = self.tagged.pop(ack)
-        if tag == NO_TAG:
+        if full.goodbye is not None:
+            self.goodbye = full.goodbye
             return None
-        self._top, self._heard = number, ack
-        self.packets_received += 1
-        wanted = self._ack_wanted = self._ack_wanted + 1
-        carriers = (ack,) if ack <= self.carrier else ()
-        return Received(number, payload, (), tag, (), (), carriers, wanted >= _ACK_EVERY)
+        return self._receive(
+            full.number,
+            full.ack,
+            full.missing,
+            full.payload,
+            full.fragments,
+            full.ping,
+            full.pong,
+            now,
+        )
 
     def _receive(
         self,
@@ -575,7 +561,10 @@ class Session(Generic[PayloadT]):
             self._ack_wanted += 1
             reply = reply or self._ack_wanted >= _ACK_EVERY
         self._in_order = not (self._missing or self._holes)
-        return Received(number, payload, fragments, NO_TAG, acked, late, carriers, reply)
+        received = Received(number, payload, reply)
+        received.fragments = fragments
+        received._acked, received.late, received.carriers = acked, late, carriers
+        return received
 
     def refuse(self, number: int) -> None:
         """Treat a packet that was just received as one that never came, so that it gets no ack:
@@ -600,6 +589,12 @@ class Session(Generic[PayloadT]):
     def _count_malformed(self, now: float) -> None:
         self.malformed += 1
         self.budget.strike(now)
+
+    def overdue(self, now: float) -> bool:
+        """Return whether packets without a tag are in flight, and `lost` has something to do: how
+        old those with a tag are can be seen in `tagged`.
+        """
+        return now >= self.overdue_at and self._carriers.oldest_tag != NO_TAG
 
     def lost(self, now: float) -> Lost | None:
         """Give up the packets that have had no ack for longer than the path takes.
@@ -682,7 +677,7 @@ class Session(Generic[PayloadT]):
                 return (), (), ()
             news = holes & known
             self._holes = holes ^ news
-        # Those that were acked one by one since the last time here; see _receive_next().
+        # Those that were acked one by one since the last time here; see receive_packet().
         arrived = self._heard - self._settled
         heard = self._heard = self._settled = max(ack, self._heard)
         acked: list[int] = []

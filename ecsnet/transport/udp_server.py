@@ -103,8 +103,9 @@ class UdpServerSocket:
 
     def send(self, data: bytes, address: Address) -> None:
         """Send a datagram; what the system will not send is lost like any other."""
+        through = self._routes.get(address, self._usual) if self._routes else self._usual
         try:
-            self._routes.get(address, self._usual).sendto(data, address)
+            through.sendto(data, address)
         except (OSError, ValueError, OverflowError):
             self.dropped += 1
 

@@ -7,7 +7,7 @@ seeds at most. The very plan and seed that caught it then pass without the fault
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from copy import copy
 from functools import cache
 from itertools import count
@@ -31,7 +31,7 @@ from ecsnet.replication.server.changes import (
 )
 from ecsnet.replication.server.client_state import ClientState, InterestGroup
 from ecsnet.replication.server.entities import Delta, Entity, ReplicatedEntities, Touched
-from ecsnet.replication.server.packing import EncodedRun
+from ecsnet.replication.server.packing import Columns, EncodedRun
 from ecsnet.replication.server.structure import StructureWriter
 from ecsnet.replication.sizes import Sizes
 from ecsnet.replication.wire import Update
@@ -41,7 +41,6 @@ from ecsnet.session.session import Session
 SEEDS = 6
 """How many seeds a fault may take to be noticed."""
 
-Wires = Callable[[int, Sequence[int]], list[object]]
 
 LOSSY = Plan(2, 300, loss=0.3, duplicate=0.1, lag=0.04, jitter=0.05, entities=60, operations=4)
 FAR = Plan(3, 200, loss=0.2, lag=0.2, jitter=0.02, entities=100, busy=0.4, bandwidth=1e6)
@@ -186,8 +185,8 @@ def what_can_change_in_place_is_taken_for_immutable(patch: pytest.MonkeyPatch) -
 def each_component_travels_by_itself(patch: pytest.MonkeyPatch) -> None:
     whole = replicator.make_runs
 
-    def apart(nets: list[int], cids: tuple[int, ...], wires: Wires) -> list[EncodedRun]:
-        return [run for cid in cids for run in whole(nets, (cid,), wires)]
+    def apart(nets: list[int], cids: tuple[int, ...], columns_of: Columns) -> list[EncodedRun]:
+        return [run for cid in cids for run in whole(nets, (cid,), columns_of)]
 
     patch.setattr(replicator, "make_runs", apart)
 
@@ -276,13 +275,18 @@ def who_moves_is_taken_to_know_the_new_place(patch: pytest.MonkeyPatch) -> None:
 
 @fault(10, LOSSY, "Kind", "Deed", "Error", "misunderstood")
 def newcomers_get_the_live_value(patch: pytest.MonkeyPatch) -> None:
-    def live(self: ReplicatedEntities, cid: int, nets: Sequence[int]) -> list[object]:
-        kind, world = self.detectors[cid].component, self._world
+    def column(entities: ReplicatedEntities, cid: int, nets: list[int]) -> list[object]:
+        kind, world = entities.detectors[cid].component, entities._world
         with world:
-            found = [world.components(self.by_net[net].esper)[kind.cls] for net in nets]
-            return [kind.to_wire(component, self.network_id) for component in found]
+            found = [world.components(entities.by_net[net].esper)[kind.cls] for net in nets]
+            return [kind.to_wire(component, entities.network_id) for component in found]
 
-    patch.setattr(ReplicatedEntities, "wires", live)
+    def live(
+        self: ReplicatedEntities, cids: tuple[int, ...], nets: list[int]
+    ) -> list[tuple[int, list[object]]]:
+        return [(cid, column(self, cid, nets)) for cid in cids]
+
+    patch.setattr(ReplicatedEntities, "columns", live)
 
 
 @fault(10, PLAIN, "Kind", "Deed")

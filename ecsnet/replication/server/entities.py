@@ -188,10 +188,11 @@ class ReplicatedEntities:
             self._cids[bits] = cids
         return cids
 
-    def wires(self, cid: int, nets: list[int]) -> list[object]:
-        """Return the shadows of one component type, as wire values for network ids."""
-        by_net = self.by_net
-        return self.detectors[cid].wires([by_net[net] for net in nets])
+    def columns(self, cids: tuple[int, ...], nets: list[int]) -> list[tuple[int, list[object]]]:
+        """Return the shadows of component types, as wire values for network ids: a column each."""
+        by_net, detectors = self.by_net, self.detectors
+        entities = [by_net[net] for net in nets]
+        return [(cid, detectors[cid].wires(entities)) for cid in cids]
 
     def has_room(self, entity: Entity, cid: int, wire: object) -> bool:
         """Return whether a decoded wire value could be sent beside all else of its entity."""

@@ -13,10 +13,9 @@ from msgspec import Raw
 
 from ecsnet.replication.encoding import encode_run
 from ecsnet.replication.wire import BODY_BYTES
-from ecsnet.session.sent_packets import NO_TAG
 
-Wires = Callable[[int, list[int]], list[object]]
-"""The wire values of a component id for network ids: what the shadows hold."""
+Columns = Callable[[tuple[int, ...], list[int]], list[tuple[int, list[object]]]]
+"""The wire values of component ids for network ids: what the shadows hold."""
 
 INDEX_BITS: Final = 24
 """Of a tag of `SentUpdates`, for the bodies of one tick."""
@@ -64,12 +63,12 @@ class DatagramBody:
 
     __slots__ = ("raw", "runs", "size", "tag")
 
-    def __init__(self, runs: list[EncodedRun]) -> None:
-        body = array_header(len(runs)) + b"".join([run.data for run in runs])
+    def __init__(self, runs: list[EncodedRun], data: bytes, tag: int) -> None:
+        body = array_header(len(runs)) + data
         self.runs = runs
         self.raw = Raw(body)
         self.size = len(body)
-        self.tag = NO_TAG
+        self.tag = tag
 
 
 class SentUpdates:
@@ -98,15 +97,31 @@ class SentUpdates:
         while by_tick and (first := next(iter(by_tick))) < oldest:
             del by_tick[first]
 
-    def add(self, bodies: list[DatagramBody]) -> list[DatagramBody]:
-        """Give bodies of this tick their tags."""
-        known = self._bodies
-        if bodies and not known:
-            self._by_tick[self._tick] = known
-        for body in bodies:
-            body.tag = self._tick << INDEX_BITS | len(known)
-            known.append(body.runs)
+    def fill_datagrams(self, runs: list[EncodedRun]) -> list[DatagramBody]:
+        """Fill datagrams of this tick with runs, in order."""
+        if not runs:
+            return []
+        data = b"".join([run.data for run in runs])
+        if len(data) <= BODY_BYTES:  # as it is for most
+            return [self._add(runs, data)]
+        bodies: list[DatagramBody] = []
+        first = start = end = 0  # the first run of a datagram, its data, the end of that
+        for at, run in enumerate(runs):
+            length = len(run.data)
+            if at > first and end + length - start > BODY_BYTES:
+                bodies.append(self._add(runs[first:at], data[start:end]))
+                first, start = at, end
+            end += length
+        bodies.append(self._add(runs[first:], data[start:]))
         return bodies
+
+    def _add(self, runs: list[EncodedRun], data: bytes) -> DatagramBody:
+        known = self._bodies
+        if not known:
+            self._by_tick[self._tick] = known
+        tag = self._tick << INDEX_BITS | len(known)
+        known.append(runs)
+        return DatagramBody(runs, data, tag)
 
     def runs(self, tag: int) -> list[EncodedRun]:
         """Return what a packet carried."""
@@ -123,12 +138,12 @@ def array_header(count: int) -> bytes:
     return _SHORT_ARRAYS[count] if count < 16 else b"\xdc" + count.to_bytes(2, "big")
 
 
-def make_runs(nets: list[int], cids: tuple[int, ...], wires: Wires) -> list[EncodedRun]:
+def make_runs(nets: list[int], cids: tuple[int, ...], columns_of: Columns) -> list[EncodedRun]:
     """Encode sorted entities into runs that fill a datagram each, as nearly as whole ones can.
 
     An entity that does not fit one by itself comes as a run larger than `BODY_BYTES`.
     """
-    columns = [(cid, wires(cid, nets)) for cid in cids]
+    columns = columns_of(cids, nets)
     data = encode_run(nets, columns)
     if len(data) <= BODY_BYTES or len(nets) == 1:
         return [EncodedRun(nets, cids, data)]
@@ -179,38 +194,14 @@ def make_owned_runs(
     public: tuple[int, ...],
     private: tuple[int, ...],
     owner: int,
-    wires: Wires,
+    columns_of: Columns,
 ) -> list[EncodedRun]:
     """Like `make_runs`, for entities of one owner of which owner-only components changed too.
 
     ``data`` is empty where nothing changed that the others may see.
     """
     runs = []
-    for full in make_runs(nets, public + private, wires):
-        columns = [(cid, wires(cid, full.nets)) for cid in public]
-        data = encode_run(full.nets, columns) if columns else b""
+    for full in make_runs(nets, public + private, columns_of):
+        data = encode_run(full.nets, columns_of(public, full.nets)) if public else b""
         runs.append(EncodedRun(full.nets, public, data, owner, full))
     return runs
-
-
-def fill_datagrams(runs: list[EncodedRun]) -> list[DatagramBody]:
-    """Fill datagrams with runs, in order."""
-    if not runs:
-        return []
-    size = 0
-    for run in runs:
-        size += len(run.data)
-    if size <= BODY_BYTES:  # as it is for most
-        return [DatagramBody(runs)]
-    result: list[DatagramBody] = []
-    batch: list[EncodedRun] = []
-    size = 0
-    for run in runs:
-        length = len(run.data)
-        if batch and size + length > BODY_BYTES:
-            result.append(DatagramBody(batch))
-            batch, size = [], 0
-        batch.append(run)
-        size += length
-    result.append(DatagramBody(batch))
-    return result

@@ -31,7 +31,6 @@ from ecsnet.replication.server.packing import (
     DatagramBody,
     EncodedRun,
     SentUpdates,
-    fill_datagrams,
     make_owned_runs,
     make_runs,
     tick_of,
@@ -175,7 +174,7 @@ class Replicator:
         group.big = [run for run in runs if run.size > BODY_BYTES] if bulky else []
         group.fresh = [run for run in runs if run.size <= BODY_BYTES] if bulky else runs
         public = [run for run in group.fresh if run.data] if private else group.fresh
-        group.bodies = self._sent.add(fill_datagrams(public))
+        group.bodies = self._sent.fill_datagrams(public)
         group.only = group.bodies[0] if len(group.bodies) == 1 and not group.big else None
 
     # Values: what a client is told of every tick.
@@ -217,9 +216,9 @@ class Replicator:
         entities = self.entities
         private = entities.private_bits
         if owner is None:
-            return make_runs(nets, entities.cids(bits), entities.wires)
+            return make_runs(nets, entities.cids(bits), entities.columns)
         public, secret = entities.cids(bits & ~private), entities.cids(bits & private)
-        return make_owned_runs(nets, public, secret, owner, entities.wires)
+        return make_owned_runs(nets, public, secret, owner, entities.columns)
 
     def _serve(self, private: set[int], now: float) -> None:
         """Send to every client what it gets. Most clients lack nothing in most ticks, and get
@@ -324,7 +323,7 @@ class Replicator:
             if form is not None and (settled or not client.known.isdisjoint(form.nets)):
                 own.append(form)
         own += self._extra_runs(client)
-        return self._sent.add(fill_datagrams(own))
+        return self._sent.fill_datagrams(own)
 
     def _extra_runs(self, client: ClientState) -> list[EncodedRun]:
         """Encode the new values of what a client owns outside its neighbourhood."""
@@ -337,7 +336,7 @@ class Replicator:
         result = []
         for bits, nets in by_bits.items():
             cids = self.entities.cids(bits)
-            for run in make_runs(sorted(nets), cids, self.entities.wires):
+            for run in make_runs(sorted(nets), cids, self.entities.columns):
                 if run.size > BODY_BYTES:
                     client.owe(run.nets, run.cids, self.tick)
                 else:
@@ -354,7 +353,7 @@ class Replicator:
         result = []
         for bits, nets in by_bits.items():
             cids = self.entities.cids(bits)
-            for run in make_runs(sorted(nets), cids, self.entities.wires):
+            for run in make_runs(sorted(nets), cids, self.entities.columns):
                 if run.size > BODY_BYTES:
                     if client.peer.backlog >= STREAM_WINDOW:
                         client.owe(run.nets, run.cids, self.tick)

@@ -354,7 +354,7 @@ class StructureWriter:
 
     def _run(self, nets: list[int], bits: int) -> bytes:
         entities = self._entities
-        columns = [(cid, entities.wires(cid, nets)) for cid in entities.cids(bits)]
+        columns = entities.columns(entities.cids(bits), nets)
         return encode_run(nets, columns)
 
 

@@ -28,7 +28,7 @@ from ecsnet.replication.client import store
 from ecsnet.replication.client.references import MENTIONS
 from ecsnet.replication.encoding import encode_run, encode_structure
 from ecsnet.replication.server.packing import EncodedRun as SharedRun
-from ecsnet.replication.server.packing import fill_datagrams
+from ecsnet.replication.server.packing import SentUpdates
 from ecsnet.replication.sizes import CONTAINER_BYTES, MENTIONS_OF_ONE
 from ecsnet.replication.wire import MESSAGE_BYTES, STRUCTURE_BYTES, Report, Resync, WireFormat
 from ecsnet.schema import (
@@ -220,7 +220,7 @@ def _replication() -> Iterator[tuple[str, bytes]]:
     yield "value", encode(component_type(Tank).to_wire(full, local_to_network.get))
     run = encode_run([5, 7], [(cid_of[Spot], spots)])
     yield "run", run
-    (body,) = fill_datagrams([SharedRun([5, 7], (cid_of[Spot],), run)])
+    (body,) = SentUpdates().fill_datagrams([SharedRun([5, 7], (cid_of[Spot],), run)])
     report = Report(24, 10, 0, 1, 0)
     yield "update", encode((EPOCH, 1000, 1, 2, report, body.raw))
     yield "update-empty", encode((EPOCH, 1000, 0, 2, None, []))

@@ -15,7 +15,8 @@ from ecsnet.errors import UsageError
 from ecsnet.limits import MAX_PACKET
 from ecsnet.schema.gate import encode
 from ecsnet.session.packets import RAW
-from ecsnet.session.session import MAX_PAYLOAD
+from ecsnet.session.session import MAX_PAYLOAD, NO_TAG
+from ecsnet.session.session import Received as PacketReceived
 from ecsnet.session.session import Session as PacketSession
 from ecsnet.testing import ManualClock, Network
 from ecsnet.transport.conditioner import Link
@@ -970,11 +971,19 @@ class Slow(Session):
 class SlowSession(PacketSession[msgspec.Raw]):
     __slots__ = ()
 
-    def _receive_next(self, number16: int, ack16: int, payload: msgspec.Raw) -> None:
-        return None
+    def receive_packet(self, packet: bytes, now: float) -> PacketReceived[msgspec.Raw] | None:
+        self._in_order = False
+        return super().receive_packet(packet, now)
 
-    def _send_short(self, payload: object, now: float, tag: int) -> None:
-        return None
+    def send(
+        self,
+        payload: object,
+        now: float,
+        tag: int = NO_TAG,
+        fragments: msgspec.Raw | None = None,
+    ) -> bytes:
+        self.more = True
+        return super().send(payload, now, tag, fragments)
 
 
 @settings(max_examples=60)

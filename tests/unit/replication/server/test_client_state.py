@@ -9,7 +9,7 @@ from ecsnet.components import Owner
 from ecsnet.replication.server.client_state import ClientState, InterestGroup, form_for
 from ecsnet.replication.server.entities import ReplicatedEntities
 from ecsnet.replication.server.interest import ANYWHERE, Everyone
-from ecsnet.replication.server.packing import DatagramBody, EncodedRun, SentUpdates
+from ecsnet.replication.server.packing import EncodedRun, SentUpdates
 from ecsnet.schema import Registry, replicated, use_registry
 from ecsnet.session.sent_packets import SentPackets
 from ecsnet.world import World
@@ -53,7 +53,7 @@ class Quiet:
         updates = SentUpdates()
         updates.begin(tick)
         self.tagged.pop(1)
-        self.tagged.add(1, updates.add([DatagramBody([])])[0].tag, 0.0)
+        self.tagged.add(1, updates.fill_datagrams([EncodedRun([], (), b"")])[0].tag, 0.0)
 
 
 class Subject:

@@ -153,7 +153,7 @@ def test_a_value_that_changed_is_told_with_its_tick(subject: Subject) -> None:
     cid = SCHEMA.cid_of[Tank]
     assert subject.entities.detectors[cid].changed_at == {1: 2}
     assert subject.entities.detectors[SCHEMA.cid_of[Place]].changed_at == {1: 1}
-    assert subject.entities.wires(cid, [1]) == [Tank(2)]
+    assert subject.entities.columns((cid,), [1]) == [(cid, [Tank(2)])]
     subject.world.delete(one)
     subject.capture()
     assert not subject.entities.detectors[cid].changed_at

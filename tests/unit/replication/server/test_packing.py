@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import itertools
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec
 import pytest
@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from ecsnet.replication.encoding import deltas, encode_run
 from ecsnet.replication.server.packing import (
+    Columns,
     EncodedRun,
     SentUpdates,
     array_header,
-    fill_datagrams,
     make_owned_runs,
     make_runs,
     tick_of,
@@ -39,6 +39,11 @@ def bulky(cid: int, nets: Sequence[int]) -> list[object]:
     return [bytes(net) for net in nets]
 
 
+def columns_of(values: Callable[[int, Sequence[int]], list[object]]) -> Columns:
+    """The columns of component types, from what gives one."""
+    return lambda cids, nets: [(cid, values(cid, nets)) for cid in cids]
+
+
 @pytest.mark.parametrize("count", [0, 1, 15, 16, 17, 255, 65535])
 def test_an_array_header_reads_as_the_encoder_writes_it(count: int) -> None:
     data = array_header(count) + b"\xc0" * count
@@ -53,7 +58,7 @@ def test_ids_survive_as_differences(ids: set[int]) -> None:
 
 
 def test_few_entities_are_one_run() -> None:
-    (run,) = make_runs([3, 5, 9], (0, 2), wires)
+    (run,) = make_runs([3, 5, 9], (0, 2), columns_of(wires))
     assert (run.nets, run.cids, run.owner, run.owners) == ([3, 5, 9], (0, 2), None, None)
     assert decode(run.data) == ([3, 5, 9], [(0, wires(0, [3, 5, 9])), (2, wires(2, [3, 5, 9]))])
     assert run.size == len(run.data)
@@ -67,7 +72,7 @@ def test_runs_fit_a_datagram_and_hold_whole_entities(sizes: list[int]) -> None:
     def values(cid: int, some: Sequence[int]) -> list[object]:
         return [bytes(sizes[net - 1]) for net in some]
 
-    runs = make_runs(nets, (0, 1), values)
+    runs = make_runs(nets, (0, 1), columns_of(values))
     assert [net for run in runs for net in run.nets] == nets
     for run in runs:
         assert len(run.data) <= BODY_BYTES or len(run.nets) == 1
@@ -106,8 +111,10 @@ def test_the_fewest_datagrams_are_counted_right() -> None:
 
 def datagrams(sizes: Sequence[int]) -> int:
     nets = list(range(1, len(sizes) + 1))
-    runs = make_runs(nets, (0,), lambda _, some: [bytes(sizes[net - 1]) for net in some])
-    return len(fill_datagrams(runs))
+    runs = make_runs(
+        nets, (0,), columns_of(lambda _, some: [bytes(sizes[net - 1]) for net in some])
+    )
+    return len(SentUpdates().fill_datagrams(runs))
 
 
 @pytest.mark.parametrize(
@@ -154,12 +161,12 @@ def test_runs_leave_little_room_for_what_comes_next(sizes: list[int]) -> None:
 
 
 def test_an_entity_larger_than_a_datagram_is_a_run_of_its_own() -> None:
-    runs = make_runs([1, 5000, 5001], (0,), bulky)
+    runs = make_runs([1, 5000, 5001], (0,), columns_of(bulky))
     assert [list(run.nets) for run in runs if run.size > BODY_BYTES] == [[5000], [5001]]
 
 
 def test_a_run_of_owned_entities_has_a_form_for_its_owner_and_one_for_the_rest() -> None:
-    (run,) = make_owned_runs([3, 4], (0,), (1,), 77, wires)
+    (run,) = make_owned_runs([3, 4], (0,), (1,), 77, columns_of(wires))
     assert (run.owner, run.cids) == (77, (0,))
     assert run.owners is not None
     assert run.owners.cids == (0, 1)
@@ -169,7 +176,7 @@ def test_a_run_of_owned_entities_has_a_form_for_its_owner_and_one_for_the_rest()
 
 
 def test_where_only_owner_only_components_changed_there_is_nothing_for_the_rest() -> None:
-    (run,) = make_owned_runs([3], (), (1,), 77, wires)
+    (run,) = make_owned_runs([3], (), (1,), 77, columns_of(wires))
     assert run.data == b""
     assert run.owners is not None
     assert decode(run.owners.data) == ([3], [(1, wires(1, [3]))])
@@ -177,20 +184,20 @@ def test_where_only_owner_only_components_changed_there_is_nothing_for_the_rest(
 
 def test_owned_runs_are_split_by_the_owners_form() -> None:
     nets = [400] * 3
-    runs = make_owned_runs(nets, (0,), (1,), 77, bulky)
+    runs = make_owned_runs(nets, (0,), (1,), 77, columns_of(bulky))
     assert len(runs) == 3
     assert all(run.size <= BODY_BYTES for run in runs)
 
 
 def test_no_runs_are_no_datagrams() -> None:
-    assert fill_datagrams([]) == []
+    assert SentUpdates().fill_datagrams([]) == []
 
 
 @settings(max_examples=60)
 @given(st.lists(st.integers(1, BODY_BYTES), max_size=60))
 def test_bodies_hold_all_runs_in_order_and_stay_below_their_bound(sizes: list[int]) -> None:
     runs = [EncodedRun([net], (0,), b"\xc0" * size) for net, size in enumerate(sizes, 1)]
-    filled = fill_datagrams(runs)
+    filled = SentUpdates().fill_datagrams(runs)
     assert [run for body in filled for run in body.runs] == runs
     for body in filled:
         assert body.size == len(bytes(memoryview(body.raw))) <= BODY_BYTES + 3
@@ -200,8 +207,8 @@ def test_bodies_hold_all_runs_in_order_and_stay_below_their_bound(sizes: list[in
 
 
 def test_a_bodys_raw_form_is_an_array_of_its_runs() -> None:
-    runs = make_runs([1, 2], (0,), wires) * 20
-    (body,) = fill_datagrams(runs)
+    runs = make_runs([1, 2], (0,), columns_of(wires)) * 20
+    (body,) = SentUpdates().fill_datagrams(runs)
     assert len(msgspec.msgpack.decode(body.raw)) == 20
 
 
@@ -212,7 +219,7 @@ def test_tags_tell_tick_and_runs_until_they_are_settled() -> None:
         sent.begin(tick)
         for count in (1, 3):
             runs = [[EncodedRun([net], (0,), b"\xc0" * BODY_BYTES)] for net in range(count)]
-            for body in sent.add(fill_datagrams([run for (run,) in runs])):
+            for body in sent.fill_datagrams([run for (run,) in runs]):
                 assert body.tag not in tags
                 tags[body.tag] = tick, body.runs
     assert len(tags) == 12
