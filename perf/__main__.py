@@ -6,9 +6,11 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import get_args
 
 from perf import against, analytics, journal, response, size, sockets, tick, world
 from perf.build import compiled
+from perf.game import Kind
 from perf.report import PerfError, Report
 
 
@@ -45,8 +47,8 @@ def _report(options: argparse.Namespace, command: str) -> Report:
         report = response.run(command, options.clients, runs, seconds, options.settle, build)
     else:
         ticks = max(1, round(seconds * tick.RATE))
-        warmup, entities = options.warmup, options.entities
-        report = tick.run(command, options.clients, runs, warmup, ticks, entities, build)
+        setup = tick.Setup(options.warmup, ticks, options.entities, build)
+        report = tick.run(command, options.clients, runs, setup, options.rows, options.everybody)
     report.machine["ecsnet"] = "interpreted" if build is None else "compiled"
     return report
 
@@ -59,6 +61,12 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("--entities", type=_count, default=1000, metavar="N")
     one.add_argument("--seconds", type=float, default=5.0, help="measured in each run")
     one.add_argument("--warmup", type=_count, default=120, metavar="TICKS")
+    one.add_argument(
+        "--rows", nargs="+", choices=get_args(Kind), default=["plain"], help="games to measure"
+    )
+    one.add_argument(
+        "--everybody", type=_count, default=100, metavar="N", help="players who all see each other"
+    )
     two = benchmarks.add_parser("response", help="ping, and command to effect")
     two.add_argument(
         "--clients", type=_count, nargs="+", default=list(response.CLIENTS), metavar="N"

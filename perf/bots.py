@@ -21,11 +21,11 @@ from ecsnet.session.packets import RAW
 from ecsnet.session.path import PathEstimate
 from ecsnet.session.sequence import unwrap
 from perf.children import Ready
-from perf.game import Steer, schema
+from perf.game import Kind, Steer, declare_ammo, schema
 from perf.load import count
 from perf.probes import Pinger
 from perf.report import PerfError
-from perf.swarm import Swarm
+from perf.swarm import Bot, Lossy, Swarm
 
 U32 = 0xFFFF_FFFF
 LEAD_TICKS = 2
@@ -36,6 +36,8 @@ LOOK_SECONDS = 0.01
 NEVER = 1e9
 JOINING = 32
 DIAL_SECONDS = 30.0
+LOSS = 0.01
+"""The share of datagrams that get lost each way in the game ``"loss"``."""
 
 _welcome_gate: Gate[Welcome] = Gate(Welcome, 256)
 head_gate: Gate[tuple[int, int, int, int, msgspec.Raw, msgspec.Raw]] = Gate(
@@ -224,16 +226,25 @@ class PlayerBot(Pinger):
                 self.crowd.start(welcome, now)
 
 
-def joined(port: int, clients: int, crowd: Crowd, rate: float) -> Swarm:
-    """Returns a swarm of ``clients`` bots with ``rate`` turns a second, once all are in."""
-    swarm = Swarm([PlayerBot(number, crowd) for number in range(clients)], rate, port)
+def joined(port: int, clients: int, crowd: Crowd, rate: float, loss: float = 0.0) -> Swarm:
+    """Returns a swarm of ``clients`` bots with ``rate`` turns a second, once all are in.
+
+    Of their datagrams ``loss`` get lost each way, 0 to 1.
+    """
+    bots: list[Bot] = [PlayerBot(number, crowd) for number in range(clients)]
+    if loss:
+        bots = [Lossy(bot, loss, seed) for seed, bot in enumerate(bots)]
+    swarm = Swarm(bots, rate, port)
     while crowd.welcomed < clients:
         swarm.step()
     return swarm
 
 
-def players(pipe: Pipe, port: int, clients: int, rate: float) -> None:
-    """Child: ``clients`` players of the crowd game; says ``Ready`` when all of them are in."""
-    swarm = joined(port, clients, Crowd(schema(), Steer, rate), rate)
+def players(pipe: Pipe, port: int, clients: int, rate: float, kind: Kind = "plain") -> None:
+    """Child: ``clients`` players of a game; says ``Ready`` when all of them are in."""
+    if kind == "own":
+        declare_ammo()
+    loss = LOSS if kind == "loss" else 0.0
+    swarm = joined(port, clients, Crowd(schema(), Steer, rate), rate, loss)
     pipe.send(Ready())
     count(pipe, swarm)

@@ -1,4 +1,9 @@
-"""The floors: uvloop programs that move the datagrams and do nothing else."""
+"""The floors: programs that move the datagrams and do nothing else.
+
+For the ticks of a server there are two, with the same traffic. One is a plain socket that is
+drained twice a tick. The other is an endpoint of uvloop, which wakes up whenever something has
+come: it costs more or less by how much that is each time.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +16,7 @@ import struct
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
-from typing import cast
+from typing import TypeAlias, cast
 
 import uvloop
 
@@ -20,6 +25,7 @@ from perf.children import Meter, Ready
 Address = tuple[str, int]
 
 BUFFER_BYTES = 4 << 20
+LARGEST = 2048
 CLOCK_MONOTONIC = 1
 
 
@@ -38,6 +44,10 @@ class Traffic:
     ticks: int
     up: dict[int, int]
     down: dict[int, int]
+
+
+Floor: TypeAlias = Callable[[Connection, int, Traffic, float, int, int], None]
+"""Child: serves a port with some traffic, at a rate, for a warm-up and some measured ticks."""
 
 
 def mean_size(sizes: dict[int, int]) -> float:
@@ -73,67 +83,122 @@ def listen(port: int) -> socket.socket:
     return sock
 
 
-def every(loop: asyncio.AbstractEventLoop, period: float, tick: Callable[[], None]) -> None:
-    """Calls ``tick`` every ``period`` seconds, as cheaply as Linux can: from a timerfd."""
+def timer(period: float, flags: int = 0) -> int:
+    """Returns a timerfd, the cheapest clock of Linux, that fires every ``period`` seconds."""
     libc = ctypes.CDLL(None, use_errno=True)
-    timer = libc.timerfd_create(CLOCK_MONOTONIC, os.O_NONBLOCK | os.O_CLOEXEC)
-    if timer < 0:
+    fd: int = libc.timerfd_create(CLOCK_MONOTONIC, flags | os.O_CLOEXEC)
+    if fd < 0:
         raise OSError(ctypes.get_errno(), "timerfd_create")
     whole, rest = divmod(round(period * 1e9), 1_000_000_000)
     when = struct.pack("qqqq", whole, rest, whole, rest)
-    if libc.timerfd_settime(timer, 0, when, None):
+    if libc.timerfd_settime(fd, 0, when, None):
         raise OSError(ctypes.get_errno(), "timerfd_settime")
+    return fd
+
+
+def every(loop: asyncio.AbstractEventLoop, period: float, tick: Callable[[], None]) -> None:
+    """Calls ``tick`` every ``period`` seconds."""
+    fd = timer(period, os.O_NONBLOCK)
 
     def fire() -> None:
-        os.read(timer, 8)
+        os.read(fd, 8)
         tick()
 
-    loop.add_reader(timer, fire)
+    loop.add_reader(fd, fire)
+
+
+class Plan:
+    """The datagrams of a floor: in each tick what ecsnet sent, by size, to clients in turns.
+
+    Attributes:
+        addresses: The clients that have been heard of.
+    """
+
+    TICKS = 64
+
+    def __init__(self, traffic: Traffic) -> None:
+        self.traffic = traffic
+        self.addresses: dict[Address, None] = {}
+        self.ticks: list[list[tuple[bytes, Address]]] = []
+        self.number = 0
+
+    def next(self) -> list[tuple[bytes, Address]] | None:
+        """Returns what to send in the tick that comes; None until all clients were heard of."""
+        if not self.ticks:
+            if len(self.addresses) < self.traffic.clients:
+                return None
+            self.ticks = self._planned()
+        self.number += 1
+        return self.ticks[self.number % self.TICKS]
+
+    def _planned(self) -> list[list[tuple[bytes, Address]]]:
+        """Returns what to send in each of the ticks that are gone through again and again."""
+        down = self.traffic.down
+        total = round(sum(down.values()) / self.traffic.ticks * self.TICKS)
+        payloads = {size: bytes(size) for size in down}
+        addresses = list(self.addresses)
+        ticks: list[list[tuple[bytes, Address]]] = [[] for _ in range(self.TICKS)]
+        for index, size in enumerate(spread(down, total, seed=1)):
+            tick = ticks[index * self.TICKS // total]
+            tick.append((payloads[size], addresses[index % len(addresses)]))
+        return ticks
+
+
+def plain_socket(
+    connection: Connection, port: int, traffic: Traffic, rate: float, warmup: int, ticks: int
+) -> None:
+    """Child: a floor of ``tick``: a plain socket that is drained before each tick and once between
+    two of them.
+
+    It sends ``Ready``, ``Begun`` and ``Measured``.
+    """
+    meter = Meter(connection, rate, warmup, ticks)
+    plan = Plan(traffic)
+    addresses = plan.addresses
+    sock = listen(port)
+    receive, send = sock.recvfrom, sock.sendto
+    fd = timer(0.5 / rate)
+    between = False
+    connection.send(Ready())
+    while True:
+        os.read(fd, 8)
+        while True:
+            try:
+                _, address = receive(LARGEST)
+            except BlockingIOError:
+                break
+            if address not in addresses:
+                addresses[address] = None
+        between = not between
+        if between or (datagrams := plan.next()) is None:
+            continue
+        meter.tick()
+        for payload, address in datagrams:
+            send(payload, address)
 
 
 class SameTraffic(asyncio.DatagramProtocol):
     """Takes what the clients send, and sends each tick what ecsnet sent, by size."""
 
-    PLANNED_TICKS = 64
-
     def __init__(self, meter: Meter, traffic: Traffic) -> None:
         self.meter = meter
-        self.traffic = traffic
-        self.received = 0
-        self.tick_number = 0
-        self.addresses: dict[Address, None] = {}
-        self.plan: list[list[tuple[bytes, Address]]] = []
+        self.plan = Plan(traffic)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.sendto = cast(asyncio.DatagramTransport, transport).sendto
 
     def datagram_received(self, data: bytes, addr: Address) -> None:
-        self.received += 1
-        if addr not in self.addresses:
-            self.addresses[addr] = None
+        if addr not in self.plan.addresses:
+            self.plan.addresses[addr] = None
 
     def tick(self) -> None:
-        if not self.plan:
-            if len(self.addresses) == self.traffic.clients:
-                self.plan = self.planned()
+        datagrams = self.plan.next()
+        if datagrams is None:
             return
         self.meter.tick()
         sendto = self.sendto
-        self.tick_number += 1
-        for payload, address in self.plan[self.tick_number % self.PLANNED_TICKS]:
+        for payload, address in datagrams:
             sendto(payload, address)
-
-    def planned(self) -> list[list[tuple[bytes, Address]]]:
-        """Returns what to send in each of the ticks that are gone through again and again."""
-        down = self.traffic.down
-        total = round(sum(down.values()) / self.traffic.ticks * self.PLANNED_TICKS)
-        payloads = {size: bytes(size) for size in down}
-        addresses = list(self.addresses)
-        ticks: list[list[tuple[bytes, Address]]] = [[] for _ in range(self.PLANNED_TICKS)]
-        for index, size in enumerate(spread(down, total, seed=1)):
-            tick = ticks[index * self.PLANNED_TICKS // total]
-            tick.append((payloads[size], addresses[index % len(addresses)]))
-        return ticks
 
 
 class Echo(asyncio.DatagramProtocol):
@@ -164,10 +229,10 @@ class AnswerAtTick(asyncio.DatagramProtocol):
             self.sendto(data, addr)
 
 
-def same_traffic(
+def uvloop_endpoint(
     connection: Connection, port: int, traffic: Traffic, rate: float, warmup: int, ticks: int
 ) -> None:
-    """Child: the floor of ``tick``; sends ``Begun`` and ``Measured``."""
+    """Child: a floor of ``tick``: an endpoint of uvloop; it sends what `plain_socket` does."""
 
     async def serve() -> None:
         meter = Meter(connection, rate, warmup, ticks)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
-from typing import Annotated
+from typing import Annotated, Literal, TypeAlias
 
 import esper
 
@@ -19,6 +19,10 @@ CELL = 315.0
 SHARE = 10
 HURT_SHARE = 50
 SPEED = 30.0
+
+Kind: TypeAlias = Literal["plain", "loss", "own", "everybody"]
+"""A game of ``perf tick``: the `crowd`, the same for clients that lose datagrams, the same with
+`Ammo`, and the `arena`."""
 
 
 @net.replicated
@@ -58,6 +62,21 @@ class Heading:
     dy: float
 
 
+class Ammo:
+    """How many shots a player has left."""
+
+    left: int = 0
+
+
+def declare_ammo() -> type[Ammo]:
+    """Returns `Ammo` as a component that only its player is told of.
+
+    It is declared where it is used, in the server and in its clients: other games would have a
+    component more to look for.
+    """
+    return net.replicated(visible_to="owner")(Ammo)
+
+
 def schema() -> Schema:
     """Returns what the games declare."""
     return current_registry().schema()
@@ -68,17 +87,21 @@ def room_for(clients: int) -> int:
     return clients * 8 // 7 + 1
 
 
-def crowd(clients: int, entities: int, rate: float) -> net.ServerWorld:
+def crowd(
+    clients: int, entities: int, rate: float, ammo: type[Ammo] | None = None
+) -> net.ServerWorld:
     """Returns a game in which a crowd walks on a plain, of which a tenth moves each tick.
 
     The players are among the ``entities``. A fifth of those that move also loses health. Each
-    player sees about 50 entities; about three of all cross into another cell each tick.
+    player sees about 50 entities; about three of all cross into another cell each tick. With
+    ``ammo`` each player has some, other than before in every tick.
     """
     dice = random.Random(1)
     interest = net.Grid(Position, CELL)
     # Who moves in which tick, and who gets hurt in which: the game itself should cost little.
     movers: list[list[tuple[Position, Heading]]] = [[] for _ in range(SHARE)]
     hurt_ones: list[list[Health]] = [[] for _ in range(HURT_SHARE)]
+    magazines: list[Ammo] = []
     server = net.ServerWorld(tick_rate=rate, max_clients=room_for(clients), interest=interest)
 
     def place(entity: int) -> None:
@@ -97,6 +120,10 @@ def crowd(clients: int, entities: int, rate: float) -> net.ServerWorld:
     @server.on_join
     def join(player: int) -> None:
         place(player)
+        if ammo is not None:
+            magazine = ammo()
+            esper.add_component(player, magazine)
+            magazines.append(magazine)
 
     @server.system(priority=20)
     def steer(_dt: float) -> None:
@@ -116,41 +143,19 @@ def crowd(clients: int, entities: int, rate: float) -> net.ServerWorld:
         for health in hurt_ones[net.tick() % HURT_SHARE]:
             health.points = (health.points - 1) % 100
 
+    if ammo is not None:
+
+        @server.system(priority=5)
+        def shoot(_dt: float) -> None:
+            for magazine in magazines:
+                magazine.left = (magazine.left - 1) % 100
+
     return server
 
 
-def serve_crowd(
-    connection: Connection,
-    port: int,
-    clients: int,
-    entities: int,
-    rate: float,
-    warmup: int,
-    ticks: int,
-) -> None:
-    """Child: the game of ``tick``: the `crowd`."""
-    meter = Meter(connection, rate, warmup, ticks)
-    server = crowd(clients, entities, rate)
-
-    @server.on_start
-    def start() -> None:
-        connection.send(Ready())
-
-    @server.system(priority=100)
-    def measure(_dt: float) -> None:
-        if len(esper.get_component(Player)) == clients:
-            meter.tick()
-
-    server.run("127.0.0.1", port)
-
-
-def serve_arena(connection: Connection, port: int, clients: int, rate: float) -> None:
-    """Child: the game of ``response``: everybody moves in every tick, and everybody sees it."""
+def arena(clients: int, rate: float) -> net.ServerWorld:
+    """Returns a game in which everybody moves in every tick, and everybody sees it."""
     server = net.ServerWorld(tick_rate=rate, max_clients=room_for(clients))
-
-    @server.on_start
-    def start() -> None:
-        connection.send(Ready())
 
     @server.on_join
     def join(player: int) -> None:
@@ -168,5 +173,45 @@ def serve_arena(connection: Connection, port: int, clients: int, rate: float) ->
             position = esper.component_for_entity(player, Position)
             position.x = (position.x + command.dx * 200 * dt) % WORLD
             position.y = (position.y + command.dy * 200 * dt) % WORLD
+
+    return server
+
+
+def serve_measured(
+    connection: Connection,
+    port: int,
+    kind: Kind,
+    clients: int,
+    entities: int,
+    rate: float,
+    warmup: int,
+    ticks: int,
+) -> None:
+    """Child: a game of ``tick``; sends ``Ready``, ``Begun`` and ``Measured``."""
+    meter = Meter(connection, rate, warmup, ticks)
+    if kind == "everybody":
+        server = arena(clients, rate)
+    else:
+        server = crowd(clients, entities, rate, declare_ammo() if kind == "own" else None)
+
+    @server.on_start
+    def start() -> None:
+        connection.send(Ready())
+
+    @server.system(priority=100)
+    def measure(_dt: float) -> None:
+        if len(esper.get_component(Player)) == clients:
+            meter.tick()
+
+    server.run("127.0.0.1", port)
+
+
+def serve_arena(connection: Connection, port: int, clients: int, rate: float) -> None:
+    """Child: the game of ``response``: the `arena`."""
+    server = arena(clients, rate)
+
+    @server.on_start
+    def start() -> None:
+        connection.send(Ready())
 
     server.run("127.0.0.1", port)

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import random
 import select
 import socket
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
-from perf.floors import Traffic
+from perf.floors import LARGEST, Traffic
 
-LARGEST = 2048
 BUFFER_BYTES = 256 << 10
 
 
@@ -132,3 +132,24 @@ class Blind(Bot):
 
     def take(self, datagram: bytes, now: float) -> Sequence[bytes]:
         return ()
+
+
+class Lossy(Bot):
+    """A bot whose datagrams get lost, both ways; the same ones for the same seed."""
+
+    def __init__(self, bot: Bot, loss: float, seed: int) -> None:
+        """``bot`` loses ``loss`` of what it sends and of what it is sent, 0 to 1."""
+        self.bot = bot
+        self.loss = loss
+        self.random = random.Random(seed).random
+
+    def turn(self, now: float) -> Sequence[bytes]:
+        return self._left(self.bot.turn(now))
+
+    def take(self, datagram: bytes, now: float) -> Sequence[bytes]:
+        if self.random() < self.loss:
+            return ()
+        return self._left(self.bot.take(datagram, now))
+
+    def _left(self, datagrams: Sequence[bytes]) -> Sequence[bytes]:
+        return [datagram for datagram in datagrams if self.random() >= self.loss]

@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from perf.swarm import Bot, Lossy
 
 ROOT = Path(__file__).parents[2]
 KEYS = {"name", "value", "unit", "floor", "ratio"}
@@ -36,6 +39,11 @@ def rows(report: dict[str, Any]) -> dict[str, dict[str, Any]]:
     return {row["name"]: row for row in report["rows"]}
 
 
+def _bytes_down(report: dict[str, dict[str, Any]], name: str) -> float:
+    rate, size = report[f"datagrams down, {name}"], report[f"size down, {name}"]
+    return float(rate["value"] * size["value"])
+
+
 def test_world_measures_those_who_ask_beside_idle_ones() -> None:
     report = rows(perf("world", "--clients", "2", "--entities", "200", "--seconds", "0.5"))
     for way in ("resync", "rejoin"):
@@ -54,12 +62,57 @@ def test_tick_moves_the_same_datagrams_in_both_runs() -> None:
     assert cpu["value"] > 0
     assert cpu["floor"] > 0
     assert cpu["ratio"] == pytest.approx(cpu["value"] / cpu["floor"])
+    socket = report["floor: a plain socket drained twice a tick, 3 clients"]
+    endpoint = report["floor: an endpoint of uvloop, 3 clients"]
+    assert socket["value"] == cpu["floor"]
+    beside = report["server CPU beside an endpoint of uvloop, 3 clients"]
+    assert (beside["value"], beside["floor"]) == (cpu["value"], endpoint["value"])
     for way in ("up", "down"):
         size = report[f"size {way}, 3 clients"]
         assert size["value"] > 20
         assert 0.7 < size["ratio"] < 1.3
         assert report[f"datagrams {way}, 3 clients"]["value"] > 0.3
     assert "missed ticks, 3 clients" in report
+
+
+def test_tick_puts_other_games_beside_the_plain_one() -> None:
+    arguments = ["--clients", "3", "--entities", "40", "--seconds", "0.5", "--warmup", "30"]
+    report = rows(
+        perf("tick", *arguments, "--rows", "loss", "own", "everybody", "--everybody", "4")
+    )
+    plain = report["server CPU per client and tick, 3 clients"]
+    own = "3 clients, owner-only values that change each tick"
+    for name in ("3 clients, 1 % loss both ways", own):
+        cpu = report[f"server CPU per client and tick, {name}"]
+        assert cpu["value"] > 0
+        assert cpu["floor"] == plain["value"]
+        assert report[f"missed ticks, {name}"]["note"] == "of 30"
+    # The values of their own come: an id, a number, and the arrays around them.
+    assert _bytes_down(report, own) > _bytes_down(report, "3 clients") + 4
+    everybody = "4 players who all see each other"
+    assert report[f"server CPU per client and tick, {everybody}"]["floor"] > 0
+    assert _bytes_down(report, everybody) > 4 * 9  # a float for each in each tick
+
+
+def test_lossy_bots_lose_as_much_as_they_are_to_and_no_more() -> None:
+    class Echo(Bot):
+        def __init__(self) -> None:
+            self.taken = 0
+
+        def turn(self, now: float) -> Sequence[bytes]:
+            return [b"turn"]
+
+        def take(self, datagram: bytes, now: float) -> Sequence[bytes]:
+            self.taken += 1
+            return [datagram]
+
+    echo = Echo()
+    bot = Lossy(echo, 0.1, seed=1)
+    sent = sum(len(bot.turn(0.0)) for _ in range(10_000))
+    answered = sum(len(bot.take(b"", 0.0)) for _ in range(10_000))
+    assert 8_800 < sent < 9_200
+    assert 8_800 < echo.taken < 9_200
+    assert 0.88 * echo.taken < answered < 0.92 * echo.taken
 
 
 def test_response_answers_both_questions() -> None:
