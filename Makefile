@@ -96,7 +96,9 @@ visits: $(READY)
 	$(BIN)/python tests/socket/visits.py --visits $(VISITS)
 
 perf: $(READY)
-	$(BIN)/python -m perf tick
+	$(BIN)/python -m perf tick --rows plain loss own everybody
+	$(BIN)/python -m perf replicate
+	$(BIN)/python -m perf apply
 	$(BIN)/python -m perf response
 	$(BIN)/python -m perf size
 	$(BIN)/python -m perf analytics

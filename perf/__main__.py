@@ -1,4 +1,4 @@
-"""``python -m perf tick|response|size|analytics|world|journal|sockets|against``."""
+"""``python -m perf tick|replicate|apply|response|size|analytics|world|journal|sockets|against``."""
 
 from __future__ import annotations
 
@@ -8,7 +8,18 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import get_args
 
-from perf import against, analytics, journal, response, size, sockets, tick, world
+from perf import (
+    against,
+    analytics,
+    apply,
+    journal,
+    replicate,
+    response,
+    size,
+    sockets,
+    tick,
+    world,
+)
 from perf.build import compiled
 from perf.game import Kind
 from perf.report import PerfError, Report
@@ -37,20 +48,30 @@ def _report(options: argparse.Namespace, command: str) -> Report:
     if options.benchmark == "sockets":
         return sockets.run(command, options.runs)
     build = None if options.interpreted else compiled()
-    runs, seconds = options.runs, options.seconds
-    if options.benchmark == "analytics":
-        report = analytics.run(command, runs, seconds, options.clients, build)
-    elif options.benchmark == "world":
-        ticks = max(1, round(seconds * world.RATE))
-        report = world.run(command, options.clients, options.entities, runs, ticks, build)
-    elif options.benchmark == "response":
-        report = response.run(command, options.clients, runs, seconds, options.settle, build)
+    runs = options.runs
+    if options.benchmark == "replicate":
+        report = replicate.run(command, runs, options.updates, build)
+    elif options.benchmark == "apply":
+        report = apply.run(command, runs, options.updates, build)
     else:
-        ticks = max(1, round(seconds * tick.RATE))
-        setup = tick.Setup(options.warmup, ticks, options.entities, build)
-        report = tick.run(command, options.clients, runs, setup, options.rows, options.everybody)
+        report = _server_report(options, command, build)
     report.machine["ecsnet"] = "interpreted" if build is None else "compiled"
     return report
+
+
+def _server_report(options: argparse.Namespace, command: str, build: Path | None) -> Report:
+    """Measures a server with sockets for some seconds."""
+    runs, seconds = options.runs, options.seconds
+    if options.benchmark == "analytics":
+        return analytics.run(command, runs, seconds, options.clients, build)
+    if options.benchmark == "world":
+        ticks = max(1, round(seconds * world.RATE))
+        return world.run(command, options.clients, options.entities, runs, ticks, build)
+    if options.benchmark == "response":
+        return response.run(command, options.clients, runs, seconds, options.settle, build)
+    ticks = max(1, round(seconds * tick.RATE))
+    setup = tick.Setup(options.warmup, ticks, options.entities, build)
+    return tick.run(command, options.clients, runs, setup, options.rows, options.everybody)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -82,15 +103,19 @@ def _parser() -> argparse.ArgumentParser:
     six.add_argument("--clients", type=_count, default=8, metavar="N")
     six.add_argument("--entities", type=_count, default=10_000, metavar="N")
     six.add_argument("--seconds", type=float, default=20.0, help="measured in each run")
-    for benchmark in (one, two, three, six):
+    nine = benchmarks.add_parser("replicate", help="what an update costs, without sockets")
+    ten = benchmarks.add_parser("apply", help="entities that a client takes in, without sockets")
+    for benchmark in (nine, ten):
+        benchmark.add_argument("--updates", type=_count, default=200, metavar="N")
+    for benchmark in (one, two, three, six, nine, ten):
         benchmark.add_argument(
-            "--interpreted", action="store_true", help="a server that is not compiled"
+            "--interpreted", action="store_true", help="ecsnet as it is, not compiled"
         )
     four = benchmarks.add_parser("size", help="bytes per moved entity")
     seven = benchmarks.add_parser("journal", help="ticks while old parts of a journal are deleted")
     seven.add_argument("--seconds", type=float, default=20.0, help="measured in each run")
     eight = benchmarks.add_parser("sockets", help="datagrams at several addresses of a machine")
-    for benchmark in (one, two, three, four, six, seven, eight):
+    for benchmark in (one, two, three, four, six, seven, eight, nine, ten):
         benchmark.add_argument("--runs", type=_count, default=5, metavar="N")
         benchmark.add_argument("--json", action="store_true", help="print one JSON object")
     five = benchmarks.add_parser("against", help="a benchmark here beside another checkout's")

@@ -8,7 +8,7 @@ would be the bulk of a real client's work.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection as Pipe
 
 import msgspec
@@ -101,21 +101,7 @@ class Crowd:
             self._tick, self._at = welcome.tick, now
 
 
-class CountedPath(PathEstimate):
-    """A path that counts the answers to its pings."""
-
-    __slots__ = ("pongs",)
-
-    def __init__(self, peer_interval: float) -> None:
-        super().__init__(peer_interval)
-        self.pongs = 0
-
-    def ponged(self, sample: float) -> None:
-        self.pongs += 1
-        super().ponged(sample)
-
-
-class PlayerBot(Pinger):
+class PlayerBot(Bot):
     """One client: dials, says hello, then plays."""
 
     def __init__(self, number: int, crowd: Crowd) -> None:
@@ -124,19 +110,14 @@ class PlayerBot(Pinger):
         self.number = number
         self.handshake: ClientHandshake | None = None
         self.connection: Connection | None = None
-        self.path = CountedPath(1 / crowd.rate)
         self.peer = Peer(
             RAW, peer_interval=1 / crowd.rate, ping_interval=0.25 if crowd.pings else NEVER
         )
-        self.peer.session.path = self.path
         self.epoch: int | None = None
         self.value = 1 if number % 2 else -1
         self.frame = 0
         self.tick = 0
         self.acked = 0
-
-    def answers(self) -> int:
-        return self.path.pongs
 
     def turn(self, now: float) -> Sequence[bytes]:
         if self.connection is None:
@@ -190,10 +171,6 @@ class PlayerBot(Pinger):
         assert self.connection is not None
         return [self.connection.seal(packet) for packet in self.peer.pack(payload, now, tag)]
 
-    def ping(self, now: float) -> bytes:
-        assert self.connection is not None
-        return self.connection.seal(self.peer.session.ping(now))
-
     def _handshake(self, now: float) -> Sequence[bytes]:
         if self.handshake is None:
             # Not all at once: a burst of joins is another benchmark.
@@ -226,12 +203,49 @@ class PlayerBot(Pinger):
                 self.crowd.start(welcome, now)
 
 
-def joined(port: int, clients: int, crowd: Crowd, rate: float, loss: float = 0.0) -> Swarm:
+class CountedPath(PathEstimate):
+    """A path that counts the answers to its pings; of an ecsnet that is not compiled."""
+
+    __slots__ = ("pongs",)
+
+    def __init__(self, peer_interval: float) -> None:
+        super().__init__(peer_interval)
+        self.pongs = 0
+
+    def ponged(self, sample: float) -> None:
+        self.pongs += 1
+        super().ponged(sample)
+
+
+class PingingBot(PlayerBot, Pinger):
+    """A client that pings when it is told to, too."""
+
+    def __init__(self, number: int, crowd: Crowd) -> None:
+        super().__init__(number, crowd)
+        self.path = CountedPath(1 / crowd.rate)
+        self.peer.session.path = self.path
+
+    def answers(self) -> int:
+        return self.path.pongs
+
+    def ping(self, now: float) -> bytes:
+        assert self.connection is not None
+        return self.connection.seal(self.peer.session.ping(now))
+
+
+def joined(
+    port: int,
+    clients: int,
+    crowd: Crowd,
+    rate: float,
+    make: Callable[[int, Crowd], Bot] = PlayerBot,
+    loss: float = 0.0,
+) -> Swarm:
     """Returns a swarm of ``clients`` bots with ``rate`` turns a second, once all are in.
 
-    Of their datagrams ``loss`` get lost each way, 0 to 1.
+    ``make`` makes them, and of their datagrams ``loss`` get lost each way, 0 to 1.
     """
-    bots: list[Bot] = [PlayerBot(number, crowd) for number in range(clients)]
+    bots = [make(number, crowd) for number in range(clients)]
     if loss:
         bots = [Lossy(bot, loss, seed) for seed, bot in enumerate(bots)]
     swarm = Swarm(bots, rate, port)
@@ -245,6 +259,6 @@ def players(pipe: Pipe, port: int, clients: int, rate: float, kind: Kind = "plai
     if kind == "own":
         declare_ammo()
     loss = LOSS if kind == "loss" else 0.0
-    swarm = joined(port, clients, Crowd(schema(), Steer, rate), rate, loss)
+    swarm = joined(port, clients, Crowd(schema(), Steer, rate), rate, loss=loss)
     pipe.send(Ready())
     count(pipe, swarm)

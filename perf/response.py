@@ -21,7 +21,7 @@ from pathlib import Path
 import esper
 
 import ecsnet as net
-from perf.bots import Crowd, joined
+from perf.bots import Crowd, PingingBot, joined
 from perf.build import first_on_path
 from perf.children import Child, Ready, cores, free_port
 from perf.floors import answer_at_tick, echo
@@ -176,7 +176,7 @@ def ping_sessions(
 ) -> None:
     """Child: the clients of `session_pings`."""
     crowd = Crowd(schema(), Steer, TICK_RATE, pings=False)
-    swarm = joined(port, clients, crowd, SEND_RATE)
+    swarm = joined(port, clients, crowd, SEND_RATE, PingingBot)
     _settle(swarm, settle)
     connection.send(ping_times(swarm, SEND_RATE, seconds))
 

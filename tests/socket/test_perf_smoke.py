@@ -115,6 +115,26 @@ def test_lossy_bots_lose_as_much_as_they_are_to_and_no_more() -> None:
     assert 0.88 * echo.taken < answered < 0.92 * echo.taken
 
 
+def test_replicate_measures_ints_and_texts_for_few_and_many() -> None:
+    report = rows(perf("replicate", "--updates", "5"))
+    sizes = {"1,000 ints": 1000, "1,000 texts of 60 characters": 60_000}
+    for what, size in sizes.items():
+        for clients in ("1 client", "20 clients"):
+            update = report[f"one update, {what} to {clients}"]
+            assert update["value"] > update["floor"] > 0
+            # All of it goes to everybody, once.
+            datagrams = report[f"datagrams, {what} to {clients}"]["value"]
+            assert size < datagrams * 1200 < 2 * size + 3 * 1200
+
+
+def test_apply_measures_a_client_that_shows_all() -> None:
+    report = rows(perf("apply", "--updates", "5"))
+    for what in ("1,000 ints", "1,000 texts of 60 characters"):
+        poll = report[f"a poll that takes in {what}"]
+        assert poll["value"] > poll["floor"] > 0
+        assert report[f"taken in of {what}"]["value"] == pytest.approx(1e6 / poll["value"])
+
+
 def test_response_answers_both_questions() -> None:
     report = rows(perf("response", "--clients", "2", "--seconds", "1", "--settle", "0.5"))
     for question in ("ping, 2 clients", "effect, 2 clients"):
