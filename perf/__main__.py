@@ -76,8 +76,14 @@ def _server_report(options: argparse.Namespace, command: str, build: Path | None
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m perf", description=__doc__)
-    benchmarks = parser.add_subparsers(dest="benchmark", required=True, metavar="BENCHMARK")
-    one = benchmarks.add_parser("tick", help="server CPU per client and tick")
+    add = parser.add_subparsers(dest="benchmark", required=True, metavar="BENCHMARK").add_parser
+    each = argparse.ArgumentParser(add_help=False)
+    each.add_argument("--runs", type=_count, default=5, metavar="N")
+    each.add_argument("--json", action="store_true", help="print one JSON object")
+    built = argparse.ArgumentParser(add_help=False, parents=[each])
+    built.add_argument("--interpreted", action="store_true", help="ecsnet as it is, not compiled")
+
+    one = add("tick", parents=[built], help="server CPU per client and tick")
     one.add_argument("--clients", type=_count, nargs="+", default=[512, 256], metavar="N")
     one.add_argument("--entities", type=_count, default=1000, metavar="N")
     one.add_argument("--seconds", type=float, default=5.0, help="measured in each run")
@@ -88,41 +94,37 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument(
         "--everybody", type=_count, default=100, metavar="N", help="players who all see each other"
     )
-    two = benchmarks.add_parser("response", help="ping, and command to effect")
-    two.add_argument(
+    for name, what in (
+        ("replicate", "what an update costs, without sockets"),
+        ("apply", "entities that a client takes in, without sockets"),
+    ):
+        one = add(name, parents=[built], help=what)
+        one.add_argument("--updates", type=_count, default=200, metavar="N")
+    one = add("response", parents=[built], help="ping, and command to effect")
+    one.add_argument(
         "--clients", type=_count, nargs="+", default=list(response.CLIENTS), metavar="N"
     )
-    two.add_argument("--seconds", type=float, default=2.0, help="measured in each run")
-    two.add_argument(
+    one.add_argument("--seconds", type=float, default=2.0, help="measured in each run")
+    one.add_argument(
         "--settle", type=float, default=5.0, metavar="SECONDS", help="before each of them"
     )
-    three = benchmarks.add_parser("analytics", help="ticks with analytics beside ticks without")
-    three.add_argument("--clients", type=_count, default=32, metavar="N")
-    three.add_argument("--seconds", type=float, default=15.0, help="measured in each run")
-    six = benchmarks.add_parser("world", help="clients that ask for the world, beside idle ones")
-    six.add_argument("--clients", type=_count, default=8, metavar="N")
-    six.add_argument("--entities", type=_count, default=10_000, metavar="N")
-    six.add_argument("--seconds", type=float, default=20.0, help="measured in each run")
-    nine = benchmarks.add_parser("replicate", help="what an update costs, without sockets")
-    ten = benchmarks.add_parser("apply", help="entities that a client takes in, without sockets")
-    for benchmark in (nine, ten):
-        benchmark.add_argument("--updates", type=_count, default=200, metavar="N")
-    for benchmark in (one, two, three, six, nine, ten):
-        benchmark.add_argument(
-            "--interpreted", action="store_true", help="ecsnet as it is, not compiled"
-        )
-    four = benchmarks.add_parser("size", help="bytes per moved entity")
-    seven = benchmarks.add_parser("journal", help="ticks while old parts of a journal are deleted")
-    seven.add_argument("--seconds", type=float, default=20.0, help="measured in each run")
-    eight = benchmarks.add_parser("sockets", help="datagrams at several addresses of a machine")
-    for benchmark in (one, two, three, four, six, seven, eight, nine, ten):
-        benchmark.add_argument("--runs", type=_count, default=5, metavar="N")
-        benchmark.add_argument("--json", action="store_true", help="print one JSON object")
-    five = benchmarks.add_parser("against", help="a benchmark here beside another checkout's")
-    five.add_argument("other", type=Path, metavar="FOLDER", help="the other checkout")
-    five.add_argument("--pairs", type=_count, default=15, metavar="N")
-    five.add_argument("--json", action="store_true", help="print one JSON object")
-    five.add_argument(
+    add("size", parents=[each], help="bytes per moved entity")
+    one = add("analytics", parents=[built], help="ticks with analytics beside ticks without")
+    one.add_argument("--clients", type=_count, default=32, metavar="N")
+    one.add_argument("--seconds", type=float, default=15.0, help="measured in each run")
+    one = add("world", parents=[built], help="clients that ask for the world, beside idle ones")
+    one.add_argument("--clients", type=_count, default=8, metavar="N")
+    one.add_argument("--entities", type=_count, default=10_000, metavar="N")
+    one.add_argument("--seconds", type=float, default=20.0, help="measured in each run")
+    one = add("journal", parents=[each], help="ticks while old parts of a journal are deleted")
+    one.add_argument("--seconds", type=float, default=20.0, help="measured in each run")
+    add("sockets", parents=[each], help="datagrams at several addresses of a machine")
+
+    one = add("against", help="a benchmark here beside another checkout's")
+    one.add_argument("other", type=Path, metavar="FOLDER", help="the other checkout")
+    one.add_argument("--pairs", type=_count, default=15, metavar="N")
+    one.add_argument("--json", action="store_true", help="print one JSON object")
+    one.add_argument(
         "arguments", nargs=argparse.REMAINDER, metavar="...", help="the benchmark and its options"
     )
     return parser
