@@ -20,12 +20,25 @@ from ecsnet.session.packets import PayloadT
 from ecsnet.session.session import Received
 from ecsnet.transport.address import Address, answerable
 
-__all__ = ["Abusive", "Ended", "News", "Opened", "PeerStats", "Peers", "Update", "send_updates"]
+__all__ = [
+    "UPDATES_AT_ONCE",
+    "Abusive",
+    "Ended",
+    "News",
+    "Opened",
+    "PeerStats",
+    "Peers",
+    "Update",
+    "send_updates",
+]
 
 Update: TypeAlias = tuple[Peer[PayloadT], object, int]
 """A peer, the payload that it is sent, and the payload's tag; see `Peer.send`."""
 
-_BATCH: Final = 16  # packets
+UPDATES_AT_ONCE: Final = 16
+"""Updates that are best given to `send_updates` at one time: the system's part of sending pushes
+our code out of the processor's cache, and what hundreds of them take in memory is not in it
+either, and brings the garbage collector."""
 
 
 class Opened:
@@ -228,20 +241,17 @@ def send_updates(updates: Sequence[Update[PayloadT]], now: float) -> None:
     """Send payloads to peers, one to each.
 
     Args:
-        updates: The peers, with their payloads and tags.
+        updates: The peers, with their payloads and tags; about `UPDATES_AT_ONCE`.
         now: Seconds.
     """
-    # Packed and sent for some peers at a time: the system's part of sending pushes our code out of
-    # the processor's cache.
-    for start in range(0, len(updates), _BATCH):
-        packets: list[tuple[Peer[PayloadT], bytes]] = []
-        for peer, payload, tag in updates[start : start + _BATCH]:
-            if peer.unacked:
-                peer.send(payload, now, tag)  # with messages
-            else:
-                packets.append((peer, peer.session.send(payload, now, tag)))
-        for peer, packet in packets:
-            peer.transmit(packet)
+    packets: list[tuple[Peer[PayloadT], bytes]] = []
+    for peer, payload, tag in updates:
+        if peer.unacked:
+            peer.send(payload, now, tag)  # with messages
+        else:
+            packets.append((peer, peer.session.send(payload, now, tag)))
+    for peer, packet in packets:
+        peer.transmit(packet)
 
 
 def _count(peer: Peer[PayloadT], stats: PeerStats) -> None:

@@ -16,7 +16,7 @@ from typing import Final
 from msgspec import Raw
 
 from ecsnet.peer import NO_TAG, Peer
-from ecsnet.peers import Update, send_updates
+from ecsnet.peers import UPDATES_AT_ONCE, Update, send_updates
 from ecsnet.replication.server.client_state import (
     STREAM_WINDOW,
     ClientState,
@@ -256,6 +256,9 @@ class Replicator:
                 continue
             payload = (epoch, tick, unconfirmed, client.depends, client.report, body.raw)
             updates.append((peer, payload, body.tag))
+            if len(updates) == UPDATES_AT_ONCE:
+                send_updates(updates, now)
+                updates = []
         send_updates(updates, now)
 
     def _send(
