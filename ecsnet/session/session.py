@@ -175,11 +175,11 @@ class Session(Generic[PayloadT]):
         "_carriers",
         "_counted_packets",
         "_counted_top",
+        "_expected_missing",
         "_full",
         "_gone",
         "_heard",
         "_holes",
-        "_in_order",
         "_late_acks",
         "_missing",
         "_ping_at",
@@ -243,9 +243,8 @@ class Session(Generic[PayloadT]):
         self._heard = first  # the newest packet that the peer is known to have
         self._holes = 0  # bit i: packet heard - i is not known to have arrived
         self._settled = first  # what was heard when acks were last settled one by one
-        # Whether all before the newest has come and was acked, here and there. When in doubt, it
-        # is False.
-        self._in_order = False
+        # What the peer's next packet says is missing there, unless something comes late.
+        self._expected_missing = 0
         # Those given up: when they are forgotten, their tag, when they were sent.
         self._gone: dict[int, tuple[float, int, float]] = {}
         self.overdue_at = 0.0  # nothing is given up before
@@ -297,7 +296,6 @@ class Session(Generic[PayloadT]):
                         merged.add(number, 0, sent_at)
         self._carriers = merged
         self._gone = {n: (at, NO_TAG, sent_at) for n, (at, _, sent_at) in self._gone.items()}
-        self._in_order = False
 
     # Sending.
 
@@ -321,14 +319,12 @@ class Session(Generic[PayloadT]):
             UsageError: They are longer than a packet.
         """
         number = self.number + 1
-        if (
-            fragments is None
-            and tag != NO_TAG
-            and number & _LOOK
-            and not (self.more or self._missing)
-        ):
-            # It says its payload and that all came, as most packets of a server do.
-            packet = encode((number & 0xFFFF, self._top & 0xFFFF, 0, payload))
+        if fragments is None and tag != NO_TAG and number & _LOOK and not self.more:
+            # It says its payload and what came, as most packets of a server do.
+            missing = self._missing
+            if missing:
+                missing &= _MASK64
+            packet = encode((number & 0xFFFF, self._top & 0xFFFF, missing, payload))
             if len(packet) <= MAX_PACKET:
                 self.number = number
                 self._sent_at = now
@@ -461,8 +457,7 @@ class Session(Generic[PayloadT]):
         if (
             number16 == number & 0xFFFF
             and ack16 == ack & 0xFFFF
-            and not missing
-            and self._in_order
+            and missing == self._expected_missing
             and ack & _LOOK
             and payload is not None
             and not (self._raw and payload == _NIL)
@@ -471,6 +466,12 @@ class Session(Generic[PayloadT]):
             tag = self.tagged.pop(ack)
             if tag != NO_TAG:
                 self._top, self._heard = number, ack
+                if self._missing:
+                    self._missing = self._missing << 1 & _TRACK_MASK
+                if self._holes:
+                    self._holes = self._holes << 1 & _TRACK_MASK
+                if missing:
+                    self._expected_missing = missing << 1 & _MASK64
                 self.packets_received += 1
                 wanted = self._ack_wanted = self._ack_wanted + 1
                 received = Received(number, payload, wanted >= _ACK_EVERY, tag)
@@ -560,7 +561,8 @@ class Session(Generic[PayloadT]):
         if payload is not None or fragments or ping:
             self._ack_wanted += 1
             reply = reply or self._ack_wanted >= _ACK_EVERY
-        self._in_order = not (self._missing or self._holes)
+        if ack == self._heard:
+            self._expected_missing = lacking << 1 & _MASK64
         received = Received(number, payload, reply)
         received.fragments = fragments
         received._acked, received.late, received.carriers = acked, late, carriers
@@ -584,7 +586,6 @@ class Session(Generic[PayloadT]):
             self._top -= back
             self._missing = missing >> 1
         self.packets_received -= 1
-        self._in_order = False
 
     def _count_malformed(self, now: float) -> None:
         self.malformed += 1
@@ -646,7 +647,6 @@ class Session(Generic[PayloadT]):
             else:
                 tag = NO_TAG
             self._gone[number] = now + _MEMORY, tag, sent_at
-            self._in_order = False
             if number <= self.carrier:
                 lost.carriers.append((number, sent_at))
             given_up += 1

@@ -305,8 +305,14 @@ def confirmed_tick_forgets_since_when_a_value_is_owed(patch: pytest.MonkeyPatch)
 
 
 @fault(12, LOSSY, "may not see")
-def everybody_gets_the_owners_form(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(replicator, "form_for", lambda run, player: run.owners or run)
+def everybody_gets_what_is_for_owners_only(patch: pytest.MonkeyPatch) -> None:
+    spread = replicator.Replicator._spread
+
+    def open_to_all(self: replicator.Replicator) -> bool:
+        self.entities.private_bits = 0
+        return spread(self)
+
+    patch.setattr(replicator.Replicator, "_spread", open_to_all)
 
 
 @fault(12, LOSSY, "should have", "confirmed up to")

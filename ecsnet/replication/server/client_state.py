@@ -375,10 +375,3 @@ STREAM_WINDOW: Final = 2 * STRUCTURE_BYTES
 would have to be queued wait."""
 
 _PASS: Final = 64  # owed keys that cannot go yet and are passed over in one update
-
-
-def form_for(run: EncodedRun, player: int) -> EncodedRun | None:
-    """Return the form of a run that this player gets; None when nothing of it concerns it."""
-    if run.owners is not None and run.owner == player:
-        return run.owners
-    return run if run.data else None

@@ -190,8 +190,14 @@ class ReplicatedEntities:
 
     def columns(self, cids: tuple[int, ...], nets: list[int]) -> list[tuple[int, list[object]]]:
         """Return the shadows of component types, as wire values for network ids: a column each."""
-        by_net, detectors = self.by_net, self.detectors
-        entities = [by_net[net] for net in nets]
+        by_net = self.by_net
+        return self.columns_of(cids, [by_net[net] for net in nets])
+
+    def columns_of(
+        self, cids: tuple[int, ...], entities: list[Entity]
+    ) -> list[tuple[int, list[object]]]:
+        """Return the same for entities."""
+        detectors = self.detectors
         return [(cid, detectors[cid].wires(entities)) for cid in cids]
 
     def has_room(self, entity: Entity, cid: int, wire: object) -> bool:

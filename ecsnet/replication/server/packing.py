@@ -28,27 +28,20 @@ _SHORT_ARRAYS: Final = [bytes((0x90 | count,)) for count in range(16)]
 class EncodedRun:
     """Whole entities with the same component types, encoded.
 
-    ``cids`` are the component types that it carries. A run of owned entities that also carries
-    owner-only components has two forms: its own for everybody, and ``owners`` for the owner.
+    Attributes:
+        nets: The network ids of the entities.
+        cids: The component types that it carries.
+        data: The run, encoded.
+        size: Bytes in that.
     """
 
-    __slots__ = ("cids", "data", "nets", "owner", "owners", "size")
+    __slots__ = ("cids", "data", "nets", "size")
 
-    def __init__(
-        self,
-        nets: list[int],
-        cids: tuple[int, ...],
-        data: bytes,
-        owner: int | None = None,
-        owners: EncodedRun | None = None,
-    ) -> None:
+    def __init__(self, nets: list[int], cids: tuple[int, ...], data: bytes) -> None:
         self.nets = nets
         self.cids = cids
         self.data = data
-        self.owner = owner
-        self.owners = owners
-        self.size = len(data) if owners is None else len(owners.data)
-        """Bytes of the larger form."""
+        self.size = len(data)
 
 
 class DatagramBody:
@@ -56,16 +49,18 @@ class DatagramBody:
 
     Attributes:
         runs: The runs.
-        raw: The runs, encoded.
+        data: The runs, encoded one after the other.
+        raw: The same as an array.
         size: Bytes in that.
         tag: Names the body in `SentUpdates`, and the packets that carry it.
     """
 
-    __slots__ = ("raw", "runs", "size", "tag")
+    __slots__ = ("data", "raw", "runs", "size", "tag")
 
     def __init__(self, runs: list[EncodedRun], data: bytes, tag: int) -> None:
         body = array_header(len(runs)) + data
         self.runs = runs
+        self.data = data
         self.raw = Raw(body)
         self.size = len(body)
         self.tag = tag
@@ -114,6 +109,18 @@ class SentUpdates:
             end += length
         bodies.append(self._add(runs[first:], data[start:]))
         return bodies
+
+    def extend(self, bodies: list[DatagramBody], runs: list[EncodedRun]) -> DatagramBody | None:
+        """Fill a datagram of this tick with the runs of one body, or none, and more; None where
+        they do not fit.
+        """
+        if len(bodies) > 1:
+            return None
+        data = b"".join([run.data for run in runs])
+        for body in bodies:
+            data = body.data + data
+            runs = body.runs + runs
+        return self._add(runs, data) if len(data) <= BODY_BYTES else None
 
     def _add(self, runs: list[EncodedRun], data: bytes) -> DatagramBody:
         known = self._bodies
@@ -187,21 +194,3 @@ def _fill(
         if excess - fitting <= 1 or (fitting and tries >= _TRIES):
             return fitting, best
         count = min(excess - 1, max(fitting + 1, count * BODY_BYTES // len(data)))
-
-
-def make_owned_runs(
-    nets: list[int],
-    public: tuple[int, ...],
-    private: tuple[int, ...],
-    owner: int,
-    columns_of: Columns,
-) -> list[EncodedRun]:
-    """Like `make_runs`, for entities of one owner of which owner-only components changed too.
-
-    ``data`` is empty where nothing changed that the others may see.
-    """
-    runs = []
-    for full in make_runs(nets, public + private, columns_of):
-        data = encode_run(full.nets, columns_of(public, full.nets)) if public else b""
-        runs.append(EncodedRun(full.nets, public, data, owner, full))
-    return runs

@@ -11,19 +11,16 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable, Hashable
+from operator import attrgetter
 from typing import Final
 
 from msgspec import Raw
 
 from ecsnet.peer import NO_TAG, Peer
 from ecsnet.peers import UPDATES_AT_ONCE, Update, send_updates
-from ecsnet.replication.server.client_state import (
-    STREAM_WINDOW,
-    ClientState,
-    InterestGroup,
-    form_for,
-)
-from ecsnet.replication.server.entities import Change, Delta, ReplicatedEntities
+from ecsnet.replication.encoding import encode_run
+from ecsnet.replication.server.client_state import STREAM_WINDOW, ClientState, InterestGroup
+from ecsnet.replication.server.entities import Change, Delta, Entity, ReplicatedEntities
 from ecsnet.replication.server.groups import InterestGroups
 from ecsnet.replication.server.interest import Everyone, Interest
 from ecsnet.replication.server.packing import (
@@ -31,7 +28,6 @@ from ecsnet.replication.server.packing import (
     DatagramBody,
     EncodedRun,
     SentUpdates,
-    make_owned_runs,
     make_runs,
     tick_of,
 )
@@ -49,6 +45,7 @@ what it did before is still on its way, or waits for its tick."""
 _TURN_SECONDS: Final = 1.5e-4  # for each entity that a client is told of again
 _RESYNC_TURNS: Final = 20  # after so many times its own, it is a client's turn again
 _RESYNC_WAIT: Final = 20.0  # seconds that it waits for that at most
+_net: Final = attrgetter("net")
 _NOBODY: Final = -1
 _NOTHING: Final = Raw(b"\x90")
 _SETTLE_UPDATES: Final = 64  # from one look at which updates are settled to the next
@@ -95,6 +92,8 @@ class Replicator:
         self._resync_at = 0  # the update from which on it is the next one's turn
         self._delta = Delta(0)
         self._sent = SentUpdates()
+        # The runs of this tick that one player alone gets, by player.
+        self._own: dict[int | None, list[EncodedRun]] = {}
 
     def add_client(
         self,
@@ -154,73 +153,74 @@ class Replicator:
         Args:
             now: Seconds on any monotonic clock.
         """
-        private, bulky = self._spread()
+        bulky = self._spread()
         changed = self._groups.changed(self._delta)
         for group in self._groups.by_key.values():
-            self._prepare(group, changed.get(group), private, bulky)
-        self._serve(private, now)
+            self._prepare(group, changed.get(group), bulky)
+        self._serve(now)
 
-    def _prepare(
-        self,
-        group: InterestGroup,
-        change: Change | None,
-        private: set[int],
-        bulky: bool,
-    ) -> None:
+    def _prepare(self, group: InterestGroup, change: Change | None, bulky: bool) -> None:
         """Make what all who look at a neighbourhood are told."""
         group.before = group.visible
         group.message = None if change is None else self._structure.refresh(group, change)
         runs, group.runs = group.runs, []
         group.big = [run for run in runs if run.size > BODY_BYTES] if bulky else []
         group.fresh = [run for run in runs if run.size <= BODY_BYTES] if bulky else runs
-        public = [run for run in group.fresh if run.data] if private else group.fresh
-        group.bodies = self._sent.fill_datagrams(public)
+        group.bodies = self._sent.fill_datagrams(group.fresh)
         group.only = group.bodies[0] if len(group.bodies) == 1 and not group.big else None
 
     # Values: what a client is told of every tick.
 
-    def _spread(self) -> tuple[set[int], bool]:
-        """Encode what changed, cell by cell, and lay the runs before the groups that see them.
+    def _spread(self) -> bool:
+        """Encode what changed, cell by cell, and lay the runs before the groups that see them; what
+        only owners may see before these.
 
         Returns:
-            The players who get values of their own, because owner-only components changed, and
-            whether an entity is larger than a datagram.
+            Whether an entity is larger than a datagram.
         """
-        by_bits: dict[tuple[Hashable, int, int | None], list[int]] = {}
-        players: set[int] = set()
+        by_bits: dict[tuple[Hashable, int], list[int]] = {}
+        secrets: dict[int, list[Entity]] = {}
         bulky = False
-        private = self.entities.private_bits
+        entities = self.entities
+        private = entities.private_bits
         for entity, bits in self._delta.changed.items():
-            owner: int | None = None
-            if bits & private:
-                owner = entity.owner
-                if owner is None:
-                    bits &= ~private
-                else:
-                    players.add(owner)
+            secret = bits & private
+            if secret:
+                bits ^= secret
+                if entity.owner is not None and entity.public:
+                    secrets.setdefault(secret, []).append(entity)
             if bits and entity.public:
-                by_bits.setdefault((entity.cell, bits, owner), []).append(entity.net)
-        for (group_key, bits, owner), nets in by_bits.items():
-            watchers = self._groups.watchers.get(group_key)
+                by_bits.setdefault((entity.cell, bits), []).append(entity.net)
+        for (cell, bits), nets in by_bits.items():
+            watchers = self._groups.watchers.get(cell)
             if watchers is None:
                 continue
             nets.sort()
-            for run in self._fresh_runs(nets, bits, owner):
+            for run in make_runs(nets, entities.cids(bits), entities.columns):
                 if run.size > BODY_BYTES:
                     bulky = True
                 for group in watchers:
                     group.runs.append(run)
-        return players, bulky
+        self._own = {}
+        for secret, owned in secrets.items():
+            self._spread_secrets(entities.cids(secret), owned)
+        return bulky
 
-    def _fresh_runs(self, nets: list[int], bits: int, owner: int | None) -> list[EncodedRun]:
-        entities = self.entities
-        private = entities.private_bits
-        if owner is None:
-            return make_runs(nets, entities.cids(bits), entities.columns)
-        public, secret = entities.cids(bits & ~private), entities.cids(bits & private)
-        return make_owned_runs(nets, public, secret, owner, entities.columns)
+    def _spread_secrets(self, cids: tuple[int, ...], owned: list[Entity]) -> None:
+        """Encode owner-only components of entities for each of their owners."""
+        owned.sort(key=_net)
+        columns = self.entities.columns_of(cids, owned)
+        by_owner: dict[int | None, list[int]] = {}
+        for at, entity in enumerate(owned):
+            by_owner.setdefault(entity.owner, []).append(at)
+        for owner, places in by_owner.items():
+            nets = [owned[at].net for at in places]
+            data = encode_run(
+                nets, [(cid, [values[at] for at in places]) for cid, values in columns]
+            )
+            self._own.setdefault(owner, []).append(EncodedRun(nets, cids, data))
 
-    def _serve(self, private: set[int], now: float) -> None:
+    def _serve(self, now: float) -> None:
         """Send to every client what it gets. Most clients lack nothing in most ticks, and get
         their neighbourhood's one datagram.
 
@@ -231,28 +231,29 @@ class Replicator:
         ticks = self.tick + 1
         epoch: object = self.epoch  # an object: compiled, it is made once and not for each
         tick: object = self.tick & U32
+        own = self._own
         updates: list[Update[object]] = []
         for client in self.clients:
             group = client.group
             assert group is not None  # since InterestGroups.update()
             if group.message is not None:
                 self._structure.tell(client, group)
-            body, peer = group.only, client.peer
-            if (
-                body is None
-                or client.known is not group.visible
-                or not client.in_sync
-                or peer.allowance <= 0
-                or (private and client.player in private)
-                or (peer.unacked and peer.overdue(now))
-            ):
-                self._send(client, group, private, now)
-                continue
-            oldest = client.tagged.oldest_tag
+            peer, oldest = client.peer, client.tagged.oldest_tag
             # As ClientState.unconfirmed_ticks has it.
             unconfirmed = 0 if oldest == NO_TAG else ticks - (oldest >> INDEX_BITS)
-            if unconfirmed > client.loss_timeout_ticks:
-                self._send(client, group, private, now)
+            body: DatagramBody | None = None
+            if (
+                client.known is group.visible
+                and client.in_sync
+                and unconfirmed <= client.loss_timeout_ticks
+                and peer.allowance > 0
+                and not (peer.unacked and peer.overdue(now))
+            ):
+                body = group.only
+                if own and client.player in own:
+                    body = self._extended(group, own[client.player])
+            if body is None:
+                self._send(client, group, now)
                 continue
             payload = (epoch, tick, unconfirmed, client.depends, client.report, body.raw)
             updates.append((peer, payload, body.tag))
@@ -261,18 +262,23 @@ class Replicator:
                 updates = []
         send_updates(updates, now)
 
-    def _send(
-        self, client: ClientState, group: InterestGroup, private: set[int], now: float
-    ) -> None:
+    def _extended(self, group: InterestGroup, own: list[EncodedRun]) -> DatagramBody | None:
+        """Fill one datagram with what a group is told and a player's own runs; None where that is
+        not possible.
+        """
+        return None if group.big else self._sent.extend(group.bodies, own)
+
+    def _send(self, client: ClientState, group: InterestGroup, now: float) -> None:
         """One client's datagrams of this tick, where they may be its own."""
         if group.message is None and (
             client.resettle
             or (client.known is not group.visible and self._structure.may_enter(client))
         ):
             self._structure.tell(client, group)
+        own = self._own.get(client.player, [])
         if group.big:
             self._owe_big(client, group.big)
-        shared = client.known is group.visible and client.player not in private
+        shared = client.known is group.visible and client.player not in self._own
         peer = client.peer
         lost = peer.lost(now)
         for tag in lost:
@@ -284,7 +290,7 @@ class Replicator:
             client.owe_all(self.entities)
         ready = group.bodies
         if client.owed or not shared:
-            ready = self._own_bodies(client, group)
+            ready = self._own_bodies(client, group, own)
         whole = len(ready) == 1
         sent = False
         for body in ready:
@@ -315,24 +321,30 @@ class Replicator:
             runs,
         )
 
-    def _own_bodies(self, client: ClientState, group: InterestGroup) -> list[DatagramBody]:
+    def _own_bodies(
+        self, client: ClientState, group: InterestGroup, own: list[EncodedRun]
+    ) -> list[DatagramBody]:
         """Fill the bodies of one client that does not share: owed values first, then fresh ones."""
-        settled = client.known is group.visible
-        own = []
-        if client.owed:
-            own = self._owed_runs(client)
+        known, settled = client.known, client.known is group.visible
+        runs = self._owed_runs(client) if client.owed else []
+        # What has owner-only values, too, or is seen by its owner alone, goes by itself: no
+        # datagram parts an entity.
+        apart = client.extra.union(*[run.nets for run in own])
         for run in group.fresh:
-            form = form_for(run, client.player)
-            if form is not None and (settled or not client.known.isdisjoint(form.nets)):
-                own.append(form)
-        own += self._extra_runs(client)
-        return self._sent.fill_datagrams(own)
+            if not settled and known.isdisjoint(run.nets):
+                continue
+            if apart.isdisjoint(run.nets):
+                runs.append(run)
+            elif rest := [net for net in run.nets if net not in apart]:
+                runs += make_runs(rest, run.cids, self.entities.columns)
+        runs += self._whole_runs(client, apart & known)
+        return self._sent.fill_datagrams(runs)
 
-    def _extra_runs(self, client: ClientState) -> list[EncodedRun]:
-        """Encode the new values of what a client owns outside its neighbourhood."""
+    def _whole_runs(self, client: ClientState, owned: set[int]) -> list[EncodedRun]:
+        """Encode all new values of entities that a client owns."""
         changed, by_net = self._delta.changed, self.entities.by_net
         by_bits: dict[int, list[int]] = {}
-        for net in client.extra & client.known:
+        for net in owned:
             bits = changed.get(by_net[net], 0)
             if bits:
                 by_bits.setdefault(bits, []).append(net)
@@ -374,10 +386,8 @@ class Replicator:
     def _owe_big(self, client: ClientState, runs: list[EncodedRun]) -> None:
         """Owe a client the runs that are larger than a datagram, so that they go by the stream."""
         for run in runs:
-            form = form_for(run, client.player)
-            if form is not None:
-                known = [net for net in form.nets if net in client.known]
-                client.owe(known, form.cids, self.tick)
+            known = [net for net in run.nets if net in client.known]
+            client.owe(known, run.cids, self.tick)
 
     def _oldest_in_flight(self) -> int:
         """Return the tick of the oldest update of which it is open whether all clients have it."""

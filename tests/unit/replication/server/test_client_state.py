@@ -6,7 +6,7 @@ import esper
 import pytest
 
 from ecsnet.components import Owner
-from ecsnet.replication.server.client_state import ClientState, InterestGroup, form_for
+from ecsnet.replication.server.client_state import ClientState, InterestGroup
 from ecsnet.replication.server.entities import ReplicatedEntities
 from ecsnet.replication.server.interest import ANYWHERE, Everyone
 from ecsnet.replication.server.packing import EncodedRun, SentUpdates
@@ -342,15 +342,3 @@ def test_a_hood_shows_what_stands_in_its_cells(subject: Subject) -> None:
     assert group.visible == {1, 2, 3}
     assert group.look(subject.entities) == {1, 3}
     assert InterestGroup("empty", [], subject.entities).visible == set()
-
-
-def test_a_player_gets_its_own_form_of_a_run_and_the_rest_the_public_one() -> None:
-    full = EncodedRun([1], (TANK, SECRET), b"all")
-    both = EncodedRun([1], (TANK,), b"public", 7, full)
-    assert form_for(both, 7) is full
-    assert form_for(both, 8) is both
-    private = EncodedRun([1], (), b"", 7, full)
-    assert form_for(private, 7) is full
-    assert form_for(private, 8) is None
-    plain = EncodedRun([1], (TANK,), b"public")
-    assert form_for(plain, 7) is plain

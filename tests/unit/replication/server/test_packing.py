@@ -15,7 +15,6 @@ from ecsnet.replication.server.packing import (
     EncodedRun,
     SentUpdates,
     array_header,
-    make_owned_runs,
     make_runs,
     tick_of,
 )
@@ -59,7 +58,7 @@ def test_ids_survive_as_differences(ids: set[int]) -> None:
 
 def test_few_entities_are_one_run() -> None:
     (run,) = make_runs([3, 5, 9], (0, 2), columns_of(wires))
-    assert (run.nets, run.cids, run.owner, run.owners) == ([3, 5, 9], (0, 2), None, None)
+    assert (run.nets, run.cids) == ([3, 5, 9], (0, 2))
     assert decode(run.data) == ([3, 5, 9], [(0, wires(0, [3, 5, 9])), (2, wires(2, [3, 5, 9]))])
     assert run.size == len(run.data)
 
@@ -165,28 +164,27 @@ def test_an_entity_larger_than_a_datagram_is_a_run_of_its_own() -> None:
     assert [list(run.nets) for run in runs if run.size > BODY_BYTES] == [[5000], [5001]]
 
 
-def test_a_run_of_owned_entities_has_a_form_for_its_owner_and_one_for_the_rest() -> None:
-    (run,) = make_owned_runs([3, 4], (0,), (1,), 77, columns_of(wires))
-    assert (run.owner, run.cids) == (77, (0,))
-    assert run.owners is not None
-    assert run.owners.cids == (0, 1)
-    assert run.size == len(run.owners.data) > len(run.data)
-    assert [cid for cid, _ in decode(run.data)[1]] == [0]
-    assert [cid for cid, _ in decode(run.owners.data)[1]] == [0, 1]
-
-
-def test_where_only_owner_only_components_changed_there_is_nothing_for_the_rest() -> None:
-    (run,) = make_owned_runs([3], (), (1,), 77, columns_of(wires))
-    assert run.data == b""
-    assert run.owners is not None
-    assert decode(run.owners.data) == ([3], [(1, wires(1, [3]))])
-
-
-def test_owned_runs_are_split_by_the_owners_form() -> None:
-    nets = [400] * 3
-    runs = make_owned_runs(nets, (0,), (1,), 77, columns_of(bulky))
-    assert len(runs) == 3
-    assert all(run.size <= BODY_BYTES for run in runs)
+def test_a_body_is_extended_by_runs_where_they_fit() -> None:
+    sent = SentUpdates()
+    sent.begin(3)
+    shared = make_runs([1, 2], (0,), columns_of(wires))
+    (body,) = sent.fill_datagrams(shared)
+    own = make_runs([5], (1,), columns_of(wires))
+    extended = sent.extend([body], own)
+    assert extended is not None
+    assert extended.runs == shared + own
+    assert bytes(extended.raw) == array_header(2) + shared[0].data + own[0].data
+    assert extended.tag != body.tag
+    assert sent.runs(extended.tag) == extended.runs
+    assert sent.runs(body.tag) == shared
+    alone = sent.extend([], own)
+    assert alone is not None
+    assert alone.runs == own
+    assert sent.extend([body, alone], own) is None
+    for room, fits in ((0, True), (1, False)):
+        size = BODY_BYTES - len(shared[0].data) + room
+        extended = sent.extend([body], [EncodedRun([9], (0,), bytes(size))])
+        assert (extended is not None) is fits
 
 
 def test_no_runs_are_no_datagrams() -> None:
