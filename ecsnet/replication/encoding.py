@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from operator import sub
+
 import msgspec
 
 from ecsnet.replication.wire import STRUCTURE_TAG, U32
@@ -14,7 +16,7 @@ def deltas(ids: list[int]) -> list[int]:
     """Network ids as differences: small numbers are short in MessagePack."""
     if len(ids) < 2:
         return ids
-    return [ids[0], *[net - ids[i] for i, net in enumerate(ids[1:])]]
+    return [ids[0], *map(sub, ids[1:], ids)]
 
 
 def encode_run(ids: list[int], columns: list[tuple[int, list[object]]]) -> bytes:

@@ -27,6 +27,7 @@ from ecsnet.validation.wording import short_name
 
 log = logging.getLogger("ecsnet.server")
 
+T = TypeVar("T")
 EntityT = TypeVar("EntityT", bound=Hashable)
 ShadowT = TypeVar("ShadowT")
 Reference = Callable[[int | None], int | None]
@@ -240,7 +241,7 @@ class ChangeDetector(Generic[EntityT, ShadowT]):
         to_wire, reference, components = self.component.to_wire, self._reference, self._components
         wires: list[object]
         if self.component.direct:
-            wires = [components[i] for i in indices]
+            wires = _pick(components, indices)
         else:
             wires = [to_wire(components[i], reference) for i in indices]
         encoded = encode(wires)
@@ -373,11 +374,15 @@ class StructScan(ChangeDetector[EntityT, object]):
         checked = self._checked(indices)
         entities, shadows = self._entities, self._shadows
         if not self.component.buffers and _equal(checked.wires, checked.made):
-            # Copies have the very objects that the components have: the next comparing is faster.
-            clone, components = self.component.clone, self._components
-            for i in checked.indices:
-                shadows[i] = clone(components[i])
-            return [entities[i] for i in checked.indices]
+            values = checked.made
+            if 2 * len(values) < len(shadows):
+                # Copies have the very objects that the components have: the next comparing is
+                # faster, as long as that tells that nothing changed.
+                clone, components = self.component.clone, self._components
+                values = [clone(components[i]) for i in checked.indices]
+            for i, value in zip(checked.indices, values, strict=True):
+                shadows[i] = value
+            return _pick(entities, checked.indices)
         taken = []
         for i, wire, made in zip(checked.indices, checked.wires, checked.made, strict=True):
             shadow = shadows[i]
@@ -515,6 +520,11 @@ def detector_for(
         kind = LossyScan
     shared: Sizes[EntityT] = Sizes() if sizes is None else sizes
     return cast("ChangeDetector[EntityT, object]", kind(component, cid, reference, shared))
+
+
+def _pick(values: list[T], indices: list[int]) -> list[T]:
+    """Return the values at ascending indices."""
+    return values.copy() if len(indices) == len(values) else [values[i] for i in indices]
 
 
 _SCALARS: Final = frozenset((int, float, bool, str, bytes, type(None)))

@@ -281,7 +281,6 @@ class ReplicatedEntities:
         return None
 
     def _values(self, delta: Delta, touched: Touched) -> None:
-        changed = delta.changed
         for detector in self.detectors:
             if not detector.due(delta.tick):
                 continue
@@ -291,8 +290,13 @@ class ReplicatedEntities:
             if not new:
                 continue
             bit, changed_at, tick = detector.bit, detector.changed_at, delta.tick
+            if delta.changed:
+                changed = delta.changed
+                for entity in new:
+                    changed[entity] = changed.get(entity, 0) | bit
+            else:
+                delta.changed = dict.fromkeys(new, bit)
             for entity in new:
-                changed[entity] = changed.get(entity, 0) | bit
                 changed_at[entity.net] = tick
             if bit & self._owner_bit:
                 for entity in new:

@@ -20,6 +20,7 @@ Columns = Callable[[tuple[int, ...], list[int]], list[tuple[int, list[object]]]]
 INDEX_BITS: Final = 24
 """Of a tag of `SentUpdates`, for the bodies of one tick."""
 
+_GUESS: Final = 64  # entities that a datagram holds, before anything is known of them
 _TRIES: Final = 4  # to fill a datagram better
 
 _SHORT_ARRAYS: Final = [bytes((0x90 | count,)) for count in range(16)]
@@ -151,12 +152,14 @@ def make_runs(nets: list[int], cids: tuple[int, ...], columns_of: Columns) -> li
     An entity that does not fit one by itself comes as a run larger than `BODY_BYTES`.
     """
     columns = columns_of(cids, nets)
-    data = encode_run(nets, columns)
-    if len(data) <= BODY_BYTES or len(nets) == 1:
-        return [EncodedRun(nets, cids, data)]
+    mean = BODY_BYTES / _GUESS
+    if len(nets) <= _GUESS:
+        data = encode_run(nets, columns)
+        if len(data) <= BODY_BYTES or len(nets) == 1:
+            return [EncodedRun(nets, cids, data)]
+        mean = len(data) / len(nets)
     runs: list[EncodedRun] = []
     start = 0
-    mean = len(data) / len(nets)
     while start < len(nets):
         count, data = _fill(nets, columns, start, mean)
         mean = len(data) / count

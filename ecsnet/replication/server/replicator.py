@@ -181,6 +181,10 @@ class Replicator:
         by_bits: dict[tuple[Hashable, int], list[int]] = {}
         secrets: dict[int, list[Entity]] = {}
         bulky = False
+        # Mostly an entity is grouped with the one before it.
+        nets: list[int] = []
+        last_cell: Hashable = None
+        last_bits = 0
         entities = self.entities
         private = entities.private_bits
         for entity, bits in self._delta.changed.items():
@@ -190,7 +194,11 @@ class Replicator:
                 if entity.owner is not None and entity.public:
                     secrets.setdefault(secret, []).append(entity)
             if bits and entity.public:
-                by_bits.setdefault((entity.cell, bits), []).append(entity.net)
+                cell = entity.cell
+                if bits != last_bits or cell is not last_cell:
+                    last_cell, last_bits = cell, bits
+                    nets = by_bits.setdefault((cell, bits), [])
+                nets.append(entity.net)
         for (cell, bits), nets in by_bits.items():
             watchers = self._groups.watchers.get(cell)
             if watchers is None:
