@@ -396,6 +396,24 @@ def test_containers_are_shown_over_several_polls(server: HostileServer) -> None:
     assert server.client.connected
 
 
+def test_what_did_not_change_on_an_entity_is_no_work(server: HostileServer) -> None:
+    count = 1000
+    for start in range(1, count, 100):
+        tanks = run_of(registry, Tank, start, *[[1]] * 100)
+        server.structure(tanks, run_of(registry, Groups, start, *[[[[]] * 40]] * 100))
+    appeared = 0
+    for _ in range(100):
+        appeared += sum(isinstance(event, Spawned) for event in server.poll())
+    assert appeared == count
+    server.tick += 1
+    for start in range(1, count, 100):
+        run = run_of(registry, Tank, start, *[[2]] * 100)
+        server.send((7, server.tick, 0, server.peer.queued, None, [run]))
+    server.poll()
+    with server.client.view:
+        assert {tank.hp for _, tank in esper.get_component(Tank)} == {2}
+
+
 def test_long_lists_are_shown_over_several_polls(server: HostileServer) -> None:
     steps = [5] * 16 * PARTS_AT_ONCE
     server.structure(*[run_of(registry, Steps, net, [steps]) for net in range(1, 6)])

@@ -98,6 +98,18 @@ def test_what_rides_is_not_streamed_too() -> None:
     assert not out.streaming
 
 
+def test_what_the_stream_lost_is_not_streamed_again_once_it_rides() -> None:
+    out = Outgoing(1 << 20)
+    out.queue(b"L" * FRAGMENT_BYTES)
+    out.queue(b"s" * 200)
+    (_, large, large_size), (_, small, small_size) = fill_all(out)
+    out.lost(small, small_size, 0.0, 1.0)
+    out.arrived(large, large_size)
+    assert piggybacked(out) == [b"s" * 200]
+    assert out.fill(1175) is None
+    assert not out.streaming
+
+
 def test_small_messages_behind_a_large_one_share_packets() -> None:
     out = Outgoing(1 << 20)
     out.queue(b"L" * 2500)
