@@ -56,6 +56,25 @@ def test_sizes_leave_room_for_netcode() -> None:
     assert len(sealed) == MAX_DATAGRAM
 
 
+def test_what_comes_after_the_end_of_a_handshake_is_no_answer_to_it() -> None:
+    server = listener()
+    handshake, _, seen = shake(server)
+    connection = handshake.connection
+    assert connection is not None
+    (accept,) = seen[-1].replies
+    assert not handshake.receive_answer(accept, 0.1)
+    assert handshake.connection is connection
+    server.listener.refusing = Reason.SHUTDOWN
+    refused = ClientHandshake(b"otherone", 0.0)
+    (request,) = refused.poll(0.0)
+    inbound = server.receive(request, THERE, 0.0)
+    assert inbound is not None
+    (refuse,) = inbound.replies
+    assert refused.receive_answer(refuse, 0.1)
+    assert refused.refused is Reason.SHUTDOWN
+    assert not refused.receive_answer(refuse, 0.2)
+
+
 def test_a_handshake_makes_one_connection_and_packets_cross_both_ways() -> None:
     server = listener()
     handshake, there, seen = shake(server)

@@ -1,7 +1,10 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import random
+import re
+from ast import literal_eval
 from pathlib import Path
 
 import esper
@@ -255,3 +258,14 @@ def test_a_system_that_cannot_be_made_leaves_the_journal_to_the_next(tmp_path: P
     host = server.make_host(lambda data, address: None, 0.0)
     host.close(Reason.SHUTDOWN, 0.0)
     assert host.closed
+
+
+def test_the_guide_lists_all_options_with_their_defaults() -> None:
+    guide = (Path(__file__).parents[3] / "docs" / "guide.md").read_text("utf-8")
+    table = guide.split("The options of a `ServerWorld`:")[1].split("\n\n")[1]
+    listed = dict(re.findall(r"^\| `(\w+)=(\S+)` \|", table, re.MULTILINE))
+    options = inspect.signature(ServerWorld).parameters.values()
+    assert listed.keys() == {option.name for option in options}
+    assert {name: literal_eval(text) for name, text in listed.items()} == {
+        option.name: option.default for option in options
+    }
