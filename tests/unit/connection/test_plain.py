@@ -310,6 +310,18 @@ def test_a_stall_of_the_server_is_not_held_against_clients() -> None:
     assert ended == [there]
 
 
+def test_a_stall_of_the_server_makes_up_for_no_silence_before_it() -> None:
+    server = listener(timeout=5.0)
+    handshake, there, _ = shake(server)
+    assert handshake.connection is not None
+    server.receive(handshake.connection.seal(b"x"), HERE, 0.0)
+    for step in range(46):
+        assert server.poll(step / 10) == []
+    assert server.poll(60.0) == []  # silent for 4.5 s, then stalled for a minute
+    assert server.poll(60.2) == []
+    assert server.poll(60.4) == [there]
+
+
 def test_the_client_gives_up_a_silent_server_but_not_after_its_own_stall() -> None:
     here = Connection(None, b"12345678", 0.0, server=False)
     assert not here.silent(0.1)
