@@ -495,6 +495,17 @@ def test_who_never_says_hello_is_dropped() -> None:
     assert not network.host.members
 
 
+def test_a_stall_of_the_host_is_not_taken_from_the_time_for_a_hello_and_adds_none() -> None:
+    network = HostNetwork()
+    silent = network.client("Ann", polite=False, schema=OTHER)
+    network.run(9)
+    network.sleep(30)
+    network.run(30.3)
+    assert silent.over is None
+    network.run(2)
+    assert silent.over is Reason.SCHEMA
+
+
 @pytest.mark.parametrize(
     "bad",
     [
