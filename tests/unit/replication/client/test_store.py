@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from itertools import count
 
 import msgspec
 import pytest
@@ -356,3 +357,25 @@ def test_bytes_that_came_since_they_were_counted_count_at_once() -> None:
         subject.store.structure(number, message, size)  # as if its values took that much
     assert subject.store.overload is not None
     assert "MiB" in subject.store.overload
+
+
+def test_bytes_that_came_while_they_were_counted_count_too() -> None:
+    subject = Subject()
+    numbers = count(2)
+
+    def show(nets: list[int], messages: int) -> None:
+        for _ in range(messages):
+            number = next(numbers)
+            run = msgspec.Raw(encode_run(nets, [(TANK, [[net] for net in nets])]))
+            message = subject.messages.decode(encode_structure(EPOCH, number, [], [], [], [run]))
+            assert message is not None
+            subject.store.structure(number, message, 1 << 20)
+
+    show(list(range(1, 2501)), 5)  # more entities than are counted in one poll
+    subject.store.recount()
+    show([3000], 8)
+    subject.store.recount()
+    show([3000], 7)
+    assert subject.store.overload is None
+    show([3000], 1)
+    assert subject.store.overload is not None
