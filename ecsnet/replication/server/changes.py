@@ -380,8 +380,11 @@ class StructScan(ChangeDetector[EntityT, object]):
                 # faster, as long as that tells that nothing changed.
                 clone, components = self.component.clone, self._components
                 values = [clone(components[i]) for i in checked.indices]
-            for i, value in zip(checked.indices, values, strict=True):
-                shadows[i] = value
+            if len(values) == len(shadows):
+                shadows[:] = values
+            else:
+                for i, value in zip(checked.indices, values, strict=True):
+                    shadows[i] = value
             return _pick(entities, checked.indices)
         taken = []
         for i, wire, made in zip(checked.indices, checked.wires, checked.made, strict=True):
