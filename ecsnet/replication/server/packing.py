@@ -117,10 +117,10 @@ class SentUpdates:
         """
         if len(bodies) > 1:
             return None
-        data = b"".join([run.data for run in runs])
-        for body in bodies:
-            data = body.data + data
-            runs = body.runs + runs
+        data = runs[0].data if len(runs) == 1 else b"".join([run.data for run in runs])
+        if bodies:
+            data = bodies[0].data + data
+            runs = bodies[0].runs + runs
         return self._add(runs, data) if len(data) <= BODY_BYTES else None
 
     def _add(self, runs: list[EncodedRun], data: bytes) -> DatagramBody:

@@ -45,10 +45,10 @@ what it did before is still on its way, or waits for its tick."""
 _TURN_SECONDS: Final = 1.5e-4  # for each entity that a client is told of again
 _RESYNC_TURNS: Final = 20  # after so many times its own, it is a client's turn again
 _RESYNC_WAIT: Final = 20.0  # seconds that it waits for that at most
-_net: Final = attrgetter("net")
+_owner_and_net: Final = attrgetter("owner", "net")
 _NOBODY: Final = -1
 _NOTHING: Final = Raw(b"\x90")
-_SETTLE_UPDATES: Final = 64  # from one look at which updates are settled to the next
+_SETTLE_UPDATES: Final = 8  # from one look at which updates are settled to the next
 
 
 class Replicator:
@@ -216,17 +216,17 @@ class Replicator:
 
     def _spread_secrets(self, cids: tuple[int, ...], owned: list[Entity]) -> None:
         """Encode owner-only components of entities for each of their owners."""
-        owned.sort(key=_net)
+        owned.sort(key=_owner_and_net)
         columns = self.entities.columns_of(cids, owned)
-        by_owner: dict[int | None, list[int]] = {}
-        for at, entity in enumerate(owned):
-            by_owner.setdefault(entity.owner, []).append(at)
-        for owner, places in by_owner.items():
-            nets = [owned[at].net for at in places]
-            data = encode_run(
-                nets, [(cid, [values[at] for at in places]) for cid, values in columns]
-            )
+        start, last = 0, len(owned) - 1
+        for end, entity in enumerate(owned):
+            owner = entity.owner
+            if end < last and owned[end + 1].owner == owner:
+                continue
+            nets = [each.net for each in owned[start : end + 1]]
+            data = encode_run(nets, [(cid, values[start : end + 1]) for cid, values in columns])
             self._own.setdefault(owner, []).append(EncodedRun(nets, cids, data))
+            start = end + 1
 
     def _serve(self, now: float) -> None:
         """Send to every client what it gets. Most clients lack nothing in most ticks, and get
