@@ -23,6 +23,7 @@ DERIVING = (
     "server/test_host.py",
     "runtime/test_rate_limited_log.py",
     "replication/server/test_client_state.py",
+    "replication/server/test_fast_way.py",
     "session/test_session.py",
     "replication/server/test_world_requests.py",
 )

@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 import random
-import sys
-from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Iterator
-from types import FrameType
-from typing import Annotated, Any
+from typing import Annotated
 
 import esper
 import msgspec
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from ecsnet.components import Owner, Player
 from ecsnet.connection.plain import Connection
@@ -22,7 +17,6 @@ from ecsnet.peer import BANDWIDTH, Peer
 from ecsnet.replication.client.comparison import comparable
 from ecsnet.replication.client.store import WAITING_BYTES, Store
 from ecsnet.replication.client.view import ViewWorld
-from ecsnet.replication.server.client_state import ClientState, InterestGroup
 from ecsnet.replication.server.interest import (
     Everyone,
     Grid,
@@ -1134,161 +1128,6 @@ def test_a_viewer_looks_from_its_player_or_else_from_what_it_owns(field: Field) 
     assert ann.knows(near)
     assert not ann.knows(far)
     assert ann.knows(ship)
-
-
-# The fast way, which most clients go in most ticks, and the general one.
-
-
-class GeneralReplicator(Replicator):
-    """Sends every client its updates the general way."""
-
-    def _serve(self, now: float) -> None:
-        for client in self.clients:
-            group = client.group
-            assert group is not None
-            if group.message is not None:
-                self._structure.tell(client, group)
-            self._send(client, group, now)
-
-
-class CountingReplicator(Replicator):
-    """Counts the updates that went the general way."""
-
-    def __init__(self, *args: Any, **options: Any) -> None:
-        super().__init__(*args, **options)
-        self.general = 0
-
-    def _send(self, client: ClientState, group: InterestGroup, now: float) -> None:
-        self.general += 1
-        super()._send(client, group, now)
-
-
-def history(kind: type[Replicator], seed: int, loss: float, grid: bool) -> list[object]:
-    """What the clients of a random world hold in each tick."""
-    dice = random.Random(seed)
-    field = Field(Grid(Place, 10) if grid else None, kind)
-    told: list[object] = []
-    try:
-        clients = [
-            field.join(Place(dice.uniform(0, 30), 5), Tank(), Secret(), settle=False)
-            for _ in range(4)
-        ]
-        lost: set[tuple[int, int]] = set()
-        for number, client in enumerate(clients):
-            client.lose = lambda packet, number=number: (number, packet.tick) in lost  # type: ignore[misc]
-        things = [field.spawn(Place(dice.uniform(0, 30), 5), Tank()) for _ in range(12)]
-        for thing in things[::2]:
-            esper.add_component(thing, Secret())
-            esper.add_component(thing, Owner(dice.choice(clients).player))
-        for tick in range(90):
-            for number, client in enumerate(clients):
-                client.mute = dice.random() < loss
-                if dice.random() < loss:
-                    lost.add((number, field.tick + 1))
-            for entity in (*things, *(client.player for client in clients)):
-                parts = field.world.components(entity)
-                for cls in dice.sample([Place, Tank, Secret], dice.randrange(3)):
-                    if cls is Place and Place in parts:
-                        parts[Place].x += dice.uniform(-1, 1)
-                    elif cls is Tank and Tank in parts:
-                        parts[Tank].hp = tick
-                    elif cls is Secret and Secret in parts:
-                        parts[Secret].code = tick
-            if dice.random() < 0.1:
-                esper.component_for_entity(things[0], Owner).player = dice.choice(clients).player
-            if dice.random() < 0.05:
-                blob = Blob(bytes(dice.choice([200, 1100, 3000])))
-                esper.add_component(dice.choice(clients).player, blob)
-            if dice.random() < 0.05:
-                diary = Diary("a" * dice.choice([200, 1100, 3000]))
-                esper.add_component(dice.choice(clients).player, diary)
-            if dice.random() < 0.05:
-                thing = things.pop(dice.randrange(1, len(things)))
-                esper.delete_entity(thing)
-                things.append(field.spawn(Place(dice.uniform(0, 30), 5), Tank()))
-            field.step()
-            told.append([(each.store.confirmed_tick, holdings(each)) for each in clients])
-        for client in clients:
-            client.mute = False
-        field.settle()
-        told.append([holdings(each) for each in clients])
-    finally:
-        field.close()
-    return told
-
-
-def holdings(client: Client) -> list[tuple[int, int, bytes]]:
-    return [
-        (net, cid, encode(value))
-        for net, entity in sorted(client.store.entities.items())
-        for cid, value in sorted(entity.values.items())
-    ]
-
-
-@settings(max_examples=25, deadline=None)
-@given(st.integers(0, 1 << 32), st.sampled_from((0.0, 0.02, 0.2)), st.booleans())
-def test_the_fast_way_tells_what_the_general_one_tells(seed: int, loss: float, grid: bool) -> None:
-    """In each tick; where packets get lost, at the end: the general way looks for losses in each
-    tick, the fast one where they are due.
-    """
-    fast, general = (history(kind, seed, loss, grid) for kind in (Replicator, GeneralReplicator))
-    if loss:
-        assert fast[-1] == general[-1]
-        return
-    for tick, (one, other) in enumerate(zip(fast, general, strict=True)):
-        assert one == other, f"in tick {tick}"
-
-
-def crowd(count: int) -> CountingReplicator:
-    """A replicator after 30 ticks in which all move, and each has a new value of its own."""
-    field = Field(Grid(Place, 10), CountingReplicator)
-    clients = [field.join(Place(3 * number, 5), Secret(), settle=False) for number in range(count)]
-    replicator = field.replicator
-    assert isinstance(replicator, CountingReplicator)
-    try:
-        for tick in range(1, 61):
-            if tick == 31:
-                replicator.general = 0
-            for client in clients:
-                parts = field.world.components(client.player)
-                parts[Place].y = 5 + tick % 3
-                parts[Secret].code = tick
-            field.step()
-        assert all(client.difference() is None for client in clients)
-    finally:
-        field.close()
-    return replicator
-
-
-def test_owner_only_values_go_the_fast_way() -> None:
-    assert crowd(40).general == 0
-
-
-def test_the_work_for_a_client_does_not_grow_with_the_number_of_clients() -> None:
-    """Counted in lines of code that run in an update in which each has a new value of its own."""
-    lines = []
-    for count in (10, 80):
-        field = Field()
-        clients = [field.join(Secret(), settle=False) for _ in range(count)]
-        field.step(30)
-        for client in clients:
-            field.world.components(client.player)[Secret].code = 9
-        field.replicator.collect_changes(field.tick + 1)
-        counter = Counter[str]()
-
-        def count_lines(frame: FrameType, event: str, _: object, counter: Any = counter) -> Any:
-            counter[event] += event == "line"
-            return count_lines
-
-        sys.settrace(count_lines)
-        try:
-            field.replicator.send_updates(field.now)
-        finally:
-            sys.settrace(None)
-        field.close()
-        lines.append(counter["line"] / count)
-    few, many = lines
-    assert 20 < many < 1.1 * few
 
 
 # Equal means.
