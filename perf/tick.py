@@ -2,9 +2,9 @@
 
 The server has core one, the clients have core two. Each turn is the plain game, then a floor with
 the datagram sizes and rates, both ways, that were counted during the measured ticks of it: a plain
-socket that is drained twice a tick. Ratios are to that, since it is the lower floor. The other one,
-an endpoint of uvloop, ends the turn; how far each of them swings stands in the report, since no
-one of them is always the steadier.
+socket that is drained twice a tick. Ratios are to that, since it is nearly always the lower floor.
+The other one, an endpoint of uvloop, ends the turn; how far each of them swings stands in the
+report, since neither is always the steadier.
 
 In between, where they are asked for, come the same game with loss and the same game with a value
 that only its player sees, each beside the plain one of the turn. The game in which everybody sees
