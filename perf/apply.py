@@ -28,10 +28,7 @@ from ecsnet.transport.memory import MemoryServer
 from perf.build import first_on_path
 from perf.children import Child, cores
 from perf.report import PerfError, Report, paired, single
-from perf.thousand import ENTITIES, NAMES, Kind, Thousand, settle
-
-SETTLE_TICKS = 120
-PATIENCE_SECONDS = 300.0
+from perf.thousand import ENTITIES, NAMES, PATIENCE_SECONDS, Kind, Thousand, settle
 
 _decoder = msgspec.msgpack.Decoder(tuple[list[int], list[int | str]])
 
@@ -112,7 +109,7 @@ def apply(connection: Connection, kind: Kind, updates: int) -> None:
         update()
         client.poll()
 
-    settle(step, SETTLE_TICKS)
+    settle(step)
     seconds: list[float] = []
     floors: list[float] = []
     for _ in range(updates):

@@ -63,7 +63,7 @@ class Heading:
 
 
 class Ammo:
-    """How many shots a player has left."""
+    """The shots that a player has left."""
 
     left: int = 0
 

@@ -24,11 +24,9 @@ from perf.bots import Crowd, PlayerBot
 from perf.build import first_on_path
 from perf.children import Child, cores
 from perf.report import PerfError, Report, paired, single
-from perf.thousand import NAMES, RATE, Kind, Thousand, settle
+from perf.thousand import NAMES, PATIENCE_SECONDS, RATE, Kind, Thousand, settle
 
 CLIENTS = (1, 20)
-SETTLE_TICKS = 120
-PATIENCE_SECONDS = 300.0
 GARBAGE = 100_000
 """Objects after which the garbage collector looks, as for `ServerWorld.run`."""
 
@@ -116,7 +114,7 @@ def replicate(connection: Connection, kind: Kind, clients: int, updates: int) ->
         world.tick()
 
     gc.set_threshold(GARBAGE)
-    settle(step, SETTLE_TICKS)
+    settle(step)
     if crowd.welcomed < clients:
         raise PerfError(f"{crowd.welcomed} of {clients} clients are in")
     seconds: list[float] = []

@@ -17,6 +17,8 @@ from perf.report import PerfError
 
 ENTITIES = 1000
 RATE = 60.0
+SETTLE_TICKS = 120
+PATIENCE_SECONDS = 300.0
 BANDWIDTH = 1e9
 """Bytes a second for each client: all that there is to say is said in each update."""
 
@@ -25,7 +27,7 @@ TURNS = 101
 
 Kind: TypeAlias = Literal["ints", "texts"]
 NAMES: dict[Kind, str] = {"ints": "1,000 ints", "texts": "1,000 texts of 60 characters"}
-"""What entities hold, one each, and what reports call all of them."""
+"""The values that entities hold, one each, and their names in reports."""
 
 V = TypeVar("V")
 
@@ -119,9 +121,11 @@ class Thousand:
             esper.create_entity(component)
 
 
-def settle(step: Callable[[], object], steps: int) -> None:
-    """Takes ``steps``, then lets the garbage collector forget what is there, as a server does."""
-    for _ in range(steps):
+def settle(step: Callable[[], object]) -> None:
+    """Takes `SETTLE_TICKS` steps, then lets the garbage collector forget what is there, as a
+    server does.
+    """
+    for _ in range(SETTLE_TICKS):
         step()
     gc.collect()
     gc.freeze()

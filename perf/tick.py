@@ -37,7 +37,7 @@ VARIANTS: dict[Kind, str] = {
 
 @dataclass(frozen=True)
 class Setup:
-    """What all runs have in common.
+    """The settings of all runs.
 
     Attributes:
         warmup: Ticks between the last join and the first measured tick.
@@ -117,7 +117,7 @@ def run(
         command: The command line, for the report.
         clients: The numbers of clients of the crowd.
         runs: How many turns of each.
-        setup: What all runs have in common.
+        setup: The settings of all runs.
         kinds: The games; the plain one is measured wherever another is put beside it.
         everybody: The number of players who all see each other.
 

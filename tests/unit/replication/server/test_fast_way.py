@@ -53,7 +53,7 @@ class CountingReplicator(Replicator):
 
 
 def history(kind: type[Replicator], seed: int, loss: float, grid: bool) -> list[object]:
-    """What the clients of a random world hold in each tick."""
+    """Return what the clients of a random world hold in each tick."""
     dice = random.Random(seed)
     field = Field(Grid(Place, 10) if grid else None, kind)
     told: list[object] = []
