@@ -32,8 +32,6 @@ class InboundBudget:
         longest: Bytes in the longest packet.
 
     Attributes:
-        level: Bytes that it may send now.
-        least: Bytes that a packet takes at least.
         excess: Packets that exceeded the rates.
         strikes: How often the peer did what no honest peer does, ever.
     """
@@ -43,18 +41,18 @@ class InboundBudget:
         "_blamed_at",
         "_burst",
         "_excess_at",
+        "_least",
+        "_level",
         "_rate",
         "_refilled_at",
         "excess",
-        "least",
-        "level",
         "strikes",
     )
 
     def __init__(self, packet_rate: float, byte_rate: float, longest: int) -> None:
         rate = min(byte_rate, packet_rate * longest)
-        self.level = self._burst = rate * BURST_SECONDS
-        self.least = 0 if rate == inf else max(1, int(rate / packet_rate))
+        self._level = self._burst = rate * BURST_SECONDS
+        self._least = 0 if rate == inf else max(1, int(rate / packet_rate))
         self._rate = rate
         self._refilled_at = 0.0
         self.excess = 0
@@ -74,16 +72,16 @@ class InboundBudget:
         """Take a packet of ``size`` bytes out of the bucket; return False where it exceeds the
         rates. The bucket is refilled when it is empty, and by `refill`.
         """
-        if size < self.least:
-            size = self.least
-        level = self.level - size
+        if size < self._least:
+            size = self._least
+        level = self._level - size
         if level < 0:
             self.refill(now)
-            level = self.level - size
+            level = self._level - size
             if level < 0:
                 self.exceeded(now)
                 return False
-        self.level = level
+        self._level = level
         return True
 
     def refill(self, now: float) -> None:
@@ -91,7 +89,7 @@ class InboundBudget:
         elapsed = now - self._refilled_at
         if elapsed > 0 and self._rate != inf:
             self._refilled_at = now
-            self.level = min(self._burst, self.level + elapsed * self._rate)
+            self._level = min(self._burst, self._level + elapsed * self._rate)
 
     def exceeded(self, now: float) -> None:
         """Count a packet that exceeds a rate."""

@@ -440,11 +440,7 @@ class Session(Generic[PayloadT]):
         It never raises on what a peer sends: what is bad, a duplicate or too much is
         counted and dropped, without an ack.
         """
-        budget = self.budget
-        level = budget.level - budget.least
-        if level >= 0 and len(packet) <= budget.least:
-            budget.level = level  # as take() would do it
-        elif not budget.take(len(packet), now):
+        if not self.budget.take(len(packet), now):
             return None
         if packet[:1] != _SHORT:
             return self._receive_full(packet, now)
