@@ -54,6 +54,7 @@ with Importing():
     from ecsnet.simulation.game_events import analytics_event, teleported
     from ecsnet.simulation.simulation import KEEP, commands, rng, tick
     from ecsnet.transport.conditioner import Link
+    from ecsnet.validation.text import clean_text
     from ecsnet.world import World
 
 __version__ = "0.1.0"
@@ -77,6 +78,7 @@ __all__ = [  # noqa: RUF022 - by subject
     "ServerWorld",
     "Visible",
     "analytics_event",
+    "clean_text",
     "commands",
     "rng",
     "teleported",

@@ -10,6 +10,7 @@ import unicodedata
 from typing import Final
 
 from ecsnet.errors import UsageError
+from ecsnet.validation.text import MARKS_IN_A_ROW, SHAPING, is_good, is_mark
 from ecsnet.validation.wording import brief
 
 __all__ = ["NAME_LENGTH", "Names", "is_name", "looks_like", "printable", "tidy_name"]
@@ -17,29 +18,10 @@ __all__ = ["NAME_LENGTH", "Names", "is_name", "looks_like", "printable", "tidy_n
 NAME_LENGTH: Final = 24
 """Characters in the longest player name."""
 
-MARKS_IN_A_ROW: Final = 2
-"""Combining marks that one character may carry, beyond those that it is composed with: written
-languages need no more, and a pile of them reaches into the lines above and below."""
-
 _TEXT_LENGTH: Final = 400
 
-# Characters that Python calls printable and that show nothing: fillers of Hangul and Khitan, the
-# blank of Braille, vowels of Khmer that are only thought, what joins or selects others.
-_INVISIBLE: Final = frozenset(
-    "\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0\U00016fe4\U0001d159"
-    + "".join(map(chr, (*range(0x180B, 0x1810), *range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0))))
-)
-
-# What cannot be seen either, but shapes what stands on both sides of it.
-_NON_JOINER: Final = "\u200c"
-_JOINER: Final = "\u200d"
-_AS_EMOJI: Final = "\ufe0f"
-_KEYCAP: Final = "\u20e3"
-_SHAPING: Final = _NON_JOINER + _JOINER + _AS_EMOJI
-_VIRAMA: Final = 9  # the combining class
-
 # Letters and digits that most fonts draw like another: among small ones, and among capitals.
-_NO_MATTER: Final = f" _-.'\u2019{_SHAPING}"
+_NO_MATTER: Final = f" _-.'\u2019{SHAPING}"
 _LIKE_SMALL: Final = str.maketrans(
     "\u0430\u0432\u0435\u043a\u043c\u043d\u043e\u0440\u0441\u0442\u0443\u0445\u0456\u0458\u0455"
     "\u03b1\u03b2\u03b5\u03b7\u03b9\u03ba\u03bd\u03bf\u03c1\u03c4\u03c5\u03c7\u0131i1|0",
@@ -111,7 +93,7 @@ class Names:
         while not self._taken.isdisjoint(readings := looks_like(given)):
             number += 1
             end = f" ({number})"
-            given = name[: NAME_LENGTH - len(end)].rstrip(f" {_SHAPING}") + end
+            given = name[: NAME_LENGTH - len(end)].rstrip(f" {SHAPING}") + end
         self._given[given] = readings
         self._taken |= readings
         return given
@@ -127,44 +109,18 @@ def printable(text: str, limit: int = _TEXT_LENGTH) -> str:
     shown: list[str] = []
     marks = 0
     for at, char in enumerate(short):
-        marks = marks + 1 if _is_mark(char) else 0
-        if _is_good(short, at) and marks <= MARKS_IN_A_ROW:
+        marks = marks + 1 if is_mark(char) else 0
+        if is_good(short, at) and marks <= MARKS_IN_A_ROW:
             shown.append(char)
         else:
             shown.append(char.encode("unicode_escape", "backslashreplace").decode())
     return "".join(shown)
 
 
-def _is_good(text: str, at: int) -> bool:
-    """Return whether a character of a text can be seen, or shapes characters that can."""
-    char = text[at]
-    if char not in _SHAPING:
-        return char.isprintable() and char not in _INVISIBLE
-    before, after = text[at - 1 : at], text[at + 1 : at + 2]
-    if char == _AS_EMOJI:
-        return _is_picture(before) or (before != "" and after == _KEYCAP)
-    if not before or not after:
-        return False
-    if unicodedata.combining(before) == _VIRAMA:  # of Indian scripts
-        return unicodedata.category(after) == "Lo"
-    if char == _JOINER:
-        skin = unicodedata.category(before) == "Sk"
-        return (_is_picture(before) or skin or before == _AS_EMOJI) and _is_picture(after)
-    return unicodedata.bidirectional(before) == unicodedata.bidirectional(after) == "AL"  # Persian
-
-
-def _is_picture(char: str) -> bool:
-    return char != "" and unicodedata.category(char) == "So"
-
-
 def _bare(text: str) -> str:
     """Return a text without its accents."""
     apart = unicodedata.normalize("NFKD", text)
     return "".join(char for char in apart if not unicodedata.combining(char))
-
-
-def _is_mark(char: str) -> bool:
-    return unicodedata.category(char) in ("Mn", "Me")
 
 
 def _fault(name: str) -> str | None:
@@ -175,9 +131,9 @@ def _fault(name: str) -> str | None:
         return "only single spaces, and between words"
     marks = MARKS_IN_A_ROW  # no mark may begin a word
     for at, char in enumerate(name):
-        if not _is_good(name, at):
+        if not is_good(name, at):
             return f"U+{ord(char):04X} cannot be seen"
-        marks = marks + 1 if _is_mark(char) else 0
+        marks = marks + 1 if is_mark(char) else 0
         if marks > MARKS_IN_A_ROW:
             return f"U+{ord(char):04X} is a combining mark too many"
         if char == " ":
