@@ -23,10 +23,11 @@ N ?= 100000
 DOCUMENTS ?= 100000
 OUTAGES ?= 20
 VISITS ?= 5000
+KICKS ?= 3000
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help environment demo test lint types coverage soak outages fuzz mutants visits perf clean
+.PHONY: help environment demo test lint types coverage soak kicks outages fuzz mutants visits perf clean
 
 help:
 	@echo 'make demo                          two players in one game of Pong; picture in demo.png'
@@ -34,6 +35,7 @@ help:
 	@echo 'make lint | types                  ruff | mypy --strict and pyright'
 	@echo 'make coverage                      branch coverage of the core, at least 95 %'
 	@echo 'make soak [SEED= SEEDS= TICKS=]    simulated worlds under faults; SEED= runs one again'
+	@echo 'make kicks [KICKS=]                players thrown out over a bad network: do they read why?'
 	@echo 'make outages [DOCUMENTS= OUTAGES=] a journal shipped to a database that goes away'
 	@echo 'make fuzz [N=]                     N bad datagrams, bad servers, damaged journals'
 	@echo 'make mutants [N= SEED=]            N faults put into the core: do the tests notice?'
@@ -79,6 +81,9 @@ coverage: $(READY)
 
 soak: $(READY)
 	$(BIN)/python tests/simulation/soak.py --seeds $(SEEDS) --ticks $(TICKS) $(if $(SEED),--seed $(SEED))
+
+kicks: $(READY)
+	$(BIN)/python tests/simulation/kicks.py --kicks $(KICKS) $(if $(SEED),--seed $(SEED))
 
 outages: $(READY)
 	$(BIN)/python tests/analytics/outages.py --documents $(DOCUMENTS) --outages $(OUTAGES)

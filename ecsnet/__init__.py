@@ -52,6 +52,8 @@ with Importing():
     )
     from ecsnet.server.world import ServerWorld
     from ecsnet.simulation.game_events import analytics_event, teleported
+    from ecsnet.simulation.join_request import JoinRequest
+    from ecsnet.simulation.kick import kick
     from ecsnet.simulation.simulation import KEEP, commands, rng, tick
     from ecsnet.transport.conditioner import Link
     from ecsnet.validation.text import clean_text
@@ -75,11 +77,13 @@ __all__ = [  # noqa: RUF022 - by subject
     "Everyone",
     "Grid",
     "Interest",
+    "JoinRequest",
     "ServerWorld",
     "Visible",
     "analytics_event",
     "clean_text",
     "commands",
+    "kick",
     "rng",
     "teleported",
     "tick",

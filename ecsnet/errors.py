@@ -97,13 +97,13 @@ class RefusedError(PeerError):
 
     Args:
         reason: Why, as the server said it (``"full"``, ``"version"``, ``"schema"``, ...).
-        detail: A sentence for the player or the log, possibly empty.
+        message: A sentence for the player or the log, possibly empty.
     """
 
-    def __init__(self, reason: str, detail: str = "") -> None:
-        super().__init__(f"the server refused the connection: {detail or reason}")
+    def __init__(self, reason: str, message: str = "") -> None:
+        super().__init__(f"the server refused the connection: {message or reason}")
         self.reason = reason
-        self.detail = detail
+        self.message = message
 
 
 class DisconnectedError(PeerError):
@@ -111,8 +111,11 @@ class DisconnectedError(PeerError):
 
     Args:
         reason: Why (``"timeout"``, ``"shutdown"``, ``"kicked"``, ``"left"``, ...).
+        message: A sentence for the player or the log, possibly empty.
     """
 
-    def __init__(self, reason: str) -> None:
-        super().__init__(f"disconnected: {reason}")
+    def __init__(self, reason: str, message: str = "") -> None:
+        why = f"{reason}: {message}" if message else reason
+        super().__init__(f"disconnected: {why}")
         self.reason = reason
+        self.message = message

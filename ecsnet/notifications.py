@@ -6,7 +6,7 @@ Entities are ids of the client's esper world; those of `Despawned` are gone from
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 __all__ = [
@@ -35,9 +35,9 @@ class Refused:
     """The server did not let us in; nothing follows."""
 
     reason: str
-    """In one word, as in ``ecsnet.connection.plain.Reason``: ``"full"``, ``"schema"``, …"""
+    """In one word: ``"full"``, ``"schema"``, ``"declined"``, …"""
     message: str
-    """For the player, with what to do about it."""
+    """For the player: what the game said, or a sentence on the reason and what helps."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +46,9 @@ class Disconnected:
 
     reason: str
     """In one word: ``"timeout"``, ``"shutdown"``, ``"kicked"``, ``"left"``, …"""
+    message: str = field(default="", compare=False)
+    """For the player: what the game said when it threw us out, or a sentence on the reason. For
+    ``==`` it makes no difference."""
 
 
 @dataclass(frozen=True, slots=True)

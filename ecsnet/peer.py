@@ -335,16 +335,20 @@ class Peer(Generic[PayloadT]):
         if self.due(now):
             self.send(None, now)
 
-    def send_goodbye(self, reason: Reason, text: str, now: float) -> bytes:
+    def send_goodbye(self, reason: Reason, text: str, now: float) -> tuple[bytes, bytes]:
         """Tell the peer that the session has ended, and why.
 
         Returns:
-            The shortest datagram that says the same, without the text.
+            The shortest datagram that says the same, and the shortest one without the text.
         """
         for _ in range(_GOODBYES):
             self.transmit(self.session.pack_goodbye(reason, text, now))
-        assert self.connection is not None
-        return self.connection.seal(self.session.pack_last_words(reason))
+        connection, session = self.connection, self.session
+        assert connection is not None
+        return (
+            connection.seal(session.pack_last_words(reason, text)),
+            connection.seal(session.pack_last_words(reason)),
+        )
 
     # Packets, for whoever carries them itself.
 

@@ -225,7 +225,7 @@ class Peers(Generic[PayloadT]):
         now: float,
         *,
         abusive: bool = False,
-        last_words: bytes | None = None,
+        last_words: Sequence[bytes] = (),
     ) -> None:
         connection = peer.connection
         assert connection is not None

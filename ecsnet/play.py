@@ -177,6 +177,7 @@ def play(
     *,
     offline: bool = False,
     name: str = "player",
+    data: object = None,
     host: str = "0.0.0.0",
     port: int = DEFAULT_PORT,
     link: Link | None = None,
@@ -195,6 +196,7 @@ def play(
         join: Where somebody else hosts it: ``"192.168.1.5"`` or ``"example.org:7778"``.
         offline: Play alone, without a socket.
         name: What the player is called.
+        data: What the game's ``on_request`` hooks get, as for `ClientWorld.connect`.
         host: The address to host on.
         port: The UDP port to host or to join on.
         link: A bad network to try.
@@ -203,7 +205,7 @@ def play(
 
     Raises:
         UsageError: ``server`` is no `ServerWorld`, ``join`` together with ``offline``, or an
-            address or a name that cannot be.
+            address, a name or data that cannot be.
     """
     check_started("play()")
     _check_server(server)
@@ -216,7 +218,7 @@ def play(
     if join is not None:
         address = parse_address(join, port)
         connect = _connect or ClientWorld.connect
-        return _leaves_well(connect(*address, name=name, link=link, debug=debug))
+        return _leaves_well(connect(*address, name=name, data=data, link=link, debug=debug))
     clock = time.perf_counter
     socket: UdpServerSocket | None = None
     if not offline:
@@ -224,7 +226,7 @@ def play(
             socket = UdpServerSocket(host, port)
         except AddressInUseError:
             logger.info("port %d is taken: joining the game there", port)
-            client = ClientWorld.connect(host, port, name=name, link=link, debug=debug)
+            client = ClientWorld.connect(host, port, name=name, data=data, link=link, debug=debug)
             client._protocol.explain = partial(_explain_taken, port)
             return _leaves_well(client)
         logger.info("hosting on port %d", socket.address[1])
@@ -236,7 +238,13 @@ def play(
         transport.watch = ViewWatch(World.current(), replicated)
         warn_of_idle_worlds()
         client = ClientWorld.over(
-            transport, name=name, link=link, debug=debug, clock=clock, random=os.urandom
+            transport,
+            name=name,
+            data=data,
+            link=link,
+            debug=debug,
+            clock=clock,
+            random=os.urandom,
         )
     except BaseException:
         if transport is not None:

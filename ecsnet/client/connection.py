@@ -13,13 +13,14 @@ from ecsnet.client.stats import ClientStats
 from ecsnet.connection.plain import ClientHandshake, Connection
 from ecsnet.peer import Peer
 from ecsnet.replication.wire import MESSAGE_BYTES
-from ecsnet.session.goodbye import Reason
+from ecsnet.session.goodbye import GOODBYE_TEXT, Reason
 from ecsnet.session.packets import RAW
 from ecsnet.session.session import Received
 from ecsnet.transport.address import Address
 from ecsnet.transport.conditioner import Link
 from ecsnet.transport.contract import ClientTransport
 from ecsnet.transport.udp_client import Resolver, UdpClientSocket
+from ecsnet.validation.text import clean_text
 
 __all__ = ["ClientConnection", "End"]
 
@@ -248,7 +249,7 @@ class ClientConnection:
         received = self.peer.receive_packet(packet, now)
         goodbye = self.peer.goodbye
         if goodbye is not None:
-            self.end = End(goodbye.reason, goodbye.text)
+            self.end = End(goodbye.reason, clean_text(goodbye.text, GOODBYE_TEXT))
         return received
 
     def _send(self, datagram: bytes, _server: Address) -> None:

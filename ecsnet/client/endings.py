@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from ecsnet.client.connection import End
-from ecsnet.session.goodbye import Reason
+from ecsnet.session.goodbye import Reason, sentence
 
-__all__ = ["DIFFERENT_GAME", "disconnection", "refusal"]
+__all__ = ["DIFFERENT_GAME", "disconnection", "farewell", "refusal"]
 
 DIFFERENT_GAME = "this game differs from the server's: both ends need the same version of it"
 """The sentence where nobody knows in what."""
@@ -21,6 +21,9 @@ _REFUSALS = {
     " version of ecsnet",
     Reason.SCHEMA: DIFFERENT_GAME,
     Reason.NAME: "the server does not take this name: choose another",
+    Reason.DECLINED: "the game does not let you in",
+    Reason.KICKED: "the game has thrown you out",
+    Reason.ERROR: "the server has failed; its own log says why",
     Reason.SHUTDOWN: "the server is shutting down",
     Reason.TIMEOUT: "the server did not let us in in time: try again",
 }
@@ -49,6 +52,14 @@ def refusal(end: End, difference: str | None) -> tuple[Reason, str]:
 
 
 def disconnection(end: End) -> str:
-    """Return a sentence on why a client that was in the game is not any more."""
-    why = end.detail or _ENDS.get(end.reason)
-    return f"disconnected: {end.reason}: {why}" if why else f"disconnected: {end.reason}"
+    """Return the line for the log on why a client that was in the game is not any more."""
+    return sentence(f"disconnected: {end.reason}", _why(end))
+
+
+def farewell(end: End) -> str:
+    """Return what the player is told of why the connection has ended."""
+    return _why(end) or f"the connection has ended: {end.reason}"
+
+
+def _why(end: End) -> str:
+    return end.detail or _ENDS.get(end.reason, "")

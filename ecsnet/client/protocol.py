@@ -15,7 +15,7 @@ import msgspec
 
 from ecsnet.client.command_sender import CommandSender
 from ecsnet.client.connection import STALL, ClientConnection, End
-from ecsnet.client.endings import DIFFERENT_GAME, disconnection, refusal
+from ecsnet.client.endings import DIFFERENT_GAME, disconnection, farewell, refusal
 from ecsnet.messages.joining import (
     DIFFERENCE_LENGTH,
     MemberState,
@@ -354,7 +354,7 @@ class ClientProtocol:
         """Note that there is no connection, or none any more."""
         if self.connected_as is not None:
             said = disconnection(end)
-            self.notifications.append(Disconnected(end.reason.value))
+            self.notifications.append(Disconnected(end.reason.value, farewell(end)))
         else:
             reason, text = refusal(end, self._difference)
             message = self.explain(reason, text)

@@ -29,6 +29,7 @@ from ecsnet.client.stats import ClientStats
 from ecsnet.client.steady_clock import SteadyClock
 from ecsnet.client.write_guard import WriteGuard
 from ecsnet.commands.frames import ACTIONS_A_TICK
+from ecsnet.commands.join_data import JoinData, encode_join_data
 from ecsnet.components import Owner
 from ecsnet.errors import BadValueError, DisconnectedError, RefusedError, UsageError
 from ecsnet.messages.joining import WIRE_VERSION, Hello, MemberState
@@ -37,6 +38,7 @@ from ecsnet.replication.client.attachments import Attachment
 from ecsnet.replication.client.view import ViewWorld
 from ecsnet.schema import (
     CommandType,
+    Ref,
     Registry,
     Schema,
     command_type,
@@ -94,6 +96,7 @@ class ClientWorld:
         self,
         *,
         name: str = "player",
+        data: object = None,
         world: str | None = None,
         link: Link | None = None,
         debug: bool = False,
@@ -115,6 +118,9 @@ class ClientWorld:
             raise UsageError(
                 f"world={brief(world)}: give the name of an esper world, such as world='second'"
             )
+        types = registry or current_registry()
+        self._schema: Schema = types.schema()
+        join_data = None if data is None else self._join_data(data)
         self.view = World.current() if world is None else World.named(world)
         shown = _shown.get(self.view.name)
         if shown is not None and not shown.closed:
@@ -122,11 +128,9 @@ class ClientWorld:
                 f"the esper world {self.view.name!r} shows another client already: give this one a"
                 " world of its own, connect(…, world='second')"
             )
-        types = registry or current_registry()
-        self._schema: Schema = types.schema()
         self._clock = SteadyClock(clock)
         now = self._clock()
-        hello = Hello(WIRE_VERSION, self._schema.fingerprint, self._name)
+        hello = Hello(WIRE_VERSION, self._schema.fingerprint, self._name, join_data)
         self._connection = ClientConnection(encode(hello), now, random)
         self._connection.link = link
         self._view = ViewWorld(self._schema, self.view)
@@ -150,6 +154,7 @@ class ClientWorld:
         port: int = DEFAULT_PORT,
         *,
         name: str = "player",
+        data: object = None,
         world: str | None = None,
         link: Link | None = None,
         debug: bool = False,
@@ -162,6 +167,8 @@ class ClientWorld:
             host: Name or address of the server.
             port: Its UDP port.
             name: What the player is called: 1 to 24 printable characters.
+            data: An instance of a class under ``@command`` for the game's ``on_request`` hooks,
+                such as a password; references to entities in it read None.
             world: Name of an esper world to show it in, made when there is none; the current one
                 when left out. A second client in one process needs one of its own.
             link: A bad network to try.
@@ -170,10 +177,19 @@ class ClientWorld:
             clock: Tells seconds; where it is set back, no time goes by.
 
         Raises:
-            UsageError: A port, a name or an address that cannot be.
+            UsageError: A port, a name or an address that cannot be; the data is no command, or has
+                a wrong value.
         """
         check_remote(host, port)
-        client = cls(name=name, world=world, link=link, debug=debug, registry=registry, clock=clock)
+        client = cls(
+            name=name,
+            data=data,
+            world=world,
+            link=link,
+            debug=debug,
+            registry=registry,
+            clock=clock,
+        )
         client._connection.resolve(host, port)
         return client
 
@@ -184,6 +200,7 @@ class ClientWorld:
         port: int = DEFAULT_PORT,
         *,
         name: str = "player",
+        data: object = None,
         world: str | None = None,
         link: Link | None = None,
         debug: bool = False,
@@ -200,6 +217,7 @@ class ClientWorld:
             host: As for `connect`, like all others but ``interval``.
             port: As for `connect`.
             name: As for `connect`.
+            data: As for `connect`.
             world: As for `connect`.
             link: As for `connect`.
             debug: As for `connect`.
@@ -218,6 +236,7 @@ class ClientWorld:
             host,
             port,
             name=name,
+            data=data,
             world=world,
             link=link,
             debug=debug,
@@ -231,7 +250,7 @@ class ClientWorld:
                     if isinstance(event, Refused):
                         raise RefusedError(event.reason, event.message)
                     if isinstance(event, Disconnected):
-                        raise DisconnectedError(event.reason)
+                        raise DisconnectedError(event.reason, event.message)
                 if client._protocol.connected_as is None:
                     await asyncio.sleep(interval)
         except BaseException:  # a cancellation too
@@ -245,6 +264,7 @@ class ClientWorld:
         transport: ClientTransport,
         *,
         name: str = "player",
+        data: object = None,
         world: str | None = None,
         link: Link | None = None,
         debug: bool = False,
@@ -257,6 +277,7 @@ class ClientWorld:
         Args:
             transport: What carries datagrams to and from the server.
             name: As for `connect`, like the others but ``random``.
+            data: As for `connect`.
             world: As for `connect`.
             link: As for `connect`.
             debug: As for `connect`.
@@ -274,6 +295,7 @@ class ClientWorld:
                 )
         client = cls(
             name=name,
+            data=data,
             world=world,
             link=link,
             debug=debug,
@@ -432,11 +454,8 @@ class ClientWorld:
             UsageError: It is not a command, a field has a wrong value, ``entity`` is no number,
                 or, once in the game, there are more than eight actions in one tick.
         """
-        kind = command_type(type(command), "send()")
-        fault = kind.fault(command, self._net)
-        if fault is not None:
-            raise BadValueError(f"send() got {fault}")
-        target = self._addressed(kind, entity, "send()")
+        kind = self._kind_of(command, self._net, "send()")
+        target = self._addressed(entity, "send()")
         if target is None:
             if not self.closed:
                 self._sender.unsendable += 1
@@ -465,17 +484,34 @@ class ClientWorld:
         kind = command_type(command, "release()")
         if not kind.hold:
             raise UsageError(f"release() got {command.__name__}, which is an action, not held")
-        target = self._addressed(kind, entity, "release()")
+        self._check_declared(kind, "release()")
+        target = self._addressed(entity, "release()")
         if target is not None:
             self._sender.outbox.release(self._schema.command_id_of[kind.cls], target)
 
-    def _addressed(self, kind: CommandType, entity: int | None, verb: str) -> int | None:
-        """Return the network id for a command: 0 for our own entity, None to send nothing."""
+    def _join_data(self, data: object) -> JoinData:
+        """Return what a client sends along when it asks to join."""
+        kind = self._kind_of(data, _no_entity, "connect(data=…)")
+        return encode_join_data(self._schema, kind, data)
+
+    def _kind_of(self, command: object, ref: Ref, verb: str) -> CommandType:
+        """Return the type of a command that can be sent."""
+        kind = command_type(type(command), verb)
+        fault = kind.fault(command, ref)
+        if fault is not None:
+            raise BadValueError(f"{verb} got {fault}")
+        self._check_declared(kind, verb)
+        return kind
+
+    def _check_declared(self, kind: CommandType, verb: str) -> None:
         if kind.cls not in self._schema.command_id_of:
             raise UsageError(
                 f"{verb} got {kind.cls.__name__}, which was declared after connect():"
                 " import it before"
             )
+
+    def _addressed(self, entity: int | None, verb: str) -> int | None:
+        """Return the network id for a command: 0 for our own entity, None to send nothing."""
         if not is_whole(entity) and entity is not None:
             raise UsageError(
                 f"{verb} got entity={brief(entity)}: give the number of an entity in client.view,"
@@ -489,11 +525,8 @@ class ClientWorld:
         return self._view.remote.get(entity)
 
     def _net(self, entity: object) -> int | None:
-        if entity is None:
-            return None
-        if not is_whole(entity):
-            raise TypeError  # the message is made from the field's name
-        return self._view.remote.get(entity)
+        _no_entity(entity)
+        return None if entity is None else self._view.remote.get(cast(int, entity))
 
     # Once a frame.
 
@@ -582,6 +615,15 @@ class ClientWorld:
     def __repr__(self) -> str:
         state = "closed" if self.closed else "connected" if self.connected else "connecting"
         return f"<ClientWorld {self._name!r} {state}>"
+
+
+def _no_entity(entity: object) -> int | None:
+    """Return the network id of an entity before anything is in view; raise TypeError where it can
+    be none: the message is made from the field's name.
+    """
+    if entity is not None and not is_whole(entity):
+        raise TypeError
+    return None
 
 
 def _check_link(link: object) -> None:

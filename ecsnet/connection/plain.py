@@ -258,9 +258,9 @@ class Listener:
         # Address -> cookie time of its last connection, so that a late copy of a
         # response cannot raise the dead. As long as cookies live, and bounded.
         self._ended: dict[Hashable, tuple[int, float]] = {}
-        # Address -> its last connection, where this end ended that, and the datagram that said so.
+        # Address -> its last connection, where this end ended that, and the datagrams that say so.
         # A client may sleep for hours.
-        self._dismissed: dict[Hashable, tuple[Connection, bytes]] = {}
+        self._dismissed: dict[Hashable, tuple[Connection, Sequence[bytes]]] = {}
 
     @property
     def max_clients(self) -> int:
@@ -323,7 +323,7 @@ class Listener:
         now: float,
         *,
         abusive: bool = False,
-        last_words: bytes | None = None,
+        last_words: Sequence[bytes] = (),
     ) -> None:
         """Close a connection, and remember that it was here.
 
@@ -331,8 +331,9 @@ class Listener:
             connection: The connection.
             now: Seconds.
             abusive: Whether its client is to be kept out for a while.
-            last_words: The datagram that tells its client, who gets it again when it goes on
-                talking: it may have slept. None where the client ended the connection itself.
+            last_words: Datagrams that tell its client, the one that says the most first. It gets
+                one of them when it goes on talking: it may have slept. None of them where the
+                client ended the connection itself.
         """
         connection.closed = True
         address = connection.address
@@ -342,7 +343,7 @@ class Listener:
         if len(self._ended) > _ENDED:
             del self._ended[next(iter(self._ended))]
         self._dismissed.pop(address, None)
-        if last_words is not None:
+        if last_words:
             self._dismissed[address] = connection, last_words
             if len(self._dismissed) > _DISMISSED:
                 del self._dismissed[next(iter(self._dismissed))]
@@ -354,13 +355,14 @@ class Listener:
         answer, it is not longer than the question: a forged address is sent no more than was sent
         in its name.
         """
-        ended, last_words = self._dismissed.get(address, (None, b""))
+        ended, last_words = self._dismissed.get(address, (None, ()))
         if ended is None or not ended.owns(data):
             return self._drop("unknown")
         self.dropped["ended"] += 1
-        if len(last_words) > len(data):
-            return None
-        return ListenerResult([last_words])
+        for words in last_words:
+            if len(words) <= len(data):
+                return ListenerResult([words])
+        return None
 
     def _requested(self, data: bytes, address: Hashable, now: float) -> ListenerResult | None:
         nonce = data[7 : 7 + _NONCE]

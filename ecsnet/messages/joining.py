@@ -1,9 +1,9 @@
 """The first reliable messages of a session: who are you, and do we play the same game?
 
 The client opens with `Hello`. A server that declares the same game lets the player in at its next
-tick and answers `Welcome`; one more `Welcome` puts the player into another room. Otherwise the
-answer is `SchemaOffer`: the client finds what differs, shows it to its player and returns it as
-`SchemaDiffers`, so that both ends can name it.
+tick, unless the game says no, and answers `Welcome`; one more `Welcome` puts the player into
+another room. Otherwise the answer is `SchemaOffer`: the client finds what differs, shows it to its
+player and returns it as `SchemaDiffers`, so that both ends can name it.
 
 Replication's messages share the channel; they have tags from 16 on.
 """
@@ -15,6 +15,7 @@ from typing import Annotated
 
 import msgspec
 
+from ecsnet.commands.join_data import JoinData
 from ecsnet.validation.names import NAME_LENGTH
 
 __all__ = [
@@ -26,7 +27,7 @@ __all__ = [
     "Welcome",
 ]
 
-WIRE_VERSION = 2
+WIRE_VERSION = 3
 """Version of everything inside packets; both ends must have the same."""
 
 DIFFERENCE_LENGTH = 400
@@ -42,7 +43,7 @@ class MemberState(Enum):
     """The state of a client on its way through a game; each end keeps it for itself.
 
     All states lead to CLOSED, and beside that HANDSHAKE to SCHEMA_MISMATCH or JOINING, JOINING to
-    JOINED, and JOINED, with a change of the room, to JOINING.
+    JOINED, and JOINED to LEAVING and, with a change of the room, to JOINING.
     """
 
     HANDSHAKE = "handshake"
@@ -53,6 +54,8 @@ class MemberState(Enum):
     """The server has chosen a room; on the client, its welcome has come."""
     JOINED = "joined"
     """The player is in the room; on the client, its entity has come."""
+    LEAVING = "leaving"
+    """On the server only: the game has thrown the player out, and what was sent before arrives."""
     CLOSED = "closed"
     """It is over."""
 
@@ -65,6 +68,8 @@ class Hello(msgspec.Struct, array_like=True, forbid_unknown_fields=True, tag=1, 
     """Of the schema."""
     name: Annotated[str, msgspec.Meta(max_length=NAME_LENGTH)]
     """The name that the player asks for; see `ecsnet.validation.names`."""
+    data: JoinData | None = None
+    """For the game, which may say no; see `ecsnet.commands.join_data`."""
 
 
 class Welcome(msgspec.Struct, array_like=True, forbid_unknown_fields=True, tag=2, frozen=True):

@@ -14,8 +14,9 @@ from dataclasses import replace
 from typing import Final
 
 from ecsnet.commands.frames import Input, frames_gate
+from ecsnet.commands.join_data import JoinDataGate
 from ecsnet.connection.plain import TIMEOUT, Connection, Listener
-from ecsnet.errors import UsageError
+from ecsnet.errors import BadMessageError, UsageError
 from ecsnet.limits import MAX_PACKET
 from ecsnet.messages.joining import (
     WIRE_VERSION,
@@ -34,9 +35,10 @@ from ecsnet.schema import Schema, encode
 from ecsnet.server.members import HANDSHAKE_SECONDS, Member
 from ecsnet.server.room import Room
 from ecsnet.server.stats import HostStats
-from ecsnet.session.goodbye import Reason
+from ecsnet.session.goodbye import Reason, sentence
 from ecsnet.session.packets import PacketCodec
 from ecsnet.session.session import KEEPALIVE, Received
+from ecsnet.simulation.join_request import JoinRequest
 from ecsnet.simulation.observer import ObserverSource
 from ecsnet.simulation.spec import SimulationSpec
 from ecsnet.transport.address import Address, source_of
@@ -66,6 +68,10 @@ CATCH_UP_SECONDS: Final = 0.1
 BACKLOG_BYTES: Final = 8 << 20
 BACKLOG_MESSAGES: Final = 16_384
 """The most that waits for a client that acknowledges nothing, before it is given up as too slow."""
+
+GOODBYE_SECONDS: Final = 1.0
+"""The longest time for which a goodbye to somebody whom the game has thrown out waits for what was
+sent before."""
 
 _CHECK_SECONDS: Final = 0.1
 _COMPLAINT_SECONDS: Final = 10.0  # from one warning of dropped ticks to the next
@@ -134,6 +140,9 @@ class Host:
         # An alias of a tuple is a type at run time, which type checkers do not take for one.
         self._packets: PacketCodec[Input] = PacketCodec(Input)  # type: ignore[arg-type]
         self._frames = frames_gate(schema)
+        self._join_data = JoinDataGate(schema.commands)
+        # Who was thrown out, with the text for each, until when its goodbye may wait.
+        self._dismissed: dict[Member, tuple[str, float]] = {}
         self._messages: MessageTable[Member] = MessageTable(
             MESSAGE_LIMIT,
             [
@@ -290,6 +299,8 @@ class Host:
             if not isinstance(news, Received):
                 self._ended(member, news, now)
                 continue
+            if member.state is MemberState.LEAVING:
+                continue  # only its acks count, and they were taken
             payload, seat = news.payload, member.seat
             if (
                 payload is not None
@@ -340,12 +351,25 @@ class Host:
             member.enter(MemberState.SCHEMA_MISMATCH, self._log, now)
             member.peer.queue(encode(SchemaOffer(self.schema.encode_description())))
             return
+        data: object = None
+        if hello.data is not None:
+            try:
+                data = self._join_data.decode(hello.data)
+            except BadMessageError:
+                self._strike(member, now)
+                return
         room = self.choose(hello.name)
         if room is None:
             self._log.info(now, "%s is refused: there is no room for it", member)
             self.disconnect(member, Reason.FULL, now)
             return
-        self._enter(member, room, 0, now)
+        refusal = room.refusal(JoinRequest(hello.name, member.address, data))
+        if refusal is None:
+            self._enter(member, room, 0, now)
+            return
+        reason, text = refusal
+        self._log.info(now, "%s is refused: %s", member, sentence(reason, text))
+        self.disconnect(member, reason, now, text)
 
     def _schema_differs(self, differs: SchemaDiffers, member: Member, now: float) -> None:
         difference = printable(differs.difference)
@@ -388,8 +412,13 @@ class Host:
         if self.closed:
             return 0
         ran = 0
+        if self._dismissed:
+            self._see_off(now)
         for room in self.rooms.copy():
             ran += room.advance(now, early)
+            for member, text in room.take_dismissed():
+                member.enter(MemberState.LEAVING, self._log, now)
+                self._dismissed[member] = text, now + GOODBYE_SECONDS
             failure = room.failure
             if failure is not None:
                 self._room_failed(room, failure, now)
@@ -446,6 +475,16 @@ class Host:
 
     # Goodbyes.
 
+    def _see_off(self, now: float) -> None:
+        """Tell those goodbye who were thrown out and have all that was sent to them before."""
+        for member, (text, until) in list(self._dismissed.items()):
+            peer = member.peer
+            peer.lost(now)
+            if peer.unacked and now < until:
+                peer.flush(now)
+            else:
+                self.disconnect(member, Reason.KICKED, now, text)
+
     def disconnect(self, member: Member, reason: Reason, now: float, text: str = "") -> None:
         """End a member's session.
 
@@ -468,6 +507,8 @@ class Host:
             return
         self.closed = True
         self.peers.listener.refusing = reason
+        for member, (text, _) in list(self._dismissed.items()):
+            self.disconnect(member, Reason.KICKED, now, text)
         for member in list(self.members.values()):
             self.disconnect(member, reason, now)
         for room in self.rooms:
@@ -479,7 +520,7 @@ class Host:
     def _note_end(self, member: Member, reason: Reason, now: float) -> None:
         """Tell observers of somebody who is refused or thrown out, unless its room ends, too."""
         seat = member.seat
-        if self.closed or member.state is MemberState.CLOSED:
+        if self.closed or member.state in (MemberState.LEAVING, MemberState.CLOSED):
             return
         if seat is not None and seat.room not in self.rooms:
             return
@@ -498,13 +539,17 @@ class Host:
     def _forget(self, member: Member, reason: Reason, now: float) -> None:
         """Remove a member; its player goes at the next tick."""
         self.members.pop(member.peer, None)
-        if member.state is MemberState.CLOSED:
+        state = member.state
+        if state is MemberState.CLOSED:
             return
-        if member.state is MemberState.JOINED:
+        if state is MemberState.JOINED:
             self._log.info(now, "%s is gone: %s", member, reason)
         member.enter(MemberState.CLOSED, self._log, now)
+        if state is MemberState.LEAVING:
+            del self._dismissed[member]
+            return
         seat = member.seat
-        if seat is not None and (early := seat.room.leave(seat, reason, now)):
+        if seat is not None and (early := seat.room.leave(seat, reason.value, now)):
             self.peers.listener.admission.charge(member.address, early, now)
 
     def _make_peer(self) -> Peer[Input]:

@@ -25,8 +25,10 @@ from ecsnet.runtime.rate_limited_log import RationedLog
 from ecsnet.schema import Gate, Schema, encode
 from ecsnet.server.members import Member, Seat
 from ecsnet.server.stats import RoomStats
+from ecsnet.session.goodbye import Reason, sentence
+from ecsnet.simulation.join_request import JoinRequest, refusal
 from ecsnet.simulation.observer import Observers, ObserverSource
-from ecsnet.simulation.simulation import Join, Simulation
+from ecsnet.simulation.simulation import Join, Leave, Simulation
 from ecsnet.simulation.spec import SimulationSpec
 from ecsnet.validation.names import Names
 
@@ -107,7 +109,11 @@ class Room:
         self.names = Names()
         self._last_player_id = 0
         self._joining: list[Seat] = []  # come in with the next tick
-        self._leaving: list[int] = []  # go with it
+        self._leaving: list[Leave] = []  # go with it
+        # Those whom the game has thrown out, with the text for each, and those of them who have had
+        # the update of that tick: they are the host's now.
+        self._kicked: list[tuple[Seat, str]] = []
+        self._dismissed: list[tuple[Member, str]] = []
         self._arriving: list[Seat] = []  # are in, and wait for an update to be welcomed
         # Who is reported to in which tick of a cycle, so that it is not everybody in the same one.
         cycle = max(1, round(REPORT_SECONDS * spec.tick_rate))
@@ -131,6 +137,7 @@ class Room:
         replication = ReplicationSystem(self.replicator, simulation.world, self.every)
         last = float("-inf")
         simulation.add_system(replication.process, last, "ReplicationSystem", always=True)
+        self._on_request = tuple(spec.on_request)
         self.observers = Observers([source.observe(simulation) for source in sources])
         simulation.observers = self.observers
 
@@ -164,6 +171,17 @@ class Room:
 
     # Who comes and goes.
 
+    def refusal(self, request: JoinRequest) -> tuple[Reason, str] | None:
+        """Ask the game whether somebody may come in.
+
+        Returns:
+            Why not, and the text for the player; None where the game lets it in.
+        """
+        if self.failure is not None:
+            return Reason.ERROR, ""
+        failed = partial(self.simulation.hook_failed, between=True)
+        return refusal(self._on_request, request, failed)
+
     def admit(self, member: Member, first_frame: int = 0) -> Seat:
         """Give a member a seat; its player comes in with the next tick.
 
@@ -179,8 +197,10 @@ class Room:
         return seat
 
     def occupants(self) -> list[Seat]:
-        """Return the seats that are taken, also by players who have not come in yet."""
-        return [*self._joining, *self.seats]
+        """Return the seats that are taken, also by players who have not come in yet, or are being
+        thrown out.
+        """
+        return [*self._joining, *self.seats, *[seat for seat, _ in self._kicked]]
 
     def leave(self, seat: Seat, reason: str, now: float) -> float:
         """Take a seat back; its player goes with the next tick.
@@ -188,26 +208,59 @@ class Room:
         Returns:
             Seconds by which it went too early for what showing it the world takes; 0 mostly.
         """
-        self.names.free(seat.name)
         if seat.joined_at is None:
+            self.names.free(seat.name)
             self._joining.remove(seat)
             return 0.0
-        self.seats.remove(seat)
-        del self.players[seat.player_id]
-        self._report_turns[seat.report_turn].remove(seat)
-        seat.count_into(self._totals)
+        if self.players.get(seat.player_id) is seat:
+            self._let_go(seat, reason)
+        self._kicked = [each for each in self._kicked if each[0] is not seat]
         owing = 0.0
         client_state = seat.client_state
-        if client_state is None:
-            self._arriving.remove(seat)
-        else:
+        if client_state is not None:
             owing = _ENTITY_SECONDS * self.replicator.shown(client_state)
             self.replicator.remove_client(client_state)
             seat.client_state = None
-        self._leaving.append(seat.player_id)
+        return max(0.0, owing - (now - seat.joined_at))
+
+    def _let_go(self, seat: Seat, reason: str) -> None:
+        """Let a player go with the next tick; its client may still be told of the world."""
+        self.names.free(seat.name)
+        self.seats.remove(seat)
+        del self.players[seat.player_id]
+        if seat.client_state is None:
+            self._arriving.remove(seat)
+        self._report_turns[seat.report_turn].remove(seat)
+        seat.count_into(self._totals)
+        self._leaving.append(Leave(seat.player_id, reason))
         seat.member.peer.on_packet = None
         self.observers.left(seat.player_id, seat.name, reason)
-        return max(0.0, owing - (now - seat.joined_at))
+
+    def _kick(self, now: float) -> None:
+        """Let those go whom the game has thrown out in the tick that has run.
+
+        What it has to say to them goes out with an update: that of this tick, or the next one.
+        """
+        reason = Reason.KICKED.value
+        for player_id, text in self.simulation.take_kicked().items():
+            seat = self.players[player_id]
+            self._log.info(now, "%s is gone: %s", seat.member, sentence(reason, text))
+            self.observers.kicked(player_id, seat.name, reason)
+            self._let_go(seat, reason)
+            self._kicked.append((seat, text))
+
+    def _dismiss_kicked(self, now: float) -> None:
+        """Tell those who were thrown out nothing more of the world."""
+        for seat, text in self._kicked.copy():
+            self.leave(seat, Reason.KICKED.value, now)
+            self._dismissed.append((seat.member, text))
+
+    def take_dismissed(self) -> list[tuple[Member, str]]:
+        """Hand out the members whom the game has thrown out, with the text for each: they have no
+        seat any more, and the last of what they were told is on its way.
+        """
+        dismissed, self._dismissed = self._dismissed, []
+        return dismissed
 
     # What players do.
 
@@ -268,9 +321,13 @@ class Room:
         self.simulation.step(joins, leaves, commands)
         if self.simulation.failure is not None:
             return
+        if self.simulation.kicked:
+            self._kick(now)
         if tick % self.every == 0:
             self.replicator.send_updates(now)
             self._welcome_arriving()
+            if self._kicked:
+                self._dismiss_kicked(now)
         self.next_tick += 1
         self._plan(self.next_at + self.dt)
         self.observers.tick_ended(tick)
@@ -296,7 +353,7 @@ class Room:
         self._joining.clear()
         return joins
 
-    def _take_leaving(self) -> list[int]:
+    def _take_leaving(self) -> list[Leave]:
         leaves, self._leaving = self._leaving, []
         return leaves
 
@@ -402,7 +459,7 @@ class Room:
         Nothing but the last happens where a failure has stopped it; what a hook raises now is the
         `failure` then.
         """
-        self.simulation.finish()
+        self.simulation.finish(self._take_leaving())
         stats = self.stats()
         figures = {
             "dropped_ticks": stats.dropped_ticks,

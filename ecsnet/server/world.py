@@ -27,9 +27,10 @@ from ecsnet.schema import Registry, command_type, current_registry
 from ecsnet.server.host import CATCH_UP_SECONDS, Host
 from ecsnet.server.setting_checks import SETTINGS, check_tick_rate
 from ecsnet.session.goodbye import Reason
+from ecsnet.simulation.join_request import JoinRequest
 from ecsnet.simulation.observer import ObserverSource
-from ecsnet.simulation.simulation import Join, Simulation
-from ecsnet.simulation.spec import OnError, SimulationSpec, System
+from ecsnet.simulation.simulation import Join, Leave, Simulation
+from ecsnet.simulation.spec import OnError, SimulationSpec, System, gets_reason
 from ecsnet.transport.address import Address, check_local
 from ecsnet.transport.contract import LoopServerTransport
 from ecsnet.transport.ticker import Ticker
@@ -51,6 +52,7 @@ __all__ = ["ServerWorld"]
 logger = logging.getLogger("ecsnet.server")
 
 F = TypeVar("F", bound=Callable[..., object])
+RequestHook = TypeVar("RequestHook", bound=Callable[[JoinRequest], str | None])
 SystemFunction = TypeVar("SystemFunction", bound=Callable[[float], object])
 
 _FREEZE_TICKS = 120
@@ -221,6 +223,20 @@ class ServerWorld:
         self._check_open("add_system()")
         self._spec.add_system(system, priority)
 
+    def on_request(self, hook: RequestHook) -> RequestHook:
+        """Call a function with a `JoinRequest` when somebody wants to join: ``@server.on_request``.
+
+        It returns None to let them in, or a text, which refuses: their client gets `Refused` with
+        the reason ``"declined"`` and the text, cleaned as by `clean_text` and cut after 200
+        characters. Of several such functions the first refusal counts.
+
+        It runs between two ticks, in an empty esper world, and knows no world of the game. When it
+        raises, whoever asked is refused with the reason ``"error"``, and all else is as
+        ``on_error`` says.
+        """
+        self._spec.on_request.append(self._hook(hook, "on_request", "request: net.JoinRequest"))
+        return hook
+
     def on_start(self, hook: F) -> F:
         """Call a function in the first tick, before the systems: ``@server.on_start``."""
         self._spec.on_start.append(self._hook(hook, "on_start", ""))
@@ -234,11 +250,17 @@ class ServerWorld:
     def on_leave(self, hook: F) -> F:
         """Call a function with the player's entity when somebody leaves: ``@server.on_leave``.
 
-        That is when they left, timed out, were disconnected, or the server ends without a
-        failure. It is not called for an entity that the game has deleted. Afterwards the entity
-        is deleted, and what it owns then; unless the function returns `ecsnet.KEEP`.
+        That is when they left, timed out, were thrown out, or the server ends without a failure.
+        One that takes a second argument, or one called ``reason``, is told why in one word:
+        ``"left"``, ``"timeout"``, ``"kicked"``, ``"abuse"``, ``"slow"``, ``"shutdown"``, ...
+
+        It is not called for an entity that the game has deleted. Afterwards the entity is deleted,
+        and what it owns then; unless the function returns `ecsnet.KEEP`.
         """
-        self._spec.on_leave.append(self._hook(hook, "on_leave", "player: int"))
+        parameters = "player: int"
+        if _is_function(hook) and gets_reason(hook):
+            parameters += ", reason: str"
+        self._spec.on_leave.append(self._hook(hook, "on_leave", parameters))
         return hook
 
     # Running it.
@@ -377,7 +399,7 @@ class ServerWorld:
         """Run ticks without clients or a clock: for the tests of a game.
 
         The first call makes a simulation, later ones go on with it. Its world is that of
-        ``with server.step().world:``.
+        ``with server.step().world:``. Whom `ecsnet.kick` throws out in one tick leaves in the next.
 
         Args:
             ticks: How many.
@@ -400,9 +422,10 @@ class ServerWorld:
         check_items("step(leaves", leaves, "give a list of player numbers, leaves=[1]")
         check_items("step(commands", commands, "give a list, commands=[(1, Steer(1))]")
         given = [_given_by(each) for each in commands]
-        going = tuple(leaves)
-        for number in going:
+        going: list[Leave] = []
+        for number in leaves:
             check_whole("step(leaves", number, 0, "give the numbers of players, leaves=[1]")
+            going.append(Leave(number))
         coming: list[Join] = []
         for index, name in enumerate(joins, 1):
             coming.append(Join(self._last_player + index, tidy_name(name)))
@@ -413,9 +436,10 @@ class ServerWorld:
                 self._spec, seed=self.seed or 0, epoch=0, player=Player, owner=Owner
             )
         for index in range(ticks):
+            leaving = [Leave(number, "kicked") for number in simulation.take_kicked()]
             simulation.step(
                 coming if index == 0 else (),
-                going if index == 0 else (),
+                [*leaving, *(going if index == 0 else ())],
                 [
                     (player, (command,))
                     for player, command in given

@@ -7,7 +7,7 @@ from typing import Annotated, Final
 
 import msgspec
 
-__all__ = ["GOODBYE_TEXT", "Goodbye", "Reason", "code_of", "reason_of"]
+__all__ = ["GOODBYE_TEXT", "Goodbye", "Reason", "code_of", "reason_of", "sentence"]
 
 GOODBYE_TEXT: Final = 200
 """Characters in the text of a `Goodbye`."""
@@ -31,6 +31,7 @@ class Reason(StrEnum):
     UNREACHABLE = "unreachable"
     ADDRESS = "address"
     OVERLOAD = "overload"
+    DECLINED = "declined"
 
 
 _REASONS: Final = tuple(Reason)
@@ -49,6 +50,11 @@ class Goodbye(msgspec.Struct, array_like=True, forbid_unknown_fields=True, froze
     def reason(self) -> Reason:
         """The reason."""
         return reason_of(self.code)
+
+
+def sentence(reason: str, text: str) -> str:
+    """Return a reason and a text as they stand in a log: ``"kicked: no cheating"``."""
+    return f"{reason}: {text}" if text else reason
 
 
 def code_of(reason: Reason) -> int:

@@ -361,12 +361,17 @@ class Session(Generic[PayloadT]):
         return packet
 
     @staticmethod
-    def pack_last_words(reason: Reason) -> bytes:
+    def pack_last_words(reason: Reason, text: str = "") -> bytes:
         """Return the shortest packet that ends a session, for a peer to which it has ended before.
 
         Nobody looks at the numbers in a last packet, so these are 0.
+
+        Args:
+            reason: As for `pack_goodbye`.
+            text: As for `pack_goodbye`.
         """
-        return encode((0, 0, 0, None, _NO_FRAGMENTS, 0, None, Goodbye(code_of(reason))))
+        goodbye = Goodbye(code_of(reason), text[:GOODBYE_TEXT])
+        return encode((0, 0, 0, None, _NO_FRAGMENTS, 0, None, goodbye))
 
     def ping(self, now: float) -> bytes:
         """Return a packet whose answer is wanted at once, not with the next tick."""

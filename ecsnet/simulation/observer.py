@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 from ecsnet.commands.inbox import PlayerCommands
 
 if TYPE_CHECKING:
-    from ecsnet.simulation.simulation import Join, Simulation
+    from ecsnet.simulation.simulation import Join, Leave, Simulation
 
 __all__ = ["Observer", "ObserverSource", "Observers"]
 
@@ -56,7 +56,7 @@ class Observer:
         self,
         tick: int,
         joins: Sequence[Join],
-        leaves: Sequence[int],
+        leaves: Sequence[Leave],
         commands: Sequence[PlayerCommands],
     ) -> None:
         """Note what goes into a tick: `Simulation.step` with the same makes the same tick again."""
@@ -143,7 +143,7 @@ class Observers(Observer):
         self,
         tick: int,
         joins: Sequence[Join],
-        leaves: Sequence[int],
+        leaves: Sequence[Leave],
         commands: Sequence[PlayerCommands],
     ) -> None:
         self._tell("tick_began", tick, joins, leaves, commands)

@@ -22,7 +22,7 @@ from ecsnet.errors import OutsideTickError, UsageError, WorldError
 from ecsnet.runtime.rate_limited_log import RationedLog
 from ecsnet.schema import CommandType, command_type
 from ecsnet.simulation.observer import Observers
-from ecsnet.simulation.spec import SimulationSpec
+from ecsnet.simulation.spec import SimulationSpec, gets_reason
 from ecsnet.validation.arguments import check_instance, name_of
 from ecsnet.world import World, current_name
 
@@ -30,6 +30,7 @@ __all__ = [
     "KEEP",
     "Join",
     "Keep",
+    "Leave",
     "Simulation",
     "commands",
     "rng",
@@ -66,6 +67,19 @@ class Join:
 
     player_id: int
     name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Leave:
+    """Somebody goes.
+
+    Attributes:
+        player_id: Number of the player.
+        reason: Why, in one word: ``"left"``, ``"timeout"``, ``"kicked"``, ...
+    """
+
+    player_id: int
+    reason: str = "left"
 
 
 class _Commanded:
@@ -106,6 +120,10 @@ class Simulation:
         player_number: The number of each player, by entity; while hooks see one leave, too.
         rejected: Per player, commands for entities that were gone or not the player's own, and
             entities that commands named though the player could not see them.
+        ignored: What the game asked for and only the moment made impossible, such as an event to
+            somebody who has just left: how often, by the name of the function.
+        kicked: The texts for players whom the game throws out and who are still there, by player
+            number; see `take_kicked`.
         errors: How often each system or hook raised.
         failure: What a system or hook raised, where that stops the simulation.
         resolve: Maps network ids to entities, where there is replication.
@@ -133,6 +151,8 @@ class Simulation:
         self.player_entity: dict[int, int] = {}
         self.player_number: dict[int, int] = {}
         self.rejected: Counter[int] = Counter()
+        self.ignored: Counter[str] = Counter()
+        self.kicked: dict[int, str] = {}
         self.errors: Counter[str] = Counter()
         self.failure: Exception | None = None
         self.paused = False
@@ -154,7 +174,7 @@ class Simulation:
         self._on_error = spec.on_error
         self._on_start = tuple(spec.on_start)
         self._on_join = tuple(spec.on_join)
-        self._on_leave = tuple(spec.on_leave)
+        self._on_leave = tuple((hook, gets_reason(hook)) for hook in spec.on_leave)
         self._systems: list[tuple[float, str, Callable[[float], object], bool]] = []
         self._commanded: dict[CommandType, _Commanded] = {}  # in this tick
         with self.world:
@@ -183,7 +203,7 @@ class Simulation:
     def step(
         self,
         joins: Sequence[Join] = (),
-        leaves: Sequence[int] = (),
+        leaves: Sequence[Leave] = (),
         commands: Sequence[PlayerCommands] = (),
     ) -> None:
         """Run one tick.
@@ -192,7 +212,7 @@ class Simulation:
 
         Args:
             joins: Who comes in.
-            leaves: Numbers of the players who go.
+            leaves: Who goes, and why.
             commands: Player numbers with what `Inbox.take` gave for this tick.
 
         Raises:
@@ -213,8 +233,8 @@ class Simulation:
                         self._call(name_of(hook), hook)
                 for join in joins:
                     self._join(join)
-                for player_id in leaves:
-                    self._leave(player_id)
+                for leave in leaves:
+                    self._leave(leave)
                 self._dispatch(commands)
                 for _, name, process, always in self._systems:
                     if always or not self.paused:
@@ -229,11 +249,14 @@ class Simulation:
         finally:
             _running = before
 
-    def finish(self) -> None:
+    def finish(self, leaves: Sequence[Leave] = ()) -> None:
         """Let everybody leave: the game ends. Hooks run as in a tick, systems do not.
 
         Nothing happens in a simulation that a failure has stopped: its world may be half done.
         What a hook raises here is the `failure` afterwards, as in a tick.
+
+        Args:
+            leaves: Who goes for which reason; the others go because the game shuts down.
         """
         global _running
         if self.failure is not None or not self.player_entity:
@@ -243,10 +266,19 @@ class Simulation:
         try:
             with self.world as world:
                 world.flush_dead()
+                reasons = {leave.player_id: leave.reason for leave in leaves}
                 for player_id in list(self.player_entity):
-                    self._leave(player_id)
+                    self._leave(Leave(player_id, reasons.get(player_id, "shutdown")))
         finally:
             _running = before
+
+    def take_kicked(self) -> dict[int, str]:
+        """Hand out whom the game has thrown out since the last call: texts by player number.
+
+        It only says so: their `Leave` belongs to the next tick.
+        """
+        kicked, self.kicked = self.kicked, {}
+        return kicked
 
     def commands(self, command: type[T], *having: type) -> list[tuple[int, T]]:
         """Return the result of `ecsnet.commands` while this simulation runs a tick."""
@@ -287,19 +319,22 @@ class Simulation:
         for hook in self._on_join:
             self._call(name_of(hook), hook, player)
 
-    def _leave(self, player_id: int) -> None:
+    def _leave(self, leave: Leave) -> None:
+        player_id = leave.player_id
         player = self.player_entity.pop(player_id, None)
         self._alive.pop(player_id, None)
         self.rejected.pop(player_id, None)
         self._names.pop(player_id, None)
+        self.kicked.pop(player_id, None)
         if player is None:
             return
         world = self.world
         keep = False
-        for hook in self._on_leave:
+        for hook, with_reason in self._on_leave:
             # The game may have deleted it, and so may the hook before.
             if world.alive(player):
-                keep |= self._call(name_of(hook), hook, player) is KEEP
+                given: tuple[object, ...] = (player, leave.reason) if with_reason else (player,)
+                keep |= self._call(name_of(hook), hook, *given) is KEEP
         self.player_number.pop(player, None)
         if keep:
             return
@@ -446,20 +481,30 @@ class Simulation:
                     )
                 return result
             except Exception as error:  # noqa: BLE001 - systems may raise anything
-                self._failed(name, error)
+                self.hook_failed(name, error)
         self.world.repair()
         return None
 
-    def _failed(self, name: str, error: Exception) -> None:
+    def hook_failed(self, name: str, error: Exception, *, between: bool = False) -> None:
+        """Deal with what a system or hook raised, as the spec says.
+
+        Args:
+            name: That of the system or hook, for the log.
+            error: What it raised.
+            between: Whether that was between two ticks: a request to join, which is refused.
+        """
         self.errors[name] += 1
+        when = "after" if between else "in"
         if self._on_error == "stop":
             self.failure = error
-            logger.error("%s raised in tick %d, stopping: %r", name, self.tick, error)
+            logger.error("%s raised %s tick %d, stopping: %r", name, when, self.tick, error)
         elif self.errors[name] == 1:
             logger.error(
-                "%s raised in tick %d, skipped for this tick; not logged again",
+                "%s raised %s tick %d, %s; not logged again",
                 name,
+                when,
                 self.tick,
+                "and the request is refused" if between else "skipped for this tick",
                 exc_info=error,
             )
 

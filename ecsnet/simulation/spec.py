@@ -11,10 +11,18 @@ from dataclasses import dataclass, field
 from typing import Literal, Protocol, cast
 
 from ecsnet.errors import UsageError
-from ecsnet.validation.arguments import check_call, is_number, name_of, refuse_later, takes
+from ecsnet.simulation.join_request import JoinRequest
+from ecsnet.validation.arguments import (
+    check_call,
+    is_number,
+    name_of,
+    refuse_later,
+    takes,
+    takes_named,
+)
 from ecsnet.validation.wording import brief
 
-__all__ = ["OnError", "SimulationSpec", "System"]
+__all__ = ["OnError", "SimulationSpec", "System", "gets_reason"]
 
 OnError = Literal["stop", "skip"]
 """The choice when a system or hook raises: stop the simulation, or skip it for the tick."""
@@ -35,10 +43,12 @@ class SimulationSpec:
         tick_rate: Ticks per second.
         systems: What makes or is each system, with its priority and its name.
         instances: Names of the systems that are instances: all simulations share them.
+        on_request: Called with the request of somebody who wants to join, between ticks; may return
+            a text, which refuses.
         on_start: Called in the first tick.
         on_join: Called with the player's entity when somebody joins.
         on_leave: Called with the player's entity when somebody leaves, unless the game has
-            deleted it; may return `KEEP`.
+            deleted it, and with the reason where it takes one; may return `KEEP`.
         on_error: What to do when one of them raises.
     """
 
@@ -47,9 +57,10 @@ class SimulationSpec:
         default_factory=list
     )
     instances: list[str] = field(default_factory=list)
+    on_request: list[Callable[[JoinRequest], object]] = field(default_factory=list)
     on_start: list[Callable[[], object]] = field(default_factory=list)
     on_join: list[Callable[[int], object]] = field(default_factory=list)
-    on_leave: list[Callable[[int], object]] = field(default_factory=list)
+    on_leave: list[Callable[..., object]] = field(default_factory=list)
     on_error: OnError = "stop"
 
     def add_function(self, function: Callable[[float], object], priority: float) -> None:
@@ -116,6 +127,15 @@ class SimulationSpec:
                 " run first"
             )
         self.systems.append((priority, name, make))
+
+
+def gets_reason(hook: Callable[..., object]) -> bool:
+    """Return whether an ``on_leave`` hook gets the reason too: where it needs a second argument, or
+    names one ``reason``. What else has a default is there for the game's own use.
+    """
+    if not takes(hook, 0, ""):
+        return False
+    return not takes(hook, 0) or takes_named(hook, "reason")
 
 
 def _check_system(

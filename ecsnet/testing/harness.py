@@ -160,6 +160,7 @@ class Harness:
         name: str = "player",
         link: Link | None = None,
         *,
+        data: object = None,
         every: int = 1,
         wait: float | None = 5.0,
         debug: bool = False,
@@ -169,6 +170,7 @@ class Harness:
         Args:
             name: What the player is called.
             link: The network between it and the server; a perfect one when left out.
+            data: As for `ClientWorld.connect`.
             every: It polls once in so many steps.
             wait: Seconds to run until it is in the game; None returns at once.
             debug: As for `ClientWorld.connect`.
@@ -185,6 +187,7 @@ class Harness:
         client = ClientWorld.over(
             end,
             name=name,
+            data=data,
             world=f"ecsnet-testing-{number}",
             debug=debug,
             registry=self._registry,

@@ -31,6 +31,7 @@ __all__ = [
     "name_of",
     "refuse_later",
     "takes",
+    "takes_named",
 ]
 
 MOST_TICKS = 10**9
@@ -149,6 +150,14 @@ def takes(function: Callable[..., object], *arguments: object) -> bool:
     except TypeError:
         return False
     return True
+
+
+def takes_named(function: Callable[..., object], name: str) -> bool:
+    """Return whether something has a parameter of that name, as far as it tells."""
+    try:
+        return name in inspect.signature(function).parameters
+    except (TypeError, ValueError):  # built in, and does not tell
+        return False
 
 
 def refuse_later(where: str, function: Callable[..., object], name: str, parameters: str) -> None:

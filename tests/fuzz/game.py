@@ -23,6 +23,7 @@ from ecsnet.schema import (
     replicated,
     use_registry,
 )
+from ecsnet.simulation.join_request import JoinRequest
 from ecsnet.simulation.spec import SimulationSpec
 
 
@@ -113,6 +114,7 @@ class Watch:
         self.honest: set[int] = set()
         """Player entities that send nothing but `Wink`."""
         self.seen = 0
+        self.asked = 0
         self.complaints: list[str] = []
 
     def look(self, _dt: float) -> None:
@@ -127,6 +129,25 @@ class Watch:
         for entity, wink in net.commands(Wink):
             if not -(2**63) <= wink.count < 2**63:
                 self.complaints.append(f"{wink} reached entity {entity}")
+
+    def ask(self, request: JoinRequest) -> None:
+        """Look at what somebody sent along who wants to join."""
+        match request.data:
+            case None:
+                return
+            case Steer(dx, aim):
+                good = dx in (-1, 0, 1) and abs(aim) <= 3
+            case Fire(at, power):
+                good = at is None and math.isfinite(power)
+            case Say(text, tags):
+                good = len(text) <= 40 and len(tags) <= 4
+            case Wink(count):
+                good = -(2**63) <= count < 2**63
+            case _:
+                good = False
+        self.asked += 1
+        if not good:
+            self.complaints.append(f"{request.data} reached a hook")
 
     def _need(self, entity: int, value: object, good: bool) -> None:
         self.seen += 1
@@ -163,6 +184,7 @@ def spec(watch: Watch) -> SimulationSpec:
             if (bag := esper.try_component(npc, Bag)) is not None:
                 bag.items[0] = hp
 
+    made.on_request.append(watch.ask)
     made.on_start.append(start)
     made.on_join.append(join)
     made.add_function(watch.look, 10)

@@ -74,6 +74,7 @@ OUTCOMES = (
     "server: commands refused by the gate",
     "server: commands rejected",
     "server: commands that reached a system",
+    "server: data that reached a hook",
     "server: offenders dropped",
     "client: datagram refused",
     "client: packet malformed",
@@ -462,11 +463,26 @@ class Arena:
             outcomes["server: commands rejected"] += member.seat.inbox.rejected
 
     def _input(self, peer: Peer) -> Tree:
-        """Commands, near to what an honest client would send."""
+        """Commands of some ticks, near to what an honest client would send."""
         dice, room = self.dice, self.room
         inbox = self.mallory.member.seat.inbox if self.mallory else None
+        tick = room.next_tick + dice.choice((0, 1, 2, 3, 10, 100, -5))
+        frames = [
+            [dice.choice((0, 0, 1)), dice.choice((1, 1, 0, 3, 60, 65535)), commands]
+            for commands in (
+                [self._command() for _ in range(dice.choice((0, 1, 2, 9)))]
+                for _ in range(dice.choice((1, 1, 2, 6)))
+            )
+        ]
+        number = (
+            inbox.number if inbox is not None and dice.random() < 0.8 else dice.randrange(2**32)
+        )
+        return [room.simulation.epoch, number & 0xFFFFFFFF, max(0, tick), frames]
+
+    def _command(self) -> list[Tree]:
+        dice = self.dice
         ids = SCHEMA.command_id_of
-        net = dice.choice((dice.randrange(40), *room.replicator.entities.by_net))
+        net = dice.choice((dice.randrange(40), *self.room.replicator.entities.by_net))
         tags = [1] * dice.choice((0, 4, 5))
         makers = (
             lambda: [ids[game.Steer], 0, [dice.randint(-2, 2), dice.uniform(-4, 4)]],
@@ -476,18 +492,7 @@ class Arena:
             lambda: [ids[game.Wink], 0, [dice.choice((0, 2**63 - 1, 2**63))]],
             lambda: [dice.randrange(6), dice.choice((0, net)), junk(dice)],
         )
-        tick = room.next_tick + dice.choice((0, 1, 2, 3, 10, 100, -5))
-        frames = [
-            [dice.choice((0, 0, 1)), dice.choice((1, 1, 0, 3, 60, 65535)), commands]
-            for commands in (
-                [dice.choice(makers)() for _ in range(dice.choice((0, 1, 2, 9)))]
-                for _ in range(dice.choice((1, 1, 2, 6)))
-            )
-        ]
-        number = (
-            inbox.number if inbox is not None and dice.random() < 0.8 else dice.randrange(2**32)
-        )
-        return [room.simulation.epoch, number & 0xFFFFFFFF, max(0, tick), frames]
+        return dice.choice(makers)()
 
     def _report(self, peer: Peer) -> Tree:
         """Reliable messages that clients send."""
@@ -679,6 +684,9 @@ class Arena:
             hello = plain(Hello(WIRE_VERSION, SCHEMA.fingerprint, "eve"))
             if self.dice.random() < 0.3:
                 hello = plain(Hello(WIRE_VERSION, self.dice.randbytes(16), "eve"))
+            if self.dice.random() < 0.6:
+                number, _, value = self._command()
+                hello[-1] = [number, value]
             body = safely_encoded(respin(self.dice, hello, self.dice.choice((0, 1, 1, 2))))
             packet = self._packet(member.peer, b"\xc0", self._pieces(member.peer, body))
             data = connection.seal(packet)
@@ -872,6 +880,7 @@ class Arena:
         outcomes["server: message refused by the gate"] = self.host._messages.rejected
         outcomes["server: commands refused by the gate"] = self.host._frames.rejected
         outcomes["server: commands that reached a system"] = self.watch.seen
+        outcomes["server: data that reached a hook"] = self.watch.asked
         outcomes["client: datagram refused"] += self.witness.client.stats.datagrams_rejected
         self._tally_server(self.host.member(self.witness.address))
 

@@ -36,7 +36,7 @@ class Keeper:
         """End the connections that have fallen silent, and return them."""
         silent = self.listener.silent(list(self.connections.values()), now)
         for connection in silent:
-            self.end(connection, now, last_words=b"you slept")
+            self.end(connection, now, last_words=[b"you slept"])
         return silent
 
     def end(self, connection: Connection, now: float, **options: Any) -> None:

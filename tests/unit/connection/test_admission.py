@@ -55,7 +55,7 @@ class Server:
         return handshake, self.listener.connections.get(address)
 
     def end(self, connection: Connection, reason: Reason) -> None:
-        last_words = None if reason is Reason.LEFT else b"goodbye"
+        last_words = [] if reason is Reason.LEFT else [b"goodbye"]
         abusive = reason is Reason.ABUSE
         self.listener.end(connection, self.now, abusive=abusive, last_words=last_words)
 

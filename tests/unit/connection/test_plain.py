@@ -215,7 +215,7 @@ def test_a_late_response_neither_replaces_nor_revives() -> None:
     assert server.receive(response, HERE, 1.5) is None
     assert server.connections[HERE] is new
     assert not new.closed
-    server.end(new, 2.0, last_words=b"goodbye")
+    server.end(new, 2.0, last_words=[b"goodbye"])
     assert server.receive(response, HERE, 2.5) is None
     assert not server.connections
     assert server.dropped["outdated"] == 2
@@ -234,7 +234,7 @@ def test_the_memory_of_ended_connections_is_bounded() -> None:
     for number in range(5000):
         ended = Connection(("h", number), b"12345678", 0, server=True, issued=1)
         server.connections[("h", number)] = ended
-        server.end(ended, 0.0, last_words=b"goodbye")
+        server.end(ended, 0.0, last_words=[b"goodbye"])
     assert len(server._ended) == len(server._dismissed) == 4096
 
 

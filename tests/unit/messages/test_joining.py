@@ -26,7 +26,10 @@ FROM_SERVER: Gate[Welcome | SchemaOffer] = Gate(Welcome | SchemaOffer, 1 << 20)
 def test_greetings_cross_the_wire() -> None:
     hello = Hello(WIRE_VERSION, FINGERPRINT, "Ann")
     assert FROM_CLIENT.decode(encode(hello)) == hello
-    assert encode(hello)[:3] == bytes([0x94, 1, WIRE_VERSION])
+    assert encode(hello)[:3] == bytes([0x95, 1, WIRE_VERSION])
+    assert FROM_CLIENT.decode(encode([1, WIRE_VERSION, FINGERPRINT, "Ann"])) == hello
+    with_data = Hello(WIRE_VERSION, FINGERPRINT, "Ann", (3, msgspec.Raw(b"\x91\x07")))
+    assert FROM_CLIENT.decode(encode(with_data)) == with_data
     differs = SchemaDiffers("server has Tank.hp: int, you have float")
     assert FROM_CLIENT.decode(encode(differs)) == differs
     welcome = Welcome(2**32 - 1, 7, 1, 62.5, 20, 12)
@@ -41,6 +44,11 @@ def test_greetings_cross_the_wire() -> None:
         [1, WIRE_VERSION, FINGERPRINT[:15], "Ann"],
         [1, WIRE_VERSION, FINGERPRINT, "x" * 25],
         [1, WIRE_VERSION, FINGERPRINT, "Ann", 1],
+        [1, WIRE_VERSION, FINGERPRINT, "Ann", [1]],
+        [1, WIRE_VERSION, FINGERPRINT, "Ann", [-1, [7]]],
+        [1, WIRE_VERSION, FINGERPRINT, "Ann", [2**16, [7]]],
+        [1, WIRE_VERSION, FINGERPRINT, "Ann", [1, [7], 2]],
+        [1, WIRE_VERSION, FINGERPRINT, "Ann", None, None],
         [1, WIRE_VERSION, FINGERPRINT],
         [1, -1, FINGERPRINT, "Ann"],
         [4, "x" * 401],

@@ -19,6 +19,7 @@ from ecsnet import limits
 from ecsnet.client.protocol import JOINING_SECONDS
 from ecsnet.commands.frames import ACTIONS_A_TICK, HELD_STATES, Input, frames_gate
 from ecsnet.commands.inbox import HORIZON_SECONDS, REPEAT_SECONDS, WAITING
+from ecsnet.commands.join_data import JOIN_DATA_BYTES, JoinDataGate, encode_join_data
 from ecsnet.commands.outbox import Outbox
 from ecsnet.connection import plain
 from ecsnet.connection.plain import ClientHandshake, Connection, Listener
@@ -179,6 +180,8 @@ def _packets() -> Iterator[tuple[str, bytes]]:
 def _joining() -> Iterator[tuple[str, bytes]]:
     yield "fingerprint", SCHEMA.fingerprint
     yield "hello", encode(Hello(WIRE_VERSION, SCHEMA.fingerprint, "Ada"))
+    data = encode_join_data(SCHEMA, command_type(Say), Say("red"))
+    yield "hello-data", encode(Hello(WIRE_VERSION, SCHEMA.fingerprint, "Ada", data))
     yield "welcome", encode(Welcome(EPOCH, 5, 1, 60.0, 30.0, 1000, 20.0))
     yield "schema-offer", encode(SchemaOffer(encode([])))
     yield "schema-differs", encode(SchemaDiffers("too bad"))
@@ -290,6 +293,10 @@ def test_vectors_are_understood() -> None:
     assert [type(entry).kind.name for entry in first.commands] == ["Steer", "Say"]
     assert second.commands[0].value is None
 
+    hello = msgspec.msgpack.decode(made["hello-data"], type=Hello)
+    assert hello.data is not None
+    assert JoinDataGate(SCHEMA.commands).decode(hello.data) == Say("red")
+
     incoming = Incoming(4096, first=6)
     part = msgspec.msgpack.decode(made["fragment-part"], type=Fragment)
     assert incoming.admit([part]) == 1
@@ -332,7 +339,7 @@ class Foreigner:
 
     def __init__(self, fingerprint: bytes) -> None:
         self.nonce = b"stranger"
-        self.hello = encode([1, 2, fingerprint, "Zoe"])
+        self.hello = encode([1, 3, fingerprint, "Zoe"])
         self.session_id = b""
         self.number = 0
         self.came = 0
@@ -527,6 +534,8 @@ def test_limits_of_the_document() -> None:
         "references in one component, in all": f"{MENTIONS_OF_ONE:,}, {MENTIONS:,}",
         "actions in one tick; waiting": f"{ACTIONS_A_TICK}; {WAITING}",
         "held commands": f"{HELD_STATES}",
+        "data of a Hello": f"{JOIN_DATA_BYTES:,} bytes",
+        "wait for acks before *kicked*": f"{host.GOODBYE_SECONDS:g} s",
         "horizon of command ticks": (
             f"{HORIZON_SECONDS:g} s, and two intervals of the command rate"
         ),

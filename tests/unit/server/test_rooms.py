@@ -23,7 +23,7 @@ from ecsnet.server.world import ServerWorld
 from ecsnet.session.goodbye import Reason
 from ecsnet.simulation.game_events import analytics_event, teleported
 from ecsnet.simulation.observer import Observer
-from ecsnet.simulation.simulation import Join, Simulation
+from ecsnet.simulation.simulation import Join, Leave, Simulation
 from ecsnet.simulation.spec import SimulationSpec
 from ecsnet.testing import Harness
 from ecsnet.testing.compare import Comparison, Inserts, Truth
@@ -528,7 +528,7 @@ class Noting(Observer):
     def __init__(self, simulation: Simulation) -> None:
         self.simulation = simulation
         self.told: list[tuple[object, ...]] = []
-        self.match: list[tuple[Sequence[Join], Sequence[int], Sequence[PlayerCommands]]] = []
+        self.match: list[tuple[Sequence[Join], Sequence[Leave], Sequence[PlayerCommands]]] = []
         self.ended: list[int] = []
 
     def joined(self, player_id: int, name: str) -> None:
@@ -547,7 +547,7 @@ class Noting(Observer):
         self,
         tick: int,
         joins: Sequence[Join],
-        leaves: Sequence[int],
+        leaves: Sequence[Leave],
         commands: Sequence[PlayerCommands],
     ) -> None:
         assert tick == self.simulation.tick + 1

@@ -14,7 +14,7 @@ from ecsnet.commands.inbox import ReceivedCommand
 from ecsnet.components import Owner, Player
 from ecsnet.errors import OutsideTickError, UsageError, WorldError, WrongThreadError
 from ecsnet.schema import EntityRef, Registry, command, command_type, replicated, use_registry
-from ecsnet.simulation.simulation import KEEP, Join, Simulation
+from ecsnet.simulation.simulation import KEEP, Join, Leave, Simulation
 from ecsnet.simulation.spec import SimulationSpec
 from ecsnet.world import current_name
 
@@ -90,7 +90,7 @@ def test_hooks_run_in_order_inside_the_tick(spec: SimulationSpec) -> None:
     running = simulation(spec)
     name = running.world.name
     running.step(joins=[Join(1, "Ann")])
-    running.step(joins=[Join(2, "Bob")], leaves=[1])
+    running.step(joins=[Join(2, "Bob")], leaves=[Leave(1)])
     assert seen == [
         ("start", 1, name),
         ("join", 1, name),
@@ -299,7 +299,7 @@ def test_the_same_data_makes_the_same_match(spec: SimulationSpec) -> None:
         for tick in range(50):
             running.step(
                 [Join(tick, "x")] if tick < 5 else [],
-                [3] if tick == 30 else [],
+                [Leave(3)] if tick == 30 else [],
                 [(player, (given(Steer(tick * player)),)) for player in range(5)],
             )
         with running.world:
@@ -320,7 +320,7 @@ def test_leaving_takes_what_the_player_owns(spec: SimulationSpec) -> None:
     spec.on_join.append(join)
     running = simulation(spec)
     running.step(joins=[Join(1, "Ann"), Join(2, "Bob")])
-    running.step(leaves=[1])
+    running.step(leaves=[Leave(1)])
     with running.world:
         bob = running.player_entity[2]
         assert sorted(owner.player or 0 for _, owner in esper.get_component(Owner)) == [
@@ -331,7 +331,7 @@ def test_leaving_takes_what_the_player_owns(spec: SimulationSpec) -> None:
             bob,
         ]
         assert [player.name for _, player in esper.get_component(Player)] == ["Bob"]
-    running.step(leaves=[1, 99])
+    running.step(leaves=[Leave(1), Leave(99)])
     assert running.player_entity.keys() == {2}
 
 
@@ -352,7 +352,7 @@ def test_what_the_hook_gives_away_or_keeps_stays(spec: SimulationSpec) -> None:
     running = simulation(spec)
     running.step(joins=[Join(1, "Ann"), Join(2, "Bob")])
     bob = running.player_entity[2]
-    running.step(leaves=[1, 2])
+    running.step(leaves=[Leave(1), Leave(2)])
     alive = running.world.alive
     assert [alive(ship) for ship in ships] == [True, False, True, True]
     assert alive(bob)
@@ -588,7 +588,7 @@ def test_who_loses_its_entity_to_a_system_stays_and_is_warned_of_once(
     assert running.failure is None
     assert running.rejected[1] == 2
     bob = running.player_entity[2]
-    running.step(leaves=[1, 2])
+    running.step(leaves=[Leave(1), Leave(2)])
     assert left == [bob]  # no hook is given an entity that is gone
     assert not running.world.structure(Owner)  # and what she owned went all the same
     assert len(caplog.messages) == 1
@@ -608,7 +608,7 @@ def test_players_that_left_or_were_deleted_by_their_hook_are_not_missed(
     running = simulation(spec)
     with caplog.at_level(logging.WARNING, "ecsnet.server"):
         running.step(joins=[Join(1, "Ann")])
-        running.step(leaves=[1])
+        running.step(leaves=[Leave(1)])
         running.step()
     assert called == ["first"]
     assert caplog.messages == []
@@ -654,7 +654,7 @@ def test_an_owner_that_names_no_player_is_warned_of_once(
         for _ in range(4):
             running.step()
         # Who was a player may still own something when it is none any more.
-        running.step(leaves=[1])
+        running.step(leaves=[Leave(1)])
         for _ in range(3):
             running.step()
     (message,) = caplog.messages
