@@ -93,6 +93,9 @@ _STALL: Final = 0.25
 # to tell them again.
 _ENDED: Final = 4096
 _DISMISSED: Final = 4096
+# Seconds for which nobody is told again that a connection has ended: the goodbyes are still on their
+# way, and say more.
+_LAST_WORDS_AFTER: Final = 1.0
 # Questions from addresses without a connection that are answered in a second.
 _HANDSHAKE_RATE: Final = 5000.0
 
@@ -258,9 +261,9 @@ class Listener:
         # Address -> cookie time of its last connection, so that a late copy of a
         # response cannot raise the dead. As long as cookies live, and bounded.
         self._ended: dict[Hashable, tuple[int, float]] = {}
-        # Address -> its last connection, where this end ended that, and the datagrams that say so.
-        # A client may sleep for hours.
-        self._dismissed: dict[Hashable, tuple[Connection, Sequence[bytes]]] = {}
+        # Address -> its last connection, where this end ended that, the datagrams that say so, and
+        # when they may be sent. A client may sleep for hours.
+        self._dismissed: dict[Hashable, tuple[Connection, Sequence[bytes], float]] = {}
 
     @property
     def max_clients(self) -> int:
@@ -280,7 +283,9 @@ class Listener:
             connection: The one that this address has.
         """
         if len(data) != _ASK_BYTES or data[0] not in (REQUEST, RESPONSE):
-            return self._unknown(data, address) if connection is None else self._drop("corrupt")
+            return (
+                self._unknown(data, address, now) if connection is None else self._drop("corrupt")
+            )
         if not self._handshakes.take(1, now):
             return self._drop("shed")
         if data[0] == REQUEST:
@@ -344,21 +349,23 @@ class Listener:
             del self._ended[next(iter(self._ended))]
         self._dismissed.pop(address, None)
         if last_words:
-            self._dismissed[address] = connection, last_words
+            self._dismissed[address] = connection, last_words, now + _LAST_WORDS_AFTER
             if len(self._dismissed) > _DISMISSED:
                 del self._dismissed[next(iter(self._dismissed))]
 
-    def _unknown(self, data: bytes, address: Hashable) -> ListenerResult | None:
+    def _unknown(self, data: bytes, address: Hashable, now: float) -> ListenerResult | None:
         """Drop what belongs to no connection; tell who talks to one that has ended.
 
         A client that slept for longer than the timeout may have missed the goodbye. Like every
         answer, it is not longer than the question: a forged address is sent no more than was sent
         in its name.
         """
-        ended, last_words = self._dismissed.get(address, (None, ()))
+        ended, last_words, not_before = self._dismissed.get(address, (None, (), 0.0))
         if ended is None or not ended.owns(data):
             return self._drop("unknown")
         self.dropped["ended"] += 1
+        if now < not_before:
+            return None
         for words in last_words:
             if len(words) <= len(data):
                 return ListenerResult([words])

@@ -156,15 +156,46 @@ def test_who_is_disconnected_is_told_why_though_it_sleeps() -> None:
 def test_last_words_are_never_longer_than_what_they_answer() -> None:
     server = Server()
     ann, peer = server.join(ANN)
-    ann.packet(None)  # its first one holds a ping
     server.peers.disconnect(peer, Reason.KICKED, "no cheating", server.now)
     ann.mail.clear()
+    server.now += 2.0
+    ann.packet(None)  # holds a ping
     for length, answered in ((0, 0), (5, 0), (6, 1), (7, 2)):
         question = ann.packet("x" * length)
         assert len(question) == 10 + length
         ann.say(question)
         assert len(ann.mail) == answered
     assert [len(answer) for answer in ann.mail] == [16, 16]
+
+
+def test_last_words_have_the_text_where_the_question_is_as_long() -> None:
+    server = Server()
+    ann, peer = server.join(ANN)
+    server.peers.disconnect(peer, Reason.DECLINED, "no cheating", server.now)
+    ann.mail.clear()
+    server.now += 2.0
+    ann.packet(None)  # holds a ping
+    for length, text in ((16, ""), (17, "no cheating"), (300, "no cheating")):
+        question = ann.packet("x" * length)
+        ann.say(question)
+        assert len(ann.mail[0]) <= len(question)
+        ann.peer.session.goodbye = None
+        assert ann.listen() == []
+        assert ann.peer.goodbye == Goodbye(code_of(Reason.DECLINED), text)
+
+
+def test_last_words_do_not_overtake_the_goodbyes() -> None:
+    server = Server()
+    ann, peer = server.join(ANN)
+    server.peers.disconnect(peer, Reason.KICKED, "no cheating", server.now)
+    ann.mail.clear()
+    for _ in range(9):
+        server.now += 0.1
+        ann.say(ann.packet("x" * 50))
+    assert ann.mail == []
+    server.now += 0.2
+    ann.say(ann.packet("x" * 50))
+    assert len(ann.mail) == 1
 
 
 def test_the_first_goodbye_counts_and_the_others_do_nothing() -> None:

@@ -8,7 +8,8 @@ import pytest
 import ecsnet as net
 from ecsnet.components import Owner, Player
 from ecsnet.messages.joining import MemberState
-from ecsnet.schema import Registry, use_registry
+from ecsnet.replication.wire import Resync
+from ecsnet.schema import Registry, encode, use_registry
 from ecsnet.server.host import GOODBYE_SECONDS
 from ecsnet.session.goodbye import Reason
 from ecsnet.simulation.observer import Observer
@@ -142,6 +143,7 @@ def test_what_it_does_then_counts_no_more_and_is_no_offence() -> None:
         game.doomed["Eve"] = "out"
         play.step(1)
         eve.send(Jump())
+        eve._connection.peer.queue(encode(Resync()))
         ann.send(Jump())
         strikes = 0
         while not eve.closed:

@@ -153,8 +153,11 @@ def test_where_errors_stop_the_game_ends_as_for_another_hook(
 ) -> None:
     server = serving()
 
+    asked: list[str] = []
+
     @server.on_request
     def judge(request: net.JoinRequest) -> None:
+        asked.append(request.name)
         if request.name == "Eve":
             net.tick()
 
@@ -171,6 +174,7 @@ def test_where_errors_stop_the_game_ends_as_for_another_hook(
         assert [event.reason for event in ann.poll()] == ["error"]  # type: ignore[attr-defined]
         assert [event.reason for event in eve.poll()] == ["error"]  # type: ignore[attr-defined]
         assert not bob.connected
+        assert asked == ["Ann", "Eve"]  # nobody asks a game that has failed
     assert any("stopping" in message for message in caplog.messages)
 
 
