@@ -93,8 +93,8 @@ _STALL: Final = 0.25
 # to tell them again.
 _ENDED: Final = 4096
 _DISMISSED: Final = 4096
-# Seconds for which nobody is told again that a connection has ended: the goodbyes are still on their
-# way, and say more.
+# Seconds for which nobody is told again that a connection has ended: the goodbyes themselves are on
+# their way still, and say more.
 _LAST_WORDS_AFTER: Final = 1.0
 # Questions from addresses without a connection that are answered in a second.
 _HANDSHAKE_RATE: Final = 5000.0

@@ -118,7 +118,7 @@ def _cut(text: str, length: int) -> str:
         return text
     while length and unicodedata.category(text[length]).startswith("M"):
         length -= 1
-    return text[:length].rstrip(_NON_JOINER + _JOINER)
+    return text[:length]
 
 
 def _is_picture(char: str) -> bool:

@@ -99,22 +99,43 @@ def test_without_a_text_there_is_a_sentence() -> None:
 
 
 def test_what_was_sent_before_arrives_before() -> None:
-    """A coin comes in the tick of the kick; half of all datagrams get lost."""
+    """Coins come in the tick of the kick, when three of four datagrams get lost."""
     game = Game()
-    texts = 0
     with game.play as play:
-        for seed in range(30):
-            eve = play.connect("Eve", FaultyLink(lag=0.03, loss=0.5, seed=seed), wait=20.0)
+        for count in range(30):
+            eve = play.connect("Eve", FaultyLink(lag=0.03, seed=count))
+            play.seats[eve].link.loss = 0.75
             game.doomed["Eve"] = "out"
-            play.run(0.1)
-            play.until(lambda eve=eve: eve.closed, 15.0)  # type: ignore[misc]
-            events = play.events(eve)
-            assert isinstance(events[-1], net.Disconnected)
-            coins = [event for event in events if isinstance(event, net.Spawned)]
-            # The player, coins of those before, and the two of this tick.
-            assert len(coins) == seed + 3, seed
-            texts += events[-1].message == "out"
-        assert texts >= 27  # now and then all five goodbyes get lost
+            play.until(lambda eve=eve: eve.closed, 20.0)  # type: ignore[misc]
+            *events, end = play.events(eve)
+            assert end == net.Disconnected("kicked")
+            # Its player, the coins that were there, and two of that tick.
+            assert sum(isinstance(event, net.Spawned) for event in events) == count + 3
+
+
+@pytest.mark.parametrize("loss", [0.0, 0.2])
+def test_what_takes_many_packets_arrives_before(loss: float) -> None:
+    """A structural message of many packets leaves in the tick of the kick."""
+    game = Game()
+    with game.play as play:
+        eve = play.connect("Eve", FaultyLink(lag=0.03, loss=loss, seed=3))
+        with play.world:
+            for worth in range(800):
+                esper.create_entity(Coin(worth))
+        game.doomed["Eve"] = "out"
+        assert game.end(eve).message == "out"
+        coins = sum(isinstance(event, net.Spawned) for event in play.events(eve))
+        assert coins == 803
+
+
+def test_a_client_shows_no_text_that_does_more_than_be_read() -> None:
+    game = Game()
+    with game.play as play:
+        eve = play.connect("Eve")
+        member = play.member(eve)
+        assert member is not None
+        play.host.disconnect(member, Reason.KICKED, play.clock.now, "\x1b[31mred\n\u202eWARNING")
+        assert game.end(eve).message == "[31mred WARNING"
 
 
 def test_a_goodbye_waits_for_a_second_at_most() -> None:
