@@ -299,8 +299,6 @@ class Host:
             if not isinstance(news, Received):
                 self._ended(member, news, now)
                 continue
-            if member.state is MemberState.LEAVING:
-                continue  # only its acks count, and they were taken
             payload, seat = news.payload, member.seat
             if (
                 payload is not None
@@ -326,7 +324,7 @@ class Host:
 
     def _message(self, member: Member, data: bytes, now: float) -> None:
         """Dispatch a reliable message of a member."""
-        if member.state is MemberState.CLOSED:
+        if member.state in (MemberState.LEAVING, MemberState.CLOSED):
             return
         if not self._messages.dispatch(data, member.state, member, now):
             self._strike(member, now)
@@ -539,15 +537,12 @@ class Host:
     def _forget(self, member: Member, reason: Reason, now: float) -> None:
         """Remove a member; its player goes at the next tick."""
         self.members.pop(member.peer, None)
-        state = member.state
-        if state is MemberState.CLOSED:
+        if member.state is MemberState.CLOSED:
             return
-        if state is MemberState.JOINED:
+        if member.state is MemberState.JOINED:
             self._log.info(now, "%s is gone: %s", member, reason)
         member.enter(MemberState.CLOSED, self._log, now)
-        if state is MemberState.LEAVING:
-            del self._dismissed[member]
-            return
+        self._dismissed.pop(member, None)
         seat = member.seat
         if seat is not None and (early := seat.room.leave(seat, reason.value, now)):
             self.peers.listener.admission.charge(member.address, early, now)
