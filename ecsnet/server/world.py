@@ -400,6 +400,7 @@ class ServerWorld:
 
         The first call makes a simulation, later ones go on with it. Its world is that of
         ``with server.step().world:``. Whom `ecsnet.kick` throws out in one tick leaves in the next.
+        Nobody asks the ``on_request`` hooks about those who join.
 
         Args:
             ticks: How many.

@@ -22,7 +22,8 @@ class JoinRequest:
 
     Attributes:
         name: What the player wants to be called; where that is taken, a number will be added.
-        address: Where the client is: host and port, and two more numbers for IPv6.
+        address: Where the client is: host and port, and two more numbers for IPv6; the host is
+            ``"in process"`` for the player of `ecsnet.play` who hosts the game.
         data: What the client sent along, an instance of a class under ``@net.command``; None for
             nothing. References to entities in it are None.
     """

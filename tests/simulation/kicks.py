@@ -12,6 +12,7 @@ out was in the world after the next tick. The second plays one round again, exac
 from __future__ import annotations
 
 import argparse
+import logging
 import multiprocessing
 import os
 import random
@@ -136,4 +137,5 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    logging.getLogger("ecsnet").setLevel(logging.CRITICAL)  # everybody's client would say why
     sys.exit(main())

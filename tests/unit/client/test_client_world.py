@@ -768,7 +768,7 @@ def test_without_anything_to_connect_to_it_waits() -> None:
     ("event", "error"),
     [
         (Refused("full", "the server is full"), RefusedError),
-        (Disconnected("timeout"), DisconnectedError),
+        (Disconnected("timeout", "it is gone: timeout"), DisconnectedError),
     ],
 )
 def test_an_async_program_gets_exceptions(
@@ -784,8 +784,9 @@ def test_an_async_program_gets_exceptions(
     async def main() -> None:
         await ClientWorld.connect_async("host", world="async", interval=0)
 
-    with pytest.raises(error, match=event.reason):  # type: ignore[union-attr]
+    with pytest.raises(error, match=event.reason) as caught:  # type: ignore[union-attr]
         asyncio.run(main())
+    assert caught.value.message == event.message  # type: ignore[attr-defined]
     assert polls == []
 
 

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from ecsnet.client.connection import End
-from ecsnet.client.endings import disconnection, refusal
+from ecsnet.client.endings import disconnection, farewell, refusal
 from ecsnet.session.goodbye import Reason
 
 
@@ -17,6 +17,14 @@ def test_every_reason_has_a_sentence_of_some_kind() -> None:
         assert refusal(End(reason), None)[0] is reason
         assert len(refusal(End(reason), None)[1]) > 10
         assert disconnection(End(reason)).startswith(f"disconnected: {reason}")
+        assert len(farewell(End(reason))) > 10
+
+
+def test_a_player_is_told_what_the_game_said_or_else_a_sentence() -> None:
+    assert farewell(End(Reason.KICKED, "three fouls")) == "three fouls"
+    assert farewell(End(Reason.KICKED)) == "the server has thrown us out"
+    assert farewell(End(Reason.LEFT)) == "the connection has ended: left"
+    assert refusal(End(Reason.DECLINED, "members only"), None)[1] == "members only"
 
 
 def test_an_end_that_explains_itself_needs_no_more_words() -> None:

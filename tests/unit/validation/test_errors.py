@@ -30,10 +30,12 @@ def test_every_error_is_in_the_tree_and_in_its_drawing() -> None:
             "the server refused the connection: server has Tank.hp: int, you have float",
         ),
         (errors.DisconnectedError("timeout"), "disconnected: timeout"),
+        (errors.DisconnectedError("kicked", "three fouls"), "disconnected: kicked: three fouls"),
     ],
 )
 def test_errors_from_the_network_carry_their_reason(
     error: errors.RefusedError | errors.DisconnectedError, text: str
 ) -> None:
     assert str(error) == text
-    assert error.reason in ("full", "schema", "timeout")
+    assert error.reason in ("full", "schema", "timeout", "kicked")
+    assert error.message in ("", text.rpartition("connection: ")[2], "three fouls")
