@@ -166,6 +166,13 @@ FAULTS = {
         """,
         "which is nobody's",
     ),
+    "who asks to join may name entities": Fault(
+        """
+        from ecsnet.commands import join_data
+        join_data._nobody = lambda net: net
+        """,
+        "reached a hook",
+    ),
     "each bad packet is remembered for ever": Fault(
         """
         import run
