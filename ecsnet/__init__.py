@@ -1,7 +1,8 @@
 """ecsnet: real-time multiplayer for esper games.
 
-Declare components with `replicated` and what players do with `command`, write ordinary esper
-systems, run them with a `ServerWorld`, show them with a `ClientWorld`, or do both with `play`.
+Declare components with `replicated`, what players do with `command` and what happens with `event`,
+write ordinary esper systems, run them with a `ServerWorld`, show them with a `ClientWorld`, or do
+both with `play`.
 """
 
 from __future__ import annotations
@@ -47,10 +48,13 @@ with Importing():
         Quantized,
         Suspect,
         command,
+        event,
         register_type,
         replicated,
     )
     from ecsnet.server.world import ServerWorld
+    from ecsnet.simulation.emission import Emission
+    from ecsnet.simulation.events import emit
     from ecsnet.simulation.game_events import analytics_event, teleported
     from ecsnet.simulation.join_request import JoinRequest
     from ecsnet.simulation.kick import kick
@@ -69,11 +73,13 @@ __all__ = [  # noqa: RUF022 - by subject
     "Quantized",
     "Suspect",
     "command",
+    "event",
     "register_type",
     "replicated",
     # The server's side
     "KEEP",
     "Analytics",
+    "Emission",
     "Everyone",
     "Grid",
     "Interest",
@@ -83,6 +89,7 @@ __all__ = [  # noqa: RUF022 - by subject
     "analytics_event",
     "clean_text",
     "commands",
+    "emit",
     "kick",
     "rng",
     "teleported",

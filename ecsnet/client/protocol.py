@@ -27,7 +27,14 @@ from ecsnet.messages.table import MessageTable, handles
 from ecsnet.notifications import Connected, Disconnected, Refused
 from ecsnet.replication.client.store import Store
 from ecsnet.replication.client.view import ViewWorld
-from ecsnet.replication.wire import MESSAGE_BYTES, Report, Resync, Structure, WireFormat
+from ecsnet.replication.wire import (
+    MESSAGE_BYTES,
+    Events,
+    Report,
+    Resync,
+    Structure,
+    WireFormat,
+)
 from ecsnet.schema import Schema, encode
 from ecsnet.session.goodbye import Reason
 from ecsnet.session.session import Received
@@ -115,6 +122,7 @@ class ClientProtocol:
                 handles(SchemaOffer, [MemberState.HANDSHAKE], self._schema_offer),
                 handles(Welcome, [MemberState.HANDSHAKE, *_WELCOMED], self._welcome),
                 handles(self._format.structure, _WELCOMED, self._structure),
+                handles(self._format.events, _WELCOMED, self._events),
             ],
         )
         # What has arrived and is not taken over yet: number of a message or None, and when it came.
@@ -144,6 +152,8 @@ class ClientProtocol:
         """Hand out what happened since the last call, in order."""
         notifications, self.notifications = self.notifications, []
         self._stay_begins = 0
+        if self._shown is not None:
+            self._shown.events.give_back()
         return notifications
 
     def advance(self, now: float) -> None:
@@ -240,7 +250,7 @@ class ClientProtocol:
 
     def _check_load(self, store: Store) -> None:
         """Leave a server that says more than a client keeps."""
-        excess = store.overload or self._view.references.overload
+        excess = store.overload or store.events.overload or self._view.references.overload
         if len(self.notifications) > NOTIFICATIONS:
             excess = f"more than {NOTIFICATIONS:,} things happened since poll() returned any"
         if excess is not None and self._connection.end is None:
@@ -288,18 +298,40 @@ class ClientProtocol:
         if not store.structure(number, message, size) and message.epoch == store.epoch:
             self._connection.peer.strike(now)
 
+    def _events(self, message: Events[object], arrival: _Arrival, now: float) -> None:
+        """Take the events of our room."""
+        store = self.store
+        assert store is not None  # in this state
+        if not store.happened(message, arrival.size):
+            self._connection.stats.datagrams_rejected += 1
+
     # The view.
 
     def _show(self, store: Store) -> None:
-        """Bring the view up to date."""
-        if self._shown is not store:
+        """Bring the view up to date, and take what happened."""
+        before = self._shown
+        if before is not store:
+            if before is not None and self.connected_as is not None:
+                self._show_rest(before)
             self._shown = store
             self.notifications += self._view.hide_all()
             self._stay_begins = len(self.notifications)
         store.recount()
+        store.depart()
         self.notifications += self._view.reconcile(store)
         if self.state is MemberState.JOINING:
             self._arrive(store)
+        if self.state is MemberState.JOINED:
+            self._take_events(store)
+
+    def _show_rest(self, store: Store) -> None:
+        """Take what happened in a room that we have left, with the view as it was there."""
+        while store.events:
+            self.notifications += self._view.reconcile(store)
+            self._take_events(store)
+
+    def _take_events(self, store: Store) -> None:
+        self.notifications += [event for _, event in self._view.take_events(store)]
 
     def _arrive(self, store: Store) -> None:
         """Say `Connected`, once our own player's entity is there, or is not going to be."""

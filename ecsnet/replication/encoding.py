@@ -6,10 +6,10 @@ from operator import sub
 
 import msgspec
 
-from ecsnet.replication.wire import STRUCTURE_TAG, U32
+from ecsnet.replication.wire import EVENTS_TAG, STRUCTURE_TAG, U32
 from ecsnet.schema import encode
 
-__all__ = ["deltas", "encode_run", "encode_structure"]
+__all__ = ["deltas", "encode_events", "encode_run", "encode_structure"]
 
 
 def deltas(ids: list[int]) -> list[int]:
@@ -36,3 +36,8 @@ def encode_structure(
     gone = [(cid, deltas(ids)) for cid, ids in removed]
     head = (STRUCTURE_TAG, epoch, tick & U32, deltas(despawned), deltas(hidden), gone, sets)
     return encode(head)
+
+
+def encode_events(epoch: int, tick: int, events: list[msgspec.Raw]) -> bytes:
+    """Encode a message with events, which are encoded themselves."""
+    return encode((EVENTS_TAG, epoch, tick & U32, events))

@@ -1,8 +1,9 @@
-"""The messages of replication on the wire: runs, updates and structural messages.
+"""The messages of replication on the wire: runs, updates, structural messages and events.
 
 A *run* is some entities and, for each component type that it carries, one value per entity.
 An *update* travels unreliably and holds runs of values; a *structural message* travels in the
-reliable-ordered channel and holds what came, what went, and the values it came with.
+reliable-ordered channel and holds what came, what went, and the values it came with. Events travel
+in that channel, too, in messages of their own; those that may get lost travel in updates.
 Byte by byte this is described in ``docs/protocol.md``.
 """
 
@@ -13,7 +14,7 @@ from typing import Annotated, Any, Final, Generic, NamedTuple, TypeVar, Union
 
 import msgspec
 
-from ecsnet.schema import TOO_MANY, Contents, Gate, Schema
+from ecsnet.schema import TOO_MANY, Contents, EventType, Gate, Schema
 
 BODY_BYTES: Final = 1080
 """The most that the runs of one datagram may take. With the update's and the packet's headers,
@@ -28,12 +29,22 @@ MESSAGE_BYTES: Final = 1 << 20
 STRUCTURE_TAG: Final = 16
 """The tag of structural messages in the reliable channel; smaller ones are control messages."""
 
+EVENTS_TAG: Final = 18
+"""The tag of messages with events."""
+
+EVENT_BYTES: Final = 16 * 1024
+"""The most that one event takes, and that the events of one message take unless it holds one."""
+
 U32: Final = 0xFFFF_FFFF
 
 _U32 = Annotated[int, msgspec.Meta(ge=0, le=U32)]
 _I53 = Annotated[int, msgspec.Meta(ge=-(2**53), le=2**53)]
 
 ColumnT = TypeVar("ColumnT")
+EventT = TypeVar("EventT")
+
+_Nothing = Annotated[int, msgspec.Meta(ge=1, le=0)]
+"""The type of no value: that of the events in a game that declares none."""
 
 
 class Report(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
@@ -60,7 +71,7 @@ class Run(msgspec.Struct, Generic[ColumnT], array_like=True, forbid_unknown_fiel
         return list(accumulate(self.ids))
 
 
-class Update(msgspec.Struct, Generic[ColumnT], array_like=True, forbid_unknown_fields=True):
+class Update(msgspec.Struct, Generic[ColumnT, EventT], array_like=True, forbid_unknown_fields=True):
     """The payload of a datagram from the server."""
 
     epoch: _U32
@@ -72,6 +83,8 @@ class Update(msgspec.Struct, Generic[ColumnT], array_like=True, forbid_unknown_f
     """The structural message after which these values make sense."""
     report: Report | None
     runs: list[Run[ColumnT]]
+    events: list[EventT] = []
+    """Events of ``tick`` that nobody sends again; left out where there are none."""
 
 
 class Structure(
@@ -95,6 +108,21 @@ class Structure(
     """Entities and components that came, with their values of ``tick``."""
 
 
+class Events(
+    msgspec.Struct,
+    Generic[EventT],
+    array_like=True,
+    forbid_unknown_fields=True,
+    tag=EVENTS_TAG,
+):
+    """Events, in the order in which they were emitted."""
+
+    epoch: _U32
+    tick: _U32
+    """Of the update that they go with."""
+    events: list[EventT]
+
+
 class Resync(msgspec.Struct, array_like=True, forbid_unknown_fields=True, tag=17):
     """Client to server: values were lost on my side, owe me everything again."""
 
@@ -109,26 +137,32 @@ class Column(NamedTuple):
 class WireFormat:
     """The gates and types of one schema.
 
-    A column's type differs with its component, so the types are made here from the schema:
-    one typed decode of a datagram then checks and builds every value in it.
+    The type of a column differs with its component, and that of an event with its kind, so the
+    types are made here from the schema: one typed decode of a datagram then checks and builds
+    every value in it.
     """
 
     def __init__(self, schema: Schema) -> None:
         self.schema = schema
         columns = tuple(
-            msgspec.defstruct(
-                f"Column{cid}",
-                [("values", list[component.wire_type])],  # type: ignore[name-defined]
-                tag=cid,
-                array_like=True,
-                forbid_unknown_fields=True,
-            )
+            _tagged(f"Column{cid}", "values", list[component.wire_type], cid)  # type: ignore[name-defined]
             for cid, component in enumerate(schema.components)
         )
+        events = tuple(
+            _tagged(f"Event{number}", "value", kind.wire_type, number)
+            for number, kind in enumerate(schema.events)
+        )
         self._cid_of_column: dict[type, int] = {column: cid for cid, column in enumerate(columns)}
+        self._type_of_event: dict[type, EventType] = dict(zip(events, schema.events, strict=True))
         column: Any = Union[columns]  # noqa: UP007 - made at run time
-        self.update: Gate[Update[object]] = Gate(Update[column], 1_300)
+        event: Any = Union[events] if events else _Nothing  # noqa: UP007
+        self.update: Gate[Update[object, object]] = Gate(Update[column, event], 1_300)
         self.structure: type[Structure[object]] = Structure[column]
+        self.events: type[Events[object]] = Events[event]
+
+    def event(self, decoded: object) -> tuple[EventType, object]:
+        """Return the type and the wire value of a decoded event."""
+        return self._type_of_event[type(decoded)], decoded.value  # type: ignore[attr-defined]
 
     def contents(self, run: Run[object]) -> Contents:
         """Count what the values of a decoded run hold; not all of it, where that is more containers
@@ -160,3 +194,10 @@ class WireFormat:
                 return None
             result.append(Column(self._cid_of_column[type(column)], values))
         return result
+
+
+def _tagged(name: str, field: str, of: object, number: int) -> type[msgspec.Struct]:
+    """Make a Struct of one field, which a number tells from others on the wire."""
+    return msgspec.defstruct(
+        name, [(field, of)], tag=number, array_like=True, forbid_unknown_fields=True
+    )

@@ -1,4 +1,4 @@
-"""The types that cross the wire: ``@replicated``, ``@command``, the registry, the decode gate.
+"""The types that cross the wire: ``@replicated``, ``@command``, ``@event``, the registry, the gate.
 
 Everything that other parts of ecsnet use is here; the modules below are private to the package.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from ecsnet.schema.codegen import Ref
 from ecsnet.schema.contents import TOO_MANY, Contents
-from ecsnet.schema.declare import command, replicated
+from ecsnet.schema.declare import command, event, replicated
 from ecsnet.schema.description import DESCRIPTION_LIMIT, Schema
 from ecsnet.schema.fields import Between, EntityRef, MaxLen, Quantized, Suspect
 from ecsnet.schema.gate import DECODE_ERRORS, ENCODE_ERRORS, Gate, encode
@@ -17,10 +17,12 @@ from ecsnet.schema.shapes import lasts
 from ecsnet.schema.wiretype import (
     CommandType,
     ComponentType,
+    EventType,
     Field,
     WireType,
     command_type,
     component_type,
+    event_type,
     unsent,
 )
 
@@ -35,6 +37,7 @@ __all__ = [
     "ComponentType",
     "Contents",
     "EntityRef",
+    "EventType",
     "Field",
     "Gate",
     "Kind",
@@ -50,6 +53,8 @@ __all__ = [
     "component_type",
     "current_registry",
     "encode",
+    "event",
+    "event_type",
     "lasts",
     "register_type",
     "replicated",

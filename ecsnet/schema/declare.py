@@ -1,4 +1,4 @@
-"""``@replicated`` and ``@command``: from an annotated class to a Struct that crosses the wire."""
+"""``@replicated``, ``@command``, ``@event``: from an annotated class to a Struct that crosses."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ from ecsnet.schema.codegen import Check, generate
 from ecsnet.schema.contents import total
 from ecsnet.schema.registry import current_registry, is_stock
 from ecsnet.schema.shapes import Shape, bound_of, lasts, wire_struct
-from ecsnet.schema.wiretype import KINDS, CommandType, ComponentType, Field, WireType
+from ecsnet.schema.wiretype import KINDS, CommandType, ComponentType, EventType, Field, WireType
 from ecsnet.validation.arguments import is_text
 from ecsnet.validation.wording import brief
 
-__all__ = ["command", "replicated"]
+__all__ = ["command", "event", "replicated"]
 
 T = TypeVar("T")
 
@@ -78,10 +78,10 @@ class _NoDataclass:
         # @dataclass asks each base of the class below it. Whoever asks the class itself, as
         # is_dataclass() does, is to hear that it is none.
         if owner is _Declared:
-            decorators = " and ".join(f"@net.{kind.decorator}" for kind in KINDS)
+            *others, last = [f"@net.{kind.decorator}" for kind in KINDS]
             raise DeclarationError(
                 "@dataclass stands above a class that is, or inherits from, a declared one:"
-                f" {decorators} stand in place of @dataclass"
+                f" {', '.join(others)} and {last} stand in place of @dataclass"
             )
         raise AttributeError("__dataclass_fields__")
 
@@ -194,6 +194,42 @@ def command(
     return _decorate(CommandType, cls, hold=hold)
 
 
+@overload
+@dataclass_transform(field_specifiers=(dataclasses.field,))
+def event(cls: type[T], /) -> type[T]: ...
+
+
+@overload
+def event(cls: None = None, /) -> Callable[[type[T]], type[T]]: ...
+
+
+def event(cls: type[T] | None = None, /) -> type[T] | Callable[[type[T]], type[T]]:
+    """Make a class an event, which ``net.emit`` sends and clients get from ``poll()``.
+
+    ::
+
+        @net.event
+        class Boom:
+            x: float
+            y: float
+            by: net.EntityRef = None
+
+    Fields are as under ``@replicated``. An event says what has happened, once; what goes on is a
+    component.
+
+    Args:
+        cls: The class, when the decorator stands without parentheses.
+
+    Returns:
+        A new class of the same name and place.
+
+    Raises:
+        DeclarationError: The class cannot be declared like that. The message says why, and
+            what to write instead.
+    """
+    return _decorate(EventType, cls)
+
+
 def _decorate(
     kind: type[WireType], cls: type[T] | None, **options: object
 ) -> type[T] | Callable[[type[T]], type[T]]:
@@ -232,7 +268,7 @@ def _declare(
     kind: type[WireType], cls: type[object], caller: FrameType, options: Mapping[str, Any]
 ) -> WireType:
     """Rebuild an annotated class as a Struct, with everything that is known about it."""
-    _refuse(cls, kind.decorator)
+    _refuse(cls, kind)
     name = cls.__name__
     file, line = _place(cls, caller)
     resolve = _resolver(cls, caller)
@@ -292,12 +328,14 @@ def _declare(
     )
 
 
-def _refuse(cls: object, decorator: str) -> None:
+def _refuse(cls: object, kind: type[WireType]) -> None:
     """Refuse what cannot become a Struct that means what its author thinks."""
+    decorator = kind.decorator
     if not isinstance(cls, type):
+        has_options = len(dataclasses.fields(kind)) > len(dataclasses.fields(WireType))
+        or_with = f" or @net.{decorator}(option=...)" if has_options else ""
         raise DeclarationError(
-            f"{decorator}() got {brief(cls)}: write @net.{decorator} or"
-            f" @net.{decorator}(option=...) above a class"
+            f"{decorator}() got {brief(cls)}: write @net.{decorator}{or_with} above a class"
         )
     name = cls.__name__
     known = vars(cls).get("__ecsnet__")

@@ -10,7 +10,7 @@ import msgspec
 
 from ecsnet.errors import UsageError
 from ecsnet.schema.gate import Gate, encode
-from ecsnet.schema.wiretype import KINDS, CommandType, ComponentType, WireType
+from ecsnet.schema.wiretype import KINDS, CommandType, ComponentType, EventType, WireType
 
 __all__ = ["DESCRIPTION_LIMIT", "Schema"]
 
@@ -42,8 +42,10 @@ class Schema:
     Attributes:
         components: As ``types`` has them; the index is the component's number (cid) on the wire.
         commands: The same for commands.
+        events: The same for events.
         cid_of: The number of a component's class.
         command_id_of: The number of a command's class.
+        event_id_of: The number of an event's class.
         fingerprint: 16 bytes; the same for games that declare the same, in whatever order.
     """
 
@@ -54,6 +56,8 @@ class Schema:
         "command_id_of",
         "commands",
         "components",
+        "event_id_of",
+        "events",
         "fingerprint",
     )
 
@@ -63,8 +67,10 @@ class Schema:
         )
         self.components: tuple[ComponentType, ...] = self.types(ComponentType)
         self.commands: tuple[CommandType, ...] = self.types(CommandType)
+        self.events: tuple[EventType, ...] = self.types(EventType)
         self.cid_of: dict[type, int] = self.numbers(ComponentType)
         self.command_id_of: dict[type, int] = self.numbers(CommandType)
+        self.event_id_of: dict[type, int] = self.numbers(EventType)
         self._encoded = encode(self.description())
         if len(self._encoded) > DESCRIPTION_LIMIT:
             raise UsageError(

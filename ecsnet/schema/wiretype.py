@@ -21,10 +21,12 @@ __all__ = [
     "KINDS",
     "CommandType",
     "ComponentType",
+    "EventType",
     "Field",
     "WireType",
     "command_type",
     "component_type",
+    "event_type",
     "unsent",
 ]
 
@@ -229,7 +231,17 @@ class CommandType(WireType):
     """A state that goes on, not an action that happens once."""
 
 
-KINDS: tuple[type[WireType], ...] = (ComponentType, CommandType)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class EventType(WireType):
+    """A class under ``@event``."""
+
+    kind = "event"
+    decorator = "event"
+    predicate = "an event"
+    from_client = False
+
+
+KINDS: tuple[type[WireType], ...] = (ComponentType, CommandType, EventType)
 """All kinds of declarations, in the order of the description; each has names and numbers of its
 own."""
 
@@ -258,6 +270,19 @@ def command_type(cls: type[object], verb: str = "this") -> CommandType:
         UsageError: The class is not a command.
     """
     return _of_kind(CommandType, cls, verb)
+
+
+def event_type(cls: type[object], verb: str = "this") -> EventType:
+    """Return the event type of a class.
+
+    Args:
+        cls: The class itself; a subclass counts only under a decorator of its own.
+        verb: What the caller does, for the message: ``"emit()"``.
+
+    Raises:
+        UsageError: The class is not an event.
+    """
+    return _of_kind(EventType, cls, verb)
 
 
 def unsent(cls: type[object], sent: Container[type]) -> str | None:

@@ -388,6 +388,7 @@ class Room:
                 -seat.player_id if player is None else player,
                 member.peer,
                 str(member),
+                seat.player_id,
             )
         self._arriving.clear()
 

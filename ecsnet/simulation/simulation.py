@@ -21,6 +21,7 @@ from ecsnet.commands.inbox import PlayerCommands, ReceivedCommand
 from ecsnet.errors import OutsideTickError, UsageError, WorldError
 from ecsnet.runtime.rate_limited_log import RationedLog
 from ecsnet.schema import CommandType, command_type
+from ecsnet.simulation.emission import Emission
 from ecsnet.simulation.observer import Observers
 from ecsnet.simulation.spec import SimulationSpec, gets_reason
 from ecsnet.validation.arguments import check_instance, name_of
@@ -120,6 +121,7 @@ class Simulation:
         player_number: The number of each player, by entity; while hooks see one leave, too.
         rejected: Per player, commands for entities that were gone or not the player's own, and
             entities that commands named though the player could not see them.
+        emitted: The events of the tick that runs or ran last, in the order of `ecsnet.emit`.
         ignored: What the game asked for and only the moment made impossible, such as an event to
             somebody who has just left: how often, by the name of the function.
         kicked: The texts for players whom the game throws out and who are still there, by player
@@ -151,6 +153,7 @@ class Simulation:
         self.player_entity: dict[int, int] = {}
         self.player_number: dict[int, int] = {}
         self.rejected: Counter[int] = Counter()
+        self.emitted: list[Emission] = []
         self.ignored: Counter[str] = Counter()
         self.kicked: dict[int, str] = {}
         self.errors: Counter[str] = Counter()
@@ -225,6 +228,7 @@ class Simulation:
             raise UsageError("step() inside a tick of the same simulation")
         before, _running = _running, self
         self.tick += 1
+        self.emitted = []
         try:
             with self.world as world:
                 world.flush_dead()
@@ -426,6 +430,17 @@ class Simulation:
                     commanded.values.append((entity, copy(given.value)))
                 else:
                     commanded.given.append((entity, given.value, player_id))
+
+    def player_of(self, entity: int) -> int | None:
+        """Return the number of the player who is an entity or owns it; None where nobody who is in
+        the game does.
+        """
+        player: object = entity
+        if player not in self.player_number:
+            player = getattr(self.world.components(entity).get(self._owner), "player", None)
+        number = self.player_number.get(player) if type(player) is int else None
+        # While hooks see a player leave, it is in the second no more.
+        return number if number in self.player_entity else None
 
     def _owned(self, net: int, player: int) -> int | None:
         """Return the entity behind a network id, if it is alive and the player's."""

@@ -20,6 +20,7 @@ from ecsnet.server.members import Member
 from ecsnet.server.room import Room
 from ecsnet.server.world import ServerWorld
 from ecsnet.session.goodbye import Reason
+from ecsnet.simulation.emission import Emission
 from ecsnet.simulation.simulation import Simulation
 from ecsnet.testing.clock import ManualClock
 from ecsnet.testing.compare import Comparison, Inserts, Truth
@@ -103,6 +104,7 @@ class Harness:
         room: Its one room: a simulation, with the members in it.
         simulation: The simulation: tick, world, players.
         seats: The clients ever connected, by client.
+        emitted: All events that the game has emitted, in order, with the receipts for them.
         watch_sent: Called with each datagram that the server sends, and its client's seat.
     """
 
@@ -123,6 +125,7 @@ class Harness:
         self.clock = ManualClock() if clock is None else clock
         self.network = Network(self.clock)
         self.seats: dict[ClientWorld, HarnessClient] = {}
+        self.emitted: list[Emission] = []
         self.watch_sent: Callable[[bytes, HarnessClient], None] | None = None
         self._registry = registry or server._registry
         self._random = random.Random(seed).randbytes
@@ -366,5 +369,6 @@ class Harness:
                 seat.polling = False
 
     def _note(self, _dt: float) -> None:
+        self.emitted += self.simulation.emitted
         if self.simulation.tick % self.room.every == 0:
             self._inserts.note()

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from random import Random
 
 import esper
+from chaos_events import Due, Happened
 from chaos_game import (
     CID,
     EVENTS,
@@ -26,6 +27,7 @@ from chaos_game import (
     SCHEMA,
     Angle,
     Bag,
+    Boom,
     Game,
     Health,
     Left,
@@ -35,6 +37,7 @@ from chaos_game import (
     Right,
     Secret,
     Steer,
+    Story,
 )
 from leftovers import grown, holdings
 from spending import Spending
@@ -44,6 +47,7 @@ from ecsnet.components import Owner
 from ecsnet.connection.plain import MAX_DATAGRAM
 from ecsnet.errors import UsageError
 from ecsnet.peer import Peer
+from ecsnet.replication.client.event_queue import ReceivedEvent
 from ecsnet.replication.client.store import Store
 from ecsnet.replication.server.client_state import ClientState
 from ecsnet.replication.wire import STRUCTURE_BYTES, Structure, Update
@@ -63,12 +67,17 @@ REMEMBERED = {
     "peers.listener.dropped": 16,
     "peers.listener.admission.denied": 16,
     "rooms[].simulation.errors": 16,
+    "rooms[].simulation.ignored": 16,
     "rooms[].simulation._nobodies": 16,
+    "rooms[].replicator._events._complained": 16,
     "rooms[].replicator.entities._seen": 256,
     "rooms[].replicator.entities._cids": 4096,
 }
 """What a server may still hold when all have left: whom it knew for a while, and what it counts by
 kind."""
+
+DAMAGE_LASTS = 8
+"""Ticks for which what the game did to its view may still show."""
 
 MARK = re.compile(rb"@([psh])(\d+)\.(\d+);")
 
@@ -214,6 +223,7 @@ class Callbacks:
         if self.dice.random() < 0.05 and chaos.plan.comings:
             what, deeds["close"] = "close", self.close
         self.counts[f"callbacks that {what}"] += 1
+        self.watcher.damaged = DAMAGE_LASTS
         deeds[what]()
 
     def fail(self) -> None:
@@ -272,6 +282,9 @@ class Watcher:
         self.seen_message = 0
         self.seen_events = 0
         self.callbacks = Callbacks(self)
+        self.due = Due()
+        self.told_nets: set[int] = set()
+        self.damaged = 0
         self.prompt = self.late = 0
 
     def poll(self, dice: Random) -> None:
@@ -282,13 +295,20 @@ class Watcher:
             self.store = store
             store._waiting_limit = max(self.chaos.plan.waiting_bytes, store._waiting_bytes)
             self._listen(store)
+        if not self.told_nets <= self.due.ever:
+            unknown = self.told_nets - self.due.ever
+            raise MismatchError(f"{self.seat.name} was told of the network ids {unknown}")
         events = self.seat.events
         if len(events) > self.seen_events:
             for event in events[self.seen_events :]:
+                if isinstance(event, Boom | Story):
+                    self._happened(event)
+                    continue
                 name = type(event).__name__.lower()
                 why = getattr(event, "why", None)
                 self.counts["hidden" if why == "hidden" else name] += 1
             self.seen_events = len(events)
+        self.damaged = max(0, self.damaged - 1)
         if not client.connected:
             return
         if self.joined_at is None:
@@ -300,6 +320,42 @@ class Watcher:
             self._act(dice)
         if self.chaos.plan.lossless:
             self._check_twins()
+
+    def _happened(self, event: Boom | Story) -> None:
+        """Check an event that a poll has just returned."""
+        due, serial, name = self.due, event.serial, self.seat.name
+        happened = due.must.get(serial)
+        if happened is None and serial not in due.may:
+            raise MismatchError(f"{name} was told of {event}, which is not for it")
+        happened = self.chaos.game.happenings.sent[serial - 1]
+        if serial in due.got or (happened.reliable and serial < due.last):
+            raise MismatchError(f"{name} was told of {event} twice or out of order")
+        due.got.add(serial)
+        if happened.reliable:
+            due.last = serial
+        self.counts["events arrived" if happened.reliable else "loose events arrived"] += 1
+        if isinstance(event, Story) and tuple(event.lines) != happened.lines:
+            raise MismatchError(f"{name} was told of {event}, emitted with {happened.lines}")
+        if happened.refers is not None:
+            self._check_reference(event, happened)
+
+    def _check_reference(self, event: Boom | Story, happened: Happened) -> None:
+        """What an event refers to is there, if the client knows it, and died behind the event."""
+        entity, view = event.entity, self.client._view
+        shown = self.due.shown[event.serial]
+        if not shown:
+            self.counts["references hidden"] += 1
+            if entity is not None and view.remote.get(entity) == happened.net:
+                raise MismatchError(f"{self.seat.name} was told of {event}, and may not see that")
+        if self.damaged or not shown or not happened.reliable:
+            return
+        self.counts["references checked"] += 1
+        found = entity is not None and view.remote.get(entity) == happened.net
+        if happened.died:
+            self.counts["deaths told"] += 1
+            self.counts["bodies found"] += found
+        if not found:
+            raise MismatchError(f"{self.seat.name} was told of {event}, and finds no such entity")
 
     def _act(self, dice: Random) -> None:
         client = self.client
@@ -329,6 +385,7 @@ class Watcher:
         """What a careless game does to its view."""
         client = self.client
         self.counts["view damaged"] += 1
+        self.damaged = DAMAGE_LASTS
         with client.view:
             entities = list(client._view.remote)
             roll = dice.random()
@@ -369,11 +426,18 @@ class Watcher:
                 self.late += age > allowed
             return structure(number, message, size)
 
-        def watched_update(message: Update[object], size: int) -> bool:
+        def watched_update(message: Update[object, object], size: int) -> bool:
             if chaos.checks_redundancy:
                 self._check_redundancy(store, message)
             return update(message, size)
 
+        add = store.events.add
+
+        def watched_event(event: ReceivedEvent) -> None:
+            self.told_nets.update(event.kind.refs(event.wire))
+            add(event)
+
+        store.events.add = watched_event  # type: ignore[method-assign]
         store._wait = watched_wait  # type: ignore[method-assign]
         store.structure = watched_structure  # type: ignore[method-assign]
         store.update = watched_update  # type: ignore[method-assign]
@@ -382,7 +446,7 @@ class Watcher:
         """Whether the client has been in the game for some time."""
         return self.joined_at is not None and self.chaos.now - self.joined_at > seconds
 
-    def _check_redundancy(self, store: Store, message: Update[object]) -> None:
+    def _check_redundancy(self, store: Store, message: Update[object, object]) -> None:
         """Without loss and with bandwidth to spare, a value that comes is a new one."""
         for nets, columns in store._runs(message.runs) or ():
             for cid, values in columns:
@@ -411,6 +475,8 @@ class Chaos:
         replicator = self.harness.room.replicator
         self.replicator = replicator
         self.game.reference = replicator.entities.network_id
+        self.game.happenings.reference = replicator.entities.network_id
+        self._happened = 0  # events looked at
         self.watchers: list[Watcher] = []
         self.digest = 0
         self.sent_now: list[tuple[HarnessClient, bytes]] = []
@@ -456,6 +522,7 @@ class Chaos:
     def _step(self) -> None:
         self.harness.step()
         self._check_sent()
+        self._note_events()
         for watcher in self.watchers:
             watcher.poll(self.dice)
         self._replace_the_lost()
@@ -463,6 +530,24 @@ class Chaos:
         if tick % 25 == 0:
             self._check_bounds()
             self._check_confirmed()
+
+    def _note_events(self) -> None:
+        """Work out for whom the events of this tick are."""
+        happenings = self.game.happenings
+        fresh = happenings.sent[self._happened :]
+        self._happened += len(fresh)
+        updated = self.game.tick % self.plan.every == 0
+        if updated:
+            happenings.replicated()
+        for watcher in self.watchers:
+            member = self.harness.member(watcher.client)
+            seat = None if member is None else member.seat
+            if seat is None or seat.joined_at is None:
+                continue
+            watcher.due.pending += fresh
+            if updated:
+                state = seat.client_state
+                watcher.due.update(seat.player_id, None if state is None else state.known)
 
     def _finish(self) -> None:
         """No more loss: all must come right, and then fall quiet."""
@@ -499,6 +584,7 @@ class Chaos:
         for watcher in self.watchers:
             watcher.callbacks.check()
         self._check_commands()
+        self._check_events()
         self._check_promptness()
         self._check_bounds()
         self._everybody_leaves()
@@ -792,6 +878,31 @@ class Chaos:
             missing = watcher.poked - len(pokes)
             if missing > inbox.expired + outbox.expired + rejected:
                 raise MismatchError(f"{watcher.seat.name}: {missing} actions never came")
+
+    def _check_events(self) -> None:
+        """What was to arrive has arrived, and the server knows it."""
+        happenings = self.game.happenings
+        entity_of = {number: entity for entity, number in happenings.numbers.items()}
+        for watcher in self.watchers:
+            due = watcher.due
+            reliable = [happened for happened in due.must.values() if happened.reliable]
+            self.counts["events due"] += len(reliable)
+            missing = [h.serial for h in reliable if h.serial not in due.got]
+            if missing:
+                raise MismatchError(f"{watcher.seat.name} was never told of events {missing}")
+            member = self.harness.member(watcher.client)
+            assert member is not None
+            player = entity_of.get(member.seat.player_id)
+            if player is None:
+                continue
+            for happened in happenings.sent:
+                arrived = happened.reliable and happened.serial in due.got
+                if happened.receipt.arrived(player) != arrived:
+                    raise MismatchError(
+                        f"{watcher.seat.name}: the receipt of event {happened.serial} says"
+                        f" {not arrived}"
+                    )
+                self.counts["receipts checked"] += 1
 
     def _check_promptness(self) -> None:
         """Structure rides along: a lost datagram delays it by a tick, not by a round trip."""

@@ -13,6 +13,7 @@ from random import Random
 from typing import Annotated
 
 import esper
+from chaos_events import HAPPENED, Happenings
 
 import ecsnet as net
 from ecsnet.components import Owner, Player
@@ -106,6 +107,17 @@ with use_registry(REGISTRY):
         number: int = 0
         target: net.EntityRef = None
 
+    @net.event
+    class Boom:
+        serial: int
+        entity: net.EntityRef = None
+
+    @net.event
+    class Story:
+        serial: int
+        entity: net.EntityRef = None
+        lines: list[str] = []
+
 
 SCHEMA = REGISTRY.schema()
 CID = {kind.cls: cid for cid, kind in enumerate(SCHEMA.components)}
@@ -134,6 +146,7 @@ EVENTS = (
     "callbacks that raise", "callbacks that delete", "callbacks that clear",
     "callbacks that switch worlds", "callbacks that attach", "callbacks that poll",
     "callbacks that close",
+    *HAPPENED,
     # What replication did.
     "several datagrams a tick", "packets lost", "late acks", "owed", "over budget", "resyncs",
     "waited for structure", "sent by stream", "confirmed checked", "atomic checked",
@@ -173,6 +186,7 @@ class Plan:
     ask_every: int = 1
     damage: float = 0.002
     mischief: float = 0.01
+    events: float = 0.3
 
     @property
     def lossless(self) -> bool:
@@ -259,6 +273,7 @@ class Game:
         self.spoiled: dict[tuple[int, type], object] = {}
         self.pokes: dict[int, list[int]] = {}
         self.reference: Callable[[int | None], int | None] = lambda entity: None
+        self.happenings = Happenings(self.boom, Story, counts)
         self._uid = 0
         self._stamp = 0
         self.server = self._spec()
@@ -302,19 +317,30 @@ class Game:
         number = esper.component_for_entity(player, Player).id
         self.ids[number] = player
         self.players.append(player)
+        self.happenings.numbers[player] = number
         self.mask[player] = 3
         self.name(player)
         self._add(player, Place(dice.uniform(0, 1000), dice.uniform(0, 1000)))
         self._twins(player)
         if dice.random() < 0.7:
             self._add(player, self.make(Secret, player, dice))
+        if self.plan.events:
+            self.happenings.emit("events in a hook", player, to=player)
+            self.happenings.emit("events in a hook", player)
 
     def _leave(self, player: int) -> object:
         number = next((n for n, e in self.ids.items() if e == player), None)
         if number is not None:
             del self.ids[number]
             self.players.remove(player)
+            del self.happenings.numbers[player]
+        if self.plan.events:
+            self.happenings.emit("events in a hook", player, to=player)
+            self.happenings.emit("events in a hook", player)
         return net.KEEP if net.rng().random() < 0.3 else None
+
+    def boom(self, serial: int, entity: int | None) -> Boom:
+        return Boom(serial, entity)
 
     # Entities.
 
@@ -361,13 +387,24 @@ class Game:
             self.group[entity] = dice.choice([1, 2, 3, 0])
         self._twins(entity)
         self.counts["spawns"] += 1
+        if dice.random() < self.plan.events / 2:
+            self.happenings.emit("events about the newborn", entity, about=entity)
         return entity
 
     def despawn(self, entity: int, dice: Random) -> None:
+        told = dice.random() < 2 * self.plan.events
+        before = dice.random() < 0.5
+        if told and before:
+            self._tell_death(entity)
         # Straight out of esper's tables, or left to be flushed: games do both.
         esper.delete_entity(entity, immediate=dice.random() < 0.5)
         self.forget(entity)
+        if told and not before:
+            self._tell_death(entity)
         self.counts["despawns"] += 1
+
+    def _tell_death(self, entity: int) -> None:
+        self.happenings.emit("events about the dead", entity, about=entity, died=True)
 
     def forget(self, entity: int) -> None:
         uid = self.uid_of.pop(entity, None)
@@ -422,6 +459,10 @@ class Game:
         for _ in range(operations):
             self._operate(dice)
         self._write(dice)
+        if dice.random() < plan.events and self.things:
+            # What is large holds up what comes behind it.
+            most = 60 if plan.calm else 12_000
+            self.happenings.happen(dice, self.things, self.players, most)
 
     def _clear(self, dice: Random) -> None:
         self.counts["clear_database"] += 1
@@ -431,6 +472,7 @@ class Game:
         self.things.clear()
         self.players.clear()
         self.ids.clear()
+        self.happenings.clear()
         # As many as at the start: esper's next ids are those that players had before.
         for _ in range(self.plan.entities // dice.choice([1, 2])):
             self.spawn(dice)

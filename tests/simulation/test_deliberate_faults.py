@@ -14,13 +14,14 @@ from itertools import count
 
 import pytest
 from chaos import Plan, Report, run
+from chaos_game import Boom, Game
 
 from ecsnet.client.protocol import ClientProtocol
 from ecsnet.messages.joining import Welcome
 from ecsnet.peer import Peer
 from ecsnet.replication.client.references import References
 from ecsnet.replication.client.store import EntityState, Store
-from ecsnet.replication.server import replicator
+from ecsnet.replication.server import events, replicator
 from ecsnet.replication.server.changes import (
     BytesScan,
     ChangeDetector,
@@ -31,6 +32,7 @@ from ecsnet.replication.server.changes import (
 )
 from ecsnet.replication.server.client_state import ClientState, InterestGroup
 from ecsnet.replication.server.entities import Delta, Entity, ReplicatedEntities, Touched
+from ecsnet.replication.server.events import EventWriter
 from ecsnet.replication.server.packing import Columns, EncodedRun
 from ecsnet.replication.server.structure import StructureWriter
 from ecsnet.replication.sizes import Sizes
@@ -395,11 +397,59 @@ def references_do_not_heal(patch: pytest.MonkeyPatch) -> None:
 def updates_name_another_simulation(patch: pytest.MonkeyPatch) -> None:
     update = Store.update
 
-    def renamed(self: Store, message: Update[object], size: int) -> bool:
+    def renamed(self: Store, message: Update[object, object], size: int) -> bool:
         message.epoch ^= 1
         return update(self, message, size)
 
     patch.setattr(Store, "update", renamed)
+
+
+@fault(15, GRID, "finds no such entity")
+def a_despawn_does_not_wait_for_the_event_before_it(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Store, "_forget", Store._remove)
+
+
+@fault(15, GRID, "finds no such entity")
+def what_leaves_is_told_before_events(patch: pytest.MonkeyPatch) -> None:
+    tell = StructureWriter.tell
+
+    def at_once(
+        self: StructureWriter,
+        client: ClientState,
+        group: InterestGroup,
+        departures: list[bytes] | None = None,
+    ) -> None:
+        tell(self, client, group, departures)
+        for message in departures or ():
+            client.queue(message)
+        if departures is not None:
+            departures.clear()
+
+    patch.setattr(StructureWriter, "tell", at_once)
+
+
+@fault(15, PLAIN, "finds no such entity")
+def events_are_encoded_when_they_are_emitted(patch: pytest.MonkeyPatch) -> None:
+    make = Game.boom
+
+    def early(self: Game, serial: int, entity: int | None) -> Boom:
+        return make(self, serial, entity if self.reference(entity) else None)
+
+    patch.setattr(Game, "boom", early)
+
+
+@fault(15, TAKEN, "was never told of events")
+def events_of_the_tick_of_a_join_are_dropped(patch: pytest.MonkeyPatch) -> None:
+    route = EventWriter._route
+    patch.setattr(
+        EventWriter, "_route", lambda self, event, about, new: route(self, event, about, ())
+    )
+
+
+@fault(15, GRID, "was told of the network ids")
+def references_to_what_a_client_does_not_see_are_sent(patch: pytest.MonkeyPatch) -> None:
+    copy_for = events._Event.copy_for
+    patch.setattr(events._Event, "copy_for", lambda self, hidden: copy_for(self, frozenset()))
 
 
 @pytest.mark.parametrize("each", FAULTS, ids=name)
@@ -421,5 +471,5 @@ def test_a_fault_is_caught(each: Fault, monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_there_is_a_fault_against_every_rule() -> None:
-    assert {each.rule for each in FAULTS} == set(range(1, 15))
+    assert {each.rule for each in FAULTS} == set(range(1, 16))
     assert len(FAULTS) >= 14

@@ -20,7 +20,7 @@ def comparable(view: ViewWorld, store: Store) -> Iterator[tuple[int, int, object
             components = {} if entity is None else view.world.components(entity)
             for cid, wire in record.values.items():
                 kind = view.components[cid]
-                yield net, cid, components.get(kind.cls), view.conversion.component(kind, wire)
+                yield net, cid, components.get(kind.cls), view.conversion.value(kind, wire)
 
 
 def mend_written(view: ViewWorld, store: Store) -> tuple[int, str] | None:
@@ -38,7 +38,7 @@ def mend_written(view: ViewWorld, store: Store) -> tuple[int, str] | None:
             for cid, wire in record.values.items():
                 kind = view.components[cid]
                 found = components.get(kind.cls)
-                true = view.conversion.component(kind, wire)
+                true = view.conversion.value(kind, wire)
                 if found is None or true is None:
                     continue
                 field = kind.differing(found, true)

@@ -1,11 +1,11 @@
-"""Conversion of the store's wire values to components; code of the game's types runs in here."""
+"""Conversion of wire values to components and events; code of the game's types runs in here."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable
 
-from ecsnet.schema import ComponentType
+from ecsnet.schema import WireType
 
 __all__ = ["Conversion"]
 
@@ -13,7 +13,7 @@ logger = logging.getLogger("ecsnet.client")
 
 
 class Conversion:
-    """The conversion of wire values to components of a view.
+    """The conversion of wire values to components and events of a view.
 
     Args:
         reference: Returns the entity behind a network id; None when it is not in sight.
@@ -27,9 +27,9 @@ class Conversion:
         self._reference = reference
         self._told: set[type] = set()  # types of which it was said that code of theirs raised
 
-    def component(self, kind: ComponentType, wire: object) -> object | None:
-        """Convert a wire value to a component that shares nothing mutable with it; None when the
-        code of a type of the game's refuses it.
+    def value(self, kind: WireType, wire: object) -> object | None:
+        """Convert a wire value to one that shares nothing mutable with it; None when the code of a
+        type of the game's refuses it.
         """
         try:
             value = kind.from_wire(wire, self._reference)

@@ -7,18 +7,20 @@ and one for what the client does not know is dropped.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import accumulate
 from math import inf
-from typing import Literal
+from typing import Literal, TypeAlias
 
 import msgspec
 
+from ecsnet.replication.client.event_queue import EventQueue, ReceivedEvent
 from ecsnet.replication.sizes import CONTAINER_BYTES
 from ecsnet.replication.wire import (
     MESSAGE_BYTES,
     STRUCTURE_BYTES,
     Column,
+    Events,
     Report,
     Run,
     Structure,
@@ -50,9 +52,16 @@ MESSAGE_PARTS = 131_072
 MESSAGE_ENTITIES = STRUCTURE_BYTES // 2
 """The most entities in one message: each takes an id and a value, of a byte or more."""
 
+DEPARTING = 4096
+"""The most entities that stay for the events before their end."""
+
+Why: TypeAlias = Literal["despawned", "hidden"]
+"""The reason why an entity goes: it is gone on the server, or only out of sight."""
+
 LAST_ID = 2**53
 """The greatest network id."""
 
+_EVENT_WORK = 4  # what an event takes
 _MESSAGE_WORK = 25  # what a message takes, in values of an update
 _STRUCTURE_WORK = 4  # what a part of a structural message takes
 _ITEMS_A_VALUE = 16  # of a container, converted one by one
@@ -104,8 +113,10 @@ class Store:
         self.entities: dict[int, EntityState] = {}
         self.dirty: dict[int, set[int]] = {}
         """The changes since the view was last brought up to date: component ids by entity."""
-        self.went: dict[int, Literal["despawned", "hidden"]] = {}
+        self.went: dict[int, Why] = {}
         """The reasons why entities left since then."""
+        self.events = EventQueue()
+        """The events that were not handed out."""
         self.resync = False
         """Set when waiting values had to be dropped: the server must send everything again."""
         self.asked = 0
@@ -127,6 +138,8 @@ class Store:
         self._recounted = self._came_meanwhile = 0
         self._first_depends = inf  # the least that an update depended on
         self._trusted = 0  # updates that depend on less do not know of a resync
+        # What goes behind events that the game was not given yet: why, and how many had come.
+        self._departing: dict[int, tuple[Why, int]] = {}
         self._waiting: dict[tuple[int, int], tuple[int, int, object, int]] = {}
         self._waiting_bytes = 0
         self._waiting_limit = waiting_bytes
@@ -138,7 +151,7 @@ class Store:
         """
         return self.structured >= self._first_depends
 
-    def update(self, update: Update[object], size: int) -> bool:
+    def update(self, update: Update[object, object], size: int) -> bool:
         """Apply a datagram's values; ``size`` is its length in bytes.
 
         Returns:
@@ -175,6 +188,8 @@ class Store:
                     self._value(net, cid, tick, value)
         if not ready and count:
             self._wait(runs, tick, depends, size // count)
+        if ready:  # or they come with their tick never
+            self._happened(update.events, size)
         return True
 
     def structure(self, number: int, message: Structure[object], size: int = 0) -> bool:
@@ -208,6 +223,8 @@ class Store:
                     self._touch(net, cid)
         for nets, columns in runs:
             for net in nets:
+                if net in self._departing:
+                    self._remove(net, self._departing.pop(net)[0])
                 if net not in self.entities:
                     self.entities[net] = EntityState()
                     self.dirty.setdefault(net, set())
@@ -220,6 +237,18 @@ class Store:
                     self._value(net, cid, tick, value)
         self._release()
         self._check_kept()
+        return True
+
+    def happened(self, message: Events[object], size: int) -> bool:
+        """Take the events of a message; ``size`` is its length in bytes.
+
+        Returns:
+            Whether they are of this simulation.
+        """
+        if message.epoch != self.epoch:
+            self.dropped += 1
+            return False
+        self._happened(message.events, size)
         return True
 
     def passed(self, number: int) -> None:
@@ -256,12 +285,40 @@ class Store:
         else:
             dirty.add(cid)
 
-    def _forget(self, net: int, why: Literal["despawned", "hidden"]) -> None:
+    def depart(self) -> None:
+        """To be called once a poll: let go what the server took away, where the game was given the
+        events before that.
+        """
+        returned = self.events.returned
+        for net, (why, events) in list(self._departing.items()):
+            if events > returned:
+                break
+            del self._departing[net]
+            self._remove(net, why)
+
+    def _forget(self, net: int, why: Why) -> None:
+        """Let an entity go, or let it stay for the events that came before."""
+        events = self.events
+        if events.came > events.returned and len(self._departing) < DEPARTING:
+            if net in self.entities:
+                self._departing.setdefault(net, (why, events.came))
+        else:
+            self._remove(net, why)
+
+    def _remove(self, net: int, why: Why) -> None:
         record = self.entities.pop(net, None)
         if record is not None:
             self._keys -= len(record.ticks)
             self.dirty.setdefault(net, set()).update(record.values)
             self.went[net] = why
+
+    def _happened(self, events: Sequence[object], size: int) -> None:
+        self.work += _EVENT_WORK * len(events)
+        for decoded in events:
+            kind, wire = self.wire.event(decoded)
+            held = kind.held(wire)
+            self.work += effort(*held)
+            self.events.add(ReceivedEvent(kind, wire, size // len(events) + _beside(held)))
 
     # What may be kept and done. All of it is looked at before an id becomes anything.
 

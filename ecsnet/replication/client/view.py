@@ -22,7 +22,7 @@ from ecsnet.replication.client.conversion import Conversion
 from ecsnet.replication.client.references import References
 from ecsnet.replication.client.store import EntityState, Store, effort_of
 from ecsnet.replication.client.world_stamp import WorldStamp
-from ecsnet.schema import ComponentType, Schema
+from ecsnet.schema import ComponentType, EventType, Schema
 from ecsnet.world import World
 
 __all__ = ["PARTS_AT_ONCE", "ViewWorld"]
@@ -47,7 +47,7 @@ class ViewWorld:
         local: Network id to entity.
         remote: Entity to network id.
         watched: The types of which `Changed` is told.
-        conversion: What makes components of wire values.
+        conversion: What makes components and events of wire values.
         references: Who mentions whom. Once there are too many, no value is shown any more.
         attachments: What the game attached.
     """
@@ -117,6 +117,7 @@ class ViewWorld:
             self.world.flush_dead()
             self._notice_damage(store)
             if not store.dirty:
+                store.events.shown((), (), ())
                 return events
             batch = self._batch(store)
             moved: list[int] = []
@@ -138,7 +139,26 @@ class ViewWorld:
             with self.world:  # wherever a converter went
                 if self._stamp.same_world:  # or all of it is made anew, next time
                     events += self._applied(store, batch, healed, values)
+                    store.events.shown(batch, store.dirty, store.entities)
         return events
+
+    def take_events(self, store: Store) -> list[tuple[EventType, object]]:
+        """Take the events that the view is ready for, with their types, as the game gets them:
+        references are to entities of the view. To be called after `reconcile`.
+        """
+        taken: list[tuple[EventType, object]] = []
+        if not store.events:
+            return taken
+        self._converting = True
+        try:
+            for kind, wire, _ in store.events.take():
+                with self.world:  # wherever a converter went
+                    value = self.conversion.value(kind, wire)
+                if value is not None:
+                    taken.append((kind, value))
+        finally:
+            self._converting = False
+        return taken
 
     # What the game did to the world.
 
@@ -236,7 +256,7 @@ class ViewWorld:
             kind, wire = self.components[cid], record.values[cid]
             if kind.has_refs:
                 self.references.note(net, cid, wire)
-            value = None if self.references.overload else self.conversion.component(kind, wire)
+            value = None if self.references.overload else self.conversion.value(kind, wire)
             if value is not None:
                 values[cid] = value
         return values

@@ -26,6 +26,7 @@ class InterestGroup:
         "bodies",
         "cells",
         "clients",
+        "departures",
         "fresh",
         "group_key",
         "leaving",
@@ -53,7 +54,10 @@ class InterestGroup:
         self.before = self.visible
         """The entities that were visible in the tick before."""
         self.message: bytes | None = None
-        """The structural update from the one to the other."""
+        """The structural update from the one to the other; without what leaves, where events come
+        before that."""
+        self.departures: bytes | None = None
+        """The structural update with what leaves, where events come before it."""
         self.leaving: set[int] = set()
         """The entities that left; another set each time."""
         self.bodies: list[DatagramBody] = []
@@ -88,6 +92,7 @@ class ClientState:
         peer: Carries the packets.
         interval: Seconds from one update to the next.
         name: What the log calls it.
+        player_id: The number of its player.
     """
 
     __slots__ = (
@@ -113,6 +118,7 @@ class ClientState:
         "peer",
         "pieces",
         "player",
+        "player_id",
         "report",
         "resettle",
         "restoring",
@@ -127,8 +133,10 @@ class ClientState:
         peer: Peer[object],
         interval: float,
         name: str = "a client",
+        player_id: int = 0,
     ) -> None:
         self.player = player
+        self.player_id = player_id
         self.peer = peer
         self.tagged = peer.tagged
         """The packets whose fate is open; the tags are those of `SentUpdates`."""

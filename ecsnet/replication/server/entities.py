@@ -125,6 +125,8 @@ class ReplicatedEntities:
         self.by_esper: dict[int, Entity] = {}
         self.cells: dict[Hashable, set[int]] = {}
         """The network ids of the public entities in each cell."""
+        self.buried: dict[int, Entity] = {}
+        """The entities that the last `capture` found to be gone, by the ids that they had in esper."""
         self.owned: dict[int, dict[Entity, None]] = {}
         """The entities of each player, in the order in which they came: a run can be had again."""
         self.sizes: Sizes[Entity] = Sizes(len(schema.components))
@@ -143,7 +145,7 @@ class ReplicatedEntities:
         self._players: set[int] = set()
         self._draw_id = draw_id or count(1).__next__
         self._arrived = 0
-        self._identity = world.identity()
+        self._identity = self._buried_of = world.identity()
         self._warned = False
         self._limbo: set[Entity] = set()  # known, with no component that could be sent
         self._cids: dict[int, tuple[int, ...]] = {}
@@ -172,6 +174,38 @@ class ReplicatedEntities:
             raise BadValueError(f"{entity!r} is not an entity")
         known = self.by_esper.get(number)
         return None if known is None else known.net
+
+    def find(self, entity: int, identity: object) -> Entity | None:
+        """Return an esper entity as it is replicated, also one that has just gone; None when it
+        has no network id.
+
+        Args:
+            entity: The number of an entity, as it was a short while ago.
+            identity: The world that it was in then, see `World.identity`: numbers may have begun
+                again since.
+        """
+        found: Entity | None = None
+        if identity is self._identity:
+            found = self.by_esper.get(entity)
+        if found is None and identity is self._buried_of:
+            found = self.buried.get(entity)
+        return found
+
+    def named(self, entity: int, identity: object) -> int | None:
+        """Return the network id for a reference to an esper entity; None when it has none.
+
+        Args:
+            entity: As for `find`.
+            identity: As for `find`.
+
+        Raises:
+            BadValueError: What is referred to cannot be an entity.
+        """
+        number = _entity_id(entity)
+        if number is None:
+            raise BadValueError(f"{entity!r} is not an entity")
+        found = self.find(number, identity)
+        return None if found is None else found.net
 
     def in_order(self, nets: Set[int]) -> list[int]:
         """Network ids in the order in which their entities came to be, as clients create them."""
@@ -223,6 +257,8 @@ class ReplicatedEntities:
         """Compare the world with the shadows: what changed since the last call."""
         delta = Delta(tick)
         touched: Touched = {}
+        self.buried.clear()
+        self._buried_of = self._identity
         self._structure(delta, touched)
         self._values(delta, touched)
         self._settle(delta, touched)
@@ -352,6 +388,7 @@ class ReplicatedEntities:
         for entity in [e for e in self._limbo if not self._is_there(e)]:
             self._limbo.discard(entity)
             del self.by_net[entity.net]
+            self.buried[entity.esper] = entity
             if self.by_esper.get(entity.esper) is entity:
                 del self.by_esper[entity.esper]
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from operator import attrgetter
 from typing import Final
 
@@ -21,6 +21,7 @@ from ecsnet.peers import UPDATES_AT_ONCE, Update, send_updates
 from ecsnet.replication.encoding import encode_run
 from ecsnet.replication.server.client_state import STREAM_WINDOW, ClientState, InterestGroup
 from ecsnet.replication.server.entities import Change, Delta, Entity, ReplicatedEntities
+from ecsnet.replication.server.events import Emitted, EventWriter
 from ecsnet.replication.server.groups import InterestGroups
 from ecsnet.replication.server.interest import Everyone, Interest
 from ecsnet.replication.server.packing import (
@@ -88,6 +89,7 @@ class Replicator:
         self._stride = 1  # ticks from the last update to this one
         self._groups = InterestGroups(self.entities, self.interest)
         self._structure = StructureWriter(self.entities, epoch, self._sight_updates)
+        self._events = EventWriter(schema, self.entities, self._groups, epoch)
         self._resyncs: list[ClientState] = []  # those that wait until they may have one
         self._resync_at = 0  # the update from which on it is the next one's turn
         self._delta = Delta(0)
@@ -100,6 +102,7 @@ class Replicator:
         player: int,
         peer: Peer[object],
         name: str = "a client",
+        player_id: int = 0,
     ) -> ClientState:
         """Add a client that is sent the world from now on.
 
@@ -107,8 +110,9 @@ class Replicator:
             player: Its player entity.
             peer: What carries its packets, within its bandwidth.
             name: What the log calls it.
+            player_id: The number of its player, for events.
         """
-        client = ClientState(player, peer, self._interval, name)
+        client = ClientState(player, peer, self._interval, name, player_id)
         self.entities.set_player(player, True)
         self.clients.append(client)
         self._groups.add(client)
@@ -122,11 +126,15 @@ class Replicator:
             self._resyncs.remove(client)
         self._groups.remove(client)
 
-    def collect_changes(self, tick: int) -> None:
+    def collect_changes(self, tick: int, emitted: Sequence[Emitted] = ()) -> int:
         """Find out what changed in the world since the last call, and who looks at what.
 
         Args:
             tick: The tick that has just run; goes up from call to call.
+            emitted: The events of the ticks since then.
+
+        Returns:
+            How many of the events nobody can get, see `EventWriter.collect`.
         """
         self._stride = tick - self.tick
         self.tick = tick
@@ -146,6 +154,9 @@ class Replicator:
                     client.unsettle()
             self._structure.take(self._delta)
             self._groups.update(self.clients, self._delta, tick)
+            ignored = self._events.collect(emitted, tick, self.clients)
+            self._structure.parted = self._events.pending
+        return ignored
 
     def send_updates(self, now: float) -> None:
         """Send the clients what `collect_changes` has found; to be called once after it.
@@ -157,7 +168,34 @@ class Replicator:
         changed = self._groups.changed(self._delta)
         for group in self._groups.by_key.values():
             self._prepare(group, changed.get(group), bulky)
+        if self._structure.parted:
+            self._tell_with_events()
         self._serve(now)
+        self._events.end()
+
+    def _tell_with_events(self) -> None:
+        """Queue for every client what enters its sight, then what happened, then what leaves."""
+        structure, events = self._structure, self._events
+        for client in self.clients:
+            group = client.group
+            assert group is not None  # since InterestGroups.update()
+            before = client.known
+            departures: list[bytes] = []
+            if group.message is not None or group.departures is not None or self._grows(client):
+                structure.tell(client, group, departures)
+            events.tell(client, before)
+            for message in departures:
+                client.queue(message)
+        for group in self._groups.by_key.values():
+            group.message = group.departures = None
+
+    def _grows(self, client: ClientState) -> bool:
+        """Return whether a client is to be told of more than its group is."""
+        if client.resettle:
+            return True
+        group = client.group
+        assert group is not None  # since InterestGroups.update()
+        return client.known is not group.visible and self._structure.may_enter(client)
 
     def _prepare(self, group: InterestGroup, change: Change | None, bulky: bool) -> None:
         """Make what all who look at a neighbourhood are told."""
@@ -240,6 +278,7 @@ class Replicator:
         epoch: object = self.epoch  # an object: compiled, it is made once and not for each
         tick: object = self.tick & U32
         own = self._own
+        loose = self._events.bodies
         updates: list[Update[object]] = []
         for client in self.clients:
             group = client.group
@@ -256,6 +295,7 @@ class Replicator:
                 and unconfirmed <= client.loss_timeout_ticks
                 and peer.allowance > 0
                 and not (peer.unacked and peer.overdue(now))
+                and not (loose and client in loose)
             ):
                 body = group.only
                 if own and client.player in own:
@@ -278,10 +318,7 @@ class Replicator:
 
     def _send(self, client: ClientState, group: InterestGroup, now: float) -> None:
         """One client's datagrams of this tick, where they may be its own."""
-        if group.message is None and (
-            client.resettle
-            or (client.known is not group.visible and self._structure.may_enter(client))
-        ):
+        if group.message is None and not self._structure.parted and self._grows(client):
             self._structure.tell(client, group)
         own = self._own.get(client.player, [])
         if group.big:
@@ -301,14 +338,21 @@ class Replicator:
             ready = self._own_bodies(client, group, own)
         whole = len(ready) == 1
         sent = False
+        events = [*self._events.bodies.get(client, ())]
         for body in ready:
             if peer.allowance <= 0:
                 for run in body.runs:
                     nets = [net for net in run.nets if net in client.known]
                     client.owe(nets, run.cids, self.tick)
                 continue
-            peer.send(self._update(client, whole, body.raw), now, body.tag)
+            update = self._update(client, whole, body.raw)
+            if events and len(body.raw) + len(events[0]) <= BODY_BYTES:
+                update = (*update, events.pop(0))
+            peer.send(update, now, body.tag)
             sent = True
+        for some in events:
+            if peer.allowance > 0:
+                peer.send((*self._update(client, False, _NOTHING), some), now)
         if not sent:
             peer.send_messages(now)
             if peer.allowance > 0 and peer.due(now):

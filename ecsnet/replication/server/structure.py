@@ -42,10 +42,12 @@ class StructureWriter:
 
     Attributes:
         traced: Whether the log takes what happens to each client.
+        parted: Whether clients are told of events in this update: behind what enters their sight,
+            and before what leaves it.
     """
 
     def __init__(self, entities: ReplicatedEntities, epoch: int, sight_updates: int) -> None:
-        self.traced = False
+        self.traced = self.parted = False
         self._entities = entities
         self._epoch = epoch
         self._sight_updates = sight_updates
@@ -67,7 +69,8 @@ class StructureWriter:
         """Take over what came to the group's cells and went from them.
 
         Returns:
-            The structural update that says so, the same for all of its settled clients.
+            The structural update that says so, the same for all of its settled clients. What leaves
+            is in the group's `departures`, where the update is `parted`.
         """
         delta, before = self._delta, group.before
         # Who went from one of its cells to another is still there. A group that was made in this
@@ -86,27 +89,44 @@ class StructureWriter:
             sets = self._inserts(kept)
         if entering:
             sets += self._records(entering)
-        if leaving or removals or sets:
-            return self.message(leaving, removals, sets)
+        gone = leaving
+        if leaving and self.parted:
+            group.departures = self.message(leaving, {}, [])
+            gone = set()
+        if gone or removals or sets:
+            return self.message(gone, removals, sets)
         return None
 
-    def tell(self, client: ClientState, group: InterestGroup) -> None:
-        """Queue the structural update that takes a client from what it knows to what it sees."""
+    def tell(
+        self, client: ClientState, group: InterestGroup, departures: list[bytes] | None = None
+    ) -> None:
+        """Queue the structural update that takes a client from what it knows to what it sees.
+
+        Args:
+            client: The client.
+            group: The group that it is in.
+            departures: Where the update is `parted`: gets what is to be queued behind the events.
+        """
         if client.known is group.before and not client.resettle:
-            message = group.message
-            if message is None:
+            message, leaves = group.message, group.departures
+            if message is None and leaves is None:
                 return
-            if not client.known_private and len(message) <= STRUCTURE_BYTES:
-                client.queue(message)
+            if not client.known_private and (message is None or len(message) <= STRUCTURE_BYTES):
+                if message is not None:
+                    client.queue(message)
+                if leaves is not None and departures is not None:
+                    departures.append(leaves)
                 if self.traced:
                     _trace_sight(client, client.known, group.visible, group.visible)
                 client.known = group.visible
                 if group.leaving:
                     client.note_leaving(group.leaving, self._update, self._sight_updates)
                 return
-        self._tell_apart(client, group)
+        self._tell_apart(client, group, departures)
 
-    def _tell_apart(self, client: ClientState, group: InterestGroup) -> None:
+    def _tell_apart(
+        self, client: ClientState, group: InterestGroup, departures: list[bytes] | None
+    ) -> None:
         """Work out the structure for one client alone: while it enters, or has what others lack."""
         entities = self._entities
         owned = {entity.net: entity for entity in entities.belongings(client.player)}
@@ -141,6 +161,9 @@ class StructureWriter:
             client.big.pop(net, None)
         if gone:
             client.note_leaving(gone, self._update, self._sight_updates)
+        if departures is not None:
+            departures += self._messages(gone, {}, [])
+            gone = set()
         last = None
         for message in self._messages(gone, removals, sets):
             last = (client.queue(message), len(message))

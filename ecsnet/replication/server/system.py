@@ -5,7 +5,8 @@ from __future__ import annotations
 import esper
 
 from ecsnet.replication.server.replicator import Replicator
-from ecsnet.simulation.simulation import tick
+from ecsnet.simulation.emission import Emission
+from ecsnet.simulation.simulation import running
 from ecsnet.world import World
 
 __all__ = ["ReplicationSystem"]
@@ -26,11 +27,18 @@ class ReplicationSystem(esper.Processor):
         self._replicator = replicator
         self._world = world
         self._every = every
+        # By tick since the last update: what was emitted, and the players in the game.
+        self._emitted: list[tuple[list[Emission], list[int]]] = []
 
     def process(self, dt: float) -> None:
-        """Collect what changed, in the ticks that an update follows."""
+        """Collect what changed and what happened, in the ticks that an update follows."""
         # What the systems deleted in this tick is gone in this tick.
         self._world.flush_dead()
-        running = tick()
-        if running % self._every == 0:
-            self._replicator.collect_changes(running)
+        simulation = running("ReplicationSystem")
+        if simulation.emitted:
+            self._emitted.append((simulation.emitted, [*simulation.player_entity]))
+        if simulation.tick % self._every == 0:
+            emitted, self._emitted = self._emitted, []
+            ignored = self._replicator.collect_changes(simulation.tick, emitted)
+            if ignored:
+                simulation.ignored["emit"] += ignored

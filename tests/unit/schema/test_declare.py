@@ -621,7 +621,7 @@ def test_classes_that_cannot_be_rebuilt_are_refused() -> None:
 
 
 def test_dataclass_above_a_declared_class_is_refused() -> None:
-    message = "@net.replicated and @net.command stand in place of @dataclass"
+    message = "@net.replicated, @net.command and @net.event stand in place of @dataclass"
     for options in ({}, {"slots": True}, {"init": False}):
         with use_registry(Registry()), refused(message):
 

@@ -20,18 +20,18 @@ def test_components_share_nothing_mutable_with_the_store() -> None:
     conversion = Conversion(lambda net: None)
     bag, place = SCHEMA.components[CID[Bag]], SCHEMA.components[CID[Place]]
     said = Bag([1, 2])
-    made = conversion.component(bag, said)
+    made = conversion.value(bag, said)
     assert made == said
     assert isinstance(made, Bag)
     assert made.items is not said.items
     flat = Place(1.0, 2.0)
-    assert conversion.component(place, flat) == flat
+    assert conversion.value(place, flat) == flat
 
 
 def test_references_become_entities_as_far_as_they_are_in_sight() -> None:
     conversion = Conversion(lambda net: {5: 50}.get(net or 0))
     kind = SCHEMA.components[CID[Likes]]
-    assert conversion.component(kind, Likes(5, [6, 5])) == Likes(50, [None, 50])
+    assert conversion.value(kind, Likes(5, [6, 5])) == Likes(50, [None, 50])
 
 
 def test_what_a_converter_refuses_is_counted_and_said_once(
@@ -42,8 +42,8 @@ def test_what_a_converter_refuses_is_counted_and_said_once(
     wrong = Angle(0)
     wrong.degrees = 400
     wire = kind.to_wire(Turret(wrong), lambda entity: None)
-    assert conversion.component(kind, wire) is None
-    assert conversion.component(kind, wire) is None
+    assert conversion.value(kind, wire) is None
+    assert conversion.value(kind, wire) is None
     assert conversion.broken == 2
     assert [record.getMessage().split(" from ")[0] for record in caplog.records] == ["a Turret"]
 

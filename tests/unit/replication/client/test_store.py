@@ -62,7 +62,7 @@ class Subject:
         )
         body = [(deltas(nets), columns) for nets, columns in runs]
         data = encode((*head, body))
-        update: Update[object] | None = self.wire.update.decode(data)
+        update: Update[object, object] | None = self.wire.update.decode(data)
         assert update is not None
         return self.store.update(update, len(data))
 

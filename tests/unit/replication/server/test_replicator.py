@@ -112,7 +112,7 @@ class Packet:
         self.data = data
         self.tick = tick
         parts: list[msgspec.Raw] = msgspec.msgpack.decode(data, type=list[msgspec.Raw])
-        self.update: Update[object] | None = None
+        self.update: Update[object, object] | None = None
         if parts[3] != msgspec.Raw(b"\xc0"):
             self.update = WIRE.update.decode(bytes(memoryview(parts[3])))
             assert self.update is not None
