@@ -85,7 +85,7 @@ class Emission:
             UsageError: This can be no entity.
         """
         check_whole("arrived(player", player, 0, "give the entity of a player")
-        player_id = self._player_number.get(player)
+        player_id = self._player_number.get(player, 0)  # which is no player's
         for messages in self._sent:
             if player_id in messages:
                 receiver, number = messages[player_id]

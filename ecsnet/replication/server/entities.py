@@ -126,7 +126,7 @@ class ReplicatedEntities:
         self.cells: dict[Hashable, set[int]] = {}
         """The network ids of the public entities in each cell."""
         self.buried: dict[int, Entity] = {}
-        """The entities that the last `capture` found to be gone, by the ids that they had in esper."""
+        """The entities that the last `capture` found to be gone, by their ids in esper."""
         self.owned: dict[int, dict[Entity, None]] = {}
         """The entities of each player, in the order in which they came: a run can be had again."""
         self.sizes: Sizes[Entity] = Sizes(len(schema.components))
