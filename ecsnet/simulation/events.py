@@ -54,9 +54,13 @@ def emit(
     if about is not None and not is_whole(about):
         raise UsageError(f"emit(about={brief(about)}): give an entity, a number")
     check_flag("emit(reliable", reliable)
+    try:
+        copy = kind.clone(event)
+    except Exception:  # noqa: BLE001 - what a game puts in a field may raise anything
+        copy = event  # it cannot be sent, which the log will say
     emission = Emission(
         kind,
-        kind.clone(event),
+        copy,
         simulation.tick,
         None if to is None else _players(simulation, "to", to),
         frozenset() if but is None else _players(simulation, "but", but),

@@ -1,0 +1,620 @@
+"""Events from `emit` to `poll`: who gets which, when, and how often."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import cast
+
+import esper
+import pytest
+
+import ecsnet as net
+from ecsnet.components import Owner
+from ecsnet.replication.client import view as view_module
+from ecsnet.replication.server import events as events_module
+from ecsnet.replication.wire import EVENT_BYTES
+from ecsnet.testing import Harness, Registry, use_registry
+
+with use_registry(Registry()) as registry:
+
+    @net.replicated
+    class Place:
+        x: float = 0.0
+        y: float = 0.0
+
+    @net.event
+    class Boom:
+        number: int
+        at: net.EntityRef = None
+
+    @net.event
+    class Story:
+        lines: list[str] = []
+
+    @net.command
+    class Go:
+        number: int = 0
+
+
+@dataclass
+class Game:
+    """A game whose ticks do what a test says.
+
+    Attributes:
+        todo: What to do in a tick, called with nothing; each once.
+        joining: What ``on_join`` does.
+        leaving: What ``on_leave`` does.
+    """
+
+    interest: net.Interest | None = None
+    update_rate: float | None = None
+    todo: list[Callable[[], object]] = field(default_factory=list)
+    joining: Callable[[int], object] = lambda player: None
+    leaving: Callable[[int], object] = lambda player: None
+
+    def server(self) -> net.ServerWorld:
+        with use_registry(registry):
+            server = net.ServerWorld(interest=self.interest, update_rate=self.update_rate)
+        server.on_join(lambda player: self.joining(player))
+        server.on_leave(lambda player: self.leaving(player))
+        server.add_system(self.act)
+        return server
+
+    def act(self, dt: float) -> None:
+        todo, self.todo = self.todo, []
+        for do in todo:
+            do()
+
+
+@pytest.fixture
+def game() -> Game:
+    return Game()
+
+
+@pytest.fixture
+def harness(game: Game) -> Iterator[Harness]:
+    with Harness(game.server()) as harness:
+        yield harness
+
+
+def booms(harness: Harness, client: net.ClientWorld) -> list[int]:
+    """The numbers of the events that a client got."""
+    return [event.number for event in harness.events(client) if isinstance(event, Boom)]
+
+
+def player_of(harness: Harness, client: net.ClientWorld) -> int:
+    """The entity of a client's player on the server."""
+    member = harness.member(client)
+    assert member is not None
+    assert member.seat is not None
+    return harness.simulation.player_entity[member.seat.player_id]
+
+
+# To whom.
+
+
+def test_to_everybody_to_some_and_to_all_but_one(harness: Harness, game: Game) -> None:
+    ann, bob, cid = (harness.connect(name) for name in ("ann", "bob", "cid"))
+    a, b, c = (player_of(harness, client) for client in (ann, bob, cid))
+
+    def emit() -> None:
+        tank = esper.create_entity(Place(), Owner(b))
+        net.emit(Boom(1))
+        net.emit(Boom(2), to=a)
+        net.emit(Boom(3), tank)
+        net.emit(Boom(4), to=[a, tank, a])
+        net.emit(Boom(5), to=iter([b, c]), but=c)
+        net.emit(Boom(6), but=[a, tank])
+        net.emit(Boom(7), to=[])
+
+    game.todo.append(emit)
+    harness.step(5)
+    assert booms(harness, ann) == [1, 2, 4]
+    assert booms(harness, bob) == [1, 3, 4, 5]
+    assert booms(harness, cid) == [1, 6]
+    assert [cast(Boom, emission.event).number for emission in harness.emitted] == [*range(1, 8)]
+    assert not harness.simulation.ignored
+
+
+def test_about_an_entity_is_for_those_who_see_it() -> None:
+    game = Game(interest=net.Grid(Place, 10.0, 0))
+    game.joining = lambda player: esper.add_component(player, Place(5.0, 5.0))
+    with Harness(game.server()) as harness:
+        near, far = harness.connect("near"), harness.connect("far")
+        with harness.world:
+            esper.component_for_entity(player_of(harness, far), Place).x = 95.0
+            thing = esper.create_entity(Place(6.0, 6.0))
+        harness.step(10)
+        owned: list[int] = []
+
+        def emit() -> None:
+            owned.append(esper.create_entity(Place(7.0, 7.0), Owner(player_of(harness, far))))
+            net.emit(Boom(1, thing), about=thing)
+            net.emit(Boom(2, thing))
+            net.emit(Boom(3), about=owned[0])
+            net.emit(Boom(4), to=player_of(harness, far), about=thing)
+            net.emit(Boom(5), about=thing, but=player_of(harness, near))
+
+        game.todo.append(emit)
+        harness.step(5)
+        assert booms(harness, near) == [1, 2, 3]
+        # It owns what it sees of that place, and is told nothing else of it.
+        assert booms(harness, far) == [2, 3]
+        told = [event for event in harness.events(far) if isinstance(event, Boom)]
+        assert told[0].at is None
+
+
+@pytest.mark.parametrize("immediate", [True, False])
+@pytest.mark.parametrize("interest", [None, net.Grid(Place, 10.0), net.Visible(lambda *_: True)])
+def test_who_died_is_still_there_for_the_event_that_says_so(
+    interest: net.Interest | None, immediate: bool
+) -> None:
+    game = Game(interest=interest)
+    game.joining = lambda player: esper.add_component(player, Place())
+    with Harness(game.server()) as harness:
+        client = harness.connect()
+        with harness.world:
+            victim = esper.create_entity(Place(1.0, 2.0))
+        harness.step(3)
+
+        def kill() -> None:
+            esper.delete_entity(victim, immediate=immediate)
+            net.emit(Boom(1, victim), about=victim)
+
+        game.todo.append(kill)
+        harness.until(lambda: booms(harness, client))
+        *_, last = harness.events(client)
+        assert isinstance(last, Boom)
+        assert last.at is not None
+        with client.view:
+            assert esper.component_for_entity(last.at, Place) == Place(1.0, 2.0)
+        harness.step(2)
+        *_, gone = harness.events(client)
+        assert isinstance(gone, net.Despawned)
+        assert gone.entity == last.at
+
+
+def test_what_lives_for_a_tick_is_there_for_its_event(harness: Harness, game: Game) -> None:
+    """Even where its spawn, the event and its end come with one poll."""
+    client = harness.connect(every=10)
+    things: list[int] = []
+    game.todo.append(lambda: things.append(esper.create_entity(Place(3.0))))
+    harness.step()
+
+    def end() -> None:
+        net.emit(Boom(1, things[0]), about=things[0])
+        esper.delete_entity(things[0])
+
+    game.todo.append(end)
+    harness.step(25)
+    *_, spawned, boom, gone = harness.events(client)
+    assert isinstance(spawned, net.Spawned)
+    assert isinstance(boom, Boom)
+    assert isinstance(gone, net.Despawned)
+    assert spawned.entity == boom.at == gone.entity
+
+
+def test_events_of_one_poll_come_in_order_and_the_dead_stay_for_all(
+    harness: Harness, game: Game
+) -> None:
+    client = harness.connect(every=12)
+    with harness.world:
+        victims = [esper.create_entity(Place()) for _ in range(5)]
+    harness.step(24)
+    for victim in victims:
+
+        def kill(victim: int = victim) -> None:
+            net.emit(Boom(victim, victim), about=victim)
+            esper.delete_entity(victim)
+
+        game.todo.append(kill)
+        harness.step()
+    harness.step(24)
+    found = [event for event in harness.events(client) if isinstance(event, Boom)]
+    assert [boom.number for boom in found] == victims
+    assert None not in {boom.at for boom in found}
+    assert len({boom.at for boom in found}) == 5
+
+
+# When.
+
+
+def test_events_of_the_joining_tick_wait_for_the_newcomer(game: Game) -> None:
+    def join(player: int) -> None:
+        esper.add_component(player, Place())
+        net.emit(Boom(1, player), to=player)
+        net.emit(Boom(2))
+        net.emit(Boom(3), about=player)
+        net.emit(Boom(4), but=player)
+
+    game.joining = join
+    with Harness(game.server()) as harness:
+        ann = harness.connect("ann")
+        harness.step(5)
+        kinds = [type(event) for event in harness.events(ann)]
+        assert kinds == [net.Connected, net.Spawned, Boom, Boom, Boom]
+        assert booms(harness, ann) == [1, 2, 3]
+        first = next(event for event in harness.events(ann) if isinstance(event, Boom))
+        assert first.at == ann.player
+        bob = harness.connect("bob")
+        harness.step(5)
+        assert booms(harness, bob) == [1, 2, 3]
+        assert booms(harness, ann) == [1, 2, 3, 2, 3, 4]
+
+
+def test_who_leaves_before_the_welcome_leaves_nothing_behind(game: Game) -> None:
+    game = Game(update_rate=6.0)
+    game.joining = lambda player: net.emit(Boom(1), to=player)
+    with Harness(game.server()) as harness:
+        client = harness.connect(wait=None)
+        harness.until(lambda: harness.emitted)
+        harness.leave(client)
+        harness.run(1.0)
+        writer = harness.room.replicator._events
+        assert not writer._waiting
+        assert not writer._for_newcomers
+
+
+def test_with_fewer_updates_events_come_with_the_next_one() -> None:
+    game = Game(update_rate=10.0)
+    with Harness(game.server()) as harness:
+        ann = harness.connect("ann")
+        harness.until(lambda: harness.simulation.tick % 6 == 1)
+
+        def emit(number: int) -> Callable[[], object]:
+            return lambda: net.emit(Boom(number))
+
+        for number in range(4):
+            game.todo.append(emit(number))
+            harness.step()
+        assert booms(harness, ann) == []
+        harness.step(3)
+        assert booms(harness, ann) == [0, 1, 2, 3]
+
+
+def test_who_joins_between_updates_gets_nothing_from_before() -> None:
+    game = Game(update_rate=2.0)
+    with Harness(game.server()) as harness:
+        harness.until(lambda: harness.simulation.tick % 30 == 1)
+        bob = harness.connect("bob", wait=None)
+        game.todo.append(lambda: net.emit(Boom(1)))
+        harness.step()
+        harness.until(lambda: harness.simulation.player_entity)
+        game.todo.append(lambda: net.emit(Boom(2)))
+        harness.run(2.0)
+        assert bob.connected
+        assert booms(harness, bob) == [2]
+
+
+def test_an_event_waits_until_the_view_shows_what_came_before_it(
+    harness: Harness, game: Game, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(view_module, "PARTS_AT_ONCE", 6)
+    client = harness.connect()
+    harness.step(10)
+
+    def emit() -> None:
+        things = [esper.create_entity(Place()) for _ in range(20)]
+        net.emit(Boom(1, things[-1]))
+
+    game.todo.append(emit)
+    harness.step()
+    for step in range(40):
+        game.todo.append(lambda step=step: net.emit(Boom(100 + step)))
+        harness.step()
+        shown = sum(isinstance(event, net.Spawned) for event in harness.events(client))
+        if booms(harness, client):
+            break
+        assert shown < 21
+    # All of it was shown, the player's own entity, too, and nothing that came later held it up.
+    assert shown == 21
+    (boom,) = [event for event in harness.events(client) if isinstance(event, Boom)][:1]
+    assert boom.number == 1
+    assert boom.at is not None
+    harness.step(5)
+    assert booms(harness, client) == [1, *range(100, 100 + step + 1)]
+
+
+# How often.
+
+
+def test_reliable_events_come_exactly_once_and_in_order_at_half_of_all_lost(game: Game) -> None:
+    with Harness(game.server()) as harness:
+        link = net.Link(lag=0.05, jitter=0.05, loss=0.5, seed=4)
+        client = harness.connect(link=link, wait=20.0)
+        for number in range(300):
+            game.todo.append(lambda number=number: net.emit(Boom(number)))
+            game.todo.append(lambda number=number: net.emit(Boom(-1 - number), reliable=False))
+            harness.step()
+        harness.run(5.0)
+        came = booms(harness, client)
+        assert [number for number in came if number >= 0] == [*range(300)]
+        loose = [number for number in came if number < 0]
+        assert 60 < len(loose) < 240
+        assert len(set(loose)) == len(loose)
+
+
+def test_loose_events_that_fill_more_than_a_datagram_come_in_several(
+    harness: Harness, game: Game
+) -> None:
+    client = harness.connect()
+
+    def emit() -> None:
+        esper.create_entity(Place())
+        for number in range(40):
+            net.emit(Story([str(number), "x" * 80]), reliable=False)
+
+    game.todo.append(emit)
+    harness.step(3)
+    stories = [event for event in harness.events(client) if isinstance(event, Story)]
+    assert [int(story.lines[0]) for story in stories] == [*range(40)]
+    assert harness.settle()
+
+
+def test_who_gets_the_same_gets_the_same_bytes_in_one_message(
+    harness: Harness, game: Game, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clients = [harness.connect(f"p{number}") for number in range(6)]
+    encoded: list[object] = []
+    encode = events_module._Event._encode
+
+    def counted(self: events_module._Event, hidden: frozenset[int]) -> bytes:
+        encoded.append(self.emission.event)
+        return encode(self, hidden)
+
+    monkeypatch.setattr(events_module._Event, "_encode", counted)
+    before = [harness.member(client).peer.queued for client in clients]  # type: ignore[union-attr]
+
+    def emit() -> None:
+        thing = esper.create_entity(Place())
+        for number in range(10):
+            net.emit(Boom(number, thing))
+
+    game.todo.append(emit)
+    harness.step(3)
+    assert [booms(harness, client) for client in clients] == [[*range(10)]] * 6
+    assert len(encoded) == 10
+    after = [harness.member(client).peer.queued for client in clients]  # type: ignore[union-attr]
+    # One message for the thing, and one for all that happened.
+    assert [a - b for a, b in zip(after, before, strict=True)] == [2] * 6
+
+
+def test_many_events_for_one_tick_are_cut_into_messages(harness: Harness, game: Game) -> None:
+    client = harness.connect()
+    game.todo.append(lambda: [net.emit(Story([str(n) * 5000])) for n in range(9)])
+    harness.run(1.0)
+    stories = [event for event in harness.events(client) if isinstance(event, Story)]
+    assert [story.lines[0][0] for story in stories] == [*"012345678"]
+
+
+def test_a_receipt_tells_who_has_acknowledged_an_event(game: Game) -> None:
+    with Harness(game.server()) as harness:
+        ann = harness.connect("ann")
+        bob = harness.connect("bob", net.Link(lag=0.2))
+        a, b = player_of(harness, ann), player_of(harness, bob)
+        receipts: list[net.Emission] = []
+
+        def emit() -> None:
+            receipts.append(net.emit(Boom(1)))
+            receipts.append(net.emit(Boom(2), to=a))
+            receipts.append(net.emit(Boom(3), reliable=False))
+
+        def arrived() -> list[tuple[bool, bool]]:
+            return [(receipt.arrived(a), receipt.arrived(b)) for receipt in receipts]
+
+        game.todo.append(emit)
+        harness.step()
+        assert arrived() == [(False, False)] * 3
+        harness.step(5)
+        assert arrived() == [(True, False), (True, False), (False, False)]
+        harness.run(1.0)
+        assert arrived() == [(True, True), (True, False), (False, False)]
+        harness.leave(bob)
+        harness.run(1.0)
+        assert arrived() == [(True, False), (True, False), (False, False)]
+        with pytest.raises(net.UsageError, match=r"arrived\(player='bob'\): give the entity of a"):
+            receipts[0].arrived("bob")  # type: ignore[arg-type]
+
+
+def test_an_event_shows_what_it_held_when_it_was_emitted(harness: Harness, game: Game) -> None:
+    client = harness.connect()
+
+    def emit() -> None:
+        story = Story(["first"])
+        net.emit(story)
+        story.lines.append("second")
+
+    game.todo.append(emit)
+    harness.step(3)
+    assert [event for event in harness.events(client) if isinstance(event, Story)] == [
+        Story(["first"])
+    ]
+
+
+def test_what_happened_in_a_room_is_told_before_the_next_one(game: Game) -> None:
+    other = Game()
+    with Harness(game.server()) as harness:
+        client = harness.connect(every=4)
+        harness.step(4)
+        room = harness.host.add_room(other.server().spec, harness.clock.now)
+        member = harness.member(client)
+        assert member is not None
+
+        def emit() -> None:
+            thing = esper.create_entity(Place())
+            net.emit(Boom(1, thing), about=thing)
+
+        game.todo.append(emit)
+        harness.step()
+        harness.host.move(member, room, harness.clock.now)
+        harness.step(1)
+        other.todo.append(lambda: net.emit(Boom(2)))
+        harness.step(12)
+        events = harness.events(client)
+        assert booms(harness, client) == [1, 2]
+        first = next(event for event in events if isinstance(event, Boom))
+        assert first.at is not None
+        assert isinstance(events[events.index(first) + 1], net.Despawned)
+
+
+# What only the moment makes wrong.
+
+
+def test_an_event_for_somebody_who_is_not_there_is_counted(harness: Harness, game: Game) -> None:
+    ann, bob = harness.connect("ann"), harness.connect("bob")
+    a, b = player_of(harness, ann), player_of(harness, bob)
+    game.leaving = lambda player: net.emit(Boom(9), to=player)
+    with harness.world:
+        nobodys = esper.create_entity(Place())
+        dead = esper.create_entity(Place(), Owner(a))
+        esper.delete_entity(dead, immediate=True)
+    harness.leave(bob)
+    harness.step(3)
+    assert harness.simulation.ignored == {"emit": 1}  # of the hook
+
+    def emit() -> None:
+        for to in (nobodys, dead, b, 10**9):
+            net.emit(Boom(1), to=to)
+        net.emit(Boom(2), about=dead)
+        net.emit(Boom(3), about=10**9)
+        net.emit(Boom(4), to=[a, nobodys])
+
+    game.todo.append(emit)
+    harness.step(3)
+    assert harness.simulation.ignored == {"emit": 8}
+    assert booms(harness, ann) == [4]
+
+
+@pytest.mark.parametrize(
+    ("event", "reliable", "says"),
+    [
+        (lambda: Boom("one"), True, "Boom.number: 'one' is not int"),  # type: ignore[arg-type]
+        (lambda: Boom(1, "her"), True, "Boom.at: 'her' is not"),  # type: ignore[arg-type]
+        (lambda: Story(["a", 5]), True, "Story.lines: ['a', 5] is not list[str]"),  # type: ignore[list-item]
+        (lambda: Story(None), True, "Story.lines: None is not list[str]"),  # type: ignore[arg-type]
+        (lambda: Story(["x" * 16_500]), True, "Story: it takes 16,507 bytes, and an event 16,384"),
+        (lambda: Story(["x" * 1_000]), False, "Story: it takes 1,007 bytes, and one with reliable"),
+    ],
+)
+def test_an_event_that_cannot_be_sent_is_dropped_with_one_line(
+    harness: Harness,
+    game: Game,
+    caplog: pytest.LogCaptureFixture,
+    event: Callable[[], object],
+    reliable: bool,
+    says: str,
+) -> None:
+    client = harness.connect()
+    caplog.set_level(logging.ERROR)
+
+    def emit() -> None:
+        net.emit(Boom(1))
+        net.emit(event(), reliable=reliable)
+        net.emit(event(), reliable=reliable)
+        net.emit(Boom(2))
+
+    game.todo.append(emit)
+    harness.step(3)
+    assert booms(harness, client) == [1, 2]
+    (line,) = [record.message for record in caplog.records]
+    assert line.startswith(says), line
+    assert "the event is dropped, and others like it" in line
+
+
+def test_the_largest_event_is_sent(harness: Harness, game: Game) -> None:
+    client = harness.connect()
+    text = "x" * (EVENT_BYTES - 8)
+    game.todo.append(lambda: net.emit(Story([text])))
+    harness.run(1.0)
+    assert [event for event in harness.events(client) if isinstance(event, Story)] == [
+        Story([text])
+    ]
+
+
+def test_a_database_that_is_cleared_loses_no_event(harness: Harness, game: Game) -> None:
+    client = harness.connect()
+    with harness.world:
+        thing = esper.create_entity(Place())
+    player = player_of(harness, client)
+    harness.step(3)
+
+    def emit() -> None:
+        net.emit(Boom(1), to=player)
+        net.emit(Boom(2, thing), about=thing)
+        esper.clear_database()
+        net.emit(Boom(3))
+        again = [esper.create_entity(Place()) for _ in range(thing)][-1]
+        assert again == thing
+        esper.delete_entity(again, immediate=True)
+        net.emit(Boom(4), about=again)  # of which nobody was ever told
+
+    game.todo.append(emit)
+    harness.step(4)
+    assert booms(harness, client) == [1, 2, 3]
+    second = [event for event in harness.events(client) if isinstance(event, Boom)][1]
+    assert second.at is not None
+
+
+# Without clients.
+
+
+def test_step_shows_what_was_emitted(game: Game) -> None:
+    server = game.server()
+    game.todo.append(lambda: net.emit(Boom(1), reliable=False))
+    simulation = server.step()
+    (emission,) = simulation.emitted
+    assert (emission.event, emission.tick, emission.to, emission.about) == (Boom(1), 1, None, None)
+    assert not emission.reliable
+    assert repr(emission) == "<Emission of Boom(number=1, at=None) in tick 1>"
+    assert server.step().emitted == []
+
+
+# Mistakes.
+
+
+class Plain:
+    """Declared as nothing."""
+
+
+def mistakes() -> Iterator[tuple[Callable[[], object], str]]:
+    yield lambda: net.emit(Plain()), "emit() got Plain, which is not an event: put @net.event above"
+    yield (
+        lambda: net.emit(Boom),
+        "emit() got a class: pass an instance of it",
+    )
+    yield lambda: net.emit(Go(1)), "emit() got Go, which is a command, not an event ("
+    yield lambda: net.emit(Place()), "emit() got Place, which is replicated, not an event ("
+    yield lambda: net.emit(5), "emit() got int, which is not an event"
+    whom = "give a player's entity, one that a player owns, or several of them"
+    yield lambda: net.emit(Boom(1), to="bob"), f"emit(to='bob'): {whom}"  # type: ignore[arg-type]
+    yield lambda: net.emit(Boom(1), to=1.5), f"emit(to=1.5): {whom}"  # type: ignore[arg-type]
+    yield lambda: net.emit(Boom(1), to=True), f"emit(to=True): {whom}"
+    yield lambda: net.emit(Boom(1), to=[None]), f"emit(to=[None]): {whom}"  # type: ignore[list-item]
+    yield lambda: net.emit(Boom(1), but=["x"]), f"emit(but=['x']): {whom}"  # type: ignore[list-item]
+    yield (
+        lambda: net.emit(Boom(1), about="him"),  # type: ignore[arg-type]
+        "emit(about='him'): give an entity, a number",
+    )
+    yield (
+        lambda: net.emit(Boom(1), reliable=1),  # type: ignore[arg-type]
+        "emit(reliable=1): give True or False",
+    )
+
+
+@pytest.mark.parametrize(("mistake", "says"), [*mistakes()])
+def test_a_mistake_gets_one_sentence(game: Game, mistake: Callable[[], object], says: str) -> None:
+    game.todo.append(mistake)
+    with pytest.raises(net.UsageError) as caught:
+        game.server().step()
+    assert str(caught.value).startswith(says)
+    assert "\n" not in str(caught.value)
+
+
+def test_outside_a_tick_nothing_is_emitted() -> None:
+    with pytest.raises(net.OutsideTickError) as caught:
+        net.emit(Boom(1))
+    assert str(caught.value) == (
+        "net.emit(Boom) outside a tick: call it in a system, on_start, on_join or on_leave"
+    )
