@@ -11,6 +11,7 @@ from ecsnet.runtime.signals import Importing
 
 with Importing():
     from ecsnet.analytics_options import Analytics
+    from ecsnet.calls import entity_of, rpc
     from ecsnet.client.stats import ClientStats
     from ecsnet.client.world import ClientWorld
     from ecsnet.errors import (
@@ -76,6 +77,7 @@ __all__ = [  # noqa: RUF022 - by subject
     "event",
     "register_type",
     "replicated",
+    "rpc",
     # The server's side
     "KEEP",
     "Analytics",
@@ -90,6 +92,7 @@ __all__ = [  # noqa: RUF022 - by subject
     "clean_text",
     "commands",
     "emit",
+    "entity_of",
     "kick",
     "rng",
     "teleported",

@@ -7,6 +7,7 @@ the caller stands.
 from __future__ import annotations
 
 import functools
+import inspect
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -61,16 +62,17 @@ def rpc(side: Side) -> Callable[[F], F]:
     """
     given: object = side
     if not is_text(given) or given not in SIDES:
-        or_above = ' above a method: write @net.rpc("server")' if callable(given) else ""
-        raise DeclarationError(f"rpc({brief(given)}){or_above}: the side is one of {_ALLOWED}")
+        if callable(given):
+            raise DeclarationError(f"@net.rpc goes with a side: write @net.rpc({SIDES[0]!r})")
+        raise DeclarationError(f"rpc({brief(given)}): the side is one of {_ALLOWED}")
 
     def mark(function: F) -> F:
-        name = getattr(function, "__qualname__", None)
-        if not callable(function) or isinstance(function, type) or name is None:
+        if not inspect.isfunction(function):
             raise DeclarationError(
-                f"@net.rpc got {brief(function)}: it stands above a method of a replicated class"
-                " as def writes it, below @staticmethod and the like nothing can be sent"
+                f"@net.rpc got {brief(function)}: it stands above a method of a replicated class,"
+                " as def writes it"
             )
+        name = function.__qualname__
         scope = name.rpartition(".")[0]
         if not scope or scope.endswith("<locals>"):
             raise DeclarationError(
@@ -129,7 +131,7 @@ def _call(
             call.function(component, *arguments, **named)
             return
         entity = simulation.world.entity_of(component)
-        event = kind.cls(entity, *arguments, **named)
+        event = kind.cls(entity, **call.bind(component, arguments, named))
         if call.side == "owner":
             emit(event, entity)
         else:
@@ -147,6 +149,6 @@ def _call(
             " a system or hook"
         )
     entity = client.view.entity_of(component)
-    command = kind.cls(*arguments, **named)
+    command = kind.cls(**call.bind(component, arguments, named))
     if client.connected:
         client.send(command, entity)

@@ -17,7 +17,7 @@ from typing import TypeVar
 
 import esper
 
-from ecsnet.errors import WorldError, WrongThreadError
+from ecsnet.errors import UsageError, WorldError, WrongThreadError
 from ecsnet.validation.arguments import check_text
 
 _T = TypeVar("_T")
@@ -47,7 +47,7 @@ class World:
         WrongThreadError: Another thread uses esper.
     """
 
-    __slots__ = ("__weakref__", "_adopted", "_closed", "_previous", "name")
+    __slots__ = ("__weakref__", "_adopted", "_closed", "_holders", "_previous", "name")
 
     def __init__(self, name: str | None = None) -> None:
         _check_thread()
@@ -64,6 +64,8 @@ class World:
         self._previous: list[str] = []
         self._adopted = False
         self._closed = False
+        # By type: esper's list of a component, and the entities of it by the ids of the objects.
+        self._holders: dict[type, tuple[list[tuple[int, object]], dict[int, int | None]]] = {}
         before = esper.current_world
         esper.switch_world(name)
         _switch(before)
@@ -93,6 +95,7 @@ class World:
         world = cls.__new__(cls)
         world.name = name
         world._previous = []
+        world._holders = {}
         world._adopted = True
         world._closed = False
         _in_use[name] += 1
@@ -212,6 +215,32 @@ class World:
                 # Somebody added to an entity that is gone; every query for the type fails now.
                 self.repair()
                 return esper.get_component(component_type)
+
+    def entity_of(self, component: object) -> int:
+        """Return the entity that a component is on. It goes by the object: equal ones are others.
+
+        Raises:
+            UsageError: It is on no entity of this world, or on several.
+        """
+        cls = type(component)
+        source = self.structure(cls)
+        known = self._holders.get(cls)
+        if known is None or known[0] is not source:
+            index: dict[int, int | None] = {}
+            for entity, each in source:
+                index[id(each)] = None if id(each) in index else entity
+            known = self._holders[cls] = source, index
+        if id(component) not in known[1]:
+            raise UsageError(
+                f"this {cls.__qualname__} is on no entity of the world {self.name!r}: take it from"
+                " a query, such as esper.component_for_entity(), in the world that is current"
+            )
+        found = known[1][id(component)]
+        if found is None:
+            raise UsageError(
+                f"this {cls.__qualname__} is on several entities: give each a component of its own"
+            )
+        return found
 
     def types(self) -> Collection[type]:
         """Return the types under which components are stored; live, not to be changed."""

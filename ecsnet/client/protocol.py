@@ -35,7 +35,7 @@ from ecsnet.replication.wire import (
     Structure,
     WireFormat,
 )
-from ecsnet.schema import Schema, encode
+from ecsnet.schema import EventType, Schema, encode
 from ecsnet.session.goodbye import Reason
 from ecsnet.session.session import Received
 
@@ -106,6 +106,7 @@ class ClientProtocol:
         self.state = MemberState.HANDSHAKE
         self.store: Store | None = None
         self.notifications: list[object] = []
+        self._calls: list[tuple[EventType, object]] = []
         self.player_net = 0
         self.connected_as: int | None = None
         self.refused = False
@@ -155,6 +156,11 @@ class ClientProtocol:
         if self._shown is not None:
             self._shown.events.give_back()
         return notifications
+
+    def take_calls(self) -> list[tuple[EventType, object]]:
+        """Hand out the calls that have come since the last time, in order."""
+        calls, self._calls = self._calls, []
+        return calls
 
     def advance(self, now: float) -> None:
         """Take over what has arrived, bring the view up to date, and send what is due.
@@ -331,7 +337,11 @@ class ClientProtocol:
             self._take_events(store)
 
     def _take_events(self, store: Store) -> None:
-        self.notifications += [event for _, event in self._view.take_events(store)]
+        for kind, event in self._view.take_events(store):
+            if kind.call is None:
+                self.notifications.append(event)
+            else:
+                self._calls.append((kind, event))
 
     def _arrive(self, store: Store) -> None:
         """Say `Connected`, once our own player's entity is there, or is not going to be."""

@@ -22,6 +22,7 @@ from weakref import WeakValueDictionary
 
 import esper
 
+from ecsnet.client.calls import Calls
 from ecsnet.client.command_sender import CommandSender
 from ecsnet.client.connection import ClientConnection
 from ecsnet.client.protocol import ClientProtocol
@@ -61,7 +62,7 @@ from ecsnet.validation.names import tidy_name
 from ecsnet.validation.wording import brief
 from ecsnet.world import World
 
-__all__ = ["ClientStats", "ClientWorld"]
+__all__ = ["ClientStats", "ClientWorld", "showing"]
 
 DEFAULT_PORT = 7777
 
@@ -75,6 +76,12 @@ T4 = TypeVar("T4")
 
 _shown: WeakValueDictionary[str, ClientWorld] = WeakValueDictionary()
 """The last client of each esper world, by the world's name."""
+
+
+def showing(name: str) -> ClientWorld | None:
+    """Return the client whose view is the esper world of that name, while it is open."""
+    client = _shown.get(name)
+    return None if client is None or client.closed else client
 
 
 class _Past:
@@ -138,6 +145,7 @@ class ClientWorld:
         self._protocol = ClientProtocol(
             self._name, self._schema, self._connection, self._view, self._sender, now
         )
+        self._calls = Calls(self.view)
         self._guard = WriteGuard(self._view, self.view) if debug else None
         self._polling = False
         self._leaving = False  # close() was called, and its work is not done
@@ -540,9 +548,9 @@ class ClientWorld:
             UsageError: It was called inside itself, by a function of the game's.
             ReadOnlyError: In debug mode: somebody wrote a replicated component.
             WorldError: The esper world of the view was deleted.
-            Exception: What a function raised that is attached; all else is done then, and what
-                happened is returned by the next `poll`. Of a game that `ecsnet.play` hosts here:
-                what a system or hook raised, with ``on_error="stop"``.
+            Exception: What a function raised that is attached, or a method under `rpc`; all else is
+                done then, and what happened is returned by the next `poll`. Of a game that
+                `ecsnet.play` hosts here: what a system or hook raised, with ``on_error="stop"``.
         """
         self._poll()
         return self._protocol.take_notifications()
@@ -551,10 +559,10 @@ class ClientWorld:
         """Do all of `poll` but for returning the notifications."""
         if self.closed:
             return
-        if self._polling or self._view.attachments.calling:
+        if self._polling or self._view.attachments.calling or self._calls.running:
             raise UsageError(
-                "poll() inside poll(): an attached function, a converter or a system called it;"
-                " leave it to the loop"
+                "poll() inside poll(): an attached function, a converter, a system or a call did"
+                " that; leave it to the loop"
             )
         self._polling = True
         try:
@@ -565,7 +573,10 @@ class ClientWorld:
                 _Past.refused = True
             if self._leaving:
                 self._let_go()
-        self._view.attachments.call_back()
+        try:
+            self._view.attachments.call_back()
+        finally:
+            self._calls.run(self._protocol.take_calls())
 
     def _advance(self, now: float) -> None:
         """Let the protocol advance, in debug mode between two looks at who writes."""

@@ -5,6 +5,7 @@ Everything that other parts of ecsnet use is here; the modules below are private
 
 from __future__ import annotations
 
+from ecsnet.schema.calls import SIDES, Call, Rpc, Side
 from ecsnet.schema.codegen import Ref
 from ecsnet.schema.contents import TOO_MANY, Contents
 from ecsnet.schema.declare import command, event, replicated
@@ -31,8 +32,10 @@ __all__ = [
     "DESCRIPTION_LIMIT",
     "ENCODE_ERRORS",
     "PLAIN",
+    "SIDES",
     "TOO_MANY",
     "Between",
+    "Call",
     "CommandType",
     "ComponentType",
     "Contents",
@@ -45,7 +48,9 @@ __all__ = [
     "Quantized",
     "Ref",
     "Registry",
+    "Rpc",
     "Schema",
+    "Side",
     "Suspect",
     "WireType",
     "command",

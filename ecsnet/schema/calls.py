@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import enum
 import inspect
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
@@ -17,7 +17,7 @@ from ecsnet.errors import DeclarationError
 from ecsnet.schema.fields import EntityRef
 from ecsnet.validation.wording import brief
 
-__all__ = ["SIDES", "Call", "Rpc", "Side", "call_class", "rpcs"]
+__all__ = ["SELF", "SIDES", "Call", "Rpc", "Side", "call_class", "rpcs"]
 
 Side: TypeAlias = Literal["server", "owner", "all"]
 """The end on which a call runs: the server, the client of the player who owns the entity, or the
@@ -53,6 +53,7 @@ class Call:
         side: Where it runs.
         component: The class of the component.
         function: The method itself.
+        signature: The parameters of that.
         positional: The parameters that it takes by their place, in order.
         named: Those that it takes by their name alone.
     """
@@ -61,8 +62,24 @@ class Call:
     side: Side
     component: type
     function: Callable[..., object]
+    signature: inspect.Signature
     positional: tuple[str, ...]
     named: tuple[str, ...]
+
+    def bind(
+        self, component: object, arguments: tuple[object, ...], named: dict[str, object]
+    ) -> dict[str, object]:
+        """Return the arguments of a call by the names of their parameters.
+
+        Raises:
+            TypeError: They are not those that the method takes.
+        """
+        try:
+            bound = self.signature.bind(component, *arguments, **named)
+        except TypeError as error:
+            raise TypeError(f"{self.name}(): {error}") from None
+        _, *rest = bound.arguments.items()
+        return dict(rest)
 
     def run(self, component: object, arguments: object) -> None:
         """Run it.
@@ -134,12 +151,9 @@ def call_class(cls: type[object], name: str, rpc: Rpc) -> tuple[type[object], Ca
         "__annotations__": annotations,
         "__doc__": rpc.function.__doc__,
     }
-    call = Call(path, rpc.side, cls, rpc.function, tuple(positional), tuple(named))
+    call = Call(path, rpc.side, cls, rpc.function, signature, tuple(positional), tuple(named))
     return type(path, (), namespace), call
 
 
 def _text(annotation: object) -> str:
     return annotation if isinstance(annotation, str) else getattr(annotation, "__name__", "more")
-
-
-NO_CALLS: Final[Mapping[str, object]] = {}

@@ -20,6 +20,7 @@ import msgspec
 
 from ecsnet.errors import DeclarationError
 from ecsnet.schema.annotations import Reader
+from ecsnet.schema.calls import Call, call_class, rpcs
 from ecsnet.schema.codegen import Check, generate
 from ecsnet.schema.contents import total
 from ecsnet.schema.registry import current_registry, is_stock
@@ -237,8 +238,10 @@ def _decorate(
 
     def declare(cls: type[T], caller: FrameType) -> type[T]:
         wire_type = _declare(kind, cls, caller, options)
-        current_registry().add(wire_type)
-        wire_type.cls.__ecsnet__ = wire_type  # type: ignore[attr-defined]
+        registry = current_registry()
+        registry.add(wire_type)
+        for call in wire_type.calls.values():
+            registry.add(call)
         return wire_type.cls
 
     if cls is not None:
@@ -265,12 +268,24 @@ class _Slot:
 
 
 def _declare(
-    kind: type[WireType], cls: type[object], caller: FrameType, options: Mapping[str, Any]
+    kind: type[WireType],
+    cls: type[object],
+    caller: FrameType,
+    options: Mapping[str, Any],
+    call: Call | None = None,
 ) -> WireType:
-    """Rebuild an annotated class as a Struct, with everything that is known about it."""
+    """Rebuild an annotated class as a Struct, with everything that is known about it.
+
+    Args:
+        kind: What it becomes.
+        cls: The class.
+        caller: The frame at the decorator.
+        options: Those of the decorator.
+        call: The method that it is made of, where it is made of one.
+    """
     _refuse(cls, kind)
     name = cls.__name__
-    file, line = _place(cls, caller)
+    file, line = _place(cls, caller) if call is None else _place_of(call)
     resolve = _resolver(cls, caller)
     reader = Reader(kind.from_client, current_registry().foreign, resolve, cls)
 
@@ -301,7 +316,7 @@ def _declare(
 
     # For classes that inherit from this one or hold it: the author's annotations.
     struct.__ecsnet_hints__ = {field: slot.annotation for field, slot in slots.items()}  # type: ignore[attr-defined]
-    return kind(
+    declared = kind(
         cls=struct,
         name=("ecsnet." if is_stock(cls.__module__) else "") + cls.__qualname__,
         file=file,
@@ -324,8 +339,36 @@ def _declare(
         nests=any(shape.nests for shape in shapes.values()),
         count=codec.count,
         buffers=any(shape.buffers for shape in shapes.values()),
+        calls=_calls(kind, struct, caller, options),
+        call=call,
         **options,
     )
+    struct.__ecsnet__ = declared  # type: ignore[attr-defined]
+    return declared
+
+
+def _calls(
+    kind: type[WireType], cls: type[object], caller: FrameType, options: Mapping[str, object]
+) -> dict[str, WireType]:
+    """Declare the methods of a class under ``@net.rpc``, by their names."""
+    calls: dict[str, WireType] = {}
+    for name, rpc in rpcs(cls):
+        if kind is not ComponentType:
+            raise DeclarationError(
+                f"{cls.__name__}.{name}: @net.rpc goes above a method of a class under"
+                f" @net.replicated, and {cls.__name__} is under @net.{kind.decorator}"
+            )
+        if options["visible_to"] == "server":
+            raise DeclarationError(
+                f"{cls.__name__}.{name}: no client ever has a {cls.__name__}, which is visible to"
+                " the server only, so nobody can call it or be called by it"
+            )
+        made, call = call_class(cls, name, rpc)
+        if rpc.side == "server":
+            calls[name] = _declare(CommandType, made, caller, {"hold": False}, call)
+        else:
+            calls[name] = _declare(EventType, made, caller, {}, call)
+    return calls
 
 
 def _refuse(cls: object, kind: type[WireType]) -> None:
@@ -630,9 +673,19 @@ def _rebind(function: types.FunctionType, old: type[object], new: type[object]) 
 
 def _place(cls: type[object], caller: FrameType) -> tuple[str, int]:
     """Return the file, and the line with the word ``class``: the frame stands at the decorator."""
-    file, first = caller.f_code.co_filename, caller.f_lineno
+    return _line_of("class", cls.__name__, caller.f_code.co_filename, caller.f_lineno)
+
+
+def _place_of(call: Call) -> tuple[str, int]:
+    """Return the file, and the line with the word ``def``."""
+    code = inspect.unwrap(call.function).__code__
+    return _line_of("def", code.co_name, code.co_filename, code.co_firstlineno)
+
+
+def _line_of(keyword: str, name: str, file: str, first: int) -> tuple[str, int]:
+    """Find the line with the keyword, from the first decorator on."""
     linecache.checkcache(file)  # it may have been edited and reloaded
-    begins = re.compile(rf"\s*class\s+{re.escape(cls.__name__)}\b")
+    begins = re.compile(rf"\s*{keyword}\s+{re.escape(name)}\b")
     for line in range(first, first + 50):
         if begins.match(linecache.getline(file, line)):
             return file, line

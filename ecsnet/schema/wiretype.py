@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import inspect
 import os
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass, fields
 from itertools import takewhile
 from typing import ClassVar, TypeVar
 
 from ecsnet.errors import UsageError
+from ecsnet.schema.calls import Call
 from ecsnet.schema.codegen import Check, Count, Ref
 from ecsnet.schema.contents import Contents
 from ecsnet.schema.fields import Suspect
@@ -113,6 +114,10 @@ class WireType:
     """``count(wire)``: what a wire form holds beyond `contents`; None where that is nothing."""
     buffers: bool
     """There are bytes inside: what equals them may be a bytearray, which can change."""
+    calls: Mapping[str, WireType]
+    """The types of its methods that run on the other end, by their names."""
+    call: Call | None
+    """The method that it is itself, where it is one."""
 
     @property
     def place(self) -> str:

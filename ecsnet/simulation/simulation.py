@@ -36,6 +36,7 @@ __all__ = [
     "commands",
     "rng",
     "running",
+    "running_now",
     "tick",
 ]
 
@@ -91,10 +92,11 @@ class _Commanded:
     numbers are only handed on, and therefore annotated as objects (docs/performance.md).
     """
 
-    __slots__ = ("copy", "count", "given", "kind", "values")
+    __slots__ = ("call", "copy", "count", "given", "kind", "values")
 
     def __init__(self, kind: CommandType) -> None:
         self.kind = kind
+        self.call = kind.call
         self.copy = kind.clone if kind.direct and kind.hold else None
         self.count = 0
         self.values: list[tuple[object, object]] = []  # entity and command, as systems get them
@@ -180,6 +182,8 @@ class Simulation:
         self._on_leave = tuple((hook, gets_reason(hook)) for hook in spec.on_leave)
         self._systems: list[tuple[float, str, Callable[[float], object], bool]] = []
         self._commanded: dict[CommandType, _Commanded] = {}  # in this tick
+        # The calls of this tick, in order: entity, call, player number.
+        self._calls: list[tuple[object, ReceivedCommand, object]] = []
         with self.world:
             for priority, title, make in spec.systems:
                 self.add_system(make(), priority, title)
@@ -240,6 +244,8 @@ class Simulation:
                 for leave in leaves:
                     self._leave(leave)
                 self._dispatch(commands)
+                if self._calls:
+                    self._run_calls()
                 for _, name, process, always in self._systems:
                     if always or not self.paused:
                         self._call(name, process, self.dt)
@@ -428,8 +434,32 @@ class Simulation:
                 copy = commanded.copy
                 if copy is not None:
                     commanded.values.append((entity, copy(given.value)))
+                elif commanded.call is not None:
+                    self._calls.append((entity, given, player_id))
                 else:
                     commanded.given.append((entity, given.value, player_id))
+
+    def _run_calls(self) -> None:
+        """Run the methods that players call on the components of what they own."""
+        calls, self._calls = self._calls, []
+        if self.paused:
+            return
+        for target, given, player_id in calls:
+            entity, number = cast(int, target), cast(int, player_id)
+            call = given.kind.call
+            assert call is not None  # since _dispatch()
+            component = None
+            if self.world.alive(entity):  # another call may have deleted it
+                component = self.world.components(entity).get(call.component)
+            if component is None:
+                self.rejected[number] += 1
+                continue
+            try:
+                arguments = given.kind.from_wire(given.value, partial(self._resolve_seen, number))
+            except Exception:  # noqa: BLE001 - of the code of a type of the game's
+                self.rejected[number] += 1
+                continue
+            self._call(call.name, call.run, component, arguments)
 
     def player_of(self, entity: int) -> int | None:
         """Return the number of the player who is an entity or owns it; None where nobody who is in
@@ -540,6 +570,11 @@ def running(what: str) -> Simulation:
         raise OutsideTickError(
             f"{what} outside a tick: call it in a system, on_start, on_join or on_leave"
         )
+    return _running
+
+
+def running_now() -> Simulation | None:
+    """Return the simulation whose tick runs; None outside a tick."""
     return _running
 
 

@@ -17,7 +17,7 @@ LEVELS = """
     ecsnet.cli.games
     ecsnet.samples
     ecsnet
-    ecsnet.play ecsnet.testing
+    ecsnet.play ecsnet.testing ecsnet.calls
     ecsnet.server ecsnet.client ecsnet.systems
     ecsnet.analytics ecsnet.replication.server ecsnet.replication.client
     ecsnet.simulation ecsnet.replication ecsnet.messages ecsnet.components ecsnet.peers

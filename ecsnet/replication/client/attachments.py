@@ -7,20 +7,17 @@ calls what is due once the world is as the store says.
 
 from __future__ import annotations
 
-import logging
 from collections import deque
 from collections.abc import Callable, Collection, Container
-from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 
 from ecsnet.errors import UsageError
+from ecsnet.replication.client.call_each import call_each
 from ecsnet.replication.client.world_stamp import WorldStamp
 from ecsnet.world import World
 
 __all__ = ["Attachment", "Attachments"]
-
-logger = logging.getLogger("ecsnet.client")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -112,32 +109,17 @@ class Attachments:
         nothing happens.
 
         Raises:
-            Exception: The first that one of them raised, once all were called; the last of further
-                ones is logged.
+            Exception: As for `call_each`.
         """
         if self.calling:
             return
         self.calling = True
-        raised = 0
-        first: Exception | None = None
-        last: Exception | None = None
         self._calls.extend(self._postponed)
         self._postponed.clear()
         try:
-            while self._calls:
-                call = self._calls.popleft()
-                try:
-                    with self._world if self._world.there else nullcontext():
-                        call()
-                except Exception as error:  # noqa: BLE001 - the game's, and raised below
-                    raised += 1
-                    first, last = first or error, error
+            call_each(self._calls, self._world, "attached functions")
         finally:
             self.calling = False
-        if raised > 1:
-            logger.warning("%d attached functions raised, the last one:", raised, exc_info=last)
-        if first is not None:
-            raise first
 
     # On an entity.
 

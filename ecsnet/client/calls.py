@@ -1,0 +1,56 @@
+"""The methods of the game that the server calls on a client."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable
+from functools import partial
+
+from ecsnet.replication.client.call_each import call_each
+from ecsnet.schema import EventType
+from ecsnet.schema.calls import SELF
+from ecsnet.world import World
+
+__all__ = ["Calls"]
+
+
+class Calls:
+    """The calls that are due, and the view on whose components they run.
+
+    Args:
+        view: The world of the view.
+
+    Attributes:
+        running: Whether methods of the game are being called.
+        missed: Calls for components that are not in the view, or no longer.
+    """
+
+    def __init__(self, view: World) -> None:
+        self.running = False
+        self.missed = 0
+        self._view = view
+        self._due: deque[Callable[[], object]] = deque()
+
+    def run(self, calls: Iterable[tuple[EventType, object]]) -> None:
+        """Run calls, in order.
+
+        Raises:
+            Exception: As for `call_each`.
+        """
+        self._due.extend([partial(self._run, kind, arguments) for kind, arguments in calls])
+        self.running = True
+        try:
+            call_each(self._due, self._view, "calls")
+        finally:
+            self.running = False
+
+    def _run(self, kind: EventType, arguments: object) -> None:
+        call, entity = kind.call, getattr(arguments, SELF)
+        assert call is not None  # or it were an event of the game's
+        component = None
+        if entity is not None and self._view.there and self._view.alive(entity):
+            component = self._view.components(entity).get(call.component)
+        if component is None:
+            self.missed += 1
+        else:
+            call.run(component, arguments)
