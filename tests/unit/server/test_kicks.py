@@ -25,6 +25,10 @@ with use_registry(Registry()) as registry:
     class Jump:
         pass
 
+    @net.event
+    class Foul:
+        number: int = 0
+
 
 class Game:
     """A game that throws out whom a test names, and notes who leaves."""
@@ -41,7 +45,9 @@ class Game:
         def throw(dt: float) -> None:
             for player, who in esper.get_component(Player):
                 if who.name in self.doomed:
+                    net.emit(Foul(1), to=player)
                     net.kick(player, self.doomed.pop(who.name))
+                    net.emit(Foul(2))
                     self.kicked_at.append(net.tick())
                     esper.create_entity(Coin(), Owner(player))
                     esper.create_entity(Coin(7))
@@ -111,6 +117,21 @@ def test_what_was_sent_before_arrives_before() -> None:
             assert end == net.Disconnected("kicked")
             # Its player, the coins that were there, and two of that tick.
             assert sum(isinstance(event, net.Spawned) for event in events) == count + 3
+
+
+@pytest.mark.parametrize("update_rate", [60.0, 20.0, 5.0])
+def test_what_happened_in_the_tick_of_the_kick_arrives_before(update_rate: float) -> None:
+    game = Game(update_rate=update_rate)
+    with game.play as play:
+        for count in range(13):
+            eve = play.connect("Eve", FaultyLink(lag=0.03, jitter=0.02, seed=count))
+            play.seats[eve].link.loss = 0.5
+            play.step(count)
+            game.doomed["Eve"] = "out"
+            play.until(lambda eve=eve: eve.closed, 20.0)  # type: ignore[misc]
+            *events, end = play.events(eve)
+            assert end == net.Disconnected("kicked")
+            assert [event for event in events if isinstance(event, Foul)] == [Foul(1), Foul(2)]
 
 
 @pytest.mark.parametrize("loss", [0.0, 0.2])
