@@ -69,7 +69,8 @@ class AnalyticsSystem(Observer):
         self._interval = options.interval or max(1, round(tick_rate))
         declared = service.declared
         self._keys = {c.cls: d.key for c, d in zip(components, declared, strict=True)}
-        self._commands = service.commands
+        self._declared_commands = service.commands
+        self._declared_events = service.events
         columns = _columns(components, options, self._interval)
         self._told = [declared[column.number] for column in columns]
         self._sampler = Sampler(
@@ -84,6 +85,7 @@ class AnalyticsSystem(Observer):
         self._jumped: set[int] = set()
         self._joined: list[tuple[int, str]] = []
         self._taken: Counter[str] = Counter()
+        self._emitted: Counter[str] = Counter()
         self._lost = journal.lost
         self._bucket = TokenBucket(_REFUSALS, _REFUSALS)
         self._failed = False
@@ -147,7 +149,7 @@ class AnalyticsSystem(Observer):
             figures: What the host counted.
         """
         self._begin()
-        self._tell_commands()
+        self._tell_counts()
         lost = self._journal.lost
         self._tell(
             "stop",
@@ -169,11 +171,13 @@ class AnalyticsSystem(Observer):
         self._joined.clear()
         for kind, taken in simulation.taken():
             self._taken[kind.name] += taken
+        for emission in simulation.emitted:
+            self._emitted[emission.kind.name] += 1
         for watch in self._watches:
             self._suspect(watch)
         self._jumped.clear()
         if simulation.tick % self._interval == 0:
-            self._tell_commands()
+            self._tell_counts()
             self._tell_losses()
         self._sampler.take(simulation.tick, simulation.player_number)
 
@@ -189,7 +193,8 @@ class AnalyticsSystem(Observer):
                 {"key": each.key, "name": each.name, "fields": list(each.fields)}
                 for each in self._told
             ],
-            commands=[each.name for each in self._commands],
+            commands=[each.name for each in self._declared_commands],
+            events=[each.name for each in self._declared_events],
         )
 
     def _player_of(self, entity: int) -> int | None:
@@ -211,11 +216,12 @@ class AnalyticsSystem(Observer):
                 after=plain(found.after),
             )
 
-    def _tell_commands(self) -> None:
-        if self._taken:
-            counts = [{"name": name, "count": n} for name, n in sorted(self._taken.items())]
-            self._tell("commands", counts=counts)
-            self._taken.clear()
+    def _tell_counts(self) -> None:
+        for type, counter in (("commands", self._taken), ("events", self._emitted)):
+            if counter:
+                counts = [{"name": name, "count": n} for name, n in sorted(counter.items())]
+                self._tell(type, counts=counts)
+                counter.clear()
 
     def _tell_losses(self) -> None:
         lost = self._journal.lost

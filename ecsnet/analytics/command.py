@@ -100,7 +100,7 @@ def add_parser(verbs: argparse._SubParsersAction[_Parser]) -> None:
     )
     _add_out(timeline)
 
-    _add_matches(add("usage", "count components, events and commands, the rarest first", _usage))
+    _add_matches(add("usage", "count components, commands and events, the rarest first", _usage))
 
     suspects = add("suspects", "list what passed a limit of the schema", _suspects)
     _add_matches(suspects)

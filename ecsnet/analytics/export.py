@@ -72,7 +72,7 @@ def jsonl(documents: Iterable[Document], out: TextIO) -> None:
 
 
 def match_table(matches: Iterable[Match]) -> Table:
-    """Make a table of matches, one a row; components and commands are JSON.
+    """Make a table of matches, one a row; components, commands and events are JSON.
 
     Args:
         matches: Which.

@@ -81,6 +81,7 @@ class Start(msgspec.Struct, frozen=True):
     tick_rate: float | None = None
     components: tuple[Component, ...] = ()
     commands: tuple[str, ...] = ()
+    events: tuple[str, ...] = ()
 
 
 class Leave(msgspec.Struct, frozen=True):
@@ -91,14 +92,14 @@ class Leave(msgspec.Struct, frozen=True):
 
 
 class Count(msgspec.Struct, frozen=True):
-    """The number of commands of one kind."""
+    """The number of commands, or events, of one kind."""
 
     name: str
     count: int
 
 
 class Counts(msgspec.Struct, frozen=True):
-    """Of ``commands``."""
+    """Of ``commands`` and ``events``."""
 
     counts: list[Count] = []
 
@@ -120,6 +121,7 @@ class Stop(msgspec.Struct, frozen=True):
     commands_applied: int | None = None
     commands_expired: int | None = None
     commands_superseded: int | None = None
+    events_emitted: int | None = None
     lost_events: int = 0
     lost_snapshots: int = 0
 

@@ -77,6 +77,8 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     commands: Commands | None
     commands_taken: int
     """By ticks, as it was told while the match ran."""
+    emitted: int
+    """Events that the game emitted; what the server counted, or what was told so far."""
     entities: int
     """With declared components, in the last snapshot."""
     most_entities: int
@@ -85,7 +87,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     game_state: int
     """Documents."""
     events: dict[str, int]
-    """The number of events of each type, the most frequent first."""
+    """The number of documents in ``server_events`` of each type, the most frequent first."""
     lost_events: int
     lost_snapshots: int
 
@@ -100,7 +102,7 @@ class _Tally:
         self._names: dict[str, None] = {}
         self._here: set[int | None] = set()
         self._most_here = 0
-        self._taken = 0
+        self._taken = self._emitted = 0
         self._lost = Lost()
         self._stop: Stop | None = None
         self._states = 0
@@ -119,6 +121,8 @@ class _Tally:
             self._here.discard(event.player)
         elif event.type == "commands":
             self._taken += sum(each.count for each in detail(event, Counts).counts)
+        elif event.type == "events":
+            self._emitted += sum(each.count for each in detail(event, Counts).counts)
         elif event.type == "lost":
             self._lost = detail(event, Lost)
         elif event.type == "stop":
@@ -142,7 +146,7 @@ class _Tally:
 
     def summary(self) -> Summary:
         match, stop = self._match, self._stop
-        joined = self._types["join"]
+        joined, emitted = self._types["join"], self._emitted
         return Summary(
             match=match.id,
             server=match.server,
@@ -163,6 +167,7 @@ class _Tally:
             if stop
             else None,
             commands_taken=self._taken,
+            emitted=stop.events_emitted if stop and stop.events_emitted is not None else emitted,
             entities=len(self._entities),
             most_entities=self._most_entities,
             server_events=self._types.total(),
@@ -199,7 +204,8 @@ class Use(msgspec.Struct, frozen=True):
     """The usage of one kind of thing."""
 
     kind: str
-    """``"component"``, ``"event"`` or ``"command"``."""
+    """``"component"``, ``"command"``, ``"emission"`` for an event that the game emitted, or
+    ``"event"`` for a document of ``server_events``."""
     name: str
     count: int
     """Of a component, on how many entities snapshots found it, all snapshots together."""
@@ -207,12 +213,16 @@ class Use(msgspec.Struct, frozen=True):
     """In how many matches it was seen."""
 
 
+_COUNTED = {"commands": "command", "events": "emission"}
+"""Events that count something of the game's: by type, the kind of it."""
+
+
 def usage(
     matches: Sequence[Match], events: Iterable[Document], states: Iterable[Document]
 ) -> list[Use]:
-    """Components, events and commands by how often they were seen, the rarest first.
+    """Components, commands and events by how often they were seen, the rarest first.
 
-    What the game declares and nobody has seen is there with 0. Events are not declared.
+    What the game declares and nobody has seen is there with 0.
 
     Args:
         matches: Which.
@@ -235,12 +245,15 @@ def usage(
             count("component", component.name, 0, match.id)
         for command in match.commands:
             count("command", command, 0, match.id)
+        for emitted in match.events:
+            count("emission", emitted, 0, match.id)
     for document in events:
         event = as_event(document)
         count("event", event.type, 1, event.match)
-        if event.type == "commands":
+        kind = _COUNTED.get(event.type)
+        if kind is not None:
             for each in detail(event, Counts).counts:
-                count("command", each.name, each.count, event.match)
+                count(kind, each.name, each.count, event.match)
     for document in states:
         state = as_state(document)
         of = names[state.match]

@@ -16,7 +16,7 @@ from ecsnet.analytics.journal import Journal, Limits
 from ecsnet.analytics.supervisor import ShipperSupervisor
 from ecsnet.analytics.values import plain
 from ecsnet.analytics_options import MONGO_VARIABLE, Analytics
-from ecsnet.schema import CommandType, ComponentType, Registry
+from ecsnet.schema import CommandType, ComponentType, EventType, Registry
 from ecsnet.simulation.simulation import Simulation
 
 __all__ = ["AnalyticsService"]
@@ -40,6 +40,7 @@ class AnalyticsService:
         components: The component types of the game, as the journal numbers them.
         declared: The same, as documents name them.
         commands: Its command types.
+        events: Its event types.
         journal: Where everything goes.
 
     Raises:
@@ -54,6 +55,7 @@ class AnalyticsService:
         self.components = tuple(registry.types(ComponentType))
         self.declared = declare(self.components)
         self.commands = tuple(registry.types(CommandType))
+        self.events = tuple(registry.types(EventType))
         self._registry = registry
         age = None if options.max_days is None else options.max_days * _DAY
         self.journal = Journal(

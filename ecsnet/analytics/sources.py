@@ -60,6 +60,7 @@ class Match(msgspec.Struct, frozen=True, kw_only=True):
     """Until its last event."""
     components: tuple[Component, ...]
     commands: tuple[str, ...]
+    events: tuple[str, ...]
 
     @property
     def state(self) -> str:
@@ -133,6 +134,7 @@ class _Known:
             ticks=stop.ticks if stop and stop.ticks is not None else last.tick,
             components=start.components,
             commands=start.commands,
+            events=start.events,
         )
 
 

@@ -100,6 +100,7 @@ def _summary_table(summaries: Sequence[Summary]) -> Table:
         "dropped ticks": [each.dropped_ticks for each in summaries],
         "players": [_players(each) for each in summaries],
         "commands": [_commands(each) for each in summaries],
+        "emitted": [f"{each.emitted:,} events" for each in summaries],
         "entities": [
             f"{each.entities:,} last, {each.most_entities:,} at most" for each in summaries
         ],

@@ -381,6 +381,7 @@ class ClientProtocol:
         stats.commands_superseded = report.superseded
         if store is not None:
             stats.tick, stats.confirmed_tick = store.tick, store.confirmed_tick
+            stats.events_received = store.events.given
 
     # The end.
 

@@ -13,7 +13,7 @@ _SILENT = 2.0  # seconds, from which on there is nothing better to say
 class ClientStats:
     """Figures of one connection. ``str(stats)`` fits a window's title.
 
-    Those of ticks and commands are of the room that we are in.
+    Those of ticks, commands and events are of the room that we are in.
     """
 
     measured: bool = False
@@ -53,6 +53,8 @@ class ClientStats:
     """Held commands that came after their tick."""
     commands_rejected: int = 0
     """Commands for entities that were gone or not ours, here or on the server."""
+    events_received: int = 0
+    """Events that the game was given."""
 
     def __str__(self) -> str:
         if self.silence >= _SILENT:

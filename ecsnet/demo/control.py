@@ -149,6 +149,10 @@ class ServerReport(msgspec.Struct, tag="server"):
     expired: int
     superseded: int
     rejected: int
+    events_sent: int
+    """Events that the game emitted."""
+    events_due: dict[str, int]
+    """By player: the reliable ones that it is to get."""
     packets_sent: int
     """Datagrams without those of handshakes."""
     bytes_sent: int
@@ -181,6 +185,8 @@ class PlayerReport(msgspec.Struct, tag="player"):
     bytes_sent: int
     confirmed_tick: int
     """The tick up to which it has everything."""
+    events_seen: int
+    """Reliable events that the game was given."""
     world: dict[str, str]
     """The entities in its view, as digests."""
 

@@ -225,7 +225,7 @@ class Player(ClientWorld):
         return Pictured(rest if name in rest else f"{name} · {rest}")
 
     def _report(self) -> PlayerReport:
-        stats, outbox = self.stats, self._sender.outbox
+        stats, outbox, store = self.stats, self._sender.outbox, self._protocol.store
         return PlayerReport(
             name=self._settings.name,
             sent=outbox.sent,
@@ -239,6 +239,7 @@ class Player(ClientWorld):
             datagrams_dropped=self._network.stats.dropped,
             bytes_sent=stats.bytes_sent,
             confirmed_tick=stats.confirmed_tick,
+            events_seen=0 if store is None else store.events.given_reliable,
             world=shown_to(self),
         )
 

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 
 from ecsnet.demo.control import PlayerReport, ServerReport
 
-__all__ = ["Outcome", "compare", "outcome"]
+__all__ = ["Outcome", "compare", "outcome", "unequal"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +32,12 @@ class Outcome:
     """Held commands that a newer one replaced before their tick."""
     commands_rejected: int
     """Of the applied ones, those that were not allowed."""
+    events_sent: int
+    """Events that the game emitted, reliable or not."""
+    events_due: dict[str, int]
+    """The reliable ones that each client was to get, by player."""
+    events_seen: dict[str, int]
+    """The reliable ones that each client's game was given, by player."""
     datagrams_sent: int
     """By all processes; the server's handshakes are not counted."""
     datagrams_dropped: int
@@ -49,11 +55,12 @@ class Outcome:
     compared: int
     """Components of entities that clients may see, each client's counted by itself."""
     diverged: int
-    """Number of them that a client shows differently, does not show, or shows without reason."""
+    """Number of them that a client shows differently, does not show, or shows without reason; and
+    of the clients that were not given as many events as were due to them."""
 
     @property
     def good(self) -> bool:
-        """True if every client saw the server's world and every command is accounted for."""
+        """True if all worlds were equal, all events seen, and every command is accounted for."""
         dealt_with = self.commands_applied + self.commands_expired + self.commands_superseded
         return self.compared > 0 and self.diverged == 0 and self.commands_sent == dealt_with
 
@@ -63,13 +70,16 @@ class Outcome:
 
     def summary(self) -> str:
         """Return a few lines for a person to read."""
-        equal = self.compared - self.diverged
+        different = self.diverged - unequal(self.events_due, self.events_seen)
+        equal = self.compared - different
         late, polls = self.tick_late_ms, self.poll_ms
         rows = {
             "played": f"{self.seconds:.1f} s, {self.ticks} ticks, {self.clients} clients, "
             f"{self.entities} entities",
             "commands": f"{self.commands_sent} sent = {self.commands_applied} applied"
             f" + {self.commands_superseded} superseded + {self.commands_expired} expired",
+            "events": f"{self.events_sent} emitted, {sum(self.events_seen.values())} of "
+            f"{sum(self.events_due.values())} that were due seen",
             "datagrams": f"{self.datagrams_sent} sent, {self.bytes_sent / 1000:.0f} kB; the "
             f"simulated network dropped {self.datagrams_dropped}",
             "network": f"rtt {self.rtt_ms:.0f} ms, loss {self.loss * 100:.0f} %",
@@ -98,6 +108,8 @@ def outcome(
         players: The players'.
     """
     compared, diverged = compare(server.worlds, {each.name: each.world for each in players})
+    seen = {each.name: each.events_seen for each in players}
+    diverged += unequal(server.events_due, seen)
     count = max(1, len(players))
     return Outcome(
         sample=sample,
@@ -112,6 +124,9 @@ def outcome(
         commands_expired=server.expired + sum(each.expired for each in players),
         commands_superseded=server.superseded,
         commands_rejected=server.rejected,
+        events_sent=server.events_sent,
+        events_due=server.events_due,
+        events_seen=seen,
         datagrams_sent=server.packets_sent + sum(each.datagrams_sent for each in players),
         datagrams_dropped=sum(each.datagrams_dropped for each in players),
         bytes_sent=server.bytes_sent + sum(each.bytes_sent for each in players),
@@ -142,6 +157,11 @@ def compare(
         compared += len(keys)
         diverged += sum(said.get(key) != shown.get(key) for key in keys)
     return compared, diverged
+
+
+def unequal(due: Mapping[str, int], seen: Mapping[str, int]) -> int:
+    """Count the players who were not given as many events as were due to them."""
+    return sum(due.get(name, 0) != seen.get(name, 0) for name in due.keys() | seen.keys())
 
 
 def _named(figures: Sequence[float]) -> dict[str, float]:

@@ -37,7 +37,7 @@ from ecsnet.demo.control import (
     Stop,
     Wrong,
 )
-from ecsnet.demo.report import Outcome, compare, outcome
+from ecsnet.demo.report import Outcome, compare, outcome, unequal
 from ecsnet.errors import UsageError
 
 __all__ = ["DemoError", "Options", "run"]
@@ -273,10 +273,12 @@ class _Demo:
             server, players = self._reports()
             now = time.monotonic() - begun
             worlds = {player.name: player.world for player in players}
+            seen = {player.name: player.events_seen for player in players}
             confirmed_tick = server.still_at and all(
                 each.confirmed_tick >= server.still_at for each in players
             )
-            if settled is None and confirmed_tick and compare(server.worlds, worlds)[1] == 0:
+            equal = compare(server.worlds, worlds)[1] + unequal(server.events_due, seen) == 0
+            if settled is None and confirmed_tick and equal:
                 settled = now
             if now >= STILL_SECONDS or (settled is not None and now >= settled + echo):
                 taken = now if settled is None else settled

@@ -102,6 +102,12 @@ class _Process:
             expired=stats.commands_expired,
             superseded=stats.commands_superseded,
             rejected=stats.commands_rejected,
+            events_sent=stats.events_emitted,
+            events_due={
+                seat.name: seat.client_state.events_due
+                for seat in room.seats
+                if seat.client_state is not None
+            },
             packets_sent=stats.packets_sent,
             bytes_sent=stats.bytes_sent,
             worlds=visible_to(room),

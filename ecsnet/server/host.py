@@ -257,6 +257,7 @@ class Host:
         stats = replace(
             self._stats,
             denied=self.peers.listener.admission.denied.copy(),
+            ignored=self._stats.ignored.copy(),
             packets_sent=sessions.packets_sent,
             packets_received=sessions.packets_received,
             bytes_sent=sessions.bytes_sent,

@@ -158,6 +158,8 @@ class Room:
             commands_expired=totals.commands_expired,
             commands_superseded=totals.commands_superseded,
             commands_rejected=totals.commands_rejected,
+            events_emitted=totals.events_emitted,
+            ignored=self.simulation.ignored.copy(),
         )
         for seat in self.seats:
             seat.count_into(stats)
@@ -321,6 +323,7 @@ class Room:
         self.simulation.step(joins, leaves, commands)
         if self.simulation.failure is not None:
             return
+        self._totals.events_emitted += len(self.simulation.emitted)
         if self.simulation.kicked:
             self._kick(now)
         if tick % self.every == 0:
@@ -468,6 +471,7 @@ class Room:
             "commands_applied": stats.commands_applied,
             "commands_expired": stats.commands_expired,
             "commands_superseded": stats.commands_superseded,
+            "events_emitted": stats.events_emitted,
         }
         self.observers.stopped("stopped" if self.failure is None else "failed", figures)
         self.simulation.close()

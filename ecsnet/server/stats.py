@@ -21,6 +21,8 @@ class RoomStats:
         commands_expired: Actions that were dropped because too many waited.
         commands_superseded: Held commands that a newer one replaced before their tick.
         commands_rejected: Commands that could not be used.
+        events_emitted: Events that the game emitted.
+        ignored: What the game asked for in vain; see `Simulation.ignored`.
     """
 
     ticks: int = 0
@@ -31,6 +33,8 @@ class RoomStats:
     commands_expired: int = 0
     commands_superseded: int = 0
     commands_rejected: int = 0
+    events_emitted: int = 0
+    ignored: Counter[str] = field(default_factory=Counter)
 
 
 @dataclass(slots=True)
@@ -49,6 +53,8 @@ class HostStats:
         commands_expired: Actions that were dropped because too many waited.
         commands_superseded: Held commands that a newer one replaced before their tick.
         commands_rejected: Commands that could not be used.
+        events_emitted: Events that the game emitted.
+        ignored: What the game asked for in vain; see `Simulation.ignored`.
         denied: How often somebody was not let in, by cause: ``"full"``, ``"address"`` (as many
             places as one address may have), ``"joins"`` (too many in a short time),
             ``"half-open"`` (too many that say nothing; asked again, they may come in) and
@@ -66,6 +72,8 @@ class HostStats:
     commands_expired: int = 0
     commands_superseded: int = 0
     commands_rejected: int = 0
+    events_emitted: int = 0
+    ignored: Counter[str] = field(default_factory=Counter)
     denied: Counter[str] = field(default_factory=Counter)
 
     def add_room(self, room: RoomStats) -> None:
@@ -78,3 +86,5 @@ class HostStats:
         self.commands_expired += room.commands_expired
         self.commands_superseded += room.commands_superseded
         self.commands_rejected += room.commands_rejected
+        self.events_emitted += room.events_emitted
+        self.ignored.update(room.ignored)

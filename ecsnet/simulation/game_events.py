@@ -12,7 +12,7 @@ from ecsnet.validation.wording import brief
 __all__ = ["analytics_event", "teleported"]
 
 _OWN_EVENTS: Final = frozenset(
-    ("start", "stop", "join", "leave", "refused", "kicked", "suspect", "commands", "lost")
+    ("start", "stop", "join", "leave", "refused", "kicked", "suspect", "commands", "events", "lost")
 )
 
 

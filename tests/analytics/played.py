@@ -45,6 +45,7 @@ class Played:
                 for each in self.components
             ]
             commands = ["game.Jump", "game.Move", "game.Wave"]
+            events = ["game.Boom", "game.Calm"]
             self.event(
                 number,
                 "start",
@@ -53,6 +54,7 @@ class Played:
                 interval=10,
                 components=declared,
                 commands=commands,
+                events=events,
             )
         return number
 
@@ -180,6 +182,7 @@ def some_matches() -> Played:
                     **limits,
                 )
     made.event(first, "commands", 41, counts=[{"name": "game.Jump", "count": 1}])
+    made.event(first, "events", 41, counts=[{"name": "game.Boom", "count": 5}])
     made.event(first, "leave", 41, 2, name="[red]Mallory\x1b[2J", reason="left")
     made.event(first, "lost", 41, events=0, snapshots=2)
     made.stop(
@@ -190,6 +193,7 @@ def some_matches() -> Played:
         commands_applied=73,
         commands_expired=1,
         commands_superseded=2,
+        events_emitted=6,
         lost_snapshots=2,
     )
     made.stop(second, 40, joined=1, reason="failed")
@@ -209,5 +213,6 @@ def some_matches() -> Played:
         before=0,
         after=99,
     )
+    made.event(third, "events", 7, counts=[{"name": "game.Boom", "count": 2}])
     made.snapshot(third, 10, {7: (1, {"score": (99, "")}), 8: (None, {"ghost": ("sad",)})})
     return made

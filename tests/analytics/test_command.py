@@ -104,6 +104,7 @@ def test_summary(result: Callable[..., Any], run: Run) -> None:
     assert told["match"] == A
     assert told["commands"] == {"applied": 73, "expired": 1, "superseded": 2}
     assert told["events"]["commands"] == 5
+    assert told["emitted"] == 6
     assert len(result("summary", "all")) == 3
     _, out, _ = run("summary", "all")
     assert "73 applied, 1 expired, 2 superseded" in out
@@ -122,7 +123,7 @@ def test_many_matches_stand_below_each_other(run: Run, folder: Path) -> None:
 
 
 def test_events(result: Callable[..., Any], table: Callable[..., list[list[str]]]) -> None:
-    assert len(result("events", "all")) == 20
+    assert len(result("events", "all")) == 22
     assert [event["tick"] for event in result("events", "all", "--type", "Suspect")] == [23, 25, 7]
     lines = table("events", "a1", "--type", "coin")
     assert lines[1][-8:] == ["24", "coin", "1", "11", "worth", "3,", "colour", "gold"]
@@ -179,9 +180,9 @@ def test_rules_of_ones_own(result: Callable[..., Any], folder: Path) -> None:
     assert found.count(("rich", C)) == 1
     data = [each["data"] for each in told["findings"] if each["rule"] == "order"]
     assert data == [
-        {"sorted": True, "documents": 22},
+        {"sorted": True, "documents": 23},
         {"sorted": True, "documents": 7},
-        {"sorted": True, "documents": 4},
+        {"sorted": True, "documents": 5},
     ]
 
 
@@ -241,7 +242,7 @@ def test_export_as_lines_of_json(run: Run, folder: Path) -> None:
 
 def test_export_events_as_csv(run: Run) -> None:
     made = rows(run("export", "--to", "csv", "a1")[1])
-    assert len(made) == 14
+    assert len(made) == 15
     [coin] = [row for row in made if row["type"] == "coin"]
     assert (coin["match"], coin["tick"], coin["player"]) == (A, "24", "1")
     assert json.loads(coin["data"]) == {"worth": 3, "colour": "gold"}

@@ -293,7 +293,7 @@ def test_a_database_that_is_there_is_replaced_as_a_csv_is(run: Run, folder: Path
         path.write_bytes(data)  # as of a program that died
     Path(f"{old}-journal").write_bytes(b"stale")
     assert run("export", "--to", "sqlite", "--out", "made.db") == (0, "", "")
-    assert len(table(old, "events")[1]) == 20
+    assert len(table(old, "events")[1]) == 22
     with pytest.raises(sqlite3.OperationalError, match="no such table"):
         table(old, "other")
     assert sorted(path.name for path in folder.iterdir()) == ["analytics", "made.db"]
@@ -325,14 +325,14 @@ def test_a_link_stays_one(run: Run, folder: Path) -> None:
     (folder / "link.db").symlink_to(folder / "there" / "real.db")
     assert run("export", "--to", "sqlite", "--out", "link.db")[0] == 0
     assert (folder / "link.db").is_symlink()
-    assert len(table(folder / "there" / "real.db", "events")[1]) == 20
+    assert len(table(folder / "there" / "real.db", "events")[1]) == 22
 
 
 def test_a_link_to_itself_becomes_the_database(run: Run, folder: Path) -> None:
     (folder / "loop.db").symlink_to("loop.db")
     assert run("export", "--to", "sqlite", "--out", "loop.db")[0] == 0
     assert not (folder / "loop.db").is_symlink()
-    assert len(table(folder / "loop.db", "events")[1]) == 20
+    assert len(table(folder / "loop.db", "events")[1]) == 22
 
 
 def test_where_nothing_can_be_made_the_system_says_why(folder: Path) -> None:

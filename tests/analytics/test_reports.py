@@ -49,9 +49,11 @@ def test_summary_has_the_games_own_numbers() -> None:
     assert first.commands == Commands(applied=73, expired=1, superseded=2)
     assert first.commands_taken == 73
     assert (first.entities, first.most_entities) == (3, 3)
-    assert (first.server_events, first.game_state) == (14, 8)
+    assert (first.server_events, first.game_state) == (15, 8)
     assert list(first.events.items())[:3] == [("commands", 5), ("join", 2), ("suspect", 2)]
-    assert sum(first.events.values()) == 14
+    assert sum(first.events.values()) == 15
+    # What the server counted at its end; where it said nothing of it, what was told before.
+    assert [each.emitted for each in (first, second, third)] == [6, 0, 2]
     assert (first.lost_events, first.lost_snapshots) == (0, 2)
     assert (second.state, second.commands) == ("failed", Commands(0, 0, 0))
     assert (third.state, third.ended, third.commands) == ("running or crashed", None, None)
@@ -95,6 +97,9 @@ def test_usage_has_the_rarest_first_and_what_nobody_used() -> None:
     assert told["ecsnet.Position"] == (16, 2)
     assert told["game.Score"] == (9, 2)
     assert told["game.Ghost"] == (1, 1)
+    assert told["game.Boom"] == (7, 2)
+    assert told["game.Calm"] == (0, 0)
+    assert {use.name for use in uses if use.kind == "emission"} == {"game.Boom", "game.Calm"}
     assert told["coin"] == (1, 1)
     assert told["join"] == (4, 3)
 

@@ -71,6 +71,7 @@ def test_matches_are_told_by_their_events(journal: Path) -> None:
         "game.Ghost",
     ]
     assert first.commands == ("game.Jump", "game.Move", "game.Wave")
+    assert first.events == ("game.Boom", "game.Calm")
 
 
 def test_a_match_whose_first_event_was_lost_is_one_nevertheless() -> None:

@@ -25,7 +25,7 @@ PATIENCE = 30.0
 KEYS = {
     "ticks", "clients", "commands_sent", "commands_applied", "commands_expired",
     "commands_superseded", "datagrams_sent", "datagrams_dropped", "bytes_sent", "entities",
-    "rtt_ms", "loss", "compared", "diverged",
+    "rtt_ms", "loss", "compared", "diverged", "events_sent", "events_due", "events_seen",
 }  # fmt: skip
 
 

@@ -42,6 +42,19 @@ def move(dt):
         esper.component_for_entity(player, Ship).x += steer.dx * 100 * dt
 """
 
+BOOMS = """
+@net.event
+class Boom:
+    number: int
+    whose: net.EntityRef = None
+
+@server.system
+def explode(dt):
+    for player, ship in esper.get_component(Ship):
+        net.emit(Boom(net.tick(), player), to=player)
+        net.emit(Boom(net.tick()), reliable=False)
+"""
+
 BOT = """
 def bot(client):
     client.send(Steer(1))
@@ -98,6 +111,7 @@ def figures(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
     assert found["diverged"] == 0
     dealt = found["commands_applied"] + found["commands_superseded"] + found["commands_expired"]
     assert found["commands_sent"] == dealt
+    assert found["events_seen"] == found["events_due"]
     return found
 
 
@@ -110,6 +124,16 @@ def test_a_bot_plays_it_on_a_bad_network(demo: Demo) -> None:
     assert found["datagrams_dropped"] > 0
     assert found["rtt_ms"] > 190
     assert found["commands_sent"] > 50
+
+
+def test_each_client_sees_the_events_that_are_due_to_it(demo: Demo) -> None:
+    link = ["--lag", 100, "--loss", 20]
+    found = figures(demo(RULES + BOOMS + BOT, "--headless", "--seconds", 2, "--json", *link))
+    due = found["events_due"]
+    assert due.keys() == {"Ann", "Bob"}
+    assert min(due.values()) > 60
+    assert 2 * sum(due.values()) <= found["events_sent"]  # as many were not reliable
+    assert found["datagrams_dropped"] > 0
 
 
 def test_nobody_plays_it_where_it_has_no_bot(demo: Demo) -> None:

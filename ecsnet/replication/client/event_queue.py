@@ -27,6 +27,8 @@ class ReceivedEvent(NamedTuple):
     wire: object
     size: int
     """In bytes, with what its containers and items cost beside them."""
+    reliable: bool
+    """True if the server sends each exactly once."""
 
 
 class EventQueue:
@@ -35,11 +37,14 @@ class EventQueue:
     Attributes:
         came: How many events have come.
         returned: How many of these were in the lists that polls returned.
+        given: How many the game was given.
+        given_reliable: How many of these the server sends exactly once.
         overload: Set when more come than may wait: how much of what.
     """
 
     def __init__(self) -> None:
         self.came = self.returned = 0
+        self.given = self.given_reliable = 0
         self.overload: str | None = None
         self._waiting: deque[ReceivedEvent] = deque()
         self._bytes = 0

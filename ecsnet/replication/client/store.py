@@ -189,7 +189,7 @@ class Store:
         if not ready and count:
             self._wait(runs, tick, depends, size // count)
         if ready:  # or they come with their tick never
-            self._happened(update.events, size)
+            self._happened(update.events, size, reliable=False)
         return True
 
     def structure(self, number: int, message: Structure[object], size: int = 0) -> bool:
@@ -248,7 +248,7 @@ class Store:
         if message.epoch != self.epoch:
             self.dropped += 1
             return False
-        self._happened(message.events, size)
+        self._happened(message.events, size, reliable=True)
         return True
 
     def passed(self, number: int) -> None:
@@ -312,13 +312,14 @@ class Store:
             self.dirty.setdefault(net, set()).update(record.values)
             self.went[net] = why
 
-    def _happened(self, events: Sequence[object], size: int) -> None:
+    def _happened(self, events: Sequence[object], size: int, *, reliable: bool) -> None:
         self.work += _EVENT_WORK * len(events)
         for decoded in events:
             kind, wire = self.wire.event(decoded)
             held = kind.held(wire)
             self.work += effort(*held)
-            self.events.add(ReceivedEvent(kind, wire, size // len(events) + _beside(held)))
+            share = size // len(events) + _beside(held)
+            self.events.add(ReceivedEvent(kind, wire, share, reliable))
 
     # What may be kept and done. All of it is looked at before an id becomes anything.
 

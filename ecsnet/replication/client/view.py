@@ -151,10 +151,12 @@ class ViewWorld:
             return taken
         self._converting = True
         try:
-            for kind, wire, _ in store.events.take():
+            for kind, wire, _, reliable in store.events.take():
                 with self.world:  # wherever a converter went
                     value = self.conversion.value(kind, wire)
                 if value is not None:
+                    store.events.given += 1
+                    store.events.given_reliable += reliable
                     taken.append((kind, value))
         finally:
             self._converting = False

@@ -100,6 +100,7 @@ class ClientState:
         "big",
         "depends",
         "entering",
+        "events_due",
         "extra",
         "fills",
         "focus",
@@ -143,6 +144,8 @@ class ClientState:
         self.name = name
         self.report: tuple[int, ...] | None = None
         """The figures in every update: what the server measured of this client's commands."""
+        self.events_due = 0
+        """Number of reliable events queued for it."""
 
         self.focus: Entity | None = None
         self.focus_cell: Hashable = None

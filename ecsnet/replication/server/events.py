@@ -90,14 +90,16 @@ class _Batch:
     """The events that some clients get in one update.
 
     Attributes:
+        reliable: How many of them are.
         messages: Those that are reliable.
         bodies: The others, as many to one update as fit into its datagram.
         sent: The client and the number of its last message, by the number of its player.
     """
 
-    __slots__ = ("bodies", "messages", "sent")
+    __slots__ = ("bodies", "messages", "reliable", "sent")
 
-    def __init__(self, messages: list[bytes], bodies: list[Raw]) -> None:
+    def __init__(self, reliable: int, messages: list[bytes], bodies: list[Raw]) -> None:
+        self.reliable = reliable
         self.messages = messages
         self.bodies = bodies
         self.sent: dict[int, tuple[Peer[object], int]] = {}
@@ -284,6 +286,7 @@ class EventWriter:
         if not copies:
             return
         batch = self._batch(tuple(copies))
+        client.events_due += batch.reliable
         for message in batch.messages:
             batch.sent[client.player_id] = client.peer, client.peer.queue(message)
         if batch.bodies:
@@ -306,6 +309,7 @@ class EventWriter:
             reliable = [copy.data for copy in copies if copy.event.emission.reliable]
             loose = [copy.data for copy in copies if not copy.event.emission.reliable]
             batch = self._batches[copies] = _Batch(
+                len(reliable),
                 [
                     encode_events(self._epoch, self._tick, [Raw(data) for data in some])
                     for some in _filled(reliable, EVENT_BYTES)

@@ -50,7 +50,16 @@ class Game:
             class Never:
                 pass
 
+            @net.event
+            class Boom:
+                at: net.EntityRef = None
+
+            @net.event
+            class Calm:
+                pass
+
             self.purse, self.steer = Purse, Steer
+            self.boom = Boom
             analytics = Analytics(folder, **{"interval": 10, "server": "srv", **options})
             self.server = ServerWorld(20, analytics=analytics)
 
@@ -97,6 +106,7 @@ def test_a_match_is_told_from_start_to_stop(game: Game) -> None:
     begun: Any = start["data"]
     assert (begun["tick_rate"], begun["interval"]) == (20, 10)
     assert [_short(name) for name in begun["commands"]] == ["Never", "Steer"]
+    assert [_short(name) for name in begun["events"]] == ["Boom", "Calm"]
     assert {_short(each["name"]): each["fields"] for each in begun["components"]}["Purse"] == [
         "gold"
     ]
@@ -206,18 +216,42 @@ def test_ten_honest_matches_are_above_suspicion(tmp_path: Path) -> None:
     assert len(game.of_type("start")) == len({each["match"] for each in game.of_type("stop")}) == 10
 
 
+def counted(game: Game, type: str) -> dict[str, int]:
+    """What all documents of a type count, by name."""
+    counts: dict[str, int] = {}
+    for document in game.of_type(type):
+        for each in document["data"]["counts"]:  # type: ignore[index,call-overload,union-attr]
+            name: Any = _short(each["name"])  # type: ignore[index,call-overload]
+            counts[name] = counts.get(name, 0) + each["count"]  # type: ignore[index,call-overload]
+    return counts
+
+
 def test_commands_are_counted_by_their_type(game: Game) -> None:
     with Harness(game.server) as harness:
         ann = harness.connect("Ann")
         ann.send(game.steer(1))
         run(harness, 40)
         applied = harness.host.stats().commands_applied
-    counted: dict[str, int] = {}
-    for document in game.of_type("commands"):
-        for each in document["data"]["counts"]:  # type: ignore[index,call-overload,union-attr]
-            counted[each["name"]] = counted.get(each["name"], 0) + each["count"]  # type: ignore[index,call-overload]
-    assert sum(counted.values()) == applied > 0
-    assert [_short(name) for name in counted] == ["Steer"]
+    assert counted(game, "commands") == {"Steer": applied}
+    assert applied > 0
+
+
+def test_events_are_counted_by_their_type(game: Game) -> None:
+    def tick() -> None:
+        if net.tick() % 4 == 0:
+            net.emit(game.boom())
+            net.emit(game.boom(), to=10**6, reliable=False)  # for nobody, and yet it happened
+
+    game.tick = tick
+    with Harness(game.server) as harness:
+        run(harness, 25)  # the last ones come with the end
+        emitted = harness.host.stats().events_emitted
+        last = harness.simulation.tick
+    assert emitted == 12
+    assert counted(game, "events") == {"Boom": emitted}
+    assert [document["tick"] for document in game.of_type("events")] == [10, 20, last]
+    (stop,) = game.of_type("stop")
+    assert stop["data"]["events_emitted"] == emitted  # type: ignore[index,call-overload]
 
 
 def test_who_is_thrown_out_is_told(game: Game) -> None:
@@ -331,7 +365,8 @@ def test_ecsnets_own_types_are_not_the_games(type: Any) -> None:
     def tick(dt: float) -> None:
         net.analytics_event(type)
 
-    with pytest.raises(net.UsageError, match="a text of your own; ecsnet's are commands, join"):
+    says = "a text of your own; ecsnet's are commands, events, join"
+    with pytest.raises(net.UsageError, match=says):
         server.step()
 
 

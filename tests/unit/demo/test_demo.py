@@ -29,6 +29,8 @@ SERVER = ServerReport(
     expired=2,
     superseded=3,
     rejected=1,
+    events_sent=9,
+    events_due={"Ann": 8, "Bob": 5},
     packets_sent=1000,
     bytes_sent=50_000,
     worlds={"Ann": {"1 A": "x", "2 A": "y"}, "Bob": {"1 A": "x"}},
@@ -49,6 +51,7 @@ def player(name: str, **changes: object) -> PlayerReport:
         datagrams_dropped=20,
         bytes_sent=20_000,
         confirmed_tick=600,
+        events_seen=SERVER.events_due[name],
         world=dict(SERVER.worlds[name]),
     )
     for field, value in changes.items():
@@ -71,6 +74,9 @@ def test_figures_add_up() -> None:
     assert made.bytes_sent == 90_000
     assert made.loss == pytest.approx(0.15)
     assert made.poll_ms == {"p50": 0.2, "p99": 0.2, "max": 0.9}
+    assert (made.events_sent, made.events_due) == (9, {"Ann": 8, "Bob": 5})
+    assert made.events_seen == made.events_due
+    assert "9 emitted, 13 of 13 that were due seen" in made.summary()
     assert made.good
     assert made.as_dict()["compared"] == 3
     assert "3 of 3 components equal" in made.summary()
@@ -81,6 +87,15 @@ def test_figures_add_up() -> None:
 )
 def test_what_is_not_good(fault: dict[str, int]) -> None:
     assert not result(**fault).good
+
+
+@pytest.mark.parametrize("seen", [7, 9, 0])
+def test_events_that_were_missed_or_seen_twice_count_as_diverged(seen: int) -> None:
+    made = outcome("pong", 10.0, 0.02, SERVER, [player("Ann", events_seen=seen), player("Bob")])
+    assert (made.compared, made.diverged) == (3, 1)
+    assert not made.good
+    assert f"9 emitted, {seen + 5} of 13 that were due seen" in made.summary()
+    assert "3 of 3 components equal" in made.summary()
 
 
 @pytest.mark.parametrize(

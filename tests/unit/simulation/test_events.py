@@ -15,6 +15,7 @@ from ecsnet.components import Owner
 from ecsnet.replication.client import view as view_module
 from ecsnet.replication.server import events as events_module
 from ecsnet.replication.wire import EVENT_BYTES
+from ecsnet.session.goodbye import Reason
 from ecsnet.testing import Harness, Registry, use_registry
 
 with use_registry(Registry()) as registry:
@@ -618,3 +619,35 @@ def test_outside_a_tick_nothing_is_emitted() -> None:
     assert str(caught.value) == (
         "net.emit(Boom) outside a tick: call it in a system, on_start, on_join or on_leave"
     )
+
+
+# Figures.
+
+
+def test_stats_count_what_was_emitted_what_was_in_vain_and_what_arrived(
+    harness: Harness, game: Game
+) -> None:
+    ann, bob = harness.connect("ann"), harness.connect("bob")
+    a = player_of(harness, ann)
+
+    def emit() -> None:
+        net.emit(Boom(1))
+        net.emit(Boom(2), reliable=False)
+        net.emit(Boom(3), to=a)
+        net.emit(Boom(4), to=10**9)
+
+    game.todo.append(emit)
+    harness.step(3)
+    for _ in range(2):  # looking at the figures does not change them
+        stats = harness.host.stats()
+        assert (stats.events_emitted, stats.ignored) == (4, {"emit": 1})
+    assert (ann.stats.events_received, bob.stats.events_received) == (3, 2)
+    due = {seat.name: seat.client_state.events_due for seat in harness.room.seats}  # type: ignore[union-attr]
+    assert due == {"ann": 2, "bob": 1}
+    seen = [client._protocol.store.events.given_reliable for client in (ann, bob)]  # type: ignore[union-attr]
+    assert seen == [2, 1]
+    harness.host.add_room(game.server().spec, harness.clock.now)
+    harness.host.remove_room(harness.room, Reason.SHUTDOWN, harness.clock.now)
+    for _ in range(2):  # what a room did is counted when it is gone
+        stats = harness.host.stats()
+        assert (stats.events_emitted, stats.ignored) == (4, {"emit": 1})
