@@ -26,12 +26,21 @@ from ecsnet.connection.plain import ClientHandshake, Connection, Listener
 from ecsnet.messages.joining import WIRE_VERSION, Hello, SchemaDiffers, SchemaOffer, Welcome
 from ecsnet.peer import Peer
 from ecsnet.replication.client import store
+from ecsnet.replication.client.event_queue import EVENTS, EVENTS_BYTES
 from ecsnet.replication.client.references import MENTIONS
-from ecsnet.replication.encoding import encode_run, encode_structure
+from ecsnet.replication.encoding import encode_events, encode_run, encode_structure
+from ecsnet.replication.server.events import LOOSE_BYTES
 from ecsnet.replication.server.packing import EncodedRun as SharedRun
 from ecsnet.replication.server.packing import SentUpdates
 from ecsnet.replication.sizes import CONTAINER_BYTES, MENTIONS_OF_ONE
-from ecsnet.replication.wire import MESSAGE_BYTES, STRUCTURE_BYTES, Report, Resync, WireFormat
+from ecsnet.replication.wire import (
+    EVENT_BYTES,
+    MESSAGE_BYTES,
+    STRUCTURE_BYTES,
+    Report,
+    Resync,
+    WireFormat,
+)
 from ecsnet.schema import (
     Between,
     EntityRef,
@@ -43,6 +52,8 @@ from ecsnet.schema import (
     command_type,
     component_type,
     encode,
+    event,
+    event_type,
     register_type,
     replicated,
     use_registry,
@@ -55,7 +66,8 @@ from ecsnet.session.channel import Incoming
 from ecsnet.session.goodbye import Reason
 from ecsnet.session.packets import RAW, Fragment
 from ecsnet.session.session import Session
-from ecsnet.simulation.simulation import commands
+from ecsnet.simulation.events import emit
+from ecsnet.simulation.simulation import commands, tick
 
 DOCUMENT = Path(__file__).resolve().parents[3] / "docs" / "protocol.md"
 
@@ -111,6 +123,15 @@ with use_registry(Registry()) as _registry:
     @command
     class Say:
         text: Annotated[str, MaxLen(40)] = ""
+
+    @event
+    class Boom:
+        size: int
+        by: EntityRef = None
+
+    @event
+    class Calm:
+        pass
 
     SCHEMA = _registry.schema()
 
@@ -227,10 +248,19 @@ def _replication() -> Iterator[tuple[str, bytes]]:
     report = Report(24, 10, 0, 1, 0)
     yield "update", encode((EPOCH, 1000, 1, 2, report, body.raw))
     yield "update-empty", encode((EPOCH, 1000, 0, 2, None, []))
+    boom, calm = (_event(each) for each in (Boom(3, 70), Calm()))
+    yield "update-events", encode((EPOCH, 1000, 0, 2, None, [], [calm]))
+    yield "events", encode_events(EPOCH, 1000, [boom, calm])
     yield (
         "structure",
         encode_structure(EPOCH, 1000, [3, 4], [12], [(cid_of[Fuel], [5])], [msgspec.Raw(run)]),
     )
+
+
+def _event(happened: object) -> msgspec.Raw:
+    kind = event_type(type(happened))
+    wire = kind.to_wire(happened, {70: 7, None: None}.get)
+    return msgspec.Raw(encode((SCHEMA.event_id_of[kind.cls], wire)))
 
 
 def documented() -> dict[str, bytes]:
@@ -284,6 +314,16 @@ def test_vectors_are_understood() -> None:
     structure = msgspec.msgpack.decode(made["structure"], type=wire.structure)
     assert list(structure.despawned) == [3, 1]
     assert list(structure.hidden) == [12]
+
+    update = wire.update.decode(made["update-events"])
+    assert update is not None
+    happened = msgspec.msgpack.decode(made["events"], type=wire.events)
+    told = [wire.event(each) for each in (*update.events, *happened.events)]
+    assert [kind.from_wire(value, lambda net: net) for kind, value in told] == [
+        Calm(),
+        Boom(3, 7),
+        Calm(),
+    ]
 
     gate: Gate[Input] = Gate(Input, 1200)
     given = gate.decode(made["input"])
@@ -348,6 +388,8 @@ class Foreigner:
         self.welcome: list[int] = []
         self.entities: dict[int, dict[int, object]] = {}
         self.values_taken = 0
+        self.events: list[object] = []
+        self.loose: list[object] = []
 
     def _sum(self, prefix: bytes, body: bytes) -> bytes:
         return body + crc32(prefix + body).to_bytes(4, "little")
@@ -384,6 +426,7 @@ class Foreigner:
                 self._message(data)
         if payload is not None:
             self._take(payload[5])
+            self.loose += payload[6] if len(payload) > 6 else []  # type: ignore[misc]
 
     def _message(self, data: object) -> None:
         tag, *fields = msgspec.msgpack.decode(data)  # type: ignore[arg-type]
@@ -399,6 +442,8 @@ class Foreigner:
                 for net in accumulate(ids):
                     self.entities.setdefault(net, {}).update((cid, None) for cid, _ in columns)
             self._take(sets)
+        elif tag == 18:
+            self.events += fields[2]
 
     def _take(self, runs: object) -> None:
         for ids, columns in runs:  # type: ignore[attr-defined]
@@ -418,6 +463,7 @@ def test_a_client_made_from_the_document_plays() -> None:
     with use_registry(Registry()) as registry:
         registry.add(component_type(Spot))
         registry.add(command_type(Steer))
+        registry.add(event_type(Boom))
         server = ServerWorld(tick_rate=60)
 
     @server.on_join
@@ -428,6 +474,8 @@ def test_a_client_made_from_the_document_plays() -> None:
     def move(dt: float) -> None:
         for player, steer in commands(Steer):
             esper.component_for_entity(player, Spot).x += steer.dx * 30 * dt
+            emit(Boom(tick(), player), about=player)
+            emit(Boom(-tick()), reliable=False)
 
     sent: list[bytes] = []
     now = 0.0
@@ -459,9 +507,9 @@ def test_a_client_made_from_the_document_plays() -> None:
         now += 1 / 60
         payload = None
         if player.welcome:
-            epoch, tick = player.welcome[0], player.welcome[5]
+            epoch, first = player.welcome[0], player.welcome[5]
             held = [commands_.index("Steer"), 0, [1]]
-            payload = [epoch, 0, tick, [[0, frame, [held]]]]
+            payload = [epoch, 0, first, [[0, frame, [held]]]]
         host.receive_datagrams([(player.packet(payload), ADDRESS)], now)
         host.tick(now)
         while sent:
@@ -469,6 +517,11 @@ def test_a_client_made_from_the_document_plays() -> None:
     steps, _ = player.entities[player.welcome[1]][components.index("Spot")]  # type: ignore[misc]
     assert 60.0 < steps * 0.5 < 80.0
     assert player.values_taken > 20
+    ticks = [value[0] for _, value in player.events]  # type: ignore[attr-defined]
+    assert len(ticks) > 20
+    assert ticks == list(range(ticks[0], ticks[0] + len(ticks)))
+    assert player.events == [[0, [number, player.welcome[1]]] for number in ticks]
+    assert player.loose == [[0, [-number, None]] for number in ticks]
     assert host.stats().commands_applied > 30
     host.close(Reason.SHUTDOWN, now)
 
@@ -531,6 +584,12 @@ def test_limits_of_the_document() -> None:
         ),
         f"... bytes of their values, {CONTAINER_BYTES} for each container in them,"
         f" {store.ITEM_BYTES} for each item": f"{store.CONTENT_BYTES // mib} MiB",
+        "an event, one that may get lost; events of one message, about": (
+            f"{EVENT_BYTES:,} bytes, {LOOSE_BYTES:,} bytes; {EVENT_BYTES // kib} KiB"
+        ),
+        "events that wait in a client, bytes of them, counted likewise": (
+            f"{EVENTS:,}, {EVENTS_BYTES // mib} MiB"
+        ),
         "references in one component, in all": f"{MENTIONS_OF_ONE:,}, {MENTIONS:,}",
         "actions in one tick; waiting": f"{ACTIONS_A_TICK}; {WAITING}",
         "held commands": f"{HELD_STATES}",
