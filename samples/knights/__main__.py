@@ -14,9 +14,9 @@ import ecsnet as net
 from ecsnet.components import Player
 
 from . import bot
-from .game import Attack, Barbarian, Knight, server
+from .game import Barbarian, Knight, server
 
-HELP = "look, attack NAME, quit"
+HELP = "look, attack, attack NAME, quit"
 
 
 def main() -> None:
@@ -52,17 +52,27 @@ def read(lines: queue.SimpleQueue[str]) -> None:
 def obey(line: str, client: net.ClientWorld) -> bool:
     """Do what was typed; False to leave."""
     verb, _, name = line.strip().lower().partition(" ")
-    found = [e for e, b in esper.get_component(Barbarian) if b.name.lower() == name.strip()]
-    if verb == "attack" and found:
-        client.send(Attack(found[0]))
-    elif verb == "attack":
-        print(f"  there is no barbarian {name!r}: look")
+    if verb == "attack":
+        attack(name.strip(), client)
     elif verb == "look":
         for entity, kind in [*esper.get_component(Knight), *esper.get_component(Barbarian)]:
             print(f"  {describe(entity, kind)}")
     elif verb and verb != "quit":
         print(f"  commands: {HELP}")
     return verb != "quit"
+
+
+def attack(name: str, client: net.ClientWorld) -> None:
+    """Attack the barbarian of that name; without a name, any."""
+    found = [e for e, foe in esper.get_component(Barbarian) if foe.name.lower() == name]
+    if name and not found:
+        print(f"  there is no barbarian {name!r}: look")
+        return
+    for _, knight in client.mine(Knight):
+        if found:
+            knight.attack(found[0])
+        else:
+            knight.attack_random()
 
 
 def tell(event: object, client: net.ClientWorld) -> None:

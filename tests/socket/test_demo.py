@@ -69,6 +69,7 @@ def test_actions_and_spawns_on_a_bad_network() -> None:
     assert outcome.clients == 3
     assert outcome.datagrams_dropped > 0
     assert outcome.commands_expired == 0
+    assert sum(outcome.events_seen.values()) == outcome.events_sent > 0  # each to one player
 
 
 def test_a_journal_of_it_agrees_with_its_figures(tmp_path: Path) -> None:

@@ -278,3 +278,16 @@ def test_knights_fight_on_the_command_line(programs: Programs, port: int) -> Non
     assert "commands:" in out
     wait_for(host, "gold")
     wait_for(host, "falls")
+
+
+def test_knights_read_how_their_attack_went(programs: Programs, port: int) -> None:
+    host = programs.start("-c", ELSEWHERE, port, "ecsnet.samples.knights", "--name", "Ann")
+    wait_for(host, "barbarian")  # all of its health is more than one hit takes
+    member = programs.start("-c", ELSEWHERE, port, "ecsnet.samples.knights", "--name", "Bob")
+    wait_for(member, "Welcome")
+    assert member.stdin is not None
+    member.stdin.write("attack\n")
+    member.stdin.flush()
+    wait_for(member, "You hit")
+    wait_for(host, "Bob the knight")
+    finished(member, "quit\n")

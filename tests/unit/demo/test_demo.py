@@ -124,7 +124,8 @@ def test_every_sample_can_be_played_by_a_bot() -> None:
     assert {"knights", "pong", "square"} <= set(names)
     assert [name for name in names if has_window(name)] == ["pong", "square"]
     for name in names:
-        server, module = server_of(find_game(name))
+        with use_registry(Registry()):
+            server, module = server_of(find_game(name))
         assert isinstance(server, net.ServerWorld)
         assert callable(bot_of(module))
     with pytest.raises(net.UsageError, match="there is no game 'chess'"):
