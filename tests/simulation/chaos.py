@@ -22,6 +22,7 @@ from chaos_events import Due, Happened
 from chaos_game import (
     CID,
     EVENTS,
+    HEARD,
     PRIVATE,
     REGISTRY,
     SCHEMA,
@@ -42,6 +43,7 @@ from chaos_game import (
 from leftovers import grown, holdings
 from spending import Spending
 
+import ecsnet as net
 from ecsnet.commands.outbox import QUIET_TICKS, UNACKED_FRAMES
 from ecsnet.components import Owner
 from ecsnet.connection.plain import MAX_DATAGRAM
@@ -68,6 +70,9 @@ REMEMBERED = {
     "peers.listener.admission.denied": 16,
     "rooms[].simulation.errors": 16,
     "rooms[].simulation.ignored": 16,
+    # The last index of each type of which an entity was asked for.
+    "rooms[].simulation.world._holders": 16,
+    "rooms[].simulation.world._holders[][]": 4096,
     "rooms[].simulation._nobodies": 16,
     "rooms[].replicator._events._complained": 16,
     "rooms[].replicator.entities._seen": 256,
@@ -308,6 +313,8 @@ class Watcher:
                 why = getattr(event, "why", None)
                 self.counts["hidden" if why == "hidden" else name] += 1
             self.seen_events = len(events)
+        for serial in HEARD.pop(client.view.name, ()):
+            self._heard(serial)
         self.damaged = max(0, self.damaged - 1)
         if not client.connected:
             return
@@ -338,6 +345,15 @@ class Watcher:
             raise MismatchError(f"{name} was told of {event}, emitted with {happened.lines}")
         if happened.refers is not None:
             self._check_reference(event, happened)
+
+    def _heard(self, serial: int) -> None:
+        """Check a call that ran on the client."""
+        if serial not in self.due.may:
+            raise MismatchError(f"{self.seat.name} ran call {serial}, which is not for it")
+        if serial <= self.due.called:
+            raise MismatchError(f"{self.seat.name} ran call {serial} twice or out of order")
+        self.due.called = serial
+        self.counts["calls run on clients"] += 1
 
     def _check_reference(self, event: Boom | Story, happened: Happened) -> None:
         """What an event refers to is there, if the client knows it, and died behind the event."""
@@ -380,6 +396,21 @@ class Watcher:
                 self.counts["actions"] += 1
         elif roll < 0.12 + self.chaos.plan.damage:
             self._damage(dice)
+        elif roll > 0.95:
+            self._call(dice)
+
+    def _call(self, dice: Random) -> None:
+        """Call the server for something of one's own, or of somebody else."""
+        with self.client.view:
+            found = self.client.mine(Health)
+            if not found or dice.random() < 0.2:
+                found = esper.get_component(Health)
+            if found:
+                _, health = dice.choice(found)
+                if self.client._view.remote.get(net.entity_of(health)):
+                    self.poked += 1
+                    health.strike(self.serial << 32 | self.poked)
+                    self.counts["calls to the server"] += 1
 
     def _damage(self, dice: Random) -> None:
         """What a careless game does to its view."""
@@ -873,9 +904,12 @@ class Chaos:
             self.counts["commands rejected"] += rejected + inbox.rejected
             self.counts["commands applied"] += inbox.applied
             pokes = self.game.pokes.get(watcher.serial, [])
+            strikes = self.game.strikes.get(watcher.serial, [])
+            if sorted(set(strikes)) != strikes:
+                raise MismatchError(f"{watcher.seat.name}: calls twice or out of order: {strikes}")
             if sorted(set(pokes)) != pokes:
                 raise MismatchError(f"{watcher.seat.name}: actions twice or out of order: {pokes}")
-            missing = watcher.poked - len(pokes)
+            missing = watcher.poked - len(pokes) - len(strikes)
             if missing > inbox.expired + outbox.expired + rejected:
                 raise MismatchError(f"{watcher.seat.name}: {missing} actions never came")
 
@@ -896,6 +930,8 @@ class Chaos:
             if player is None:
                 continue
             for happened in happenings.sent:
+                if happened.call:
+                    continue
                 arrived = happened.reliable and happened.serial in due.got
                 if happened.receipt.arrived(player) != arrived:
                     raise MismatchError(

@@ -16,6 +16,7 @@ import esper
 
 import ecsnet as net
 from ecsnet.components import Owner
+from ecsnet.simulation.simulation import running_now
 
 __all__ = ["HAPPENED", "Due", "Happened", "Happenings"]
 
@@ -25,7 +26,8 @@ HAPPENED = (
     "events changed since", "events of many bytes", "events with a wrong value",
     "events to nobody", "events that nobody can get", "events due", "events arrived",
     "loose events arrived", "references checked", "references hidden", "deaths told",
-    "bodies found", "receipts checked",
+    "bodies found", "receipts checked", "calls to the server", "calls run on the server",
+    "calls to owners", "calls to all", "calls run on clients",
 )  # fmt: skip
 """What must happen in a soak."""
 
@@ -46,6 +48,7 @@ class Happened:
         lines: What it holds besides.
         reliable: Whether it must arrive.
         died: Whether the entity died in this tick.
+        call: Whether it is a call, which runs where the client has the component.
         receipt: What `emit` returned.
     """
 
@@ -61,6 +64,7 @@ class Happened:
     reliable: bool
     died: bool
     receipt: net.Emission
+    call: bool = False
 
 
 class Happenings:
@@ -135,6 +139,31 @@ class Happenings:
                 happened.net = self.reference(happened.refers)
         self._fresh.clear()
 
+    def call(self, method: Callable[[int], None], entity: int, *, owner: bool) -> None:
+        """Call a method of a component on clients, and note that."""
+        self.counts["calls to owners" if owner else "calls to all"] += 1
+        serial = len(self.sent) + 1
+        method(serial)
+        simulation = running_now()
+        assert simulation is not None
+        happened = Happened(
+            serial,
+            net.tick(),
+            self.world,
+            self._owners([entity]) if owner else None,
+            frozenset(),
+            None if owner else entity,
+            entity,
+            None if self.stale else self.reference(entity),
+            (),
+            True,
+            False,
+            simulation.emitted[-1],
+            True,
+        )
+        self.sent.append(happened)
+        self._fresh.append(happened)
+
     def _owners(self, entities: list[int]) -> frozenset[int]:
         """The numbers of the players who are one of these entities or own one."""
         players = []
@@ -190,6 +219,7 @@ class Due:
         shown: Of those that refer to something: whether it knows that.
         last: The serial number of the reliable one that arrived last.
         got: Those that arrived.
+        called: The serial number of the call that ran last.
     """
 
     pending: list[Happened] = field(default_factory=list)
@@ -200,6 +230,7 @@ class Due:
     shown: dict[int, bool] = field(default_factory=dict)
     last: int = 0
     got: set[int] = field(default_factory=set)
+    called: int = 0
 
     def update(self, player: int, known: Set[int] | None) -> None:
         """Take what the client knows after an update.
@@ -226,6 +257,9 @@ class Due:
             return
         knows = happened.net in before or happened.net in after
         self.shown[happened.serial] = knows
+        if happened.call:
+            self.may.add(happened.serial)
+            return
         if happened.about is None or (knows and (happened.died or happened.net in after)):
             self.must[happened.serial] = happened
         elif knows:  # and is not to see it any more

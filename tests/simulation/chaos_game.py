@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from random import Random
 from typing import Annotated
+from weakref import WeakValueDictionary
 
 import esper
 from chaos_events import HAPPENED, Happenings
@@ -21,6 +22,12 @@ from ecsnet.replication.client.store import WAITING_BYTES
 from ecsnet.replication.sizes import ENTITY_BYTES
 from ecsnet.schema import encode
 from ecsnet.testing import Registry, use_registry
+
+GAMES: WeakValueDictionary[str, Game] = WeakValueDictionary()
+"""The games, by the names of their worlds: calls to the server run in one."""
+
+HEARD: dict[str, list[int]] = {}
+"""The serial numbers of calls that ran on clients, by the names of their views."""
 
 REGISTRY = Registry()
 with use_registry(REGISTRY):
@@ -48,6 +55,18 @@ with use_registry(REGISTRY):
     @net.replicated
     class Health:
         hp: int = 100
+
+        @net.rpc("server")
+        def strike(self, number: int) -> None:
+            GAMES[esper.current_world].struck(net.entity_of(self), number)
+
+        @net.rpc("owner")
+        def hear(self, serial: int) -> None:
+            HEARD.setdefault(esper.current_world, []).append(serial)
+
+        @net.rpc("all")
+        def cry(self, serial: int) -> None:
+            HEARD.setdefault(esper.current_world, []).append(serial)
 
     @net.replicated
     class Bag:
@@ -272,6 +291,7 @@ class Game:
         self.good: dict[tuple[int, type], bytes] = {}
         self.spoiled: dict[tuple[int, type], object] = {}
         self.pokes: dict[int, list[int]] = {}
+        self.strikes: dict[int, list[int]] = {}
         self.reference: Callable[[int | None], int | None] = lambda entity: None
         self.happenings = Happenings(self.boom, Story, counts)
         self._uid = 0
@@ -309,6 +329,7 @@ class Game:
     # Hooks.
 
     def _start(self) -> None:
+        GAMES[esper.current_world] = self
         for _ in range(self.plan.entities):
             self.spawn(net.rng())
 
@@ -338,6 +359,16 @@ class Game:
             self.happenings.emit("events in a hook", player, to=player)
             self.happenings.emit("events in a hook", player)
         return net.KEEP if net.rng().random() < 0.3 else None
+
+    def struck(self, entity: int, number: int) -> None:
+        """Note a call of a client's, which may only be for what its player owns."""
+        owner = esper.try_component(entity, Owner)
+        player = entity if owner is None else owner.player
+        name = esper.component_for_entity(player, Player).name
+        if name != f"client{number >> 32}":
+            raise AssertionError(f"client{number >> 32} called what {name} owns")
+        self.strikes.setdefault(number >> 32, []).append(number)
+        self.counts["calls run on the server"] += 1
 
     def boom(self, serial: int, entity: int | None) -> Boom:
         return Boom(serial, entity)
@@ -463,6 +494,11 @@ class Game:
             # What is large holds up what comes behind it.
             most = 60 if plan.calm else 12_000
             self.happenings.happen(dice, self.things, self.players, most)
+            entity, health = dice.choice(esper.get_component(Health) or [(0, None)])
+            if health is not None:
+                owner = dice.random() < 0.5
+                method = health.hear if owner else health.cry
+                self.happenings.call(method, entity, owner=owner)
 
     def _clear(self, dice: Random) -> None:
         self.counts["clear_database"] += 1
