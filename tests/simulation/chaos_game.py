@@ -495,7 +495,7 @@ class Game:
             most = 60 if plan.calm else 12_000
             self.happenings.happen(dice, self.things, self.players, most)
             entity, health = dice.choice(esper.get_component(Health) or [(0, None)])
-            if health is not None:
+            if health is not None and alive(entity):
                 owner = dice.random() < 0.5
                 method = health.hear if owner else health.cry
                 self.happenings.call(method, entity, owner=owner)

@@ -39,6 +39,7 @@ from ecsnet.replication.sizes import Sizes
 from ecsnet.replication.wire import Update
 from ecsnet.session.channel import Outgoing
 from ecsnet.session.session import Session
+from ecsnet.simulation.simulation import Simulation
 
 EVENT_RULE = 15
 """The number of all rules for events."""
@@ -459,6 +460,11 @@ def events_of_the_tick_of_a_join_are_dropped(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(
         EventWriter, "_route", lambda self, event, about, new: route(self, event, about, ())
     )
+
+
+@fault(EVENT_RULE, LOSSY, "called what")
+def calls_run_for_whoever_asks(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Simulation, "_owned", lambda self, net, player: self._resolve_alive(net))
 
 
 @fault(EVENT_RULE, GRID, "was told of the network ids")
