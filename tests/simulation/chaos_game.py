@@ -292,6 +292,7 @@ class Game:
         self.spoiled: dict[tuple[int, type], object] = {}
         self.pokes: dict[int, list[int]] = {}
         self.strikes: dict[int, list[int]] = {}
+        self.names: dict[int, str] = {}
         self.reference: Callable[[int | None], int | None] = lambda entity: None
         self.happenings = Happenings(self.boom, Story, counts)
         self._uid = 0
@@ -335,7 +336,9 @@ class Game:
 
     def _join(self, player: int) -> None:
         dice = net.rng()
-        number = esper.component_for_entity(player, Player).id
+        who = esper.component_for_entity(player, Player)
+        number = who.id
+        self.names[number] = who.name
         self.ids[number] = player
         self.players.append(player)
         self.happenings.numbers[player] = number
@@ -363,8 +366,8 @@ class Game:
     def struck(self, entity: int, number: int) -> None:
         """Note a call of a client's, which may only be for what its player owns."""
         owner = esper.try_component(entity, Owner)
-        player = entity if owner is None else owner.player
-        name = esper.component_for_entity(player, Player).name
+        named = self.happenings.numbers.get(entity if owner is None else owner.player)
+        name = self.names.get(named or 0, "nobody")
         if name != f"client{number >> 32}":
             raise AssertionError(f"client{number >> 32} called what {name} owns")
         self.strikes.setdefault(number >> 32, []).append(number)
