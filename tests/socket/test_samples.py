@@ -131,7 +131,12 @@ def test_pong_is_small() -> None:
     assert sum(len(file.read_text().splitlines()) for file in files) < 250
 
 
-@pytest.mark.parametrize("name", ["pong", "knights"])
+def test_chat_is_small() -> None:
+    lines = (SAMPLES / "chat" / "game.py").read_text().splitlines()
+    assert len([line for line in lines if line.strip()]) < 40
+
+
+@pytest.mark.parametrize("name", ["chat", "knights", "pong"])
 def test_imports_within_a_sample_are_relative(name: str) -> None:
     for file in (SAMPLES / name).rglob("*.py"):
         assert "samples" not in file.read_text(), file
@@ -291,3 +296,32 @@ def test_knights_read_how_their_attack_went(programs: Programs, port: int) -> No
     wait_for(member, "You hit")
     wait_for(host, "Bob the knight")
     finished(member, "quit\n")
+
+
+# Chat.
+
+
+def test_people_chat_on_the_command_line(programs: Programs, port: int) -> None:
+    host = programs.start("-c", ELSEWHERE, port, "ecsnet.samples.chat", "--name", "Ann")
+    wait_for(host, "Welcome")
+    member = programs.start("-c", ELSEWHERE, port, "ecsnet.samples.chat", "--name", "Bob")
+    wait_for(host, "* Bob comes")
+    for program, text in ((host, "Good morning"), (member, "/who\n\nHello, Ann\nToo fast")):
+        assert program.stdin is not None
+        program.stdin.write(f"{text}\n")
+        program.stdin.flush()
+    wait_for(host, "Bob: Hello, Ann")
+    wait_for(member, "* Not so fast! Nobody has read: Too fast")
+    finished(member, "/quit\n")
+    wait_for(host, "* Bob goes (left)")
+
+
+def test_what_is_chatted_is_read(programs: Programs, port: int) -> None:
+    host = programs.start(
+        "-c", ELSEWHERE, port, "ecsnet.samples.chat", "--name", "Ann", "--bot", "--seconds", 60
+    )
+    wait_for(host, "Welcome")
+    member = programs.start("-c", ELSEWHERE, port, "ecsnet.samples.chat", "--name", "Bob")
+    wait_for(member, "Ann: ")
+    out = finished(member, "/who\n/quit\n")
+    assert "* here are Ann, Bob\n" in out
