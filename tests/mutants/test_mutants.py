@@ -174,6 +174,25 @@ def test_what_tests_notice_is_caught_and_the_rest_is_shown(
 
 
 @pytest.mark.slow
+def test_a_test_that_traces_hides_no_later_one_from_the_record(tmp_path: Path) -> None:
+    tests = dedent("""
+        import sys
+        from sums import clamp
+
+        def test_trace() -> None:
+            assert clamp(1, 5)
+            sys.settrace(lambda *_: None)
+            sys.settrace(None)
+
+        def test_clamp() -> None:
+            assert clamp(1, 5) == 1
+    """)
+    made = project(tmp_path, tests, patience=8.0)
+    faults = [fault for fault in choose(tmp_path, made.core, 100, 0) if fault.text == "max"]
+    assert [verdict.by for verdict in judge(made, faults, 1)] == ["tests/test_sums.py::test_clamp"]
+
+
+@pytest.mark.slow
 def test_tests_that_fail_anyway_are_left_out(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

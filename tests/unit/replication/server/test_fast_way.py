@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import random
-import sys
-from collections import Counter
-from types import FrameType
+from functools import partial
 from typing import Any
 
 import esper
@@ -17,6 +15,7 @@ from ecsnet.replication.server.client_state import ClientState, InterestGroup
 from ecsnet.replication.server.interest import Grid
 from ecsnet.replication.server.replicator import Replicator
 from ecsnet.schema import encode
+from tests.unit.counting import instructions
 from tests.unit.replication.server.test_replicator import (
     Blob,
     Client,
@@ -154,8 +153,8 @@ def test_owner_only_values_go_the_fast_way() -> None:
 
 
 def test_the_work_for_a_client_does_not_grow_with_the_number_of_clients() -> None:
-    """Counted in lines of code that run in an update in which each has a new value of its own."""
-    lines = []
+    """Counted in instructions that run in an update in which each has a new value of its own."""
+    costs = []
     for count in (10, 80):
         field = Field()
         clients = [field.join(Secret(), settle=False) for _ in range(count)]
@@ -163,18 +162,7 @@ def test_the_work_for_a_client_does_not_grow_with_the_number_of_clients() -> Non
         for client in clients:
             field.world.components(client.player)[Secret].code = 9
         field.replicator.collect_changes(field.tick + 1)
-        counter = Counter[str]()
-
-        def count_lines(frame: FrameType, event: str, _: object, counter: Any = counter) -> Any:
-            counter[event] += event == "line"
-            return count_lines
-
-        sys.settrace(count_lines)
-        try:
-            field.replicator.send_updates(field.now)
-        finally:
-            sys.settrace(None)
+        costs.append(instructions(partial(field.replicator.send_updates, field.now)) / count)
         field.close()
-        lines.append(counter["line"] / count)
-    few, many = lines
+    few, many = costs
     assert 20 < many < 1.1 * few
