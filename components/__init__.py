@@ -10,6 +10,7 @@ from ecsnet.components.collider import Collider, Contacts
 from ecsnet.components.owner import Owner
 from ecsnet.components.player import Player
 from ecsnet.components.position import Position
+from ecsnet.components.presence import Presence
 from ecsnet.components.velocity import MaxSpeed, Velocity
 
 __all__ = [
@@ -20,5 +21,6 @@ __all__ = [
     "Owner",
     "Player",
     "Position",
+    "Presence",
     "Velocity",
 ]

@@ -1,8 +1,8 @@
 """A room: one simulation, and the members who sit in it.
 
 A room does all of it by itself: it admits members, runs ticks when they are due, welcomes, reports,
-fails and closes. Joins, leaves and commands reach its simulation at tick boundaries only, as plain
-data. It knows no connection and no other room.
+fails and closes. Joins, leaves, commands and presences reach its simulation at tick boundaries
+only, as plain data. It knows no connection and no other room.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Final
 
 from ecsnet.commands.frames import Frame, Input
 from ecsnet.commands.inbox import Inbox, PlayerCommands
-from ecsnet.components import Owner, Player
+from ecsnet.components import Owner, Player, Presence
 from ecsnet.errors import BadMessageError
 from ecsnet.messages.joining import MemberState, Welcome
 from ecsnet.replication.server.interest import Interest
@@ -24,6 +24,7 @@ from ecsnet.replication.server.system import ReplicationSystem
 from ecsnet.runtime.rate_limited_log import RationedLog
 from ecsnet.schema import Gate, Schema, encode
 from ecsnet.server.members import Member, Seat
+from ecsnet.server.presences import PresenceWatch
 from ecsnet.server.stats import RoomStats
 from ecsnet.session.goodbye import Reason, sentence
 from ecsnet.simulation.join_request import JoinRequest, refusal
@@ -121,8 +122,11 @@ class Room:
         self._reporting: list[Seat] = []  # whose report has not gone out yet
         self._totals = RoomStats()  # without the commands of those who are in it
 
-        simulation = Simulation(spec, seed=seed, epoch=epoch, player=Player, owner=Owner)
+        simulation = Simulation(
+            spec, seed=seed, epoch=epoch, player=Player, owner=Owner, presence=Presence
+        )
         self.simulation = simulation
+        self._presences = PresenceWatch(simulation, self.command_interval)
         self.replicator = Replicator(
             schema,
             simulation.world,
@@ -319,8 +323,9 @@ class Room:
         joins = self._admit_joining(now)
         leaves = self._take_leaving()
         commands = self._collect_commands(tick)
-        self.observers.tick_began(tick, joins, leaves, commands)
-        self.simulation.step(joins, leaves, commands)
+        presences = self._presences.look(self.seats, now)
+        self.observers.tick_began(tick, joins, leaves, commands, presences)
+        self.simulation.step(joins, leaves, commands, presences)
         if self.simulation.failure is not None:
             return
         self._totals.events_emitted += len(self.simulation.emitted)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, TypeVar, overload
 
 from ecsnet.analytics_options import Analytics
 from ecsnet.commands.inbox import ReceivedCommand
-from ecsnet.components import Owner, Player
+from ecsnet.components import Owner, Player, Presence
 from ecsnet.connection.plain import TIMEOUT
 from ecsnet.errors import UsageError
 from ecsnet.peer import BANDWIDTH, Send
@@ -434,7 +434,12 @@ class ServerWorld:
         simulation = self._own
         if simulation is None:
             simulation = self._own = Simulation(
-                self._spec, seed=self.seed or 0, epoch=0, player=Player, owner=Owner
+                self._spec,
+                seed=self.seed or 0,
+                epoch=0,
+                player=Player,
+                owner=Owner,
+                presence=Presence,
             )
         for index in range(ticks):
             leaving = [Leave(number, "kicked") for number in simulation.take_kicked()]

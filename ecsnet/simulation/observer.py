@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from ecsnet.commands.inbox import PlayerCommands
+from ecsnet.simulation.presence import PlayerPresence
 
 if TYPE_CHECKING:
     from ecsnet.simulation.simulation import Join, Leave, Simulation
@@ -58,6 +59,7 @@ class Observer:
         joins: Sequence[Join],
         leaves: Sequence[Leave],
         commands: Sequence[PlayerCommands],
+        presences: Sequence[PlayerPresence],
     ) -> None:
         """Note what goes into a tick: `Simulation.step` with the same makes the same tick again."""
 
@@ -145,8 +147,9 @@ class Observers(Observer):
         joins: Sequence[Join],
         leaves: Sequence[Leave],
         commands: Sequence[PlayerCommands],
+        presences: Sequence[PlayerPresence],
     ) -> None:
-        self._tell("tick_began", tick, joins, leaves, commands)
+        self._tell("tick_began", tick, joins, leaves, commands, presences)
 
     def tick_ended(self, tick: int) -> None:
         self._tell("tick_ended", tick)

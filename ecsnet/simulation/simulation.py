@@ -1,7 +1,7 @@
 """One running world: its tick, systems, players, commands and random numbers. No socket, no clock.
 
-What comes from outside (joins, leaves, commands) enters `Simulation.step` as data, at the boundary
-between two ticks. The same spec, seed and data make the same match again.
+What comes from outside (joins, leaves, commands, presences) enters `Simulation.step` as data, at
+the boundary between two ticks. The same spec, seed and data make the same match again.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from ecsnet.runtime.rate_limited_log import RationedLog
 from ecsnet.schema import CommandType, command_type
 from ecsnet.simulation.emission import Emission
 from ecsnet.simulation.observer import Observers
+from ecsnet.simulation.presence import PlayerPresence, note_left, note_presence
 from ecsnet.simulation.spec import SimulationSpec, gets_reason
 from ecsnet.validation.arguments import check_instance, name_of
 from ecsnet.world import World, current_name
@@ -112,6 +113,7 @@ class Simulation:
         epoch: Names this simulation and its boot, 32 bits.
         player: Makes the component that marks a player's entity, from its number and name.
         owner: The component type whose ``player`` field names the player that owns an entity.
+        presence: The component type that shows the state of a player's connection.
         name: Of its esper world; made up when left out.
 
     Attributes:
@@ -145,6 +147,7 @@ class Simulation:
         epoch: int,
         player: Callable[[int, str], object],
         owner: type[object],
+        presence: type[object] | None = None,
         name: str | None = None,
     ) -> None:
         self.world = World(name)
@@ -169,6 +172,7 @@ class Simulation:
         self._identity = self.world.identity()
         self._player = player
         self._owner = owner
+        self._presence = presence
         self._names: dict[int, str] = {}  # of the players whose entity was there when last seen
         self._owners: object = None  # esper's list of owners, when it was looked at last
         self._named: set[int] = set()  # whom they named
@@ -212,15 +216,17 @@ class Simulation:
         joins: Sequence[Join] = (),
         leaves: Sequence[Leave] = (),
         commands: Sequence[PlayerCommands] = (),
+        presences: Sequence[PlayerPresence] = (),
     ) -> None:
         """Run one tick.
 
-        The three are plain data: whoever keeps them has recorded the match.
+        The four are plain data: whoever keeps them has recorded the match.
 
         Args:
             joins: Who comes in.
             leaves: Who goes, and why.
             commands: Player numbers with what `Inbox.take` gave for this tick.
+            presences: News of how clients are heard.
 
         Raises:
             UsageError: The simulation has stopped, or a tick is running already.
@@ -243,6 +249,8 @@ class Simulation:
                     self._join(join)
                 for leave in leaves:
                     self._leave(leave)
+                if presences and not self.paused:
+                    self._note_presences(presences)
                 self._dispatch(commands)
                 if self._calls:
                     self._run_calls()
@@ -347,11 +355,34 @@ class Simulation:
                 keep |= self._call(name_of(hook), hook, *given) is KEEP
         self.player_number.pop(player, None)
         if keep:
+            presence = self._presence_of(player)
+            if presence is not None:
+                note_left(presence)
             return
         for entity, owner in list(world.structure(self._owner)):
             if getattr(owner, "player", None) == player:
                 world.delete(entity, immediate=True)
         world.delete(player, immediate=True)
+
+    def _note_presences(self, presences: Sequence[PlayerPresence]) -> None:
+        """Show how clients are heard, on the entities of players that have the component."""
+        for presence in presences:
+            player = self.player_entity.get(presence.player_id)
+            component = None if player is None else self._presence_of(player)
+            if component is not None:
+                note_presence(component, presence)
+
+    def _presence_of(self, player: int) -> object | None:
+        if self._presence is None:
+            return None
+        return self.world.components(player).get(self._presence)
+
+    def players_with_presence(self) -> set[int]:
+        """Return the numbers of the players whose entities show the state of their connection."""
+        if self._presence is None:
+            return set()
+        numbers, holders = self.player_number, self.world.holders(self._presence)
+        return {numbers[entity] for entity in holders if entity in numbers}
 
     def _look_for_mistakes(self) -> None:
         """Warn of two that nothing else shows: the game deleted the entity of somebody who still

@@ -23,6 +23,7 @@ from ecsnet.server.world import ServerWorld
 from ecsnet.session.goodbye import Reason
 from ecsnet.simulation.game_events import analytics_event, teleported
 from ecsnet.simulation.observer import Observer
+from ecsnet.simulation.presence import PlayerPresence
 from ecsnet.simulation.simulation import Join, Leave, Simulation
 from ecsnet.simulation.spec import SimulationSpec
 from ecsnet.testing import Harness
@@ -549,6 +550,7 @@ class Noting(Observer):
         joins: Sequence[Join],
         leaves: Sequence[Leave],
         commands: Sequence[PlayerCommands],
+        presences: Sequence[PlayerPresence],
     ) -> None:
         assert tick == self.simulation.tick + 1
         self.match.append((joins, leaves, commands))
