@@ -136,7 +136,7 @@ def test_chat_is_small() -> None:
     assert len([line for line in lines if line.strip()]) < 40
 
 
-@pytest.mark.parametrize("name", ["chat", "knights", "pong"])
+@pytest.mark.parametrize("name", ["cards", "chat", "knights", "pong"])
 def test_imports_within_a_sample_are_relative(name: str) -> None:
     for file in (SAMPLES / name).rglob("*.py"):
         assert "samples" not in file.read_text(), file
@@ -325,3 +325,25 @@ def test_what_is_chatted_is_read(programs: Programs, port: int) -> None:
     wait_for(member, "Ann: ")
     out = finished(member, "/who\n/quit\n")
     assert "* here are Ann, Bob\n" in out
+
+
+# Cards.
+
+
+def test_people_play_cards_on_the_command_line(programs: Programs, port: int) -> None:
+    host = programs.start(
+        "-c", ELSEWHERE, port, "ecsnet.samples.cards", "--name", "Ann", "--bot", "--seconds", 60
+    )
+    wait_for(host, "Your turn")
+    member = programs.start("-c", ELSEWHERE, port, "ecsnet.samples.cards", "--name", "Bob")
+    wait_for(member, "North (Ann): ")
+    wait_for(member, "your hand: ")
+    wait_for(member, "Your turn")
+    assert member.stdin is not None
+    member.stdin.write("dance\n\ndraw\n")
+    member.stdin.flush()
+    wait_for(member, "'DANCE' does not go")
+    wait_for(member, "East (Bob) draws")
+    finished(member, "look\nquit\n")
+    wait_for(host, "Now it is East (computer)")
+    wait_for(host, "East (computer) ")

@@ -121,7 +121,7 @@ def test_spread() -> None:
 
 def test_every_sample_can_be_played_by_a_bot() -> None:
     names = sample_names()
-    assert {"chat", "knights", "pong", "square"} <= set(names)
+    assert {"cards", "chat", "knights", "pong", "square"} <= set(names)
     assert [name for name in names if has_window(name)] == ["pong", "square"]
     for name in names:
         with use_registry(Registry()):
