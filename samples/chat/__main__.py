@@ -51,7 +51,7 @@ def obey(line: str, client: net.ClientWorld) -> bool:
         case "/quit":
             return False
         case "/who":
-            print("* here are", ", ".join(player.name for _, player in esper.get_component(Player)))
+            print("* here:", ", ".join(player.name for _, player in esper.get_component(Player)))
         case text if text:
             client.send(Say(text[:LENGTH]))
     return True

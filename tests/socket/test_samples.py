@@ -324,7 +324,7 @@ def test_what_is_chatted_is_read(programs: Programs, port: int) -> None:
     member = programs.start("-c", ELSEWHERE, port, "ecsnet.samples.chat", "--name", "Bob")
     wait_for(member, "Ann: ")
     out = finished(member, "/who\n/quit\n")
-    assert "* here are Ann, Bob\n" in out
+    assert "* here: Ann, Bob\n" in out
 
 
 # Cards.
