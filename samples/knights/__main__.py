@@ -43,7 +43,7 @@ def main() -> None:
 
 def read(lines: queue.SimpleQueue[str]) -> None:
     """Runs in a thread of its own, which touches nothing but the queue."""
-    with open(0, closefd=False) as typed:
+    with open(0, closefd=False, errors="replace") as typed:
         for line in typed:
             lines.put(line)
     lines.put("quit")

@@ -77,7 +77,7 @@ def test_events_and_secrets_on_a_bad_network() -> None:
     outcome, _ = played(sample="cards", clients=4, seconds=4.0, lag=0.05, loss=0.1)
     assert outcome.datagrams_dropped > 0
     assert outcome.events_seen == outcome.events_due
-    assert all(seen >= 4 for seen in outcome.events_seen.values())
+    assert all(seen > 0 for seen in outcome.events_seen.values())
 
 
 def test_a_journal_of_it_agrees_with_its_figures(tmp_path: Path) -> None:
