@@ -21,7 +21,7 @@ from ecsnet.session.packets import RAW
 from ecsnet.session.path import PathEstimate
 from ecsnet.session.sequence import unwrap
 from perf.children import Ready
-from perf.game import Kind, Steer, declare_ammo, schema
+from perf.game import Kind, Steer, declare_ammo, declare_events, schema
 from perf.load import count
 from perf.probes import Pinger
 from perf.report import PerfError
@@ -258,6 +258,8 @@ def players(pipe: Pipe, port: int, clients: int, rate: float, kind: Kind = "plai
     """Child: ``clients`` players of a game; says ``Ready`` when all of them are in."""
     if kind == "own":
         declare_ammo()
+    if kind in ("declared", "events"):
+        declare_events()
     loss = LOSS if kind == "loss" else 0.0
     swarm = joined(port, clients, Crowd(schema(), Steer, rate), rate, loss=loss)
     pipe.send(Ready())

@@ -20,9 +20,12 @@ SHARE = 10
 HURT_SHARE = 50
 SPEED = 30.0
 
-Kind: TypeAlias = Literal["plain", "loss", "own", "everybody"]
+Kind: TypeAlias = Literal["plain", "loss", "own", "declared", "events", "everybody"]
 """A game of ``perf tick``: the `crowd`, the same for clients that lose datagrams, the same with
-`Ammo`, and the `arena`."""
+`Ammo`, the same with events and calls that nobody uses, the same with events, and the `arena`."""
+
+EVENTS_A_SECOND = 100.0
+"""The events to everybody in the game with events."""
 
 
 @net.replicated
@@ -77,6 +80,35 @@ def declare_ammo() -> type[Ammo]:
     return net.replicated(visible_to="owner")(Ammo)
 
 
+class Boom:
+    """Something that happened somewhere."""
+
+    x: float
+    y: float
+    by: net.EntityRef = None
+
+
+class Horn:
+    """Something that can be blown."""
+
+    blown: int = 0
+
+    def blow(self, loud: bool) -> None:
+        """Blows it; the server does that for a client."""
+        self.blown += 1
+
+    def heard(self, loud: bool) -> None:
+        """Hears it, on the clients of all who see it."""
+
+
+def declare_events() -> type[Boom]:
+    """Returns `Boom` as an event, and declares `Horn` with its methods as calls."""
+    for side, method in (("server", Horn.blow), ("all", Horn.heard)):
+        setattr(Horn, method.__name__, net.rpc(side)(method))  # type: ignore[arg-type]
+    net.replicated(Horn)
+    return net.event(Boom)
+
+
 def schema() -> Schema:
     """Returns what the games declare."""
     return current_registry().schema()
@@ -88,13 +120,18 @@ def room_for(clients: int) -> int:
 
 
 def crowd(
-    clients: int, entities: int, rate: float, ammo: type[Ammo] | None = None
+    clients: int,
+    entities: int,
+    rate: float,
+    ammo: type[Ammo] | None = None,
+    boom: type[Boom] | None = None,
 ) -> net.ServerWorld:
     """Returns a game in which a crowd walks on a plain, of which a tenth moves each tick.
 
     The players are among the ``entities``. A fifth of those that move also loses health. Each
     player sees about 50 entities; about three of all cross into another cell each tick. With
-    ``ammo`` each player has some, other than before in every tick.
+    ``ammo`` each player has some, other than before in every tick; with ``boom`` everybody is told
+    of `EVENTS_A_SECOND`.
     """
     dice = random.Random(1)
     interest = net.Grid(Position, CELL)
@@ -150,6 +187,16 @@ def crowd(
             for magazine in magazines:
                 magazine.left = (magazine.left - 1) % 100
 
+    if boom is not None:
+
+        @server.system(priority=5)
+        def explode(dt: float) -> None:
+            due = int(net.tick() * dt * EVENTS_A_SECOND) - int(
+                (net.tick() - 1) * dt * EVENTS_A_SECOND
+            )
+            for _ in range(due):
+                net.emit(boom(dice.uniform(0, WORLD), dice.uniform(0, WORLD)))
+
     return server
 
 
@@ -192,7 +239,9 @@ def serve_measured(
     if kind == "everybody":
         server = arena(clients, rate)
     else:
-        server = crowd(clients, entities, rate, declare_ammo() if kind == "own" else None)
+        ammo = declare_ammo() if kind == "own" else None
+        boom = declare_events() if kind in ("declared", "events") else None
+        server = crowd(clients, entities, rate, ammo, boom if kind == "events" else None)
 
     @server.on_start
     def start() -> None:

@@ -31,6 +31,8 @@ JOIN_SECONDS = 60.0
 VARIANTS: dict[Kind, str] = {
     "loss": "1 % loss both ways",
     "own": "owner-only values that change each tick",
+    "declared": "events and calls declared",
+    "events": "100 events a second to all",
 }
 """The games that are put beside the plain one, and what the report calls them."""
 
