@@ -360,8 +360,8 @@ class Peer(Generic[PayloadT]):
         """
         if not self.unacked:
             return [self.session.send(payload, now, tag)]
-        packets = self.pack_messages(now)
         raw, fragments = self._out.piggybacked()
+        packets = self.pack_messages(now) if self._out.streaming else []
         if raw is not None and self._piggybacked_at != now:
             self._piggybacked_at = now
             payload = msgspec.Raw(encode(payload))

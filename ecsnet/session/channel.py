@@ -148,14 +148,10 @@ class Outgoing:
             self._stale = False
             fragments, sent_fragments = [], []
             room = PIGGYBACK_BYTES - _LIST_HEADER
-            for number in range(
-                self.delivered + 1, min(self.queued, self.delivered + MESSAGE_WINDOW) + 1
-            ):
-                message = self.unacked.get(number)
-                if message is None:
-                    continue
+            last = self.delivered + MESSAGE_WINDOW
+            for number, message in self.unacked.items():  # the oldest first
                 room -= len(message.data) + _PIGGYBACKED_HEADER
-                if room < 0 or not self._in_span(message):
+                if room < 0 or number > last or (fragments and not self._in_span(message)):
                     break
                 fragments.append((number & 0xFFFF, message.data))
                 sent_fragments.append((message, 0))
@@ -167,9 +163,11 @@ class Outgoing:
     @property
     def streaming(self) -> bool:
         """True if anything is left for the stream to send, now or when it may."""
-        self.piggybacked()
-        return bool(self._again) or (
-            bool(self._fresh) and self._fresh[-1].number > self._piggybacked_to
+        if self._stale:
+            self.piggybacked()
+        return self._piggybacked_to < self.queued and (
+            bool(self._again)
+            or (bool(self._fresh) and self._fresh[-1].number > self._piggybacked_to)
         )
 
     def fill(
@@ -209,10 +207,11 @@ class Outgoing:
 
     def arrived(self, sent_fragments: SentFragments, size: int) -> None:
         """Note that a packet arrived; ``size`` is 0 for one that had been given up."""
-        self.in_flight -= size
-        # Slow start until the first loss, then one fragment more a window.
-        grown = size if not self._steady else size * FRAGMENT_BYTES / self.window
-        self.window = min(float(SPAN), self.window + grown)
+        if size:
+            self.in_flight -= size
+            # Slow start until the first loss, then one fragment more a window.
+            grown = size if not self._steady else size * FRAGMENT_BYTES / self.window
+            self.window = min(float(SPAN), self.window + grown)
         for message, part in sent_fragments:
             bit = 1 << part
             if message.pending & bit:
@@ -235,14 +234,20 @@ class Outgoing:
     def _finished(self, message: _Message) -> None:
         del self.unacked[message.number]
         self.backlog -= len(message.data)
-        while self.delivered < self.queued and self.delivered + 1 not in self.unacked:
-            self.delivered += 1
         fresh = self._fresh
+        if not self.unacked:
+            self.delivered = self.queued
+            fresh.clear()
+            self._fresh_part = 0
+            self._again.clear()
+            self._piggyback, self._piggybacked_fragments = None, ()
+            self._stale = False
+            return
+        while self.delivered + 1 not in self.unacked:
+            self.delivered += 1
         while fresh and not fresh[0].pending:
             fresh.popleft()
             self._fresh_part = 0
-        if not self.unacked:
-            self._again.clear()
         self._stale = True
 
     def _next(self) -> tuple[_Message, int] | None:

@@ -32,6 +32,7 @@ Emitted: TypeAlias = tuple[Sequence[Emission], Collection[int]]
 LOOSE_BYTES: Final = BODY_BYTES - 80
 """The most that one event takes that is not reliable: it has to fit into a datagram."""
 
+_NONE: Final[frozenset[int]] = frozenset()
 _LIST_HEADER: Final = 3  # around the events of an update
 
 
@@ -56,8 +57,13 @@ class _Event:
         self.order = order
         self.about = about
         self.nets = nets
-        self.data = self._encode(frozenset())
+        self.data = self._encode(_NONE)
         self._masked: dict[frozenset[int], _Copy] = {}
+
+    @property
+    def same_for_all(self) -> bool:
+        """True if all who get it get the same, and nobody is left out."""
+        return not (self.about or self.nets or self.emission.but)
 
     def copy_for(self, hidden: frozenset[int]) -> _Copy:
         """Return the event for clients that do not see some of the entities it refers to."""
@@ -144,6 +150,8 @@ class EventWriter:
         # for those of whom that was so in the last one.
         self._for_newcomers: dict[int, list[_Event]] = {}
         self._waiting: dict[int, list[_Event]] = {}
+        # Those for everybody, where they are the same for all.
+        self._uniform: tuple[_Copy, ...] = ()
         self._batches: dict[tuple[_Copy, ...], _Batch] = {}
 
     def collect(self, emitted: Sequence[Emitted], tick: int, clients: Sequence[ClientState]) -> int:
@@ -174,6 +182,8 @@ class EventWriter:
                 event = self._made(emission, 0 if about is None else about.net)
                 if event is not None:
                     self._route(event, about, newcomers)
+        if all(event.same_for_all for event in self._for_all):
+            self._uniform = tuple([event.copy_for(_NONE) for event in self._for_all])
         return ignored
 
     def end(self) -> None:
@@ -183,6 +193,7 @@ class EventWriter:
             self._for_all.clear()
             self._for_one.clear()
             self._for_group.clear()
+            self._uniform = ()
             self._batches.clear()
             self.bodies.clear()
             self._waiting, self._for_newcomers = self._for_newcomers, {}
@@ -273,27 +284,42 @@ class EventWriter:
             client: The client.
             before: What it knew before.
         """
-        known = client.known
-        copies: list[_Copy] = []
-        for event in self._candidates(client):
-            if client.player_id in event.emission.but:
-                continue
-            about = event.about
-            if about and about not in known and about not in before:
-                continue
-            hidden = [net for net in event.nets.values() if not (net in known or net in before)]
-            copies.append(event.copy_for(frozenset(hidden)))
+        events = self._candidates(client)
+        copies = self._uniform
+        if events is not self._for_all or not copies:
+            copies = self._copies(client, before, events)
         if not copies:
             return
-        batch = self._batch(tuple(copies))
+        batch = self._batch(copies)
         client.events_due += batch.reliable
         for message in batch.messages:
             batch.sent[client.player_id] = client.peer, client.peer.queue(message)
         if batch.bodies:
             self.bodies[client] = batch.bodies
 
+    def _copies(
+        self, client: ClientState, before: set[int], events: list[_Event]
+    ) -> tuple[_Copy, ...]:
+        """Return those events that are for a client, as it may see them."""
+        known = client.known
+        copies: list[_Copy] = []
+        for event in events:
+            if client.player_id in event.emission.but:
+                continue
+            about = event.about
+            if about and about not in known and about not in before:
+                continue
+            hidden = _NONE
+            if event.nets:
+                nets = event.nets.values()
+                hidden = frozenset([n for n in nets if not (n in known or n in before)])
+            copies.append(event.copy_for(hidden))
+        return tuple(copies)
+
     def _candidates(self, client: ClientState) -> list[_Event]:
         """Return what may be for a client, in order."""
+        if not (self._for_one or self._waiting or self._for_group):
+            return self._for_all
         one = self._for_one.get(client.player_id)
         waiting = self._waiting.get(client.player_id)
         group = client.group
