@@ -146,7 +146,8 @@ class Outgoing:
         """Return the encoded fragments that go along in every packet now, and what they are."""
         if self._stale:
             self._stale = False
-            fragments, sent_fragments = [], []
+            fragments: list[tuple[int, bytes]] = []
+            sent_fragments: list[tuple[_Message, int]] = []
             room = PIGGYBACK_BYTES - _LIST_HEADER
             last = self.delivered + MESSAGE_WINDOW
             for number, message in self.unacked.items():  # the oldest first

@@ -45,19 +45,26 @@ class _Event:
         order: Counts the events of a simulation.
         about: Network id of the entity that a client must see to get it; 0 for any.
         nets: Network ids of the entities that it refers to, by their esper ids.
+        data: The event, encoded for clients that see all of these.
     """
 
     __slots__ = ("_masked", "about", "data", "emission", "nets", "number", "order")
 
     def __init__(
-        self, emission: Emission, number: int, order: int, about: int, nets: dict[int, int]
+        self,
+        emission: Emission,
+        number: int,
+        order: int,
+        about: int,
+        nets: dict[int, int],
+        data: bytes,
     ) -> None:
         self.emission = emission
         self.number = number
         self.order = order
         self.about = about
         self.nets = nets
-        self.data = self._encode(_NONE)
+        self.data = data
         self._masked: dict[frozenset[int], _Copy] = {}
 
     @property
@@ -226,22 +233,22 @@ class EventWriter:
 
         try:
             # Both run code of the game's types, and so may raise anything.
-            wire = kind.to_wire(event, reference)
-            self._gates[kind.cls].decode_or_raise(encode(wire))
-            self._count += 1
-            made = _Event(emission, number, self._count, about, nets)
+            wire = encode(kind.to_wire(event, reference))
+            self._gates[kind.cls].decode_or_raise(wire)
         except Exception:  # noqa: BLE001
             what, why = kind.misfit(event, reference) or (kind.name, "it cannot be encoded")
             self._complain(kind, what, why)
             return None
+        data = encode((number, Raw(wire)))
         most = EVENT_BYTES if emission.reliable else LOOSE_BYTES
-        if len(made.data) > most:
+        if len(data) > most:
             which = "an event" if emission.reliable else "one with reliable=False"
             self._complain(
-                kind, kind.name, f"it takes {len(made.data):,} bytes, and {which} {most:,} at most"
+                kind, kind.name, f"it takes {len(data):,} bytes, and {which} {most:,} at most"
             )
             return None
-        return made
+        self._count += 1
+        return _Event(emission, number, self._count, about, nets, data)
 
     def _complain(self, kind: EventType, what: str, why: str) -> None:
         """Log an event that is dropped, once for each type and field."""
