@@ -386,7 +386,8 @@ def test_who_gets_the_same_gets_the_same_bytes_in_one_message(harness: Harness, 
     game.todo.append(emit)
     harness.step(3)
     assert [booms(harness, client) for client in clients] == [[*range(10)]] * 6
-    assert Spot.encoded == 10
+    # To copy it, to send it, and once on each client to copy it again.
+    assert Spot.encoded == 10 * (2 + len(clients))
     after = [harness.member(client).peer.queued for client in clients]  # type: ignore[union-attr]
     # One message for the thing, and one for all that happened.
     assert [a - b for a, b in zip(after, before, strict=True)] == [2] * 6
