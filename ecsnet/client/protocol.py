@@ -154,7 +154,7 @@ class ClientProtocol:
         notifications, self.notifications = self.notifications, []
         self._stay_begins = 0
         if self._shown is not None:
-            self._shown.events.give_back()
+            self._shown.events.note_returned()
         return notifications
 
     def take_calls(self) -> list[tuple[EventType, object]]:

@@ -74,7 +74,7 @@ class EventQueue:
             self._taken += 1
             yield event
 
-    def give_back(self) -> None:
+    def note_returned(self) -> None:
         """Note that the game is given the list with all that was taken."""
         self.returned = self._taken
 

@@ -13,7 +13,7 @@ import pytest
 import ecsnet as net
 from ecsnet.components import Owner
 from ecsnet.replication.client import view as view_module
-from ecsnet.replication.wire import EVENT_BYTES
+from ecsnet.replication.wire import EVENT_BYTES, Structure
 from ecsnet.session.goodbye import Reason
 from ecsnet.testing import Harness, Registry, use_registry
 
@@ -42,6 +42,10 @@ with use_registry(Registry()) as registry:
     class Place:
         x: float = 0.0
         y: float = 0.0
+
+    @net.replicated
+    class Title:
+        text: str = ""
 
     @net.event
     class Boom:
@@ -391,6 +395,50 @@ def test_who_gets_the_same_gets_the_same_bytes_in_one_message(harness: Harness, 
     after = [harness.member(client).peer.queued for client in clients]  # type: ignore[union-attr]
     # One message for the thing, and one for all that happened.
     assert [a - b for a, b in zip(after, before, strict=True)] == [2] * 6
+
+
+def test_an_insert_is_told_once_in_a_tick_with_events() -> None:
+    """To a client, too, that does not see what its neighbours see, and is told by itself."""
+    game = Game(interest=net.Grid(Place, 10.0, 0))
+    game.joining = lambda player: esper.add_component(player, Place(5.0, 5.0))
+    with Harness(game.server()) as harness:
+        ann, bob = harness.connect("ann"), harness.connect("bob")
+        with harness.world:
+            esper.create_entity(Place(95.0, 95.0), Owner(player_of(harness, ann)))
+            thing = esper.create_entity(Place(6.0, 6.0))
+        harness.step(10)
+        told: dict[str, list[object]] = {}
+        for client in (ann, bob):
+            store = client._protocol.store
+            assert store is not None
+            structure = store.structure
+
+            def watched(
+                number: int,
+                message: Structure[object],
+                size: int = 0,
+                *,
+                name: str = client.view.name,
+                structure: Callable[..., bool] = structure,
+            ) -> bool:
+                told.setdefault(name, []).append(message)
+                return structure(number, message, size)
+
+            store.structure = watched  # type: ignore[method-assign]
+
+        def emit() -> None:
+            esper.add_component(thing, Title("it"))
+            net.emit(Boom(1, thing), about=thing)
+            esper.delete_entity(player_of(harness, bob))
+            net.emit(Boom(2))
+
+        game.todo.append(emit)
+        harness.step(4)
+        assert booms(harness, ann) == booms(harness, bob) == [1, 2]
+        for messages in told.values():
+            # What came before the events, and what went behind them.
+            assert [len(message.sets) for message in messages] == [1, 0]
+            assert [len(message.despawned) for message in messages] == [0, 1]
 
 
 def test_many_events_for_one_tick_are_cut_into_messages(harness: Harness, game: Game) -> None:
