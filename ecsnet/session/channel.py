@@ -238,9 +238,11 @@ class Outgoing:
         fresh = self._fresh
         if not self.unacked:
             self.delivered = self.queued
-            fresh.clear()
+            while fresh:  # mostly one: a deque that is cleared gets another block
+                fresh.popleft()
             self._fresh_part = 0
-            self._again.clear()
+            if self._again:
+                self._again.clear()
             self._piggyback, self._piggybacked_fragments = None, ()
             self._stale = False
             return
