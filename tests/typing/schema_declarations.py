@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from typing import Annotated, assert_type
+from typing import Annotated, Literal, assert_type
 
+from ecsnet.calls import entity_of, rpc
 from ecsnet.client.world import ClientWorld
 from ecsnet.schema import (
     Between,
     CommandType,
     ComponentType,
     EntityRef,
+    EventType,
     Gate,
     Quantized,
     Schema,
@@ -24,9 +26,13 @@ from ecsnet.schema import (
     component_type,
     current_registry,
     encode,
+    event,
+    event_type,
     register_type,
     replicated,
 )
+from ecsnet.simulation.emission import Emission
+from ecsnet.simulation.events import emit
 
 
 @replicated
@@ -59,6 +65,30 @@ class Jump:
 @command(hold=True)
 class Steer:
     dx: Annotated[int, Between(-1, 1)] = 0
+
+
+@event
+class Boom:
+    x: float
+    by: EntityRef = None
+
+
+@event()
+class Over:
+    text: str = ""
+
+
+@replicated
+class Knight:
+    gold: int = 0
+
+    @rpc("server")
+    def attack(self, kind: Literal["slash", "stab"], hard: bool = False) -> None:
+        self.gold += 1 + hard
+
+    @rpc("all")
+    def shout(self, *, text: str) -> None:
+        self.gold += len(text)
 
 
 class Vector:
@@ -97,6 +127,11 @@ def accepted() -> None:
     assert_type(Steer(-1), Steer)
     assert_type(Steer().dx, int)
 
+    boom = Boom(1.0, by=3)
+    assert_type(boom, Boom)
+    assert_type(boom.by, int | None)
+    assert_type(Over("won"), Over)
+
     constructor: Callable[[float, int], Bare] = Bare
     assert constructor(1.0, 2) == Bare(1.0, 2)
 
@@ -104,6 +139,7 @@ def accepted() -> None:
 
     assert_type(component_type(Bare), ComponentType)
     assert_type(command_type(Steer, "send()"), CommandType)
+    assert_type(event_type(Boom, "emit()"), EventType)
     assert_type(current_registry().schema(), Schema)
     assert_type(encode(tank), bytes)
     gate = Gate(Bare, 100)
@@ -126,7 +162,22 @@ def asked(client: ClientWorld) -> None:
         assert_type((bare, called, tank), tuple[Bare, Called, Tank])
 
 
+def told(knight: Knight) -> None:
+    """Systems and hooks would do that, and clients call what runs on the server."""
+    assert_type(emit(Boom(1.0)), Emission)
+    assert_type(emit(Boom(1.0), [1, 2], but=3, about=4, reliable=False).arrived(1), bool)
+    assert_type(entity_of(knight), int)
+    knight.attack("slash", hard=True)
+    knight.shout(text="ho")
+
+
 def refused() -> None:
+    Boom()  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    event(hold=True)  # type: ignore[call-overload]  # pyright: ignore
+    emit(Boom(1.0), to="bob")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    rpc("client")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    Knight().attack("bite")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    Knight().shout("ho")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     Bare()  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     Bare("1")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     Bare(1.0, 2, 3)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
