@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from functools import partial
 
 from ecsnet.replication.client.call_each import call_each
-from ecsnet.schema import EventType
+from ecsnet.schema import Call, EventType
 from ecsnet.schema.calls import SELF
 from ecsnet.world import World
 
@@ -22,11 +22,13 @@ class Calls:
 
     Attributes:
         running: Whether methods of the game are being called.
+        on_call: Called before each with the call, the entity and the arguments; None mostly.
         missed: Calls for components that are not in the view, or no longer.
     """
 
     def __init__(self, view: World) -> None:
         self.running = False
+        self.on_call: Callable[[Call, int, object], object] | None = None
         self.missed = 0
         self._view = view
         self._due: deque[Callable[[], object]] = deque()
@@ -52,5 +54,7 @@ class Calls:
             component = self._view.components(entity).get(call.component)
         if component is None:
             self.missed += 1
-        else:
-            call.run(component, arguments)
+            return
+        if self.on_call is not None:
+            self.on_call(call, entity, arguments)
+        call.run(component, arguments)

@@ -91,6 +91,10 @@ class Call:
         values = [getattr(arguments, name) for name in self.positional]
         self.function(component, *values, **{name: getattr(arguments, name) for name in self.named})
 
+    def named_arguments(self, arguments: object) -> dict[str, object]:
+        """Return the arguments of a call by the names of their parameters; as for `run`."""
+        return {name: getattr(arguments, name) for name in (*self.positional, *self.named)}
+
 
 def rpcs(cls: type[object]) -> Iterator[tuple[str, Rpc]]:
     """Yield the methods of a class under ``@net.rpc``, inherited ones too."""

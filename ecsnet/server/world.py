@@ -565,6 +565,11 @@ def _given_by(pair: object) -> tuple[int, ReceivedCommand]:
 
 def _given(command: object) -> ReceivedCommand:
     """Make a command as `Simulation.step` takes it, for the player's own entity."""
+    if hasattr(command, "__ecsnet_rpc__"):
+        raise UsageError(
+            f"step() got the method {getattr(command, '__qualname__', command)}: step() takes"
+            " commands; a client calls it, such as one of ecsnet.testing.Harness"
+        )
     kind = command_type(type(command), "step()")
     fault = kind.fault(command, _same)
     if fault is not None:

@@ -26,7 +26,7 @@ from ecsnet.schema import Registry, use_registry
 from ecsnet.testing.clock import ManualClock
 from ecsnet.testing.compare import Comparison
 from ecsnet.testing.conformance import TransportEnds, TransportReport, check_transport
-from ecsnet.testing.harness import Harness, HarnessClient
+from ecsnet.testing.harness import Harness, HarnessClient, RanCall
 from ecsnet.testing.link import FaultStats, FaultyLink
 from ecsnet.testing.network import LinkEnd, Network
 
@@ -39,6 +39,7 @@ __all__ = [
     "LinkEnd",
     "ManualClock",
     "Network",
+    "RanCall",
     "Registry",
     "TransportEnds",
     "TransportReport",

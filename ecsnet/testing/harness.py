@@ -10,11 +10,12 @@ import itertools
 import random
 from collections.abc import Callable, Iterator, Mapping
 from types import NoneType, TracebackType
+from typing import NamedTuple
 
 from ecsnet.client.world import ClientWorld
 from ecsnet.errors import UsageError
 from ecsnet.notifications import Disconnected, Refused
-from ecsnet.schema import Registry
+from ecsnet.schema import Call, Registry
 from ecsnet.server.host import Host
 from ecsnet.server.members import Member
 from ecsnet.server.room import Room
@@ -39,11 +40,22 @@ from ecsnet.validation.arguments import (
 from ecsnet.validation.wording import brief
 from ecsnet.world import World
 
-__all__ = ["Harness", "HarnessClient"]
+__all__ = ["Harness", "HarnessClient", "RanCall"]
 
 _SECONDS = f"give seconds, from 0 to {LONGEST:,.0f}"
 
 _numbers = itertools.count(1)
+
+
+class RanCall(NamedTuple):
+    """A method that the server called and a client ran, see `ecsnet.rpc`."""
+
+    name: str
+    """The name of it: ``"Knight.result"``."""
+    entity: int
+    """The entity of the component, in the client's view."""
+    arguments: dict[str, object]
+    """The arguments, by the names of their parameters."""
 
 
 class HarnessClient:
@@ -56,6 +68,7 @@ class HarnessClient:
         end: Its end of that network.
         address: Where its datagrams come from.
         events: All events that its polls returned.
+        calls: All calls of the server's that it ran.
         every: It polls once in so many steps.
         polling: Whether it still polls.
         longest: Bytes in the longest datagram sent to it.
@@ -69,8 +82,13 @@ class HarnessClient:
         self.address = end.address
         self.every = every
         self.events: list[object] = []
+        self.calls: list[RanCall] = []
         self.polling = True
         self.longest = 0
+
+    def note_call(self, call: Call, entity: int, arguments: object) -> None:
+        """Note a call that is about to run."""
+        self.calls.append(RanCall(call.name, entity, call.named_arguments(arguments)))
 
 
 class Harness:
@@ -198,6 +216,7 @@ class Harness:
             random=self._random,
         )
         seat = HarnessClient(client, name, end, every)
+        client._calls.on_call = seat.note_call
         self.seats[client] = self._by_address[end.address] = seat
         if wait is not None:
             deadline = self.clock.now + wait
@@ -223,6 +242,10 @@ class Harness:
     def events(self, client: ClientWorld) -> list[object]:
         """Return all notifications that a client's polls returned; clear the list to start anew."""
         return self._seat(client, "events()").events
+
+    def calls(self, client: ClientWorld) -> list[RanCall]:
+        """Return all calls of the server's that a client ran; clear the list to start anew."""
+        return self._seat(client, "calls()").calls
 
     def member(self, client: ClientWorld) -> Member | None:
         """Return a client as the server knows it; None when it is not, or no longer, connected."""

@@ -423,6 +423,28 @@ def esper_gold(harness: Harness, entity: int, cls: type[Knight]) -> int:
         return esper.component_for_entity(entity, cls).gold
 
 
+def test_a_harness_lists_what_ran(harness: Harness, play: Play) -> None:
+    ann, bob = harness.connect("ann"), harness.connect("bob")
+    a = entity_of_player(harness, ann)
+
+    def call() -> None:
+        esper.component_for_entity(a, Knight).shout("ho")
+        esper.component_for_entity(a, Knight).result(True)
+
+    play.todo.append(call)
+    harness.step(4)
+    assert ann.player is not None
+    assert harness.calls(ann) == [
+        ("Knight.shout", ann.player, {"text": "ho"}),
+        ("Knight.result", ann.player, {"won": True, "foe": None}),
+    ]
+    assert [ran.name for ran in harness.calls(bob)] == ["Knight.shout"]
+    with pytest.raises(
+        net.UsageError, match=r"step\(\) got the method Knight.attack: step\(\) takes"
+    ):
+        play.server.step(commands=[(1, Knight.attack)])
+
+
 # The types.
 
 
