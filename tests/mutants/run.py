@@ -62,11 +62,12 @@ ECSNET: Final = Project(
     core=(
         "ecsnet/schema", "ecsnet/session", "ecsnet/connection", "ecsnet/replication",
         "ecsnet/commands", "ecsnet/messages", "ecsnet/simulation", "ecsnet/transport",
-        "ecsnet/server", "ecsnet/client", "ecsnet/world.py",
+        "ecsnet/server", "ecsnet/client", "ecsnet/world.py", "ecsnet/peer.py", "ecsnet/peers.py",
     ),
     tests=(
-        "tests/unit", "tests/socket/test_local_address.py", "tests/socket/test_transport_client.py",
-        "tests/socket/test_transport_ticker.py", "tests/socket/test_transport_udp.py",
+        "tests/unit", "tests/socket/test_local_address.py", "tests/socket/test_server_udp.py",
+        "tests/socket/test_transport_client.py", "tests/socket/test_transport_ticker.py",
+        "tests/socket/test_transport_udp.py",
     ),
     last=("tests/simulation/test_soak.py",),
     imports=".dev",
