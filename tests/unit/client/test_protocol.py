@@ -147,6 +147,22 @@ def test_a_second_welcome_puts_the_player_into_another_room(server: TalkingServe
     assert encode([17]) not in server.heard
 
 
+def test_there_is_as_much_time_to_get_into_the_next_room(server: TalkingServer) -> None:
+    def wait(seconds: float) -> None:
+        for _ in range(round(60 * seconds)):
+            server.update(None)
+
+    server.connect()
+    wait(6.0)
+    server.join()
+    assert server.client.connected
+    server.tell(encode(Welcome(8, 1, 3, 20.0, 20.0, 20)))
+    wait(6.0)
+    server.tell(encode_structure(8, 20, [], [], [], [server.run(1)]))
+    assert server.client.connected
+    assert server.client.player is not None
+
+
 def test_who_comes_back_to_a_room_asks_for_everything_and_believes_nothing_old(
     server: TalkingServer,
 ) -> None:

@@ -481,3 +481,13 @@ def test_a_single_bad_report_does_not_count_unless_packets_get_lost() -> None:
                 bad = 5.0 if step == 585 else 0.0
                 clock.report(clock.tick - server - 6.0 - bad, server, loss)
         assert clock.speed == pytest.approx(wanted, abs=0.03)
+
+
+def test_it_starts_so_far_ahead_that_what_is_sent_next_comes_in_time() -> None:
+    """It is sent up to a frame and an interval later, and is a round trip older when it is there."""
+    clock = TickClock(60.0, interval=0.05)
+    clock.start(100, 10.0, rtt=0.0)
+    clock.advance(10.0)
+    clock.advance(10.02)
+    clock.start(100, 10.02, rtt=0.1)
+    assert clock.lead == pytest.approx((0.1 + 0.02 + 0.05) * 60.0 + 1.5)

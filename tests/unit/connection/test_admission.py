@@ -10,7 +10,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ecsnet.connection.admission import HALF_OPEN, REMEMBERED, Admission, Denial
+from ecsnet.connection.admission import (
+    HALF_OPEN,
+    JOINS_A_SECOND,
+    REMEMBERED,
+    Admission,
+    Denial,
+)
 from ecsnet.connection.plain import ClientHandshake, Connection, Listener
 from ecsnet.session.goodbye import Reason
 from ecsnet.transport.address import source_of
@@ -301,3 +307,20 @@ def test_admission_denies_by_cause() -> None:
     assert admission.deny(("h", 3), 0.0, again=False) is Denial.ADDRESS
     assert admission.deny(("h", 2), 0.0, again=True) is None
     assert admission.denied == {"address": 1}
+
+
+@pytest.mark.parametrize("still_here", [True, False])
+def test_a_source_waits_for_what_a_connection_of_it_cost(still_here: bool) -> None:
+    admission = Admission(8, 8, source_of)
+    connection = Connection(("h", 1), b"12345678", 0.0, server=True)
+    admission.opened(("h", 1), connection, 0.0)
+    connection.confirmed = True
+    if not still_here:
+        admission.closed(("h", 1), 0.0, abusive=False)
+    admission.charge(("h", 1), 3.0, 0.0)
+    # It has opened one of the eight that it may open at once.
+    wait = 3.0 - 7 / JOINS_A_SECOND + 1 / JOINS_A_SECOND
+    assert admission.deny(("h", 2), wait - 0.01, again=False) is Denial.JOINS
+    assert admission.deny(("h", 2), wait + 0.01, again=False) is None
+    admission.charge(("a stranger", 1), 10.0, 0.0)
+    assert len(admission) == 1

@@ -9,7 +9,15 @@ import pytest
 
 from ecsnet.replication.client.store import CONTENT_BYTES, Store
 from ecsnet.replication.encoding import deltas, encode_run, encode_structure
-from ecsnet.replication.wire import STRUCTURE_TAG, U32, Report, Structure, Update, WireFormat
+from ecsnet.replication.wire import (
+    STRUCTURE_TAG,
+    U32,
+    Events,
+    Report,
+    Structure,
+    Update,
+    WireFormat,
+)
 from ecsnet.schema import EntityRef, Gate, Registry, encode, replicated, use_registry
 from ecsnet.schema.contents import total
 
@@ -220,6 +228,9 @@ def test_what_names_another_simulation_is_dropped(subject: Subject) -> None:
     assert subject.store.dropped == 2
     assert (subject.values(), subject.store.tick) == (before, 0)
     assert subject.store.structured == 2  # its place in the channel counts
+    assert not subject.store.happened(Events(EPOCH + 1, 9, []), 10)
+    assert subject.store.dropped == 3
+    assert subject.store.happened(Events(EPOCH, 9, []), 10)
 
 
 def test_a_run_that_contradicts_itself_is_dropped_with_all_that_came_along(
@@ -278,6 +289,23 @@ def test_while_a_resync_is_open_nothing_is_confirmed(subject: Subject) -> None:
     assert store.confirmed_tick == 0
     subject.update(24, confirmed_tick=1)
     assert store.confirmed_tick == 23
+
+
+@pytest.mark.parametrize("content", ["despawned", "hidden", "removed", "set"])
+def test_a_message_with_content_is_no_answer_to_a_resync(subject: Subject, content: str) -> None:
+    subject.store.asked = 1
+    match content:
+        case "despawned":
+            subject.structure(22, despawned=[3])
+        case "hidden":
+            subject.structure(22, hidden=[3])
+        case "removed":
+            subject.structure(22, removed=[(TANK, [3])])
+        case "set":
+            subject.structure(22, ([3], [tanks(7)]))
+    assert subject.store.asked == 1
+    subject.structure(23)
+    assert subject.store.asked == 0
 
 
 def test_the_newest_report_is_kept(subject: Subject) -> None:

@@ -723,11 +723,17 @@ def test_when_too_much_waits_for_structure_everything_is_sent_again(field: Field
 # Entering is streamed.
 
 
-def test_a_late_joiner_gets_the_world_in_pieces(field: Field) -> None:
+@pytest.mark.parametrize("bandwidth", [4e5, 5e4])
+@pytest.mark.parametrize("player", [True, False])
+def test_a_late_joiner_gets_the_world_in_pieces(
+    field: Field, bandwidth: float, player: bool
+) -> None:
     for number in range(1500):
         field.spawn(Tank(number), Place(number, 1), Blob(bytes(20)))
     field.step()
-    client = field.join(bandwidth=4e5, settle=False)
+    client = field.join(bandwidth=bandwidth, settle=False)
+    if not player:
+        esper.delete_entity(client.player, immediate=True)
     client.link.lag = 0.05
     in_flight = 0
     for _ in range(400):
@@ -739,6 +745,25 @@ def test_a_late_joiner_gets_the_world_in_pieces(field: Field) -> None:
     assert len(client.structures) > 4
     assert max(map(len, client.structures)) <= STRUCTURE_BYTES + 100
     assert STRUCTURE_BYTES < in_flight <= 3 * STRUCTURE_BYTES
+
+
+def test_the_own_player_enters_first_and_then_what_it_owns(field: Field) -> None:
+    others = [field.spawn(Blob(bytes(700))) for _ in range(60)]
+    owned = [field.spawn(Blob(bytes(700))) for _ in range(30)]  # with lower ids than the player
+    client = field.join(Blob(bytes(700)), settle=False)
+    for entity in owned:
+        esper.add_component(entity, Owner(client.player))
+    field.step()
+    pieces: dict[int, int] = {}
+    while client.difference() is not None:
+        field.step()
+        for piece, message in enumerate(client.messages):
+            for run in message.sets:
+                for net in run.entities():
+                    pieces.setdefault(net, piece)
+    came = {entity: pieces[field.net(entity)] for entity in (client.player, *owned, *others)}
+    assert came[client.player] == 0
+    assert 1 <= max(came[entity] for entity in owned) <= min(came[entity] for entity in others)
 
 
 @interest(Grid(Place, 1000))
