@@ -101,6 +101,18 @@ def test_long_messages_have_half_of_the_bandwidth_and_payloads_the_other() -> No
     assert 50 < count < 250  # neither starves
 
 
+def test_what_goes_of_long_messages_takes_nothing_from_payloads() -> None:
+    peers = Two()
+    peers.one.queue(bytes(20_000))
+    peers.tick()
+    peers.now += 0.1
+    peers.one.refill(peers.now)
+    before, sent = peers.one.allowance, len(peers.sent)
+    peers.one.send_messages(peers.now)
+    assert len(peers.sent) > sent
+    assert peers.one.allowance == before
+
+
 def test_a_message_alone_is_sent_without_a_payload() -> None:
     peers = Two()
     peers.one.queue(b"short")

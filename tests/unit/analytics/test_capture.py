@@ -422,6 +422,7 @@ def test_options_that_mean_nothing_are_refused(options: dict[str, Any], says: st
 
 def test_a_folder_is_enough(tmp_path: Path) -> None:
     assert ServerWorld(analytics=tmp_path).analytics == Analytics(tmp_path)
+    assert ServerWorld(analytics=str(tmp_path)).analytics == Analytics(str(tmp_path))
     assert ServerWorld().analytics is None
     with pytest.raises(net.UsageError, match=r"analytics=5: a folder, or net.Analytics"):
         ServerWorld(analytics=5)  # type: ignore[arg-type]

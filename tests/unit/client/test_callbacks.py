@@ -273,6 +273,20 @@ def test_what_a_callback_raises_comes_out_when_the_poll_is_done(game: Harness, w
     assert replicated_in(client) == 0
 
 
+def test_after_close_nothing_is_told_of_a_poll_that_raised(game: Harness) -> None:
+    client = game.connect("Ann")
+
+    def act() -> None:
+        raise KeyError
+
+    place(game, client, "make", act)
+    with pytest.raises(KeyError):
+        game.step(3)
+    assert client._protocol.notifications
+    client.close()
+    assert client.poll() == []
+
+
 def test_of_several_that_raise_the_first_comes_out_and_the_last_is_logged(
     game: Harness, caplog: pytest.LogCaptureFixture
 ) -> None:

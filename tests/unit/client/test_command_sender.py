@@ -111,6 +111,20 @@ def test_on_the_way_into_the_game_nothing_is_stamped() -> None:
     assert sending.sender.outbox.sent == 1
 
 
+def test_while_the_server_is_silent_the_player_may_go_on_acting() -> None:
+    sending = Sending()
+    sending.measure()
+    sending.frames(30)
+    ticks = sending.sender.ticks
+    assert ticks is not None
+    for _ in range(10 * RATE):
+        sending.now += 1 / RATE
+        sending.sender.send(sending.store, sending.now, joined=True)
+        sending.sender.outbox.act(SHOOT, 0, [])
+    assert ticks.paused
+    assert not ticks.waiting
+
+
 def test_actions_between_the_ticks_of_a_fast_screen_are_bounded() -> None:
     sending = Sending()
     sending.measure()

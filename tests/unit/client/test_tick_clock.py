@@ -484,7 +484,7 @@ def test_a_single_bad_report_does_not_count_unless_packets_get_lost() -> None:
 
 
 def test_it_starts_so_far_ahead_that_what_is_sent_next_comes_in_time() -> None:
-    """It is sent up to a frame and an interval later, and is a round trip older when it is there."""
+    """It is sent up to a frame and an interval later, and a round trip older when it is there."""
     clock = TickClock(60.0, interval=0.05)
     clock.start(100, 10.0, rtt=0.0)
     clock.advance(10.0)

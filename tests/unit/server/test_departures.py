@@ -171,6 +171,20 @@ def test_nothing_is_left_of_who_leaves(way: str, room: str) -> None:
     assert leftovers(network) == {}
 
 
+@pytest.mark.parametrize("stage", ["joining", "unwelcomed"])
+def test_who_leaves_before_it_was_shown_the_world_owes_nothing(stage: str) -> None:
+    network = HostNetwork(moving(20.0), update_rate=2.0)
+    network.lag = 0.002
+    network.client("Bob")
+    network.run(3.0)
+    client = network.client("Ann")
+    while not STAGES[stage](client):
+        network.run(0.001)
+    seat = client.member.seat
+    assert seat is not None
+    assert network.room.leave(seat, "left", network.now) == 0
+
+
 def test_nothing_is_left_of_what_players_owned_and_asked_for() -> None:
     spec: SimulationSpec = moving()
 

@@ -399,12 +399,15 @@ def test_commands_for_what_is_gone_or_not_ones_own_are_counted(spec: SimulationS
     assert running.rejected[1] == 6
 
 
-def test_an_entity_that_dies_during_the_tick_gets_no_more_commands(spec: SimulationSpec) -> None:
+@pytest.mark.parametrize("immediate", [True, False])
+def test_an_entity_that_dies_during_the_tick_gets_no_more_commands(
+    spec: SimulationSpec, immediate: bool
+) -> None:
     got: list[int] = []
 
     def reap(dt: float) -> None:
         for entity, _ in net.commands(Steer):
-            esper.delete_entity(entity)
+            esper.delete_entity(entity, immediate)
 
     spec.add_function(reap, 1)
     spec.add_function(lambda dt: got.extend(e for e, _ in net.commands(Steer)), 0)

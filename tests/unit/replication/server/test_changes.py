@@ -161,6 +161,20 @@ def test_a_replaced_component_is_a_new_value_like_any_other(subject: Subject) ->
     assert subject.sent(one) == [9, 0.0]
 
 
+@scanning(Tank)
+def test_who_comes_again_with_a_bad_value_is_complained_of_again(
+    subject: Subject, caplog: pytest.LogCaptureFixture
+) -> None:
+    for _ in range(2):
+        one = esper.create_entity(Tank("much"))  # type: ignore[arg-type]
+        subject.sync()
+        subject.detector.changed()
+        subject.world.delete(one)
+        subject.sync()
+        esper.clear_database()  # ids begin anew
+    assert len(caplog.messages) == 2
+
+
 @scanning(Bag)
 def test_a_change_made_in_place_is_seen(subject: Subject) -> None:
     one, two = subject.add(Bag([1]), Bag([2]))

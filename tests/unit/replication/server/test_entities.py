@@ -258,11 +258,11 @@ def test_a_position_that_is_none_leaves_the_entity_in_its_cell(
 
 
 class Halls(Grid):
-    """A grid with a mind of its own: two halls, and no height."""
+    """A grid with a mind of its own: two halls, no height, and a cellar that is in neither."""
 
     def point(self, position: object) -> tuple[float, float] | None:
         assert isinstance(position, Place)
-        return position.x, 0.0
+        return None if position.y < 0 else (position.x, 0.0)
 
     def cell(self, entity: Placed) -> Hashable:
         return "left" if entity.point is None or entity.point[0] < 10 else "right"
@@ -277,7 +277,10 @@ def test_a_grid_that_a_game_derived_is_asked_itself(subject: Subject) -> None:
     esper.component_for_entity(one, Place).x = 25
     subject.capture()
     assert subject.entities.cells == {"right": {1, 2}}
-    assert subject.entity(one).point == (25, 0)
+    esper.component_for_entity(one, Place).y = -1
+    subject.capture()
+    assert subject.entities.cells == {"right": {1, 2}}
+    assert subject.entity(one).point == (25, 0)  # where it was last
 
 
 def test_whoever_came_and_went_did_neither() -> None:

@@ -150,6 +150,8 @@ def test_a_predicate_may_be_asked_less_often() -> None:
         observer.group_key = policy.group_key(observer, [Thing()], tick)
         seen.append(bool(observer.group_key))
     assert seen == [True, True, True, False, False]
+    # Who has just come is not kept waiting.
+    assert Visible(lambda *_: True, every=3).group_key(InterestObserver(), [Thing()], 4)
     with pytest.raises(UsageError, match="1 or more ticks"):
         Visible(lambda player, entity: True, every=0)
 

@@ -26,6 +26,7 @@ from ecsnet.replication.server.interest import (
     Visible,
 )
 from ecsnet.replication.server.replicator import Replicator
+from ecsnet.replication.sizes import ENTITY_BYTES
 from ecsnet.replication.wire import (
     BODY_BYTES,
     STRUCTURE_BYTES,
@@ -631,6 +632,20 @@ def test_one_bad_value_keeps_nobody_from_anything(
     assert f"entity {entities[2]}" in line
 
 
+def test_a_bad_value_hides_no_other_that_is_too_large(
+    field: Field, caplog: pytest.LogCaptureFixture
+) -> None:
+    client = field.join()
+    bad, large = field.spawn(Blob(b"x")), field.spawn(Blob(b"y"))
+    field.step(3)
+    get(bad, Blob).data = "no bytes"  # type: ignore[attr-defined]
+    get(large, Blob).data = bytes(ENTITY_BYTES)  # type: ignore[attr-defined]
+    field.step(3)
+    assert client.of(bad) == {Blob: Blob(b"x")}
+    assert client.of(large) == {Blob: Blob(b"y")}
+    assert len(caplog.messages) == 2
+
+
 # Runs.
 
 
@@ -1018,6 +1033,20 @@ def test_owner_only_components_reach_their_owner_and_nobody_else(field: Field) -
         assert client.difference() is None
 
 
+def test_owner_only_values_of_one_owner_travel_in_one_run(field: Field) -> None:
+    ann, bob = field.join(), field.join()
+    things = [field.spawn(Secret(1), Owner(each.player)) for each in (ann, bob) * 3]
+    field.step(30)
+    for client in (ann, bob):
+        client.fresh()
+    for thing in reversed(things):
+        esper.component_for_entity(thing, Secret).code = 2
+    field.step()
+    for client, own in ((ann, things[::2]), (bob, things[1::2])):
+        runs = [run for packet in client.fresh() if packet.update for run in packet.update.runs]
+        assert [list(run.entities()) for run in runs] == [sorted(map(field.net, own))]
+
+
 def test_owner_only_values_that_were_lost_are_sent_again_to_the_owner(field: Field) -> None:
     ann, bob = field.join(Secret(1)), field.join()
     field.step(30)
@@ -1299,6 +1328,18 @@ def test_a_large_change_of_structure_is_cut_into_pieces(field: Field) -> None:
     field.settle()
     assert len(client.structures) > 2
     assert max(map(len, client.structures)) <= STRUCTURE_BYTES + 2000
+
+
+def test_two_large_gains_of_the_same_kind_are_two_messages(field: Field) -> None:
+    client = field.join(bandwidth=4e6)
+    entities = [field.spawn(Place(i)) for i in range(2)]
+    field.settle()
+    client.structures.clear()
+    for entity in entities:
+        esper.add_component(entity, Blob(bytes(STRUCTURE_BYTES * 2 // 3)))
+    field.settle()
+    assert len(client.structures) >= 2
+    assert max(map(len, client.structures)) <= STRUCTURE_BYTES
 
 
 def test_everyone_is_the_default() -> None:
