@@ -7,6 +7,7 @@ if __name__ != "ecsnet.components":  # a second name would make two of every cla
 
 from ecsnet.components.bounds import Bounds
 from ecsnet.components.collider import Collider, Contacts
+from ecsnet.components.lobby import LobbyInfo, LobbyPlayer, LobbyReady, LobbyState
 from ecsnet.components.owner import Owner
 from ecsnet.components.player import Player
 from ecsnet.components.position import Position
@@ -17,6 +18,10 @@ __all__ = [
     "Bounds",
     "Collider",
     "Contacts",
+    "LobbyInfo",
+    "LobbyPlayer",
+    "LobbyReady",
+    "LobbyState",
     "MaxSpeed",
     "Owner",
     "Player",

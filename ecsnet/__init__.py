@@ -59,6 +59,8 @@ with Importing():
     from ecsnet.simulation.game_events import analytics_event, teleported
     from ecsnet.simulation.join_request import JoinRequest
     from ecsnet.simulation.kick import kick
+    from ecsnet.simulation.lobby import Lobby
+    from ecsnet.simulation.match import end_match, start_match
     from ecsnet.simulation.simulation import KEEP, commands, rng, tick
     from ecsnet.transport.conditioner import Link
     from ecsnet.validation.text import clean_text
@@ -86,15 +88,18 @@ __all__ = [  # noqa: RUF022 - by subject
     "Grid",
     "Interest",
     "JoinRequest",
+    "Lobby",
     "ServerWorld",
     "Visible",
     "analytics_event",
     "clean_text",
     "commands",
     "emit",
+    "end_match",
     "entity_of",
     "kick",
     "rng",
+    "start_match",
     "teleported",
     "tick",
     # The client's side

@@ -8,6 +8,13 @@ if __name__ != "ecsnet.systems":  # a second name would make two of every class 
 from ecsnet.analytics.capture import AnalyticsSystem
 from ecsnet.replication.server.system import ReplicationSystem
 from ecsnet.systems.collision import CollisionSystem
+from ecsnet.systems.lobby import LobbySystem
 from ecsnet.systems.movement import MovementSystem
 
-__all__ = ["AnalyticsSystem", "CollisionSystem", "MovementSystem", "ReplicationSystem"]
+__all__ = [
+    "AnalyticsSystem",
+    "CollisionSystem",
+    "LobbySystem",
+    "MovementSystem",
+    "ReplicationSystem",
+]

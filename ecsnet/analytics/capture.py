@@ -141,6 +141,15 @@ class AnalyticsSystem(Observer):
         """Note that a player was thrown out."""
         self._tell("kicked", player=player_id, name=name, reason=reason)
 
+    def match_began(self, number: int, players: Sequence[int]) -> None:
+        """Note that the players of a lobby begin to play."""
+        self._begin()
+        self._tell("match_began", number=number, players=list(players))
+
+    def match_ended(self, number: int) -> None:
+        """Note that they are back in the lobby."""
+        self._tell("match_ended", number=number)
+
     def stopped(self, reason: str, figures: Mapping[str, int]) -> None:
         """Note that the match is over.
 

@@ -65,6 +65,7 @@ class TickClock:
     Attributes:
         tick: The tick that began last; -1 before the first.
         paused: Whether no ticks begin for now, because the server is silent or was never heard.
+        rate: Ticks of the server in a second.
         speed: How fast it runs now; 1 is the server's speed.
         jumps: How often it left the slew and jumped.
     """
@@ -76,7 +77,7 @@ class TickClock:
         self.paused = True
         self.speed = 1.0
         self.jumps = 0
-        self._rate = tick_rate
+        self.rate = tick_rate
         self._interval = interval
         self._silence = max(SILENCE, UPDATES_MISSED / (update_rate or tick_rate))
         self._now = float("inf")
@@ -118,7 +119,7 @@ class TickClock:
         self._fresh = False
         # What is sent now arrives a round trip after what has just arrived was sent. How much it
         # varies is not known yet: the first reports will say, and may move the clock at once.
-        self._lead = (rtt + self._frame + self._interval) * self._rate + 1.5
+        self._lead = (rtt + self._frame + self._interval) * self.rate + 1.5
         self.paused = False
         self._forget(tick + self._lead)
         self.jumps = 0
@@ -144,7 +145,7 @@ class TickClock:
             return
         self._reported = tick
         # What arrived during the report's quarter of a second was for about these ticks.
-        window = self._rate / 4
+        window = self.rate / 4
         middle = tick + slack - window / 2
         if not self._offsets or middle - window / 2 < self._settled:
             return
@@ -156,17 +157,17 @@ class TickClock:
         reports = self._reports
         reports.append(slack - offset)
         recent = min(list(reports)[-3:])
-        if len(reports) > 3 and recent - min(reports) > JUMP_BACK / 2 * self._rate:
+        if len(reports) > 3 and recent - min(reports) > JUMP_BACK / 2 * self.rate:
             # The way became shorter, or the server dropped time: what was before is over.
             while len(reports) > 3:
                 reports.popleft()
         ordered = sorted(reports)
         chance_hit = len(ordered) > 3 and loss < LOSSY
-        margin = self._rate * 0.001 + min(self._rate * self._frame / 2, 1.0)
+        margin = self.rate * 0.001 + min(self.rate * self._frame / 2, 1.0)
         self._wanted = margin - ordered[1 if chance_hit else 0]
         error = self._wanted - self._offset()
         settled = len(reports) > 3
-        back, ahead = (JUMP_BACK * self._rate, JUMP_AHEAD * self._rate) if settled else (2.0, 1.0)
+        back, ahead = (JUMP_BACK * self.rate, JUMP_AHEAD * self.rate) if settled else (2.0, 1.0)
         if not -back < error < ahead:
             self._lead += error
             self._jump(self._position + error)
@@ -193,7 +194,7 @@ class TickClock:
         if begun <= self.tick:
             return _NOTHING
         first = self.tick + 1
-        if begun - first >= max(2.0, BURST_SECONDS * self._rate):
+        if begun - first >= max(2.0, BURST_SECONDS * self.rate):
             # What is said again of ticks before comes late by the stall: no report on the network.
             first = self._settled = begun
         self.tick = begun
@@ -201,7 +202,7 @@ class TickClock:
         return range(first, begun + 1)
 
     def _move(self, elapsed: float) -> None:
-        ahead = elapsed * self._rate
+        ahead = elapsed * self.rate
         self._position += ahead
         if self._wanted is None or ahead <= 0:
             return
@@ -218,7 +219,7 @@ class TickClock:
         ahead = self._position - self._newest
         # The newest tick lies ahead where this machine slept, clock and all; far behind where the
         # server dropped time, or this end's clock counted more of it.
-        slept = ahead < -JUMP_AHEAD * self._rate or ahead - self._lead > JUMP_BACK * self._rate
+        slept = ahead < -JUMP_AHEAD * self.rate or ahead - self._lead > JUMP_BACK * self.rate
         if self.paused or slept:
             self.paused = False
             self._forget(self._newest + self._lead)
@@ -237,4 +238,4 @@ class TickClock:
         self._settled = max(self.tick + 1, floor(position))
 
     def _offset(self) -> float:
-        return self._position - (self._now - self._origin) * self._rate
+        return self._position - (self._now - self._origin) * self.rate

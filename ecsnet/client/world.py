@@ -25,13 +25,14 @@ import esper
 from ecsnet.client.calls import Calls
 from ecsnet.client.command_sender import CommandSender
 from ecsnet.client.connection import ClientConnection
+from ecsnet.client.lobby import ClientLobby, encode_info, read_lobby
 from ecsnet.client.protocol import ClientProtocol
 from ecsnet.client.stats import ClientStats
 from ecsnet.client.steady_clock import SteadyClock
 from ecsnet.client.write_guard import WriteGuard
 from ecsnet.commands.frames import ACTIONS_A_TICK
 from ecsnet.commands.join_data import JoinData, encode_join_data
-from ecsnet.components import Owner
+from ecsnet.components import LobbyInfo, LobbyReady, Owner
 from ecsnet.errors import BadValueError, DisconnectedError, RefusedError, UsageError
 from ecsnet.messages.joining import WIRE_VERSION, Hello, MemberState
 from ecsnet.notifications import Disconnected, Refused
@@ -346,6 +347,17 @@ class ClientWorld:
         return self._protocol.closed
 
     @property
+    def lobby(self) -> ClientLobby | None:
+        """The lobby, as the view shows it now; None before `Connected`, and in a game without one.
+
+        It has whom this client sees: everybody, unless the game says otherwise.
+        """
+        ticks = self._sender.ticks
+        if ticks is None or not self.connected:
+            return None
+        return read_lobby(self.view, self.player, self.stats.tick, ticks.rate)
+
+    @property
     def stats(self) -> ClientStats:
         """Figures of the connection, as of the last `poll`."""
         return self._connection.stats
@@ -496,6 +508,30 @@ class ClientWorld:
         target = self._addressed(entity, "release()")
         if target is not None:
             self._sender.outbox.release(self._schema.command_id_of[kind.cls], target)
+
+    def set_ready(self, ready: bool) -> None:
+        """Say in the lobby that we are ready for a match, or no longer.
+
+        It is a command like any other: the server decides, at most twice a second, and `lobby`
+        shows what came of it. In a match, and in a game without a lobby, it does nothing.
+
+        Raises:
+            UsageError: It is neither True nor False, or as for `send`.
+        """
+        check_flag("set_ready(ready", ready)
+        self.send(LobbyReady(ready))
+
+    def set_info(self, **values: bool | int | float | str) -> None:
+        """Tell the others in the lobby something: ``client.set_info(colour="red", level=3)``.
+
+        It takes the place of what was told before, and is `lobby`'s ``info`` of our player for
+        everybody. The server does not look at it: a game that shows texts cleans them.
+
+        Raises:
+            UsageError: A value is none of these, or all of it takes more than 200 bytes; or as for
+                `send`.
+        """
+        self.send(LobbyInfo(encode_info(values)))
 
     def _join_data(self, data: object) -> JoinData:
         """Return what a client sends along when it asks to join."""

@@ -65,7 +65,7 @@ class _Process:
         def ready(address: Address) -> None:
             assert self._server.host is not None
             (self._room,) = self._server.host.rooms
-            self._room.simulation.add_system(self._note, float("inf"), "Pace", always=True)
+            self._room.simulation.add_system(self._note, float("inf"), "Pace", while_paused=True)
             listen(lambda order: loop.call_soon_threadsafe(self._obey, order))
             say(Ready(address[1]))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
+from ecsnet.connection.plain import Connection
 from ecsnet.server.members import Seat
 from ecsnet.simulation.presence import PlayerPresence
 from ecsnet.simulation.simulation import Simulation
@@ -18,7 +19,7 @@ PACKETS_MISSED: Final = 3
 """... or the time of so many of its packets, where it sends seldom."""
 
 LOOK_SECONDS: Final = 0.25
-"""Seconds from one look at who is silent to the next."""
+"""Seconds from one look at who falls silent to the next; who comes back is seen at once."""
 
 PING_LOOKS: Final = 4
 """With every so many looks all is said of everybody, pings too: once a second."""
@@ -44,7 +45,7 @@ class PresenceWatch:
     def look(self, seats: Iterable[Seat], now: float) -> list[PlayerPresence]:
         """Return what there is to say of the members in the room; to be called in each tick."""
         if now < self._due:
-            return []
+            return self._returned(seats, now) if self._silent else []
         late = now - self._due
         self._due = now + LOOK_SECONDS
         if _STALL < late < float("inf"):
@@ -58,7 +59,7 @@ class PresenceWatch:
             number, peer = seat.player_id, seat.member.peer
             if number not in players or peer.connection is None:
                 continue
-            silent = now - peer.connection.heard > self.silent_after
+            silent = self._is_silent(peer.connection, now)
             if silent:
                 self._silent.add(number)
             if everything:
@@ -68,3 +69,18 @@ class PresenceWatch:
             elif silent != (number in before):
                 found.append(PlayerPresence(number, silent))
         return found
+
+    def _returned(self, seats: Iterable[Seat], now: float) -> list[PlayerPresence]:
+        """Return those of whom something has come again: their commands are to find them there."""
+        found: list[PlayerPresence] = []
+        for seat in seats:
+            number, connection = seat.player_id, seat.member.peer.connection
+            if number not in self._silent or connection is None:
+                continue
+            if not self._is_silent(connection, now):
+                self._silent.remove(number)
+                found.append(PlayerPresence(number, False))
+        return found
+
+    def _is_silent(self, connection: Connection, now: float) -> bool:
+        return now - connection.heard > self.silent_after

@@ -140,7 +140,7 @@ class Room:
         simulation.sees = self.sees
         replication = ReplicationSystem(self.replicator, simulation.world, self.every)
         last = float("-inf")
-        simulation.add_system(replication.process, last, "ReplicationSystem", always=True)
+        simulation.add_system(replication.process, last, "ReplicationSystem", while_paused=True)
         self._on_request = tuple(spec.on_request)
         self.observers = Observers([source.observe(simulation) for source in sources])
         simulation.observers = self.observers
@@ -185,6 +185,10 @@ class Room:
         """
         if self.failure is not None:
             return Reason.ERROR, ""
+        lobby = self.simulation.lobby
+        text = None if lobby is None else lobby.refusal(len(self.seats) + len(self._joining))
+        if text is not None:
+            return Reason.DECLINED, text
         failed = partial(self.simulation.hook_failed, between=True)
         return refusal(self._on_request, request, failed)
 

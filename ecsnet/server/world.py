@@ -9,7 +9,9 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from math import inf
+from types import NoneType
 from typing import TYPE_CHECKING, TypeVar, overload
 
 from ecsnet.analytics_options import Analytics
@@ -28,6 +30,7 @@ from ecsnet.server.host import CATCH_UP_SECONDS, Host
 from ecsnet.server.setting_checks import SETTINGS, check_tick_rate
 from ecsnet.session.goodbye import Reason
 from ecsnet.simulation.join_request import JoinRequest
+from ecsnet.simulation.lobby import Lobby, LobbyControl
 from ecsnet.simulation.observer import ObserverSource
 from ecsnet.simulation.simulation import Join, Leave, Simulation
 from ecsnet.simulation.spec import OnError, SimulationSpec, System, gets_reason
@@ -39,6 +42,7 @@ from ecsnet.validation.arguments import (
     MOST_TICKS,
     check_call,
     check_function,
+    check_instance,
     check_items,
     check_number,
     check_whole,
@@ -53,6 +57,7 @@ logger = logging.getLogger("ecsnet.server")
 
 F = TypeVar("F", bound=Callable[..., object])
 RequestHook = TypeVar("RequestHook", bound=Callable[[JoinRequest], str | None])
+PlayHook = TypeVar("PlayHook", bound=Callable[[list[int]], object])
 SystemFunction = TypeVar("SystemFunction", bound=Callable[[float], object])
 
 _FREEZE_TICKS = 120
@@ -100,6 +105,7 @@ class ServerWorld:
             packets at least.
         bandwidth: Bytes a second that one client is sent at most.
         analytics: Keep what happens in a journal: its folder, or `Analytics(...)` for more.
+        lobby: Gather players before each match, see `Lobby`; without it the game is always on.
 
     Raises:
         UsageError: A rate or number is invalid.
@@ -119,6 +125,7 @@ class ServerWorld:
         timeout: float = TIMEOUT,
         bandwidth: float = BANDWIDTH,
         analytics: Analytics | str | os.PathLike[str] | None = None,
+        lobby: Lobby | None = None,
     ) -> None:
         check_tick_rate(tick_rate)
         if not is_text(on_error) or on_error not in ("stop", "skip"):
@@ -133,6 +140,7 @@ class ServerWorld:
         self.timeout = timeout
         self.bandwidth = bandwidth
         self.analytics: Analytics | None = analytics  # type: ignore[assignment]  # made of a path
+        self.lobby = lobby
         self._registry: Registry = current_registry()
         self._own: Simulation | None = None  # what step() runs
         self._last_player = 0
@@ -161,6 +169,18 @@ class ServerWorld:
             self.command_rate = min(self.command_rate, rate)
 
     @property
+    def lobby(self) -> Lobby | None:
+        """The lobby in which players gather before a match; None for a game that is always on."""
+        return self._lobby
+
+    @lobby.setter
+    def lobby(self, lobby: Lobby | None) -> None:
+        advice = "give net.Lobby(...), or None"
+        check_instance("lobby", lobby, (Lobby, NoneType), advice)
+        self._lobby = lobby
+        self._spec.lobby = None if lobby is None else _lobby_system(lobby)
+
+    @property
     def spec(self) -> SimulationSpec:
         """The spec of the simulations."""
         return self._spec
@@ -179,16 +199,25 @@ class ServerWorld:
     def system(self, function: SystemFunction, /) -> SystemFunction: ...
 
     @overload
-    def system(self, /, *, priority: float = 0) -> Callable[[SystemFunction], SystemFunction]: ...
+    def system(
+        self, /, *, priority: float = 0, always: bool = False
+    ) -> Callable[[SystemFunction], SystemFunction]: ...
 
     def system(
-        self, function: SystemFunction | None = None, /, *, priority: float = 0
+        self,
+        function: SystemFunction | None = None,
+        /,
+        *,
+        priority: float = 0,
+        always: bool = False,
     ) -> SystemFunction | Callable[[SystemFunction], SystemFunction]:
         """Make a function of ``dt`` (seconds) a system: ``@server.system(priority=10)``.
 
         Args:
             function: The function, when used without brackets.
             priority: Systems with a higher one run first, equal ones in the order given.
+            always: Whether it runs in every phase of a game with a `Lobby`; other systems run
+                while a match is played.
 
         Raises:
             UsageError: It is no function, does not take ``dt``, or the game runs already.
@@ -201,7 +230,7 @@ class ServerWorld:
                     "classes go to server.add_system()"
                 )
             self._check_open("@server.system")
-            self._spec.add_function(function, priority)
+            self._spec.add_function(function, priority, always=always)
             return function
 
         return add if function is None else add(function)
@@ -210,18 +239,20 @@ class ServerWorld:
         self,
         system: type[System] | Callable[[], System] | Callable[[float], object] | System,
         priority: float = 0,
+        *,
+        always: bool = False,
     ) -> None:
         """Add a class with a method ``process(dt)``, something that makes one, or an instance.
 
         A class or maker is called for each simulation. An instance is shared by all of them, so a
         host with several rooms of this game refuses it. A function of ``dt`` is added as by
-        `system`.
+        `system`; ``priority`` and ``always`` are as there.
 
         Raises:
             UsageError: It is none of these, does not take ``dt``, or the game runs already.
         """
         self._check_open("add_system()")
-        self._spec.add_system(system, priority)
+        self._spec.add_system(system, priority, always=always)
 
     def on_request(self, hook: RequestHook) -> RequestHook:
         """Call a function with a `JoinRequest` when somebody wants to join: ``@server.on_request``.
@@ -245,6 +276,24 @@ class ServerWorld:
     def on_join(self, hook: F) -> F:
         """Call a function with the player's entity when somebody joins: ``@server.on_join``."""
         self._spec.on_join.append(self._hook(hook, "on_join", "player: int"))
+        return hook
+
+    def on_play(self, hook: PlayHook) -> PlayHook:
+        """Call a function with the players' entities when a match begins: ``@server.on_play``.
+
+        They are those who play, in the order in which they came, and not those who watch. It is
+        the place to build what the match needs: `ecsnet.end_match` deletes it again.
+
+        Raises:
+            UsageError: The game has no lobby, or as for the other hooks.
+        """
+        self._hook(hook, "on_play", "players: list[int]")
+        if self.lobby is None:
+            raise UsageError(
+                "@server.on_play in a game without a lobby: make the server with"
+                " ServerWorld(lobby=net.Lobby(...))"
+            )
+        self._spec.on_play.append(hook)
         return hook
 
     def on_leave(self, hook: F) -> F:
@@ -549,6 +598,15 @@ def _observer_sources(
     from ecsnet.analytics.service import AnalyticsService
 
     return [AnalyticsService(options, registry, environment)]
+
+
+def _lobby_system(lobby: Lobby) -> Callable[[Simulation], LobbyControl]:
+    """Return what makes the lobby of a simulation. Stock systems are imported here, so that a
+    server without a lobby does not load them.
+    """
+    from ecsnet.systems.lobby import LobbySystem
+
+    return partial(LobbySystem, lobby)
 
 
 def _given_by(pair: object) -> tuple[int, ReceivedCommand]:

@@ -12,7 +12,10 @@ from ecsnet.validation.wording import brief
 __all__ = ["analytics_event", "teleported"]
 
 _OWN_EVENTS: Final = frozenset(
-    ("start", "stop", "join", "leave", "refused", "kicked", "suspect", "commands", "events", "lost")
+    (
+        *("start", "stop", "join", "leave", "refused", "kicked", "suspect", "commands", "events"),
+        *("lost", "match_began", "match_ended"),
+    )
 )
 
 

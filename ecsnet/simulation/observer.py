@@ -80,6 +80,17 @@ class Observer:
         Those received are as they came, before anything in them is looked at.
         """
 
+    def match_began(self, number: int, players: Sequence[int]) -> None:
+        """Note that a match begins in this tick, in a game with a lobby.
+
+        Args:
+            number: Of the match in this simulation; the first is 1.
+            players: Numbers of those who play.
+        """
+
+    def match_ended(self, number: int) -> None:
+        """Note that the match of that number ends in this tick; its players go to the lobby."""
+
     def stopped(self, reason: str, figures: Mapping[str, int]) -> None:
         """Note that the match is over; nothing follows.
 
@@ -161,6 +172,12 @@ class Observers(Observer):
 
     def teleported(self, entity: int) -> None:
         self._tell("teleported", entity)
+
+    def match_began(self, number: int, players: Sequence[int]) -> None:
+        self._tell("match_began", number, players)
+
+    def match_ended(self, number: int) -> None:
+        self._tell("match_ended", number)
 
     def packet(self, player_id: int, packet: bytes, sent: bool) -> None:
         for observer in [each for each in self._each if each.sees_packets]:

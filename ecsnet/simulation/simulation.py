@@ -22,6 +22,7 @@ from ecsnet.errors import OutsideTickError, UsageError, WorldError
 from ecsnet.runtime.rate_limited_log import RationedLog
 from ecsnet.schema import CommandType, command_type
 from ecsnet.simulation.emission import Emission
+from ecsnet.simulation.lobby import LobbyControl
 from ecsnet.simulation.observer import Observers
 from ecsnet.simulation.presence import PlayerPresence, note_left, note_presence
 from ecsnet.simulation.spec import SimulationSpec, gets_reason
@@ -135,6 +136,9 @@ class Simulation:
         resolve: Maps network ids to entities, where there is replication.
         sees: Whether a player, by number, may name a network id, where there are clients.
         observers: Whoever is told what the game says of itself.
+        lobby: What gathers the players of a match; None in a game without a lobby.
+        playing: Whether a match is played, as it always is without a lobby. Until then only some
+            systems run, and what players call on the server does nothing.
         paused: Set it to run none of the game's systems for now, so that the world can be compared
             with its copies. Joins, leaves and replication go on; commands do nothing.
     """
@@ -184,13 +188,20 @@ class Simulation:
         self._on_start = tuple(spec.on_start)
         self._on_join = tuple(spec.on_join)
         self._on_leave = tuple((hook, gets_reason(hook)) for hook in spec.on_leave)
-        self._systems: list[tuple[float, str, Callable[[float], object], bool]] = []
+        self._on_play = tuple(spec.on_play)
+        # Priority, name, what to call, and whether it runs in every phase and while paused.
+        self._systems: list[tuple[float, str, Callable[[float], object], bool, bool]] = []
         self._commanded: dict[CommandType, _Commanded] = {}  # in this tick
         # The calls of this tick, in order: entity, call, player number.
         self._calls: list[tuple[object, ReceivedCommand, object]] = []
+        self.lobby: LobbyControl | None = None
+        self.playing = spec.lobby is None
         with self.world:
-            for priority, title, make in spec.systems:
-                self.add_system(make(), priority, title)
+            if spec.lobby is not None:
+                self.lobby = spec.lobby(self)
+                self.add_system(self.lobby.process, float("inf"), "LobbySystem", always=True)
+            for priority, title, make, always in spec.systems:
+                self.add_system(make(), priority, title, always=always)
 
     def add_system(
         self,
@@ -199,6 +210,7 @@ class Simulation:
         name: str,
         *,
         always: bool = False,
+        while_paused: bool = False,
     ) -> None:
         """Add a system to this simulation alone.
 
@@ -206,9 +218,10 @@ class Simulation:
             process: Called with ``dt`` each tick.
             priority: Higher ones run first; equal ones in the order in which they were added.
             name: For the log.
-            always: Whether it runs even while the simulation is `paused`.
+            always: Whether it runs also while no match is played, see `playing`.
+            while_paused: Whether it runs in any case, even while the simulation is `paused`.
         """
-        self._systems.append((priority, name, process, always))
+        self._systems.append((priority, name, process, always, while_paused))
         self._systems.sort(key=lambda system: -system[0])
 
     def step(
@@ -254,8 +267,8 @@ class Simulation:
                 self._dispatch(commands)
                 if self._calls:
                     self._run_calls()
-                for _, name, process, always in self._systems:
-                    if always or not self.paused:
+                for _, name, process, always, while_paused in self._systems:
+                    if while_paused or (not self.paused and (always or self.playing)):
                         self._call(name, process, self.dt)
                 self._look_for_mistakes()
                 if world.identity() is not self._identity:
@@ -298,6 +311,24 @@ class Simulation:
         kicked, self.kicked = self.kicked, {}
         return kicked
 
+    def begin_match(self, number: int, players: list[int]) -> None:
+        """Let a match begin: from here on all systems run.
+
+        Args:
+            number: Of the match; the first is 1.
+            players: The entities of those who play.
+        """
+        self.playing = True
+        self.observers.match_began(number, [self.player_number[player] for player in players])
+        for hook in self._on_play:
+            if self.playing:  # the hook before may have ended it
+                self._call(name_of(hook), hook, players.copy())
+
+    def end_match(self, number: int) -> None:
+        """Let the match of that number end."""
+        self.playing = False
+        self.observers.match_ended(number)
+
     def commands(self, command: type[T], *having: type) -> list[tuple[int, T]]:
         """Return the result of `ecsnet.commands` while this simulation runs a tick."""
         kind = command_type(command, "net.commands()")
@@ -334,6 +365,8 @@ class Simulation:
         self.player_entity[join.player_id] = player
         self.player_number[player] = join.player_id
         self._names[join.player_id] = join.name
+        if self.lobby is not None:
+            self._call("LobbySystem.join", self.lobby.join, player)
         for hook in self._on_join:
             self._call(name_of(hook), hook, player)
 
@@ -477,6 +510,9 @@ class Simulation:
             return
         for target, given, player_id in calls:
             entity, number = cast(int, target), cast(int, player_id)
+            if not self.playing:
+                self.rejected[number] += 1
+                continue
             call = given.kind.call
             assert call is not None  # since _dispatch()
             component = None

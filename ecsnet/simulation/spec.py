@@ -8,12 +8,14 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Literal, Protocol, cast
+from typing import TYPE_CHECKING, Literal, Protocol, cast
 
 from ecsnet.errors import UsageError
 from ecsnet.simulation.join_request import JoinRequest
+from ecsnet.simulation.lobby import LobbyControl
 from ecsnet.validation.arguments import (
     check_call,
+    check_flag,
     is_number,
     name_of,
     refuse_later,
@@ -21,6 +23,9 @@ from ecsnet.validation.arguments import (
     takes_named,
 )
 from ecsnet.validation.wording import brief
+
+if TYPE_CHECKING:
+    from ecsnet.simulation.simulation import Simulation
 
 __all__ = ["OnError", "SimulationSpec", "System", "gets_reason"]
 
@@ -41,46 +46,55 @@ class SimulationSpec:
 
     Attributes:
         tick_rate: Ticks per second.
-        systems: What makes or is each system, with its priority and its name.
+        systems: What makes or is each system, with its priority, its name, and whether it runs in
+            every phase.
         instances: Names of the systems that are instances: all simulations share them.
         on_request: Called with the request of somebody who wants to join, between ticks; may return
             a text, which refuses.
         on_start: Called in the first tick.
         on_join: Called with the player's entity when somebody joins.
+        on_play: Called with the players' entities when a match begins, in a game with a lobby.
         on_leave: Called with the player's entity when somebody leaves, unless the game has
             deleted it, and with the reason where it takes one; may return `KEEP`.
         on_error: What to do when one of them raises.
+        lobby: Makes the lobby of a simulation; None for a game without one.
     """
 
     tick_rate: float = 60.0
-    systems: list[tuple[float, str, Callable[[], Callable[[float], object]]]] = field(
+    systems: list[tuple[float, str, Callable[[], Callable[[float], object]], bool]] = field(
         default_factory=list
     )
     instances: list[str] = field(default_factory=list)
     on_request: list[Callable[[JoinRequest], object]] = field(default_factory=list)
     on_start: list[Callable[[], object]] = field(default_factory=list)
     on_join: list[Callable[[int], object]] = field(default_factory=list)
+    on_play: list[Callable[[list[int]], object]] = field(default_factory=list)
     on_leave: list[Callable[..., object]] = field(default_factory=list)
     on_error: OnError = "stop"
+    lobby: Callable[[Simulation], LobbyControl] | None = None
 
-    def add_function(self, function: Callable[[float], object], priority: float) -> None:
+    def add_function(
+        self, function: Callable[[float], object], priority: float, *, always: bool = False
+    ) -> None:
         """Add a function of ``dt`` as a system.
 
         Raises:
-            UsageError: It does not take ``dt``, or the priority is no number.
+            UsageError: It does not take ``dt``, the priority is no number, or ``always`` no bool.
         """
         _check_system("@server.system", function, name_of(function))
-        self._add(priority, name_of(function), lambda: function)
+        self._add(priority, name_of(function), lambda: function, always)
 
     def add_system(
         self,
         system: type[System] | Callable[[], System] | Callable[[float], object] | System,
         priority: float,
+        *,
+        always: bool = False,
     ) -> None:
         """Add a class, something that makes a system, a system, or a function of ``dt``.
 
         Raises:
-            UsageError: It is none of these, or the priority is no number.
+            UsageError: It is none of these, the priority is no number, or ``always`` no bool.
         """
         process = getattr(system, "process", None)
         if isinstance(system, type):
@@ -95,7 +109,7 @@ class SimulationSpec:
         elif callable(process):
             instance, name = cast(System, system), type(system).__qualname__
             _check_system("add_system()", process, f"{name}.process")
-            self._add(priority, name, lambda: instance.process)
+            self._add(priority, name, lambda: instance.process, always)
             self.instances.append(name)
             return
         elif not callable(system):
@@ -107,7 +121,7 @@ class SimulationSpec:
             refuse_later("add_system()", system, name_of(system), "dt: float")
         make = cast(Callable[[], System], system)
         if takes(make):
-            self._add(priority, name_of(make), lambda: _process_of(make))
+            self._add(priority, name_of(make), lambda: _process_of(make), always)
         elif isinstance(system, type):
             raise UsageError(
                 f"add_system() got {name_of(make)}, which cannot be called without arguments: "
@@ -116,17 +130,22 @@ class SimulationSpec:
         else:
             function = cast("Callable[[float], object]", system)
             _check_system("add_system()", function, name_of(function))
-            self._add(priority, name_of(function), lambda: function)
+            self._add(priority, name_of(function), lambda: function, always)
 
     def _add(
-        self, priority: float, name: str, make: Callable[[], Callable[[float], object]]
+        self,
+        priority: float,
+        name: str,
+        make: Callable[[], Callable[[float], object]],
+        always: bool,
     ) -> None:
         if not is_number(priority):
             raise UsageError(
                 f"priority={brief(priority)} of {name}: give a number; systems with a higher one"
                 " run first"
             )
-        self.systems.append((priority, name, make))
+        check_flag(f"always of {name}", always)
+        self.systems.append((priority, name, make, always))
 
 
 def gets_reason(hook: Callable[..., object]) -> bool:

@@ -162,7 +162,7 @@ class Harness:
         self._inserts = Inserts(self.host.schema, self.world, replicator)
         self._truth = Truth(self.host.schema, self.world, replicator, self._inserts)
         # After replication, which runs at the same priority and was added before.
-        self.simulation.add_system(self._note, float("-inf"), "Harness", always=True)
+        self.simulation.add_system(self._note, float("-inf"), "Harness", while_paused=True)
 
     @property
     def world(self) -> World:

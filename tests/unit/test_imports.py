@@ -18,7 +18,8 @@ LEVELS = """
     ecsnet.samples
     ecsnet
     ecsnet.play ecsnet.testing ecsnet.calls
-    ecsnet.server ecsnet.client ecsnet.systems
+    ecsnet.server ecsnet.client
+    ecsnet.systems
     ecsnet.analytics ecsnet.replication.server ecsnet.replication.client
     ecsnet.simulation ecsnet.replication ecsnet.messages ecsnet.components ecsnet.peers
     ecsnet.commands ecsnet.peer ecsnet.runtime ecsnet.notifications

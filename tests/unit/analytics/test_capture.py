@@ -18,7 +18,7 @@ from ecsnet.analytics.folder import FolderInUseError
 from ecsnet.analytics.reader import Damage, Series, documents
 from ecsnet.analytics.values import Document
 from ecsnet.analytics_options import MONGO_VARIABLE, Analytics, keeping
-from ecsnet.components import Owner, Player, Position
+from ecsnet.components import LobbyReady, Owner, Player, Position
 from ecsnet.errors import UsageError
 from ecsnet.schema import ComponentType, Registry, use_registry
 from ecsnet.server.world import ServerWorld
@@ -105,7 +105,12 @@ def test_a_match_is_told_from_start_to_stop(game: Game) -> None:
     start, ann_joins, bob_joins, ann_leaves, bob_leaves, stop = game.read()
     begun: Any = start["data"]
     assert (begun["tick_rate"], begun["interval"]) == (20, 10)
-    assert [_short(name) for name in begun["commands"]] == ["Never", "Steer"]
+    assert [_short(name) for name in begun["commands"]] == [
+        "Never",
+        "Steer",
+        "LobbyInfo",
+        "LobbyReady",
+    ]
     assert [_short(name) for name in begun["events"]] == ["Boom", "Calm"]
     assert {_short(each["name"]): each["fields"] for each in begun["components"]}["Purse"] == [
         "gold"
@@ -252,6 +257,28 @@ def test_events_are_counted_by_their_type(game: Game) -> None:
     assert [document["tick"] for document in game.of_type("events")] == [10, 20, last]
     (stop,) = game.of_type("stop")
     assert stop["data"]["events_emitted"] == emitted  # type: ignore[index,call-overload]
+
+
+def test_each_match_of_a_lobby_is_told(game: Game) -> None:
+    game.server.lobby = net.Lobby(players=(1, 2), countdown=0)
+    game.tick = net.end_match  # as soon as it has begun
+    with Harness(game.server) as harness:
+        ann = harness.connect("Ann")
+        for _ in range(2):
+            run(harness, 25)
+            ann.send(LobbyReady())
+        run(harness, 5)
+    told = [
+        (document["type"], document["data"])
+        for document in game.read()
+        if str(document["type"]).startswith("match")
+    ]
+    assert told == [
+        ("match_began", {"number": 1, "players": [1]}),
+        ("match_ended", {"number": 1}),
+        ("match_began", {"number": 2, "players": [1]}),
+        ("match_ended", {"number": 2}),
+    ]
 
 
 def test_who_is_thrown_out_is_told(game: Game) -> None:

@@ -12,7 +12,9 @@ from ecsnet.errors import UsageError
 from ecsnet.schema import component_type
 
 STOCK = [
-    getattr(ecsnet.components, name) for name in ecsnet.components.__all__ if name != "Contacts"
+    getattr(ecsnet.components, name)
+    for name in ecsnet.components.__all__
+    if name not in ("Contacts", "LobbyInfo", "LobbyReady")
 ]
 
 

@@ -384,6 +384,7 @@ class Foreigner:
         self.number = 0
         self.came = 0
         self.message = 0
+        self.parts: dict[tuple[int, int], bytes] = {}
         self.offer = b""
         self.welcome: list[int] = []
         self.entities: dict[int, dict[int, object]] = {}
@@ -420,10 +421,12 @@ class Foreigner:
         *_pings: object,
     ) -> None:
         self.came = number
-        for message, data, *_ in fragments:
-            if message == self.message + 1:
+        for message, data, part, parts in ([*each, 0, 1][:4] for each in fragments):
+            self.parts[message, part] = data  # type: ignore[index, assignment]
+            together = [self.parts.get((self.message + 1, n)) for n in range(parts)]  # type: ignore[call-overload]
+            if message == self.message + 1 and None not in together:
                 self.message += 1
-                self._message(data)
+                self._message(b"".join(together))
         if payload is not None:
             self._take(payload[5])
             self.loose += payload[6] if len(payload) > 6 else []  # type: ignore[misc]

@@ -19,7 +19,10 @@ from ecsnet.testing import FaultyLink, Harness
 from ecsnet.transport.conditioner import Link
 
 with use_registry(Registry()) as registry:
-    pass
+
+    @net.command
+    class Shout:
+        pass
 
 
 class Recorder(Observer):
@@ -91,14 +94,39 @@ def test_who_is_silent_for_two_seconds_is_lost_until_something_comes_again() -> 
         assert play.settle()
 
 
+def test_who_comes_back_is_there_in_the_tick_of_its_first_command() -> None:
+    server = game(timeout=30.0)
+    heard: list[str] = []
+
+    @server.system
+    def note(dt: float) -> None:
+        for player, _ in net.commands(Shout):
+            heard.append(esper.component_for_entity(player, Presence).status)
+
+    for moment in range(20):
+        link = FaultyLink(lag=0.02, seed=1)
+        with Harness(server, registry=registry) as play:
+            bob = play.connect("Bob", link)
+            play.run(1)
+            link.cut(2.6 + moment / 60, play.clock.now)
+            play.run(2.6)
+            assert statuses(play.simulation)[0][0] == "lost"
+            bob.send(Shout())
+            play.run(2)
+    assert heard == ["ok"] * 20
+
+
 def test_who_sends_seldom_is_not_lost_in_between() -> None:
     with Harness(game(command_rate=1.0, tick_rate=20.0), registry=registry) as play:
         recorder = Recorder()
         play.room.observers.add(recorder)
-        play.connect("Ann", Link(lag=0.1))
-        play.run(20)
+        link = FaultyLink(lag=0.1, seed=1)
+        play.connect("Ann", link)
+        for _ in range(8):
+            link.cut(1.3, play.clock.now)  # one packet, or two
+            play.run(4.25)
         said = recorder.said()
-        assert len(said) >= 15
+        assert len(said) >= 30
         assert not any(presence.silent for _, presence in said)
 
 
@@ -177,9 +205,12 @@ def test_nobody_is_lost_because_the_server_stood_still() -> None:
     with Harness(game(timeout=30.0), registry=registry) as play:
         recorder = Recorder()
         play.room.observers.add(recorder)
-        play.connect("Ann")
+        link = FaultyLink(lag=0.05, seed=1)
+        play.connect("Ann", link)
         play.run(1)
-        play.clock.advance(5)  # nobody polls, and nobody ticks
+        link.cut(0.2, play.clock.now)
+        play.run(0.2)
+        play.clock.advance(5)  # nobody polls, and nobody ticks, and nothing is on its way
         play.run(2)
         said = recorder.said()
         assert len(said) >= 2

@@ -242,7 +242,7 @@ def test_add_system_takes_a_function_of_dt_too(spec: SimulationSpec) -> None:
     spec.add_system(drive, 2)
     simulation(spec).step()
     assert seen == [0.02, "object"]
-    assert [name.rpartition(".")[2] for _, name, _ in spec.systems] == ["Callable", "drive"]
+    assert [name.rpartition(".")[2] for _, name, _, _ in spec.systems] == ["Callable", "drive"]
 
 
 def test_outside_a_tick_there_are_no_commands_ticks_or_dice() -> None:
