@@ -28,6 +28,7 @@ from ecsnet.notifications import Connected, Disconnected, Refused
 from ecsnet.replication.client.store import Store
 from ecsnet.replication.client.view import ViewWorld
 from ecsnet.replication.wire import (
+    EVENTS_MESSAGE_BYTES,
     MESSAGE_BYTES,
     Events,
     Report,
@@ -123,7 +124,7 @@ class ClientProtocol:
                 handles(SchemaOffer, [MemberState.HANDSHAKE], self._schema_offer),
                 handles(Welcome, [MemberState.HANDSHAKE, *_WELCOMED], self._welcome),
                 handles(self._format.structure, _WELCOMED, self._structure),
-                handles(self._format.events, _WELCOMED, self._events),
+                handles(self._format.events, _WELCOMED, self._events, EVENTS_MESSAGE_BYTES),
             ],
         )
         # What has arrived and is not taken over yet: number of a message or None, and when it came.
@@ -317,8 +318,12 @@ class ClientProtocol:
         """Bring the view up to date, and take what happened."""
         before = self._shown
         if before is not store:
-            if before is not None and self.connected_as is not None:
-                self._show_rest(before)
+            if before is not None and before.events and self.connected_as is not None:
+                # What happened in the room that we have left comes first, with the view as it was
+                # there.
+                self.notifications += self._view.reconcile(before)
+                self._take_events(before)
+                return
             self._shown = store
             self.notifications += self._view.hide_all()
             self._stay_begins = len(self.notifications)
@@ -328,12 +333,6 @@ class ClientProtocol:
         if self.state is MemberState.JOINING:
             self._arrive(store)
         if self.state is MemberState.JOINED:
-            self._take_events(store)
-
-    def _show_rest(self, store: Store) -> None:
-        """Take what happened in a room that we have left, with the view as it was there."""
-        while store.events:
-            self.notifications += self._view.reconcile(store)
             self._take_events(store)
 
     def _take_events(self, store: Store) -> None:

@@ -35,6 +35,9 @@ EVENTS_TAG: Final = 18
 EVENT_BYTES: Final = 16 * 1024
 """The most that one event takes, and that the events of one message take unless it holds one."""
 
+EVENTS_MESSAGE_BYTES: Final = EVENT_BYTES + 16
+"""The longest message with events: the rest is around them."""
+
 U32: Final = 0xFFFF_FFFF
 
 _U32 = Annotated[int, msgspec.Meta(ge=0, le=U32)]

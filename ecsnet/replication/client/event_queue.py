@@ -20,6 +20,13 @@ EVENTS_BYTES: Final = 4 << 20
 """About how many bytes they may take, counted as those of components are."""
 
 
+EVENTS_AT_ONCE: Final = 4096
+"""The most events that one poll hands out; the others have to wait."""
+
+BYTES_AT_ONCE: Final = 512 << 10
+"""About how many bytes they may take together, counted likewise."""
+
+
 class ReceivedEvent(NamedTuple):
     """An event as the server sent it."""
 
@@ -67,11 +74,13 @@ class EventQueue:
             self.overload = f"the events that wait take more than {EVENTS_BYTES >> 20} MiB"
 
     def take(self) -> Iterator[ReceivedEvent]:
-        """Yield the events that the view is ready for."""
-        while self._taken < self._ready:
+        """Yield the events that the view is ready for, as many as one poll hands out."""
+        most, room = min(self._ready, self._taken + EVENTS_AT_ONCE), BYTES_AT_ONCE
+        while self._taken < most and room > 0:
             event = self._waiting.popleft()
             self._bytes -= event.size
             self._taken += 1
+            room -= event.size
             yield event
 
     def note_returned(self) -> None:

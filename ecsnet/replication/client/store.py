@@ -61,7 +61,7 @@ Why: TypeAlias = Literal["despawned", "hidden"]
 LAST_ID = 2**53
 """The greatest network id."""
 
-_EVENT_WORK = 4  # what an event takes
+_EVENT_WORK = 8  # what an event takes, in values of an update
 _MESSAGE_WORK = 25  # what a message takes, in values of an update
 _STRUCTURE_WORK = 4  # what a part of a structural message takes
 _ITEMS_A_VALUE = 16  # of a container, converted one by one

@@ -35,6 +35,7 @@ from ecsnet.replication.server.packing import SentUpdates
 from ecsnet.replication.sizes import CONTAINER_BYTES, MENTIONS_OF_ONE
 from ecsnet.replication.wire import (
     EVENT_BYTES,
+    EVENTS_MESSAGE_BYTES,
     MESSAGE_BYTES,
     STRUCTURE_BYTES,
     Report,
@@ -587,8 +588,8 @@ def test_limits_of_the_document() -> None:
         ),
         f"... bytes of their values, {CONTAINER_BYTES} for each container in them,"
         f" {store.ITEM_BYTES} for each item": f"{store.CONTENT_BYTES // mib} MiB",
-        "an event, one that may get lost; events of one message, about": (
-            f"{EVENT_BYTES:,} bytes, {LOOSE_BYTES:,} bytes; {EVENT_BYTES // kib} KiB"
+        "an event, one that may get lost; a message with events": (
+            f"{EVENT_BYTES:,} bytes, {LOOSE_BYTES:,} bytes; {EVENTS_MESSAGE_BYTES:,} bytes"
         ),
         "events that wait in a client, bytes of them, counted likewise": (
             f"{EVENTS:,}, {EVENTS_BYTES // mib} MiB"

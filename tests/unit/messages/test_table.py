@@ -27,7 +27,7 @@ class Both:
             20,
             [
                 handles(One, [MemberState.HANDSHAKE], self.one),
-                handles(Two, [MemberState.JOINING, MemberState.JOINED], self.two),
+                handles(Two, [MemberState.JOINING, MemberState.JOINED], self.two, 12),
             ],
         )
 
@@ -55,12 +55,29 @@ def test_messages_go_to_their_handlers_in_their_states_alone() -> None:
     assert both.table.rejected == 0
 
 
-@pytest.mark.parametrize("data", [b"", b"\xc1", encode([3, 1]), encode(Two("x" * 30))])
+@pytest.mark.parametrize("data", [b"", b"\xc1", encode([3, 1]), encode(One(7)) + bytes(20)])
 def test_what_does_not_decode_is_counted_and_taken_by_nobody(data: bytes) -> None:
     both = Both()
     assert not both.table.dispatch(data, MemberState.JOINED, "ann", 0.0)
     assert both.table.rejected == 1
     assert both.taken == []
+
+
+@pytest.mark.parametrize("tag", [b"\x02", b"\xcc\x02"])  # the tag may take more bytes than it needs
+def test_a_message_that_is_too_long_for_its_kind_is_not_even_decoded(
+    tag: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    both = Both()
+    text = b"\x92" + tag + encode("x" * 8)
+    assert both.table.dispatch(text, MemberState.JOINED, "ann", 0.0)
+    # One of another kind may be as long as this one.
+    assert both.table.dispatch(encode([1, 7, *bytes(12)]), MemberState.HANDSHAKE, "ann", 0.0)
+    assert both.table.rejected == 0
+    monkeypatch.setattr(both.table, "_gate", None)
+    text = b"\x92" + tag + encode("x" * 10)
+    assert not both.table.dispatch(text, MemberState.JOINED, "ann", 0.0)
+    assert both.table._long == 1
+    assert len(both.taken) == 2
 
 
 def test_two_messages_with_one_tag_are_a_mistake_at_once() -> None:

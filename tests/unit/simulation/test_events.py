@@ -12,6 +12,7 @@ import pytest
 
 import ecsnet as net
 from ecsnet.components import Owner
+from ecsnet.replication.client import event_queue
 from ecsnet.replication.client import view as view_module
 from ecsnet.replication.wire import EVENT_BYTES, Structure
 from ecsnet.session.goodbye import Reason
@@ -511,12 +512,58 @@ def test_what_happened_in_a_room_is_told_before_the_next_one(game: Game) -> None
         harness.host.move(member, room, harness.clock.now)
         harness.step(1)
         other.todo.append(lambda: net.emit(Boom(2)))
+        harness.until(lambda: booms(harness, client))
+        *_, first = harness.events(client)
+        assert isinstance(first, Boom)
+        assert first.at is not None
+        with client.view:  # in spite of the Welcome that has come with it
+            assert esper.has_component(first.at, Place)
         harness.step(12)
         events = harness.events(client)
         assert booms(harness, client) == [1, 2]
-        first = next(event for event in events if isinstance(event, Boom))
-        assert first.at is not None
         assert isinstance(events[events.index(first) + 1], net.Despawned)
+
+
+def test_a_poll_hands_out_so_many_events_and_the_next_one_goes_on(
+    harness: Harness, game: Game, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(event_queue, "EVENTS_AT_ONCE", 10)
+    client = harness.connect()
+    game.todo.append(lambda: [net.emit(Boom(number)) for number in range(35)])
+    counts = []
+    for _ in range(8):
+        harness.step()
+        counts.append(len(booms(harness, client)))
+    assert sorted({0, *counts}) == [0, 10, 20, 30, 35]
+    assert booms(harness, client) == [*range(35)]
+    # So many bytes, too, but one event at least.
+    monkeypatch.setattr(event_queue, "BYTES_AT_ONCE", 1)
+    game.todo.append(lambda: [net.emit(Boom(number)) for number in range(35, 38)])
+    harness.step(2)
+    before = len(booms(harness, client))
+    harness.step()
+    assert len(booms(harness, client)) == before + 1
+    harness.step(3)
+    assert booms(harness, client) == [*range(38)]
+
+
+def test_events_that_one_poll_did_not_hand_out_outlive_their_room(
+    game: Game, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(event_queue, "EVENTS_AT_ONCE", 10)
+    with Harness(game.server()) as harness:
+        client = harness.connect()
+        room = harness.host.add_room(Game().server().spec, harness.clock.now)
+        member = harness.member(client)
+        assert member is not None
+        game.todo.append(lambda: [net.emit(Boom(number)) for number in range(35)])
+        harness.step()
+        harness.host.move(member, room, harness.clock.now)
+        harness.step(12)
+        assert booms(harness, client) == [*range(35)]
+        kinds = [type(event) for event in harness.events(client)]
+        assert kinds.count(net.Connected) == 2
+        assert kinds[-2:] == [net.Connected, net.Spawned]
 
 
 # What only the moment makes wrong.
