@@ -32,9 +32,16 @@ from ecsnet.client.connection import DATAGRAMS_WAITING
 from ecsnet.client.protocol import NOTIFICATIONS, WORK_A_POLL
 from ecsnet.messages.joining import SchemaOffer, Welcome
 from ecsnet.notifications import Disconnected, Refused
+from ecsnet.replication.client.event_queue import EVENTS, EVENTS_BYTES
 from ecsnet.replication.client.references import MENTIONS
-from ecsnet.replication.client.store import COMPONENTS, ENTITIES, MESSAGE_PARTS, WAITING_BYTES
-from ecsnet.replication.wire import MESSAGE_BYTES
+from ecsnet.replication.client.store import (
+    COMPONENTS,
+    DEPARTING,
+    ENTITIES,
+    MESSAGE_PARTS,
+    WAITING_BYTES,
+)
+from ecsnet.replication.wire import EVENT_BYTES, MESSAGE_BYTES
 from ecsnet.session.channel import FRAGMENT_BYTES
 from ecsnet.session.goodbye import Reason
 from tests.unit.hostile_server import EPOCH, HostileServer
@@ -102,6 +109,9 @@ class BadServer(HostileServer):
             "datagrams that wait": (len(client._connection._waiting), DATAGRAMS_WAITING),
             "what is not taken over": (len(client._protocol._arrived), 1300),
             "messages of its own": (peer._out.backlog, 1000),
+            "events": (len(store.events), EVENTS + EVENT_BYTES // 3),
+            "bytes of events": (store.events._bytes, EVENTS_BYTES + 20 * EVENT_BYTES),
+            "entities that stay": (len(store._departing), DEPARTING),
             "notifications": (len(client._protocol.notifications), NOTIFICATIONS),
             "work": (work, WORK_A_POLL + 4 * MESSAGE_PARTS + MESSAGE_BYTES // 8 + 1000),
         }
@@ -133,10 +143,12 @@ class BadServer(HostileServer):
         self.net += count
         return nets
 
-    def update(self, runs: Tree, depends: int = 0, tick: int | None = None) -> None:
+    def update(
+        self, runs: Tree, depends: int = 0, tick: int | None = None, events: Tree = ()
+    ) -> None:
         self.tick += 1
         tick = self.tick if tick is None else tick
-        payload = [EPOCH, tick & 0xFFFFFFFF, 0, self.peer.queued + depends, None, runs]
+        payload = [EPOCH, tick & 0xFFFFFFFF, 0, self.peer.queued + depends, None, runs, events]
         if len(encode(payload)) < 1100:
             self.send(payload)
 
@@ -179,6 +191,58 @@ def references(server: BadServer) -> None:
     nets = server.fresh(server.dice.choice((1, 20)))
     others = list(range(1, server.dice.choice((20, 800, 20_000))))
     server.structural(server.message(sets=[[deltas(nets), [[cid, [[1, others]] * len(nets)]]]]))
+
+
+def event(server: BadServer, *, names: Tree = None, near: Tree = ()) -> Tree:
+    """A `Boom`, and a `Spark` where nothing is in it."""
+    if names is None and not near:
+        return [1, [server.dice.randrange(100), None]]
+    return [0, [1, server.dice.randrange(1, 100), list(near), 0, names or {}]]
+
+
+def happened(server: BadServer, events: list[Tree], epoch: int = EPOCH) -> None:
+    server.say(safely_encoded([18, epoch, server.tick & 0xFFFFFFFF, events])[: 1 << 20])
+
+
+def many_events(server: BadServer) -> None:
+    count = server.dice.choice((1, 1000, 3200, 200_000))
+    for _ in range(server.dice.choice((1, 4))):
+        happened(server, [event(server)] * count)
+
+
+def large_events(server: BadServer) -> None:
+    count = server.dice.choice((10, 1000, 16_000, 100_000, 300_000))
+    names = server.dice.choice(({"a": [1] * count}, {str(n): [] for n in range(count // 4)}))
+    near = [server.dice.randrange(1, 100)] * server.dice.choice((0, count))
+    happened(server, [event(server, names=names, near=near)])
+    for _ in range(server.dice.choice((0, 30))):
+        happened(server, [event(server, names={str(n): [] for n in range(2000)})])
+
+
+def events_then_departures(server: BadServer) -> None:
+    nets = server.fresh(server.dice.choice((10, 1500)))
+    server.structural(server.message(sets=[server.run(nets)]))
+    happened(server, [event(server, near=nets[:9])] * server.dice.choice((1, 300)))
+    server.structural(server.message(gone=deltas(nets), sets=[]))
+
+
+def rooms_with_events(server: BadServer) -> None:
+    """The next room begins while the view of the one before still lacks a lot."""
+    for _ in range(server.dice.choice((1, 9))):
+        server.structural(server.message(sets=[server.run(server.fresh(300))]))
+        happened(server, [event(server)] * server.dice.choice((1, 3200)))
+    server.say(encode(plain(Welcome(EPOCH, 0, 1, 60.0, 60.0, 100))))
+
+
+def spoiled_events(server: BadServer) -> None:
+    tree = [18, EPOCH, 100, [event(server), [1, [1, 2]], event(server, near=[1, 2, 3])]]
+    body = safely_encoded(respin(server.dice, tree, server.dice.choice((1, 2, 5))))
+    server.say(body[: 1 << 20])
+
+
+def loose_events(server: BadServer) -> None:
+    for _ in range(server.dice.choice((10, 300, 1200))):
+        server.update([], events=[event(server)] * server.dice.choice((1, 200)))
 
 
 def flood(server: BadServer) -> None:
@@ -253,6 +317,17 @@ def goodbye(server: BadServer) -> None:
         server.say_goodbye(Reason.KICKED)
 
 
+def events_before_the_player(server: BadServer) -> None:
+    if server.client._protocol.store is None:
+        server.say(encode(plain(Welcome(EPOCH, 1, 1, 60.0, 60.0, 100))))
+    if server.dice.random() < 0.2:
+        happened(server, [event(server)] * server.dice.choice((1, 1000, 3200)))
+    else:
+        server.send(None)
+    if server.dice.random() < 0.002 and server.net == 1:  # here it comes
+        server.structural(server.message(sets=[server.run(server.fresh(1))]))
+
+
 def silence(server: BadServer) -> None:
     server.send(None)
 
@@ -296,9 +371,12 @@ def early_updates(server: BadServer) -> None:
 IN_GAME: tuple[Callable[[BadServer], None], ...] = (
     many_ids, spawns, comings_and_goings, large_values, references, flood, ahead_of_structure,
     jumping_ticks, ids_out_of_range, spoiled, nested, noise, fragments, pings, welcomes, goodbye,
+    many_events, large_events, events_then_departures, rooms_with_events, spoiled_events,
+    loose_events,
 )  # fmt: skip
 AT_THE_DOOR: tuple[Callable[[BadServer], None], ...] = (
     silence, never_the_player, offers, one_offer, strange_welcomes, early_updates, noise,
+    events_before_the_player,
 )  # fmt: skip
 NAMES = tuple(dict.fromkeys(attack.__name__ for attack in (*IN_GAME, *AT_THE_DOOR)))
 

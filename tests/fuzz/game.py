@@ -20,9 +20,11 @@ from ecsnet.schema import (
     Quantized,
     Registry,
     command,
+    event,
     replicated,
     use_registry,
 )
+from ecsnet.simulation.events import emit
 from ecsnet.simulation.join_request import JoinRequest
 from ecsnet.simulation.spec import SimulationSpec
 
@@ -96,15 +98,39 @@ with use_registry(Registry()) as registry:
 
         count: int = 0
 
+    @event
+    class Boom:
+        """Arrives, each of them and in order."""
+
+        number: int
+        at: EntityRef = None
+        near: list[EntityRef] = []
+        force: Annotated[float, Quantized(1 / 16)] = 0.0
+        names: dict[str, list[int]] = {}
+
+    @event
+    class Spark:
+        """Arrives or not."""
+
+        number: int
+        at: EntityRef = None
+
 
 SCHEMA = registry.schema()
 NPCS = 8
+PAUSE = 4
+"""Ticks from one `Boom` to the next."""
 
 
 def numbers(tick: int, index: int) -> tuple[float, float, float, int]:
     """Where an entity is, where it looks and how well it is in a tick."""
     slow = tick // 4
     return float(tick % 500 + index), slow % 97 / 4, slow % 64 / 16, slow % 101
+
+
+def boom(tick: int, at: int | None, near: list[int | None]) -> Boom:
+    """What happens in a tick, and where."""
+    return Boom(tick, at, near, tick % 64 / 16, {"tick": [tick] * (tick % 5)})
 
 
 class Watch:
@@ -183,6 +209,10 @@ def spec(watch: Watch) -> SimulationSpec:
                 health.hp = hp
             if (bag := esper.try_component(npc, Bag)) is not None:
                 bag.items[0] = hp
+        if net.tick() % PAUSE == 0:
+            here = npcs[net.tick() % NPCS]
+            emit(boom(net.tick(), here, npcs[:2]), about=here)
+        emit(Spark(net.tick(), npcs[0]), reliable=False)
 
     made.on_request.append(watch.ask)
     made.on_start.append(start)

@@ -48,7 +48,8 @@ from ecsnet.limits import MAX_PACKET
 from ecsnet.messages.joining import WIRE_VERSION, Hello, SchemaDiffers, SchemaOffer, Welcome
 from ecsnet.peer import Peer
 from ecsnet.replication.client.comparison import comparable
-from ecsnet.replication.wire import STRUCTURE_TAG, Resync
+from ecsnet.replication.wire import EVENTS_TAG, STRUCTURE_TAG, Resync
+from ecsnet.schema import event_type
 from ecsnet.server.host import Host
 from ecsnet.server.members import Member
 from ecsnet.session.goodbye import Reason
@@ -85,6 +86,7 @@ OUTCOMES = (
     "client: message refused by the gate",
     "client: update or structure that contradicts itself",
     "client: sound forgery taken",
+    "client: forged event taken",
     "client: put into another room",
     "client: connections ended",
 )
@@ -122,6 +124,7 @@ class Player:
             random=arena.nonces.randbytes,
         )
         self.forged: list[bytes] = []
+        self.boom = 0  # the number of the last one that came
         self.patient = arena.dice.random() < 0.85
 
     @property
@@ -131,6 +134,19 @@ class Player:
     def snapshot(self) -> bytes:
         """What the client holds: values and ticks of its store."""
         return snapshot_of(self.client)
+
+    def poll(self) -> list[object]:
+        """A frame with honest datagrams alone: every event comes, as it was emitted, in order."""
+        events = self.client.poll()
+        for event in events:
+            if isinstance(event, game.Boom):
+                true = game.boom(event.number, event.at, event.near)
+                follows = self.boom in (0, event.number - game.PAUSE)
+                there = {event.at, *event.near} <= self.client._view.remote.keys()
+                if event != true or not follows or not there:
+                    raise WrongError(f"{event} came after number {self.boom}")
+                self.boom = event.number
+        return events
 
 
 class Mallory:
@@ -201,7 +217,10 @@ class Arena:
             if player.client.connected:
                 player.client.send(game.Wink(self._number))
                 player.client.send(game.Wink(0), player.client.player)
-            player.client.poll()
+            if player.forged:
+                self._justify_events(player, player.client.poll())
+            else:
+                player.poll()
         self._check_server()
 
     def connect(self, name: str) -> Player:
@@ -390,6 +409,7 @@ class Arena:
 
     def unsealed_to_client(self, count: int) -> None:
         client = self.witness.client
+        self.witness.poll()  # what died stays for its events until the next one
         before = self.witness.snapshot(), view_of(client)
         for _ in range(count):
             kind = self.dice.choice(UNSEALED)
@@ -526,7 +546,7 @@ class Arena:
             if victim.patient:
                 peer.session.budget._blame = 0.0
             self.network.send(data, victim.address)
-            client.poll()
+            self._justify_events(victim, client.poll())
             changed = victim.snapshot() != before
             if changed:
                 moved = client._protocol.store is not store
@@ -556,7 +576,7 @@ class Arena:
         dice = self.dice
         assert self.victim is not None
         store = self.victim.store
-        tree = list(dice.choice(self.updates)) if self.updates else [0, 0, 0, 0, None, []]
+        tree = dice.choice(self.updates) if self.updates else [0, 0, 0, 0, None, []]
         runs = [run for update in (tree, dice.choice(self.updates)) for run in update[5]]
         tick = store.tick + dice.choice((-3, 0, 1, 1, 2, 1000, 2**31))
         depends = store.structured + dice.choice((0, 0, 0, 1, 5, 2**31))
@@ -565,7 +585,29 @@ class Arena:
         if dice.random() < 0.3:
             nets = sorted(dice.sample(range(40), dice.randrange(1, 6)))
             runs.append([deltas(nets), [self._column(len(nets)) for _ in range(dice.randrange(3))]])
-        return [epoch, tick & 0xFFFFFFFF, tree[2], depends & 0xFFFFFFFF, report, runs]
+        update = [epoch, tick & 0xFFFFFFFF, tree[2], depends & 0xFFFFFFFF, report, runs]
+        return update if dice.random() < 0.6 else [*update, self._events()]
+
+    def _events(self) -> Tree:
+        """Events near to what an honest server would tell of."""
+        dice = self.dice
+        store = None if self.victim is None else self.victim.client._protocol.store
+        nets = [None, *range(1, 40), *(() if store is None else store.entities)]
+        spoiled = dice.random() < 0.4
+        if spoiled:
+            nets += [0, -1, 2**53, 2**53 + 1, "me"]
+        ids = SCHEMA.event_id_of
+
+        def one() -> Tree:
+            if spoiled and dice.random() < 0.3:
+                return [dice.randrange(4), junk(dice)]
+            number, net = dice.randrange(2**63), dice.choice(nets)
+            if dice.random() < 0.4:
+                return [ids[game.Spark], [number, net]]
+            names = {"": [], "x": [1] * dice.choice((1, 90))}
+            return [ids[game.Boom], [number, net, [net, 1], 7, names]]
+
+        return [one() for _ in range(dice.choice((0, 1, 1, 2, 30)))]
 
     def _column(self, count: int) -> Tree:
         dice = self.dice
@@ -591,6 +633,10 @@ class Arena:
                     )
                 )
             )
+        tick = store.tick + dice.choice((0, 1, 1, 2, -4, 2**31))
+        epoch = store.epoch if dice.random() < 0.9 else dice.randrange(2**32)
+        if dice.random() < 0.3:
+            return [EVENTS_TAG, epoch, tick & 0xFFFFFFFF, self._events()]
         nets = sorted(dice.sample(range(60), dice.randrange(4)))
         some = sorted(dice.sample(sorted(store.entities) or [1], min(len(store.entities), 2)))
         sets = [[deltas(nets), [self._column(len(nets)) for _ in range(dice.randrange(4))]]]
@@ -598,8 +644,6 @@ class Arena:
             sets += dice.choice(self.structures)[6]
         removed = [[dice.randrange(12), deltas(some)]] if dice.random() < 0.4 else []
         gone, hidden = dice.choice(((some, []), ([], some), ([], []), ([], [])))
-        tick = store.tick + dice.choice((0, 1, 1, 2, -4, 2**31))
-        epoch = store.epoch if dice.random() < 0.9 else dice.randrange(2**32)
         head = [STRUCTURE_TAG, epoch, tick & 0xFFFFFFFF]
         return [*head, deltas(gone), deltas(hidden), removed, sets]
 
@@ -732,9 +776,11 @@ class Arena:
                         ),
                         SchemaOffer(mutated(dice, SCHEMA.encode_description())),
                         SchemaOffer(safely_encoded(self._description())),
+                        [EVENTS_TAG, 5, 7, self._events()],
                     )
                 )
-                tree = respin(dice, plain(body), dice.choice((0, 0, 1, 2)))
+                tree = body if isinstance(body, list) else plain(body)
+                tree = respin(dice, tree, dice.choice((0, 0, 1, 2)))
                 fragments = self._pieces(client._connection.peer, safely_encoded(tree))
                 data = connection.seal(self._packet(client._connection.peer, b"\xc0", fragments))
             else:
@@ -813,6 +859,23 @@ class Arena:
         for net, cid, shown, true in comparable(victim.client._view, victim.store):
             if repr(shown) != repr(true):
                 raise WrongError(f"view and store part at {net}: {shown} and {true}, {cid}")
+
+    def _justify_events(self, victim: Player, events: list[object]) -> None:
+        """Some sound message must have told each event that a victim was given."""
+        given = [event for event in events if isinstance(event, game.Boom | game.Spark)]
+        if not given:
+            return
+        honest = events_in(self.tapes[victim.address].to_client)
+        forged = events_in(victim.forged)
+        for event in given:
+            kind = event_type(type(event))
+            wire = kind.to_wire(event, victim.client._view.remote.get)
+            tree = [SCHEMA.event_id_of[kind.cls], plain(wire)]
+            if not any(resembles(each, tree) for each in (*honest, *forged)):
+                raise WrongError(f"nobody said that {event} has happened")
+            self.outcomes["client: forged event taken"] += not any(
+                resembles(each, tree) for each in honest
+            )
 
     # All together.
 
@@ -1002,6 +1065,32 @@ def collect_structure(
             gone.update((cid, net) for net in accumulate(nets))
     except (TypeError, ValueError):
         pass
+
+
+def events_in(datagrams: Iterable[bytes]) -> list[Tree]:
+    """The events in some datagrams, and what may be none."""
+    found: list[Tree] = []
+    for datagram in datagrams:
+        if datagram[:1] != bytes((_PAYLOAD,)):
+            continue
+        tree = packet_of(datagram[1:-4])
+        told = [element(attempt(tree[3]), 6)] if len(tree) > 3 else []
+        for _, data, _, _ in pieces_of(tree):
+            message = attempt(data)
+            if element(message, 0) == EVENTS_TAG:
+                told.append(element(message, 3))
+        for some in told:
+            found += some if isinstance(some, list) else ()
+    return found
+
+
+def resembles(said: Tree, given: Tree) -> bool:
+    """Whether an event is what somebody told, but for references to what is not there."""
+    if given is None:
+        return True
+    if isinstance(given, list) and isinstance(said, list):
+        return len(said) <= len(given) and all(map(resembles, said, given))
+    return matches(said, given)
 
 
 def matches(said: Tree, held: Tree) -> bool:

@@ -40,7 +40,7 @@ def test_bad_datagrams_raise_nothing_and_change_nothing() -> None:
     assert "no exception escaped, no component changed" in result.stdout
     lines = re.findall(r"^ *([\d,]+)  \w", result.stdout, re.MULTILINE)
     counted = [int(line.replace(",", "")) for line in lines]
-    assert len(counted) == 24 + 24
+    assert len(counted) == 24 + 25
     assert min(counted) > 0
     assert sum(counted[:24]) >= COUNT
 
@@ -68,6 +68,10 @@ SERVER_FAULTS = {
         store.Store._affordable = lambda self, message, size: True
         """,
         "entities, more than 32,768",
+    ),
+    "messages with events are as long as any": (
+        "import ecsnet.client.protocol; ecsnet.client.protocol.EVENTS_MESSAGE_BYTES = 1 << 20",
+        "events, more than 70,997",
     ),
     "datagrams wait without end": (
         "import ecsnet.client.connection; ecsnet.client.connection.DATAGRAMS_WAITING = 1 << 60",
@@ -112,7 +116,7 @@ FAULTS = {
         from ecsnet.session import session
         gate.DECODE_ERRORS = session.DECODE_ERRORS = (UnicodeDecodeError, RecursionError)
         """,
-        "ValidationError",
+        "msgspec.",
     ),
     "the gate lets deep nesting's exception out": Fault(
         """
@@ -158,6 +162,27 @@ FAULTS = {
         WireFormat.columns = columns
         """,
         "ValueError",
+    ),
+    "an event comes twice": Fault(
+        """
+        from ecsnet.replication.client.store import Store
+        happened = Store._happened
+        def twice(self, events, size, *, reliable):
+            happened(self, [*events, *events], size, reliable=reliable)
+        Store._happened = twice
+        """,
+        "came after number",
+    ),
+    "references in events are handed on as they came": Fault(
+        """
+        from ecsnet.replication.client.view import ViewWorld
+        take = ViewWorld.take_events
+        def raw(self, store):
+            self.conversion._reference = lambda net: net
+            return take(self, store)
+        ViewWorld.take_events = raw
+        """,
+        "came after number",
     ),
     "commands reach what is somebody else's": Fault(
         """
