@@ -77,6 +77,8 @@ class LobbyControl(Protocol):
 
     def start(self) -> bool:
         """Begin a match now; return whether that could be."""
+        ...
 
     def end(self) -> bool:
         """End the match now; return whether there was one."""
+        ...
