@@ -1030,6 +1030,8 @@ class Chaos:
             confirmed_tick = store.confirmed_tick
             self.counts["confirmed checked"] += 1
             for number, record in store.entities.items():
+                if number in store._departing:  # it is told that this went
+                    continue
                 for cid, tick in record.ticks.items():
                     changed = world_scans[cid].changed_at.get(number, -1)
                     if tick < changed <= confirmed_tick and number in member.client_state.known:
