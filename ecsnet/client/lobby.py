@@ -72,9 +72,9 @@ def read_lobby(view: World, player: int | None, tick: int, tick_rate: float) -> 
     """
     with view:
         for _, state in esper.get_component(LobbyState):
-            left = state.until - tick if state.phase == "countdown" else 0
-            players = _players(view, player)
-            return ClientLobby(state.phase, max(0.0, left / tick_rate), state.match, players)
+            # The tick may be here, and the phase that it brought not yet.
+            left = max(0.0, (state.until - tick) / tick_rate)
+            return ClientLobby(state.phase, left, state.match, _players(view, player))
     return None
 
 
@@ -86,7 +86,7 @@ def encode_info(values: Mapping[str, object]) -> bytes:
     """
     for name, value in values.items():
         try:
-            fits = type(value) in (bool, int, float, str) and bool(encode({name: value}))
+            fits = isinstance(value, int | float | str) and bool(encode({name: value}))
         except ENCODE_ERRORS:
             fits = False
         if not fits:

@@ -9,8 +9,8 @@ import esper
 import pytest
 
 import ecsnet as net
-from ecsnet.client.lobby import ClientLobby, PlayerInLobby
-from ecsnet.components import LobbyInfo, LobbyPlayer, Presence
+from ecsnet.client.lobby import ClientLobby, PlayerInLobby, encode_info, read_lobby
+from ecsnet.components import LobbyInfo, LobbyPlayer, LobbyState, Player, Presence
 from ecsnet.schema import Registry, encode, use_registry
 from ecsnet.testing import FaultyLink, Harness
 from ecsnet.transport.conditioner import Link
@@ -48,6 +48,52 @@ def test_there_is_none_before_and_after_the_game() -> None:
         assert ann.lobby is not None
         ann.close()
         assert ann.lobby is None
+
+
+def test_there_is_none_for_who_was_thrown_out() -> None:
+    server = game(lobby=net.Lobby())
+
+    @server.system(always=True)
+    def throw(dt: float) -> None:
+        for player, _ in esper.get_component(Player):
+            if net.tick() == 60:
+                net.kick(player)
+
+    with Harness(server, registry=registry) as play:
+        ann = play.connect("Ann")
+        play.until(lambda: ann.closed)
+        with ann.view:
+            assert esper.get_component(LobbyState)  # the view still shows what was last seen
+        assert ann.lobby is None
+
+
+@pytest.mark.parametrize(
+    ("phase", "until", "left"),
+    [("countdown", 130, 0.5), ("countdown", 100, 0.0), ("countdown", 90, 0.0), ("waiting", 0, 0.0)],
+)
+def test_it_is_read_from_a_view(phase: str, until: int, left: float) -> None:
+    view = net.World()
+    with view:
+        esper.create_entity(LobbyState(phase, until, 3))  # type: ignore[arg-type]
+        late = esper.create_entity(Player(2, "Bob"), LobbyPlayer())
+        early = esper.create_entity(Player(1, "Ann"), LobbyPlayer(), Presence("lost", 7))
+        esper.create_entity(Player(3, "Eve"))  # in no lobby
+    found = read_lobby(view, late, 100, 60.0)
+    assert found is not None
+    assert (found.phase, found.seconds_left, found.match) == (phase, left, 3)
+    assert [(each.entity, each.mine, each.status, each.ping) for each in found.players] == [
+        (early, False, "lost", 7),
+        (late, True, "ok", 0),
+    ]
+    view.close()
+
+
+class Level(int):
+    """An int of the game's own."""
+
+
+def test_values_of_the_games_own_are_what_they_are() -> None:
+    assert encode_info({"level": Level(3), "on": True}) == encode({"level": 3, "on": True})
 
 
 def test_it_says_who_is_there_and_how() -> None:
