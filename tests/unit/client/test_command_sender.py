@@ -125,6 +125,25 @@ def test_while_the_server_is_silent_the_player_may_go_on_acting() -> None:
     assert not ticks.waiting
 
 
+def test_what_is_unacked_is_said_again_while_the_server_is_silent() -> None:
+    sending = Sending()
+    sending.measure()
+    sending.sender.outbox.hold(STEER, 0, [1])
+    sending.frames(30)
+    ticks = sending.sender.ticks
+    assert ticks is not None
+    said = []
+    for _ in range(10 * RATE):
+        sending.now += 1 / RATE
+        before = len(sending.payloads)
+        sending.sender.send(sending.store, sending.now, joined=True)
+        if ticks.paused:
+            said.append(len(sending.payloads) - before)
+    assert len(said) > RATE
+    # As often as 30 times a second, or after one frame more.
+    assert 1 / 3 <= sum(said) / len(said) <= 1 / 2
+
+
 def test_actions_between_the_ticks_of_a_fast_screen_are_bounded() -> None:
     sending = Sending()
     sending.measure()

@@ -14,6 +14,7 @@ def test_tags_come_back_by_number_once() -> None:
     flight.add(9, 5, 2.0)
     assert (len(flight), flight.oldest_number, flight.oldest_tag) == (2, 7, 0)
     assert (flight.oldest_sent_at, flight.sent_at(7), flight.sent_at(9)) == (1.0, 1.0, 2.0)
+    assert flight.end_number == 10
     assert [flight.pop(number) for number in (6, 8, 10, 7 + 16)] == [NO_TAG] * 4
     assert flight.pop(7) == 0
     assert flight.pop(7) == NO_TAG

@@ -168,6 +168,27 @@ def test_acks_that_overtake_each_other_lose_nothing() -> None:
     assert len(set(acked)) == 100
 
 
+def test_a_hole_stays_open_while_its_packet_is_on_its_way() -> None:
+    one, other = Session(), Session()
+    first, second = one.send("a", 0.0, "first"), one.send("b", 0.0, "second")
+    take(other, second)
+    assert list(take(one, other.send(None, 0.0), 0.01).acked) == ["second"]
+    assert one.lost(0.02) == []
+    take(other, first)
+    assert list(take(one, other.send(None, 0.0), 0.03).acked) == ["first"]
+
+
+@pytest.mark.parametrize("tagged", [True, False])
+def test_an_ack_is_wanted_after_as_many_packets_of_any_kind(tagged: bool) -> None:
+    one, other = Session(), Session()
+    answers = []
+    for n in range(40):  # what is sent with each acks one more packet of the other end
+        take(other, one.send(n, 0.0, n if tagged else None))
+        answers.append(other.send(n, 0.0, n))
+    replies = [take(one, data).reply for data in answers]
+    assert replies == [n >= 31 for n in range(40)]
+
+
 @pytest.mark.parametrize("count", [30, 65, 66, 95, 96, 130, 131, 200])
 def test_old_acks_bring_news_beyond_the_mask_of_the_newest(count: int) -> None:
     one, other = Session(), Session()

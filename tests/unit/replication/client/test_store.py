@@ -332,8 +332,9 @@ def test_ticks_and_numbers_go_on_where_the_wires_wrap() -> None:
     subject.update(start + 9, ([3], [tanks(9)]), depends=(subject.number + 2) & U32)
     assert subject.store._waiting
     subject.structure(9, number=2**32)
-    subject.structure(9, number=2**32 + 1)
+    subject.structure(9, ([5], [tanks(5)]), number=2**32 + 1)
     assert not subject.store._waiting
+    assert subject.store.entities[5].ticks[TANK] == 2**32 + 9
 
 
 def test_messages_have_the_tag_that_sets_them_apart_from_those_of_joining() -> None:

@@ -768,6 +768,7 @@ def test_the_own_player_enters_first_and_then_what_it_owns(field: Field) -> None
     client = field.join(Blob(bytes(700)), settle=False)
     for entity in owned:
         esper.add_component(entity, Owner(client.player))
+        esper.add_component(entity, Secret(1))
     field.step()
     pieces: dict[int, int] = {}
     while client.difference() is not None:
@@ -784,7 +785,9 @@ def test_the_own_player_enters_first_and_then_what_it_owns(field: Field) -> None
 @interest(Grid(Place, 1000))
 def test_what_is_nearest_enters_first(field: Field) -> None:
     near = [field.spawn(Place(500 + i, 500), Blob(bytes(200))) for i in range(1, 40)]
-    far = [field.spawn(Place(900 - i, 10), Blob(bytes(200))) for i in range(150)]
+    far = [field.spawn(Place(900 - i, 10), Blob(bytes(200))) for i in range(75)]
+    far += [field.spawn(Place(10, 900 - i), Blob(bytes(200))) for i in range(75)]
+    far += [field.spawn(Place(500, 900 - i), Blob(bytes(200))) for i in range(75)]
     nowhere = field.spawn(Tank())
     field.step()
     client = field.join(Place(500, 500), settle=False)
@@ -971,10 +974,14 @@ def test_once_is_the_value_at_insert_for_every_later_client(field: Field) -> Non
 # Solid.
 
 
-def test_confirmed_tick_promises_that_nothing_older_is_missing(field: Field) -> None:
+@pytest.mark.parametrize(("count", "bandwidth"), [(40, 40_000), (600, 1e6)])
+def test_confirmed_tick_promises_that_nothing_older_is_missing(
+    field: Field, count: int, bandwidth: float
+) -> None:
+    """In one datagram a tick, and in several."""
     dice = random.Random(5)
-    client = field.join(bandwidth=40_000)
-    entities = [field.spawn(Tank(), Place()) for _ in range(40)]
+    client = field.join(bandwidth=bandwidth)
+    entities = [field.spawn(Tank(), Place()) for _ in range(count)]
     field.settle(60)
     client.link.lag = 0.04
     client.lose = lambda packet: dice.random() < 0.3
@@ -983,7 +990,7 @@ def test_confirmed_tick_promises_that_nothing_older_is_missing(field: Field) -> 
     lags = []
     compared = 0
     for _ in range(300):
-        for entity in dice.sample(entities, 15):
+        for entity in dice.sample(entities, count * 3 // 8):
             tank(entity).hp += 1
         for entity in dice.sample(entities, 3):
             esper.component_for_entity(entity, Place).x += 1
