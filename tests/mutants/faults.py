@@ -2,7 +2,9 @@
 
 A fault replaces one piece of the text: a comparison by its neighbour, a number by the next one, a
 condition by its contrary, a statement by none. What says nothing about behaviour is left alone:
-annotations, assertions (for the type checker), log lines, the words of errors.
+annotations, assertions (for the type checker), log lines, the words of errors, what people see of
+an object; and so is what changes nothing: a jump to where the code comes anyway, and False in place
+of 0 behind an `or`.
 """
 
 from __future__ import annotations
@@ -27,6 +29,7 @@ _OPERATORS: dict[type[ast.AST], str] = {
 _CALLS = {"min": "max", "max": "min", "any": "all", "all": "any", "floor": "ceil"}
 _UNHEARD = {"cast", "TypeVar", "getLogger", "overload"}
 _UNSAID = {"__all__", "__slots__"}
+_LOGS = {"logger", "log", "_log", "warnings"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,20 +110,25 @@ class _Finder:
 
     # Statements.
 
-    def statements(self, body: Sequence[ast.stmt], *, doc: bool = False) -> Iterator[Fault]:
+    def statements(
+        self, body: Sequence[ast.stmt], *, doc: bool = False, last: type[ast.stmt] | None = None
+    ) -> Iterator[Fault]:
+        """Faults in a block; ``last`` is the jump that changes nothing at its end."""
         for statement in body:
             if not (doc and _is_text(statement)):
-                yield from self.statement(statement)
+                yield from self.statement(statement, last if statement is body[-1] else None)
             doc = False
 
-    def statement(self, node: ast.stmt) -> Iterator[Fault]:
+    def statement(self, node: ast.stmt, last: type[ast.stmt] | None = None) -> Iterator[Fault]:
         blocks = [getattr(node, name, ()) for name in ("body", "orelse", "finalbody")]
         first = blocks[0][0].lineno if blocks[0] else 0
-        last = max(node.lineno, first - 1) if first else node.end_lineno or node.lineno
-        self.lines = lines = (node.lineno, last)
+        end = max(node.lineno, first - 1) if first else node.end_lineno or node.lineno
+        self.lines = lines = (node.lineno, end)
         match node:
             case ast.FunctionDef() | ast.AsyncFunctionDef():
                 if any(_name(each) in _UNHEARD for each in node.decorator_list):
+                    return
+                if node.name == "__repr__":
                     return
                 for each in (*node.args.defaults, *filter(None, node.args.kw_defaults)):
                     yield from self.expression(each)
@@ -140,12 +148,14 @@ class _Finder:
             case ast.Match():
                 yield from self.expression(node.subject)
                 for case in node.cases:
-                    yield from self.statements(case.body)
+                    yield from self.statements(case.body, last=last)
             case ast.Raise() | ast.Delete() | ast.Continue() | ast.Break():
-                yield self.instead(node, "pass")
+                if not (isinstance(node, last or ()) or _is_abstract(node)):
+                    yield self.instead(node, "pass")
             case ast.Return():
                 if node.value is None:
-                    yield self.instead(node, "pass")
+                    if last is not ast.Return:
+                        yield self.instead(node, "pass")
                 else:
                     yield from self.expression(node.value)
             case ast.Expr():
@@ -166,10 +176,9 @@ class _Finder:
                 if node.value is not None and _name(node.annotation) != "TypeAlias":
                     yield from self.expression(node.value)
         handlers = getattr(node, "handlers", ())
+        documented = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
         for block in (*blocks, *(handler.body for handler in handlers)):
-            yield from self.statements(
-                block, doc=isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
-            )
+            yield from self.statements(block, doc=documented, last=_last_jump(node, block, last))
         self.lines = lines
 
     # Expressions.
@@ -188,7 +197,9 @@ class _Finder:
                 for left, right in zip(node.values, node.values[1:], strict=False):
                     yield from self.operator(node, left, node.op, right)
                 for value in node.values:  # as if it were not there
-                    yield self.instead(value, str(isinstance(node.op, ast.And)))
+                    zero = isinstance(value, ast.Constant) and value.value == 0
+                    if not (zero and isinstance(node.op, ast.Or)):
+                        yield self.instead(value, str(isinstance(node.op, ast.And)))
             case ast.UnaryOp():
                 yield self.instead(node, f"({self.text(node.operand)})")
             case ast.IfExp():
@@ -260,7 +271,25 @@ class _Finder:
         return self.source[start:end].decode()
 
 
-def _name(node: ast.expr) -> str:
+def _last_jump(
+    node: ast.stmt, block: Sequence[ast.stmt], last: type[ast.stmt] | None
+) -> type[ast.stmt] | None:
+    """Return the jump that changes nothing at the end of a block, where it is ``last`` behind the
+    statement that the block is of.
+    """
+    match node:
+        case ast.FunctionDef() | ast.AsyncFunctionDef():
+            return ast.Return
+        case ast.For() | ast.AsyncFor() | ast.While() if block is node.body:
+            return ast.Continue
+        case ast.ClassDef():
+            return None
+        case ast.Try() if block is node.finalbody or (block is node.body and node.orelse):
+            return None
+    return last
+
+
+def _name(node: ast.AST) -> str:
     """The last word of what is called or meant."""
     if isinstance(node, ast.Call):
         return _name(node.func)
@@ -274,4 +303,8 @@ def _is_text(node: ast.stmt) -> bool:
 
 
 def _is_logging(call: ast.Call) -> bool:
-    return isinstance(call.func, ast.Attribute) and _name(call.func.value) in ("logger", "warnings")
+    return isinstance(call.func, ast.Attribute) and _name(call.func.value) in _LOGS
+
+
+def _is_abstract(node: ast.stmt) -> bool:
+    return isinstance(node, ast.Raise) and _name(node.exc or node) == "NotImplementedError"

@@ -89,6 +89,13 @@ def texts(source: str) -> set[str]:
         ("def f(a=1): return min(a, 99)", ["def f(a=2): return min(a, 99)"]),
         ("x = [a for a in b if a]", ["x = [a for a in b if (not (a))]"]),
         ("x.y += 2.0", ["x.y -= 2.0", "x.y += 4.0", "x.y += 1.0", "pass"]),
+        ("def f():\n for a in b:\n  if a: return", ["def f():\n for a in b:\n  if a: pass"]),
+        ("while a:\n if a: continue\n b = c", ["while a:\n if a: pass\n b = c"]),
+        (
+            "for a in b:\n try: continue\n except C: d = e\n else: f = g",
+            ["for a in b:\n try: pass\n except C: d = e\n else: f = g"],
+        ),
+        ("x = a and 0", ["x = a and True"]),
         ("while a:\n    break", ["while a:\n    pass", "while not (a):\n    break"]),
         ("x = f'{1 + 2}' + 'ä' + a * b", ["x = f'{1 + 2}' - 'ä' + a * b"]),
     ],
@@ -104,6 +111,13 @@ def test_faults_are_such_as_people_make(source: str, wanted: list[str]) -> None:
         "assert a < b",
         "__all__ = [1]",
         "logger.debug(1)",
+        "self._log.debug(1)",
+        "log.debug(1)",
+        "class A:\n    def __repr__(self): return a + b",
+        "def f(): raise NotImplementedError",
+        "def f():\n    with a: return",
+        "def f():\n    try: return\n    except A: return",
+        "for a in b:\n    try: continue\n    finally: c = d",
         "class A(Protocol):\n    def f(self, a=1): ...",
         "if TYPE_CHECKING:\n    x = 1",
         "x = cast(int, 1)",
@@ -111,6 +125,10 @@ def test_faults_are_such_as_people_make(source: str, wanted: list[str]) -> None:
 )
 def test_what_says_nothing_about_behaviour_is_left_alone(source: str) -> None:
     assert not texts(source)
+
+
+def test_false_in_place_of_0_is_no_fault() -> None:
+    assert texts("x = a or 0") == {"x = False or 0", "x = a and 0", "x = a or 1"}
 
 
 def test_the_choice_depends_on_the_seed_alone() -> None:
