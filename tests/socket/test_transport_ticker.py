@@ -53,8 +53,12 @@ def test_ticks_come_and_stop(loop: Loop, timerfd: bool) -> None:
         ticker.start()
         assert (ticker._fd is not None) == (timerfd and sys.platform.startswith("linux"))
         await until(lambda: len(seen) >= 20)
+        timer = ticker._fd
         ticker.stop()
         ticker.stop()
+        if timer is not None:
+            with pytest.raises(OSError, match="Bad file descriptor"):
+                os.fstat(timer)
         made = ticker.ticks
         await asyncio.sleep(0.02)
         assert ticker.ticks == made == len(seen)

@@ -185,6 +185,21 @@ def test_who_leaves_before_it_was_shown_the_world_owes_nothing(stage: str) -> No
     assert network.room.leave(seat, "left", network.now) == 0
 
 
+def test_who_goes_as_soon_as_it_was_shown_the_world_owes_what_it_cost() -> None:
+    network = HostNetwork()
+    with network.room.simulation.world:
+        for _ in range(3000):
+            esper.create_entity(Square())
+    client = network.client("Ann")
+    network.until(lambda: client.structures)
+    network.run(1.0)
+    seat = client.member.seat
+    assert seat is not None
+    assert seat.joined_at is not None
+    # A millisecond for each, however soon; nothing once it has stayed so long.
+    assert network.room.leave(seat, "left", seat.joined_at) == pytest.approx(3.0, abs=0.01)
+
+
 def test_nothing_is_left_of_what_players_owned_and_asked_for() -> None:
     spec: SimulationSpec = moving()
 

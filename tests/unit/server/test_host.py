@@ -14,7 +14,14 @@ from ecsnet.client.tick_clock import TickClock
 from ecsnet.commands.outbox import Outbox
 from ecsnet.components import Player
 from ecsnet.connection.plain import ClientHandshake, Connection
-from ecsnet.messages.joining import WIRE_VERSION, Hello, SchemaDiffers, SchemaOffer, Welcome
+from ecsnet.messages.joining import (
+    WIRE_VERSION,
+    Hello,
+    MemberState,
+    SchemaDiffers,
+    SchemaOffer,
+    Welcome,
+)
 from ecsnet.replication.wire import Report, Resync, WireFormat
 from ecsnet.schema import Gate, Registry, Schema, command, encode, replicated, use_registry
 from ecsnet.server.host import Host
@@ -504,6 +511,44 @@ def test_a_stall_of_the_host_is_not_taken_from_the_time_for_a_hello_and_adds_non
     assert silent.over is None
     network.run(2)
     assert silent.over is Reason.SCHEMA
+
+
+def test_senseless_commands_are_strikes() -> None:
+    network = HostNetwork()
+    (ann,) = network.joined(1)
+    assert ann.welcome is not None
+    network.run(0.1)
+    payload = (ann.welcome.epoch, 1, 1, [["no frame"]])
+    ann.say(ann.session.send(payload, network.now, 5))
+    network.run(0.1)
+    assert ann.member.peer.session.budget.strikes == 1
+
+
+def test_the_first_tick_that_a_client_hears_of_is_the_one_after_its_welcome() -> None:
+    network = HostNetwork()
+    behind = set()
+    for number in range(6):
+        client = network.client(f"Player {number}")
+        network.until(lambda client=client: client.updates)  # type: ignore[misc]
+        assert client.welcome is not None
+        behind.add((client.updates[0] - client.welcome.tick, client.welcome.tick % 2))
+        network.run(0.01 * number)
+    assert {ticks for ticks, _ in behind} == {1}
+    assert {odd for _, odd in behind} == {0, 1}
+
+
+def test_what_got_lost_before_the_game_is_said_again() -> None:
+    network = HostNetwork()
+    stranger = network.client("Eve", schema=OTHER)
+    while not (stranger.connection and stranger.member.state is MemberState.SCHEMA_MISMATCH):
+        network.run(0.001)
+        if stranger.connection:
+            list(stranger.end.receive())
+    for _ in range(100):
+        network.run(0.001)
+        list(stranger.end.receive())
+    assert not stranger.difference
+    network.until(lambda: stranger.difference)
 
 
 @pytest.mark.parametrize(

@@ -308,6 +308,21 @@ def test_a_message_with_content_is_no_answer_to_a_resync(subject: Subject, conte
     assert subject.store.asked == 0
 
 
+def test_who_comes_back_while_it_is_held_for_an_event_is_another(subject: Subject) -> None:
+    store = subject.store
+    store.events.came += 1  # one that nobody was given
+    subject.structure(2, despawned=[3], hidden=[5])
+    assert set(store.entities) == {3, 5}
+    assert store.went == {}
+    subject.structure(3, ([3], [tanks(7)]))
+    assert store.went == {3: "despawned"}
+    assert subject.values()[3] == {TANK: Tank(7)}
+    store.events.returned = store.events.came
+    store.depart()
+    assert set(store.entities) == {3}
+    assert store.went == {3: "despawned", 5: "hidden"}
+
+
 def test_the_newest_report_is_kept(subject: Subject) -> None:
     subject.update(5, report=Report(16, 1))
     subject.update(7)

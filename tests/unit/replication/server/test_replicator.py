@@ -1014,6 +1014,45 @@ def test_confirmed_tick_promises_that_nothing_older_is_missing(
     assert field.tick - client.store.confirmed_tick < 20  # and comes up again
 
 
+def test_a_tick_of_which_a_datagram_is_missing_is_not_confirmed(field: Field) -> None:
+    client = field.join(bandwidth=1e6)
+    entities = [field.spawn(Blob(bytes(25))) for _ in range(60)]
+    field.settle()
+    field.step(60)
+    carried: list[Packet] = []
+
+    def lose(packet: Packet) -> bool:
+        if packet.update is not None and packet.update.runs:
+            carried.append(packet)
+        return len(carried) > 1
+
+    client.lose = lose
+    for entity in entities:
+        get(entity, Blob).data = b"x" * 25  # type: ignore[attr-defined]
+    field.step()
+    assert len(carried) == 2
+    client.lose = lambda packet: False
+    assert client.store.tick == field.tick
+    assert client.store.confirmed_tick < field.tick
+    field.settle()
+
+
+def test_runs_are_in_the_order_of_ids_in_whatever_order_entities_got_theirs(field: Field) -> None:
+    ids = iter([9, 3, 30, 7, 1, *range(40, 50)])
+    field.replicator.entities._draw_id = ids.__next__
+    entities = [field.spawn(Tank(), Secret()) for _ in range(4)]
+    client = field.join()
+    for entity in entities[2:]:
+        esper.add_component(entity, Owner(client.player))
+    field.step(2)
+    for entity in entities:
+        tank(entity).hp += 1
+        esper.component_for_entity(entity, Secret).code += 1
+    field.step()
+    assert [field.net(entity) for entity in entities] == [9, 3, 30, 7]
+    assert client.difference() is None
+
+
 # Owners.
 
 
