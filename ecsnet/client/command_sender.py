@@ -98,6 +98,9 @@ class CommandSender:
             outbox.idle()
         before = outbox.sent
         if joined:
+            for _, target in outbox.held:
+                if target and target not in store.entities:  # else it would be sent for ever
+                    outbox.release_all(target)
             outbox.stamp(begun)
         # A tick that begins is always said: from it the server measures how early we are.
         self._unsaid = self._unsaid or bool(begun) or outbox.sent != before

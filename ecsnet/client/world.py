@@ -462,8 +462,9 @@ class ClientWorld:
         """Send a command.
 
         A held one (``@command(hold=True)``) is a state: it goes on until the next `send` of its
-        type. An action happens once. What is sent before `Connected`, up to eight actions and all
-        states, comes with the first tick; further actions expire. After the end nothing is sent.
+        type for that entity, or until the entity leaves the view. An action happens once. What is
+        sent before `Connected`, up to eight actions and all states, comes with the first tick;
+        further actions expire. After the end nothing is sent.
 
         Args:
             command: An instance of a class under ``@command``.

@@ -13,6 +13,7 @@ import pytest
 from ecsnet.client import connection as uplink
 from ecsnet.client.stats import ClientStats
 from ecsnet.client.world import ClientWorld
+from ecsnet.commands.frames import HELD_STATES
 from ecsnet.components import Owner, Player
 from ecsnet.errors import (
     BadValueError,
@@ -380,6 +381,27 @@ def test_a_held_command_goes_on_until_it_is_released(world: World, game: Harness
     world.steered.clear()
     game.run(0.5)
     assert world.steered == []
+
+
+def test_what_is_held_for_an_entity_ends_with_it(world: World, game: Harness) -> None:
+    client = game.connect("Ann")
+    client.send(Steer(1))
+    for _ in range(HELD_STATES):  # one more than are held at a time
+        with game.world:
+            tank = esper.create_entity(Tank(), Owner(own(game, client)))
+        game.run(0.2)
+        ((shown, _),) = client.mine(Tank)
+        client.send(Steer(-1), shown)
+        game.run(0.2)
+        assert world.steered[-2:] == [(own(game, client), 1), (tank, -1)]
+        with game.world:
+            esper.delete_entity(tank)
+        game.run(0.2)
+    assert world.steered[-1] == (own(game, client), 1)
+    game.run(1.0)  # until the server has said what it rejected
+    rejected = client.stats.commands_rejected
+    game.run(0.5)
+    assert client.stats.commands_rejected == rejected
 
 
 def test_misuse_of_send_says_what_is_wrong(game: Harness) -> None:
