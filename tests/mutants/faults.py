@@ -138,8 +138,9 @@ class _Finder:
             case ast.If() | ast.While():
                 if _name(node.test) == "TYPE_CHECKING":
                     return
-                yield self.instead(node.test, f"not ({self.text(node.test)})")
-                yield from self.expression(node.test)
+                if node.orelse or not all(map(_only_logs, node.body)):
+                    yield self.instead(node.test, f"not ({self.text(node.test)})")
+                    yield from self.expression(node.test)
             case ast.For():
                 yield from self.expression(node.iter)
             case ast.With():
@@ -304,6 +305,12 @@ def _is_text(node: ast.stmt) -> bool:
 
 def _is_logging(call: ast.Call) -> bool:
     return isinstance(call.func, ast.Attribute) and _name(call.func.value) in _LOGS
+
+
+def _only_logs(node: ast.stmt) -> bool:
+    return (
+        isinstance(node, ast.Expr) and isinstance(node.value, ast.Call) and _is_logging(node.value)
+    )
 
 
 def _is_abstract(node: ast.stmt) -> bool:

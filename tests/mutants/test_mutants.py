@@ -113,6 +113,7 @@ def test_faults_are_such_as_people_make(source: str, wanted: list[str]) -> None:
         "logger.debug(1)",
         "self._log.debug(1)",
         "log.debug(1)",
+        "if a < b: log.debug(1)",
         "class A:\n    def __repr__(self): return a + b",
         "def f(): raise NotImplementedError",
         "def f():\n    with a: return",

@@ -22,6 +22,7 @@ from ecsnet.errors import AddressInUseError, UsageError
 from ecsnet.messages.joining import WIRE_VERSION, Hello, Welcome
 from ecsnet.peer import Peer
 from ecsnet.schema import Gate, Registry, encode, use_registry
+from ecsnet.server.host import Host
 from ecsnet.server.world import ServerWorld
 from ecsnet.session.goodbye import Reason
 from ecsnet.session.packets import RAW
@@ -194,6 +195,21 @@ def test_what_a_system_raises_ends_the_server(server: ServerWorld) -> None:
             await ann.until_async(lambda: ann.over)
             assert ann.over is Reason.ERROR
         with pytest.raises(RuntimeError, match="boom"):
+            await task
+
+    asyncio.run(scenario())
+
+
+def test_what_goes_wrong_beside_the_game_ends_the_server_too(
+    server: ServerWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def tick(host: Host, now: float, *, early: float = 0.0) -> int:
+        raise MemoryError("no more")
+
+    async def scenario() -> None:
+        task, _ = await started(server)
+        monkeypatch.setattr(Host, "tick", tick)
+        with pytest.raises(MemoryError, match="no more"):
             await task
 
     asyncio.run(scenario())

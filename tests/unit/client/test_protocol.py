@@ -15,6 +15,7 @@ from ecsnet.notifications import Connected, Despawned, Disconnected, Refused, Sp
 from ecsnet.replication.encoding import encode_structure
 from ecsnet.schema import Registry, encode, replicated, use_registry
 from ecsnet.session.goodbye import Reason
+from ecsnet.transport.address import Address
 from tests.unit.hostile_server import HostileServer, run_of
 
 with use_registry(Registry()) as registry:
@@ -145,6 +146,31 @@ def test_a_second_welcome_puts_the_player_into_another_room(server: TalkingServe
     assert client.stats.confirmed_tick == 23
     assert server.peer.session.budget.strikes == client._connection.peer.session.budget.strikes == 0
     assert encode([17]) not in server.heard
+
+
+def test_bytes_and_datagrams_are_counted_in_both_directions(
+    server: TalkingServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent: list[int] = []
+    came: list[int] = []
+    send, deliver = server.end.send, server.network.send
+
+    def count_sent(datagram: bytes) -> None:
+        sent.append(len(datagram))
+        send(datagram)
+
+    def count_came(datagram: bytes, address: Address) -> None:
+        came.append(len(datagram))
+        deliver(datagram, address)
+
+    monkeypatch.setattr(server.end, "send", count_sent)
+    monkeypatch.setattr(server.network, "send", count_came)
+    server.join()
+    for _ in range(60):
+        server.poll()
+    stats = server.client.stats
+    assert (stats.datagrams_sent, stats.bytes_sent) == (len(sent), sum(sent))
+    assert (stats.datagrams_received, stats.bytes_received) == (len(came), sum(came))
 
 
 def test_there_is_as_much_time_to_get_into_the_next_room(server: TalkingServer) -> None:

@@ -324,3 +324,15 @@ def test_a_source_waits_for_what_a_connection_of_it_cost(still_here: bool) -> No
     assert admission.deny(("h", 2), wait + 0.01, again=False) is None
     admission.charge(("a stranger", 1), 10.0, 0.0)
     assert len(admission) == 1
+
+
+def test_what_said_nothing_and_is_gone_is_not_counted() -> None:
+    admission = Admission(64, 64, source_of)
+    players = [Connection(("h", n), b"12345678", 0.0, server=True) for n in range(HALF_OPEN + 1)]
+    for connection in players:
+        admission.opened(connection.address, connection, 0.0)
+    players[0].confirmed = True
+    assert admission.deny(("h", 99), 0.0, again=False) is Denial.HALF_OPEN
+    players[1].closed = True
+    admission.closed(players[1].address, 0.0, abusive=False)
+    assert admission.deny(("h", 99), 0.0, again=False) is None

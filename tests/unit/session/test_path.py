@@ -38,6 +38,7 @@ def test_samples_are_smoothed_as_rfc_6298_says() -> None:
     assert path.ack_lag == pytest.approx(0.2 - 0.1 / 8)
     path.acked(0.5875, 1)
     assert path.ack_deviation == pytest.approx(0.1 + (0.4 - 0.1) / 4)
+    assert path.loss_timeout == pytest.approx(path.ack_lag + 4 * path.ack_deviation)
 
 
 def test_a_peer_that_acks_seldom_is_waited_for() -> None:

@@ -178,6 +178,31 @@ def test_a_hole_stays_open_while_its_packet_is_on_its_way() -> None:
     assert list(take(one, other.send(None, 0.0), 0.03).acked) == ["first"]
 
 
+def test_a_hole_stays_where_it_is_while_newer_packets_are_acked_one_by_one() -> None:
+    one, other = Session(), Session()
+    for n in range(4):
+        take(other, one.send(n, 0.0))
+        take(one, other.send(n, 0.0, n))
+    late = one.send("late", 0.0, "late")
+    for n in range(10):
+        take(other, one.send(n, 0.0, n))
+        assert list(take(one, other.send(n, 0.0, n)).acked) == [n]
+    take(other, late)
+    assert list(take(one, other.send(None, 0.0)).acked) == ["late"]
+
+
+def test_what_was_given_up_long_ago_is_late_when_it_arrives() -> None:
+    one, other = Session(), Session()
+    late = one.send("late", 0.0, "late")
+    take(other, one.send("b", 0.0, "second"))
+    take(one, other.send(None, 0.0))
+    assert one.lost(1.0) == ["late"]
+    assert one.lost(1.5) == []
+    take(other, late)
+    received = take(one, other.send(None, 1.5), 1.5)
+    assert (list(received.acked), list(received.late)) == ([], ["late"])
+
+
 @pytest.mark.parametrize("tagged", [True, False])
 def test_an_ack_is_wanted_after_as_many_packets_of_any_kind(tagged: bool) -> None:
     one, other = Session(), Session()

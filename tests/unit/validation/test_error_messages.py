@@ -256,6 +256,10 @@ CROSS = " cannot cross the wire: "
             ),
         ),
         (
+            lambda: net.ServerWorld(interest=Position),
+            "interest=class Position: a function of player and entity goes into net.Visible(...)",
+        ),
+        (
             lambda: net.ServerWorld(analytics=object()),
             "analytics=an object: a folder, or net.Analytics(...)",
         ),

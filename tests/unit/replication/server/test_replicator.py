@@ -800,6 +800,31 @@ def test_what_is_nearest_enters_first(field: Field) -> None:
     field.settle()
 
 
+@pytest.mark.parametrize("most", [100, 2000])
+@interest(Grid(Place, 1000))
+def test_however_large_each_is_the_nearer_ones_enter_first(field: Field, most: int) -> None:
+    dice = random.Random(4)
+    sizes = [2 * STRUCTURE_BYTES if i % 33 == 32 else dice.randrange(most) for i in range(300)]
+    line = [field.spawn(Place(500 - i, 500), Blob(bytes(size))) for i, size in enumerate(sizes)]
+    field.step()
+    client = field.join(Place(500, 500), settle=False)
+    field.settle(600)
+    pieces: dict[int, int] = {}
+    for piece, message in enumerate(client.messages):
+        for run in message.sets:
+            for net in run.entities():
+                pieces.setdefault(net, piece)
+    entered = [pieces[field.net(entity)] for entity in line]
+    assert entered == sorted(entered)
+    assert entered[-1] > 8
+    lengths = [
+        len(structure)
+        for structure, message in zip(client.structures, client.messages, strict=True)
+        if sum(len(run.ids) for run in message.sets) > 1
+    ]
+    assert max(lengths) <= STRUCTURE_BYTES
+
+
 def test_values_of_what_has_not_entered_yet_do_no_harm(field: Field) -> None:
     entities = [field.spawn(Tank(number), Blob(bytes(100))) for number in range(600)]
     field.step()
