@@ -278,6 +278,14 @@ def test_as_many_entities_as_may_be_are_shown(server: HostileServer) -> None:
     assert until_over(server) == Disconnected("overload")
 
 
+def test_as_many_entities_as_a_message_may_bring_are_shown(server: HostileServer) -> None:
+    server.say(structure(([1] * MESSAGE_ENTITIES, [(CID[Empty], [[]] * MESSAGE_ENTITIES)])))
+    for _ in range(20):
+        server.poll()
+    assert len(store_of(server).entities) == MESSAGE_ENTITIES
+    assert server.client.connected
+
+
 def test_entities_that_go_make_room(server: HostileServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ecsnet.replication.client.store, "ENTITIES", 100)
     monkeypatch.setattr(ecsnet.replication.client.store, "COMPONENTS", 250)

@@ -12,7 +12,7 @@ import pytest
 import ecsnet.client.protocol as module
 from ecsnet.messages.joining import SchemaOffer, Welcome
 from ecsnet.notifications import Connected, Despawned, Disconnected, Refused, Spawned
-from ecsnet.replication.encoding import encode_structure
+from ecsnet.replication.encoding import encode_events, encode_structure
 from ecsnet.schema import Registry, encode, replicated, use_registry
 from ecsnet.session.goodbye import Reason
 from ecsnet.transport.address import Address
@@ -142,7 +142,9 @@ def test_a_second_welcome_puts_the_player_into_another_room(server: TalkingServe
     before = client.stats.datagrams_rejected
     assert server.update((7, 160, 0, 2, None, [values])) == []
     assert client.stats.datagrams_rejected == before + 1
-    server.update((8, 23, 0, 4, None, []))
+    server.tell(encode_events(7, 160, []))
+    assert client.stats.datagrams_rejected == before + 2
+    server.update((8, 23, 0, 5, None, []))
     assert client.stats.confirmed_tick == 23
     assert server.peer.session.budget.strikes == client._connection.peer.session.budget.strikes == 0
     assert encode([17]) not in server.heard

@@ -308,6 +308,9 @@ def test_what_waits_is_bounded() -> None:
                 taken += 1
                 assert into.take([one]) == []
     assert into.held == taken * 1024 == SPAN
+    # What comes twice takes no more room, and what takes some has none.
+    assert into.admit([fragment(2, b"x" * 1024, part, 8) for part in range(8)]) == 0
+    assert into.admit([fragment(1)]) is None
 
 
 def test_old_messages_are_ignored() -> None:

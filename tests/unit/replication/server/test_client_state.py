@@ -298,6 +298,16 @@ def test_with_nothing_owed_and_all_acked_all_ticks_are_confirmed(subject: Subjec
     assert client_state.unconfirmed_ticks(50, True) == 11
 
 
+def test_what_was_owed_and_sent_holds_back_nothing_later(subject: Subject) -> None:
+    client_state = subject.client_state
+    client_state.owe([1, 2, 3], [TANK], 40)
+    assert len(subject.take()) == 3
+    client_state.fills.clear()
+    client_state.gaps.clear()
+    client_state.owe([1], [TANK], 44)
+    assert client_state.unconfirmed_ticks(50, True) == 7
+
+
 def test_what_is_in_flight_is_not_confirmed(subject: Subject) -> None:
     subject.peer.begin_at(47)
     assert subject.client_state.unconfirmed_ticks(50, True) == 4
