@@ -298,18 +298,19 @@ def test_parts_must_agree() -> None:
     assert into.admit([fragment(2, full, 1, 3)]) == 0
 
 
-def test_what_waits_is_bounded() -> None:
+@pytest.mark.parametrize("parts", [7, 8])  # of the last message some fit, or all
+def test_what_waits_is_bounded(parts: int) -> None:
     into = Incoming(8192)
     taken = 0
     for number in range(2, MESSAGE_WINDOW + 2):
-        for part in range(8):
-            one = fragment(number, b"x" * 1024, part, 8)
+        for part in range(parts):
+            one = fragment(number, b"x" * 1024, part, parts)
             if into.admit([one]) is not None:
                 taken += 1
                 assert into.take([one]) == []
     assert into.held == taken * 1024 == SPAN
     # What comes twice takes no more room, and what takes some has none.
-    assert into.admit([fragment(2, b"x" * 1024, part, 8) for part in range(8)]) == 0
+    assert into.admit([fragment(2, b"x" * 1024, part, parts) for part in range(parts)]) == 0
     assert into.admit([fragment(1)]) is None
 
 
