@@ -12,6 +12,7 @@ from ecsnet.runtime.signals import Importing
 with Importing():
     from ecsnet.analytics_options import Analytics
     from ecsnet.calls import entity_of, rpc
+    from ecsnet.client.lobby import ClientLobby, PlayerInLobby
     from ecsnet.client.stats import ClientStats
     from ecsnet.client.world import ClientWorld
     from ecsnet.errors import (
@@ -103,9 +104,11 @@ __all__ = [  # noqa: RUF022 - by subject
     "teleported",
     "tick",
     # The client's side
+    "ClientLobby",
     "ClientStats",
     "ClientWorld",
     "Link",
+    "PlayerInLobby",
     "World",
     "play",
     # What happened
