@@ -183,7 +183,8 @@ class Outbox:
         if self._acted >= ACTIONS_A_TICK:
             raise UsageError(
                 f"more than {ACTIONS_A_TICK} commands in one tick: each of them is an action that "
-                "happens once; for the state of a key or stick use @net.command(hold=True)"
+                "happens once; for the state of a key or stick use @net.command(hold=True), and "
+                "where they are actions, send the rest in a later frame"
             )
         data = encode((type_id, target, value))
         if len(data) > COMMAND_BYTES:
