@@ -525,8 +525,9 @@ class ClientWorld:
     def set_info(self, **values: bool | int | float | str) -> None:
         """Tell the others in the lobby something: ``client.set_info(colour="red", level=3)``.
 
-        It takes the place of what was told before, and is `lobby`'s ``info`` of our player for
-        everybody. The server does not look at it: a game that shows texts cleans them.
+        It takes the place of all that was told before, also of the names that are not given again,
+        and is `lobby`'s ``info`` of our player for everybody. The server does not look at it: a
+        game that shows texts cleans them.
 
         Raises:
             UsageError: A value is none of these, or all of it takes more than 200 bytes; or as for

@@ -447,9 +447,10 @@ class ServerWorld:
     ) -> Simulation:
         """Run ticks without clients or a clock: for the tests of a game.
 
-        The first call makes a simulation, later ones go on with it. Its world is that of
-        ``with server.step().world:``. Whom `ecsnet.kick` throws out in one tick leaves in the next.
-        Nobody asks the ``on_request`` hooks about those who join.
+        The first call makes a simulation, later ones go on with it, those of other tests too: to
+        begin anew, make another server. Its world is that of ``with server.step().world:``. Whom
+        `ecsnet.kick` throws out in one tick leaves in the next. Nobody asks the ``on_request``
+        hooks about those who join.
 
         Args:
             ticks: How many.

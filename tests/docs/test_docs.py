@@ -29,6 +29,7 @@ import re
 import runpy
 import shlex
 import sys
+import time
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -144,6 +145,9 @@ class Screen:
     def wait(self, milliseconds: int) -> None:
         self.clock.advance(milliseconds / 1000)
 
+    def sleep(self, seconds: float) -> None:
+        self.clock.advance(seconds)
+
     def flip(self) -> None:
         self.shown += 1
 
@@ -173,6 +177,7 @@ def screen(monkeypatch: pytest.MonkeyPatch) -> Iterator[Screen]:
     monkeypatch.setattr(pygame.display, "flip", made.flip)
     monkeypatch.setattr(pygame.time, "Clock", lambda: made)
     monkeypatch.setattr(pygame.time, "wait", made.wait)
+    monkeypatch.setattr(time, "sleep", made.sleep)
     monkeypatch.setattr(sys.modules["ecsnet.play"], "time", made)
     play = net.play
 
