@@ -513,6 +513,35 @@ def test_a_stall_of_the_host_is_not_taken_from_the_time_for_a_hello_and_adds_non
     assert silent.over is Reason.SCHEMA
 
 
+@pytest.mark.parametrize("update_rate", [60.0, 20.0])
+def test_each_report_travels_once(update_rate: float) -> None:
+    network = HostNetwork(update_rate=update_rate)
+    (ann,) = network.joined(1)
+    ann.act = lambda outbox: outbox.hold(STEER, 0, Steer(1))
+    network.run(1)
+    ann.reports.clear()
+    ann.updates.clear()
+    network.run(5)
+    assert len(ann.updates) == pytest.approx(5 * update_rate, abs=2)
+    assert len(ann.reports) == pytest.approx(5 * 4, abs=2)
+
+
+def test_who_has_no_entity_is_welcome_without_one() -> None:
+    spec = moving()
+
+    def delete(player: int) -> None:
+        esper.delete_entity(player)
+
+    spec.on_join.append(delete)
+    network = HostNetwork(spec)
+    with network.room.simulation.world:
+        for _ in range(5):
+            esper.create_entity(Square())
+    (ann,) = network.joined(1)
+    assert ann.welcome is not None
+    assert ann.welcome.player == 0
+
+
 def test_senseless_commands_are_strikes() -> None:
     network = HostNetwork()
     (ann,) = network.joined(1)

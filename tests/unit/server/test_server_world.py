@@ -117,6 +117,11 @@ def test_rates_that_make_no_sense_are_refused(arguments: dict[str, object]) -> N
         ServerWorld(**arguments)  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("rate", [1, 60])
+def test_updates_go_out_once_a_second_at_least_and_each_tick_at_most(rate: float) -> None:
+    assert ServerWorld(60, update_rate=rate).update_rate == rate
+
+
 def test_decorators_say_where_they_go(server: ServerWorld) -> None:
     with pytest.raises(UsageError, match=r"classes go to server\.add_system\(\)"):
         server.system(Square)

@@ -690,6 +690,17 @@ def test_of_an_entity_larger_than_a_datagram_one_version_is_in_flight(field: Fie
     assert field.settle(60) > 1
 
 
+def test_a_large_value_comes_beside_a_small_one(field: Field) -> None:
+    client = field.join()
+    small, large = field.spawn(Tank()), field.spawn(Blob(bytes(5000)))
+    field.settle()
+    field.step(60)
+    tank(small).hp = 3
+    get(large, Blob).data = b"x" * 5000  # type: ignore[attr-defined]
+    field.settle(20)
+    assert client.of(large) == {Blob: Blob(b"x" * 5000)}
+
+
 def test_large_owned_and_distant_entities_go_by_the_stream_too() -> None:
     field = Field(Grid(Place, 10))
     client = field.join(Place(5, 5), Diary("a" * 2000))
@@ -1129,6 +1140,20 @@ def test_owner_only_values_that_were_lost_are_sent_again_to_the_owner(field: Fie
     field.settle(60)
     assert (ann.of(ann.player) or {})[Secret] == Secret(9)
     assert not any((field.net(ann.player), CID[Secret]) in p.values() for p in bob.fresh())
+
+
+def test_owner_only_values_come_beside_more_than_a_datagram(field: Field) -> None:
+    ann = field.join(Secret(1))
+    entities = [field.spawn(Blob(bytes(25))) for _ in range(60)]
+    field.settle()
+    field.step(60)
+    ann.fresh()
+    for entity in entities:
+        get(entity, Blob).data = b"x" * 25  # type: ignore[attr-defined]
+    get(ann.player, Secret).code = 2  # type: ignore[attr-defined]
+    field.step()
+    assert len([packet for packet in ann.fresh() if packet.values()]) > 1
+    field.settle(20)
 
 
 def test_a_change_of_owner_is_told_to_both(field: Field) -> None:
