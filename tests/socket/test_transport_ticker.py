@@ -67,6 +67,22 @@ def test_ticks_come_and_stop(loop: Loop, timerfd: bool) -> None:
     run(loop, work)
 
 
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="has no timerfd")
+@pytest.mark.parametrize("seconds", [0.025, 2.5])
+def test_a_timer_expires_at_each_interval_and_not_before(seconds: float) -> None:
+    timer = ticker_module._timerfd(seconds)
+    assert timer is not None
+    spec = (ctypes.c_long * 4)()
+    try:
+        assert ctypes.CDLL(None).timerfd_gettime(timer, spec) == 0
+    finally:
+        os.close(timer)
+    whole, part = divmod(round(seconds * 1e9), 10**9)
+    assert (spec[0], spec[1]) == (whole, part)
+    # The first time is not set to be sooner or later; some of it may be over.
+    assert (0, 0) < (spec[2], spec[3]) <= (whole, part)
+
+
 @loops
 @ways
 def test_the_grid_does_not_move(loop: Loop, timerfd: bool) -> None:

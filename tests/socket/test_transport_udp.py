@@ -174,6 +174,22 @@ def test_it_can_be_looked_at_now_and_then(loop: Loop) -> None:
     run(loop, work)
 
 
+@loops
+def test_it_looks_no_more_when_it_watches_or_is_closed(loop: Loop) -> None:
+    async def work() -> None:
+        server = UdpServer("127.0.0.1", 0)
+        server.start(lambda datagrams, now: None)
+        for end in (lambda: server.watch(True), server.close):
+            server.watch(False)
+            look = server._look
+            assert look is not None
+            end()
+            assert server._look is None
+            assert look.cancelled()
+
+    run(loop, work)
+
+
 def test_a_loop_that_cannot_watch_a_socket_drains_it_too() -> None:
     class Blind(asyncio.SelectorEventLoop):
         def add_reader(self, *_: object) -> None:
