@@ -233,7 +233,7 @@ class World:
         if id(component) not in known[1]:
             raise UsageError(
                 f"this {cls.__qualname__} is on no entity of the world {self.name!r}: take it from"
-                " a query, such as esper.component_for_entity(), in the world that is current"
+                " a query there; what a client shows is in its view, see `with client.view:`"
             )
         found = known[1][id(component)]
         if found is None:
