@@ -7,29 +7,30 @@ import pygame
 
 import ecsnet as net
 
-from . import bot, window
+from . import bot
 from .game import server
+from .window import Window, steer
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="pong", description="W and S or the arrows move.")
+    keys = "W and S or the arrows move, space serves and says that you are ready."
+    parser = argparse.ArgumentParser(prog="pong", description=keys)
     parser.add_argument("--name", default="player", help="what you are called")
     parser.add_argument("--bot", action="store_true", help="let the computer play for you")
     parser.add_argument("--seconds", type=float, default=float("inf"), help="stop after so many")
     parser.add_argument("--profile", action="store_true", help="print how long poll() took")
     given = parser.parse_args()
-    pygame.font.init()
-    screen, clock = pygame.display.set_mode(window.SIZE), pygame.time.Clock()
+    window, clock = Window(), pygame.time.Clock()
     pygame.event.set_blocked(pygame.MOUSEMOTION)  # what nobody takes would fill the queue
     took: list[float] = []
     end = time.perf_counter() + given.seconds
     with net.play(server, name=given.name) as client:
         while time.perf_counter() < end and not client.closed and not pygame.event.get(pygame.QUIT):
-            (bot.play if given.bot else window.steer)(client)
+            (bot.play if given.bot else steer)(client)
             before = time.perf_counter()
-            client.poll()
+            events = client.poll()
             took.append((time.perf_counter() - before) * 1000)
-            window.draw(screen, client)
+            window.draw(client, events)
             pygame.display.flip()
             pygame.display.set_caption(f"Pong · {client.stats}")
             clock.tick(60)

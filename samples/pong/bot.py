@@ -11,7 +11,7 @@ from .table import BALL, HEIGHT, PADDLE, WIDTH
 
 
 def follow(paddle: int) -> int:
-    """Which way a paddle should go, -1, 0 or 1; in the current world, whichever end's it is."""
+    """Which way a paddle should go, -1, 0 or 1."""
     place = esper.component_for_entity(paddle, Position)
     goal = HEIGHT / 2
     for _, (ball, at) in esper.get_components(Ball, Position):
@@ -22,7 +22,11 @@ def follow(paddle: int) -> int:
 
 
 def play(client: net.ClientWorld) -> None:
+    """Be ready at once, and follow the ball."""
+    for each in client.lobby.players if client.lobby else ():
+        if each.mine and each.plays and not each.ready:
+            client.set_ready(True)
     for paddle, _ in client.mine(Paddle):
-        client.send(Steer(follow(paddle)))
+        client.send(Steer(follow(paddle)), entity=paddle)
         if random.random() < 0.02:
-            client.send(Serve())
+            client.send(Serve(), entity=paddle)

@@ -78,7 +78,7 @@ def test_the_same_unit_tests_pass(compiled: Path, root: Path) -> None:
 
 def test_worlds_stay_equal_on_a_bad_network(compiled: Path, tmp_path: Path) -> None:
     link = ["--lag", 100, "--jitter", 30, "--loss", 20]
-    game = ["-m", "ecsnet", "demo", "pong", "--headless", "--seconds", 3, "--clients", 2, "--json"]
+    game = ["-m", "ecsnet", "demo", "pong", "--headless", "--seconds", 6, "--clients", 2, "--json"]
     result = json.loads(run(compiled, *game, *link, cwd=tmp_path))
     assert result["compared"] > 0
     assert result["diverged"] == 0

@@ -44,10 +44,10 @@ def played(**options: object) -> tuple[Outcome, list[str]]:
 
 
 def test_on_a_good_network_nothing_is_lost() -> None:
-    outcome, _ = played(seconds=3.0)
+    outcome, _ = played(seconds=5.0)  # a match begins after three
     assert outcome.clients == 2
-    assert outcome.entities == 5
-    assert outcome.compared == 38
+    assert outcome.entities == 6
+    assert outcome.compared == 48
     assert outcome.commands_expired == 0
     assert outcome.commands_rejected == 0
     assert outcome.datagrams_dropped == 0
@@ -56,7 +56,7 @@ def test_on_a_good_network_nothing_is_lost() -> None:
 
 
 def test_on_a_bad_network_the_worlds_are_equal_in_the_end() -> None:
-    outcome, _ = played(seconds=4.0, lag=0.1, jitter=0.03, loss=0.2)
+    outcome, _ = played(seconds=6.0, lag=0.1, jitter=0.03, loss=0.2)
     assert outcome.datagrams_dropped > 0
     assert outcome.commands_expired <= outcome.commands_sent * 0.01
     assert outcome.commands_superseded <= outcome.commands_sent * 0.1
@@ -81,7 +81,7 @@ def test_events_and_secrets_on_a_bad_network() -> None:
 
 
 def test_a_journal_of_it_agrees_with_its_figures(tmp_path: Path) -> None:
-    outcome, _ = played(seconds=2.0, analytics=tmp_path / "journal")
+    outcome, _ = played(seconds=5.0, analytics=tmp_path / "journal")
     events = list(documents(tmp_path / "journal", Series.EVENTS))
     (stop,) = (event for event in events if event["type"] == "stop")
     data: Any = stop["data"]
@@ -97,7 +97,7 @@ def test_a_journal_of_it_agrees_with_its_figures(tmp_path: Path) -> None:
 def test_json_is_one_object_and_the_picture_shows_both_windows(tmp_path: Path) -> None:
     pygame = pytest.importorskip("pygame")
     done = subprocess.run(
-        [sys.executable, "-m", "ecsnet", "demo", "pong", "--headless", "--seconds", "1", "--json",
+        [sys.executable, "-m", "ecsnet", "demo", "pong", "--headless", "--seconds", "5", "--json",
          "--screenshot", "both.png"],
         cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": HOME},
@@ -195,5 +195,6 @@ def test_a_window_for_every_player_is_there_without_a_display(
 ) -> None:
     pytest.importorskip("pygame")
     monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
-    outcome, _ = played(seconds=1.0, windows=True)
+    outcome, _ = played(seconds=5.0, windows=True)
     assert outcome.clients == 2
+    assert outcome.entities == 6

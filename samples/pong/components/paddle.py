@@ -2,6 +2,6 @@ import ecsnet as net
 
 
 @net.replicated
-class Paddle:  # its Owner plays it; while that is nobody, the computer does
+class Paddle:  # its Owner plays it
     left: bool = True
     score: int = 0

@@ -15,7 +15,7 @@ class BallSystem(esper.Processor):
         for entity, (ball, at, speed) in esper.get_components(Ball, Position, Velocity):
             if ball.serve_at:
                 at.x, at.y = (WIDTH - BALL) / 2, (HEIGHT - BALL) / 2
-                if net.tick() >= ball.serve_at or net.commands(Serve):
+                if net.tick() >= ball.serve_at or net.commands(Serve, Paddle):
                     ball.serve_at = ball.rally = 0
                     speed.dx = BALL_SPEED * net.rng().choice((-1, 1))
                     speed.dy = BALL_SPEED * net.rng().uniform(-1, 1)

@@ -1,9 +1,8 @@
 import esper
 
 import ecsnet as net
-from ecsnet.components import Owner, Velocity
+from ecsnet.components import Velocity
 
-from ..bot import follow
 from ..commands import Steer
 from ..components import Paddle
 from ..table import PADDLE_SPEED
@@ -11,7 +10,6 @@ from ..table import PADDLE_SPEED
 
 class SteeringSystem(esper.Processor):  # MovementSystem sees how far a paddle gets
     def process(self, dt: float) -> None:
-        held: dict[int | None, Steer] = dict(net.commands(Steer))
-        for entity, (_, owner, speed) in esper.get_components(Paddle, Owner, Velocity):
-            way = follow(entity) if owner.player is None else held.get(owner.player, Steer()).dy
-            speed.dy = way * PADDLE_SPEED
+        held = dict(net.commands(Steer))
+        for entity, (_, speed) in esper.get_components(Paddle, Velocity):
+            speed.dy = held.get(entity, Steer()).dy * PADDLE_SPEED

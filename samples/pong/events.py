@@ -1,0 +1,6 @@
+import ecsnet as net
+
+
+@net.event
+class Won:  # the match; to all
+    name: str
