@@ -253,6 +253,23 @@ def test_super_without_arguments_works_everywhere() -> None:
     assert tank.itself() is Tank
 
 
+@pytest.mark.parametrize(
+    "wrap",
+    [lambda f: f, classmethod, staticmethod, property, functools.partialmethod, _logged],
+    ids=["method", "classmethod", "staticmethod", "property", "partialmethod", "decorated"],
+)
+def test_whatever_a_method_is_wrapped_in_its_class_is_the_declared_one(wrap: Any) -> None:
+    """One alone: the methods of a class share what tells them their class."""
+
+    @replicated
+    class Tank:
+        x: int = 0
+        itself = wrap(lambda *_: __class__)  # type: ignore[name-defined]
+
+    found = Tank().itself
+    assert (found if wrap is property else found()) is Tank
+
+
 def test_empty_cells_are_left_alone() -> None:
     def make() -> Any:
         def late() -> object:

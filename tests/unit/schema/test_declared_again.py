@@ -232,6 +232,39 @@ def test_what_has_no_source_is_judged_by_its_place_alone(registry: Registry) -> 
         exec(compile("\n" + source, "nowhere.py", "exec"), names)
 
 
+@pytest.mark.parametrize("above", [0, 5])
+@pytest.mark.parametrize(
+    ("before", "after"), [("<stdin>", "game.py"), ("game.py", "<stdin>"), ("one.py", "two.py")]
+)
+def test_what_stands_in_another_file_is_another_declaration(
+    before: str, after: str, above: int, tmp_path: Path
+) -> None:
+    names: dict[str, object] = {"__name__": "__main__"}
+    source = "import ecsnet as net\n@net.command\nclass Go: pass\n"
+
+    def execute(name: str, text: str) -> None:
+        path = tmp_path / name
+        if path.suffix:
+            path.write_text(text)
+        exec(compile(text, str(path) if path.suffix else name, "exec"), names)
+
+    execute(before, source)
+    with pytest.raises(DeclarationError, match="class Go is declared twice"):
+        execute(after, "\n" * above + source)
+
+
+def test_no_class_takes_the_place_of_one_that_a_game_runs_with(registry: Registry) -> None:
+    names: dict[str, object] = {"__name__": "game"}
+    source = compile("import ecsnet as net\n@net.command\nclass Go: pass\n", "nowhere.py", "exec")
+    exec(source, names)
+    game = Harness(ServerWorld())
+    with pytest.raises(DeclarationError, match=r"class Go is declared again, .* a game runs"):
+        exec(source, names)
+    game.close()
+    exec(source, names)
+    assert [c.cls for c in own_commands(registry)] == [names["Go"]]
+
+
 def test_nothing_takes_the_place_of_what_a_game_runs_with(registry: Registry, module: Path) -> None:
     first = runpy.run_path(str(module))
     register = (
