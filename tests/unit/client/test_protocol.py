@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import random
 from collections.abc import Iterator
 
 import esper
@@ -308,6 +309,27 @@ def test_long_messages_of_ours_go_in_pieces(server: TalkingServer) -> None:
         if len(server.heard[-1]) == 20_000:
             break
     assert len(server.heard[-1]) == 20_000
+
+
+def test_what_gets_lost_of_our_messages_goes_again_and_is_forgotten(server: TalkingServer) -> None:
+    server.join()
+    dice = random.Random(3)
+    lost = []
+
+    def lose(direction: str, datagram: bytes, _address: Address) -> list[bytes]:
+        if direction == "out" and dice.random() < 0.3:
+            lost.append(datagram)
+            return []
+        return [datagram]
+
+    server.network.tap = lose
+    peer = server.client._connection.peer
+    peer.queue(bytes(20_000))
+    for _ in range(600):
+        server.update(None)
+    assert len(lost) > 20
+    assert len(server.heard[-1]) == 20_000
+    assert peer.session.in_flight < 20
 
 
 def test_one_poll_takes_in_a_bounded_number_of_datagrams(server: TalkingServer) -> None:
