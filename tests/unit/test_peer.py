@@ -101,6 +101,30 @@ def test_long_messages_have_half_of_the_bandwidth_and_payloads_the_other() -> No
     assert 50 < count < 250  # neither starves
 
 
+def test_half_of_what_time_gives_is_for_messages_while_there_are_any() -> None:
+    peers = Two()
+    peers.one.refill(10.0)
+    payloads, stream = peers.one.allowance, peers.one._stream_allowance
+    peers.one.refill(10.01)
+    assert peers.one.allowance == pytest.approx(payloads + BANDWIDTH * 0.01)
+    assert peers.one._stream_allowance == stream
+    peers.one.queue(bytes(20_000))
+    peers.one.refill(10.02)
+    assert peers.one.allowance == pytest.approx(payloads + BANDWIDTH * 0.015)
+    assert peers.one._stream_allowance == pytest.approx(stream + BANDWIDTH * 0.005)
+
+
+def test_short_messages_ride_in_one_packet_of_a_moment() -> None:
+    peers = Two()
+    peers.lose = True
+    peers.one.queue(b"short message")
+    for _ in range(3):
+        peers.one.send("payload", peers.now)
+    peers.now += 0.01
+    peers.one.send("payload", peers.now)
+    assert [b"short message" in datagram for datagram in peers.sent] == [True, False, False, True]
+
+
 def test_what_goes_of_long_messages_takes_nothing_from_payloads() -> None:
     peers = Two()
     peers.one.queue(bytes(20_000))

@@ -229,6 +229,20 @@ def test_a_late_response_neither_replaces_nor_revives() -> None:
     assert not third.closed
 
 
+def test_a_copy_of_the_response_does_not_raise_the_connection_that_it_made() -> None:
+    server = listener()
+    handshake = ClientHandshake(b"noncenon", 0.0)
+    challenge = server.receive(handshake.poll(0.0)[0], HERE, 0.0)
+    assert challenge is not None
+    assert handshake.receive_answer(challenge.replies[0], 0.0)
+    response = handshake.poll(0.0)[0]
+    server.receive(response, HERE, 0.0)
+    server.end(server.connections[HERE], 1.0)
+    assert server.receive(response, HERE, 1.5) is None
+    assert not server.connections
+    assert server.dropped["outdated"] == 1
+
+
 def test_the_memory_of_ended_connections_is_bounded() -> None:
     server = listener()
     for number in range(5000):
