@@ -243,6 +243,19 @@ def test_a_copy_of_the_response_does_not_raise_the_connection_that_it_made() -> 
     assert server.dropped["outdated"] == 1
 
 
+def test_of_two_that_asked_at_the_same_time_the_first_to_come_in_stays() -> None:
+    server = listener()
+    other = ClientHandshake(b"otherone", 1.0)
+    challenge = server.receive(other.poll(1.0)[0], HERE, 1.0)
+    assert challenge is not None
+    assert other.receive_answer(challenge.replies[0], 1.0)
+    _, first, _ = shake(server, now=1.0, nonce=b"firstfir")
+    (response,) = other.poll(1.0)
+    assert server.receive(response, HERE, 1.1) is None
+    assert server.connections[HERE] is first
+    assert not first.closed
+
+
 def test_the_memory_of_ended_connections_is_bounded() -> None:
     server = listener()
     for number in range(5000):
