@@ -491,3 +491,14 @@ def test_it_starts_so_far_ahead_that_what_is_sent_next_comes_in_time() -> None:
     clock.advance(10.02)
     clock.start(100, 10.02, rtt=0.1)
     assert clock.lead == pytest.approx((0.1 + 0.02 + 0.05) * 60.0 + 1.5)
+
+
+def test_started_again_it_hears_the_ticks_of_a_room_that_has_run_for_less_long() -> None:
+    clock = TickClock(60.0)
+    clock.start(1000, 10.0, rtt=0.0)
+    clock.advance(10.1)
+    clock.start(10, 10.1, rtt=0.0)
+    for step in range(1, 300):
+        clock.heard(10 + step, 10.1 + step / 60)
+        clock.advance(10.1 + step / 60)
+    assert not clock.paused
