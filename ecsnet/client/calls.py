@@ -49,9 +49,10 @@ class Calls:
     def _run(self, kind: EventType, arguments: object) -> None:
         call, entity = kind.call, getattr(arguments, SELF)
         assert call is not None  # or it were an event of the game's
-        component = None
-        if entity is not None and self._view.there and self._view.alive(entity):
-            component = self._view.components(entity).get(call.component)
+        if entity is None or not (self._view.there and self._view.alive(entity)):
+            self.missed += 1
+            return
+        component = self._view.components(entity).get(call.component)
         if component is None:
             self.missed += 1
             return

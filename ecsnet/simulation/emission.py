@@ -17,6 +17,7 @@ class Receiver(Protocol):
     @property
     def delivered(self) -> int:
         """Every message up to this number has arrived there."""
+        ...
 
 
 class Emission:
