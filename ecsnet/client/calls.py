@@ -49,11 +49,10 @@ class Calls:
     def _run(self, kind: EventType, arguments: object) -> None:
         call, entity = kind.call, getattr(arguments, SELF)
         assert call is not None  # or it were an event of the game's
-        if entity is None or not (self._view.there and self._view.alive(entity)):
-            self.missed += 1
-            return
-        component = self._view.components(entity).get(call.component)
-        if component is None:
+        view, component = self._view, None
+        if entity is not None and view.there and view.alive(entity):
+            component = view.components(entity).get(call.component)
+        if entity is None or component is None:
             self.missed += 1
             return
         if self.on_call is not None:

@@ -356,7 +356,7 @@ class Watcher:
         self.counts["calls run on clients"] += 1
 
     def _check_reference(self, event: Boom | Story, happened: Happened) -> None:
-        """What an event refers to is there, if the client knows it, and died behind the event."""
+        """Check that what an event refers to is there, if the client knows it."""
         entity, view = event.entity, self.client._view
         shown = self.due.shown[event.serial]
         if not shown:
@@ -914,7 +914,7 @@ class Chaos:
                 raise MismatchError(f"{watcher.seat.name}: {missing} actions never came")
 
     def _check_events(self) -> None:
-        """What was to arrive has arrived, and the server knows it."""
+        """Check that what was to arrive has arrived, and that the server knows it."""
         happenings = self.game.happenings
         entity_of = {number: entity for entity, number in happenings.numbers.items()}
         for watcher in self.watchers:

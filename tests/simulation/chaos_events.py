@@ -29,7 +29,7 @@ HAPPENED = (
     "bodies found", "receipts checked", "calls to the server", "calls run on the server",
     "calls to owners", "calls to all", "calls run on clients",
 )  # fmt: skip
-"""What must happen in a soak."""
+"""Everything that must happen in a soak, of events and calls."""
 
 
 @dataclass
@@ -85,7 +85,7 @@ class Happenings:
         self.sent: list[Happened] = []
         self.world = 0
         self.stale = False
-        """Whether network ids are of a world that was cleared since."""
+        """True if network ids are of a world that was cleared since."""
         self.numbers: dict[int, int] = {}
         """The number of each player in the game, by entity."""
         self.reference: Callable[[int | None], int | None] = lambda entity: None

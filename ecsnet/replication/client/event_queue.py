@@ -19,7 +19,6 @@ EVENTS: Final = 65_536
 EVENTS_BYTES: Final = 4 << 20
 """About how many bytes they may take, counted as those of components are."""
 
-
 EVENTS_AT_ONCE: Final = 4096
 """The most events that one poll hands out; the others have to wait."""
 
