@@ -200,7 +200,7 @@ class ServerWorld:
 
     @overload
     def system(
-        self, /, *, priority: float = 0, always: bool = False
+        self, /, *, priority: float = 0, always: bool = False, shared: bool = False
     ) -> Callable[[SystemFunction], SystemFunction]: ...
 
     def system(
@@ -210,6 +210,7 @@ class ServerWorld:
         *,
         priority: float = 0,
         always: bool = False,
+        shared: bool = False,
     ) -> SystemFunction | Callable[[SystemFunction], SystemFunction]:
         """Make a function of ``dt`` (seconds) a system: ``@server.system(priority=10)``.
 
@@ -218,6 +219,10 @@ class ServerWorld:
             priority: Systems with a higher one run first, equal ones in the order given.
             always: Whether it runs in every phase of a game with a `Lobby`; other systems run
                 while a match is played.
+            shared: Whether it also runs ahead in the client of each player who plays with
+                ``smooth``, on what that player owns, so that its own input shows in the same frame.
+                It goes by the commands, replicated components, the tick and ``net.rng(entity)``
+                alone.
 
         Raises:
             UsageError: It is no function, does not take ``dt``, or the game runs already.
@@ -230,7 +235,7 @@ class ServerWorld:
                     "classes go to server.add_system()"
                 )
             self._check_open("@server.system")
-            self._spec.add_function(function, priority, always=always)
+            self._spec.add_function(function, priority, always=always, shared=shared)
             return function
 
         return add if function is None else add(function)
@@ -241,18 +246,20 @@ class ServerWorld:
         priority: float = 0,
         *,
         always: bool = False,
+        shared: bool = False,
     ) -> None:
         """Add a class with a method ``process(dt)``, something that makes one, or an instance.
 
         A class or maker is called for each simulation. An instance is shared by all of them, so a
-        host with several rooms of this game refuses it. A function of ``dt`` is added as by
-        `system`; ``priority`` and ``always`` are as there.
+        host with several rooms of this game refuses it, and so does ``shared=True``. A function of
+        ``dt`` is added as by `system`; ``priority``, ``always`` and ``shared`` are as there.
 
         Raises:
-            UsageError: It is none of these, does not take ``dt``, or the game runs already.
+            UsageError: It is none of these, does not take ``dt``, is an instance that is to be
+                shared, or the game runs already.
         """
         self._check_open("add_system()")
-        self._spec.add_system(system, priority, always=always)
+        self._spec.add_system(system, priority, always=always, shared=shared)
 
     def on_request(self, hook: RequestHook) -> RequestHook:
         """Call a function with a `JoinRequest` when somebody wants to join: ``@server.on_request``.

@@ -200,8 +200,8 @@ class Simulation:
             if spec.lobby is not None:
                 self.lobby = spec.lobby(self)
                 self.add_system(self.lobby.process, float("inf"), "LobbySystem", always=True)
-            for priority, title, make, always in spec.systems:
-                self.add_system(make(), priority, title, always=always)
+            for system in spec.systems:
+                self.add_system(system.make(), system.priority, system.name, always=system.always)
 
     def add_system(
         self,

@@ -8,7 +8,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, Protocol, cast
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol, cast
 
 from ecsnet.errors import UsageError
 from ecsnet.simulation.join_request import JoinRequest
@@ -27,7 +27,7 @@ from ecsnet.validation.wording import brief
 if TYPE_CHECKING:
     from ecsnet.simulation.simulation import Simulation
 
-__all__ = ["OnError", "SimulationSpec", "System", "gets_reason"]
+__all__ = ["OnError", "SimulationSpec", "System", "SystemSpec", "gets_reason"]
 
 OnError = Literal["stop", "skip"]
 """The choice when a system or hook raises: stop the simulation, or skip it for the tick."""
@@ -40,14 +40,28 @@ class System(Protocol):
         """Run for one tick of ``dt`` seconds."""
 
 
+class SystemSpec(NamedTuple):
+    """A system of a spec."""
+
+    priority: float
+    """Systems with a higher one run first, equal ones in the order in which they were added."""
+    name: str
+    """For the log."""
+    make: Callable[[], Callable[[float], object]]
+    """Makes the function of ``dt`` that one simulation calls."""
+    always: bool
+    """It runs in every phase of a game with a lobby."""
+    shared: bool
+    """It runs on the server, and ahead of it in each client, on what that client's player owns."""
+
+
 @dataclass(slots=True)
 class SimulationSpec:
     """The spec of a simulation. Any number of simulations can be made from it.
 
     Attributes:
         tick_rate: Ticks per second.
-        systems: What makes or is each system, with its priority, its name, and whether it runs in
-            every phase.
+        systems: The systems, in the order in which they were added.
         instances: Names of the systems that are instances: all simulations share them.
         on_request: Called with the request of somebody who wants to join, between ticks; may return
             a text, which refuses.
@@ -61,9 +75,7 @@ class SimulationSpec:
     """
 
     tick_rate: float = 60.0
-    systems: list[tuple[float, str, Callable[[], Callable[[float], object]], bool]] = field(
-        default_factory=list
-    )
+    systems: list[SystemSpec] = field(default_factory=list)
     instances: list[str] = field(default_factory=list)
     on_request: list[Callable[[JoinRequest], object]] = field(default_factory=list)
     on_start: list[Callable[[], object]] = field(default_factory=list)
@@ -74,15 +86,21 @@ class SimulationSpec:
     lobby: Callable[[Simulation], LobbyControl] | None = None
 
     def add_function(
-        self, function: Callable[[float], object], priority: float, *, always: bool = False
+        self,
+        function: Callable[[float], object],
+        priority: float,
+        *,
+        always: bool = False,
+        shared: bool = False,
     ) -> None:
         """Add a function of ``dt`` as a system.
 
         Raises:
-            UsageError: It does not take ``dt``, the priority is no number, or ``always`` no bool.
+            UsageError: It does not take ``dt``, the priority is no number, or ``always`` or
+                ``shared`` no bool.
         """
         _check_system("@server.system", function, name_of(function))
-        self._add(priority, name_of(function), lambda: function, always)
+        self._add(priority, name_of(function), lambda: function, always, shared)
 
     def add_system(
         self,
@@ -90,11 +108,13 @@ class SimulationSpec:
         priority: float,
         *,
         always: bool = False,
+        shared: bool = False,
     ) -> None:
         """Add a class, something that makes a system, a system, or a function of ``dt``.
 
         Raises:
-            UsageError: It is none of these, the priority is no number, or ``always`` no bool.
+            UsageError: It is none of these, the priority is no number, ``always`` or ``shared`` no
+                bool, or what is to be shared an instance.
         """
         process = getattr(system, "process", None)
         if isinstance(system, type):
@@ -109,7 +129,13 @@ class SimulationSpec:
         elif callable(process):
             instance, name = cast(System, system), type(system).__qualname__
             _check_system("add_system()", process, f"{name}.process")
-            self._add(priority, name, lambda: instance.process, always)
+            if shared is True:
+                raise UsageError(
+                    f"add_system({name}(…), shared=True): a shared system runs in the server and"
+                    " again in each client, so each makes one of its own: give the class, or a"
+                    f" function that makes one, lambda: {name}(…)"
+                )
+            self._add(priority, name, lambda: instance.process, always, shared)
             self.instances.append(name)
             return
         elif not callable(system):
@@ -121,7 +147,7 @@ class SimulationSpec:
             refuse_later("add_system()", system, name_of(system), "dt: float")
         make = cast(Callable[[], System], system)
         if takes(make):
-            self._add(priority, name_of(make), lambda: _process_of(make), always)
+            self._add(priority, name_of(make), lambda: _process_of(make), always, shared)
         elif isinstance(system, type):
             raise UsageError(
                 f"add_system() got {name_of(make)}, which cannot be called without arguments: "
@@ -130,7 +156,7 @@ class SimulationSpec:
         else:
             function = cast("Callable[[float], object]", system)
             _check_system("add_system()", function, name_of(function))
-            self._add(priority, name_of(function), lambda: function, always)
+            self._add(priority, name_of(function), lambda: function, always, shared)
 
     def _add(
         self,
@@ -138,6 +164,7 @@ class SimulationSpec:
         name: str,
         make: Callable[[], Callable[[float], object]],
         always: bool,
+        shared: bool,
     ) -> None:
         if not is_number(priority):
             raise UsageError(
@@ -145,7 +172,8 @@ class SimulationSpec:
                 " run first"
             )
         check_flag(f"always of {name}", always)
-        self.systems.append((priority, name, make, always))
+        check_flag(f"shared of {name}", shared)
+        self.systems.append(SystemSpec(priority, name, make, always, shared))
 
 
 def gets_reason(hook: Callable[..., object]) -> bool:

@@ -14,6 +14,7 @@ from ecsnet.commands.inbox import ReceivedCommand
 from ecsnet.components import Owner, Player
 from ecsnet.errors import OutsideTickError, UsageError, WorldError, WrongThreadError
 from ecsnet.schema import EntityRef, Registry, command, command_type, replicated, use_registry
+from ecsnet.server import ServerWorld
 from ecsnet.simulation.simulation import KEEP, Join, Leave, Simulation
 from ecsnet.simulation.spec import SimulationSpec
 from ecsnet.world import current_name
@@ -242,7 +243,59 @@ def test_add_system_takes_a_function_of_dt_too(spec: SimulationSpec) -> None:
     spec.add_system(drive, 2)
     simulation(spec).step()
     assert seen == [0.02, "object"]
-    assert [name.rpartition(".")[2] for _, name, _, _ in spec.systems] == ["Callable", "drive"]
+    names = [system.name.rpartition(".")[2] for system in spec.systems]
+    assert names == ["Callable", "drive"]
+
+
+def test_shared_systems_are_known_and_run_like_all_others() -> None:
+    with use_registry(Registry()):
+        server = ServerWorld()
+    seen: list[str] = []
+
+    class Drive(esper.Processor):
+        def process(self, dt: float) -> None:
+            seen.append("Drive")
+
+    @server.system(shared=True)
+    def steer(dt: float) -> None:
+        seen.append("steer")
+
+    @server.system(always=True)
+    def burn(dt: float) -> None:
+        seen.append("burn")
+
+    server.add_system(Drive, shared=True)
+    server.add_system(lambda: Drive(), 5, shared=True)
+    server.add_system(lambda dt: seen.append("function"), shared=True)
+    server.add_system(Drive)
+    server.add_system(Drive())
+    flags = [(system.shared, system.always) for system in server.spec.systems]
+    shared, own = (True, False), (False, False)
+    assert flags == [shared, (False, True), shared, shared, shared, own, own]
+    server.step()
+    assert seen == ["Drive", "steer", "burn", "Drive", "function", "Drive", "Drive"]
+
+
+def test_shared_is_true_or_false_and_for_what_each_end_can_make() -> None:
+    with use_registry(Registry()):
+        server = ServerWorld()
+
+    class Drive(esper.Processor):
+        def process(self, dt: float) -> None: ...
+
+    def steer(dt: float) -> None: ...
+
+    message = f"^shared of {re.escape(steer.__qualname__)}='yes': give True or False$"
+    with pytest.raises(UsageError, match=message):
+        server.system(shared="yes")(steer)  # type: ignore[call-overload]
+    with pytest.raises(UsageError, match=message):
+        server.add_system(steer, shared="yes")  # type: ignore[arg-type]
+    with pytest.raises(
+        UsageError, match=r"Drive\(…\), shared=True\): .* each makes one of its own"
+    ):
+        server.add_system(Drive(), shared=True)
+    assert server.spec.systems == []
+    assert server.spec.instances == []
 
 
 def test_outside_a_tick_there_are_no_commands_ticks_or_dice() -> None:
