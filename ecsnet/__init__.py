@@ -63,6 +63,7 @@ with Importing():
     from ecsnet.simulation.lobby import Lobby
     from ecsnet.simulation.match import end_match, start_match
     from ecsnet.simulation.simulation import KEEP, commands, rng, tick
+    from ecsnet.simulation.spec import Game
     from ecsnet.transport.conditioner import Link
     from ecsnet.validation.text import clean_text
     from ecsnet.world import World
@@ -107,6 +108,7 @@ __all__ = [  # noqa: RUF022 - by subject
     "ClientLobby",
     "ClientStats",
     "ClientWorld",
+    "Game",
     "Link",
     "PlayerInLobby",
     "World",

@@ -218,7 +218,9 @@ def play(
     if join is not None:
         address = parse_address(join, port)
         connect = _connect or ClientWorld.connect
-        return _leaves_well(connect(*address, name=name, data=data, link=link, debug=debug))
+        return _leaves_well(
+            connect(*address, name=name, data=data, link=link, debug=debug, game=server)
+        )
     clock = time.perf_counter
     socket: UdpServerSocket | None = None
     if not offline:
@@ -226,7 +228,9 @@ def play(
             socket = UdpServerSocket(host, port)
         except AddressInUseError:
             logger.info("port %d is taken: joining the game there", port)
-            client = ClientWorld.connect(host, port, name=name, data=data, link=link, debug=debug)
+            client = ClientWorld.connect(
+                host, port, name=name, data=data, link=link, debug=debug, game=server
+            )
             client._protocol.explain = partial(_explain_taken, port)
             return _leaves_well(client)
         logger.info("hosting on port %d", socket.address[1])
@@ -243,6 +247,7 @@ def play(
             data=data,
             link=link,
             debug=debug,
+            game=server,
             clock=clock,
             random=os.urandom,
         )

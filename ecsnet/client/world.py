@@ -48,6 +48,7 @@ from ecsnet.schema import (
     current_registry,
     encode,
 )
+from ecsnet.simulation.spec import Game, SimulationSpec
 from ecsnet.transport.address import check_remote
 from ecsnet.transport.conditioner import Link
 from ecsnet.transport.contract import ClientTransport
@@ -109,6 +110,7 @@ class ClientWorld:
         link: Link | None = None,
         debug: bool = False,
         registry: Registry | None = None,
+        game: Game | None = None,
         clock: Callable[[], float] = time.perf_counter,
         random: Callable[[int], bytes] = os.urandom,
     ) -> None:
@@ -117,6 +119,11 @@ class ClientWorld:
         check_flag("debug", debug)
         if registry is not None:
             check_instance("registry", registry, Registry, "give a Registry, or leave it out")
+        if game is not None and not isinstance(getattr(game, "spec", None), SimulationSpec):
+            raise UsageError(
+                f"game={brief(game)}: give the game, a ServerWorld, whose shared systems run here"
+                " ahead of the server, or leave it out"
+            )
         check_function("clock", clock, "")
         check_number(
             "clock()", clock(), -inf, inf, "a clock gives seconds, as time.perf_counter does"
@@ -136,6 +143,7 @@ class ClientWorld:
                 f"the esper world {self.view.name!r} shows another client already: give this one a"
                 " world of its own, connect(…, world='second')"
             )
+        self._spec = None if game is None else game.spec
         self._clock = SteadyClock(clock)
         now = self._clock()
         hello = Hello(WIRE_VERSION, self._schema.fingerprint, self._name, join_data)
@@ -168,6 +176,7 @@ class ClientWorld:
         link: Link | None = None,
         debug: bool = False,
         registry: Registry | None = None,
+        game: Game | None = None,
         clock: Callable[[], float] = time.perf_counter,
     ) -> Self:
         """Begin to connect; returns at once, the rest happens in `poll`.
@@ -183,6 +192,7 @@ class ClientWorld:
             link: A bad network to try.
             debug: Check at each poll that nobody wrote replicated components.
             registry: The game's types, where they are not in the usual registry.
+            game: The game, a `ServerWorld`, whose shared systems run here ahead of the server.
             clock: Tells seconds; where it is set back, no time goes by.
 
         Raises:
@@ -197,6 +207,7 @@ class ClientWorld:
             link=link,
             debug=debug,
             registry=registry,
+            game=game,
             clock=clock,
         )
         client._connection.resolve(host, port)
@@ -214,6 +225,7 @@ class ClientWorld:
         link: Link | None = None,
         debug: bool = False,
         registry: Registry | None = None,
+        game: Game | None = None,
         clock: Callable[[], float] = time.perf_counter,
         interval: float = 0.01,
     ) -> ClientWorld:
@@ -231,6 +243,7 @@ class ClientWorld:
             link: As for `connect`.
             debug: As for `connect`.
             registry: As for `connect`.
+            game: As for `connect`.
             clock: As for `connect`.
             interval: Seconds between polls while it waits, at most one.
 
@@ -250,6 +263,7 @@ class ClientWorld:
             link=link,
             debug=debug,
             registry=registry,
+            game=game,
             clock=clock,
         )
         try:
@@ -278,6 +292,7 @@ class ClientWorld:
         link: Link | None = None,
         debug: bool = False,
         registry: Registry | None = None,
+        game: Game | None = None,
         clock: Callable[[], float] = time.perf_counter,
         random: Callable[[int], bytes] = os.urandom,
     ) -> ClientWorld:
@@ -291,6 +306,7 @@ class ClientWorld:
             link: As for `connect`.
             debug: As for `connect`.
             registry: As for `connect`.
+            game: As for `connect`.
             clock: As for `connect`.
             random: Returns that many random bytes.
 
@@ -309,6 +325,7 @@ class ClientWorld:
             link=link,
             debug=debug,
             registry=registry,
+            game=game,
             clock=clock,
             random=random,
         )

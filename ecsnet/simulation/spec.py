@@ -27,7 +27,7 @@ from ecsnet.validation.wording import brief
 if TYPE_CHECKING:
     from ecsnet.simulation.simulation import Simulation
 
-__all__ = ["OnError", "SimulationSpec", "System", "SystemSpec", "gets_reason"]
+__all__ = ["Game", "OnError", "SimulationSpec", "System", "SystemSpec", "gets_reason"]
 
 OnError = Literal["stop", "skip"]
 """The choice when a system or hook raises: stop the simulation, or skip it for the tick."""
@@ -174,6 +174,15 @@ class SimulationSpec:
         check_flag(f"always of {name}", always)
         check_flag(f"shared of {name}", shared)
         self.systems.append(SystemSpec(priority, name, make, always, shared))
+
+
+class Game(Protocol):
+    """A game whose shared systems a client can run: a `ServerWorld` is one."""
+
+    @property
+    def spec(self) -> SimulationSpec:
+        """The spec of its simulations."""
+        ...
 
 
 def gets_reason(hook: Callable[..., object]) -> bool:

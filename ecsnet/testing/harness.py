@@ -145,6 +145,7 @@ class Harness:
         self.seats: dict[ClientWorld, HarnessClient] = {}
         self.emitted: list[Emission] = []
         self.watch_sent: Callable[[bytes, HarnessClient], None] | None = None
+        self._game = server
         self._registry = registry or server._registry
         self._random = random.Random(seed).randbytes
         self._by_address: dict[Address, HarnessClient] = {}
@@ -212,6 +213,7 @@ class Harness:
             world=f"ecsnet-testing-{number}",
             debug=debug,
             registry=self._registry,
+            game=self._game,
             clock=self.clock,
             random=self._random,
         )

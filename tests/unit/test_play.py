@@ -279,12 +279,13 @@ def test_with_the_port_taken_it_joins_the_game_there(
     link = Link()
     assert start(game, port=7001, name="Bob", data=Push(1.0), link=link, debug=True) is client
     options = {"name": "Bob", "data": Push(1.0), "link": link, "debug": True}
-    assert joined == [("0.0.0.0", 7001, options)]
+    told = {**options, "game": game}
+    assert joined == [("0.0.0.0", 7001, told)]
     # Somebody else's game, whether a port is free or not.
     given = {**options, "join": "10.1.2.3:99"}
     assert start(game, **given) is client
     assert start(game, join="10.1.2.3", port=7002) is client
-    assert joined[1] == ("10.1.2.3", 99, options)
+    assert joined[1] == ("10.1.2.3", 99, told)
     assert joined[2][:2] == ("10.1.2.3", 7002)
     assert Socket.made == []
     # `ecsnet join` says so for a program that knows nothing of it.

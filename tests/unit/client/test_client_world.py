@@ -842,3 +842,16 @@ def test_a_world_shows_one_client_at_a_time() -> None:
         ClientWorld.connect("127.0.0.1", 9, world="one at a time")
     first.close()
     ClientWorld.connect("127.0.0.1", 9, world="one at a time").close()
+
+
+def test_the_game_of_a_client_is_one() -> None:
+    clock = ManualClock()
+    end = Network(clock).connect()
+    for wrong in (3, "game", ServerWorld, registry):
+        with pytest.raises(UsageError, match=r"^game=.*: give the game, a ServerWorld, whose"):
+            ClientWorld.over(end, world="odd", game=wrong, clock=clock)  # type: ignore[arg-type]
+    with use_registry(registry):
+        server = ServerWorld()
+    client = ClientWorld.over(end, world="odd", registry=registry, game=server, clock=clock)
+    client.close()
+    client.view.close()
