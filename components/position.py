@@ -5,7 +5,7 @@ from __future__ import annotations
 from ecsnet.schema import replicated
 
 
-@replicated
+@replicated(interpolate=True)
 class Position:
     """A point in the world; of an entity with a Collider, its top left corner.
 

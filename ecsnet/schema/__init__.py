@@ -10,7 +10,7 @@ from ecsnet.schema.codegen import Ref
 from ecsnet.schema.contents import TOO_MANY, Contents
 from ecsnet.schema.declare import command, event, replicated
 from ecsnet.schema.description import DESCRIPTION_LIMIT, Schema
-from ecsnet.schema.fields import Between, EntityRef, MaxLen, Quantized, Suspect
+from ecsnet.schema.fields import Between, EntityRef, MaxLen, Quantized, Suspect, Turn
 from ecsnet.schema.gate import DECODE_ERRORS, ENCODE_ERRORS, Gate, encode
 from ecsnet.schema.kinds import PLAIN, Kind
 from ecsnet.schema.registry import Registry, current_registry, register_type, use_registry
@@ -52,6 +52,7 @@ __all__ = [
     "Schema",
     "Side",
     "Suspect",
+    "Turn",
     "WireType",
     "command",
     "command_type",

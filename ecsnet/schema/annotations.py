@@ -15,7 +15,7 @@ from typing import Annotated, Literal, Union
 import msgspec
 
 from ecsnet.errors import DeclarationError
-from ecsnet.schema.fields import Between, EntityMark, MaxLen, Quantized, Suspect
+from ecsnet.schema.fields import Between, EntityMark, MaxLen, Quantized, Suspect, Turn
 from ecsnet.schema.gate import encode
 from ecsnet.schema.kinds import Kind
 from ecsnet.schema.misfit import INT64
@@ -43,9 +43,10 @@ _GOES_WITH: dict[type, str] = {
     Between: "int and float",
     MaxLen: "str, bytes, list, dict and tuple[T, ...]",
     Suspect: "int, float and tuples of them",
+    Turn: "float",
 }
 
-_MARKS = (Quantized, Between, MaxLen, EntityMark, Suspect)
+_MARKS = (Quantized, Between, MaxLen, EntityMark, Suspect, Turn)
 
 _SPELLS_TYPES = ("typing", "types", "collections.abc", "_collections_abc", "dataclasses")
 """The modules of the classes that annotations are made of: ``list[int]``, ``int | str``."""
@@ -113,6 +114,10 @@ class Reader:
         base, marks = self._unwrap(path, annotation)
         shape = self._base(path, base, marks)
         shape.number = shape.number or base in (int, float)
+        if base is float:
+            turn = marks.pop(Turn, None)
+            shape.blends = True
+            shape.turn = float(turn.period) if isinstance(turn, Turn) else None
         if Suspect in marks and self._from_client:
             raise DeclarationError(
                 f"{path}: Suspect goes with fields of components, which the server holds; what"
@@ -377,7 +382,7 @@ def _is_value(annotation: object) -> bool:
 
 
 def _advice_for_mark(mark: type) -> str:
-    held = "float" if mark is Quantized else "str" if mark is MaxLen else "int"
+    held = "float" if mark in (Quantized, Turn) else "str" if mark is MaxLen else "int"
     return f"it goes with a type, Annotated[{held}, {mark.__name__}(...)]"
 
 

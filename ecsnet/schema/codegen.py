@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from math import hypot
 from typing import Protocol
 
 import msgspec
@@ -33,6 +34,8 @@ class Emitter(Protocol):
     wire: object
     native: bool
     foreign: bool
+    blends: bool
+    turn: float | None
 
     def to_wire(self, code: Code, value: str) -> str:
         """Return an expression for the wire form of ``value``."""
@@ -91,7 +94,19 @@ class Code:
 class Codec:
     """The generated functions of one class, see ``WireType``."""
 
-    __slots__ = ("assign", "checks", "clone", "count", "from_wire", "move", "refs", "to_wire")
+    __slots__ = (
+        "assign",
+        "blend",
+        "checks",
+        "clone",
+        "count",
+        "distance",
+        "floats",
+        "from_wire",
+        "move",
+        "refs",
+        "to_wire",
+    )
 
     def __init__(
         self,
@@ -102,6 +117,9 @@ class Codec:
         move: Callable[[object, object], None],
         clone: Callable[[object], object],
         count: Count | None,
+        floats: Callable[[object], tuple[float, ...]],
+        blend: Callable[[object, Sequence[float], Sequence[float], float], None],
+        distance: Callable[[Sequence[float], Sequence[float]], float],
         checks: tuple[Check, ...],
     ) -> None:
         self.to_wire = to_wire
@@ -111,6 +129,9 @@ class Codec:
         self.move = move
         self.clone = clone
         self.count = count
+        self.floats = floats
+        self.blend = blend
+        self.distance = distance
         self.checks = checks
 
 
@@ -168,6 +189,17 @@ def generate(
         body = _guarded(code, body[0], _bad_message, title)
     clone = code.function("src", body)
 
+    blending = [(name, shape) for name, shape in fields if shape.blends]
+    numbers = [shape.from_wire(code, f"wire.{name}") for name, shape in blending]
+    floats = code.function("wire", [f"return ({', '.join([*numbers, ''])})"])
+    ways = [_way(code, shape.turn, number) for number, (_, shape) in enumerate(blending)]
+    distance = code.function("one, other", [f"return {code.constant(hypot)}({', '.join(ways)})"])
+    body = [
+        f"dst.{name} = {_between(code, shape.turn, number)}"
+        for number, (name, shape) in enumerate(blending)
+    ]
+    blend = code.function("dst, one, other, fraction", body or ["pass"])
+
     singles = [
         code.function("value, ref", [f"return {shape.to_wire(code, 'value')}"])
         for _, shape in fields
@@ -182,6 +214,9 @@ def generate(
         made[move],  # type: ignore[arg-type]
         cls.__copy__ if flat else made[clone],  # type: ignore[arg-type, attr-defined]
         None if count is None else made[count],  # type: ignore[arg-type]
+        made[floats],  # type: ignore[arg-type]
+        made[blend],  # type: ignore[arg-type]
+        made[distance],  # type: ignore[arg-type]
         tuple(
             _check(made[single], shape)  # type: ignore[arg-type]
             for single, (_, shape) in zip(singles, fields, strict=True)
@@ -204,6 +239,38 @@ def _check(to_wire: Callable[[object, Ref], object], shape: Emitter) -> Check:
         return None
 
     return check
+
+
+def _way(code: Code, turn: float | None, number: int) -> str:
+    """Return an expression for the way between the floats of that number of two tuples."""
+    if turn is None:
+        return f"other[{number}] - one[{number}]"
+    return f"{code.constant(_shorter_way)}(one[{number}], other[{number}], {turn!r})"
+
+
+def _between(code: Code, turn: float | None, number: int) -> str:
+    """Return an expression for what lies between the floats of that number of two tuples."""
+    if turn is None:
+        return f"one[{number}] + ({_way(code, turn, number)}) * fraction"
+    return f"{code.constant(_turned)}(one[{number}], other[{number}], fraction, {turn!r})"
+
+
+def _shorter_way(one: float, other: float, period: float) -> float:
+    """Return by how much one angle has to turn to be another."""
+    half = period / 2
+    return (other - one + half) % period - half
+
+
+def _turned(one: float, other: float, fraction: float, period: float) -> float:
+    """Go from one angle towards another, the shorter way round."""
+    half = period / 2
+    angle = one + _shorter_way(one, other, period) * fraction
+    # Games keep angles from 0 on or around 0, and look things up by them, or let them grow.
+    for least in (0.0, -half):
+        if least <= one < least + period and least <= other < least + period:
+            # Twice: of the least below 0 the remainder is rounded up to the period itself.
+            return least + (angle - least) % period % period
+    return angle
 
 
 def _guarded(

@@ -7,6 +7,7 @@ import enum
 import functools
 import inspect
 import linecache
+import math
 import re
 import sys
 import types
@@ -26,7 +27,7 @@ from ecsnet.schema.contents import total
 from ecsnet.schema.registry import current_registry, is_stock
 from ecsnet.schema.shapes import Shape, bound_of, lasts, wire_struct
 from ecsnet.schema.wiretype import KINDS, CommandType, ComponentType, EventType, Field, WireType
-from ecsnet.validation.arguments import is_text
+from ecsnet.validation.arguments import is_number, is_text
 from ecsnet.validation.wording import brief
 
 __all__ = ["command", "event", "replicated"]
@@ -106,6 +107,9 @@ def replicated(
     visible_to: Literal["everyone", "owner", "server"] = "everyone",
     once: bool = False,
     rate: int = 1,
+    interpolate: bool = False,
+    snap: float | None = None,
+    predicted: bool = True,
 ) -> Callable[[type[T]], type[T]]: ...
 
 
@@ -116,6 +120,9 @@ def replicated(
     visible_to: str = "everyone",
     once: bool = False,
     rate: int = 1,
+    interpolate: bool = False,
+    snap: float | None = None,
+    predicted: bool = True,
 ) -> type[T] | Callable[[type[T]], type[T]]:
     """Make a class a component that the server's clients see.
 
@@ -137,6 +144,13 @@ def replicated(
             ``"owner"``, or nobody but the ``"server"``.
         once: Send the values of the moment it is added to an entity, and no later ones.
         rate: Send changes at most every so many ticks.
+        interpolate: Draw its float fields between two values that came, where a client is smooth:
+            a little later, and without steps. Fields of all other types change when the later one
+            is drawn.
+        snap: With ``interpolate``, a step longer than that, in the units of the fields and as
+            between two points, is a jump, which nothing is drawn within; None: no step is.
+        predicted: False for what only the server's own systems write in every tick, though it is
+            on an entity that a player owns: its client does not run ahead with it.
 
     Returns:
         A new class of the same name and place.
@@ -156,8 +170,33 @@ def replicated(
         raise DeclarationError(f"replicated(rate={brief(rate)}): a number of ticks from 1 to 1000")
     if once and rate != 1:
         raise DeclarationError("replicated(once=True): it is sent once, so a rate means nothing")
+    for option, flag in (("interpolate", interpolate), ("predicted", predicted)):
+        if not isinstance(flag, bool):
+            raise DeclarationError(f"replicated({option}={brief(flag)}): it is True or False")
+    if once and interpolate:
+        raise DeclarationError(
+            "replicated(once=True): it is sent once, so there is nothing to interpolate"
+        )
+    if snap is not None:
+        if not (is_number(snap) and 0 < snap < math.inf):
+            raise DeclarationError(f"replicated(snap={brief(snap)}): a number above 0, or None")
+        if not interpolate:
+            raise DeclarationError(
+                f"replicated(snap={brief(snap)}): it goes with interpolate=True, which draws"
+                " between two values"
+            )
+        snap = float(snap)
 
-    return _decorate(ComponentType, cls, visible_to=visible_to, once=once, rate=rate)
+    return _decorate(
+        ComponentType,
+        cls,
+        visible_to=visible_to,
+        once=once,
+        rate=rate,
+        interpolate=interpolate,
+        snap=snap,
+        predicted=predicted,
+    )
 
 
 @overload
@@ -298,6 +337,12 @@ def _declare(
         _settle_default(f"{name}.{field}", slot, shapes[field])
     _refuse_required_after_optional(name, slots)
 
+    if options.get("interpolate") and not any(shape.blends for shape in shapes.values()):
+        raise DeclarationError(
+            f"class {name} has no field that is a float, so interpolate=True has nothing to draw"
+            " between two values"
+        )
+
     direct = all(shape.native for shape in shapes.values())
     struct = _struct(cls, slots, shapes)
     fields = list(shapes.items())
@@ -338,6 +383,9 @@ def _declare(
         contents=total(*[shape.contents for shape in shapes.values()]),
         nests=any(shape.nests for shape in shapes.values()),
         count=codec.count,
+        floats=codec.floats,
+        blend=codec.blend,
+        distance=codec.distance,
         buffers=any(shape.buffers for shape in shapes.values()),
         calls=_calls(kind, struct, caller, options),
         call=call,

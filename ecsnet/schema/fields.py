@@ -10,7 +10,7 @@ from ecsnet.errors import DeclarationError
 from ecsnet.validation.arguments import is_number
 from ecsnet.validation.wording import brief
 
-__all__ = ["Between", "EntityMark", "EntityRef", "MaxLen", "Quantized", "Suspect"]
+__all__ = ["Between", "EntityMark", "EntityRef", "MaxLen", "Quantized", "Suspect", "Turn"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +67,24 @@ class MaxLen:
     def __post_init__(self) -> None:
         if type(self.n) is not int or self.n < 1:
             raise DeclarationError(f"MaxLen({brief(self.n)}): a whole number of at least 1")
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """A float that comes round again, such as an angle: ``Annotated[float, Turn(360)]``.
+
+    Between two values it is drawn the shorter way round: from 350 to 10 by way of 0, where the
+    component is ``interpolate=True``. On the wire it is any float.
+
+    Args:
+        period: The length of a full turn, above 0.
+    """
+
+    period: float
+
+    def __post_init__(self) -> None:
+        if not (_is_number(self.period) and self.period > 0):
+            raise DeclarationError(f"Turn({brief(self.period)}): a full turn is a number above 0")
 
 
 @dataclass(frozen=True, slots=True)

@@ -92,6 +92,8 @@ class Shape:
         contents: What each value holds at least, itself included.
         nests: How many containers a value holds differs from one to the other.
         suspect: What it never does in honest play.
+        blends: It is a float: between two values there are others.
+        turn: Of such a one, after how much it comes round again; None where it does not.
     """
 
     immutable = True
@@ -105,6 +107,8 @@ class Shape:
     contents = ONE
     nests = False
     suspect: Suspect | None = None
+    blends = False
+    turn: float | None = None
 
     def __init__(
         self, text: str, wire: object, *, key: bool = False, bound: int | None = _NUMBER_BYTES

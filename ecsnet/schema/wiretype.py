@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import os
-from collections.abc import Callable, Container, Mapping
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, fields
 from itertools import takewhile
 from typing import ClassVar, TypeVar
@@ -102,6 +102,14 @@ class WireType:
     hold then. Runs no code of the game's."""
     clone: Callable[[object], object]
     """``clone(value)``: a copy that shares nothing mutable."""
+    floats: Callable[[object], tuple[float, ...]]
+    """``floats(wire)``: what the fields that are floats hold, as the value has them; not those that
+    may be None."""
+    blend: Callable[[object, Sequence[float], Sequence[float], float], None]
+    """``blend(dst, one, other, fraction)``: give the float fields of ``dst`` what lies between two
+    such tuples: at 0 it is ``one``, at 1 it is ``other``, and beyond 1 it goes on."""
+    distance: Callable[[Sequence[float], Sequence[float]], float]
+    """``distance(one, other)``: how far two such tuples are apart, as two points are."""
     field_checks: tuple[Check, ...]
     """For each field: whether it can hold a value."""
     bound: int | None
@@ -217,6 +225,12 @@ class ComponentType(WireType):
     """Sent when it is inserted, never again."""
     rate: int
     """Sent at most every so many ticks."""
+    interpolate: bool
+    """Its floats are drawn between two values."""
+    snap: float | None
+    """A step longer than that is a jump, in the units of its fields; None: no step is."""
+    predicted: bool
+    """Its owner's client runs ahead with it, and sets it right where the server says otherwise."""
 
     @property
     def crosses(self) -> bool:

@@ -21,6 +21,7 @@ from ecsnet.schema import (
     Gate,
     Quantized,
     Schema,
+    Turn,
     command,
     command_type,
     component_type,
@@ -50,6 +51,12 @@ class Called:
     ammo: list[int] = dataclasses.field(default_factory=list[int])
     angle: Annotated[float, Quantized(1 / 16)] = 0.0
     target: EntityRef = None
+
+
+@replicated(interpolate=True, snap=60, predicted=False)
+class Drone:
+    x: float = 0.0
+    angle: Annotated[float, Turn(360)] = 0.0
 
 
 @replicated()

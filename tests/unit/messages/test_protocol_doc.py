@@ -95,7 +95,7 @@ class Angle:
 with use_registry(Registry()) as _registry:
     register_type(Angle, float, lambda angle: angle.degrees, Angle)
 
-    @replicated
+    @replicated(interpolate=True, snap=60)
     class Spot:
         x: Annotated[float, Quantized(0.5), Between(0, 100)] = 0.0
         y: float = 0.0

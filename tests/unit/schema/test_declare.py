@@ -98,6 +98,10 @@ def test_bare_and_called_forms() -> None:
     class Once:
         x: int = 1
 
+    @replicated(interpolate=True, snap=60, predicted=False)
+    class Between:
+        x: float = 1.0
+
     @command
     class Jump:
         pass
@@ -110,6 +114,10 @@ def test_bare_and_called_forms() -> None:
         declared = component_type(cls)
         assert isinstance(declared, ComponentType)
         assert (declared.visible_to, declared.once, declared.rate) == ("everyone", False, 1)
+        assert (declared.interpolate, declared.snap, declared.predicted) == (False, None, True)
+    between = component_type(Between)
+    assert (between.interpolate, between.predicted) == (True, False)
+    assert repr(between.snap) == "60.0"
     rated, once = component_type(Rated), component_type(Once)
     assert (rated.visible_to, rated.once, rated.rate) == ("owner", False, 3)
     assert (once.visible_to, once.once) == ("server", True)
@@ -763,6 +771,17 @@ def test_a_bad_default_is_told_without_what_msgspec_said() -> None:
 
 
 def test_wrong_use_of_the_decorators_is_refused() -> None:
+    with refused(
+        "class Rank has no field that is a float, so interpolate=True has nothing to draw between"
+        " two values"
+    ):
+
+        @replicated(interpolate=True)
+        class Rank:
+            stars: int = 0
+            share: float | None = None
+            at: tuple[float, float] = (0.0, 0.0)
+
     with refused("replicated() got 'owner': write @net.replicated"):
         replicated("owner")  # type: ignore[call-overload]
     with refused("command() got 3"):
@@ -776,6 +795,18 @@ def test_wrong_use_of_the_decorators_is_refused() -> None:
             replicated(rate=rate)  # type: ignore[arg-type]
     with refused("replicated(once=True): it is sent once"):
         replicated(once=True, rate=2)
+    for option in ("interpolate", "predicted"):
+        with refused(f"replicated({option}=1): it is True or False"):
+            replicated(**{option: 1})  # type: ignore[call-overload]
+    with refused("replicated(once=True): it is sent once, so there is nothing to interpolate"):
+        replicated(once=True, interpolate=True)
+    for snap in (0, -1.5, float("inf"), float("nan"), True, "60"):
+        with refused(f"replicated(snap={snap!r}): a number above 0, or None"):
+            replicated(interpolate=True, snap=snap)  # type: ignore[arg-type]
+    with refused(
+        "replicated(snap=60): it goes with interpolate=True, which draws between two values"
+    ):
+        replicated(snap=60)
     with refused("command(hold='yes')"):
         command(hold="yes")  # type: ignore[call-overload]
 

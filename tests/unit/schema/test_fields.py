@@ -23,6 +23,7 @@ from ecsnet.schema import (
     MaxLen,
     Quantized,
     Registry,
+    Turn,
     command,
     command_type,
     component_type,
@@ -126,6 +127,8 @@ def plain(entity: int | None) -> int | None:
         (Annotated[tuple[int, ...], MaxLen(9)], "tuple[int, ...] up to 9", True, True),
         (Annotated[int | None, Between(0, 1)], "int between 0 and 1 | None", True, True),
         (Annotated[float, Quantized(0.5)], "float in steps of 0.5", True, False),
+        (Annotated[float, Turn(360)], "float", True, True),
+        (Annotated[float, Turn(360), Quantized(0.5)], "float in steps of 0.5", True, False),
         (
             Annotated[float, Quantized(1 / 16), Between(0, 64)],
             "float in steps of 0.0625 between 0.0 and 64.0",
@@ -176,6 +179,13 @@ def test_components_hold(annotation: object, text: str, flat: bool, direct: bool
         (Annotated[int, MaxLen(3)], "MaxLen goes with str, bytes, list, dict and tuple[T, ...]"),
         (Annotated[tuple[int, int], MaxLen(3)], "MaxLen goes with str, bytes, list, dict"),
         (Annotated[int, Quantized(3)], "Quantized goes with float, not with int"),
+        (Annotated[int, Turn(360)], "Turn goes with float, not with int"),
+        (
+            Annotated[tuple[float, float], Turn(360)],
+            "Turn goes with float, not with tuple[float, float]",
+        ),
+        (Annotated[float, Turn], "Turn without brackets says nothing: write Turn(...)"),
+        (Turn(360), "it goes with a type, Annotated[float, Turn(...)]"),
         (Annotated[int, Between(0, 1), Between(0, 2)], "two of Between"),
         (Annotated[int, Between(0.5, 1)], "the bounds of an int are whole"),
         (Annotated[int, Between(0, 2**63)], "the bounds of an int are whole, below 2**63"),
@@ -263,6 +273,10 @@ def test_refused_classes_are_told_what_to_do() -> None:
         lambda: Between(float("-inf"), 0),
         lambda: Between(0, float("nan")),
         lambda: Between("a", "b"),  # type: ignore[arg-type]
+        lambda: Turn(0),
+        lambda: Turn(-360),
+        lambda: Turn(float("inf")),
+        lambda: Turn("360"),  # type: ignore[arg-type]
         lambda: MaxLen(0),
         lambda: MaxLen(1.5),  # type: ignore[arg-type]
         lambda: MaxLen(True),

@@ -330,6 +330,21 @@ TANK = "@net.replicated\nclass Tank:\n    x: float = 0.0\n    hp: int = 0\n"
         ),
         (
             TANK,
+            TANK.replace("replicated", "replicated(interpolate=True)"),
+            "server has Tank with interpolate=False, you have True",
+        ),
+        (
+            TANK.replace("replicated", "replicated(interpolate=True, snap=60)"),
+            TANK.replace("replicated", "replicated(interpolate=True, snap=60.5)"),
+            "server has Tank with snap=60.0, you have 60.5",
+        ),
+        (
+            TANK.replace("replicated", "replicated(predicted=False)"),
+            TANK,
+            "server has Tank with predicted=False, you have True",
+        ),
+        (
+            TANK,
             TANK.replace("replicated", "replicated(visible_to='server')"),
             "server has the component Tank, you do not",
         ),
@@ -372,13 +387,23 @@ def test_no_difference() -> None:
     assert len(ours.fingerprint) == 16
 
 
+OPTIONS = [
+    ["visible_to", "everyone"],
+    ["once", "False"],
+    ["rate", "1"],
+    ["interpolate", "False"],
+    ["snap", "None"],
+    ["predicted", "True"],
+]
+
+
 def test_the_description_is_plain_data() -> None:
     described = game(TANK)
     assert msgspec.msgpack.decode(encode(described.description())) == [
         [
             "component",
             "Tank",
-            [["visible_to", "everyone"], ["once", "False"], ["rate", "1"]],
+            OPTIONS,
             [["x", "float"], ["hp", "int"]],
         ]
     ]
@@ -413,10 +438,9 @@ def test_a_hostile_description_stays_one_short_printable_line() -> None:
 def test_options_that_are_not_known_are_a_difference() -> None:
     ours = game(TANK)
     fields = [["x", "float"], ["hp", "int"]]
-    known = [["visible_to", "everyone"], ["once", "False"], ["rate", "1"]]
-    newer = encode([["component", "Tank", [*known, ["zone", "3"]], fields]])
+    newer = encode([["component", "Tank", [*OPTIONS, ["zone", "3"]], fields]])
     assert ours.first_difference(newer).endswith("server has Tank with zone=3, you have None")
-    older = encode([["component", "Tank", known[:1], fields]])
+    older = encode([["component", "Tank", OPTIONS[:1], fields]])
     assert ours.first_difference(older).endswith("server has Tank with other options")
 
 
