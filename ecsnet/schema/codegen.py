@@ -104,8 +104,10 @@ class Codec:
         "floats",
         "from_wire",
         "move",
+        "read_floats",
         "refs",
         "to_wire",
+        "write_floats",
     )
 
     def __init__(
@@ -120,6 +122,8 @@ class Codec:
         floats: Callable[[object], tuple[float, ...]],
         blend: Callable[[object, Sequence[float], Sequence[float], float], None],
         distance: Callable[[Sequence[float], Sequence[float]], float],
+        read_floats: Callable[[object], tuple[float, ...]],
+        write_floats: Callable[[object, Sequence[float]], None],
         checks: tuple[Check, ...],
     ) -> None:
         self.to_wire = to_wire
@@ -132,6 +136,8 @@ class Codec:
         self.floats = floats
         self.blend = blend
         self.distance = distance
+        self.read_floats = read_floats
+        self.write_floats = write_floats
         self.checks = checks
 
 
@@ -199,6 +205,10 @@ def generate(
         for number, (name, shape) in enumerate(blending)
     ]
     blend = code.function("dst, one, other, fraction", body or ["pass"])
+    held = [f"value.{name}" for name, _ in blending]
+    read_floats = code.function("value", [f"return ({', '.join([*held, ''])})"])
+    body = [f"dst.{name} = floats[{number}]" for number, (name, _) in enumerate(blending)]
+    write_floats = code.function("dst, floats", body or ["pass"])
 
     singles = [
         code.function("value, ref", [f"return {shape.to_wire(code, 'value')}"])
@@ -217,6 +227,8 @@ def generate(
         made[floats],  # type: ignore[arg-type]
         made[blend],  # type: ignore[arg-type]
         made[distance],  # type: ignore[arg-type]
+        made[read_floats],  # type: ignore[arg-type]
+        made[write_floats],  # type: ignore[arg-type]
         tuple(
             _check(made[single], shape)  # type: ignore[arg-type]
             for single, (_, shape) in zip(singles, fields, strict=True)

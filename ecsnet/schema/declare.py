@@ -386,6 +386,8 @@ def _declare(
         floats=codec.floats,
         blend=codec.blend,
         distance=codec.distance,
+        read_floats=codec.read_floats,
+        write_floats=codec.write_floats,
         buffers=any(shape.buffers for shape in shapes.values()),
         calls=_calls(kind, struct, caller, options),
         call=call,

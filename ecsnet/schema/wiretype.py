@@ -110,6 +110,10 @@ class WireType:
     such tuples: at 0 it is ``one``, at 1 it is ``other``, and beyond 1 it goes on."""
     distance: Callable[[Sequence[float], Sequence[float]], float]
     """``distance(one, other)``: how far two such tuples are apart, as two points are."""
+    read_floats: Callable[[object], tuple[float, ...]]
+    """``read_floats(value)``: what these fields of the value itself hold."""
+    write_floats: Callable[[object, Sequence[float]], None]
+    """``write_floats(dst, floats)``: let them hold what is given, unchanged."""
     field_checks: tuple[Check, ...]
     """For each field: whether it can hold a value."""
     bound: int | None

@@ -84,6 +84,24 @@ def test_two_values_are_apart_as_points_are() -> None:
     assert PLAIN[0].distance((3.0,), (-1.0,)) == 4
 
 
+def test_floats_of_a_component_are_read_and_written_as_they_are() -> None:
+    @replicated(interpolate=True)
+    class Drone:
+        x: float
+        hp: int
+        y: Annotated[float, Quantized(0.5), Between(0, 10)]
+        angle: Annotated[float, Turn(360)]
+
+    kind = component_type(Drone)
+    held = (float("inf"), 0.1, -0.1)
+    drone = Drone(held[0], 3, held[1], held[2])
+    assert kind.read_floats(drone) == held
+    kind.write_floats(drone, (1.0, 0.3, 725.5))
+    assert drone == Drone(1.0, 3, 0.3, 725.5)
+    kind.write_floats(drone, held)
+    assert kind.read_floats(drone) == held
+
+
 def test_floats_of_a_quantised_value_are_those_of_its_component() -> None:
     kind, _ = declare(Annotated[float, Quantized(0.28), Between(-1, 1)])
     for steps, value in ((-4, -1.0), (3, 0.84), (4, 1.0)):
@@ -101,7 +119,9 @@ def test_a_class_without_floats_has_nothing_to_blend() -> None:
     rank = Rank()
     assert kind.floats(rank) == ()
     assert kind.distance((), ()) == 0
+    assert kind.read_floats(rank) == ()
     kind.blend(rank, (), (), 0.5)
+    kind.write_floats(rank, ())
     assert rank == Rank(3)
 
 
