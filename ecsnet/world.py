@@ -299,6 +299,16 @@ class World:
                 esper.delete_entity(entity)
             return alive
 
+    def revive(self, entity: int) -> None:
+        """Bring an entity that was here back under its old number, without components; nothing
+        happens where it is alive.
+        """
+        with self:
+            esper._dead_entities.discard(entity)
+            if entity not in esper._entities:
+                esper._entities[entity] = {}
+                esper.clear_cache()
+
     def flush_dead(self) -> tuple[int, ...]:
         """Finish the pending deletions and return the entities that went, in ascending order.
 

@@ -57,6 +57,10 @@ class Emitter(Protocol):
         """Statements that add to ``containers`` and ``items``, see `Count`."""
         ...
 
+    def near(self, code: Code, one: str, other: str) -> str:
+        """Return an expression for whether two wire values may stand for the same number."""
+        ...
+
 
 class Code:
     """The source and the namespace of functions in the making."""
@@ -104,6 +108,7 @@ class Codec:
         "floats",
         "from_wire",
         "move",
+        "near",
         "read_floats",
         "refs",
         "to_wire",
@@ -121,6 +126,7 @@ class Codec:
         count: Count | None,
         floats: Callable[[object], tuple[float, ...]],
         blend: Callable[[object, Sequence[float], Sequence[float], float], None],
+        near: Callable[[object, object], bool],
         distance: Callable[[Sequence[float], Sequence[float]], float],
         read_floats: Callable[[object], tuple[float, ...]],
         write_floats: Callable[[object, Sequence[float]], None],
@@ -135,6 +141,7 @@ class Codec:
         self.count = count
         self.floats = floats
         self.blend = blend
+        self.near = near
         self.distance = distance
         self.read_floats = read_floats
         self.write_floats = write_floats
@@ -210,6 +217,9 @@ def generate(
     body = [f"dst.{name} = floats[{number}]" for number, (name, _) in enumerate(blending)]
     write_floats = code.function("dst, floats", body or ["pass"])
 
+    close = [shape.near(code, f"one.{name}", f"other.{name}") for name, shape in fields]
+    near = code.function("one, other", [f"return {' and '.join(close) or 'True'}"])
+
     singles = [
         code.function("value, ref", [f"return {shape.to_wire(code, 'value')}"])
         for _, shape in fields
@@ -226,6 +236,7 @@ def generate(
         None if count is None else made[count],  # type: ignore[arg-type]
         made[floats],  # type: ignore[arg-type]
         made[blend],  # type: ignore[arg-type]
+        made[near],  # type: ignore[arg-type]
         made[distance],  # type: ignore[arg-type]
         made[read_floats],  # type: ignore[arg-type]
         made[write_floats],  # type: ignore[arg-type]

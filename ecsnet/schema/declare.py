@@ -385,6 +385,7 @@ def _declare(
         count=codec.count,
         floats=codec.floats,
         blend=codec.blend,
+        near=codec.near,
         distance=codec.distance,
         read_floats=codec.read_floats,
         write_floats=codec.write_floats,

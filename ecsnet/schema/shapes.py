@@ -92,6 +92,7 @@ class Shape:
         contents: What each value holds at least, itself included.
         nests: How many containers a value holds differs from one to the other.
         suspect: What it never does in honest play.
+        stepped: There are numbers of steps inside, see `Quantized`.
         blends: It is a float: between two values there are others.
         turn: Of such a one, after how much it comes round again; None where it does not.
     """
@@ -107,6 +108,7 @@ class Shape:
     contents = ONE
     nests = False
     suspect: Suspect | None = None
+    stepped = False
     blends = False
     turn: float | None = None
 
@@ -140,6 +142,17 @@ class Shape:
         """
         return []
 
+    def near(self, code: Code, one: str, other: str) -> str:
+        """Return an expression for whether two wire values may stand for the same number."""
+        if not self.stepped:
+            return f"{one} == {other}"
+        body = self._near(code)
+        return f"{code.function('one, other', [f'return {body}'])}({one}, {other})"
+
+    def _near(self, code: Code) -> str:
+        """Return the expression for what is `stepped`, with the values ``one`` and ``other``."""
+        return "abs(one - other) <= 1"
+
 
 class EntityShape(Shape):
     """A reference to an entity: a network id on the wire, an esper id in memory."""
@@ -166,6 +179,7 @@ class QuantizedShape(Shape):
     """A float that crosses as a number of steps."""
 
     native = False
+    stepped = True
 
     def __init__(self, step: float, bounds: tuple[float, float] | None) -> None:
         text = f"float in steps of {step!r}"
@@ -203,6 +217,7 @@ class _Holder(Shape):
         self.foreign = any(shape.foreign for shape in inner)
         self.buffers = any(shape.buffers for shape in inner)
         self.nests = any(shape.nests for shape in inner)
+        self.stepped = any(shape.stepped for shape in inner)
 
 
 class OptionalShape(_Holder):
@@ -240,6 +255,10 @@ class OptionalShape(_Holder):
         if not inside:
             return []
         return [f"if ({name} := {value}) is not None:", *_indented(inside)]
+
+    def _near(self, code: Code) -> str:
+        inside = self._inner.near(code, "one", "other")
+        return f"one is other if one is None or other is None else {inside}"
 
     @staticmethod
     def _guard(code: Code, value: str, convert: Callable[[Code, str], str]) -> str:
@@ -281,6 +300,10 @@ class SequenceShape(_Holder):
         name = code.fresh()
         inside = self._inner.count(code, name)
         return _count_each(value, self._inner.contents, name, value, inside)
+
+    def _near(self, code: Code) -> str:
+        inside = self._inner.near(code, "a", "b")
+        return f"len(one) == len(other) and all({inside} for a, b in zip(one, other))"
 
     def _each(self, code: Code, value: str, convert: Callable[[Code, str], str]) -> str:
         name = code.fresh()
@@ -332,6 +355,12 @@ class FixedShape(_Holder):
         ]
         return [f"{', '.join(names)}, = {value}", *inside] if inside else []
 
+    def _near(self, code: Code) -> str:
+        inner = enumerate(self._inner)
+        return " and ".join(
+            [shape.near(code, f"one[{number}]", f"other[{number}]") for number, shape in inner]
+        )
+
     @staticmethod
     def _unpack(
         code: Code, value: str, converts: Sequence[Callable[[Code, str], str]], extra: str = ""
@@ -375,6 +404,10 @@ class MappingShape(_Holder):
         name = code.fresh()
         inside = self._inner.count(code, name)
         return _count_each(value, self._each_contents, name, f"{value}.values()", inside)
+
+    def _near(self, code: Code) -> str:
+        inside = self._inner.near(code, "one[key]", "other[key]")
+        return f"one.keys() == other.keys() and all({inside} for key in one)"
 
     @staticmethod
     def _each(code: Code, value: str, convert: Callable[[Code, str], str]) -> str:
@@ -450,6 +483,11 @@ class NestedShape(_Holder):
         ]
         return [f"{holder} = {value}", *inside] if inside else []
 
+    def _near(self, code: Code) -> str:
+        return " and ".join(
+            [shape.near(code, f"one.{name}", f"other.{name}") for name, shape in self._fields]
+        )
+
     def _build(self, code: Code, converts: Sequence[Callable[[Code, str], str]]) -> list[str]:
         items = [
             f"{name}={convert(code, f'value.{name}')}"
@@ -487,6 +525,9 @@ class ForeignShape(_Holder):
 
     def count(self, code: Code, value: str) -> list[str]:
         return self._inner.count(code, value)
+
+    def _near(self, code: Code) -> str:
+        return self._inner.near(code, "one", "other")
 
 
 def lasts(value: object) -> bool:

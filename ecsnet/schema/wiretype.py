@@ -114,6 +114,9 @@ class WireType:
     """``read_floats(value)``: what these fields of the value itself hold."""
     write_floats: Callable[[object, Sequence[float]], None]
     """``write_floats(dst, floats)``: let them hold what is given, unchanged."""
+    near: Callable[[object, object], bool]
+    """``near(wire, wire)``: whether two wire forms are of one value, as far as they tell: what is
+    quantised may be one step apart."""
     field_checks: tuple[Check, ...]
     """For each field: whether it can hold a value."""
     bound: int | None

@@ -69,7 +69,8 @@ def emit(
         simulation.world.identity(),
         simulation.player_number,
     )
-    simulation.emitted.append(emission)
+    if not simulation.ahead:
+        simulation.emitted.append(emission)
     return emission
 
 

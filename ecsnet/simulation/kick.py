@@ -34,6 +34,8 @@ def kick(player: int, text: str = "") -> None:
         raise UsageError(
             f"net.kick(text={brief(text)}): give a text for the player, or leave it out"
         )
+    if simulation.ahead:
+        return
     number = simulation.player_number.get(player)
     # While hooks see a player leave, it is in the second no more.
     if number is None or number not in simulation.player_entity:

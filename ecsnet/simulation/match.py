@@ -20,6 +20,8 @@ def start_match() -> None:
         UsageError: The game has no lobby.
     """
     simulation = running("net.start_match()")
+    if simulation.ahead:
+        return
     if not _lobby(simulation, "start_match").start():
         simulation.ignored["start_match"] += 1
 
@@ -35,6 +37,8 @@ def end_match() -> None:
         UsageError: The game has no lobby.
     """
     simulation = running("net.end_match()")
+    if simulation.ahead:
+        return
     if not _lobby(simulation, "end_match").end():
         simulation.ignored["end_match"] += 1
 

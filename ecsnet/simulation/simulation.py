@@ -116,6 +116,7 @@ class Simulation:
         owner: The component type whose ``player`` field names the player that owns an entity.
         presence: The component type that shows the state of a player's connection.
         name: Of its esper world; made up when left out.
+        ahead: Whether it is a client's own, which runs ahead of its server.
 
     Attributes:
         world: The esper world.
@@ -141,6 +142,8 @@ class Simulation:
             systems run, and what players call on the server does nothing.
         paused: Set it to run none of the game's systems for now, so that the world can be compared
             with its copies. Joins, leaves and replication go on; commands do nothing.
+        ahead: Whether it is a client's own, which runs ahead of its server. Nobody hears of what
+            its systems say to others: that is for the server to say, where they run, too.
     """
 
     def __init__(
@@ -153,7 +156,9 @@ class Simulation:
         owner: type[object],
         presence: type[object] | None = None,
         name: str | None = None,
+        ahead: bool = False,
     ) -> None:
+        self.ahead = ahead
         self.world = World(name)
         self.epoch = epoch
         self.tick = 0
@@ -270,7 +275,8 @@ class Simulation:
                 for _, name, process, always, while_paused in self._systems:
                     if while_paused or (not self.paused and (always or self.playing)):
                         self._call(name, process, self.dt)
-                self._look_for_mistakes()
+                if not self.ahead:
+                    self._look_for_mistakes()
                 if world.identity() is not self._identity:
                     # The database was cleared: players are gone, and their ids of esper will
                     # be somebody else's.

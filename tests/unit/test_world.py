@@ -143,6 +143,23 @@ def test_close_deletes_once_and_refuses_use() -> None:
     assert world.name not in esper.list_worlds()
 
 
+def test_what_was_deleted_comes_back_under_its_number() -> None:
+    with World() as world:
+        first, second = esper.create_entity(Name()), esper.create_entity()
+        world.delete(first, immediate=True)
+        world.delete(second)
+        assert world.structure(Name) == []
+        for entity in (first, second):
+            world.revive(entity)
+            assert world.alive(entity)
+            assert world.add(entity, Name())
+        assert [entity for entity, _ in world.structure(Name)] == [first, second]
+        world.revive(first)
+        assert Name in world.components(first)
+        assert world.flush_dead() == ()
+    world.close()
+
+
 def test_nothing_is_kept_of_worlds_that_are_closed() -> None:
     before = dict(worlds._in_use)
     for number in range(20):
