@@ -13,6 +13,10 @@ a frame of no ticks, so the server knows each one it has had. As only acked fram
 and always the oldest, nothing can be missing between what the server has and the first frame of
 a packet.
 
+A client that draws others behind the newest tick says with a frame what was drawn when its player
+acted: ``[gap, count, commands, behind]``, in sixteenths of a tick before the tick that the commands
+are for. In a frame of many ticks that is the same distance for each of them.
+
 Everything is counted once: a held command once for each client tick that it was held in, an action
 once. When all is quiet, ``sent == applied + expired + superseded``. Commands for entities that are
 gone or not the player's own are among the applied ones; they are counted again, as rejected, and so

@@ -12,13 +12,28 @@ import msgspec
 from ecsnet.limits import MAX_PACKET
 from ecsnet.schema import CommandType, Gate, Schema
 
-__all__ = ["ACTIONS_A_TICK", "HELD_STATES", "Entry", "Frame", "Input", "frames_gate"]
+__all__ = [
+    "ACTIONS_A_TICK",
+    "FURTHEST_BEHIND",
+    "HELD_STATES",
+    "SIXTEENTHS",
+    "Entry",
+    "Frame",
+    "Input",
+    "frames_gate",
+]
 
 ACTIONS_A_TICK: Final = 8
 """More actions than this in one client tick raise at `send`."""
 
 HELD_STATES: Final = 32
 """The most states that a client holds at a time: one per command type and target."""
+
+SIXTEENTHS: Final = 16
+"""The parts of a tick in which a client says what it drew."""
+
+FURTHEST_BEHIND: Final = 0xFFFF
+"""The most of them that a frame can say."""
 
 _U16 = Annotated[int, msgspec.Meta(ge=0, le=0xFFFF)]
 _U32 = Annotated[int, msgspec.Meta(ge=0, le=0xFFFF_FFFF)]
@@ -52,6 +67,9 @@ class Frame(Protocol):
     gap: int
     count: int
     commands: tuple[Entry, ...]
+    behind: int
+    """Sixteenths of a tick from the tick that was drawn when the player acted to the first tick of
+    the frame; of a frame of no ticks, to the one before. 0: the client does not say."""
 
 
 def frames_gate(schema: Schema) -> Gate[list[Frame]]:
@@ -82,6 +100,7 @@ def frames_gate(schema: Schema) -> Gate[list[Frame]]:
             ("gap", _U32),
             ("count", _U16),
             ("commands", Annotated[listed, msgspec.Meta(max_length=most)]),
+            ("behind", Annotated[int, msgspec.Meta(ge=0, le=FURTHEST_BEHIND)], 0),
         ],
         array_like=True,
         forbid_unknown_fields=True,

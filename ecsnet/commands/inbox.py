@@ -8,7 +8,7 @@ from typing import Final, TypeAlias
 
 import msgspec
 
-from ecsnet.commands.frames import ACTIONS_A_TICK, HELD_STATES, Entry, Frame
+from ecsnet.commands.frames import ACTIONS_A_TICK, HELD_STATES, SIXTEENTHS, Entry, Frame
 from ecsnet.errors import BadMessageError
 from ecsnet.schema import CommandType, Gate
 from ecsnet.session.sequence import unwrap
@@ -55,8 +55,32 @@ class ReceivedCommand:
         self.value = value
 
 
-PlayerCommands: TypeAlias = tuple[int, tuple[ReceivedCommand, ...]]
-"""The number of a player, and what `Inbox.take` gave for one tick."""
+
+class PlayerCommands:
+    """What a player does in one tick.
+
+    Attributes:
+        player_id: The player's number.
+        commands: What `Inbox.take` gave.
+        drawn: The tick at which the player was shown the others then, in sixteenths, held against
+            what the server allows; None where its client has not said.
+        limited: Whether that is another one than the client said, since no honest one could.
+    """
+
+    __slots__ = ("commands", "drawn", "limited", "player_id")
+
+    def __init__(
+        self,
+        player_id: int,
+        commands: tuple[ReceivedCommand, ...],
+        drawn: int | None = None,
+        limited: bool = False,
+    ) -> None:
+        self.player_id = player_id
+        self.commands = commands
+        self.drawn = drawn
+        self.limited = limited
+
 
 _NONE: tuple[ReceivedCommand, ...] = ()
 
@@ -82,17 +106,23 @@ class Inbox:
         rejected: Commands that could not be used: for ticks too far ahead, more than the rules
             allow, for entities that are gone or not the player's own. They are counted here
             besides where they are counted above.
+        drawn: What was drawn when the player did what `take` returned last, in sixteenths of a
+            tick, as its client said: with the last of the actions, else with what is held. None
+            where it has not said.
     """
 
     __slots__ = (
         "_act_at",
         "_actions",
+        "_age",
+        "_ages",
         "_behind",
         "_behind_of",
         "_behind_since",
         "_count",
         "_due",
         "_frames",
+        "_frames_behind",
         "_gate",
         "_held",
         "_held_at",
@@ -107,6 +137,7 @@ class Inbox:
         "_tokens",
         "_waiting",
         "applied",
+        "drawn",
         "expired",
         "number",
         "rejected",
@@ -123,14 +154,17 @@ class Inbox:
         self.superseded = 0
         self.expired = 0
         self.rejected = 0
+        self.drawn: int | None = None
 
         # The frames that came last, as they came. Mostly the next ones are the same.
         self._gate = gate
         self._raw: msgspec.Raw | None = None
         self._frames: Sequence[Frame] = ()  # those of _raw
-        # If they are one frame of states: what it covers and which; else 0.
+        # If they are one frame of states: what it covers, which, and how far behind its player saw
+        # the others; else 0.
         self._count = 0
         self._states: tuple[ReceivedCommand, ...] = _NONE
+        self._frames_behind = 0
         # Packets with older frames only, since which tick, and older than which number.
         self._behind = self._behind_since = self._behind_of = 0
 
@@ -141,11 +175,16 @@ class Inbox:
         self._same_from = self._same_until = -1
         # What else is held in the ticks to come: a ring, by the low bits of the tick.
         self._waiting = ring
+        # By how many sixteenths of a tick what was drawn lies before the tick, likewise; 0 where
+        # the client has not said.
+        self._ages = [0] * len(ring)
         self._held: tuple[ReceivedCommand, ...] = _NONE
+        self._age = 0  # the same of _held
         self._repeat = max(1, round(REPEAT_SECONDS * tick_rate))
         self._held_at = -self._repeat
 
-        self._actions: deque[tuple[int, ReceivedCommand]] = deque()
+        # With their ticks, and what was drawn.
+        self._actions: deque[tuple[int, ReceivedCommand, int | None]] = deque()
         self._act_at = _NEVER  # the tick of the first action that waits
         self._tokens = 2 * ACTIONS_A_TICK
         self._spent_at = 0
@@ -185,7 +224,7 @@ class Inbox:
                 self._last = newest
                 if newest != self._same_until:
                     self._spread()
-                    self._wait(newest, self._states)
+                    self._wait(newest, self._states, self._frames_behind)
                     self._same_from = newest + 1
                 self._same_until = newest + 1
                 return newest
@@ -214,7 +253,7 @@ class Inbox:
             if skip < 0:
                 skip = 0
             if actions is not None and skip == 0:
-                self._act(tick if count else tick - 1, actions, next_tick)
+                self._act(tick if count else tick - 1, actions, next_tick, frame.behind)
             if count:
                 first = tick + skip
                 tick += count
@@ -222,7 +261,7 @@ class Inbox:
                     fresh = first
                 if held is None:
                     held = tuple(state.values())
-                self._extend(first, tick, held, next_tick)
+                self._extend(first, tick, held, next_tick, frame.behind)
         if number < self.number:
             self._fall_behind(number, next_tick)
         else:
@@ -241,25 +280,33 @@ class Inbox:
         if self._same_from <= tick < self._same_until:
             self._same_from = tick + 1
             held = self._states
+            age = self._frames_behind
         else:
             waiting = self._waiting
             held = waiting[tick & len(waiting) - 1]
+            age = self._ages[tick & len(waiting) - 1]
             waiting[tick & len(waiting) - 1] = None
         if held is not None:
             self._held = held
             self._held_at = tick
+            self._age = age
             self.applied += len(held)
         elif tick - self._held_at > self._repeat:
             held = self._held = _NONE
+            self._age = 0
         else:
             held = self._held
+        self.drawn = SIXTEENTHS * tick - self._age if self._age else None
         if tick < self._act_at:
             return held
         actions = self._actions
         taken = list(held)
         tokens = min(2 * ACTIONS_A_TICK, self._tokens + ACTIONS_A_TICK * (tick - self._spent_at))
         while tokens and actions and actions[0][0] <= tick:
-            taken.append(actions.popleft()[1])
+            _, given, drawn = actions.popleft()
+            taken.append(given)
+            if drawn is not None:
+                self.drawn = drawn
             self.applied += 1
             tokens -= 1
         self._tokens = tokens
@@ -287,6 +334,7 @@ class Inbox:
             self._change(state, frames[0].commands)
             self._count = frames[0].count
             self._states = tuple(state.values())
+            self._frames_behind = frames[0].behind
 
     def _fall_behind(self, number: int, next_tick: int) -> None:
         """Count a packet that ends with a frame before ``number``, which came before. That is a
@@ -324,7 +372,10 @@ class Inbox:
                 del state[key]
         return actions
 
-    def _act(self, tick: int, actions: list[ReceivedCommand], next_tick: int) -> None:
+    def _act(
+        self, tick: int, actions: list[ReceivedCommand], next_tick: int, behind: int
+    ) -> None:
+        drawn = SIXTEENTHS * tick - behind if behind else None
         allowed = ACTIONS_A_TICK if tick <= next_tick + self._horizon else 0
         refused = len(actions) - allowed
         if refused > 0:
@@ -335,9 +386,11 @@ class Inbox:
         if waiting and tick < waiting[-1][0]:
             # No honest client goes back. What it stamped too far ahead comes now, too: in order,
             # always, and none waits for those before it.
-            waiting = self._actions = deque((min(at, tick), given) for at, given in waiting)
+            waiting = self._actions = deque(
+                (min(at, tick), given, seen) for at, given, seen in waiting
+            )
         for given in actions:
-            waiting.append((tick, given))
+            waiting.append((tick, given, drawn))
         while len(waiting) > WAITING:
             waiting.popleft()
             self.expired += 1
@@ -345,9 +398,16 @@ class Inbox:
             self._act_at = waiting[0][0]
 
     def _extend(
-        self, first: int, end: int, held: tuple[ReceivedCommand, ...], next_tick: int
+        self,
+        first: int,
+        end: int,
+        held: tuple[ReceivedCommand, ...],
+        next_tick: int,
+        behind: int,
     ) -> None:
-        """Keep held commands for the ticks from ``first`` to before ``end``."""
+        """Keep held commands for the ticks from ``first`` to before ``end``; ``behind`` is the
+        frame's.
+        """
         size = len(held)
         if end <= self._last:
             # No honest client goes back. What it stamped too far ahead is to hold up nothing.
@@ -365,7 +425,8 @@ class Inbox:
             # Of those that are late, the newest is good for the next tick if that has none.
             late = min(end, next_tick) - first
             self.superseded += (late - 1) * size
-            self._wait(next_tick, held)
+            lateness = SIXTEENTHS * (next_tick - (first + late - 1))
+            self._wait(next_tick, held, behind + lateness if behind else 0)
             first += late
             self._last = first - 1
         limit = next_tick + self._horizon
@@ -375,7 +436,7 @@ class Inbox:
             self.rejected += beyond
             end = limit
         for tick in range(first, end):
-            self._wait(tick, held)
+            self._wait(tick, held, behind)
             self._last = tick
 
     def _revoke(self, first: int) -> None:
@@ -392,22 +453,24 @@ class Inbox:
     def _spread(self) -> None:
         """Put what goes on being held into the ring, like all else."""
         for tick in range(self._same_from, self._same_until):
-            self._wait(tick, self._states)
+            self._wait(tick, self._states, self._frames_behind)
         self._same_from = self._same_until = -1
 
-    def _wait(self, tick: int, held: tuple[ReceivedCommand, ...]) -> None:
+    def _wait(self, tick: int, held: tuple[ReceivedCommand, ...], age: int) -> None:
         """Keep held commands for a tick, instead of late ones that would have done."""
         waiting = self._waiting
         before = waiting[tick & len(waiting) - 1]
         if before is not None:
             self.superseded += len(before)
         waiting[tick & len(waiting) - 1] = held
+        self._ages[tick & len(waiting) - 1] = age
 
     def _skip(self, tick: int) -> None:
         """Go on to a tick without taking those before: what waits for them is late."""
         self._spread()
         waiting = self._waiting
         late: tuple[ReceivedCommand, ...] | None = None
+        age = 0
         for missed in range(max(self._due, tick - len(waiting)), tick):
             held = waiting[missed & len(waiting) - 1]
             if held is not None:
@@ -415,9 +478,12 @@ class Inbox:
                 if late is not None:
                     self.superseded += len(late)
                 late = held
+                age = self._ages[missed & len(waiting) - 1]
+                if age:
+                    age += SIXTEENTHS * (tick - missed)
         if late is not None:
             if waiting[tick & len(waiting) - 1] is None:
-                self._wait(tick, late)
+                self._wait(tick, late, age)
             else:
                 self.superseded += len(late)
         self._due = tick

@@ -8,7 +8,7 @@ from typing import Final
 
 import msgspec
 
-from ecsnet.commands.frames import ACTIONS_A_TICK, HELD_STATES
+from ecsnet.commands.frames import ACTIONS_A_TICK, FURTHEST_BEHIND, HELD_STATES, SIXTEENTHS
 from ecsnet.errors import UsageError
 from ecsnet.schema import encode
 
@@ -39,12 +39,14 @@ UNACKED_FRAMES: Final = 512
 
 _U32: Final = 0xFFFF_FFFF
 _FRAME_HEAD: Final = 9  # the most that gap, count and the three array headers take
+_BEHIND_BYTES: Final = 3  # the most that it takes to say what was drawn
+_SAME_VIEW: Final = 2  # sixteenths of a tick by which ticks of one run may differ in what was drawn
 
 
 class _Run:
     """Unacked ticks with the same held commands, and the actions of the first of them."""
 
-    __slots__ = ("actions", "count", "held", "number", "tick")
+    __slots__ = ("actions", "behind", "count", "held", "number", "tick")
 
     def __init__(
         self,
@@ -53,12 +55,14 @@ class _Run:
         count: int,
         held: dict[tuple[int, int], msgspec.Raw],
         actions: list[msgspec.Raw],
+        behind: int,
     ) -> None:
         self.number = number
         self.tick = tick  # of a run of no ticks: the tick after the one it belongs to
         self.count = count
         self.held = held
         self.actions = actions
+        self.behind = behind  # see `Frame`; each tick of a run is as far from what was drawn
 
     @property
     def end(self) -> int:
@@ -79,7 +83,7 @@ class CommandPayload:
     __slots__ = ("frames", "number", "through", "tick")
 
     def __init__(
-        self, number: int, tick: int, frames: Sequence[tuple[int, int, object]], through: int
+        self, number: int, tick: int, frames: Sequence[tuple[object, ...]], through: int
     ) -> None:
         self.number = number
         self.tick = tick
@@ -93,15 +97,19 @@ class Outbox:
     Attributes:
         sent: Commands handed over so far; see `ecsnet.commands` for what counts as one.
         expired: Actions that were dropped here while no tick began. They count as sent too.
+        drawn: The tick at which others are drawn now, in sixteenths; None where that is not to be
+            said. Whoever draws sets it.
     """
 
     def __init__(self) -> None:
         self.sent = 0
         self.expired = 0
+        self.drawn: int | None = None
         self._held: dict[tuple[int, int], msgspec.Raw] = {}
         self._held_bytes = 0
         self._dirty = True  # _held is not what the last run has, or there was none
-        self._actions: deque[msgspec.Raw] = deque()
+        # With what was drawn when they were done.
+        self._actions: deque[tuple[msgspec.Raw, int | None]] = deque()
         self._acted = 0  # actions since the last tick began
         self._runs: deque[_Run] = deque()
         self._number = 0
@@ -190,7 +198,7 @@ class Outbox:
         if len(data) > COMMAND_BYTES:
             raise UsageError(f"a command of {len(data)} bytes encoded: at most {COMMAND_BYTES} fit")
         self._acted += 1
-        self._actions.append(msgspec.Raw(data))
+        self._actions.append((msgspec.Raw(data), self.drawn))
         if len(self._actions) > BACKLOG:
             self._actions.popleft()
             self.expire()
@@ -207,6 +215,7 @@ class Outbox:
         held goes on, and so do the numbers of frames: then a late ack says nothing of what comes.
         """
         self.sent = self.expired = 0
+        self.drawn = None
         self._actions.clear()
         self._acted = 0
         self._runs.clear()
@@ -235,8 +244,9 @@ class Outbox:
         for tick in ticks:
             self._begin(tick)
         if not ticks and self._actions and self._tick:
-            actions = self._take_actions()
-            self._append(_Run(self._number, self._tick, 0, self._held, actions))
+            actions, drawn = self._take_actions()
+            behind = _behind(self._tick - 1, drawn)
+            self._append(_Run(self._number, self._tick, 0, self._held, actions, behind))
 
     def idle(self) -> None:
         """Say that no tick begins for now, so that the player may go on acting.
@@ -249,8 +259,8 @@ class Outbox:
     def crowded(self, limit: int) -> bool:
         """Return whether one more frame might not fit into so many bytes with the unacked ones."""
         frame = _FRAME_HEAD + self._held_bytes
-        size = sum(frame + sum(map(len, run.actions)) for run in self._runs)
-        return size + frame + COMMAND_BYTES > limit
+        size = sum(frame + _bytes_of(run) for run in self._runs)
+        return size + frame + _BEHIND_BYTES * (self.drawn is not None) + COMMAND_BYTES > limit
 
     def pack(self, limit: int) -> CommandPayload | None:
         """Return the unacked frames for one packet, oldest first; None when there are none.
@@ -288,7 +298,8 @@ class Outbox:
             return
 
     def _begin(self, tick: int) -> None:
-        actions = self._take_actions()
+        actions, drawn = self._take_actions()
+        behind = _behind(tick, drawn)
         runs = self._runs
         if (
             runs
@@ -297,6 +308,7 @@ class Outbox:
             and runs[-1].count
             and tick == self._tick
             and runs[-1].count < 0xFFFF
+            and _same_view(runs[-1].behind, behind)
         ):
             runs[-1].count += 1
             self._number += 1
@@ -304,7 +316,7 @@ class Outbox:
             self._tick = tick + 1
             return
         self._dirty = False
-        self._append(_Run(self._number, tick, 1, self._held, actions))
+        self._append(_Run(self._number, tick, 1, self._held, actions, behind))
         self.sent += len(self._held)
         self._tick = tick + 1
 
@@ -313,17 +325,22 @@ class Outbox:
         self._number = run.end
         self.sent += len(run.actions)
 
-    def _take_actions(self) -> list[msgspec.Raw]:
+    def _take_actions(self) -> tuple[list[msgspec.Raw], int | None]:
+        """Take the actions for one tick, and what was drawn at the last of them; where there are
+        none, what is drawn now.
+        """
         waiting = self._actions
         taken: list[msgspec.Raw] = []
+        drawn = self.drawn
         room = COMMAND_BYTES
-        while waiting and len(taken) < ACTIONS_A_TICK and len(waiting[0]) <= room:
-            room -= len(waiting[0])
-            taken.append(waiting.popleft())
-        return taken
+        while waiting and len(taken) < ACTIONS_A_TICK and len(waiting[0][0]) <= room:
+            raw, drawn = waiting.popleft()
+            room -= len(raw)
+            taken.append(raw)
+        return taken, drawn
 
-    def _frames(self, limit: int) -> tuple[list[tuple[int, int, object]], int]:
-        frames: list[tuple[int, int, object]] = []
+    def _frames(self, limit: int) -> tuple[list[tuple[object, ...]], int]:
+        frames: list[tuple[object, ...]] = []
         size = 0
         held: dict[tuple[int, int], msgspec.Raw] = {}
         tick = through = -1
@@ -342,10 +359,16 @@ class Outbox:
             for raw in run.actions:
                 commands.append(raw)
                 length += len(raw)
+            if run.behind:
+                length += _BEHIND_BYTES
             size += length
             if frames and size > limit:
                 break
-            frames.append((run.tick - tick if frames else 0, run.count, commands))
+            gap = run.tick - tick if frames else 0
+            if run.behind:
+                frames.append((gap, run.count, commands, run.behind))
+            else:
+                frames.append((gap, run.count, commands))
             held = run.held
             tick = run.tick + run.count
             through = run.end
@@ -365,7 +388,26 @@ class Outbox:
                 and one.held.keys() == two.held.keys()
             ):
                 one.held = two.held
+                if not one.actions:
+                    one.behind = two.behind
                 one.count += two.count
                 del runs[index + 1]
                 return True
         return False
+
+
+def _behind(tick: int, drawn: int | None) -> int:
+    """Return how far before a tick that is which was drawn, as a frame says it."""
+    if drawn is None:
+        return 0
+    return min(max(SIXTEENTHS * tick - drawn, 1), FURTHEST_BEHIND)
+
+
+def _same_view(one: int, other: int) -> bool:
+    """Return whether two ticks may be told of as one run, as far as what was drawn goes."""
+    return one == other or (one > 0 and other > 0 and abs(one - other) <= _SAME_VIEW)
+
+
+def _bytes_of(run: _Run) -> int:
+    """Return the bytes of a run's own: of its actions, and of what was drawn."""
+    return sum(map(len, run.actions)) + _BEHIND_BYTES * (run.behind > 0)

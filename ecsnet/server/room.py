@@ -375,7 +375,7 @@ class Room:
         for seat in self.seats:
             taken = seat.inbox.take(tick)
             if taken:
-                commands.append((seat.player_id, taken))
+                commands.append(PlayerCommands(seat.player_id, taken))
         return commands
 
     def _welcome_arriving(self) -> None:

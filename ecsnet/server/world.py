@@ -15,7 +15,7 @@ from types import NoneType
 from typing import TYPE_CHECKING, TypeVar, overload
 
 from ecsnet.analytics_options import Analytics
-from ecsnet.commands.inbox import ReceivedCommand
+from ecsnet.commands.inbox import PlayerCommands, ReceivedCommand
 from ecsnet.components import Owner, Player, Presence
 from ecsnet.connection.plain import TIMEOUT
 from ecsnet.errors import UsageError
@@ -504,7 +504,7 @@ class ServerWorld:
                 coming if index == 0 else (),
                 [*leaving, *(going if index == 0 else ())],
                 [
-                    (player, (command,))
+                    PlayerCommands(player, (command,))
                     for player, command in given
                     if index == 0 or command.kind.hold
                 ],

@@ -467,7 +467,7 @@ class Simulation:
                 )
         self._named = named
 
-    def _dispatch(self, commands: Sequence[tuple[object, tuple[ReceivedCommand, ...]]]) -> None:
+    def _dispatch(self, commands: Sequence[PlayerCommands]) -> None:
         """Sort commands by type, and leave out those for what is gone or somebody else's."""
         by_kind = self._commanded
         by_kind.clear()
@@ -482,19 +482,20 @@ class Simulation:
             # The next tick may find other ones dead, or none.
             self._alive_with = None if dead else owners
         players = self._alive
-        for player_id, given_by_one in commands:
+        for one in commands:
+            player_id: object = one.player_id
             player = players.get(player_id)
             if player is None:
-                self.rejected[cast(int, player_id)] += len(given_by_one)
+                self.rejected[one.player_id] += len(one.commands)
                 continue
-            for given in given_by_one:
+            for given in one.commands:
                 entity = player
                 if given.target:
                     entity = None
-                    if self.sees(cast(int, player_id), given.target):
+                    if self.sees(one.player_id, given.target):
                         entity = self._owned(given.target, cast(int, player))
                     if entity is None:
-                        self.rejected[cast(int, player_id)] += 1
+                        self.rejected[one.player_id] += 1
                         continue
                 kind = given.kind
                 commanded = by_kind.get(kind)

@@ -488,7 +488,12 @@ class Arena:
         inbox = self.mallory.member.seat.inbox if self.mallory else None
         tick = room.next_tick + dice.choice((0, 1, 2, 3, 10, 100, -5))
         frames = [
-            [dice.choice((0, 0, 1)), dice.choice((1, 1, 0, 3, 60, 65535)), commands]
+            [
+                dice.choice((0, 0, 1)),
+                dice.choice((1, 1, 0, 3, 60, 65535)),
+                commands,
+                dice.choice((0, 60, 100, 65535)),
+            ]
             for commands in (
                 [self._command() for _ in range(dice.choice((0, 1, 2, 9)))]
                 for _ in range(dice.choice((1, 1, 2, 6)))

@@ -221,6 +221,13 @@ def _commands() -> Iterator[tuple[str, bytes]]:
     packed = outbox.pack(900)
     assert packed is not None
     yield "input", encode((EPOCH, packed.number, packed.tick, packed.frames))
+    outbox = Outbox()
+    outbox.drawn = 16 * 994 + 3
+    outbox.act(say, 0, ["hi"])
+    outbox.stamp(range(1000, 1001))
+    packed = outbox.pack(900)
+    assert packed is not None
+    yield "input-drawn", encode((EPOCH, packed.number, packed.tick, packed.frames))
 
 
 def _replication() -> Iterator[tuple[str, bytes]]:
@@ -333,6 +340,11 @@ def test_vectors_are_understood() -> None:
     first, second = frames_gate(SCHEMA).decode(given[3]) or []
     assert [type(entry).kind.name for entry in first.commands] == ["Steer", "Say"]
     assert second.commands[0].value is None
+    assert first.behind == 0
+    given = gate.decode(made["input-drawn"])
+    assert given is not None
+    (frame,) = frames_gate(SCHEMA).decode(given[3]) or []
+    assert frame.behind == 93
 
     hello = msgspec.msgpack.decode(made["hello-data"], type=Hello)
     assert hello.data is not None

@@ -10,7 +10,7 @@ import esper
 import pytest
 
 import ecsnet.simulation.simulation as net
-from ecsnet.commands.inbox import ReceivedCommand
+from ecsnet.commands.inbox import PlayerCommands, ReceivedCommand
 from ecsnet.components import Owner, Player
 from ecsnet.errors import OutsideTickError, UsageError, WorldError, WrongThreadError
 from ecsnet.schema import EntityRef, Registry, command, command_type, replicated, use_registry
@@ -68,7 +68,9 @@ def test_square_moves_by_what_its_player_holds(spec: SimulationSpec) -> None:
     running = simulation(spec)
     running.step(joins=[Join(1, "Ann"), Join(2, "Bob")])
     for _ in range(10):
-        running.step(commands=[(1, (given(Steer(1)),)), (2, (given(Steer(-1)),))])
+        running.step(
+            commands=[PlayerCommands(1, (given(Steer(1)),)), PlayerCommands(2, (given(Steer(-1)),))]
+        )
     with running.world:
         places = {
             player.name: square.x for _, (player, square) in esper.get_components(Player, Square)
@@ -353,7 +355,7 @@ def test_the_same_data_makes_the_same_match(spec: SimulationSpec) -> None:
             running.step(
                 [Join(tick, "x")] if tick < 5 else [],
                 [Leave(3)] if tick == 30 else [],
-                [(player, (given(Steer(tick * player)),)) for player in range(5)],
+                [PlayerCommands(player, (given(Steer(tick * player)),)) for player in range(5)],
             )
         with running.world:
             return [square.x for _, square in esper.get_component(Square)]
@@ -430,25 +432,25 @@ def test_commands_for_what_is_gone_or_not_ones_own_are_counted(spec: SimulationS
     running.resolve = nets.get
     running.step(
         commands=[
-            (
+            PlayerCommands(
                 1,
                 tuple(
                     given(Steer(number), target=number)
                     for number in (0, 101, 102, 103, 104, 105, 106)
                 ),
             ),
-            (7, (given(Steer(1)), given(Steer(2)))),
+            PlayerCommands(7, (given(Steer(1)), given(Steer(2)))),
         ]
     )
     assert got == [(ann, 0), (ann, 101), (ships[ann], 103)]
     assert running.rejected == {1: 4, 7: 2}
     got.clear()
     running.world.delete(ships[ann])
-    running.step(commands=[(1, (given(Steer(5), target=103), given(Steer(6))))])
+    running.step(commands=[PlayerCommands(1, (given(Steer(5), target=103), given(Steer(6))))])
     assert got == [(ann, 6)]
     assert running.rejected[1] == 5
     running.world.delete(ann)
-    running.step(commands=[(1, (given(Steer(7)),))])
+    running.step(commands=[PlayerCommands(1, (given(Steer(7)),))])
     assert running.rejected[1] == 6
 
 
@@ -465,7 +467,7 @@ def test_an_entity_that_dies_during_the_tick_gets_no_more_commands(
     spec.add_function(reap, 1)
     spec.add_function(lambda dt: got.extend(e for e, _ in net.commands(Steer)), 0)
     running = simulation(spec)
-    running.step(joins=[Join(1, "Ann")], commands=[(1, (given(Steer(1)),))])
+    running.step(joins=[Join(1, "Ann")], commands=[PlayerCommands(1, (given(Steer(1)),))])
     assert got == []
     assert running.failure is None
 
@@ -478,7 +480,7 @@ def test_commands_for_entities_that_lack_a_component_can_be_left_out(spec: Simul
 
     spec.add_function(system, 0)
     simulation = Simulation(spec, seed=1, epoch=1, player=Player, owner=Owner)
-    steering = [(number, (given(Steer(1)),)) for number in (1, 2)]
+    steering = [PlayerCommands(number, (given(Steer(1)),)) for number in (1, 2)]
     simulation.step([Join(1, "with"), Join(2, "without")])
     with simulation.world:
         esper.add_component(simulation.player_entity[1], Square())
@@ -493,7 +495,9 @@ def test_references_in_commands_become_entities(spec: SimulationSpec) -> None:
     running = simulation(spec)
     running.step(joins=[Join(1, "Ann"), Join(2, "Bob")])
     running.resolve = {50: running.player_entity[2]}.get
-    running.step(commands=[(1, (given(Attack(50)), given(Attack(51)), given(Attack(None))))])
+    running.step(
+        commands=[PlayerCommands(1, (given(Attack(50)), given(Attack(51)), given(Attack(None))))]
+    )
     assert got == [running.player_entity[2], None, None]
 
 
@@ -510,7 +514,7 @@ def test_a_system_cannot_spoil_the_next_ticks_command(spec: SimulationSpec) -> N
     held = (given(Steer(1)),)
     running.step(joins=[Join(1, "Ann")])
     for _ in range(3):
-        running.step(commands=[(1, held)])
+        running.step(commands=[PlayerCommands(1, held)])
     assert seen == [1, 1, 1]
 
 
@@ -634,7 +638,7 @@ def test_who_loses_its_entity_to_a_system_stays_and_is_warned_of_once(
     with caplog.at_level(logging.WARNING, "ecsnet.server"):
         running.step(joins=[Join(1, "Ann"), Join(2, "Bob")])
         for _ in range(3):
-            running.step(commands=[(1, (given(Steer(1)),))])
+            running.step(commands=[PlayerCommands(1, (given(Steer(1)),))])
     assert lost == [1]
     (message,) = caplog.messages
     assert message.startswith(
@@ -743,7 +747,7 @@ def test_when_it_finishes_everybody_leaves_and_no_system_runs(spec: SimulationSp
     running = simulation(spec)
     running.finish()  # nobody is there
     joins = [Join(1, "Ann"), Join(2, "Bob")]
-    running.step(joins=joins, commands=[(1, (given(Steer(1)),))])
+    running.step(joins=joins, commands=[PlayerCommands(1, (given(Steer(1)),))])
     running.finish()
     running.finish()
     name = running.world.name
