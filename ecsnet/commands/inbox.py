@@ -55,9 +55,8 @@ class ReceivedCommand:
         self.value = value
 
 
-
 class PlayerCommands:
-    """What a player does in one tick.
+    """The commands of one player in one tick, and the moment that they go by.
 
     Attributes:
         player_id: The player's number.
@@ -372,9 +371,7 @@ class Inbox:
                 del state[key]
         return actions
 
-    def _act(
-        self, tick: int, actions: list[ReceivedCommand], next_tick: int, behind: int
-    ) -> None:
+    def _act(self, tick: int, actions: list[ReceivedCommand], next_tick: int, behind: int) -> None:
         drawn = SIXTEENTHS * tick - behind if behind else None
         allowed = ACTIONS_A_TICK if tick <= next_tick + self._horizon else 0
         refused = len(actions) - allowed
