@@ -40,8 +40,8 @@ LOSS = 0.01
 """The share of datagrams that get lost each way in the game ``"loss"``."""
 
 _welcome_gate: Gate[Welcome] = Gate(Welcome, 256)
-head_gate: Gate[tuple[int, int, int, int, msgspec.Raw, msgspec.Raw]] = Gate(
-    tuple[int, int, int, int, msgspec.Raw, msgspec.Raw], 1300
+head_gate: Gate[tuple[int, int, int, int, int, msgspec.Raw, msgspec.Raw]] = Gate(
+    tuple[int, int, int, int, int, msgspec.Raw, msgspec.Raw], 1300
 )
 
 

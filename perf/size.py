@@ -158,7 +158,7 @@ def _runs(datagram: bytes) -> int:
     head = None if parts is None or len(parts) < 4 else head_gate.decode(bytes(parts[3]))
     if head is None:
         return 0
-    size = len(bytes(head[5]))
+    size = len(bytes(head[6]))
     return size if size > 1 else 0
 
 

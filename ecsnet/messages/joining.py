@@ -27,16 +27,18 @@ __all__ = [
     "Welcome",
 ]
 
-WIRE_VERSION = 3
+WIRE_VERSION = 4
 """Version of everything inside packets; both ends must have the same."""
 
 DIFFERENCE_LENGTH = 400
 """Characters of a difference between two games that one end tells the other."""
 
 _U32 = Annotated[int, msgspec.Meta(ge=0, le=0xFFFF_FFFF)]
+_U64 = Annotated[int, msgspec.Meta(ge=0)]  # MessagePack has no greater one
 _Id = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
 _Rate = Annotated[float, msgspec.Meta(ge=0.1, le=10_000)]
 _CommandRate = Annotated[float, msgspec.Meta(ge=1, le=10_000)]
+_Seconds = Annotated[float, msgspec.Meta(ge=0, le=3600)]
 
 
 class MemberState(Enum):
@@ -70,6 +72,9 @@ class Hello(msgspec.Struct, array_like=True, forbid_unknown_fields=True, tag=1, 
     """The name that the player asks for; see `ecsnet.validation.names`."""
     data: JoinData | None = None
     """For the game, which may say no; see `ecsnet.commands.join_data`."""
+    smooth: bool = False
+    """The client draws others between two updates, and its own ahead of them: where the game has
+    systems for that, it is to be told of what it owns in every update."""
 
 
 class Welcome(msgspec.Struct, array_like=True, forbid_unknown_fields=True, tag=2, frozen=True):
@@ -89,6 +94,10 @@ class Welcome(msgspec.Struct, array_like=True, forbid_unknown_fields=True, tag=2
     """The tick that has just run, low 32 bits."""
     command_rate: _CommandRate | None = None
     """Packets that the client is to send in a second; one with each of its ticks when None."""
+    seed: _U64 = 0
+    """Of the random numbers that clients may know, see `ecsnet.rng`."""
+    rewind: _Seconds = 0.0
+    """The most seconds by which the server looks back for a player."""
 
 
 class SchemaOffer(msgspec.Struct, array_like=True, forbid_unknown_fields=True, tag=3, frozen=True):

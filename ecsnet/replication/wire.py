@@ -40,8 +40,18 @@ EVENTS_MESSAGE_BYTES: Final = EVENT_BYTES + 16
 
 U32: Final = 0xFFFF_FFFF
 
+PARTS: Final = 1024
+"""The most datagrams of one tick to one client."""
+
+LEFT_OUT: Final = 1
+"""Set in `Update.part`: see `Update.left_out`."""
+
+HELD: Final = 2
+"""Set in `Update.part`: see `Update.held`."""
+
 _U32 = Annotated[int, msgspec.Meta(ge=0, le=U32)]
 _I53 = Annotated[int, msgspec.Meta(ge=-(2**53), le=2**53)]
+_Part = Annotated[int, msgspec.Meta(ge=0, lt=4 * PARTS * PARTS)]
 
 ColumnT = TypeVar("ColumnT")
 EventT = TypeVar("EventT")
@@ -74,8 +84,25 @@ class Run(msgspec.Struct, Generic[ColumnT], array_like=True, forbid_unknown_fiel
         return list(accumulate(self.ids))
 
 
+def encode_part(index: int, count: int, flags: int) -> int:
+    """Encode `Update.part`.
+
+    Args:
+        index: Which datagram of its tick it is, from 0.
+        count: How many there are, 1 to `PARTS`.
+        flags: `LEFT_OUT` and `HELD`, or none.
+    """
+    return ((count - 1) * PARTS + index) << 2 | flags
+
+
 class Update(msgspec.Struct, Generic[ColumnT, EventT], array_like=True, forbid_unknown_fields=True):
-    """The payload of a datagram from the server."""
+    """The payload of a datagram from the server.
+
+    A tick has come *whole* when all its datagrams have come, from 0 to ``count - 1``, and nothing
+    was ``left_out``: then what is not in them has not changed since the update before. Where
+    ``unconfirmed_ticks`` is 0 or 1, the update before was whole, too, even if nothing was sent in
+    it. All of that holds once ``depends`` is applied.
+    """
 
     epoch: _U32
     """Number of the simulation and of the server's boot that it runs in."""
@@ -84,10 +111,35 @@ class Update(msgspec.Struct, Generic[ColumnT, EventT], array_like=True, forbid_u
     """Number of ticks before ``tick`` at which the client was last owed nothing."""
     depends: _U32
     """The structural message after which these values make sense."""
+    part: _Part
+    """The place of this datagram among those of its tick, and two flags; see `index`, `count`,
+    `left_out` and `held`."""
     report: Report | None
     runs: list[Run[ColumnT]]
     events: list[EventT] = []
     """Events of ``tick`` that nobody sends again; left out where there are none."""
+
+    @property
+    def index(self) -> int:
+        """The place of this datagram among those of its tick, from 0."""
+        return (self.part >> 2) % PARTS
+
+    @property
+    def count(self) -> int:
+        """Number of datagrams that the client is sent in this tick."""
+        return (self.part >> 2) // PARTS + 1
+
+    @property
+    def left_out(self) -> bool:
+        """True if the client lacks values, of this tick or an earlier one, that are not in the
+        datagrams of this tick, and that the server knows it to lack.
+        """
+        return bool(self.part & LEFT_OUT)
+
+    @property
+    def held(self) -> bool:
+        """True if the game's systems were held back in this tick, but those that always run."""
+        return bool(self.part & HELD)
 
 
 class Structure(

@@ -346,6 +346,7 @@ class Host:
             self.disconnect(member, Reason.NAME, now)
             return
         member.name = hello.name
+        member.smooth = hello.smooth
         if hello.fingerprint != self.schema.fingerprint:
             member.enter(MemberState.SCHEMA_MISMATCH, self._log, now)
             member.peer.queue(encode(SchemaOffer(self.schema.encode_description())))

@@ -34,17 +34,19 @@ class Member:
         peer: The session with it, and how it is reached now.
         seat: Its place in a room, or the last one after its end; None before it said who it is.
         name: What it wants to be called; empty before it said so.
+        smooth: Whether it wants to be told of what it owns in every update.
         state: How far it has come; see `enter`.
         deadline: When it has to be in the game, in the host's seconds.
     """
 
-    __slots__ = ("deadline", "name", "peer", "seat", "state")
+    __slots__ = ("deadline", "name", "peer", "seat", "smooth", "state")
 
     def __init__(self, peer: Peer[Input], now: float) -> None:
         self.peer = peer
         self.seat: Seat | None = None
         self.state = MemberState.HANDSHAKE
         self.name = ""
+        self.smooth = False
         self.deadline = now + HANDSHAKE_SECONDS
 
     def __str__(self) -> str:

@@ -392,6 +392,7 @@ class Room:
                 self.tick_rate / self.every,
                 simulation.tick & 0xFFFF_FFFF,
                 self.command_rate,
+                simulation.public_seed,
             )
             member = seat.member
             member.peer.queue(encode(welcome))
@@ -401,6 +402,7 @@ class Room:
                 member.peer,
                 str(member),
                 seat.player_id,
+                smooth=member.smooth,
             )
         self._arriving.clear()
 

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from functools import partial
+from hashlib import blake2b
 from typing import Final, TypeVar, cast
 
 import esper
@@ -123,6 +124,7 @@ class Simulation:
         tick: The tick that runs or ran last; 0 before the first.
         dt: Seconds per tick.
         rng: The random numbers.
+        public_seed: The seed of those that clients know, too, 64 bits.
         player_entity: The entity of each player, by player number.
         player_number: The number of each player, by entity; while hooks see one leave, too.
         rejected: Per player, commands for entities that were gone or not the player's own, and
@@ -142,6 +144,8 @@ class Simulation:
             systems run, and what players call on the server does nothing.
         paused: Set it to run none of the game's systems for now, so that the world can be compared
             with its copies. Joins, leaves and replication go on; commands do nothing.
+        held: Whether the systems that are not `always` are held back in the tick that runs or ran
+            last: it is paused, or no match is played.
         ahead: Whether it is a client's own, which runs ahead of its server. Nobody hears of what
             its systems say to others: that is for the server to say, where they run, too.
     """
@@ -164,6 +168,8 @@ class Simulation:
         self.tick = 0
         self.dt = 1 / spec.tick_rate
         self.rng = random.Random(seed)
+        digest = blake2b(str(seed).encode(), digest_size=8, person=b"public seed").digest()
+        self.public_seed = int.from_bytes(digest, "little")
         self.player_entity: dict[int, int] = {}
         self.player_number: dict[int, int] = {}
         self.rejected: Counter[int] = Counter()
@@ -172,7 +178,7 @@ class Simulation:
         self.kicked: dict[int, str] = {}
         self.errors: Counter[str] = Counter()
         self.failure: Exception | None = None
-        self.paused = False
+        self.paused = self.held = False
         self.resolve: Callable[[int], int | None] = _resolve_nothing
         self.sees: Callable[[int, int], bool] = _see_everything
         self.observers = Observers()
@@ -257,6 +263,7 @@ class Simulation:
         before, _running = _running, self
         self.tick += 1
         self.emitted = []
+        self.held = self.paused or not self.playing
         try:
             with self.world as world:
                 world.flush_dead()
@@ -325,6 +332,7 @@ class Simulation:
             players: The entities of those who play.
         """
         self.playing = True
+        self.held = False
         self.observers.match_began(number, [self.player_number[player] for player in players])
         for hook in self._on_play:
             if self.playing:  # the hook before may have ended it

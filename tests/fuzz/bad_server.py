@@ -55,6 +55,9 @@ POLL_LIMIT = 0.05
 MEMORY_LIMIT = 96 << 20
 """Bytes by which the process may grow after its first sessions."""
 
+_PARTS = (0, 0, 1, 2, 1 << 12 | 4, 1 << 12 | 8, 2**22 - 1)
+"""For updates: alone, left out, held, one of two, beyond the last, the last of all."""
+
 ENDS = ("refused: timeout", "refused: schema", "abuse", "overload", "kicked", "it lives")
 
 
@@ -148,7 +151,9 @@ class BadServer(HostileServer):
     ) -> None:
         self.tick += 1
         tick = self.tick if tick is None else tick
-        payload = [EPOCH, tick & 0xFFFFFFFF, 0, self.peer.queued + depends, None, runs, events]
+        part = _PARTS[self.tick % len(_PARTS)]
+        depends += self.peer.queued
+        payload = [EPOCH, tick & 0xFFFFFFFF, 0, depends, part, None, runs, events]
         if len(encode(payload)) < 1100:
             self.send(payload)
 

@@ -527,6 +527,7 @@ class Arena:
                 (
                     Resync(),
                     Hello(WIRE_VERSION, SCHEMA.fingerprint, "mallory"),
+                    Hello(WIRE_VERSION, SCHEMA.fingerprint, "mallory", None, True),
                     Hello(dice.randrange(70_000), dice.randbytes(16), "\u202e\n%s"),
                     SchemaDiffers("x" * dice.choice((4, 400, 401))),
                 )
@@ -581,8 +582,8 @@ class Arena:
         dice = self.dice
         assert self.victim is not None
         store = self.victim.store
-        tree = dice.choice(self.updates) if self.updates else [0, 0, 0, 0, None, []]
-        runs = [run for update in (tree, dice.choice(self.updates)) for run in update[5]]
+        tree = dice.choice(self.updates) if self.updates else [0, 0, 0, 0, 0, None, []]
+        runs = [run for update in (tree, dice.choice(self.updates)) for run in update[6]]
         tick = store.tick + dice.choice((-3, 0, 1, 1, 2, 1000, 2**31))
         depends = store.structured + dice.choice((0, 0, 0, 1, 5, 2**31))
         report = dice.choice((None, None, [0, 1, 2, 3, 4], [-(2**53), 2**53, 0, 0, 0]))
@@ -590,7 +591,8 @@ class Arena:
         if dice.random() < 0.3:
             nets = sorted(dice.sample(range(40), dice.randrange(1, 6)))
             runs.append([deltas(nets), [self._column(len(nets)) for _ in range(dice.randrange(3))]])
-        update = [epoch, tick & 0xFFFFFFFF, tree[2], depends & 0xFFFFFFFF, report, runs]
+        part = dice.choice((tree[4], 0, 1, 2, dice.randrange(2**22), 1 << 2, 2**22, -1))
+        update = [epoch, tick & 0xFFFFFFFF, tree[2], depends & 0xFFFFFFFF, part, report, runs]
         return update if dice.random() < 0.6 else [*update, self._events()]
 
     def _events(self) -> Tree:
@@ -633,6 +635,7 @@ class Arena:
                     (
                         Welcome(dice.randrange(2**32), 1, 1, 60.0, 60.0, 5),
                         Welcome(store.epoch, 1, 1, 60.0, 60.0, store.tick & 0xFFFFFFFF),
+                        Welcome(store.epoch, 1, 1, 60.0, 60.0, 5, None, dice.getrandbits(64), 0.3),
                         SchemaOffer(dice.randbytes(40)),
                         SchemaOffer(mutated(dice, SCHEMA.encode_description())),
                     )
@@ -735,7 +738,7 @@ class Arena:
                 hello = plain(Hello(WIRE_VERSION, self.dice.randbytes(16), "eve"))
             if self.dice.random() < 0.6:
                 number, _, value = self._command()
-                hello[-1] = [number, value]
+                hello[-2] = [number, value]
             body = safely_encoded(respin(self.dice, hello, self.dice.choice((0, 1, 1, 2))))
             packet = self._packet(member.peer, b"\xc0", self._pieces(member.peer, body))
             data = connection.seal(packet)
@@ -778,6 +781,8 @@ class Arena:
                             60.0,
                             7,
                             dice.choice((None, 0.0, 1.0, 1e300)),
+                            dice.choice((0, 1, 2**64 - 1)),
+                            dice.choice((0.0, 0.35, -1.0, 1e300)),
                         ),
                         SchemaOffer(mutated(dice, SCHEMA.encode_description())),
                         SchemaOffer(safely_encoded(self._description())),
@@ -834,7 +839,7 @@ class Arena:
                 continue
             tree = packet_of(datagram[1:-4])
             if len(tree) > 3:
-                collect_runs(element(attempt(tree[3]), 5), values)
+                collect_runs(element(attempt(tree[3]), 6), values)
             for number, data, part, many in pieces_of(tree):
                 parts.setdefault(number, {})[part] = data
                 messages = [data]
@@ -1079,7 +1084,7 @@ def events_in(datagrams: Iterable[bytes]) -> list[Tree]:
         if datagram[:1] != bytes((_PAYLOAD,)):
             continue
         tree = packet_of(datagram[1:-4])
-        told = [element(attempt(tree[3]), 6)] if len(tree) > 3 else []
+        told = [element(attempt(tree[3]), 7)] if len(tree) > 3 else []
         for _, data, _, _ in pieces_of(tree):
             message = attempt(data)
             if element(message, 0) == EVENTS_TAG:

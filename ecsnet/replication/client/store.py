@@ -161,7 +161,8 @@ class Store:
         contents = self._contents(update.runs)
         size += _beside(contents)
         self._note(size, parts, _MESSAGE_WORK + parts + effort(*contents))
-        runs = self._runs(update.runs) if update.epoch == self.epoch else None
+        sound = update.epoch == self.epoch and update.index < update.count
+        runs = self._runs(update.runs) if sound else None
         if runs is None:
             self.dropped += 1
             return False

@@ -93,6 +93,7 @@ class ClientState:
         interval: Seconds from one update to the next.
         name: What the log calls it.
         player_id: The number of its player.
+        smooth: Whether it wants to be told of what it owns in every update.
     """
 
     __slots__ = (
@@ -125,6 +126,7 @@ class ClientState:
         "restoring",
         "resync_at",
         "resyncing",
+        "smooth",
         "tagged",
     )
 
@@ -135,9 +137,12 @@ class ClientState:
         interval: float,
         name: str = "a client",
         player_id: int = 0,
+        *,
+        smooth: bool = False,
     ) -> None:
         self.player = player
         self.player_id = player_id
+        self.smooth = smooth
         self.peer = peer
         self.tagged = peer.tagged
         """The packets whose fate is open; the tags are those of `SentUpdates`."""

@@ -16,6 +16,7 @@ from typing import Final
 
 from msgspec import Raw
 
+from ecsnet.limits import MAX_PACKET
 from ecsnet.peer import NO_TAG, Peer
 from ecsnet.peers import UPDATES_AT_ONCE, Update, send_updates
 from ecsnet.replication.encoding import encode_run
@@ -33,8 +34,9 @@ from ecsnet.replication.server.packing import (
     tick_of,
 )
 from ecsnet.replication.server.structure import StructureWriter
-from ecsnet.replication.wire import BODY_BYTES, U32
+from ecsnet.replication.wire import BODY_BYTES, HELD, LEFT_OUT, PARTS, U32, encode_part
 from ecsnet.schema import Schema
+from ecsnet.session.channel import PIGGYBACK_BYTES
 from ecsnet.world import World
 
 log = logging.getLogger("ecsnet.server")
@@ -50,6 +52,7 @@ _owner_and_net: Final = attrgetter("owner", "net")
 _NOBODY: Final = -1
 _NOTHING: Final = Raw(b"\x90")
 _SETTLE_UPDATES: Final = 8  # from one look at which updates are settled to the next
+_AROUND_BODY: Final = MAX_PACKET - BODY_BYTES  # bytes around a datagram's runs, at most
 
 
 class Replicator:
@@ -87,6 +90,7 @@ class Replicator:
         self._sight_updates = math.ceil(SIGHT_SECONDS / interval)
         self._updates = 0
         self._stride = 1  # ticks from the last update to this one
+        self._held = 0  # `HELD` or nothing, in each update of this tick
         self._groups = InterestGroups(self.entities, self.interest)
         self._structure = StructureWriter(self.entities, epoch, self._sight_updates)
         self._events = EventWriter(schema, self.entities, self._groups, epoch)
@@ -103,6 +107,8 @@ class Replicator:
         peer: Peer[object],
         name: str = "a client",
         player_id: int = 0,
+        *,
+        smooth: bool = False,
     ) -> ClientState:
         """Add a client that is sent the world from now on.
 
@@ -111,8 +117,9 @@ class Replicator:
             peer: What carries its packets, within its bandwidth.
             name: What the log calls it.
             player_id: The number of its player, for events.
+            smooth: Whether it wants to be told of what it owns in every update.
         """
-        client = ClientState(player, peer, self._interval, name, player_id)
+        client = ClientState(player, peer, self._interval, name, player_id, smooth=smooth)
         self.entities.set_player(player, True)
         self.clients.append(client)
         self._groups.add(client)
@@ -126,18 +133,22 @@ class Replicator:
             self._resyncs.remove(client)
         self._groups.remove(client)
 
-    def collect_changes(self, tick: int, emitted: Sequence[Emitted] = ()) -> int:
+    def collect_changes(
+        self, tick: int, emitted: Sequence[Emitted] = (), *, held: bool = False
+    ) -> int:
         """Find out what changed in the world since the last call, and who looks at what.
 
         Args:
             tick: The tick that has just run; goes up from call to call.
             emitted: The events of the ticks since then.
+            held: Whether the systems of the game were held back in it, see `Simulation.held`.
 
         Returns:
             How many of the events nobody can get, see `EventWriter.collect`.
         """
         self._stride = tick - self.tick
         self.tick = tick
+        self._held = HELD if held else 0
         self._updates += 1
         self._structure.begin(tick, self._updates)
         if self._updates % _SETTLE_UPDATES == 0:
@@ -277,6 +288,7 @@ class Replicator:
         ticks = self.tick + 1
         epoch: object = self.epoch  # an object: compiled, it is made once and not for each
         tick: object = self.tick & U32
+        part: object = encode_part(0, 1, self._held)
         own = self._own
         loose = self._events.bodies
         updates: list[Update[object]] = []
@@ -303,7 +315,7 @@ class Replicator:
             if body is None:
                 self._send(client, group, now)
                 continue
-            payload = (epoch, tick, unconfirmed, client.depends, client.report, body.raw)
+            payload = (epoch, tick, unconfirmed, client.depends, part, client.report, body.raw)
             updates.append((peer, payload, body.tag))
             if len(updates) == UPDATES_AT_ONCE:
                 send_updates(updates, now)
@@ -334,44 +346,66 @@ class Replicator:
         if client.resyncing and peer.delivered >= client.resyncing:
             client.owe_all(self.entities)
         ready = group.bodies
+        depends = client.depends
         if client.owed or not shared:
             ready = self._own_bodies(client, group, own)
-        whole = len(ready) == 1
-        sent = False
-        events = [*self._events.bodies.get(client, ())]
-        for body in ready:
-            if peer.allowance <= 0:
-                for run in body.runs:
-                    nets = [net for net in run.nets if net in client.known]
-                    client.owe(nets, run.cids, self.tick)
-                continue
-            update = self._update(client, whole, body.raw)
-            if events and len(body.raw) + len(events[0]) <= BODY_BYTES:
-                update = (*update, events.pop(0))
-            peer.send(update, now, body.tag)
-            sent = True
-        for some in events:
-            if peer.allowance > 0:
-                peer.send((*self._update(client, False, _NOTHING), some), now)
-        if not sent:
+        parts = self._parts(client, ready)
+        if not parts:
             peer.send_messages(now)
             if peer.allowance > 0 and peer.due(now):
-                peer.send(self._update(client, not client.owed, _NOTHING), now)
+                parts.append((_NOTHING, None, NO_TAG))
+        flags = self._held
+        if client.owed or client.resyncing or client.depends != depends:  # went by the stream
+            flags |= LEFT_OUT
+        for index, (runs, events, tag) in enumerate(parts):
+            whole = len(ready) == 1 if tag != NO_TAG else not (ready or client.owed)
+            update = (
+                self.epoch,
+                self.tick & U32,
+                client.unconfirmed_ticks(self.tick, whole),
+                client.depends,
+                encode_part(index, len(parts), flags),
+                client.report,
+                runs,
+            )
+            peer.send(update if events is None else (*update, events), now, tag)
         if client.restoring and not (client.resyncing or client.owed):
             client.restoring = False
         client.in_sync = not (client.owed or client.fills or client.resyncing or client.resettle)
         client.loss_timeout_ticks = int(peer.loss_timeout / self._interval * self._stride)
 
-    def _update(self, client: ClientState, whole: bool, runs: Raw) -> tuple[object, ...]:
-        """Make an `Update`, encodable; ``whole`` as for `ClientState.unconfirmed_ticks`."""
-        return (
-            self.epoch,
-            self.tick & U32,
-            client.unconfirmed_ticks(self.tick, whole),
-            client.depends,
-            client.report,
-            runs,
-        )
+    def _parts(
+        self, client: ClientState, ready: list[DatagramBody]
+    ) -> list[tuple[Raw, Raw | None, int]]:
+        """Choose the datagrams of this tick for which a client's bandwidth has room; what is in
+        the others is owed.
+
+        Returns:
+            For each the runs, the events that may get lost, and the tag.
+        """
+        peer = client.peer
+        room = peer.allowance
+        if room > 0 and peer.unacked:
+            room = max(1.0, room - PIGGYBACK_BYTES)
+        events = [*self._events.bodies.get(client, ())]
+        parts: list[tuple[Raw, Raw | None, int]] = []
+        for body in ready:
+            if room <= 0 or len(parts) == PARTS:
+                for run in body.runs:
+                    nets = [net for net in run.nets if net in client.known]
+                    client.owe(nets, run.cids, self.tick)
+                continue
+            beside = None
+            if events and body.size + len(events[0]) <= BODY_BYTES:
+                beside = events.pop(0)
+                room -= len(beside)
+            parts.append((body.raw, beside, body.tag))
+            room -= body.size + _AROUND_BODY
+        for some in events:
+            if room > 0 and len(parts) < PARTS:
+                parts.append((_NOTHING, some, NO_TAG))
+                room -= len(some) + _AROUND_BODY
+        return parts
 
     def _own_bodies(
         self, client: ClientState, group: InterestGroup, own: list[EncodedRun]

@@ -39,6 +39,8 @@ class ReplicationSystem(esper.Processor):
             self._emitted.append((simulation.emitted, [*simulation.player_entity]))
         if simulation.tick % self._every == 0:
             emitted, self._emitted = self._emitted, []
-            ignored = self._replicator.collect_changes(simulation.tick, emitted)
+            ignored = self._replicator.collect_changes(
+                simulation.tick, emitted, held=simulation.held
+            )
             if ignored:
                 simulation.ignored["emit"] += ignored

@@ -78,7 +78,7 @@ def test_the_handshake_keeps_to_the_address_that_answered(
 
 def test_values_before_the_welcome_are_not_for_us_yet(server: TalkingServer) -> None:
     server.connect()
-    assert server.update((7, 100, 0, 0, None, [])) == []
+    assert server.update((7, 100, 0, 0, 0, None, [])) == []
     assert server.client.stats.datagrams_rejected == 0
 
 
@@ -86,7 +86,7 @@ def test_values_that_overtook_the_welcome_are_taken_when_it_is_there(server: Tal
     server.connect()
     cid = registry.schema().cid_of[Tank]
     newer = msgspec.Raw(encode(([1], [(cid, [[50]])])))
-    assert server.update((7, 102, 2, 2, None, [newer])) == []
+    assert server.update((7, 102, 2, 2, 0, None, [newer])) == []
     server.tell(encode(Welcome(7, 1, 1, 60.0, 60.0, 100)))
     client = server.client
     store = client._protocol.store
@@ -94,7 +94,7 @@ def test_values_that_overtook_the_welcome_are_taken_when_it_is_there(server: Tal
     assert (store.tick, store.confirmed_tick) == (102, 0)
     assert Spawned(1) in server.tell(encode_structure(7, 100, [], [], [], [server.run(1)]))
     # The server has an ack for the packet, so it says that nothing is owed.
-    server.update((7, 103, 0, 2, None, []))
+    server.update((7, 103, 0, 2, 0, None, []))
     assert store.confirmed_tick == 103
     assert store.entities[1].ticks == {cid: 102}
     with client.view:
@@ -109,7 +109,7 @@ def test_with_too_many_before_the_welcome_all_is_asked_for_again(
     monkeypatch.setattr(module, "EARLY_UPDATES", 2)
     server.connect()
     for tick in (101, 102, 103):
-        server.update((7, tick, 0, 2, None, []))
+        server.update((7, tick, 0, 2, 0, None, []))
     server.tell(encode(Welcome(7, 1, 1, 60.0, 60.0, 100)))
     store = server.client._protocol.store
     assert store is not None
@@ -121,11 +121,11 @@ def test_with_too_many_before_the_welcome_all_is_asked_for_again(
 def test_a_second_welcome_puts_the_player_into_another_room(server: TalkingServer) -> None:
     server.join()
     client, cid = server.client, registry.schema().cid_of[Tank]
-    server.update((7, 150, 0, 2, None, []))
+    server.update((7, 150, 0, 2, 0, None, []))
     assert client.stats.confirmed_tick == 150
     old = client.player
     early = msgspec.Raw(encode(([1], [(cid, [[50]])])))
-    assert server.update((8, 22, 2, 4, None, [early])) == []  # overtakes its Welcome
+    assert server.update((8, 22, 2, 4, 0, None, [early])) == []  # overtakes its Welcome
     events = server.tell(encode(Welcome(8, 1, 3, 20.0, 20.0, 20)))
     assert [type(event) for event in events] == [Despawned]
     assert events[0].entity == old  # type: ignore[attr-defined]
@@ -141,11 +141,11 @@ def test_a_second_welcome_puts_the_player_into_another_room(server: TalkingServe
     # What is late of the room before says nothing.
     values = msgspec.Raw(encode(([1], [(cid, [[9]])])))
     before = client.stats.datagrams_rejected
-    assert server.update((7, 160, 0, 2, None, [values])) == []
+    assert server.update((7, 160, 0, 2, 0, None, [values])) == []
     assert client.stats.datagrams_rejected == before + 1
     server.tell(encode_events(7, 160, []))
     assert client.stats.datagrams_rejected == before + 2
-    server.update((8, 23, 0, 5, None, []))
+    server.update((8, 23, 0, 5, 0, None, []))
     assert client.stats.confirmed_tick == 23
     assert server.peer.session.budget.strikes == client._connection.peer.session.budget.strikes == 0
     assert encode([17]) not in server.heard
@@ -207,8 +207,8 @@ def test_who_comes_back_to_a_room_asks_for_everything_and_believes_nothing_old(
     assert store is not None
     # An update of the first stay, which comes only now.
     values = msgspec.Raw(encode(([1], [(cid, [[9]])])))
-    server.update((7, 2**32 - 5, 0, 2, None, [values]))
-    server.update((7, 250, 0, 2, None, [values]))
+    server.update((7, 2**32 - 5, 0, 2, 0, None, [values]))
+    server.update((7, 250, 0, 2, 0, None, [values]))
     assert (store.tick, store.confirmed_tick) == (200, 0)
     with client.view:
         assert [tank for _, tank in esper.get_component(Tank)] == [Tank(1)]
@@ -237,7 +237,7 @@ def test_who_ends_on_the_way_to_another_room_was_in_the_game(server: TalkingServ
     server.clock.advance(1)
     events: list[object] = []
     while not server.client.closed:
-        events += server.update((8, 22, 0, 4, None, []))  # alive, but our player does not come
+        events += server.update((8, 22, 0, 4, 0, None, []))  # alive, but our player does not come
     assert events == [Disconnected("timeout")]
 
 
@@ -250,7 +250,8 @@ def test_senseless_messages_are_counted_and_do_nothing(server: TalkingServer) ->
     before = client.stats.datagrams_rejected
     assert server.tell(b"\xc1") == []
     assert server.tell(encode(SchemaOffer(b"x"))) == []
-    assert server.update((8, 100, 0, 0, None, [])) == []  # of a room that we are not in: it is kept
+    # Of a room that we are not in: it is kept.
+    assert server.update((8, 100, 0, 0, 0, None, [])) == []
     assert server.update([1, 2, 3]) == []
     assert client.stats.datagrams_rejected == before + 3
     assert len(client._protocol._early) == 1

@@ -26,14 +26,19 @@ FROM_SERVER: Gate[Welcome | SchemaOffer] = Gate(Welcome | SchemaOffer, 1 << 20)
 def test_greetings_cross_the_wire() -> None:
     hello = Hello(WIRE_VERSION, FINGERPRINT, "Ann")
     assert FROM_CLIENT.decode(encode(hello)) == hello
-    assert encode(hello)[:3] == bytes([0x95, 1, WIRE_VERSION])
+    assert encode(hello)[:3] == bytes([0x96, 1, WIRE_VERSION])
     assert FROM_CLIENT.decode(encode([1, WIRE_VERSION, FINGERPRINT, "Ann"])) == hello
+    assert FROM_CLIENT.decode(encode([1, WIRE_VERSION, FINGERPRINT, "Ann", None])) == hello
+    smooth = Hello(WIRE_VERSION, FINGERPRINT, "Ann", smooth=True)
+    assert FROM_CLIENT.decode(encode(smooth)) == smooth != hello
     with_data = Hello(WIRE_VERSION, FINGERPRINT, "Ann", (3, msgspec.Raw(b"\x91\x07")))
     assert FROM_CLIENT.decode(encode(with_data)) == with_data
     differs = SchemaDiffers("server has Tank.hp: int, you have float")
     assert FROM_CLIENT.decode(encode(differs)) == differs
     welcome = Welcome(2**32 - 1, 7, 1, 62.5, 20, 12)
     assert FROM_SERVER.decode(encode(welcome)) == welcome
+    full = Welcome(2**32 - 1, 7, 1, 62.5, 20, 12, 5.0, 2**64 - 1, 0.35)
+    assert FROM_SERVER.decode(encode(full)) == full
     offer = SchemaOffer(b"x" * 1000)
     assert FROM_SERVER.decode(encode(offer)) == offer
 
@@ -49,6 +54,8 @@ def test_greetings_cross_the_wire() -> None:
         [1, WIRE_VERSION, FINGERPRINT, "Ann", [2**16, [7]]],
         [1, WIRE_VERSION, FINGERPRINT, "Ann", [1, [7], 2]],
         [1, WIRE_VERSION, FINGERPRINT, "Ann", None, None],
+        [1, WIRE_VERSION, FINGERPRINT, "Ann", None, 1],
+        [1, WIRE_VERSION, FINGERPRINT, "Ann", None, True, None],
         [1, WIRE_VERSION, FINGERPRINT],
         [1, -1, FINGERPRINT, "Ann"],
         [4, "x" * 401],
@@ -63,6 +70,13 @@ def test_gate_turns_bad_greetings_away(message: object) -> None:
 @pytest.mark.parametrize("rate", [0.0, -1.0, float("nan"), float("inf")])
 def test_a_server_cannot_have_a_mad_rate(rate: float) -> None:
     assert FROM_SERVER.decode(encode([2, 1, 2, 3, rate, 60.0, 5])) is None
+
+
+@pytest.mark.parametrize(
+    "end", [(-1,), (1.5,), (0, -0.1), (0, float("nan")), (0, float("inf")), (0, 3601), (0, 0, 0)]
+)
+def test_a_server_cannot_have_a_mad_seed_or_look_back_for_ever(end: tuple[object, ...]) -> None:
+    assert FROM_SERVER.decode(encode([2, 1, 2, 3, 60.0, 60.0, 5, None, *end])) is None
 
 
 def test_names() -> None:

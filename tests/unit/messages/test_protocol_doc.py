@@ -36,11 +36,14 @@ from ecsnet.replication.sizes import CONTAINER_BYTES, MENTIONS_OF_ONE
 from ecsnet.replication.wire import (
     EVENT_BYTES,
     EVENTS_MESSAGE_BYTES,
+    HELD,
+    LEFT_OUT,
     MESSAGE_BYTES,
     STRUCTURE_BYTES,
     Report,
     Resync,
     WireFormat,
+    encode_part,
 )
 from ecsnet.schema import (
     Between,
@@ -203,8 +206,9 @@ def _joining() -> Iterator[tuple[str, bytes]]:
     yield "fingerprint", SCHEMA.fingerprint
     yield "hello", encode(Hello(WIRE_VERSION, SCHEMA.fingerprint, "Ada"))
     data = encode_join_data(SCHEMA, command_type(Say), Say("red"))
-    yield "hello-data", encode(Hello(WIRE_VERSION, SCHEMA.fingerprint, "Ada", data))
-    yield "welcome", encode(Welcome(EPOCH, 5, 1, 60.0, 30.0, 1000, 20.0))
+    yield "hello-data", encode(Hello(WIRE_VERSION, SCHEMA.fingerprint, "Ada", data, True))
+    welcome = Welcome(EPOCH, 5, 1, 60.0, 30.0, 1000, 20.0, 0x0123_4567_89AB_CDEF, 0.25)
+    yield "welcome", encode(welcome)
     yield "schema-offer", encode(SchemaOffer(encode([])))
     yield "schema-differs", encode(SchemaDiffers("too bad"))
     yield "resync", encode(Resync())
@@ -254,10 +258,11 @@ def _replication() -> Iterator[tuple[str, bytes]]:
     yield "run", run
     (body,) = SentUpdates().fill_datagrams([SharedRun([5, 7], (cid_of[Spot],), run)])
     report = Report(24, 10, 0, 1, 0)
-    yield "update", encode((EPOCH, 1000, 1, 2, report, body.raw))
-    yield "update-empty", encode((EPOCH, 1000, 0, 2, None, []))
+    part = encode_part(1, 2, HELD)
+    yield "update", encode((EPOCH, 1000, 1, 2, part, report, body.raw))
+    yield "update-empty", encode((EPOCH, 1000, 0, 2, 0, None, []))
     boom, calm = (_event(each) for each in (Boom(3, 70), Calm()))
-    yield "update-events", encode((EPOCH, 1000, 0, 2, None, [], [calm]))
+    yield "update-events", encode((EPOCH, 1000, 0, 2, LEFT_OUT, None, [], [calm]))
     yield "events", encode_events(EPOCH, 1000, [boom, calm])
     yield (
         "structure",
@@ -309,6 +314,7 @@ def test_vectors_are_understood() -> None:
     assert update is not None
     assert update.report is not None
     assert update.report.slack == 24
+    assert (update.index, update.count, update.left_out, update.held) == (1, 2, False, True)
     (run,) = update.runs
     assert run.entities() == [5, 7]
     ((cid, values),) = wire.columns(run) or []
@@ -325,6 +331,7 @@ def test_vectors_are_understood() -> None:
 
     update = wire.update.decode(made["update-events"])
     assert update is not None
+    assert (update.index, update.count, update.left_out, update.held) == (0, 1, True, False)
     happened = msgspec.msgpack.decode(made["events"], type=wire.events)
     told = [wire.event(each) for each in (*update.events, *happened.events)]
     assert [kind.from_wire(value, lambda net: net) for kind, value in told] == [
@@ -392,7 +399,7 @@ class Foreigner:
 
     def __init__(self, fingerprint: bytes) -> None:
         self.nonce = b"stranger"
-        self.hello = encode([1, 3, fingerprint, "Zoe"])
+        self.hello = encode([1, 4, fingerprint, "Zoe"])
         self.session_id = b""
         self.number = 0
         self.came = 0
@@ -441,8 +448,8 @@ class Foreigner:
                 self.message += 1
                 self._message(b"".join(together))
         if payload is not None:
-            self._take(payload[5])
-            self.loose += payload[6] if len(payload) > 6 else []  # type: ignore[misc]
+            self._take(payload[6])
+            self.loose += payload[7] if len(payload) > 7 else []  # type: ignore[misc]
 
     def _message(self, data: object) -> None:
         tag, *fields = msgspec.msgpack.decode(data)  # type: ignore[arg-type]

@@ -17,6 +17,7 @@ from ecsnet.replication.wire import (
     Structure,
     Update,
     WireFormat,
+    encode_part,
 )
 from ecsnet.schema import EntityRef, Gate, Registry, encode, replicated, use_registry
 from ecsnet.schema.contents import total
@@ -60,12 +61,14 @@ class Subject:
         confirmed_tick: int = 0,
         report: Report | None = None,
         epoch: int = EPOCH,
+        part: int = 0,
     ) -> bool:
         head = (
             epoch,
             tick & U32,
             confirmed_tick,
             self.number if depends is None else depends,
+            part,
             report,
         )
         body = [(deltas(nets), columns) for nets, columns in runs]
@@ -423,3 +426,12 @@ def test_bytes_that_came_while_they_were_counted_count_too() -> None:
     assert subject.store.overload is None
     show([3000], 1)
     assert subject.store.overload is not None
+
+
+def test_an_update_that_is_none_of_its_tick_is_dropped(subject: Subject) -> None:
+    for part in (encode_part(2, 2, 0), encode_part(1, 1, 3), encode_part(1023, 1, 0)):
+        assert not subject.update(2, ([3], [tanks(29)]), part=part)
+    assert subject.store.dropped == 3
+    assert subject.store.tick < 2
+    assert subject.update(2, ([3], [tanks(29)]), part=encode_part(1, 2, 3))
+    assert subject.store.dropped == 3
