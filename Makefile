@@ -106,6 +106,7 @@ perf: $(READY)
 	$(BIN)/python -m perf apply
 	$(BIN)/python -m perf response
 	$(BIN)/python -m perf size
+	$(BIN)/python -m perf feel
 	$(BIN)/python -m perf analytics
 	$(BIN)/python -m perf world
 

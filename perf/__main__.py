@@ -1,4 +1,4 @@
-"""``python -m perf tick|replicate|apply|response|size|analytics|world|journal|sockets|against``."""
+"""``python -m perf tick|replicate|apply|response|size|feel|analytics|world|journal|...``."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from perf import (
     against,
     analytics,
     apply,
+    feel,
     journal,
     replicate,
     response,
@@ -43,6 +44,8 @@ def _report(options: argparse.Namespace, command: str) -> Report:
         return against.run(command, options.other, options.arguments, options.pairs)
     if options.benchmark == "size":
         return size.run(command, options.runs)
+    if options.benchmark == "feel":
+        return feel.run(command, options.rows, options.seeds, options.seconds)
     if options.benchmark == "journal":
         return journal.run(command, options.runs, options.seconds)
     if options.benchmark == "sockets":
@@ -109,6 +112,17 @@ def _parser() -> argparse.ArgumentParser:
         "--settle", type=float, default=5.0, metavar="SECONDS", help="before each of them"
     )
     add("size", parents=[each], help="bytes per moved entity")
+    one = add("feel", help="what players see on a bad network, frame by frame")
+    one.add_argument("--json", action="store_true", help="print one JSON object")
+    one.add_argument("--seeds", type=int, nargs="+", default=[11, 12, 13, 14], metavar="N")
+    one.add_argument("--seconds", type=float, default=60.0, help="measured in each run")
+    one.add_argument(
+        "--rows",
+        nargs="+",
+        choices=feel.SCENARIOS,
+        default=[*feel.SCENARIOS],
+        help="what is played",
+    )
     one = add("analytics", parents=[built], help="ticks with analytics beside ticks without")
     one.add_argument("--clients", type=_count, default=32, metavar="N")
     one.add_argument("--seconds", type=float, default=15.0, help="measured in each run")

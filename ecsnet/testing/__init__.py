@@ -17,6 +17,8 @@ Time passes only in `Harness.step`, `Harness.run`, `Harness.until` and `Harness.
 `FaultyLink` loses, delays, doubles, reorders and corrupts datagrams, always in the same way for the
 same seed. ``with use_registry(Registry()):`` around declarations keeps a test's types apart from
 other tests'. A harness stands on a `Network`, which a test of one end can use by itself.
+`Harness.record` notes what clients draw in each frame, beside what the server had; the functions in
+`ecsnet.testing.measures` say how that felt.
 `check_transport` tries whether something that carries datagrams can carry ecsnet's.
 """
 
@@ -29,6 +31,7 @@ from ecsnet.testing.conformance import TransportEnds, TransportReport, check_tra
 from ecsnet.testing.harness import Harness, HarnessClient, RanCall
 from ecsnet.testing.link import FaultStats, FaultyLink
 from ecsnet.testing.network import LinkEnd, Network
+from ecsnet.testing.recording import Recording
 
 __all__ = [
     "Comparison",
@@ -40,6 +43,7 @@ __all__ = [
     "ManualClock",
     "Network",
     "RanCall",
+    "Recording",
     "Registry",
     "TransportEnds",
     "TransportReport",

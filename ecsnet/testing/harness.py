@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import random
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from types import NoneType, TracebackType
 from typing import NamedTuple
 
@@ -26,6 +27,7 @@ from ecsnet.simulation.simulation import Simulation
 from ecsnet.testing.clock import ManualClock
 from ecsnet.testing.compare import Comparison, Inserts, Truth
 from ecsnet.testing.network import LONGEST, LinkEnd, Network
+from ecsnet.testing.recording import Recording
 from ecsnet.transport.address import Address
 from ecsnet.transport.conditioner import Link
 from ecsnet.validation.arguments import (
@@ -41,6 +43,9 @@ from ecsnet.validation.wording import brief
 from ecsnet.world import World
 
 __all__ = ["Harness", "HarnessClient", "RanCall"]
+
+FASTEST = 10_000.0
+"""Frames a second of a client at most."""
 
 _SECONDS = f"give seconds, from 0 to {LONGEST:,.0f}"
 
@@ -69,18 +74,26 @@ class HarnessClient:
         address: Where its datagrams come from.
         events: All events that its polls returned.
         calls: All calls of the server's that it ran.
-        every: It polls once in so many steps.
+        every: It polls once in so many steps, where ``fps`` is None.
+        fps: Frames a second: it polls at times of its own. None where it polls after ticks.
+        before_poll: Called before each of its polls, where a game looks at the keys and sends.
+        stalled_until: It stands still until then, in seconds of the clock; see `Harness.stall`.
         polling: Whether it still polls.
         longest: Bytes in the longest datagram sent to it.
     """
 
-    def __init__(self, client: ClientWorld, name: str, end: LinkEnd, every: int) -> None:
+    def __init__(
+        self, client: ClientWorld, name: str, end: LinkEnd, every: int, fps: float | None
+    ) -> None:
         self.client = client
         self.name = name
         self.link = end.link
         self.end = end
         self.address = end.address
         self.every = every
+        self.fps = fps
+        self.before_poll: Callable[[], object] | None = None
+        self.stalled_until = float("-inf")
         self.events: list[object] = []
         self.calls: list[RanCall] = []
         self.polling = True
@@ -149,6 +162,7 @@ class Harness:
         self._registry = registry or server._registry
         self._random = random.Random(seed).randbytes
         self._by_address: dict[Address, HarnessClient] = {}
+        self._recordings: list[Recording] = []
         self._steps = 0
         self.host: Host = server.make_host(
             self._to_client,
@@ -184,16 +198,24 @@ class Harness:
         *,
         data: object = None,
         every: int = 1,
+        fps: float | None = None,
+        phase: float = 0.0,
         wait: float | None = 5.0,
         debug: bool = False,
     ) -> ClientWorld:
         """Let a client connect.
+
+        With ``fps`` ticks, frames and datagrams have times of their own, as they do outside of a
+        test: the client polls so many times a second, and what clients send reaches the server
+        when it arrives, and not with its next tick.
 
         Args:
             name: What the player is called.
             link: The network between it and the server; a perfect one when left out.
             data: As for `ClientWorld.connect`.
             every: It polls once in so many steps.
+            fps: Frames a second, each with a poll; it polls after ticks when left out.
+            phase: Seconds until its first frame.
             wait: Seconds to run until it is in the game; None returns at once.
             debug: As for `ClientWorld.connect`.
 
@@ -201,6 +223,11 @@ class Harness:
             UsageError: It was not let in within that time, or an argument is invalid.
         """
         check_whole("connect(every", every, 1, "give a number of steps, 1 or more")
+        if fps is not None:
+            check_number("connect(fps", fps, 1e-3, FASTEST, "give frames a second, up to 10,000")
+            if every != 1:
+                raise UsageError(f"connect(every={every}, fps={fps:g}): give one of them")
+        check_number("connect(phase", phase, 0, LONGEST, _SECONDS)
         if wait is not None:
             check_number("connect(wait", wait, 0, LONGEST, f"{_SECONDS}, or None")
         check_flag("connect(debug", debug)
@@ -217,9 +244,12 @@ class Harness:
             clock=self.clock,
             random=self._random,
         )
-        seat = HarnessClient(client, name, end, every)
+        seat = HarnessClient(client, name, end, every, fps)
         client._calls.on_call = seat.note_call
         self.seats[client] = self._by_address[end.address] = seat
+        if fps is not None:
+            self.network.handler = self.host.receive_datagrams
+            self.network.at(phase, partial(self._frame, seat, 1 / fps))
         if wait is not None:
             deadline = self.clock.now + wait
             while not client.connected:
@@ -272,8 +302,9 @@ class Harness:
             if host.failure is not None:
                 raise host.failure
             for seat in list(self.seats.values()):
-                if seat.polling and self._steps % seat.every == 0:
-                    self._poll(seat)
+                if seat.fps is not None or self._steps % seat.every or now < seat.stalled_until:
+                    continue
+                self._poll(seat)
 
     def run(self, seconds: float) -> None:
         """Run for some seconds of the virtual clock."""
@@ -294,7 +325,40 @@ class Harness:
                 raise UsageError(f"until(): it did not happen within {seconds:g} s")
             self.step()
 
+    def stall(self, seconds: float, client: ClientWorld | None = None) -> None:
+        """Let one end stand still, as a machine that is busy or asleep.
+
+        Args:
+            seconds: How long.
+            client: It polls no more for as long; that begins now, and no time passes here. When
+                left out, it is the server: the time passes here, without ticks, and what arrives
+                meanwhile waits for the first one after it. A link stands still with
+                `FaultyLink.stall`.
+        """
+        check_number("stall(seconds", seconds, 0, LONGEST, _SECONDS)
+        if client is not None:
+            self._seat(client, "stall()").stalled_until = self.clock.now + seconds
+            return
+        handler, self.network.handler = self.network.handler, None
+        self.network.run(seconds)
+        self.network.handler = handler
+
     # Equality.
+
+    def record(self, *components: type) -> Recording:
+        """Record, from now on, what clients draw in each frame and what the server has.
+
+        Args:
+            components: The types of which values are recorded: replicated ones with numbers.
+
+        Raises:
+            UsageError: There is none, or one is not replicated, or has no number in it.
+        """
+        if not components:
+            raise UsageError("record(): give the components to record, such as Position")
+        recording = Recording(components)
+        self._recordings.append(recording)
+        return recording
 
     def compare(
         self,
@@ -387,13 +451,35 @@ class Harness:
             self.watch_sent(data, seat)
         self.network.send(data, address)
 
+    def _frame(self, seat: HarnessClient, interval: float) -> None:
+        """Let a client with frames of its own draw one, and the next one in its time."""
+        if not seat.polling:
+            return
+        if self.clock.now < seat.stalled_until:
+            self.network.at(
+                seat.stalled_until - self.clock.now, partial(self._frame, seat, interval)
+            )
+            return
+        self.network.at(interval, partial(self._frame, seat, interval))
+        self._poll(seat)
+
     def _poll(self, seat: HarnessClient) -> None:
+        if not seat.polling:
+            return
+        if seat.before_poll is not None:
+            seat.before_poll()
         for event in seat.client.poll():
             seat.events.append(event)
             if isinstance(event, Refused | Disconnected):
                 seat.polling = False
+        for recording in self._recordings:
+            recording.note_frame(seat.client, self.clock.now)
 
     def _note(self, _dt: float) -> None:
         self.emitted += self.simulation.emitted
         if self.simulation.tick % self.room.every == 0:
             self._inserts.note()
+        for recording in self._recordings:
+            recording.note_tick(
+                self.simulation.tick, self.clock.now, self.world, self.room.replicator.network_id
+            )

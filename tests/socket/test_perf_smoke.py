@@ -19,9 +19,9 @@ KEYS = {"name", "value", "unit", "floor", "ratio"}
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="epoll and timerfd")
 
 
-def perf(*arguments: str) -> dict[str, Any]:
+def perf(*arguments: str, runs: tuple[str, ...] = ("--runs", "1")) -> dict[str, Any]:
     done = subprocess.run(
-        [sys.executable, "-m", "perf", *arguments, "--runs", "1", "--json"],
+        [sys.executable, "-m", "perf", *arguments, *runs, "--json"],
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -159,6 +159,17 @@ def test_sockets_measures_one_way_beside_the_other() -> None:
     ):
         assert report[way]["value"] > 0
         assert report[way]["floor"] > 0
+
+
+def test_feel_says_how_each_row_feels() -> None:
+    names = ("144", "client-stall", "push")
+    report = perf("feel", "--seconds", "3", "--seeds", "1", "2", "--rows", *names, runs=())
+    assert {row["name"].partition(":")[0] for row in report["rows"]} == {*names}
+    assert all(row["runs"] == 2 for row in report["rows"])
+    found = rows(report)
+    assert 75 < found["144: age of what is drawn, p50"]["value"] < 200
+    assert found["144: age of what is drawn, p50"]["note"] == ""
+    assert "at most 2" in found["144: input to motion, most"]["note"]
 
 
 def test_a_table_has_a_line_for_each_row() -> None:
