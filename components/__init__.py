@@ -12,6 +12,7 @@ from ecsnet.components.owner import Owner
 from ecsnet.components.player import Player
 from ecsnet.components.position import Position
 from ecsnet.components.presence import Presence
+from ecsnet.components.teleports import Teleports
 from ecsnet.components.velocity import MaxSpeed, Velocity
 
 __all__ = [
@@ -27,5 +28,6 @@ __all__ = [
     "Player",
     "Position",
     "Presence",
+    "Teleports",
     "Velocity",
 ]

@@ -24,6 +24,7 @@ from ecsnet.schema.wiretype import (
     command_type,
     component_type,
     event_type,
+    is_sent,
     unsent,
 )
 
@@ -61,6 +62,7 @@ __all__ = [
     "encode",
     "event",
     "event_type",
+    "is_sent",
     "lasts",
     "register_type",
     "replicated",

@@ -28,6 +28,7 @@ __all__ = [
     "command_type",
     "component_type",
     "event_type",
+    "is_sent",
     "unsent",
 ]
 
@@ -309,6 +310,12 @@ def event_type(cls: type[object], verb: str = "this") -> EventType:
         UsageError: The class is not an event.
     """
     return _of_kind(EventType, cls, verb)
+
+
+def is_sent(cls: type[object]) -> bool:
+    """Return whether components of a class are sent to clients."""
+    known = _known(cls)
+    return isinstance(known, ComponentType) and known.crosses
 
 
 def unsent(cls: type[object], sent: Container[type]) -> str | None:

@@ -14,7 +14,7 @@ from typing import Final
 
 from ecsnet.commands.frames import Frame, Input
 from ecsnet.commands.inbox import Inbox, PlayerCommands
-from ecsnet.components import Owner, Player, Presence
+from ecsnet.components import Owner, Player, Presence, Teleports
 from ecsnet.errors import BadMessageError
 from ecsnet.messages.joining import MemberState, Welcome
 from ecsnet.replication.server.interest import Interest
@@ -123,7 +123,13 @@ class Room:
         self._totals = RoomStats()  # without the commands of those who are in it
 
         simulation = Simulation(
-            spec, seed=seed, epoch=epoch, player=Player, owner=Owner, presence=Presence
+            spec,
+            seed=seed,
+            epoch=epoch,
+            player=Player,
+            owner=Owner,
+            presence=Presence,
+            teleports=Teleports,
         )
         self.simulation = simulation
         self._presences = PresenceWatch(simulation, self.command_interval)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, TypeVar, overload
 
 from ecsnet.analytics_options import Analytics
 from ecsnet.commands.inbox import PlayerCommands, ReceivedCommand
-from ecsnet.components import Owner, Player, Presence
+from ecsnet.components import Owner, Player, Presence, Teleports
 from ecsnet.connection.plain import TIMEOUT
 from ecsnet.errors import UsageError
 from ecsnet.peer import BANDWIDTH, Send
@@ -497,6 +497,7 @@ class ServerWorld:
                 player=Player,
                 owner=Owner,
                 presence=Presence,
+                teleports=Teleports,
             )
         for index in range(ticks):
             leaving = [Leave(number, "kicked") for number in simulation.take_kicked()]

@@ -55,16 +55,19 @@ def analytics_event(
 
 
 def teleported(entity: int) -> None:
-    """Say that the game itself moves an entity in this tick, however far: nobody is suspected.
+    """Say that the game itself moves an entity in this tick, however far: nobody is suspected, and
+    clients draw it there at once, and not on its way.
+
+    An entity that clients are shown gets a `ecsnet.components.Teleports` for that.
 
     Raises:
         OutsideTickError: Called outside a tick.
         UsageError: This can be no entity.
     """
-    observers = running("net.teleported()").observers
+    simulation = running("net.teleported()")
     if not _is_number(entity):
         raise UsageError(f"net.teleported({brief(entity)}): give an entity, a number")
-    observers.teleported(entity)
+    simulation.teleported(entity)
 
 
 def _is_number(given: object) -> bool:

@@ -21,12 +21,13 @@ import esper
 from ecsnet.commands.inbox import PlayerCommands, ReceivedCommand
 from ecsnet.errors import OutsideTickError, UsageError, WorldError
 from ecsnet.runtime.rate_limited_log import RationedLog
-from ecsnet.schema import CommandType, command_type
+from ecsnet.schema import CommandType, command_type, is_sent
 from ecsnet.simulation.emission import Emission
 from ecsnet.simulation.lobby import LobbyControl
 from ecsnet.simulation.observer import Observers
 from ecsnet.simulation.presence import PlayerPresence, note_left, note_presence
 from ecsnet.simulation.spec import SimulationSpec, gets_reason
+from ecsnet.simulation.teleports import count_jump
 from ecsnet.validation.arguments import check_instance, name_of
 from ecsnet.world import World, current_name
 
@@ -116,6 +117,7 @@ class Simulation:
         player: Makes the component that marks a player's entity, from its number and name.
         owner: The component type whose ``player`` field names the player that owns an entity.
         presence: The component type that shows the state of a player's connection.
+        teleports: The component type that counts an entity's jumps.
         name: Of its esper world; made up when left out.
         ahead: Whether it is a client's own, which runs ahead of its server.
 
@@ -159,6 +161,7 @@ class Simulation:
         player: Callable[[int, str], object],
         owner: type[object],
         presence: type[object] | None = None,
+        teleports: type[object] | None = None,
         name: str | None = None,
         ahead: bool = False,
     ) -> None:
@@ -188,6 +191,7 @@ class Simulation:
         self._player = player
         self._owner = owner
         self._presence = presence
+        self._teleports = teleports
         self._names: dict[int, str] = {}  # of the players whose entity was there when last seen
         self._owners: object = None  # esper's list of owners, when it was looked at last
         self._named: set[int] = set()  # whom they named
@@ -342,6 +346,22 @@ class Simulation:
         """Let the match of that number end."""
         self.playing = False
         self.observers.match_ended(number)
+
+    def teleported(self, entity: int) -> None:
+        """Note that the game itself moves an entity: where clients are shown it, they see that it
+        jumps.
+        """
+        self.observers.teleported(entity)
+        teleports = self._teleports
+        if teleports is None or not self.world.alive(entity):
+            return
+        components = self.world.components(entity)
+        counted = components.get(teleports)
+        if counted is None and any(map(is_sent, components)):
+            counted = teleports()
+            esper.add_component(entity, counted)
+        if counted is not None:
+            count_jump(counted)
 
     def commands(self, command: type[T], *having: type) -> list[tuple[int, T]]:
         """Return the result of `ecsnet.commands` while this simulation runs a tick."""
