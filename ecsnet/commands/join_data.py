@@ -39,7 +39,8 @@ def encode_join_data(schema: Schema, kind: CommandType, value: object) -> JoinDa
 
 
 class JoinDataGate:
-    """The decode gates of all command types, for what clients send along when they join.
+    """The decode gates of all command types, for what clients send along when they join. Calls are
+    for components of entities, so they are none of these.
 
     Args:
         commands: The command types, by their index in the schema.
@@ -58,7 +59,7 @@ class JoinDataGate:
             BadMessageError: No honest client sends this.
         """
         number, raw = data
-        if number >= len(self._commands):
+        if number >= len(self._commands) or self._commands[number].call is not None:
             raise BadMessageError(f"there is no command {number}")
         kind = self._commands[number]
         wire = self._gates[number].decode(bytes(raw))

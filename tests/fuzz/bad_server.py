@@ -24,12 +24,13 @@ import msgspec
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from game import SCHEMA, registry
+from game import ANSWER, SCHEMA, SOUND, Boom, Horn, Spark, registry
 from hostile import deltas, plain, resident
 from mutations import Tree, encode, junk, mutated, nest, respin, safely_encoded
 
 from ecsnet.client.connection import DATAGRAMS_WAITING
 from ecsnet.client.protocol import NOTIFICATIONS, WORK_A_POLL
+from ecsnet.components import LobbyPlayer, LobbyState, Player, Presence
 from ecsnet.messages.joining import SchemaOffer, Welcome
 from ecsnet.notifications import Disconnected, Refused
 from ecsnet.replication.client.event_queue import EVENTS, EVENTS_BYTES
@@ -61,6 +62,9 @@ _PARTS = (0, 0, 1, 2, 1 << 12 | 4, 1 << 12 | 8, 2**22 - 1)
 ENDS = ("refused: timeout", "refused: schema", "abuse", "overload", "kicked", "it lives")
 
 
+DEEDS = ("calls that ran", "calls for what is not there", "lobbies read")
+
+
 class WrongError(AssertionError):
     """Something happened that must not."""
 
@@ -70,10 +74,15 @@ class BadServer(HostileServer):
 
     def __init__(self, dice: random.Random) -> None:
         super().__init__(registry)
+        self.client._calls.on_call = self._note_call
         self.dice = dice
         self.net = 1
         self.worst = 0.0
+        self.ran = self.read = 0
         self.ending = "it lives"
+
+    def _note_call(self, call: object, entity: int, arguments: object) -> None:
+        self.ran += 1
 
     def frame(self) -> None:
         """A frame of the client's, with a look at what it kept and did."""
@@ -114,6 +123,7 @@ class BadServer(HostileServer):
             "messages of its own": (peer._out.backlog, 1000),
             "events": (len(store.events), EVENTS + EVENT_BYTES // 3),
             "bytes of events": (store.events._bytes, EVENTS_BYTES + 20 * EVENT_BYTES),
+            "calls": (len(client._calls._due), 0),
             "entities that stay": (len(store._departing), DEPARTING),
             "notifications": (len(client._protocol.notifications), NOTIFICATIONS),
             "work": (work, WORK_A_POLL + 4 * MESSAGE_PARTS + MESSAGE_BYTES // 8 + 1000),
@@ -201,8 +211,9 @@ def references(server: BadServer) -> None:
 def event(server: BadServer, *, names: Tree = None, near: Tree = ()) -> Tree:
     """A `Boom`, and a `Spark` where nothing is in it."""
     if names is None and not near:
-        return [1, [server.dice.randrange(100), None]]
-    return [0, [1, server.dice.randrange(1, 100), list(near), 0, names or {}]]
+        return [SCHEMA.event_id_of[Spark], [server.dice.randrange(100), None]]
+    at = server.dice.randrange(1, 100)
+    return [SCHEMA.event_id_of[Boom], [1, at, list(near), 0, names or {}]]
 
 
 def happened(server: BadServer, events: list[Tree], epoch: int = EPOCH) -> None:
@@ -240,9 +251,48 @@ def rooms_with_events(server: BadServer) -> None:
 
 
 def spoiled_events(server: BadServer) -> None:
-    tree = [18, EPOCH, 100, [event(server), [1, [1, 2]], event(server, near=[1, 2, 3])]]
+    some = [event(server), [len(SCHEMA.events), [1, 2]], event(server, near=[1, 2, 3])]
+    tree = [18, EPOCH, 100, some]
     body = safely_encoded(respin(server.dice, tree, server.dice.choice((1, 2, 5))))
     server.say(body[: 1 << 20])
+
+
+def calls(server: BadServer) -> None:
+    """Calls for components that are there, are not, and are just going."""
+    nets = server.fresh(server.dice.choice((1, 300)))
+    horn = [SCHEMA.cid_of[Horn], [plain(Horn())] * len(nets)]
+    server.structural(server.message(sets=[[deltas(nets), [horn]]]))
+    names = {str(n): [n] for n in range(server.dice.choice((0, 50)))}
+    answer, sound = SCHEMA.event_id_of[ANSWER], SCHEMA.event_id_of[SOUND]
+    some = [[sound, [None, 1, junk(server.dice)]]] if server.dice.random() < 0.2 else []
+    for _ in range(server.dice.choice((1, 30, 100))):
+        net = server.dice.choice((*nets, 10**9))
+        some.append(server.dice.choice(([answer, [net, 1, net]], [sound, [net, 1, names]])))
+    happened(server, some)
+    if server.dice.random() < 0.5:
+        server.structural(server.message(gone=deltas(nets), sets=[]))
+
+
+def lobbies(server: BadServer) -> None:
+    """Lobbies whose players tell each other what cannot be read."""
+    nets = server.fresh(server.dice.choice((1, 100)))
+    infos = [safely_encoded(junk(server.dice)) for _ in nets]
+    value = server.dice.choice(
+        (
+            [LobbyState, ["playing", server.dice.choice((0, 2**53, -(2**63))), 1]],
+            [LobbyState, ["paused", 0, 1]],
+            [Presence, ["lost", 2**62]],
+        )
+    )
+    columns = [
+        [SCHEMA.cid_of[Player], [[net, "x" * (net % 400)] for net in nets]],
+        [SCHEMA.cid_of[LobbyPlayer], [[True, True, info] for info in infos]],
+        [SCHEMA.cid_of[value[0]], [value[1]] * len(nets)],
+    ]
+    server.structural(server.message(sets=[[deltas(nets), sorted(columns)]]))
+    lobby = server.client.lobby
+    if lobby is not None:
+        server.read += any(each.info for each in lobby.players)
 
 
 def loose_events(server: BadServer) -> None:
@@ -377,7 +427,7 @@ IN_GAME: tuple[Callable[[BadServer], None], ...] = (
     many_ids, spawns, comings_and_goings, large_values, references, flood, ahead_of_structure,
     jumping_ticks, ids_out_of_range, spoiled, nested, noise, fragments, pings, welcomes, goodbye,
     many_events, large_events, events_then_departures, rooms_with_events, spoiled_events,
-    loose_events,
+    loose_events, calls, lobbies,
 )  # fmt: skip
 AT_THE_DOOR: tuple[Callable[[BadServer], None], ...] = (
     silence, never_the_player, offers, one_offer, strange_welcomes, early_updates, noise,
@@ -391,6 +441,7 @@ class Report:
 
     def __init__(self) -> None:
         self.sessions: Counter[str] = Counter()
+        self.ran = Counter[str]()
         self.ends: Counter[str] = Counter()
         self.worst: dict[str, float] = dict.fromkeys(NAMES, 0.0)
         self.grown = 0
@@ -425,6 +476,9 @@ def play(seed: int, report: Report) -> None:
         if len(attacks) == 1:
             report.worst[name] = max(report.worst[name], server.worst)
     report.ends[server.ending] += 1
+    report.ran["calls that ran"] += server.ran
+    report.ran["calls for what is not there"] += server.client._calls.missed
+    report.ran["lobbies read"] += server.read
 
 
 def main() -> int:
@@ -463,6 +517,9 @@ def summary(
     print("\nhow clients came out of it:")
     for end in ENDS:
         print(f"{report.ends[end]:>8,}  {end}")
+    print("\nwhat they were made to do:")
+    for name in DEEDS:
+        print(f"{report.ran[name]:>8,}  {name}")
     print(f"\n{sum(report.ends.values()):,} sessions in {seconds:.0f} s,", end=" ")
     print(f"memory {report.grown / 2**20:+.1f} MiB in the second half")
     faults = [] if failure is None else [failure]
@@ -471,7 +528,8 @@ def summary(
     slow = [name for name, worst in report.worst.items() if worst > POLL_LIMIT]
     if slow and not arguments.any_time:
         faults.append(f"polls of more than {POLL_LIMIT * 1000:g} ms: {', '.join(slow)}")
-    never = [name for name in (*NAMES, *ENDS) if not (report.sessions + report.ends)[name]]
+    found = report.sessions + report.ends + report.ran
+    never = [name for name in (*NAMES, *ENDS, *DEEDS) if not found[name]]
     if never and failure is None:
         faults.append(f"never happened: {', '.join(never)}")
     for fault in faults:

@@ -21,8 +21,9 @@ import gc
 import random
 import sys
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 from itertools import accumulate
 from typing import Any
 from zlib import crc32
@@ -43,9 +44,11 @@ from mutations import (
 )
 
 from ecsnet.client.world import ClientWorld
+from ecsnet.components import LobbyInfo, LobbyPlayer, LobbyReady, LobbyState, Presence
 from ecsnet.connection.plain import ClientHandshake, Connection, Listener
 from ecsnet.limits import MAX_PACKET
 from ecsnet.messages.joining import WIRE_VERSION, Hello, SchemaDiffers, SchemaOffer, Welcome
+from ecsnet.notifications import Disconnected
 from ecsnet.peer import Peer
 from ecsnet.replication.client.comparison import comparable
 from ecsnet.replication.wire import EVENTS_TAG, STRUCTURE_TAG, Resync
@@ -57,6 +60,7 @@ from ecsnet.session.packets import RAW
 from ecsnet.session.session import Session
 from ecsnet.testing import Network
 from ecsnet.transport.address import Address
+from ecsnet.validation.text import clean_text
 
 UNSEALED = ("garbage", "truncated", "mutated", "replayed", "foreign", "reflected", "handshake")
 SEALED = ("envelope", "packet", "payload", "message", "greeting")
@@ -76,6 +80,11 @@ OUTCOMES = (
     "server: commands rejected",
     "server: commands that reached a system",
     "server: data that reached a hook",
+    "server: calls that ran",
+    "server: commands that reached the lobby",
+    "server: matches",
+    "server: players thrown out",
+    "server: players found silent",
     "server: offenders dropped",
     "client: datagram refused",
     "client: packet malformed",
@@ -87,6 +96,10 @@ OUTCOMES = (
     "client: update or structure that contradicts itself",
     "client: sound forgery taken",
     "client: forged event taken",
+    "client: forged call ran",
+    "client: calls for what is not there",
+    "client: forged lobby read",
+    "client: told why it is thrown out",
     "client: put into another room",
     "client: connections ended",
 )
@@ -95,6 +108,7 @@ OUTCOMES = (
 TICK = 1 / 60
 _LIFE = 150  # datagrams that a victim gets at most
 _PAYLOAD = 6
+_RARE = 0.0002  # of what takes a hundred beats
 
 
 class WrongError(AssertionError):
@@ -124,7 +138,11 @@ class Player:
             random=arena.nonces.randbytes,
         )
         self.forged: list[bytes] = []
-        self.boom = 0  # the number of the last one that came
+        self.last: dict[type, int] = {}  # the numbers of the event and the calls that came last
+        self.called: list[object] = []  # the calls that ran since they were looked at
+        self.client._calls.on_call = lambda call, entity, given: self.called.append(given)
+        self.end: Disconnected | None = None
+        self.beats = 0
         self.patient = arena.dice.random() < 0.85
 
     @property
@@ -135,18 +153,48 @@ class Player:
         """What the client holds: values and ticks of its store."""
         return snapshot_of(self.client)
 
-    def poll(self) -> list[object]:
-        """A frame with honest datagrams alone: every event comes, as it was emitted, in order."""
+    def take(self) -> list[object]:
+        """A frame: what the client's poll returns, and the calls that it runs."""
         events = self.client.poll()
+        self.end = next((e for e in events if isinstance(e, Disconnected)), self.end)
+        called, self.called = self.called, []
+        return [*events, *called]
+
+    def poll(self) -> list[object]:
+        """A frame with honest datagrams alone: all comes as the server sent it, in order."""
+        events = self.take()
+        there = {None, *self.client._view.remote}
         for event in events:
-            if isinstance(event, game.Boom):
-                true = game.boom(event.number, event.at, event.near)
-                follows = self.boom in (0, event.number - game.PAUSE)
-                there = {event.at, *event.near} <= self.client._view.remote.keys()
-                if event != true or not follows or not there:
-                    raise WrongError(f"{event} came after number {self.boom}")
-                self.boom = event.number
+            match event:
+                case game.Boom(number, at, near):
+                    sound = event == game.boom(number, at, near) and there >= {at, *near}
+                case game.ANSWER(me, number, at):
+                    sound = me == self.client.player and {at} <= there - {None}
+                case game.SOUND(_, number, names):
+                    sound = names == game.names_of(number)
+                case _:
+                    continue
+            before = self.last.get(type(event), 0)
+            if not sound or before not in (0, number - game.PAUSE):
+                raise WrongError(f"{event} came after number {before}")
+            self.last[type(event)] = number
         return events
+
+    def play(self) -> None:
+        """What an honest player does in a frame."""
+        client = self.client
+        self.beats += 1
+        client.send(game.Wink(self.beats))
+        client.send(game.Wink(0), client.player)
+        if self.beats % 8 == 0:
+            with client.view:
+                mine = client.mine(game.Horn)
+                if mine:
+                    ((me, horn),) = mine
+                    horn.blow(self.beats, me, [self.beats])
+        if self.beats % 16 == 0:
+            client.set_info(beat=self.beats)
+            client.set_ready(self.beats % 64 != 0)
 
 
 class Mallory:
@@ -181,8 +229,7 @@ class Arena:
         self.mallory: Mallory | None = None
         self.victim: Player | None = None
         self.witness = self.connect("witness")
-        entity = self.host.member(self.witness.address)
-        self.watch.honest.add(self.room.simulation.player_entity[entity.seat.player_id])
+        self.watch.honest.add(self._entity_of(self.witness.address))
 
     @property
     def now(self) -> float:
@@ -215,10 +262,9 @@ class Arena:
         self.host.tick(self.now)
         for player in self.players:
             if player.client.connected:
-                player.client.send(game.Wink(self._number))
-                player.client.send(game.Wink(0), player.client.player)
+                player.play()
             if player.forged:
-                self._justify_events(player, player.client.poll())
+                self._justify_events(player, player.take())
             else:
                 player.poll()
         self._check_server()
@@ -316,6 +362,8 @@ class Arena:
             players = set(simulation.player_entity.values())
             if {entity for entity, _ in world.structure(game.Player)} != players:
                 raise WrongError("there are players that nobody is")
+            if len(world.structure(LobbyState)) != 1:
+                raise WrongError("there is not one lobby")
 
     def check_witness(self) -> None:
         """The witness shows what the server holds. What is on its way may take some beats."""
@@ -353,6 +401,26 @@ class Arena:
         for net, cid, shown, true in comparable(client._view, store):
             if shown != true:
                 return f"view and store part at {net}: {shown} and {true}, {cid}"
+        return self._lobby_difference()
+
+    def _lobby_difference(self) -> str | None:
+        """Compare what the witness reads in the lobby with what stands in the server's world."""
+        world = self.room.simulation.world
+        players = {
+            who.id: (who.name, parts[LobbyPlayer], parts[Presence].status)
+            for entity, who in world.structure(game.Player)
+            for parts in [world.components(entity)]
+        }
+        true = [
+            (name, each.ready, each.plays, each.values(), status)
+            for _, (name, each, status) in sorted(players.items())
+        ]
+        ((_, state),) = world.structure(LobbyState)
+        lobby = self.witness.client.lobby
+        assert lobby is not None
+        shown = [(p.name, p.ready, p.plays, p.info, p.status) for p in lobby.players]
+        if (lobby.phase, lobby.match) != (state.phase, state.match) or repr(shown) != repr(true):
+            return f"the lobby reads {lobby}, and is {state} with {true}"
         return None
 
     # Unsealed.
@@ -515,9 +583,18 @@ class Arena:
             lambda: [ids[game.Fire], dice.choice((0, net)), [net, 1.5]],
             lambda: [ids[game.Say], 0, ["x" * dice.choice((3, 40, 41)), tags]],
             lambda: [ids[game.Wink], 0, [dice.choice((0, 2**63 - 1, 2**63))]],
-            lambda: [dice.randrange(6), dice.choice((0, net)), junk(dice)],
+            lambda: [ids[game.BLOW], dice.choice((0, net)), [dice.choice((7, 2**41)), net, tags]],
+            lambda: [ids[LobbyReady], dice.choice((0, 0, net)), [dice.random() < 0.5]],
+            lambda: [ids[LobbyInfo], dice.choice((0, 0, net)), [self._info()]],
+            lambda: [dice.randrange(len(ids) + 1), dice.choice((0, net)), junk(dice)],
         )
         return dice.choice(makers)()
+
+    def _info(self) -> bytes:
+        """What somebody tells the others in the lobby, or may not."""
+        dice = self.dice
+        told = dice.choice(({"beat": junk(dice)}, {"a": 1, "b": "x", "c": 0.5}, junk(dice)))
+        return safely_encoded(told)[: dice.choice((40, 200, 201))]
 
     def _report(self, peer: Peer) -> Tree:
         """Reliable messages that clients send."""
@@ -546,19 +623,21 @@ class Arena:
             server = Connection(None, peer.connection.session_id, self.now, server=True)
             kind = self.dice.choice(SEALED[:4])
             before, shown, store = victim.snapshot(), store_of(client), client._protocol.store
+            lobby = client.lobby
             data = self._sealed(kind, server, peer, self._update, self._structure)
             self._note(f"{kind} to client", data)
             victim.forged.append(data)
             if victim.patient:
                 peer.session.budget._blame = 0.0
             self.network.send(data, victim.address)
-            self._justify_events(victim, client.poll())
+            self._justify_events(victim, victim.take())
             changed = victim.snapshot() != before
             if changed:
                 moved = client._protocol.store is not store
                 self._justify(victim, None if moved else shown)
                 self.outcomes["client: sound forgery taken"] += 1
                 self.outcomes["client: put into another room"] += moved
+                self.outcomes["client: forged lobby read"] += client.lobby != lobby
             if client.closed:
                 self.outcomes["client: connections ended"] += 1
             if changed or client.closed or len(victim.forged) >= _LIFE:
@@ -577,6 +656,7 @@ class Arena:
         outcomes["client: payload refused by the gate"] += client._protocol._format.update.rejected
         outcomes["client: message refused by the gate"] += client._protocol._messages.rejected
         outcomes["client: update or structure that contradicts itself"] += victim.store.dropped
+        outcomes["client: calls for what is not there"] += client._calls.missed
 
     def _update(self, peer: Peer) -> Tree:
         dice = self.dice
@@ -603,16 +683,23 @@ class Arena:
         spoiled = dice.random() < 0.4
         if spoiled:
             nets += [0, -1, 2**53, 2**53 + 1, "me"]
-        ids = SCHEMA.event_id_of
+        horn, ids = SCHEMA.cid_of[game.Horn], SCHEMA.event_id_of
+        entities = {} if store is None else store.entities
+        horns = [net for net, record in entities.items() if horn in record.ticks] or [1]
 
         def one() -> Tree:
             if spoiled and dice.random() < 0.3:
-                return [dice.randrange(4), junk(dice)]
+                return [dice.randrange(len(ids) + 1), junk(dice)]
             number, net = dice.randrange(2**63), dice.choice(nets)
-            if dice.random() < 0.4:
-                return [ids[game.Spark], [number, net]]
             names = {"": [], "x": [1] * dice.choice((1, 90))}
-            return [ids[game.Boom], [number, net, [net, 1], 7, names]]
+            return dice.choice(
+                (
+                    [ids[game.Spark], [number, net]],
+                    [ids[game.Boom], [number, net, [net, 1], 7, names]],
+                    [ids[game.ANSWER], [dice.choice(horns), number, net]],
+                    [ids[game.SOUND], [dice.choice((net, *horns)), number, names]],
+                )
+            )
 
         return [one() for _ in range(dice.choice((0, 1, 1, 2, 30)))]
 
@@ -871,8 +958,8 @@ class Arena:
                 raise WrongError(f"view and store part at {net}: {shown} and {true}, {cid}")
 
     def _justify_events(self, victim: Player, events: list[object]) -> None:
-        """Some sound message must have told each event that a victim was given."""
-        given = [event for event in events if isinstance(event, game.Boom | game.Spark)]
+        """Some sound message must have told each event and each call that a victim was given."""
+        given = [event for event in events if type(event) in SCHEMA.event_id_of]
         if not given:
             return
         honest = events_in(self.tapes[victim.address].to_client)
@@ -883,9 +970,61 @@ class Arena:
             tree = [SCHEMA.event_id_of[kind.cls], plain(wire)]
             if not any(resembles(each, tree) for each in (*honest, *forged)):
                 raise WrongError(f"nobody said that {event} has happened")
-            self.outcomes["client: forged event taken"] += not any(
+            what = "event taken" if kind.call is None else "call ran"
+            self.outcomes[f"client: forged {what}"] += not any(
                 resembles(each, tree) for each in honest
             )
+
+    # Those who go, and those who fall silent.
+
+    def throw_out(self) -> None:
+        """Let the game throw two players out: one who reads why, and a hostile one who goes on."""
+        given = self.dice.choice(("out", "\u202e\0 you %s", "x" * 300))
+        reader, mallory = self.connect("reader"), self.enlist()
+        gone = [reader.address, mallory.address]
+        for address in gone:
+            self.watch.doomed[self._entity_of(address)] = given
+
+        def are_gone() -> bool:
+            mallory.member.peer.session.budget._blame = 0.0
+            peer = mallory.member.peer
+            self._hand(
+                self._sealed("payload", mallory.connection, peer, self._input, self._report),
+                mallory.address,
+            )
+            return reader.client.closed and not any(map(self.host.member, gone))
+
+        self._beat_until(are_gone, "somebody stays who was thrown out")
+        end, text = reader.end, clean_text(given, 200)
+        if end is None or (end.reason, end.message) != (Reason.KICKED, text):
+            raise WrongError(f"{end} is what somebody read who was thrown out with {given!r}")
+        self.outcomes["server: players thrown out"] += len(gone)
+        self.outcomes["client: told why it is thrown out"] += 1
+        self.retire(reader)
+        self._part(mallory.address)
+
+    def fall_silent(self) -> None:
+        """Let a hostile player say nothing for a while, and then go on."""
+        mallory = self.enlist()
+        components = self.room.simulation.world.components(self._entity_of(mallory.address))
+        presence = components[Presence]
+        self._beat_until(lambda: presence.status == "lost", "nobody notices who falls silent")
+        self._hand(mallory.connection.seal(b"\xc0"), mallory.address)
+        self._beat_until(lambda: presence.status == "ok", "nobody notices who speaks again")
+        self.outcomes["server: players found silent"] += 1
+        self._part(mallory.address)
+
+    def _entity_of(self, address: Address) -> int:
+        """The player entity of the member at an address."""
+        member = self.host.member(address)
+        return self.room.simulation.player_entity[member.seat.player_id]
+
+    def _beat_until(self, condition: Callable[[], bool], otherwise: str) -> None:
+        for _ in range(200):
+            if condition():
+                return
+            self.beat()
+        raise WrongError(otherwise)
 
     # All together.
 
@@ -924,6 +1063,8 @@ class Arena:
             self.beat()
             if dice.random() < 0.05:
                 self.check_witness()
+            if dice.random() < _RARE:
+                dice.choice((self.throw_out, self.fall_silent))()
 
     def settle(self) -> None:
         """Let only the honest remain."""
@@ -945,6 +1086,8 @@ class Arena:
 
     def finish(self) -> None:
         """Exceed a budget, then add up what the two ends noticed."""
+        self.throw_out()
+        self.fall_silent()
         self.sealed_to_server(700, "payload")
         self.settle()
         outcomes = self.outcomes
@@ -954,6 +1097,10 @@ class Arena:
         outcomes["server: commands refused by the gate"] = self.host._frames.rejected
         outcomes["server: commands that reached a system"] = self.watch.seen
         outcomes["server: data that reached a hook"] = self.watch.asked
+        outcomes["server: calls that ran"] = self.watch.called
+        outcomes["server: commands that reached the lobby"] = self.watch.gathered
+        ((_, state),) = self.room.simulation.world.structure(LobbyState)
+        outcomes["server: matches"] = state.match
         outcomes["client: datagram refused"] += self.witness.client.stats.datagrams_rejected
         self._tally_server(self.host.member(self.witness.address))
 
@@ -1079,18 +1226,22 @@ def collect_structure(
 
 def events_in(datagrams: Iterable[bytes]) -> list[Tree]:
     """The events in some datagrams, and what may be none."""
+    return [event for datagram in datagrams for event in _events_of(datagram)]
+
+
+@lru_cache(maxsize=1000)
+def _events_of(datagram: bytes) -> list[Tree]:
     found: list[Tree] = []
-    for datagram in datagrams:
-        if datagram[:1] != bytes((_PAYLOAD,)):
-            continue
-        tree = packet_of(datagram[1:-4])
-        told = [element(attempt(tree[3]), 7)] if len(tree) > 3 else []
-        for _, data, _, _ in pieces_of(tree):
-            message = attempt(data)
-            if element(message, 0) == EVENTS_TAG:
-                told.append(element(message, 3))
-        for some in told:
-            found += some if isinstance(some, list) else ()
+    if datagram[:1] != bytes((_PAYLOAD,)):
+        return found
+    tree = packet_of(datagram[1:-4])
+    told = [element(attempt(tree[3]), 7)] if len(tree) > 3 else []
+    for _, data, _, _ in pieces_of(tree):
+        message = attempt(data)
+        if element(message, 0) == EVENTS_TAG:
+            told.append(element(message, 3))
+    for some in told:
+        found += some if isinstance(some, list) else ()
     return found
 
 

@@ -40,7 +40,7 @@ def test_bad_datagrams_raise_nothing_and_change_nothing() -> None:
     assert "no exception escaped, no component changed" in result.stdout
     lines = re.findall(r"^ *([\d,]+)  \w", result.stdout, re.MULTILINE)
     counted = [int(line.replace(",", "")) for line in lines]
-    assert len(counted) == 24 + 25
+    assert len(counted) == 24 + 34
     assert min(counted) > 0
     assert sum(counted[:24]) >= COUNT
 
@@ -197,6 +197,87 @@ FAULTS = {
         join_data._nobody = lambda net: net
         """,
         "reached a hook",
+    ),
+    "who asks to join may call": Fault(
+        """
+        from ecsnet.commands import join_data
+        class Any(tuple):
+            def __getitem__(self, number):
+                return join_data.replace(super().__getitem__(number), call=None)
+        from dataclasses import replace
+        join_data.replace = replace
+        make = join_data.JoinDataGate.__init__
+        join_data.JoinDataGate.__init__ = lambda self, kinds: make(self, Any(kinds))
+        """,
+        "reached a hook",
+    ),
+    "calls run while nobody plays": Fault(
+        """
+        from ecsnet.simulation.simulation import Simulation
+        calls = Simulation._run_calls
+        def anyway(self):
+            before, self.playing = self.playing, True
+            calls(self)
+            self.playing = before
+        Simulation._run_calls = anyway
+        """,
+        "a call ran while nobody plays",
+    ),
+    "calls run on clients for what is not there": Fault(
+        """
+        from ecsnet.client.calls import Calls
+        def trusting(self, kind, arguments):
+            entity, view = arguments.self, self._view
+            component = view.components(entity).get(kind.call.component)
+            self.on_call(kind.call, entity, arguments)
+            kind.call.run(component, arguments)
+        Calls._run = trusting
+        """,
+        "Error",
+    ),
+    "a call runs twice on a client": Fault(
+        """
+        from ecsnet.client.calls import Calls
+        once = Calls.run
+        Calls.run = lambda self, calls: once(self, [each for each in calls for _ in (0, 1)])
+        """,
+        "came after number",
+    ),
+    "what players tell each other is read without a look": Fault(
+        """
+        import msgspec
+        from ecsnet.components import LobbyPlayer
+        LobbyPlayer.values = lambda self: msgspec.msgpack.decode(self.info) if self.info else {}
+        """,
+        "Error",
+    ),
+    "players get ready while they play": Fault(
+        """
+        from ecsnet.components import LobbyState
+        from ecsnet.systems import LobbySystem
+        take = LobbySystem._take_commands
+        LobbySystem._take_commands = lambda self, state: take(self, LobbyState())
+        """,
+        "became ready in a match",
+    ),
+    "who is thrown out stays": Fault(
+        "from ecsnet.server.host import Host; Host._see_off = lambda self, now: None",
+        "somebody stays who was thrown out",
+    ),
+    "texts for those who are thrown out are lost": Fault(
+        """
+        from ecsnet.peers import Peers
+        end = Peers.disconnect
+        Peers.disconnect = lambda self, peer, reason, text, now: end(self, peer, reason, "", now)
+        """,
+        "is what somebody read who was thrown out",
+    ),
+    "nobody listens who falls silent": Fault(
+        """
+        from ecsnet.server.presences import PresenceWatch
+        PresenceWatch._is_silent = lambda self, connection, now: False
+        """,
+        "nobody notices who falls silent",
     ),
     "each bad packet is remembered for ever": Fault(
         """

@@ -7,6 +7,7 @@ from typing import Annotated
 import msgspec
 import pytest
 
+from ecsnet.calls import rpc
 from ecsnet.commands.join_data import JOIN_DATA_BYTES, JoinDataGate, encode_join_data
 from ecsnet.errors import BadMessageError, UsageError
 from ecsnet.schema import (
@@ -17,6 +18,7 @@ from ecsnet.schema import (
     command_type,
     encode,
     register_type,
+    replicated,
     use_registry,
 )
 
@@ -35,6 +37,12 @@ with use_registry(Registry()) as registry:
     class Ask:
         team: Team
         friend: EntityRef = None
+
+    @replicated
+    class Door:
+        @rpc("server")
+        def open(self, key: int) -> None:
+            pass
 
     @command
     class Login:
@@ -73,6 +81,7 @@ def test_references_in_it_are_none() -> None:
         (LOGIN, b""),
         (ASK, encode(["green"])),  # the type's own converter refuses it
         (ASK, encode([])),
+        (SCHEMA.command_id_of[Door.__ecsnet__.calls["open"].cls], encode([5])),  # it has no Door
     ],
 )
 def test_what_no_honest_client_sends_is_refused(data: tuple[int, bytes]) -> None:
