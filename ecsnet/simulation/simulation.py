@@ -670,7 +670,7 @@ def running(what: str) -> Simulation:
     """
     if _running is None:
         raise OutsideTickError(
-            f"{what} outside a tick: call it in a system, on_start, on_join or on_leave"
+            f"{what} outside a tick: call it in a system, on_start, on_join, on_play or on_leave"
         )
     return _running
 

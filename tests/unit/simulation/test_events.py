@@ -723,7 +723,7 @@ def test_outside_a_tick_nothing_is_emitted() -> None:
     with pytest.raises(net.OutsideTickError) as caught:
         net.emit(Boom(1))
     assert str(caught.value) == (
-        "net.emit(Boom) outside a tick: call it in a system, on_start, on_join or on_leave"
+        "net.emit(Boom) outside a tick: call it in a system, on_start, on_join, on_play or on_leave"
     )
 
 

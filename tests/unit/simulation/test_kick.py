@@ -136,7 +136,7 @@ def test_outside_a_tick_it_is_refused() -> None:
     with pytest.raises(net.OutsideTickError) as caught:
         net.kick(1)
     assert str(caught.value) == (
-        "net.kick() outside a tick: call it in a system, on_start, on_join or on_leave"
+        "net.kick() outside a tick: call it in a system, on_start, on_join, on_play or on_leave"
     )
 
 

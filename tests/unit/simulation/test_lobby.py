@@ -99,7 +99,8 @@ def test_on_play_needs_a_lobby_and_players() -> None:
 @pytest.mark.parametrize("function", [net.start_match, net.end_match])
 def test_matches_need_a_lobby_and_a_tick(function: object) -> None:
     name = function.__name__  # type: ignore[attr-defined]
-    message = f"net.{name}() outside a tick: call it in a system, on_start, on_join or on_leave"
+    where = "call it in a system, on_start, on_join, on_play or on_leave"
+    message = f"net.{name}() outside a tick: {where}"
     with pytest.raises(net.OutsideTickError, match=says(message)):
         function()  # type: ignore[operator]
     with use_registry(Registry()):

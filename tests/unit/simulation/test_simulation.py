@@ -301,7 +301,7 @@ def test_shared_is_true_or_false_and_for_what_each_end_can_make() -> None:
 
 
 def test_outside_a_tick_there_are_no_commands_ticks_or_dice() -> None:
-    where = "call it in a system, on_start, on_join or on_leave"
+    where = "call it in a system, on_start, on_join, on_play or on_leave"
     for ask, what in (
         (lambda: net.commands(Steer), "net.commands(Steer)"),
         (net.tick, "net.tick()"),

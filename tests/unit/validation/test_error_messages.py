@@ -121,13 +121,14 @@ def test_commands_outside_a_tick() -> None:
     with pytest.raises(net.OutsideTickError) as caught:
         net.commands(Steer)
     assert str(caught.value) == (
-        "net.commands(Steer) outside a tick: call it in a system, on_start, on_join or on_leave"
+        "net.commands(Steer) outside a tick: call it in a system, on_start, on_join, on_play or"
+        " on_leave"
     )
     for call, name in ((net.tick, "net.tick()"), (net.rng, "net.rng()")):
         with pytest.raises(net.OutsideTickError) as caught:
             call()
         assert str(caught.value) == (
-            f"{name} outside a tick: call it in a system, on_start, on_join or on_leave"
+            f"{name} outside a tick: call it in a system, on_start, on_join, on_play or on_leave"
         )
 
 
