@@ -824,9 +824,10 @@ class Arena:
             if self.dice.random() < 0.3:
                 hello = plain(Hello(WIRE_VERSION, self.dice.randbytes(16), "eve"))
             if self.dice.random() < 0.6:
-                number, _, value = self._command()
+                call = [SCHEMA.command_id_of[game.BLOW], 0, [7, None, []]]
+                number, _, value = self.dice.choice((self._command(), call))
                 hello[-2] = [number, value]
-            body = safely_encoded(respin(self.dice, hello, self.dice.choice((0, 1, 1, 2))))
+            body = safely_encoded(respin(self.dice, hello, self.dice.choice((0, 0, 1, 2))))
             packet = self._packet(member.peer, b"\xc0", self._pieces(member.peer, body))
             data = connection.seal(packet)
             self._note("greeting to server", data)

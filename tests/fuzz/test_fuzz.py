@@ -103,7 +103,7 @@ def test_damaged_journals_are_read_as_far_as_they_are_sound() -> None:
 
 
 class Fault(NamedTuple):
-    """What is taken out, and what the fuzzer then says."""
+    """What is taken out, and a pattern of what the fuzzer then says."""
 
     patch: str
     says: str
@@ -189,7 +189,7 @@ FAULTS = {
         from ecsnet.simulation.simulation import Simulation
         Simulation._owned = lambda self, net, player: self._resolve_alive(net)
         """,
-        "which is nobody's",
+        "which is nobody's|ran for entity|in an honest name",
     ),
     "who asks to join may name entities": Fault(
         """
@@ -307,4 +307,4 @@ def test_the_fuzzer_notices_when(fault: str) -> None:
     )
     result = python("-c", script)
     assert result.returncode == 0, result.stderr
-    assert says in result.stdout
+    assert re.search(says, result.stdout), result.stdout
