@@ -696,7 +696,7 @@ class Arena:
                 (
                     [ids[game.Spark], [number, net]],
                     [ids[game.Boom], [number, net, [net, 1], 7, names]],
-                    [ids[game.ANSWER], [dice.choice(horns), number, net]],
+                    [ids[game.ANSWER], [dice.choice((net, *horns)), number, net]],
                     [ids[game.SOUND], [dice.choice((net, *horns)), number, names]],
                 )
             )
