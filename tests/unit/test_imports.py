@@ -19,7 +19,7 @@ LEVELS = """
     ecsnet
     ecsnet.play ecsnet.testing ecsnet.calls
     ecsnet.server ecsnet.client
-    ecsnet.systems
+    ecsnet.systems ecsnet.prediction
     ecsnet.analytics ecsnet.replication.server ecsnet.replication.client
     ecsnet.simulation ecsnet.replication ecsnet.messages ecsnet.components ecsnet.peers
     ecsnet.commands ecsnet.peer ecsnet.runtime ecsnet.notifications

@@ -78,6 +78,8 @@ class EntityState(msgspec.Struct, gc=False):
 
     values: dict[int, object] = {}
     ticks: dict[int, int] = {}
+    since: int = -1
+    """The tick in which it came into sight."""
 
 
 class Store:
@@ -105,6 +107,8 @@ class Store:
         self.epoch = epoch
         self.tick = tick
         """The newest tick that a packet was of."""
+        self.held = False
+        """No systems ran in that tick, but for those that always do."""
         self.confirmed_tick = 0
         """The values of all ticks up to this one have arrived."""
         self.structured = number
@@ -172,6 +176,7 @@ class Store:
             return True
         if tick >= self.tick:
             self.tick = tick
+            self.held = update.held
             if update.report is not None:
                 self.report = update.report
         ready = depends <= self.structured
@@ -227,7 +232,7 @@ class Store:
                 if net in self._departing:
                     self._remove(net, self._departing.pop(net)[0])
                 if net not in self.entities:
-                    self.entities[net] = EntityState()
+                    self.entities[net] = EntityState(since=tick)
                     self.dirty.setdefault(net, set())
             for cid, values in columns:
                 for net, value in zip(nets, values, strict=True):

@@ -1,0 +1,1 @@
+"""Prediction: a client runs ahead of its server with what its player owns."""

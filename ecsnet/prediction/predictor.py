@@ -1,0 +1,424 @@
+"""Prediction: compared with what the server says, and run again where that differs.
+
+A client's tick runs here as soon as it begins, ahead of the server's by the time that commands take
+to get there. What the server then says of that tick is compared with what was predicted for it.
+Where the two differ, the world goes back to that tick, takes what was told, and the ticks since
+then run again with the commands of each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import count, islice
+from typing import Final, NamedTuple
+
+from ecsnet.components import Owner
+from ecsnet.errors import BadValueError
+from ecsnet.prediction.command_history import CommandHistory
+from ecsnet.prediction.history import History, Snapshot
+from ecsnet.prediction.private_world import Body, Failure, PrivateWorld
+from ecsnet.replication.client.conversion import Conversion
+from ecsnet.replication.client.references import References
+from ecsnet.replication.client.store import LAST_ID, EntityState, Store, Why
+from ecsnet.schema import ComponentType
+from ecsnet.simulation.spec import SimulationSpec
+
+__all__ = ["SPAWN_TICKS", "Predictor"]
+
+HISTORY_SECONDS: Final = 1.0
+"""The time that is remembered, and the most that runs again at once: what is told later than that
+is taken as it is."""
+
+SPAWN_TICKS: Final = 3
+"""The most ticks between the birth of something as predicted and as told."""
+
+TOLD_AT_ONCE: Final = 4096
+"""The most entities of which one poll takes in what was told."""
+
+
+_NOTHING: Final[Mapping[int, Sequence[_Check]]] = {}
+
+
+class _Check(NamedTuple):
+    """The newest that is known of a component."""
+
+    tick: int
+    """The tick of which it is known."""
+    body: Body
+    record: EntityState
+    """All that was told of the body."""
+    cid: int
+    wire: object | None
+    """The wire value; None: the component is not there."""
+
+
+class Predictor:
+    """The prediction of one player's entities, in one room.
+
+    Args:
+        spec: The game's.
+        components: The component types that cross the wire, by component id.
+        player: The network id of the player's entity.
+        number: The player's number.
+
+    Attributes:
+        world: The private world.
+        commands: The player's commands.
+        tick: The tick that was predicted last; None before the first.
+        corrections: How often the server said something else than was predicted.
+        replayed_ticks: The ticks that ran again.
+        stalled: Set when ticks were left out, so that what is shown has to jump.
+        renamed: The keys of what was only predicted, and the network ids that these turned out to
+            have, since somebody looked last.
+        went: The reasons why predicted entities went, by key, since then.
+        kept: The component ids of what is predicted, and of what was told once: all else of the
+            player's entities is what was told last.
+    """
+
+    def __init__(
+        self, spec: SimulationSpec, components: Sequence[ComponentType], player: int, number: int
+    ) -> None:
+        ticks = max(8, round(HISTORY_SECONDS * spec.tick_rate))
+        self.world = PrivateWorld(spec, components, player, number)
+        self.commands = CommandHistory(spec.tick_rate, ticks)
+        self.tick: int | None = None
+        self.corrections = 0
+        self.replayed_ticks = 0
+        self.stalled = False
+        self.renamed: list[tuple[int, int]] = []
+        self.went: dict[int, Why] = {}
+
+        self._components = components
+        self._player = player
+        self._owner = next((cid for cid, kind in enumerate(components) if kind.cls is Owner), -1)
+        # The component ids of what is compared. `once` types are told at the insert only.
+        self._compared = {
+            cid for cid, kind in enumerate(components) if kind.predicted and not kind.once
+        }
+        self.kept = {cid for cid, kind in enumerate(components) if kind.predicted or kind.once}
+        self._ticks = ticks
+        self._history = History(ticks + 1)
+        self._conversion = Conversion(self.world.entity_of)
+        self._references = References(components)
+        self._keys = count(LAST_ID + 1)
+        self._spawns: list[Body] = []  # what was predicted and not told of, in order
+        self._respawn: list[Body] = []  # what ticks that run again may spawn again, in order
+        self._seen = (-1, -1)  # the newest tick and the confirmed one, as of the last look
+        self._fresh: list[Body] = []  # what came, or became the player's, and was not predicted
+
+    @property
+    def failure(self) -> Failure | None:
+        """The shared system that raised, if one did; nothing here means anything then."""
+        return self.world.failure
+
+    @property
+    def latest(self) -> Snapshot | None:
+        """The world after the last tick; None before the first."""
+        return None if self.tick is None else self._history.get(self.tick)
+
+    @property
+    def previous(self) -> Snapshot | None:
+        """The world a tick earlier; None where that is not known."""
+        return None if self.tick is None else self._history.get(self.tick - 1)
+
+    def close(self) -> None:
+        """Delete the private world."""
+        self.world.close()
+
+    # What the server says.
+
+    def correct(self, store: Store) -> None:
+        """Take in what was told, and set right what was predicted.
+
+        Args:
+            store: What the server last said. Its `Store.dirty` and `Store.went` are used up.
+        """
+        with self.world:
+            seen, self._seen = self._seen, (store.tick, store.confirmed_tick)
+            if not store.dirty and seen == self._seen:
+                return
+            self._take_in(store)
+            if self.tick is None or self.failure is not None:
+                return
+            stopped = self.world.playing is store.held
+            self.world.playing = not store.held
+            if store.tick > self.tick:
+                self._begin_at(store, store.tick)
+            elif stopped:
+                self._begin_at(store, self.tick)
+            else:
+                self._compare(store)
+            self._expire(store)
+
+    def simulate(self, store: Store, tick: int) -> None:
+        """Run the ticks up to this one, with the commands of each.
+
+        Args:
+            store: What the server last said.
+            tick: The tick that was the last to begin.
+        """
+        with self.world:
+            if self.tick is None or tick - self.tick > self._ticks:
+                self.world.playing = not store.held
+                self._begin_at(store, max(tick, store.tick))
+            elif self.failure is None:
+                self._run_until(tick)
+
+    def _begin_at(self, store: Store, last: int) -> None:
+        """Begin anew with what was told last, and run from there."""
+        world = self.world
+        base = max(store.tick, last - self._ticks)
+        self.stalled = self.stalled or self.tick is None or last > self.tick
+        for body in [body for body in self._spawns if body.born <= base]:
+            self._lose(body)
+        self._respawn = [*self._spawns]
+        for body in self._respawn:
+            world.take_back(body)
+        for body, record in self._told(store):
+            self._put_all(body, record)
+            body.checked = dict.fromkeys(record.ticks, base)
+        world.put_back()
+        self._fresh.clear()
+        self._history.clear()
+        self._history.keep(base, world.snapshot())
+        self.tick = base
+        self._replay(last, {})
+
+    def _take_in(self, store: Store) -> None:
+        """Take in what has changed since the last time."""
+        world, moved = self.world, []
+        told: list[tuple[Body, EntityState, Iterable[int]]] = []
+        for net in [*islice(store.dirty, TOLD_AT_ONCE)]:
+            cids: Iterable[int] = store.dirty.pop(net)
+            why = store.went.pop(net, "despawned")
+            record, body = store.entities.get(net), world.bodies.get(net)
+            if record is None:
+                if body is not None:
+                    moved.append(net)
+                    self._lose(body, why)
+                continue
+            own = self._is_own(net, record)
+            if body is None:
+                moved.append(net)
+                cids = record.values.keys()
+                body = self._matching(net, record) if own else None
+                if body is None:
+                    body = world.create(net, own)
+                    self._fresh += [body] * own
+            elif body.own != own:
+                cids = record.values.keys()
+                world.own(body, own)
+                self._fresh += [body] * own
+            told.append((body, record, cids))
+        # All of them are there before their components, so that references among them can be read.
+        for body, record, cids in told:
+            for cid in cids:
+                self._tell(body, record, cid)
+        for net, cid in [*self._references.referrers(moved)]:
+            if net in store.entities and net in world.bodies:
+                self._tell(world.bodies[net], store.entities[net], cid)
+
+    def _tell(self, body: Body, record: EntityState, cid: int) -> None:
+        """Note what was told of something that is not predicted."""
+        if body.own and cid in self.kept:
+            return
+        kind, wire = self._components[cid], record.values.get(cid)
+        if kind.has_refs:
+            self._references.forget(body.key, cid)
+            if wire is not None:
+                self._references.note(body.key, cid, wire)
+        component = None if wire is None else self._conversion.value(kind, wire)
+        if wire is None or component is not None:
+            self.world.tell(body, cid, component)
+
+    def _is_own(self, net: int, record: EntityState) -> bool:
+        owner = record.values.get(self._owner)
+        return net == self._player or getattr(owner, "player", None) == self._player
+
+    def _matching(self, net: int, record: EntityState) -> Body | None:
+        """Return what was predicted of something that has just been told of; None: it was not."""
+        kinds = frozenset(record.ticks)
+        for body in self._spawns:
+            if body.kinds == kinds and abs(body.born - record.since) <= SPAWN_TICKS:
+                self._spawns.remove(body)
+                self.renamed.append((body.key, net))
+                self.world.rename(body, net)
+                return body
+        return None
+
+    def _lose(self, body: Body, why: Why = "despawned") -> None:
+        """Know nothing any more of an entity that is gone, or never was."""
+        if body.own:
+            self.went[body.key] = why
+        if body in self._spawns:
+            self._spawns.remove(body)
+        if body in self._fresh:
+            self._fresh.remove(body)
+        self._references.forget_entity(body.key)
+        self.world.forget(body)
+
+    def _expire(self, store: Store) -> None:
+        """Lose what was predicted to come into being, and did not."""
+        born_before = store.confirmed_tick - SPAWN_TICKS
+        for body in [body for body in self._spawns if body.born < born_before]:
+            self._lose(body)
+
+    # What was predicted, and what is so.
+
+    def _told(self, store: Store) -> Iterator[tuple[Body, EntityState]]:
+        """Yield what is predicted and was told of, with what was told last."""
+        for body in [*self.world.bodies.values()]:
+            if body.own:
+                record = store.entities.get(body.key)
+                if record is not None:
+                    yield body, record
+
+    def _checks(self, store: Store, body: Body, record: EntityState) -> Iterator[_Check]:
+        """Yield what is known of a body, each at the newest tick of which it is known.
+
+        That is the tick that it was told of; but up to the confirmed tick nothing is missing, so
+        what did not come since then is what it was.
+        """
+        confirmed = store.confirmed_tick
+        snapshot = self._history.get(confirmed)
+        had = None if snapshot is None else snapshot.layout.kinds.get(body.entity)
+        if had is not None:
+            for cid in had - record.ticks.keys():
+                yield _Check(confirmed, body, record, cid, None)
+        for cid, tick in record.ticks.items():
+            if cid in self._compared:
+                known = tick if self._components[cid].rate > 1 else max(tick, confirmed)
+                yield _Check(known, body, record, cid, record.values[cid])
+
+    def _compare(self, store: Store) -> None:
+        """Find the oldest tick of which something else was told than was predicted, and go back."""
+        wrong: list[int] = []
+        corrections = 0
+        for body, record in self._told(store):
+            checked = body.checked
+            if body in self._fresh:
+                wrong.append(max(record.ticks.values()))
+                continue
+            for check in self._checks(store, body, record):
+                if check.tick > checked.get(check.cid, -1):
+                    checked[check.cid] = check.tick
+                    snapshot = self._history.get(check.tick)
+                    if snapshot is not None and not self._agrees(snapshot, check):
+                        wrong.append(check.tick)
+                        corrections = 1
+        self.corrections += corrections
+        if wrong:
+            self._go_back(store, min(wrong))
+
+    def _agrees(self, snapshot: Snapshot, check: _Check) -> bool:
+        """Return whether something was predicted as it was told."""
+        found = snapshot.value(check.body.entity, check.cid)
+        if found is None or check.wire is None:
+            return found is None and check.wire is None
+        kind, told, key_of = self._components[check.cid], check.wire, self.world.key_of
+        try:
+            predicted = kind.to_wire(found, key_of)
+        except BadValueError:
+            return True  # such a value is not sent, so nothing is known of it
+        if kind.has_refs:  # to what is not in sight, too, which nobody can predict
+            told = kind.to_wire(kind.from_wire(told, self.world.entity_of), key_of)
+        return predicted == told or kind.near(predicted, told)
+
+    # Back, and forth again.
+
+    def _go_back(self, store: Store, base: int) -> None:
+        """Take a tick for what was told of it, and let the ticks since then run again."""
+        world, last = self.world, self.tick
+        assert last is not None  # or there is nothing to compare
+        snapshot = self._history.get(base)
+        if snapshot is None:
+            self._begin_at(store, last)
+            return
+        told = [*self._told(store)]
+        checks: dict[int, list[_Check]] = {}
+        for body, record in told:
+            for check in self._checks(store, body, record):
+                checks.setdefault(check.tick, []).append(check)
+        self._respawn = [body for body in world.bodies.values() if body.born > base]
+        self._respawn.sort(key=_born)
+        world.restore(snapshot)
+        world.put_back()
+        for body, record in told:
+            late = body in self._respawn and max(record.ticks.values()) <= base
+            if late or body in self._fresh:
+                self._put_all(body, record)
+        self._fresh.clear()
+        self._put_told(world.snapshot(), checks.get(base, ()))
+        self._history.keep(base, world.snapshot())
+        self.tick = base
+        self._replay(last, checks)
+
+    def _replay(self, last: int, checks: Mapping[int, Sequence[_Check]]) -> None:
+        """Run the ticks up to one again."""
+        before = self.tick
+        assert before is not None
+        self._run_until(last, checks)
+        self.replayed_ticks += last - before
+        # What was not spawned again never was.
+        for body in [body for body in self._respawn if body in self._spawns]:
+            self._lose(body)
+        self._respawn = []
+
+    def _run_until(self, last: int, checks: Mapping[int, Sequence[_Check]] = _NOTHING) -> None:
+        """Run the ticks up to one, and put what was told of each of them."""
+        world = self.world
+        assert self.tick is not None
+        world.put_back()
+        for tick in range(self.tick + 1, last + 1):
+            for entity in world.step(tick, self.commands.of(tick)):
+                self._spawned(entity, tick)
+            if world.failure is not None:
+                return
+            snapshot = world.snapshot()
+            if tick in checks and self._put_told(snapshot, checks[tick]):
+                snapshot = world.snapshot()
+            self._history.keep(tick, snapshot)
+            self.tick = tick
+
+    def _put_told(self, snapshot: Snapshot, checks: Iterable[_Check]) -> bool:
+        """Put what was told in the place of what is not so; return whether there was any."""
+        wrong = [check for check in checks if not self._agrees(snapshot, check)]
+        for check in wrong:
+            if not self.world.alive(check.body):
+                self._put_all(check.body, check.record)
+            else:
+                self._put(check.body, check.cid, check.wire)
+        return bool(wrong)
+
+    def _put_all(self, body: Body, record: EntityState) -> None:
+        """Make a body all that was told of it."""
+        if body in self._respawn:
+            self._respawn.remove(body)
+        for cid in self.world.kinds_of(body.entity) - record.values.keys():
+            self.world.put(body, cid, None)
+        for cid, wire in record.values.items():
+            if cid in self.kept:
+                self._put(body, cid, wire)
+
+    def _put(self, body: Body, cid: int, wire: object | None) -> None:
+        kind = self._components[cid]
+        component = None if wire is None else self._conversion.value(kind, wire)
+        if wire is None or component is not None:
+            # What is flat may be the store's own.
+            flat = component is not None and kind.flat
+            self.world.put(body, cid, kind.clone(component) if flat else component)
+
+    def _spawned(self, entity: int, tick: int) -> None:
+        """Take in what a shared system has made for the player."""
+        kinds = self.world.kinds_of(entity)
+        for body in self._respawn:
+            if body.kinds == kinds and abs(body.born - tick) <= SPAWN_TICKS:
+                self._respawn.remove(body)
+                body.born = tick
+                self.world.embody(body, entity)
+                return
+        self._spawns.append(self.world.adopt(entity, next(self._keys), True, tick, kinds))
+
+
+def _born(body: Body) -> int:
+    return body.born
