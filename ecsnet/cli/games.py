@@ -12,7 +12,7 @@ import os
 import pkgutil
 import runpy
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -28,8 +28,10 @@ from ecsnet.validation.wording import brief
 
 __all__ = [
     "Bot",
+    "Figures",
     "Game",
     "bot_of",
+    "figures_of",
     "find_game",
     "no_server",
     "program_of",
@@ -40,6 +42,9 @@ __all__ = [
 
 Bot = Callable[[ClientWorld], object]
 """A bot, which plays for a person: called with the client before each `ClientWorld.poll`."""
+
+Figures = Callable[[ClientWorld], Mapping[str, float]]
+"""Tells figures of a game's own, at the end of a demo: called with the client, its view current."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,15 +190,38 @@ def bot_of(module: ModuleType) -> Bot | None:
         UsageError: It does not take a client.
     """
     bot = getattr(module, "bot", None)
-    beside = f"{module.__package__}.bot"
     if not callable(bot):
-        if not module.__package__ or importlib.util.find_spec(beside) is None:
+        beside = _bot_module(module)
+        if beside is None:
             return None
-        bot = getattr(importlib.import_module(beside), "play", None)
+        bot = getattr(beside, "play", None)
         if not callable(bot):
-            raise UsageError(f"{beside} has no function play(client): that is who plays")
+            raise UsageError(f"{beside.__name__} has no function play(client): that is who plays")
     check_call("the demo", bot, "bot", "client: net.ClientWorld")
     return cast(Bot, bot)
+
+
+def figures_of(module: ModuleType) -> Figures | None:
+    """Return what tells figures of the game's own; None where it has none.
+
+    That is ``figures(client)`` beside the bot: see `bot_of`.
+
+    Raises:
+        UsageError: It does not take a client.
+    """
+    beside = module if callable(getattr(module, "bot", None)) else _bot_module(module)
+    figures = getattr(beside, "figures", None)
+    if not callable(figures):
+        return None
+    check_call("the demo", figures, "figures", "client: net.ClientWorld")
+    return cast(Figures, figures)
+
+
+def _bot_module(module: ModuleType) -> ModuleType | None:
+    name = f"{module.__package__}.bot"
+    if not module.__package__ or importlib.util.find_spec(name) is None:
+        return None
+    return importlib.import_module(name)
 
 
 def _importable(folder: str) -> None:

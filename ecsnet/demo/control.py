@@ -17,6 +17,7 @@ from typing import TypeAlias
 
 import msgspec
 
+from ecsnet.demo.feel import Frame, Tick
 from ecsnet.runtime.interpreter import interpreter
 from ecsnet.runtime.modules import import_path
 
@@ -31,10 +32,13 @@ __all__ = [
     "Order",
     "Picture",
     "Pictured",
+    "PlayerFilm",
     "PlayerReport",
     "Ready",
+    "Recall",
     "Said",
     "Served",
+    "ServerFilm",
     "ServerReport",
     "Settings",
     "Still",
@@ -86,6 +90,10 @@ class Ask(msgspec.Struct, tag="ask"):
     """Send a report."""
 
 
+class Recall(msgspec.Struct, tag="recall"):
+    """Send what was filmed."""
+
+
 class Picture(msgspec.Struct, tag="picture"):
     """Player: save what is to be seen."""
 
@@ -96,7 +104,7 @@ class Bye(msgspec.Struct, tag="bye"):
     """End."""
 
 
-Order: TypeAlias = Stop | Still | Ask | Picture | Bye
+Order: TypeAlias = Stop | Still | Ask | Recall | Picture | Bye
 
 
 # From the children.
@@ -160,6 +168,14 @@ class ServerReport(msgspec.Struct, tag="server"):
     """By player: what it may see, as digests."""
 
 
+class ServerFilm(msgspec.Struct, tag="server film"):
+    """The server's film."""
+
+    rate: float
+    """Ticks a second."""
+    ticks: list[Tick]
+
+
 class Served(msgspec.Struct, tag="served"):
     """The server's last word: nothing of it comes after."""
 
@@ -187,12 +203,32 @@ class PlayerReport(msgspec.Struct, tag="player"):
     """The tick up to which it has everything."""
     events_seen: int
     """Reliable events that the game was given."""
+    figures: dict[str, float]
+    """Of the game's own, as its ``figures(client)`` says."""
     world: dict[str, str]
     """The entities in its view, as digests."""
 
 
+class PlayerFilm(msgspec.Struct, tag="player film"):
+    """A player's film."""
+
+    own: list[int]
+    """Network ids of what was the player's own."""
+    frames: list[Frame]
+
+
 Said: TypeAlias = (
-    Ready | Joined | Gone | Wrong | Closed | Pictured | ServerReport | Served | PlayerReport
+    Ready
+    | Joined
+    | Gone
+    | Wrong
+    | Closed
+    | Pictured
+    | ServerReport
+    | ServerFilm
+    | Served
+    | PlayerReport
+    | PlayerFilm
 )
 
 

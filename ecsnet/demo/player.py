@@ -7,9 +7,10 @@ import sys
 import time
 from array import array
 from collections.abc import Callable
+from copy import copy
 from types import TracebackType
 
-from ecsnet.cli.games import Bot, Game, bot_of, program_of, server_of
+from ecsnet.cli.games import Bot, Figures, Game, bot_of, figures_of, program_of, server_of
 from ecsnet.client.world import ClientWorld
 from ecsnet.demo.control import (
     Ask,
@@ -20,7 +21,9 @@ from ecsnet.demo.control import (
     Order,
     Picture,
     Pictured,
+    PlayerFilm,
     PlayerReport,
+    Recall,
     Settings,
     Stop,
     Wrong,
@@ -28,15 +31,15 @@ from ecsnet.demo.control import (
     say,
 )
 from ecsnet.demo.digest import shown_to
+from ecsnet.demo.feel import FRAME, Film, Frame, places_in
 from ecsnet.demo.figures import spread
 from ecsnet.errors import UsageError
 from ecsnet.notifications import Connected, Disconnected, Refused
 from ecsnet.play import join_instead
+from ecsnet.schema import command_type
 from ecsnet.transport.conditioner import Link
 
 __all__ = ["play"]
-
-FRAME = 1 / 60
 
 
 def play(settings: Settings, game: Game) -> Callable[[], object]:
@@ -55,11 +58,11 @@ def play(settings: Settings, game: Game) -> Callable[[], object]:
 def _bot(settings: Settings, game: Game, orders: queue.SimpleQueue[Order]) -> Callable[[], object]:
     """Return a function that plays without the game's own program: its bot, where it has one."""
     _, module = server_of(game)
-    bot = bot_of(module)
+    bot, figures = bot_of(module), figures_of(module)
 
     def program() -> None:
         player = Player.connect("127.0.0.1", settings.port, name=settings.name)
-        player.begin(settings, game, orders, bot)
+        player.begin(settings, game, orders, bot, figures)
         player.keep_polling()
 
     return program
@@ -75,12 +78,13 @@ def _program(
 
     def connect(host: str, port: int, **options: object) -> Player:
         try:
-            bot = bot_of(sys.modules["__main__"])
+            main = sys.modules["__main__"]
+            bot, figures = bot_of(main), figures_of(main)
         except UsageError as error:
             say(Wrong(str(error)))
             sys.exit(2)
         player = Player.connect(host, port, name=settings.name, debug=options["debug"] is True)
-        player.begin(settings, game, orders, bot)
+        player.begin(settings, game, orders, bot, figures)
         made.append(player)
         return player
 
@@ -108,6 +112,7 @@ class Player(ClientWorld):
         game: Game,
         orders: queue.SimpleQueue[Order],
         bot: Bot | None,
+        figures: Figures | None,
     ) -> None:
         """Take part in the demo.
 
@@ -116,15 +121,21 @@ class Player(ClientWorld):
             game: The game.
             orders: What the parent says.
             bot: Who plays until somebody presses a key; nobody when None.
+            figures: What tells figures of the game's own.
         """
         self._settings = settings
         self._game = game
         self._orders = orders
         self._bot = bot
+        self._figures = figures
         self._stopped = False
         self._over = False
         self._in_poll = self._leaves = False
         self._polls = array("d")
+        self._film: Film[Frame] = Film()
+        self._own: set[int] = set()
+        self._held: dict[object, object] = {}  # what the player holds down, by type and entity
+        self._held_before = self._held
         self.link = self._network = Link(
             settings.lag, settings.jitter, settings.loss, seed=settings.number
         )
@@ -160,6 +171,8 @@ class Player(ClientWorld):
         finally:
             self._in_poll = False
         self._polls.append(time.perf_counter() - before)
+        if self.connected and not self._stopped:
+            self._film.add(self._picture(before))
         for event in events:
             if isinstance(event, Connected):
                 say(Joined())
@@ -175,6 +188,8 @@ class Player(ClientWorld):
         """Send a command, unless the parent waits for the last ones to get through."""
         if not self._stopped:
             super().send(command, entity)
+            if command_type(type(command), "send()").hold:
+                self._held[type(command), entity] = copy(command)
 
     def close(self) -> None:
         """Leave once the worlds were compared, which is when the parent says so.
@@ -207,6 +222,8 @@ class Player(ClientWorld):
             self._sender.outbox.release_all()
         elif isinstance(order, Ask):
             say(self._report())
+        elif isinstance(order, Recall):
+            say(PlayerFilm(sorted(self._own), self._film.cut()))
         elif isinstance(order, Picture):
             say(self._pictured(order.path))
         elif isinstance(order, Bye):
@@ -224,8 +241,20 @@ class Player(ClientWorld):
         name, rest = self._settings.name, caption or f"{self._game.title} · {self.stats}"
         return Pictured(rest if name in rest else f"{name} · {rest}")
 
+    def _picture(self, began: float) -> Frame:
+        """Return what is drawn in this frame."""
+        pressed = self._held != self._held_before
+        self._held_before = self._held.copy()
+        net_of = self._view.remote.get
+        self._own.update(net for net in map(net_of, self.mine()) if net is not None)
+        tick = self.stats.tick
+        places = places_in(self.view, self._schema.components, net_of)
+        return Frame(began, tick, tick, pressed, places)
+
     def _report(self) -> PlayerReport:
         stats, outbox, store = self.stats, self._sender.outbox, self._protocol.store
+        with self.view:
+            figures = {} if self._figures is None else dict(self._figures(self))
         return PlayerReport(
             name=self._settings.name,
             sent=outbox.sent,
@@ -240,6 +269,7 @@ class Player(ClientWorld):
             bytes_sent=stats.bytes_sent,
             confirmed_tick=stats.confirmed_tick,
             events_seen=0 if store is None else store.events.given_reliable,
+            figures=figures,
             world=shown_to(self),
         )
 

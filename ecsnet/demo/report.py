@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 from ecsnet.demo.control import PlayerReport, ServerReport
+from ecsnet.demo.feel import Feel
 
 __all__ = ["Outcome", "compare", "outcome", "unequal"]
 
@@ -52,6 +54,10 @@ class Outcome:
     polls: int
     settled_ms: float
     """Milliseconds for which the world held still until all clients had everything."""
+    feel: Feel
+    """Figures from the films of players and server."""
+    figures: dict[str, float]
+    """The game's own, all players' together."""
     compared: int
     """Components of entities that clients may see, each client's counted by itself."""
     diverged: int
@@ -72,7 +78,7 @@ class Outcome:
         """Return a few lines for a person to read."""
         different = self.diverged - unequal(self.events_due, self.events_seen)
         equal = self.compared - different
-        late, polls = self.tick_late_ms, self.poll_ms
+        late, polls, feel = self.tick_late_ms, self.poll_ms, self.feel
         rows = {
             "played": f"{self.seconds:.1f} s, {self.ticks} ticks, {self.clients} clients, "
             f"{self.entities} entities",
@@ -85,9 +91,17 @@ class Outcome:
             "network": f"rtt {self.rtt_ms:.0f} ms, loss {self.loss * 100:.0f} %",
             "ticks": f"p99 {late['p99']:.2f} ms late, {self.ticks_dropped} dropped",
             "poll": f"p99 {polls['p99']:.2f} ms, {self.polls} polls",
+            "own": f"{feel.own_delay_frames['p50']:g} frames from a key to its effect, "
+            f"{feel.own_delay_frames['max']:g} at most ({feel.keys} keys); a minute "
+            f"{feel.own_corrections:g} corrections, {feel.own_hitches:g} hitches",
+            "others": f"{feel.hitches:g} hitches a minute",
+            "frames": f"{feel.frames}, of which {feel.late_frames} began late, with "
+            f"{feel.late_hitches} more hitches",
             "worlds": f"{equal} of {self.compared} components equal, "
             f"{self.settled_ms:.0f} ms after the last tick",
         }
+        if self.figures:
+            rows["game"] = ", ".join(f"{name} {figure:g}" for name, figure in self.figures.items())
         return "\n".join([self.sample, *(f"  {name:<10} {text}" for name, text in rows.items())])
 
 
@@ -97,6 +111,7 @@ def outcome(
     settled: float,
     server: ServerReport,
     players: Sequence[PlayerReport],
+    feel: Feel,
 ) -> Outcome:
     """Put the last reports together.
 
@@ -106,7 +121,11 @@ def outcome(
         settled: How many seconds it took until all was the same.
         server: The server's report.
         players: The players'.
+        feel: What came of the films.
     """
+    figures: Counter[str] = Counter()
+    for player in players:
+        figures.update(player.figures)
     compared, diverged = compare(server.worlds, {each.name: each.world for each in players})
     seen = {each.name: each.events_seen for each in players}
     diverged += unequal(server.events_due, seen)
@@ -137,6 +156,8 @@ def outcome(
         ),
         polls=sum(each.polls for each in players),
         settled_ms=round(settled * 1000, 1),
+        feel=feel,
+        figures=dict(figures),
         compared=compared,
         diverged=diverged,
     )

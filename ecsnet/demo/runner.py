@@ -27,16 +27,20 @@ from ecsnet.demo.control import (
     Order,
     Picture,
     Pictured,
+    PlayerFilm,
     PlayerReport,
     Ready,
+    Recall,
     Said,
     Served,
+    ServerFilm,
     ServerReport,
     Settings,
     Still,
     Stop,
     Wrong,
 )
+from ecsnet.demo.feel import Feel, Reel, feel_of
 from ecsnet.demo.report import Outcome, compare, outcome, unequal
 from ecsnet.errors import UsageError
 
@@ -168,13 +172,14 @@ class _Demo:
         begun = time.monotonic()
         self._play(begun)
         seconds = time.monotonic() - begun
+        feel = self._feel()
         if options.screenshot is not None:
             self._picture(options.screenshot)
         self._tell("waiting for the last commands to get through")
         self._order(self._players, Stop())
         self._drain()
         self._tell("holding still to compare all worlds")
-        return self._settle(seconds)
+        return self._settle(seconds, feel)
 
     def end(self) -> None:
         """End all processes, players first."""
@@ -232,6 +237,16 @@ class _Demo:
             if self._closed:
                 return
 
+    def _feel(self) -> Feel:
+        """Lay what the players drew beside what the server had."""
+        server = self._server
+        assert server is not None
+        self._order([*self._players, server], Recall())
+        filmed = self._expect(self._players, PlayerFilm, START_SECONDS)
+        reels = [Reel(film.frames, frozenset(film.own)) for film in filmed.values()]
+        film = self._expect([server], ServerFilm, START_SECONDS)[server]
+        return feel_of(film.ticks, reels, film.rate)
+
     def _picture(self, path: Path) -> None:
         os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")  # stdout is for the outcome
         from ecsnet.demo.screen import side_by_side
@@ -257,7 +272,7 @@ class _Demo:
                 return
             self._rest(_ASK_EVERY)
 
-    def _settle(self, seconds: float) -> Outcome:
+    def _settle(self, seconds: float, feel: Feel) -> Outcome:
         """Hold the world still, wait until everybody has everything, and compare.
 
         What was under way by then may still arrive, and must not undo anything: the last look
@@ -282,7 +297,7 @@ class _Demo:
                 settled = now
             if now >= STILL_SECONDS or (settled is not None and now >= settled + echo):
                 taken = now if settled is None else settled
-                return outcome(options.sample, seconds, taken, server, players)
+                return outcome(options.sample, seconds, taken, server, players, feel)
             self._rest(_ASK_EVERY)
 
     def _reports(self) -> tuple[ServerReport, list[PlayerReport]]:

@@ -14,7 +14,9 @@ from ecsnet.demo.control import (
     Bye,
     Order,
     Ready,
+    Recall,
     Served,
+    ServerFilm,
     ServerReport,
     Settings,
     Still,
@@ -22,6 +24,7 @@ from ecsnet.demo.control import (
     say,
 )
 from ecsnet.demo.digest import visible_to
+from ecsnet.demo.feel import Film, Tick, places_in
 from ecsnet.demo.figures import spread
 from ecsnet.server.room import Room
 from ecsnet.server.world import ServerWorld, _new_event_loop
@@ -58,6 +61,8 @@ class _Process:
             "d"
         )  # of each tick: when it began, and its number, dropped ones counted
         self._numbers = array("q")
+        self._film: Film[Tick] = Film()
+        self._kinds = server._registry.schema().components
 
     async def run(self) -> None:
         loop = asyncio.get_running_loop()
@@ -76,6 +81,13 @@ class _Process:
         room = self._room
         self._began.append(perf_counter())
         self._numbers.append(room.simulation.tick + room.dropped_ticks)
+        self._film.add(self._picture())
+
+    def _picture(self) -> Tick:
+        """Return what the tick before has left."""
+        room = self._room
+        places = places_in(room.simulation.world, self._kinds, room.replicator.network_id)
+        return Tick(room.simulation.tick - 1, [], places)
 
     def _obey(self, order: Order) -> None:
         if self._server.host is None:
@@ -85,6 +97,8 @@ class _Process:
             self._still_at = self._room.simulation.tick
         elif isinstance(order, Ask):
             say(self._report())
+        elif isinstance(order, Recall):
+            say(ServerFilm(self._room.tick_rate, self._film.cut()))
         elif isinstance(order, Bye):
             self._server.stop()
 

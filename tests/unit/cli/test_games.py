@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from ecsnet.cli.games import bot_of, find_game, program_of, sample_names, server_of
+from ecsnet.cli.games import bot_of, figures_of, find_game, program_of, sample_names, server_of
 from ecsnet.errors import UsageError
 from ecsnet.play import play
 from ecsnet.schema import Registry, use_registry
@@ -193,6 +193,33 @@ def test_finds_the_bot(folder: Path, files: dict[str, str], text: str, plays: st
     write(folder, files)
     bot = bot_of(server_of(find_game(text))[1])
     assert (bot and bot(None)) == plays  # type: ignore[arg-type]
+
+
+FIGURES = "def figures(client):\n    return {'points': 3}\n"
+
+
+@pytest.mark.parametrize(
+    ("files", "text", "there"),
+    [
+        ({"blank.py": f"{GAME.format(rate=20)}{BOT}"}, "blank.py", False),
+        ({"blank.py": f"{GAME.format(rate=20)}{BOT}{FIGURES}"}, "blank.py", True),
+        ({"blank.py": f"{GAME.format(rate=20)}{BOT}figures = 3\n"}, "blank.py", False),
+        ({**PACKAGE, "mine/bot.py": f"def play(client): ...\n{FIGURES}"}, "mine", True),
+        (PACKAGE, "mine", False),
+    ],
+)
+def test_finds_figures_of_the_games_own(
+    folder: Path, files: dict[str, str], text: str, there: bool
+) -> None:
+    write(folder, files)
+    figures = figures_of(server_of(find_game(text))[1])
+    assert (figures and figures(None)) == ({"points": 3} if there else None)  # type: ignore[arg-type]
+
+
+def test_figures_that_cannot_be_called_are_refused(folder: Path) -> None:
+    write(folder, {"blank.py": f"{GAME.format(rate=20)}{BOT}def figures(): ...\n"})
+    with pytest.raises(UsageError, match=r"figures\(\), but calls it as figures\(client\)"):
+        figures_of(server_of(find_game("blank.py"))[1])
 
 
 @pytest.mark.parametrize(

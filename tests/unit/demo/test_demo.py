@@ -10,9 +10,10 @@ import esper
 import pytest
 
 import ecsnet as net
-from ecsnet.cli.games import bot_of, find_game, sample_names, server_of
+from ecsnet.cli.games import bot_of, figures_of, find_game, sample_names, server_of
 from ecsnet.demo.control import PlayerReport, ServerReport
 from ecsnet.demo.digest import shown_to, visible_to
+from ecsnet.demo.feel import Feel
 from ecsnet.demo.figures import spread
 from ecsnet.demo.report import Outcome, compare, outcome
 from ecsnet.demo.runner import has_window
@@ -35,6 +36,7 @@ SERVER = ServerReport(
     bytes_sent=50_000,
     worlds={"Ann": {"1 A": "x", "2 A": "y"}, "Bob": {"1 A": "x"}},
 )
+FEEL = Feel(9, {"p50": 1.0, "max": 2.0}, 3.5, 4.25, 5.0, 6.0, 1200, 7, 8)
 
 
 def player(name: str, **changes: object) -> PlayerReport:
@@ -52,6 +54,7 @@ def player(name: str, **changes: object) -> PlayerReport:
         bytes_sent=20_000,
         confirmed_tick=600,
         events_seen=SERVER.events_due[name],
+        figures={"shots": 3.0, "hits": 1.0},
         world=dict(SERVER.worlds[name]),
     )
     for field, value in changes.items():
@@ -61,7 +64,7 @@ def player(name: str, **changes: object) -> PlayerReport:
 
 def result(**changes: object) -> Outcome:
     players = [player("Ann"), player("Bob", poll_ms=(0.2, 0.1, 0.9), loss=0.05)]
-    made = outcome("pong", 10.0, 0.02, SERVER, players)
+    made = outcome("pong", 10.0, 0.02, SERVER, players, FEEL)
     return dataclasses.replace(made, **changes)  # type: ignore[arg-type]
 
 
@@ -78,7 +81,18 @@ def test_figures_add_up() -> None:
     assert made.events_seen == made.events_due
     assert "9 emitted, 13 of 13 that were due seen" in made.summary()
     assert made.good
+    assert made.figures == {"shots": 6, "hits": 2}
     assert made.as_dict()["compared"] == 3
+    assert made.as_dict()["feel"]["own_delay_frames"] == {"p50": 1, "max": 2}  # type: ignore[index]
+    for words in (
+        "1 frames from a key to its effect, 2 at most (9 keys)",
+        "a minute 3.5 corrections, 5 hitches",
+        "others     6 hitches a minute",
+        "frames     1200, of which 7 began late, with 8 more hitches",
+        "game       shots 6, hits 2",
+    ):
+        assert words in made.summary()
+    assert "game" not in result(figures={}).summary()
     assert "3 of 3 components equal" in made.summary()
 
 
@@ -91,7 +105,9 @@ def test_what_is_not_good(fault: dict[str, int]) -> None:
 
 @pytest.mark.parametrize("seen", [7, 9, 0])
 def test_events_that_were_missed_or_seen_twice_count_as_diverged(seen: int) -> None:
-    made = outcome("pong", 10.0, 0.02, SERVER, [player("Ann", events_seen=seen), player("Bob")])
+    made = outcome(
+        "pong", 10.0, 0.02, SERVER, [player("Ann", events_seen=seen), player("Bob")], FEEL
+    )
     assert (made.compared, made.diverged) == (3, 1)
     assert not made.good
     assert f"9 emitted, {seen + 5} of 13 that were due seen" in made.summary()
@@ -128,6 +144,7 @@ def test_every_sample_can_be_played_by_a_bot() -> None:
             server, module = server_of(find_game(name))
         assert isinstance(server, net.ServerWorld)
         assert callable(bot_of(module))
+        assert figures_of(module) is None
     with pytest.raises(net.UsageError, match="there is no game 'chess'"):
         has_window("chess")
 
