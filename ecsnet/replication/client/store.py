@@ -133,6 +133,10 @@ class Store:
         self.overload: str | None = None
         """Set when the server says more than a client keeps: how much of what."""
 
+        # The types whose values are said again though they have not changed.
+        self._twice = frozenset(
+            [cid for cid, kind in enumerate(wire.schema.components) if kind.interpolate]
+        )
         self._number = number
         self._keys = 0  # components of all entities
         # What the values take is at most what was counted when all of them were encoded last, and
@@ -281,8 +285,10 @@ class Store:
         if known is None or tick <= known:
             return
         record.ticks[cid] = tick
+        again = cid in self._twice and cid in record.values and _same(record.values[cid], value)
         record.values[cid] = value
-        self._touch(net, cid)
+        if not again:
+            self._touch(net, cid)
 
     def _touch(self, net: int, cid: int) -> None:
         dirty = self.dirty.get(net)
@@ -453,6 +459,14 @@ def effort(containers: int, items: int) -> int:
 def effort_of(kind: ComponentType, wire: object) -> int:
     """Return the work of making one value, beyond the least of its type."""
     return 0 if kind.count is None else effort(*kind.count(wire))
+
+
+def _same(one: object, other: object) -> bool:
+    """Return whether two wire values are equal; False where comparing them raises."""
+    try:
+        return bool(one == other)
+    except Exception:  # noqa: BLE001 - of the code of a type of the game's
+        return False
 
 
 def _beside(contents: Contents) -> int:

@@ -323,6 +323,8 @@ class ReplicatedEntities:
             new, first = detector.changed()
             for entity in first:
                 self._raise(detector, entity, delta, touched)
+            if detector.twice:
+                new = self._with_rested(detector, new, delta.tick)
             if not new:
                 continue
             bit, changed_at, tick = detector.bit, detector.changed_at, delta.tick
@@ -343,6 +345,21 @@ class ReplicatedEntities:
                         cell = self._locate(entity, detector.live(entity))
                         if cell != entity.cell:
                             self._move(entity, entity.cell, cell, delta)
+
+    def _with_rested(self, detector: EntityDetector, new: list[Entity], tick: int) -> list[Entity]:
+        """Add to the entities with a new value those that had one when it was last compared.
+
+        Clients draw between two values, so a last one that got lost would show until the loss is
+        noticed: what comes to rest is said twice.
+        """
+        before, since = detector.moved, detector.moved_at
+        detector.moved, detector.moved_at = new, tick
+        if not before or before == new:
+            return new
+        there = set(new)
+        changed_at = detector.changed_at
+        # What has gone meanwhile, or come anew, has not changed then.
+        return new + [e for e in before if e not in there and changed_at.get(e.net) == since]
 
     def _raise(
         self, detector: EntityDetector, entity: Entity, delta: Delta, touched: Touched

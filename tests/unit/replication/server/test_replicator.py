@@ -96,6 +96,14 @@ with use_registry(Registry()) as registry:
     class Slow:
         n: int = 0
 
+    @replicated(interpolate=True, rate=4)
+    class Glide:
+        x: float = 0.0
+
+    @replicated(interpolate=True, visible_to="owner")
+    class Whisper:
+        x: float = 0.0
+
 
 SCHEMA = registry.schema()
 CID = SCHEMA.cid_of

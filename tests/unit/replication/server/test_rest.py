@@ -1,0 +1,188 @@
+"""What comes to rest is said twice, where clients draw between two values."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import esper
+import pytest
+
+from ecsnet.components import Position
+from ecsnet.notifications import Changed, Notification
+from ecsnet.replication.client.store import Store
+from ecsnet.replication.server.entities import ReplicatedEntities
+from tests.unit.counting import instructions
+from tests.unit.replication.server.test_replicator import (
+    CID,
+    Client,
+    Field,
+    Glide,
+    Place,
+    Whisper,
+    field,
+)
+
+__all__ = ["field"]
+
+
+def told(client: Client, thing: int, kind: type) -> list[object]:
+    """The values of an entity that a client was sent in updates since the last call."""
+    return client.values().get((client.field.net(thing), CID[kind]), [])
+
+
+def test_what_comes_to_rest_is_said_in_the_next_update_again(field: Field) -> None:
+    client = field.join()
+    thing = field.spawn(Position(), Place())
+    field.step(10)
+    client.fresh()
+    for x in (1.0, 2.0):
+        for kind in (Position, Place):
+            field.world.components(thing)[kind].x = x
+        field.step()
+    assert told(client, thing, Position) == [Position(1.0), Position(2.0)]
+    field.step()
+    (packet,) = client.packets
+    assert packet.values() == {(field.net(thing), CID[Position]): Position(2.0)}
+    record = client.store.entities[field.net(thing)]
+    assert record.ticks[CID[Position]] == field.tick
+    assert record.ticks[CID[Place]] == field.tick - 1
+    client.fresh()
+    field.step(30)
+    assert told(client, thing, Position) == []
+
+
+def test_a_last_step_that_got_lost_is_right_again_one_update_later(field: Field) -> None:
+    """And not when the loss is noticed, as with a type that is not drawn between values."""
+    client = field.join()
+    thing = field.spawn(Position(), Place())
+    field.step(60)
+    for x in range(1, 6):
+        for kind in (Position, Place):
+            field.world.components(thing)[kind].x = float(x)
+        if x == 5:
+            client.lose = lambda packet, last=field.tick + 1: packet.tick == last  # type: ignore[misc]
+        field.step()
+    assert client.of(thing) == {Position: Position(4.0), Place: Place(4.0)}
+    field.step()
+    assert client.of(thing) == {Position: Position(5.0), Place: Place(4.0)}
+    field.settle()
+    assert client.of(thing) == {Position: Position(5.0), Place: Place(5.0)}
+
+
+def test_where_both_got_lost_it_is_owed(field: Field) -> None:
+    client = field.join()
+    thing = field.spawn(Position())
+    field.step(60)
+    field.world.components(thing)[Position].x = 1.0
+    lost = (field.tick + 1, field.tick + 2)
+    client.lose = lambda packet: packet.tick in lost
+    field.step(3)
+    assert client.of(thing) == {Position: Position(0.0)}
+    assert client.store.confirmed_tick < lost[0]
+    field.settle()
+    field.step(10)
+    assert client.of(thing) == {Position: Position(1.0)}
+    assert client.store.confirmed_tick > lost[1]
+
+
+def test_what_is_said_again_is_no_change(field: Field, monkeypatch: pytest.MonkeyPatch) -> None:
+    client = field.join()
+    thing = field.spawn(Position())
+    field.step(10)
+    client.view.watched.add(Position)
+    told_of: list[Notification] = []
+    reconcile = client.view.reconcile
+
+    def noting(store: Store) -> list[Notification]:
+        notifications = reconcile(store)
+        told_of.extend(notifications)
+        return notifications
+
+    monkeypatch.setattr(client.view, "reconcile", noting)
+    for x in (3.0, 4.0, 4.0, 4.0, 4.5, 4.5, 4.0, 4.5):
+        field.world.components(thing)[Position].x = x
+        field.step()
+    assert [type(each) for each in told_of] == [Changed] * 5
+
+
+def test_a_type_with_a_rate_rests_when_it_has_its_turn(field: Field) -> None:
+    client = field.join()
+    thing = field.spawn(Glide())
+    field.step(12)
+    client.fresh()
+    sent = []
+    for tick in range(24):
+        if tick < 8:
+            field.world.components(thing)[Glide].x += 1.0
+        field.step()
+        sent.append(told(client, thing, Glide))
+    values = [each.x for (each,) in filter(None, sent)]  # type: ignore[attr-defined]
+    assert values[-1] == values[-2] == 8.0
+    assert values == [*sorted(set(values)), 8.0]
+    turns = [tick for tick, each in enumerate(sent) if each]
+    assert [after - before for before, after in pairwise(turns)] == [4] * (len(turns) - 1)
+
+
+def test_an_owner_hears_twice_of_what_others_do_not_see(field: Field) -> None:
+    client, other = field.join(Whisper()), field.join()
+    client.fresh(), other.fresh()
+    field.world.components(client.player)[Whisper].x = 1.0
+    field.step(3)
+    assert told(client, client.player, Whisper) == [Whisper(1.0)] * 2
+    assert told(other, client.player, Whisper) == []
+
+
+@pytest.mark.parametrize("what", ["entity", "component", "replaced", "cleared"])
+def test_what_is_gone_is_not_said_again(field: Field, what: str) -> None:
+    client = field.join()
+    thing = field.spawn(Position(), Place())
+    field.step(10)
+    field.world.components(thing)[Position].x = 1.0
+    net = field.net(thing)
+    field.step()
+    client.fresh()
+    if what == "entity":
+        esper.delete_entity(thing)
+    elif what == "cleared":
+        esper.clear_database()
+    else:
+        esper.remove_component(thing, Position)
+    field.step()
+    if what == "replaced":
+        esper.add_component(thing, Position(7.0))
+        field.step()
+        assert client.of(thing) == {Position: Position(7.0), Place: Place()}
+    assert client.values().get((net, CID[Position]), []) == []
+
+
+def test_what_moves_all_the_time_is_said_once(field: Field) -> None:
+    client = field.join()
+    things = [field.spawn(Position(), Place()) for _ in range(10)]
+    field.step(10)
+    client.fresh()
+    for _ in range(5):
+        for thing in things:
+            field.world.components(thing)[Position].x += 1.0
+        field.step()
+        assert {len(values) for values in client.values().values()} == {1}
+
+
+def test_rest_costs_nothing_where_nothing_rests() -> None:
+    """Neither where no type is drawn between values, nor where all of it moves."""
+
+    def cost(kind: type, count: int) -> int:
+        field = Field()
+        things = [field.spawn(kind()) for _ in range(count)]
+        field.step(5)
+        for _ in range(2):
+            for thing in things:
+                field.world.components(thing)[kind].x += 1.0
+            field.tick += 1
+            spent = instructions(
+                lambda: field.replicator.collect_changes(field.tick),
+                ReplicatedEntities._with_rested.__name__,
+            )
+        field.close()
+        return spent
+
+    assert cost(Position, 10) == cost(Position, 200) < 100
