@@ -63,6 +63,7 @@ with Importing():
     from ecsnet.simulation.kick import kick
     from ecsnet.simulation.lobby import Lobby
     from ecsnet.simulation.match import end_match, start_match
+    from ecsnet.simulation.rewind import rewind
     from ecsnet.simulation.simulation import KEEP, commands, rng, tick
     from ecsnet.simulation.spec import Game
     from ecsnet.transport.conditioner import Link
@@ -103,6 +104,7 @@ __all__ = [  # noqa: RUF022 - by subject
     "entity_of",
     "kick",
     "rng",
+    "rewind",
     "start_match",
     "teleported",
     "tick",

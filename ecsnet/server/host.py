@@ -33,7 +33,7 @@ from ecsnet.replication.wire import MESSAGE_BYTES, Resync
 from ecsnet.runtime.rate_limited_log import RationedLog
 from ecsnet.schema import Schema, encode
 from ecsnet.server.members import HANDSHAKE_SECONDS, Member
-from ecsnet.server.room import Room
+from ecsnet.server.room import REWIND_SECONDS, Room
 from ecsnet.server.stats import HostStats
 from ecsnet.session.goodbye import Reason, sentence
 from ecsnet.session.packets import PacketCodec
@@ -171,6 +171,7 @@ class Host:
         command_rate: float | None = None,
         interest: Interest | None = None,
         seed: int | None = None,
+        rewind: float = REWIND_SECONDS,
     ) -> Room:
         """Open a room; its first tick is due at once.
 
@@ -182,6 +183,7 @@ class Host:
                 out.
             interest: Who sees what; everyone everything when left out.
             seed: Of its random numbers; random when left out.
+            rewind: The most seconds by which `ecsnet.rewind` looks back.
 
         Raises:
             UsageError: An earlier room was made from the spec, and a system in it is an instance,
@@ -209,6 +211,7 @@ class Host:
             command_rate=command_rate,
             interest=interest,
             catch_up=self._catch_up,
+            rewind=rewind,
             sources=self.sources,
         )
         seldom = max(KEEPALIVE, room.command_interval)

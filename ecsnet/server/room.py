@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import partial
-from math import inf
+from math import ceil, inf
 from typing import Final
 
-from ecsnet.commands.frames import Frame, Input
+from ecsnet.commands.frames import SIXTEENTHS, Frame, Input
 from ecsnet.commands.inbox import Inbox, PlayerCommands
 from ecsnet.components import Owner, Player, Presence, Teleports
 from ecsnet.errors import BadMessageError
@@ -29,14 +29,25 @@ from ecsnet.server.stats import RoomStats
 from ecsnet.session.goodbye import Reason, sentence
 from ecsnet.simulation.join_request import JoinRequest, refusal
 from ecsnet.simulation.observer import Observers, ObserverSource
+from ecsnet.simulation.past import Past
 from ecsnet.simulation.simulation import Join, Leave, Simulation
 from ecsnet.simulation.spec import SimulationSpec
 from ecsnet.validation.names import Names
 
-__all__ = ["REPORT_SECONDS", "Room"]
+__all__ = ["REPORT_SECONDS", "REWIND_SECONDS", "Room"]
 
 REPORT_SECONDS: Final = 0.25
 """The time between two reports to a client on how its commands arrived."""
+
+REWIND_SECONDS: Final = 0.35
+"""The most by which a shot looks back, unless a game says otherwise."""
+
+_DRAWN_JITTERS: Final = 8.0
+_DRAWN_UPDATES: Final = 6.0
+_DRAWN_SPARE: Final = 0.1
+"""By how much an honest client draws behind the tick that it acts in, at most: a round trip; what
+both directions vary by, in mean deviations of it; updates that get lost in a row; two packets of
+commands; and seconds for its frames, and for what is not measured yet."""
 
 _ENTITY_SECONDS: Final = 1e-3
 """The time that a client has to stay for each entity that it was to be shown: ten times what
@@ -58,6 +69,7 @@ class Room:
         command_rate: Packets a second from each client; one with each of its ticks when None.
         interest: Who sees what; everyone everything when None.
         catch_up: Seconds of overdue ticks that are made up for; beyond them time is dropped.
+        rewind: The most seconds by which `ecsnet.rewind` looks back.
         sources: Each gives an observer.
 
     Attributes:
@@ -88,6 +100,7 @@ class Room:
         command_rate: float | None,
         interest: Interest | None,
         catch_up: float,
+        rewind: float,
         sources: Iterable[ObserverSource],
     ) -> None:
         self.spec = spec
@@ -141,9 +154,13 @@ class Room:
             owner=Owner,
             interval=self.every / spec.tick_rate,
             draw_id=NetworkIds(str(seed).encode()).draw,
+            rewind=ceil(rewind * spec.tick_rate),
+            teleports=Teleports,
         )
+        self._rewind = rewind
         simulation.resolve = self.replicator.entity
         simulation.sees = self.sees
+        simulation.look_back = self._look_back
         replication = ReplicationSystem(self.replicator, simulation.world, self.every)
         last = float("-inf")
         simulation.add_system(replication.process, last, "ReplicationSystem", while_paused=True)
@@ -169,6 +186,8 @@ class Room:
             commands_superseded=totals.commands_superseded,
             commands_rejected=totals.commands_rejected,
             events_emitted=totals.events_emitted,
+            rewinds=self.simulation.rewinds,
+            rewinds_limited=self.simulation.rewinds_limited,
             ignored=self.simulation.ignored.copy(),
         )
         for seat in self.seats:
@@ -380,9 +399,42 @@ class Room:
         commands: list[PlayerCommands] = []
         for seat in self.seats:
             taken = seat.inbox.take(tick)
-            if taken:
+            said = seat.inbox.drawn
+            if said is not None and self._rewind:
+                drawn = self._believe(seat, tick, said)
+                commands.append(PlayerCommands(seat.player_id, taken, drawn, drawn != said))
+            elif taken:
                 commands.append(PlayerCommands(seat.player_id, taken))
         return commands
+
+    def _believe(self, seat: Seat, tick: int, said: int) -> int:
+        """Hold what a client says that it drew against what an honest one can have drawn.
+
+        Args:
+            seat: The client's.
+            tick: The tick that its commands are for.
+            said: What was drawn then, in sixteenths of a tick.
+
+        Returns:
+            The nearest to it that can be.
+        """
+        seconds = self._rewind
+        path = seat.member.peer.session.path
+        if path.measured:
+            spare = _DRAWN_JITTERS * path.jitter + _DRAWN_SPARE
+            between = _DRAWN_UPDATES * self.every * self.dt + 2 * self.command_interval
+            seconds = min(seconds, path.rtt + spare + between)
+        newest = SIXTEENTHS * ((tick - 1) // self.every * self.every)
+        oldest = SIXTEENTHS * tick - int(SIXTEENTHS * self.tick_rate * seconds)
+        return max(oldest, min(said, newest))
+
+    def _look_back(self, player_id: int, past: Past) -> bool:
+        """Let components show what a player saw; return whether that is known."""
+        seat, given = self.players.get(player_id), self.simulation.drawn.get(player_id)
+        client_state = None if seat is None else seat.client_state
+        if given is None or given.drawn is None or client_state is None:
+            return False
+        return self.replicator.look_back(client_state, given.drawn / SIXTEENTHS, past)
 
     def _welcome_arriving(self) -> None:
         """Tell newcomers who they are; from the next update on they are told of the world."""
@@ -399,6 +451,7 @@ class Room:
                 simulation.tick & 0xFFFF_FFFF,
                 self.command_rate,
                 simulation.public_seed,
+                self._rewind,
             )
             member = seat.member
             member.peer.queue(encode(welcome))

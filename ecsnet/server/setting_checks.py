@@ -86,6 +86,15 @@ def _seed(_: ServerWorldSettings, seed: object) -> object:
     return seed
 
 
+def _rewind(_: ServerWorldSettings, seconds: object) -> object:
+    if not (is_number(seconds) and 0 <= seconds <= 1):
+        raise UsageError(
+            f"rewind={brief(seconds)}: a number between 0 and 1, the most seconds by which"
+            " net.rewind() looks back"
+        )
+    return seconds
+
+
 def _above_0(name: str) -> Callable[[ServerWorldSettings, object], object]:
     def check(_: ServerWorldSettings, value: object) -> object:
         if not (is_number(value) and 0 < value <= inf):
@@ -112,6 +121,7 @@ SETTINGS: Final[Mapping[str, Callable[[ServerWorldSettings, object], object]]] =
     "seed": _seed,
     "timeout": _above_0("timeout"),
     "bandwidth": _above_0("bandwidth"),
+    "rewind": _rewind,
     "analytics": _analytics,
 }
 """For each attribute: what looks at a value, and returns what is kept."""

@@ -22,6 +22,8 @@ class RoomStats:
         commands_superseded: Held commands that a newer one replaced before their tick.
         commands_rejected: Commands that could not be used.
         events_emitted: Events that the game emitted.
+        rewinds: Blocks of `ecsnet.rewind` in which something was rewound.
+        rewinds_limited: Those of them that looked at another moment than the client said.
         ignored: What the game asked for in vain; see `Simulation.ignored`.
     """
 
@@ -34,6 +36,8 @@ class RoomStats:
     commands_superseded: int = 0
     commands_rejected: int = 0
     events_emitted: int = 0
+    rewinds: int = 0
+    rewinds_limited: int = 0
     ignored: Counter[str] = field(default_factory=Counter)
 
 
@@ -54,6 +58,8 @@ class HostStats:
         commands_superseded: Held commands that a newer one replaced before their tick.
         commands_rejected: Commands that could not be used.
         events_emitted: Events that the game emitted.
+        rewinds: Blocks of `ecsnet.rewind` in which something was rewound.
+        rewinds_limited: Those of them that looked at another moment than the client said.
         ignored: What the game asked for in vain; see `Simulation.ignored`.
         denied: How often somebody was not let in, by cause: ``"full"``, ``"address"`` (as many
             places as one address may have), ``"joins"`` (too many in a short time),
@@ -73,6 +79,8 @@ class HostStats:
     commands_superseded: int = 0
     commands_rejected: int = 0
     events_emitted: int = 0
+    rewinds: int = 0
+    rewinds_limited: int = 0
     ignored: Counter[str] = field(default_factory=Counter)
     denied: Counter[str] = field(default_factory=Counter)
 
@@ -87,4 +95,6 @@ class HostStats:
         self.commands_superseded += room.commands_superseded
         self.commands_rejected += room.commands_rejected
         self.events_emitted += room.events_emitted
+        self.rewinds += room.rewinds
+        self.rewinds_limited += room.rewinds_limited
         self.ignored.update(room.ignored)

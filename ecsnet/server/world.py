@@ -27,6 +27,7 @@ from ecsnet.runtime.modules import check_started
 from ecsnet.runtime.signals import end_of, ending
 from ecsnet.schema import Registry, command_type, current_registry
 from ecsnet.server.host import CATCH_UP_SECONDS, Host
+from ecsnet.server.room import REWIND_SECONDS
 from ecsnet.server.setting_checks import SETTINGS, check_tick_rate
 from ecsnet.session.goodbye import Reason
 from ecsnet.simulation.join_request import JoinRequest
@@ -104,6 +105,8 @@ class ServerWorld:
         timeout: Seconds of silence after which a client is given up; the time of three of its
             packets at least.
         bandwidth: Bytes a second that one client is sent at most.
+        rewind: The most seconds, up to 1, by which `ecsnet.rewind` looks back for a player with a
+            slow line. With more of them the others are hit more often behind their cover.
         analytics: Keep what happens in a journal: its folder, or `Analytics(...)` for more.
         lobby: Gather players before each match, see `Lobby`; without it the game is always on.
 
@@ -124,6 +127,7 @@ class ServerWorld:
         seed: int | None = None,
         timeout: float = TIMEOUT,
         bandwidth: float = BANDWIDTH,
+        rewind: float = REWIND_SECONDS,
         analytics: Analytics | str | os.PathLike[str] | None = None,
         lobby: Lobby | None = None,
     ) -> None:
@@ -139,6 +143,7 @@ class ServerWorld:
         self.seed = seed
         self.timeout = timeout
         self.bandwidth = bandwidth
+        self.rewind = rewind
         self.analytics: Analytics | None = analytics  # type: ignore[assignment]  # made of a path
         self.lobby = lobby
         self._registry: Registry = current_registry()
@@ -436,6 +441,7 @@ class ServerWorld:
                 command_rate=self.command_rate,
                 interest=self.interest,
                 seed=self.seed,
+                rewind=self.rewind,
             )
         except BaseException:  # a system cannot be made
             for source in sources:

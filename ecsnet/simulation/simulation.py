@@ -25,6 +25,7 @@ from ecsnet.schema import CommandType, command_type, is_sent
 from ecsnet.simulation.emission import Emission
 from ecsnet.simulation.lobby import LobbyControl
 from ecsnet.simulation.observer import Observers
+from ecsnet.simulation.past import Past
 from ecsnet.simulation.presence import PlayerPresence, note_left, note_presence
 from ecsnet.simulation.spec import SimulationSpec, gets_reason
 from ecsnet.simulation.teleports import count_jump
@@ -138,7 +139,13 @@ class Simulation:
             number; see `take_kicked`.
         errors: How often each system or hook raised.
         failure: What a system or hook raised, where that stops the simulation.
+        drawn: What the players said that they were shown in the tick that runs or ran last, by
+            their number; without those who said nothing.
+        past: What the block of `ecsnet.rewind` that runs now has changed; None outside of one.
+        rewinds: Number of blocks of `ecsnet.rewind` in which something was rewound.
+        rewinds_limited: Those of them that looked at another moment than the client said.
         resolve: Maps network ids to entities, where there is replication.
+        look_back: Lets components show what a player saw, by its number; returns whether it could.
         sees: Whether a player, by number, may name a network id, where there are clients.
         observers: Whoever is told what the game says of itself.
         lobby: What gathers the players of a match; None in a game without a lobby.
@@ -182,7 +189,11 @@ class Simulation:
         self.errors: Counter[str] = Counter()
         self.failure: Exception | None = None
         self.paused = self.held = False
+        self.drawn: dict[int, PlayerCommands] = {}
+        self.past: Past | None = None
+        self.rewinds = self.rewinds_limited = 0
         self.resolve: Callable[[int], int | None] = _resolve_nothing
+        self.look_back: Callable[[int, Past], bool] = _see_the_present
         self.sees: Callable[[int, int], bool] = _see_everything
         self.observers = Observers()
 
@@ -311,6 +322,7 @@ class Simulation:
             return
         before, _running = _running, self
         self._commanded.clear()
+        self.drawn.clear()
         try:
             with self.world as world:
                 world.flush_dead()
@@ -499,6 +511,7 @@ class Simulation:
         """Sort commands by type, and leave out those for what is gone or somebody else's."""
         by_kind = self._commanded
         by_kind.clear()
+        self.drawn.clear()
         there, dead = self.world.census()
         owners = self.world.structure(self._owner)
         if dead or owners is not self._alive_with:
@@ -516,6 +529,8 @@ class Simulation:
             if player is None:
                 self.rejected[one.player_id] += len(one.commands)
                 continue
+            if one.drawn is not None:
+                self.drawn[one.player_id] = one
             for given in one.commands:
                 entity = player
                 if given.target:
@@ -618,9 +633,14 @@ class Simulation:
         """
         if self.failure is not None:
             return None
+        before = self.past
         with self.world:
             try:
                 result = function(*arguments)
+                if self.past is not before:
+                    raise UsageError(
+                        f"{name} left a block of net.rewind() open: end it before it returns"
+                    )
                 if current_name() != self.world.name:
                     raise WorldError(
                         f"{name} left the esper world {current_name()!r} current: "
@@ -628,9 +648,28 @@ class Simulation:
                     )
                 return result
             except Exception as error:  # noqa: BLE001 - systems may raise anything
+                if self.past is not before:
+                    self.end_rewind(before)
                 self.hook_failed(name, error)
         self.world.repair()
         return None
+
+    def begin_rewind(self, past: Past) -> Past | None:
+        """Put the present back for a block of `ecsnet.rewind`; return what the block around it has
+        changed, for `end_rewind`.
+        """
+        outer, self.past = self.past, past
+        if outer is not None:
+            outer.leave()
+        return outer
+
+    def end_rewind(self, outer: Past | None) -> None:
+        """Put the present back, and what the block around has changed."""
+        if self.past is not None:
+            self.past.leave()
+        self.past = outer
+        if outer is not None:
+            outer.enter()
 
     def hook_failed(self, name: str, error: Exception, *, between: bool = False) -> None:
         """Deal with what a system or hook raised, as the spec says.
@@ -724,6 +763,10 @@ def rng() -> random.Random:
 
 def _resolve_nothing(_: int) -> int | None:
     return None
+
+
+def _see_the_present(_player_id: int, _past: Past) -> bool:
+    return False
 
 
 def _see_everything(_player_id: int, _net: int) -> bool:

@@ -33,9 +33,26 @@ ShadowT = TypeVar("ShadowT")
 Reference = Callable[[int | None], int | None]
 """A function from an esper entity to its network id."""
 
+_ONE: Final = b"\x91"  # makes a list of one encoded value
+
 _UNLIKE: Final = object()  # in place of a shadow that must not be compared with
 
 _astuple: Callable[[Any], tuple[object, ...]] = msgspec.structs.astuple
+
+
+class Shadows(Generic[EntityT]):
+    """The shadows of a detector as they were at one tick."""
+
+    __slots__ = ("_index", "_values")
+
+    def __init__(self, index: dict[EntityT, int], values: list[object]) -> None:
+        self._index = index
+        self._values = values
+
+    def get(self, entity: EntityT) -> object:
+        """Return the shadow of an entity; None where it had none."""
+        i = self._index.get(entity)
+        return None if i is None else self._values[i]
 
 
 class Checked:
@@ -87,6 +104,8 @@ class ChangeDetector(Generic[EntityT, ShadowT]):
         replicator, like `moved_at`."""
         self.moved_at = 0
         """The tick in which it was."""
+        self.compared_at = 0
+        """The tick in which it was compared last."""
 
         self._reference = reference
         self._source: Sequence[tuple[int, object]] = ()
@@ -165,6 +184,7 @@ class ChangeDetector(Generic[EntityT, ShadowT]):
         if tick < self._due:
             return False
         self._due = tick + self.component.rate
+        self.compared_at = tick
         return True
 
     def changed(self) -> tuple[list[EntityT], list[EntityT]]:
@@ -196,6 +216,22 @@ class ChangeDetector(Generic[EntityT, ShadowT]):
         """Return the value that clients were last sent; None when there is none."""
         i = self._index.get(entity)
         return None if i is None else self._shadows[i]
+
+    @property
+    def count(self) -> int:
+        """Number of the components, as found by the last `sync`."""
+        return len(self._components)
+
+    def told(self) -> Callable[[EntityT], object]:
+        """Return what gives the values that clients were told up to now, None for an entity without
+        one; it does so whatever changes afterwards.
+        """
+        # Every `sync` makes a new index.
+        return Shadows(self._index, cast("list[object]", self._shadows.copy())).get
+
+    def floats(self, value: object) -> tuple[float, ...]:
+        """Return the floats in a value that clients were told."""
+        return self.component.floats(value)
 
     # What the kinds of detector differ in.
 
@@ -447,6 +483,9 @@ class LossyScan(StructScan[EntityT]):
     def wires(self, entities: list[EntityT]) -> list[object]:
         return [self._wires[entity] for entity in entities]
 
+    def told(self) -> Callable[[EntityT], object]:
+        return self._wires.copy().get
+
 
 class BytesScan(ChangeDetector[EntityT, bytes]):
     """Components that hold something mutable or a reference: encoded bytes as shadows."""
@@ -486,6 +525,10 @@ class BytesScan(ChangeDetector[EntityT, bytes]):
             assert shadow is not None
             wires.append(msgspec.Raw(shadow))
         return wires
+
+    def floats(self, value: object) -> tuple[float, ...]:
+        assert isinstance(value, bytes)
+        return self.component.floats(self._decode(_ONE + value)[0])
 
 
 class OnceScan(BytesScan[EntityT]):

@@ -24,6 +24,7 @@ from ecsnet.replication.server.client_state import STREAM_WINDOW, ClientState, I
 from ecsnet.replication.server.entities import Change, Delta, Entity, ReplicatedEntities
 from ecsnet.replication.server.events import Emitted, EventWriter
 from ecsnet.replication.server.groups import InterestGroups
+from ecsnet.replication.server.history import History
 from ecsnet.replication.server.interest import Everyone, Interest
 from ecsnet.replication.server.packing import (
     INDEX_BITS,
@@ -37,6 +38,7 @@ from ecsnet.replication.server.structure import StructureWriter
 from ecsnet.replication.wire import BODY_BYTES, HELD, LEFT_OUT, PARTS, U32, encode_part
 from ecsnet.schema import Schema
 from ecsnet.session.channel import PIGGYBACK_BYTES
+from ecsnet.simulation.past import Past
 from ecsnet.world import World
 
 log = logging.getLogger("ecsnet.server")
@@ -66,6 +68,8 @@ class Replicator:
         owner: The component type whose ``player`` field names an entity's owner.
         interval: Ticks between two calls of `send_updates`, times the tick's length, in seconds.
         draw_id: Gives network ids; see `ReplicatedEntities`.
+        rewind: Ticks by which it looks back at most for what a client drew.
+        teleports: The component type that changes when an entity jumps.
     """
 
     def __init__(
@@ -78,6 +82,8 @@ class Replicator:
         owner: type | None = None,
         interval: float = 1 / 60,
         draw_id: Callable[[], int] | None = None,
+        rewind: int = 0,
+        teleports: type | None = None,
     ) -> None:
         self.epoch = epoch
         self.interest = interest or Everyone()
@@ -91,6 +97,7 @@ class Replicator:
         self._updates = 0
         self._stride = 1  # ticks from the last update to this one
         self._held = 0  # `HELD` or nothing, in each update of this tick
+        self._history = History(self.entities, world, rewind, teleports) if rewind else None
         self._groups = InterestGroups(self.entities, self.interest)
         self._structure = StructureWriter(self.entities, epoch, self._sight_updates)
         self._events = EventWriter(schema, self.entities, self._groups, epoch)
@@ -163,6 +170,8 @@ class Replicator:
                 for client in self.clients:
                     client.player = _NOBODY
                     client.unsettle()
+            if self._history is not None:
+                self._history.note(self._delta)
             self._structure.take(self._delta)
             self._groups.update(self.clients, self._delta, tick)
             ignored = self._events.collect(emitted, tick, self.clients)
@@ -532,10 +541,29 @@ class Replicator:
 
     def can_name(self, client: ClientState, net: int) -> bool:
         """Return whether this client can see the entity, or could a moment ago."""
-        if net in client.known:
-            return True
+        return net in client.known or any(net in nets for nets in self._left_lately(client))
+
+    def _left_lately(self, client: ClientState) -> list[set[int]]:
         since = self._updates - self._sight_updates
-        return any(net in nets for update, nets in client.left_sight if update > since)
+        return [nets for update, nets in client.left_sight if update > since]
+
+    def look_back(self, client: ClientState, at: float, past: Past) -> bool:
+        """Let components show what a client drew.
+
+        Args:
+            client: The client; what its player owns stays as it is.
+            at: The tick that it drew, and the fraction of the way to the next.
+            past: What keeps the present.
+
+        Returns:
+            Whether it is known what was told then.
+        """
+        history = self._history
+        if history is None:
+            return False
+        # What has just left its sight it may have drawn still.
+        seen = client.known.union(*self._left_lately(client))
+        return history.show(at, seen, client.player, past)
 
     def visible(self, client: ClientState) -> dict[int, int]:
         """Return the network ids that a client may see now, to component bits. For tests."""
