@@ -159,6 +159,7 @@ class Room:
         )
         self._rewind = rewind
         simulation.resolve = self.replicator.entity
+        simulation.network_id = self.replicator.network_id
         simulation.sees = self.sees
         simulation.look_back = self._look_back
         replication = ReplicationSystem(self.replicator, simulation.world, self.every)

@@ -29,7 +29,8 @@ from ecsnet.simulation.past import Past
 from ecsnet.simulation.presence import PlayerPresence, note_left, note_presence
 from ecsnet.simulation.spec import SimulationSpec, gets_reason
 from ecsnet.simulation.teleports import count_jump
-from ecsnet.validation.arguments import check_instance, name_of
+from ecsnet.validation.arguments import check_instance, is_whole, name_of
+from ecsnet.validation.wording import brief
 from ecsnet.world import World, current_name
 
 __all__ = [
@@ -145,6 +146,7 @@ class Simulation:
         rewinds: Number of blocks of `ecsnet.rewind` in which something was rewound.
         rewinds_limited: Those of them that looked at another moment than the client said.
         resolve: Maps network ids to entities, where there is replication.
+        network_id: Maps entities to network ids, where there is replication.
         look_back: Lets components show what a player saw, by its number; returns whether it could.
         sees: Whether a player, by number, may name a network id, where there are clients.
         observers: Whoever is told what the game says of itself.
@@ -193,10 +195,12 @@ class Simulation:
         self.past: Past | None = None
         self.rewinds = self.rewinds_limited = 0
         self.resolve: Callable[[int], int | None] = _resolve_nothing
+        self.network_id: Callable[[int], int | None] = _resolve_nothing
         self.look_back: Callable[[int, Past], bool] = _see_the_present
         self.sees: Callable[[int, int], bool] = _see_everything
         self.observers = Observers()
 
+        self._dice: dict[int, random.Random] = {}  # of entities, in this tick
         self._log = RationedLog(logger)
         self._identity = self.world.identity()
         self._player = player
@@ -279,6 +283,8 @@ class Simulation:
         self.tick += 1
         self.emitted = []
         self.held = self.paused or not self.playing
+        if self._dice:
+            self._dice = {}
         try:
             with self.world as world:
                 world.flush_dead()
@@ -589,6 +595,23 @@ class Simulation:
         # While hooks see a player leave, it is in the second no more.
         return number if number in self.player_entity else None
 
+    def rng_of(self, entity: int) -> random.Random:
+        """Return the result of `ecsnet.rng` for an entity while this simulation runs a tick."""
+        key = 0  # of all that nobody knows
+        net = self.network_id(entity)
+        if net is not None:
+            key = 2 * net
+        else:
+            player_id = self.player_of(entity)
+            if player_id is not None:
+                key = 2 * player_id + 1
+        found = self._dice.get(key)
+        if found is None:
+            # All of it counts, so no two of them are alike.
+            seed = (key << 32 | self.tick) << 64 | self.public_seed
+            found = self._dice[key] = random.Random(seed)
+        return found
+
     def _owned(self, net: int, player: int) -> int | None:
         """Return the entity behind a network id, if it is alive and the player's."""
         entity = self._resolve_alive(net)
@@ -752,13 +775,31 @@ def tick() -> int:
     return running("net.tick()").tick
 
 
-def rng() -> random.Random:
-    """Return the running simulation's random numbers: seeded, so that a match can be run again.
+def rng(entity: int | None = None) -> random.Random:
+    """Return random numbers of the running simulation: seeded, so that a match can be run again.
+
+    Those of an entity are made anew in each tick, from what its player's client knows too: a shared
+    system that asks for them comes to the same on both ends. Asked again for it in a tick, they go
+    on. What a system makes has numbers of its own from the next tick on at the earliest, and a
+    round trip later on a client; until then it has its owner's. Whoever reads the traffic knows
+    what they will be: what nobody may guess is up to ``net.rng()``, which is the server's alone.
+
+    Args:
+        entity: The entity that they are for; all systems share the same ones when left out.
 
     Raises:
         OutsideTickError: Called outside a tick.
+        UsageError: This can be no entity.
     """
-    return running("net.rng()").rng
+    simulation = running("net.rng()")
+    if entity is None:
+        return simulation.rng
+    if not is_whole(entity):
+        raise UsageError(
+            f"net.rng({brief(entity)}): give an entity, a number, or leave it out for the"
+            " simulation's own"
+        )
+    return simulation.rng_of(entity)
 
 
 def _resolve_nothing(_: int) -> int | None:

@@ -327,8 +327,7 @@ def test_what_can_be_no_entity_is_refused(game: Game) -> None:
 
 
 def test_outside_of_a_tick_there_is_nothing_to_rewind() -> None:
-    message = "net.rewind() outside a tick: call it in a system, on_start, on_join or on_leave"
-    with pytest.raises(OutsideTickError, match=f"^{re.escape(message)}$"):
+    with pytest.raises(OutsideTickError, match=r"^net\.rewind\(\) outside a tick: call it in a "):
         net.rewind(1)
 
 
