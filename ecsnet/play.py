@@ -182,6 +182,7 @@ def play(
     port: int = DEFAULT_PORT,
     link: Link | None = None,
     debug: bool = False,
+    smooth: bool = False,
     quiet: bool = False,
 ) -> ClientWorld:
     """Play a game: host it when the port is free, join the game that holds the port when not.
@@ -201,6 +202,7 @@ def play(
         port: The UDP port to host or to join on.
         link: A bad network to try.
         debug: Check that only the server writes replicated components.
+        smooth: Draw others between two values that came, as for `ClientWorld.connect`.
         quiet: Print nothing.
 
     Raises:
@@ -211,6 +213,7 @@ def play(
     _check_server(server)
     check_flag("play(offline", offline)
     check_flag("play(debug", debug)
+    check_flag("play(smooth", smooth)
     check_local(host, port)
     if join is not None and offline:
         raise UsageError("play(join=…, offline=True): either join a game or play alone")
@@ -219,7 +222,9 @@ def play(
         address = parse_address(join, port)
         connect = _connect or ClientWorld.connect
         return _leaves_well(
-            connect(*address, name=name, data=data, link=link, debug=debug, game=server)
+            connect(
+                *address, name=name, data=data, link=link, debug=debug, game=server, smooth=smooth
+            )
         )
     clock = time.perf_counter
     socket: UdpServerSocket | None = None
@@ -229,7 +234,7 @@ def play(
         except AddressInUseError:
             logger.info("port %d is taken: joining the game there", port)
             client = ClientWorld.connect(
-                host, port, name=name, data=data, link=link, debug=debug, game=server
+                host, port, name=name, data=data, link=link, debug=debug, game=server, smooth=smooth
             )
             client._protocol.explain = partial(_explain_taken, port)
             return _leaves_well(client)
@@ -248,6 +253,7 @@ def play(
             link=link,
             debug=debug,
             game=server,
+            smooth=smooth,
             clock=clock,
             random=os.urandom,
         )

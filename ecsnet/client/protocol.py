@@ -16,6 +16,8 @@ import msgspec
 from ecsnet.client.command_sender import CommandSender
 from ecsnet.client.connection import STALL, ClientConnection, End
 from ecsnet.client.endings import DIFFERENT_GAME, disconnection, farewell, refusal
+from ecsnet.client.interpolation_clock import InterpolationClock
+from ecsnet.components import Teleports
 from ecsnet.messages.joining import (
     DIFFERENCE_LENGTH,
     MemberState,
@@ -25,6 +27,8 @@ from ecsnet.messages.joining import (
 )
 from ecsnet.messages.table import MessageTable, handles
 from ecsnet.notifications import Connected, Disconnected, Refused
+from ecsnet.replication.client.playout_buffer import PlayoutBuffer
+from ecsnet.replication.client.samples import Blend
 from ecsnet.replication.client.store import Store
 from ecsnet.replication.client.view import ViewWorld
 from ecsnet.replication.wire import (
@@ -74,6 +78,13 @@ class _Arrival(NamedTuple):
     """In bytes."""
 
 
+class _Drawing(NamedTuple):
+    """The drawing of a room on a smooth client: what waits for its tick, and when that is."""
+
+    buffer: PlayoutBuffer
+    clock: InterpolationClock
+
+
 class ClientProtocol:
     """A client from the handshake to its end, in one room after the other.
 
@@ -84,10 +95,13 @@ class ClientProtocol:
         view: The world that shows what the server says.
         sender: What sends our commands.
         now: Seconds, on the clock of all calls.
+        smooth: Whether the view shows what the server says when it is its turn, and what lies
+            between two values, and not all of it at once.
 
     Attributes:
         state: How far we came.
         store: What the server last said in the room that we are in; None before the first one.
+        shown: The tick that is drawn, with its fraction; None while that is always the newest.
         notifications: What happened and was not handed out yet.
         player_net: The network id of our player; 0 before the first room.
         connected_as: Our player's entity, as `Connected` said last; None before the first one.
@@ -103,9 +117,12 @@ class ClientProtocol:
         view: ViewWorld,
         sender: CommandSender,
         now: float,
+        *,
+        smooth: bool = False,
     ) -> None:
         self.state = MemberState.HANDSHAKE
         self.store: Store | None = None
+        self.shown: float | None = None
         self.notifications: list[object] = []
         self._calls: list[tuple[EventType, object]] = []
         self.player_net = 0
@@ -118,6 +135,8 @@ class ClientProtocol:
         self._connection = connection
         self._view = view
         self._sender = sender
+        self._smooth = smooth
+        self._drawing: _Drawing | None = None  # of a smooth client, in the room that it is in
         self._messages: MessageTable[_Arrival] = MessageTable(
             MESSAGE_BYTES,
             [
@@ -144,6 +163,11 @@ class ClientProtocol:
     def closed(self) -> bool:
         """True if it is over."""
         return self.state is MemberState.CLOSED
+
+    @property
+    def drawn(self) -> Store | None:
+        """The store that the view shows, or will show when it gets to the room that we are in."""
+        return self.store if self._drawing is None else self._drawing.buffer.store
 
     @property
     def player(self) -> int | None:
@@ -183,9 +207,12 @@ class ClientProtocol:
             return
         connection.check(now)
         self._give_up_waiting(now)
-        if self.store is not None:
-            self._show(self.store)
-            self._check_load(self.store)
+        blends = self._play(now)
+        if self.drawn is not None:
+            self._show(self.drawn)
+            if self._shown is self.drawn:
+                self._view.blend(self.drawn, blends)
+            self._check_load(self.drawn)
         if connection.end is not None and not self.closed:
             self._ended(connection.end)
         if connection.connected and not self.closed:  # a converter may have closed it
@@ -244,6 +271,9 @@ class ClientProtocol:
                 self._connection.peer.strike(now)
             return
         ticks.heard(store.tick, now)
+        if self._drawing is not None:
+            self._drawing.buffer.update(update, len(payload))
+            self._drawing.clock.heard(store.tick, store.tick - update.unconfirmed_ticks, now)
         report = update.report
         if report is not None and store.report is report:
             ticks.report(report.slack / 16, store.tick, self._connection.peer.session.path.loss)
@@ -272,6 +302,8 @@ class ClientProtocol:
             self._connection.stats.datagrams_rejected += 1
         if self.store is not None and self.store.structured < number:
             self.store.passed(number)
+            if self._drawing is not None:
+                self._drawing.buffer.passed(number)
 
     def _schema_offer(self, offer: SchemaOffer, _: _Arrival, now: float) -> None:
         """Find out in what the games differ, and tell the server."""
@@ -285,7 +317,15 @@ class ClientProtocol:
         if self.state is MemberState.JOINED:
             self._joining_left = JOINING_SECONDS
         self._work_left -= WELCOME_WORK
-        store = self.store = Store(self._format, welcome.epoch, welcome.tick, number=arrival.number)
+        store = self.store = Store(
+            self._format,
+            welcome.epoch,
+            welcome.tick,
+            number=arrival.number,
+            drawn=not self._smooth,
+        )
+        if self._smooth:
+            self._begin_to_draw(store, welcome, arrival.number)
         self.player_net = welcome.player
         if self.state is not MemberState.HANDSHAKE:
             self._sender.leave_room(self._schema.commands)
@@ -304,6 +344,8 @@ class ClientProtocol:
         number, size = arrival
         if not store.structure(number, message, size) and message.epoch == store.epoch:
             self._connection.peer.strike(now)
+        if self._drawing is not None:
+            self._drawing.clock.reached(self._drawing.buffer.structure(number, message, size))
 
     def _events(self, message: Events[object], arrival: _Arrival, now: float) -> None:
         """Take the events of our room."""
@@ -311,8 +353,40 @@ class ClientProtocol:
         assert store is not None  # in this state
         if not store.happened(message, arrival.size):
             self._connection.stats.datagrams_rejected += 1
+        elif self._drawing is not None:
+            self._drawing.clock.reached(self._drawing.buffer.happened(message, arrival.size))
 
     # The view.
+
+    def _begin_to_draw(self, store: Store, welcome: Welcome, number: int) -> None:
+        """Draw the room of a Welcome from now on."""
+        if self._drawing is not None:
+            self._drawing.buffer.flush()  # what happened in the room before is told of still
+        interval = max(1, round(welcome.tick_rate / welcome.update_rate))
+        self._drawing = _Drawing(
+            PlayoutBuffer(store, interval, self._schema.cid_of.get(Teleports), number=number),
+            InterpolationClock(welcome.tick_rate, welcome.update_rate),
+        )
+        self.shown = None
+
+    def _play(self, now: float) -> dict[tuple[int, int], Blend]:
+        """Let what is drawn of a smooth client go on; returns what lies between two values."""
+        drawing, told = self._drawing, self.store
+        if drawing is None or told is None:
+            return {}
+        told.recount()
+        told.dirty.clear()
+        told.went.clear()
+        self.shown = drawing.clock.advance(now)
+        blends = drawing.buffer.play(-1.0 if self.shown is None else self.shown)
+        if self._connection.end is not None:  # no frame comes after this one
+            drawing.buffer.flush()
+            blends = {}
+        drawn = drawing.buffer.store
+        if drawn.resync:
+            drawn.resync, told.resync = False, True
+        self._check_load(told)
+        return blends
 
     def _show(self, store: Store) -> None:
         """Bring the view up to date, and take what happened."""
@@ -380,7 +454,10 @@ class ClientProtocol:
         stats.commands_superseded = report.superseded
         if store is not None:
             stats.tick, stats.confirmed_tick = store.tick, store.confirmed_tick
-            stats.events_received = store.events.given
+        if self.drawn is not None:
+            stats.events_received = self.drawn.events.given
+        if self._drawing is not None:
+            stats.delay = self._drawing.clock.delay
 
     # The end.
 

@@ -55,9 +55,13 @@ class ClientStats:
     """Commands for entities that were gone or not ours, here or on the server."""
     events_received: int = 0
     """Events that the game was given."""
+    delay: float = 0.0
+    """Ticks by which others are drawn later than the network alone would have it, so that there is
+    always a later value to draw towards; 0 where everything is shown at once."""
 
     def __str__(self) -> str:
         if self.silence >= _SILENT:
             return f"nothing from the server for {self.silence:.0f} s"
         way = f"rtt {self.rtt * 1000:.0f} ms · loss {self.loss * 100:.0f} %"
-        return f"{way if self.measured else 'rtt ? · loss ?'} · {self.rate / 1000:.0f} kB/s"
+        text = f"{way if self.measured else 'rtt ? · loss ?'} · {self.rate / 1000:.0f} kB/s"
+        return f"{text} · behind {self.delay:.0f} ticks" if self.delay else text

@@ -111,12 +111,14 @@ class ClientWorld:
         debug: bool = False,
         registry: Registry | None = None,
         game: Game | None = None,
+        smooth: bool = False,
         clock: Callable[[], float] = time.perf_counter,
         random: Callable[[int], bytes] = os.urandom,
     ) -> None:
         self._name = tidy_name(name)
         _check_link(link)
         check_flag("debug", debug)
+        check_flag("smooth", smooth)
         if registry is not None:
             check_instance("registry", registry, Registry, "give a Registry, or leave it out")
         if game is not None and not isinstance(getattr(game, "spec", None), SimulationSpec):
@@ -152,7 +154,13 @@ class ClientWorld:
         self._view = ViewWorld(self._schema, self.view)
         self._sender = CommandSender(self._connection.peer)
         self._protocol = ClientProtocol(
-            self._name, self._schema, self._connection, self._view, self._sender, now
+            self._name,
+            self._schema,
+            self._connection,
+            self._view,
+            self._sender,
+            now,
+            smooth=smooth,
         )
         self._calls = Calls(self.view)
         self._guard = WriteGuard(self._view, self.view) if debug else None
@@ -177,6 +185,7 @@ class ClientWorld:
         debug: bool = False,
         registry: Registry | None = None,
         game: Game | None = None,
+        smooth: bool = False,
         clock: Callable[[], float] = time.perf_counter,
     ) -> Self:
         """Begin to connect; returns at once, the rest happens in `poll`.
@@ -193,6 +202,8 @@ class ClientWorld:
             debug: Check at each poll that nobody wrote replicated components.
             registry: The game's types, where they are not in the usual registry.
             game: The game, a `ServerWorld`, whose shared systems run here ahead of the server.
+            smooth: Draw others a little behind, between two values that came, and let all that is
+                told wait for its tick; without, everything is shown as soon as it arrives.
             clock: Tells seconds; where it is set back, no time goes by.
 
         Raises:
@@ -208,6 +219,7 @@ class ClientWorld:
             debug=debug,
             registry=registry,
             game=game,
+            smooth=smooth,
             clock=clock,
         )
         client._connection.resolve(host, port)
@@ -226,6 +238,7 @@ class ClientWorld:
         debug: bool = False,
         registry: Registry | None = None,
         game: Game | None = None,
+        smooth: bool = False,
         clock: Callable[[], float] = time.perf_counter,
         interval: float = 0.01,
     ) -> ClientWorld:
@@ -244,6 +257,7 @@ class ClientWorld:
             debug: As for `connect`.
             registry: As for `connect`.
             game: As for `connect`.
+            smooth: As for `connect`.
             clock: As for `connect`.
             interval: Seconds between polls while it waits, at most one.
 
@@ -264,6 +278,7 @@ class ClientWorld:
             debug=debug,
             registry=registry,
             game=game,
+            smooth=smooth,
             clock=clock,
         )
         try:
@@ -293,6 +308,7 @@ class ClientWorld:
         debug: bool = False,
         registry: Registry | None = None,
         game: Game | None = None,
+        smooth: bool = False,
         clock: Callable[[], float] = time.perf_counter,
         random: Callable[[int], bytes] = os.urandom,
     ) -> ClientWorld:
@@ -307,6 +323,7 @@ class ClientWorld:
             debug: As for `connect`.
             registry: As for `connect`.
             game: As for `connect`.
+            smooth: As for `connect`.
             clock: As for `connect`.
             random: Returns that many random bytes.
 
@@ -326,6 +343,7 @@ class ClientWorld:
             debug=debug,
             registry=registry,
             game=game,
+            smooth=smooth,
             clock=clock,
             random=random,
         )
@@ -373,6 +391,13 @@ class ClientWorld:
         if ticks is None or not self.connected:
             return None
         return read_lobby(self.view, self.player, self.stats.tick, ticks.rate)
+
+    @property
+    def shown(self) -> float | None:
+        """The tick that others are drawn at, with its fraction; None where everything is shown at
+        once, and before there is anything to draw.
+        """
+        return self._protocol.shown
 
     @property
     def stats(self) -> ClientStats:
@@ -636,11 +661,11 @@ class ClientWorld:
     def _advance(self, now: float) -> None:
         """Let the protocol advance, in debug mode between two looks at who writes."""
         protocol, guard = self._protocol, self._guard
-        if guard is not None and protocol.store is not None:
-            guard.check(protocol.store)
+        if guard is not None and protocol.drawn is not None:
+            guard.check(protocol.drawn)
         protocol.advance(now)
         if guard is not None and not self.closed:
-            guard.watch(protocol.store)
+            guard.watch(protocol.drawn)
 
     def close(self) -> None:
         """Leave: tells the server, and takes what is replicated out of the view.

@@ -202,6 +202,7 @@ class Harness:
         phase: float = 0.0,
         wait: float | None = 5.0,
         debug: bool = False,
+        smooth: bool = False,
     ) -> ClientWorld:
         """Let a client connect.
 
@@ -218,6 +219,7 @@ class Harness:
             phase: Seconds until its first frame.
             wait: Seconds to run until it is in the game; None returns at once.
             debug: As for `ClientWorld.connect`.
+            smooth: As for `ClientWorld.connect`.
 
         Raises:
             UsageError: It was not let in within that time, or an argument is invalid.
@@ -231,6 +233,7 @@ class Harness:
         if wait is not None:
             check_number("connect(wait", wait, 0, LONGEST, f"{_SECONDS}, or None")
         check_flag("connect(debug", debug)
+        check_flag("connect(smooth", smooth)
         number = next(_numbers)
         end = self.network.connect(link)
         client = ClientWorld.over(
@@ -241,6 +244,7 @@ class Harness:
             debug=debug,
             registry=self._registry,
             game=self._game,
+            smooth=smooth,
             clock=self.clock,
             random=self._random,
         )

@@ -277,8 +277,8 @@ def test_with_the_port_taken_it_joins_the_game_there(
     monkeypatch.setattr(ClientWorld, "connect", connect)
     Socket.taken = True
     link = Link()
-    assert start(game, port=7001, name="Bob", data=Push(1.0), link=link, debug=True) is client
-    options = {"name": "Bob", "data": Push(1.0), "link": link, "debug": True}
+    options = {"name": "Bob", "data": Push(1.0), "link": link, "debug": True, "smooth": True}
+    assert start(game, port=7001, **options) is client
     told = {**options, "game": game}
     assert joined == [("0.0.0.0", 7001, told)]
     # Somebody else's game, whether a port is free or not.

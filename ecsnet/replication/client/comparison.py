@@ -24,7 +24,8 @@ def comparable(view: ViewWorld, store: Store) -> Iterator[tuple[int, int, object
 
 
 def mend_written(view: ViewWorld, store: Store) -> tuple[int, str] | None:
-    """Find the first replicated value that differs from the store's, and put it right again.
+    """Find the first replicated value that differs from the store's, or from what is drawn between
+    two of them, and put it right again.
 
     Returns:
         Its entity and a name such as ``"Position.x"``; None when the game wrote none.
@@ -32,7 +33,7 @@ def mend_written(view: ViewWorld, store: Store) -> tuple[int, str] | None:
     with view.world:
         for net, record in store.entities.items():
             entity = view.local.get(net)
-            if entity is None or net in store.dirty:
+            if entity is None or net in store.dirty or net in view.elsewhere:
                 continue
             components = view.world.components(entity)
             for cid, wire in record.values.items():
@@ -41,6 +42,10 @@ def mend_written(view: ViewWorld, store: Store) -> tuple[int, str] | None:
                 true = view.conversion.value(kind, wire)
                 if found is None or true is None:
                     continue
+                blend = view.blended.get((net, cid))
+                if blend is not None:
+                    true = kind.clone(true)
+                    kind.blend(true, *blend)
                 field = kind.differing(found, true)
                 if field is not None:
                     kind.move(found, true)

@@ -92,6 +92,7 @@ class Store:
         waiting_bytes: The bound for values that wait for structure.
         number: The message by which it did. What depends on an earlier one is of an earlier stay,
             in this simulation or in another, and is dropped.
+        drawn: Whether the view shows it. Another one keeps no events.
     """
 
     def __init__(
@@ -102,6 +103,7 @@ class Store:
         waiting_bytes: int = WAITING_BYTES,
         *,
         number: int = 0,
+        drawn: bool = True,
     ) -> None:
         self.wire = wire
         self.epoch = epoch
@@ -130,6 +132,8 @@ class Store:
 
         self.work = 0
         """Ids and values looked at so far, and some for each message: a measure of time."""
+        self.taken = 0
+        """Bytes of all that it was told so far, counted as those that it keeps are."""
         self.overload: str | None = None
         """Set when the server says more than a client keeps: how much of what."""
 
@@ -137,6 +141,7 @@ class Store:
         self._twice = frozenset(
             [cid for cid, kind in enumerate(wire.schema.components) if kind.interpolate]
         )
+        self._drawn = drawn
         self._number = number
         self._keys = 0  # components of all entities
         # What the values take is at most what was counted when all of them were encoded last, and
@@ -331,7 +336,9 @@ class Store:
             held = kind.held(wire)
             self.work += effort(*held)
             share = size // len(events) + _beside(held)
-            self.events.add(ReceivedEvent(kind, wire, share, reliable))
+            self.taken += share
+            if self._drawn:
+                self.events.add(ReceivedEvent(kind, wire, share, reliable))
 
     # What may be kept and done. All of it is looked at before an id becomes anything.
 
@@ -379,6 +386,7 @@ class Store:
 
     def _note(self, size: int, parts: int, work: int) -> None:
         self.work += work
+        self.taken += size
         if parts:
             self._came += size
             self._came_meanwhile += size

@@ -12,7 +12,9 @@ in the next `ViewWorld.reconcile`, which mends it.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+import itertools
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from math import isfinite
 
 import esper
 
@@ -20,6 +22,7 @@ from ecsnet.notifications import Changed, Despawned, Inserted, Notification, Rem
 from ecsnet.replication.client.attachments import Attachment, Attachments
 from ecsnet.replication.client.conversion import Conversion
 from ecsnet.replication.client.references import References
+from ecsnet.replication.client.samples import Blend
 from ecsnet.replication.client.store import EntityState, Store, effort_of
 from ecsnet.replication.client.world_stamp import WorldStamp
 from ecsnet.schema import ComponentType, EventType, Schema
@@ -32,6 +35,7 @@ PARTS_AT_ONCE = 4096
 to date, sixteen items for one; the others have to wait."""
 
 _NONE: frozenset[int] = frozenset()
+_EMPTY: Mapping[type, object] = {}
 
 
 class ViewWorld:
@@ -50,6 +54,9 @@ class ViewWorld:
         conversion: What makes components and events of wire values.
         references: Who mentions whom. Once there are too many, no value is shown any more.
         attachments: What the game attached.
+        elsewhere: The network ids of entities that the view has of somebody else than the store;
+            `reconcile` leaves them as they are, see `show_again`.
+        blended: The components whose floats lie between two values, by network id and component id.
     """
 
     def __init__(self, schema: Schema, world: World) -> None:
@@ -58,6 +65,8 @@ class ViewWorld:
         self.local: dict[int, int] = {}
         self.remote: dict[int, int] = {}
         self.watched: set[type] = set()
+        self.elsewhere: set[int] = set()
+        self.blended: Mapping[tuple[int, int], Blend] = {}
         self._stamp = WorldStamp(world)
         self.conversion = Conversion(self.reference)
         self.references = References(schema.components)
@@ -103,6 +112,7 @@ class ViewWorld:
         """
         with self.world:
             self.world.flush_dead()
+            self.blended = {}
             if not self._stamp.same_world:
                 self._lose_all()
             return [self._despawn(net, entity, "hidden") for net, entity in [*self.local.items()]]
@@ -116,6 +126,9 @@ class ViewWorld:
         with self.world:
             self.world.flush_dead()
             self._notice_damage(store)
+            for net in self.elsewhere & store.dirty.keys():
+                del store.dirty[net]
+                store.went.pop(net, None)
             if not store.dirty:
                 store.events.shown((), (), ())
                 return events
@@ -141,6 +154,33 @@ class ViewWorld:
                     events += self._applied(store, batch, healed, values)
                     store.events.shown(batch, store.dirty, store.entities)
         return events
+
+    def show_again(self, net: int, store: Store) -> None:
+        """Let the next `reconcile` show an entity as the store has it, no longer from elsewhere."""
+        self.elsewhere.discard(net)
+        record = store.entities.get(net)
+        store.dirty.setdefault(net, set()).update(() if record is None else record.values)
+
+    def blend(self, store: Store, blends: Mapping[tuple[int, int], Blend]) -> None:
+        """Draw components between two values, and those as they are that were drawn so before. To
+        be called after each `reconcile`.
+
+        Args:
+            store: The store that is shown.
+            blends: What lies between two values now, by network id and component id.
+        """
+        if not (blends or self.blended):
+            return
+        over = {key: self._unblended(store, *key) for key in self.blended.keys() - blends.keys()}
+        self.blended = blends
+        with self.world:
+            tables = self.world.tables()
+            for (net, cid), blend in itertools.chain(over.items(), blends.items()):
+                kind = self.components[cid]
+                entity = None if net in self.elsewhere else self.local.get(net)
+                found = None if entity is None else tables.get(entity, _EMPTY).get(kind.cls)
+                if found is not None and blend is not None:
+                    kind.blend(found, *blend)
 
     def take_events(self, store: Store) -> list[tuple[EventType, object]]:
         """Take the events that the view is ready for, with their types, as the game gets them:
@@ -175,6 +215,8 @@ class ViewWorld:
             if not world.alive(entity):
                 self._forget(net, entity)
         for net, record in store.entities.items():
+            if net in self.elsewhere:
+                continue
             known = self.local.get(net)
             components = {} if known is None else world.components(known)
             missing = [cid for cid in record.values if self.components[cid].cls not in components]
@@ -184,6 +226,7 @@ class ViewWorld:
 
     def _lose_all(self) -> None:
         """Forget all entities: the database was cleared."""
+        self.blended = {}
         self.attachments.clear()
         self.references.clear()
         self.local.clear()
@@ -230,6 +273,16 @@ class ViewWorld:
             if net not in self._unborn and cid not in batch.get(net, _NONE):
                 healed.setdefault(net, set()).add(cid)
         return healed
+
+    def _unblended(self, store: Store, net: int, cid: int) -> Blend | None:
+        """Return the floats of a component as the store has them; None where it has none."""
+        record = store.entities.get(net)
+        wire = None if record is None else record.values.get(cid)
+        if wire is None:
+            return None
+        floats = self.components[cid].floats(wire)
+        # What is not finite is new, and nothing was between it and another value.
+        return Blend(floats, floats, 0.0) if isfinite(sum(floats)) else None
 
     # Values: code of the game's runs, and nothing is half done.
 

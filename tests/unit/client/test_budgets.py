@@ -381,7 +381,7 @@ def test_what_is_in_values_that_wait_is_counted(server: HostileServer) -> None:
         for net in range(1, 2000):
             server.tick += 1
             run = run_of(registry, Groups, net, [[[]] * 1_000])
-            server.send((7, server.tick, 0, server.peer.queued + 9, None, [run]))
+            server.send((7, server.tick, 0, server.peer.queued + 9, 0, None, [run]))
             server.poll()
             if store.asked:
                 break
@@ -416,7 +416,7 @@ def test_what_did_not_change_on_an_entity_is_no_work(server: HostileServer) -> N
     server.tick += 1
     for start in range(1, count, 100):
         run = run_of(registry, Tank, start, *[[2]] * 100)
-        server.send((7, server.tick, 0, server.peer.queued, None, [run]))
+        server.send((7, server.tick, 0, server.peer.queued, 0, None, [run]))
     server.poll()
     with server.client.view:
         assert {tank.hp for _, tank in esper.get_component(Tank)} == {2}
@@ -500,7 +500,7 @@ def test_content_in_updates(server: HostileServer, monkeypatch: pytest.MonkeyPat
         run = run_of(registry, Bag, net, [[1] * 900])
         small = run_of(registry, Bag, 1, *[[[]]] * 30)
         server.tick += 1
-        server.send((7, server.tick, 0, server.peer.queued, None, [small, run]))
+        server.send((7, server.tick, 0, server.peer.queued, 0, None, [small, run]))
         server.poll()
         sent += 1
     assert server.goodbye is Reason.OVERLOAD
@@ -549,7 +549,7 @@ def flood(server: HostileServer, datagrams: int, entities: int = 300) -> None:
     for number in range(datagrams):
         server.tick += 1
         run = run_of(registry, Tank, 1, *[[number % 100]] * entities)
-        server.send((7, server.tick, 0, server.peer.queued, None, [run]))
+        server.send((7, server.tick, 0, server.peer.queued, 0, None, [run]))
 
 
 def test_a_flood_of_updates_is_spread_over_polls(server: HostileServer) -> None:
@@ -661,7 +661,7 @@ def test_resyncs_are_asked_for_one_at_a_time(server: HostileServer) -> None:
         net += 300
         server.tick += 1
         for _ in range(10):
-            server.send((7, server.tick, 0, server.peer.queued + 9, None, [run]))
+            server.send((7, server.tick, 0, server.peer.queued + 9, 0, None, [run]))
         server.poll()
         assert store_of(server)._waiting_bytes <= store_of(server)._waiting_limit + 50_000
     assert server.heard.count(encode(Resync())) == 1
@@ -713,7 +713,7 @@ def test_ticks_that_jump(server: HostileServer, step: int) -> None:
         slack = (-1) ** number * 2**53
         report = (slack, 2**53, 0, 0, 0)
         run = run_of(registry, Tank, 1, [number])
-        server.send((7, tick & 0xFFFFFFFF, 2**53, server.peer.queued, report, [run]))
+        server.send((7, tick & 0xFFFFFFFF, 2**53, server.peer.queued, 0, report, [run]))
         server.poll()
     assert server.client.connected
     assert len(server.client._sender.outbox._runs) < 1000

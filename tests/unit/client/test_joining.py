@@ -406,7 +406,7 @@ def garbage(server: HostileServer, kind: str) -> bytes:
     cid = registry.schema().cid_of[Tank]
     contradiction = ([1, 1], [(cid, [[1]])])  # two entities, one value
     return connection.seal(
-        peer.session.send((7, 200, 0, 0, None, [contradiction]), server.clock.now)
+        peer.session.send((7, 200, 0, 0, 0, None, [contradiction]), server.clock.now)
     )
 
 
@@ -458,9 +458,9 @@ def test_what_strangers_send_is_no_offence_of_the_servers(server: HostileServer)
     server.poll()
     assert server.client.stats.datagrams_rejected >= 500
     assert server.client.connected
-    server.send((8, 200, 0, 0, None, []))  # of another epoch
+    server.send((8, 200, 0, 0, 0, None, []))  # of another epoch
     for _ in range(20):
-        server.send((8, 200, 0, 0, None, []))
+        server.send((8, 200, 0, 0, 0, None, []))
         server.poll()
     assert server.client.connected
 

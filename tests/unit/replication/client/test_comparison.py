@@ -5,6 +5,7 @@ import math
 import esper
 
 from ecsnet.replication.client.comparison import comparable, mend_written
+from ecsnet.replication.client.samples import Blend
 from tests.unit.replication.client.viewing import CID, Angle, Bag, Place, Subject, Tank, Turret
 
 
@@ -69,3 +70,25 @@ def test_what_is_not_shown_yet_was_not_written(subject: Subject) -> None:
     assert subject.of(1)[Tank] == Tank(1)
     subject.poll()
     assert subject.of(1)[Tank] == Tank(2)
+
+
+def test_what_lies_between_two_values_was_not_written(subject: Subject) -> None:
+    subject.show({1: [Place(1.0, 2.0)]})
+    blend = Blend((1.0, 2.0), (3.0, 6.0), 0.5)
+    subject.view.blend(subject.store, {(1, CID[Place]): blend})
+    assert mend_written(subject.view, subject.store) is None
+    place = subject.of(1)[Place]
+    assert isinstance(place, Place)
+    place.y = 9.0
+    assert mend_written(subject.view, subject.store) == (1, "Place.y")
+    assert place == Place(2.0, 4.0)
+    assert subject.store.entities[1].values[CID[Place]] == Place(1.0, 2.0)
+
+
+def test_what_comes_from_elsewhere_was_not_written(subject: Subject) -> None:
+    subject.show({1: [Place(1.0, 2.0)]})
+    subject.view.elsewhere.add(1)
+    place = subject.of(1)[Place]
+    assert isinstance(place, Place)
+    place.y = 9.0
+    assert mend_written(subject.view, subject.store) is None

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import math
+
 import esper
 
 from ecsnet.notifications import Changed, Despawned, Inserted, Removed, Spawned
 from ecsnet.replication.client.attachments import Attachment
+from ecsnet.replication.client.samples import Blend
 from tests.unit.replication.client.viewing import CID, Bag, Likes, Place, Sprite, Subject, Tank
 
 
@@ -170,3 +173,102 @@ def test_clear_takes_what_is_replicated_and_leaves_the_rest(subject: Subject) ->
     with subject.world:
         assert esper.get_component(Place) == [(own, Place())]
         assert esper.get_component(Tank) == []
+
+
+# What lies between two values, and what comes from elsewhere.
+
+
+def test_floats_are_drawn_between_two_values_and_as_told_again(subject: Subject) -> None:
+    subject.show({1: [Place(1.0, 2.0), Tank(3)], 2: [Place(5.0, 5.0)]})
+    cid = CID[Place]
+    subject.view.blend(subject.store, {(1, cid): Blend((1.0, 2.0), (3.0, 6.0), 0.5)})
+    assert subject.of(1)[Place] == Place(2.0, 4.0)
+    assert subject.of(2)[Place] == Place(5.0, 5.0)
+    assert subject.store.entities[1].values[cid] == Place(1.0, 2.0)
+    subject.view.blend(subject.store, {(2, cid): Blend((5.0, 5.0), (6.0, 6.0), 0.5)})
+    assert subject.of(1)[Place] == Place(1.0, 2.0)
+    assert subject.of(2)[Place] == Place(5.5, 5.5)
+    subject.view.blend(subject.store, {})
+    assert subject.of(2)[Place] == Place(5.0, 5.0)
+    assert not subject.view.blended
+
+
+def test_what_is_told_is_drawn_where_nothing_lies_between(subject: Subject) -> None:
+    subject.show({1: [Place(1.0, 2.0)]})
+    cid = CID[Place]
+    subject.view.blend(subject.store, {(1, cid): Blend((1.0, 2.0), (3.0, 6.0), 0.5)})
+    subject.store.entities[1].values[cid] = Place(math.inf, 7.0)
+    subject.store.dirty[1] = {cid}
+    subject.poll()
+    subject.view.blend(subject.store, {})
+    assert subject.of(1)[Place] == Place(math.inf, 7.0)
+
+
+def test_what_is_not_there_is_not_blended(subject: Subject) -> None:
+    subject.show({1: [Place(1.0, 2.0)]})
+    cid = CID[Place]
+    blends = {(1, cid): Blend((1.0, 2.0), (3.0, 6.0), 0.5), (9, cid): Blend((0.0,), (1.0,), 0.5)}
+    with subject.world:
+        esper.remove_component(subject.view.local[1], Place)
+    subject.view.blend(subject.store, blends)
+    subject.poll()
+    assert subject.of(1)[Place] == Place(1.0, 2.0)
+    subject.view.blend(subject.store, blends)
+    assert subject.of(1)[Place] == Place(2.0, 4.0)
+    subject.say(gone=[1])
+    subject.poll()
+    subject.view.blend(subject.store, {})
+
+
+def test_another_store_has_nothing_in_between(subject: Subject) -> None:
+    subject.show({1: [Place(1.0, 2.0)]})
+    blends = {(1, CID[Place]): Blend((1.0, 2.0), (3.0, 6.0), 0.5)}
+    subject.view.blend(subject.store, blends)
+    subject.view.hide_all()
+    assert not subject.view.blended
+    subject.store.dirty[1] = {CID[Place]}
+    subject.poll()
+    subject.view.blend(subject.store, blends)
+    with subject.world:
+        esper.clear_database()
+    subject.poll()
+    assert not subject.view.blended
+
+
+def test_what_comes_from_elsewhere_is_left_as_it_is(subject: Subject) -> None:
+    subject.show({1: [Place(1.0, 2.0)], 2: [Place(3.0, 4.0)]})
+    view = subject.view
+    entity = view.local[1]
+    view.elsewhere.add(1)
+    with subject.world:
+        esper.component_for_entity(entity, Place).x = 50.0
+    subject.say({1: [Place(9.0, 9.0), Tank(1)], 2: [Tank(2)]})
+    view.blend(subject.store, {(1, CID[Place]): Blend((0.0, 0.0), (1.0, 1.0), 0.5)})
+    events = subject.poll()
+    assert events == [Inserted(view.local[2], Tank(2))]
+    assert subject.of(1) == {Place: Place(50.0, 2.0)}
+    with subject.world:
+        esper.remove_component(entity, Place)
+    assert subject.poll() == []
+    assert subject.of(1) == {}
+    view.show_again(1, subject.store)
+    assert subject.poll() == [
+        Inserted(entity, Place(9.0, 9.0)),
+        Inserted(entity, Tank(1)),
+    ]
+    assert view.local[1] == entity
+    assert subject.true()
+
+
+def test_what_went_elsewhere_and_is_gone_goes_when_it_is_shown_again(subject: Subject) -> None:
+    subject.show({1: [Place(1.0, 2.0)]})
+    entity = subject.view.local[1]
+    subject.view.elsewhere.add(1)
+    subject.say(gone=[1])
+    assert subject.poll() == []
+    assert subject.view.local == {1: entity}
+    subject.view.show_again(1, subject.store)
+    (gone,) = subject.poll()
+    assert isinstance(gone, Despawned)
+    assert gone.entity == entity
+    assert not subject.view.local

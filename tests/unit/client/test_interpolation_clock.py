@@ -1,0 +1,311 @@
+"""The tick that others are drawn at, over a virtual network and at any frame rate."""
+
+from __future__ import annotations
+
+import random
+from math import inf
+
+import pytest
+
+from ecsnet.client.interpolation_clock import JUMP, MOST_DELAY, SLEW, WINDOW, InterpolationClock
+from ecsnet.client.tick_clock import SILENCE
+from ecsnet.replication.client.samples import EXTRAPOLATED_TICKS
+
+FRAME_RATES = (30, 60, 62.5, 144)
+
+
+class Watching:
+    """A server that ticks, a network, and a client that looks in each frame.
+
+    Attributes:
+        ages: Of each frame, when it was, and the seconds since what it draws was now.
+        steps: Ticks from one frame to the next, over those that went by.
+        starved: Frames whose tick lies beyond the newest one that has come.
+    """
+
+    def __init__(
+        self,
+        frame_rate: float = 60,
+        *,
+        tick_rate: float = 60,
+        every: int = 1,
+        lag: float = 0.05,
+        jitter: float = 0.0,
+        loss: float = 0.0,
+        seed: int = 1,
+    ) -> None:
+        self.frame_rate, self.tick_rate, self.every = frame_rate, tick_rate, every
+        self.lag, self.jitter, self.loss = lag, jitter, loss
+        self.clock = InterpolationClock(tick_rate, tick_rate / every)
+        self.now = 0.0
+        self.tick = 1000.0  # of the server, with its fraction
+        self.stopped = False  # the server's time stands
+        self.holds = False  # the network keeps what it has
+        self.ages: list[tuple[float, float]] = []
+        self.steps: list[tuple[float, float]] = []
+        self.starved: list[float] = []
+        self._random = random.Random(seed)
+        self._waiting: list[tuple[float, int]] = []
+        self._heard = 0
+        self._at = 0.0
+        self._shown: float | None = None
+
+    def run(self, seconds: float, *, frames: bool = True) -> None:
+        step = 0.001
+        end = self.now + seconds
+        while self.now < end:
+            self.now += step
+            before = self.tick // self.every
+            if not self.stopped:
+                self.tick += step * self.tick_rate
+            if self.tick // self.every != before and self._random.random() >= self.loss:
+                late = self.lag + self._random.uniform(-self.jitter, self.jitter)
+                number = int(self.tick // self.every) * self.every
+                self._waiting.append((self.now + late, number))
+            if frames and self.now >= self._at:
+                self._at = max(self._at + 1 / self.frame_rate, self.now)
+                self._frame()
+
+    def _frame(self) -> None:
+        due = [] if self.holds else [entry for entry in self._waiting if entry[0] <= self.now]
+        for entry in sorted(due):
+            self._waiting.remove(entry)
+            self._heard = max(self._heard, entry[1])
+            self.clock.heard(entry[1], entry[1] - 12, self.now)
+        shown = self.clock.advance(self.now)
+        if shown is None:
+            return
+        if self._shown is not None:
+            went_by = (self.now - self.ages[-1][0]) * self.tick_rate
+            self.steps.append((self.now, (shown - self._shown) / went_by))
+        self._shown = shown
+        self.ages.append((self.now, (self.tick - shown) / self.tick_rate))
+        if shown > self._heard:
+            self.starved.append(self.now)
+
+    def age(self, since: float = 0.0) -> float:
+        ages = sorted(age for at, age in self.ages if at >= since)
+        return ages[len(ages) // 2]
+
+    def starved_after(self, seconds: float) -> int:
+        return len([at for at in self.starved if at > seconds])
+
+    def since(self, values: list[tuple[float, float]], start: float) -> list[float]:
+        return [value for at, value in values if at >= start]
+
+
+def test_nothing_is_drawn_before_anything_was_heard() -> None:
+    clock = InterpolationClock(60)
+    assert clock.advance(1.0) is None
+    assert clock.shown is None
+    assert clock.delay == 0
+    clock.heard(100, 99, 1.5)
+    assert clock.advance(1.5) is not None
+
+
+@pytest.mark.parametrize("frame_rate", FRAME_RATES)
+def test_on_a_perfect_line_it_is_drawn_a_tick_or_two_late(frame_rate: float) -> None:
+    game = Watching(frame_rate)
+    game.run(20)
+    assert not game.starved_after(5)
+    assert 0.05 <= game.age(5) <= 0.05 + 2.1 / 60 + 1 / frame_rate
+    assert all(abs(step - 1) <= SLEW + 0.001 for step in game.since(game.steps, 5))
+    assert game.clock.jumps == 1
+
+
+@pytest.mark.parametrize("frame_rate", FRAME_RATES)
+@pytest.mark.parametrize("seed", [1, 2])
+def test_on_a_bad_line_it_is_late_enough(frame_rate: float, seed: int) -> None:
+    game = Watching(frame_rate, lag=0.075, jitter=0.015, loss=0.05, seed=seed)
+    game.run(60)
+    assert game.starved_after(5) <= 15 * max(1.0, frame_rate / 60)
+    assert game.age(5) <= 0.130
+    steps = game.since(game.steps, 5)
+    assert max(abs(step - 1) for step in steps) <= SLEW + 0.001
+    assert game.clock.jumps == 1
+
+
+def test_it_waits_for_the_gap_before_a_packet_too() -> None:
+    """Rule 2: not only for how late one comes."""
+    game = Watching(144, loss=0.2, seed=3)
+    game.run(60)
+    # 1,200 times a packet got lost, often two in a row; without the gaps each is felt.
+    assert game.starved_after(5) < 120
+    assert game.age(5) > 0.05 + 1.5 / 60
+
+
+def test_the_delay_follows_the_network() -> None:
+    game = Watching(jitter=0.005)
+    game.run(10)
+    calm = game.clock.delay
+    game.jitter = 0.04
+    game.run(10)
+    rough = game.clock.delay
+    game.jitter = 0.005
+    game.run(WINDOW + 5)
+    assert calm < 3 < rough < 7
+    assert game.clock.delay == pytest.approx(calm, abs=0.5)
+    assert game.clock.jumps == 1
+    assert max(abs(step - 1) for step in game.since(game.steps, 2)) <= SLEW + 0.001
+
+
+@pytest.mark.parametrize("every", [2, 3, 6])
+def test_fewer_updates_are_no_gaps_that_come_as_a_surprise(every: int) -> None:
+    game = Watching(144, every=every, jitter=0.01)
+    game.run(30)
+    assert game.starved_after(5) < 5
+    assert every - 0.5 <= game.clock.delay <= every + 2
+    assert game.clock.jumps == 1
+
+
+# Rule 3: silences.
+
+
+def stall(game: Watching, seconds: float, how: str) -> None:
+    if how == "client":
+        game.run(seconds, frames=False)
+    elif how == "server":
+        game.stopped = True
+        game.run(seconds)
+        game.stopped = False
+    elif how == "link":
+        game.holds = True
+        game.run(seconds)
+        game.holds = False
+    else:
+        loss, game.loss = game.loss, 1.0
+        game.run(seconds)
+        game.loss = loss
+
+
+@pytest.mark.parametrize("frame_rate", FRAME_RATES)
+@pytest.mark.parametrize("how", ["client", "server", "link", "loss"])
+def test_after_a_stall_it_is_right_at_once(frame_rate: float, how: str) -> None:
+    game = Watching(frame_rate, lag=0.075, jitter=0.015, loss=0.05)
+    game.run(10)
+    before, delay = game.age(5), game.clock.delay
+    stall(game, 5.0, how)
+    back = game.now
+    game.run(4)
+    # The first frames may still be of the stall, or wait for what was drawn beyond it.
+    ages = game.since(game.ages, back + 0.3)
+    assert all(abs(age - before) < 0.05 for age in ages)
+    assert game.clock.delay < delay + 3
+    assert all(step >= 0 for step in game.since(game.steps, 0))
+
+
+def test_of_the_heap_after_a_silence_the_newest_counts() -> None:
+    clock = InterpolationClock(60)
+    for tick in range(60):
+        clock.heard(1000 + tick, 900, tick / 60)
+        clock.advance(tick / 60)
+    for tick in range(60, 360):
+        clock.heard(1000 + tick, 900, 6.0)
+    shown = clock.advance(6.0)
+    assert shown is not None
+    assert 1355 <= shown <= 1359
+    # Where the rest of the heap comes a frame later, too.
+    for tick in range(360, 500):
+        clock.heard(1000 + tick, 900, 6.01)
+    shown = clock.advance(6.01)
+    assert shown is not None
+    assert 1495 <= shown <= 1499
+
+
+def test_how_much_packets_vary_is_kept() -> None:
+    game = Watching(lag=0.075, jitter=0.04)
+    game.run(10)
+    delay = game.clock.delay
+    assert delay > 3
+    stall(game, 5.0, "loss")
+    game.run(0.3)
+    assert game.clock.delay > delay - 2.5
+    assert delay < game.clock.delay + 2.5
+
+
+# While little is said.
+
+
+def test_where_nothing_is_missing_nobody_waits_for_what_is_not_said() -> None:
+    """A world that stands, with a word five times a second."""
+    game = Watching(jitter=0.005)
+    game.run(5)
+    before = game.clock.delay
+    clock = game.clock
+    for _ in range(40):
+        game.loss = 1.0
+        game.run(0.2)
+        tick = int(game.tick)
+        clock.heard(tick, tick - 1, game.now)
+        clock.advance(game.now)
+    assert clock.delay < before + 4.5  # for these came without any lag: so much earlier
+    game.loss = 0.0
+    game.run(0.5)
+    assert game.clock.jumps == 1
+
+
+@pytest.mark.parametrize("lost", [False, True])
+def test_the_first_that_is_said_again_is_no_gap(lost: bool) -> None:
+    clock = InterpolationClock(60)
+    now = 0.0
+    for tick in range(1000, 1060):
+        now = tick / 60
+        clock.heard(tick, tick - 10, now)
+        clock.advance(now)
+    before = clock.delay
+    # Twelve ticks of silence, then it moves: the first packet of that may get lost.
+    for tick in range(1060, 1090):
+        now = tick / 60
+        if tick >= 1072 + lost:
+            clock.heard(tick, 1071, now)
+        clock.advance(now)
+    assert clock.delay <= before + 1 + lost
+
+
+# What it never does.
+
+
+def test_it_never_goes_back_nor_far_ahead() -> None:
+    for seed in range(20):
+        rng = random.Random(seed)
+        clock = InterpolationClock(60, rng.choice((None, 20.0, 60.0)))
+        now, tick, newest, shown = 0.0, 1000, 1000, -inf
+        for _ in range(400):
+            now += rng.choice((0.001, 0.016, 0.033, 0.2, 3.0))
+            tick += rng.choice((0, 1, 1, 2, 30, -3, 100_000 if seed % 5 == 0 else 1))
+            for _ in range(rng.randrange(3)):
+                heard = tick + rng.randrange(-3, 3)
+                clock.heard(heard, heard - rng.randrange(-(2**40), 2**40), now)
+                newest = max(newest, heard)
+            after = clock.advance(now)
+            if after is not None:
+                assert shown <= after <= newest + EXTRAPOLATED_TICKS
+                shown = after
+            assert -EXTRAPOLATED_TICKS * 100 < clock.delay <= (MOST_DELAY + JUMP) * 60 + 3
+
+
+def test_while_nothing_comes_it_stops_three_ticks_beyond() -> None:
+    game = Watching()
+    game.run(5)
+    game.loss = 1.0
+    game.run(2)
+    assert game.clock.shown == game._heard + EXTRAPOLATED_TICKS
+
+
+def test_what_is_to_be_drawn_at_a_tick_is() -> None:
+    """Though no update has that tick: a message came alone, while nothing else changes."""
+    game = Watching()
+    game.run(5)
+    game.loss = 1.0
+    game.run(0.1)
+    tick = int(game.tick) + 2
+    game.clock.reached(tick)
+    game.run(0.2)
+    assert game.clock.shown is not None
+    assert tick <= game.clock.shown <= tick + EXTRAPOLATED_TICKS
+
+
+def test_silence_is_what_the_other_clock_takes_for_one() -> None:
+    clock = InterpolationClock(60, 2.0)
+    assert clock._silence == 1.5
+    assert InterpolationClock(60)._silence == SILENCE

@@ -1,0 +1,189 @@
+"""The buffer in front of the store that is drawn: what waits, in which order, and how much."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import ecsnet.replication.client.playout_buffer
+from tests.unit.replication.client.playing import Boom, Place, Playing, Tank
+
+
+def test_values_wait_for_their_tick() -> None:
+    play = Playing()
+    play.structure(10, ([1], Tank, [[3]]))
+    play.update(12, ([1], Tank, [[5]]))
+    play.update(11, ([1], Tank, [[4]]))
+    assert play.draw(9.9, Tank) is None
+    assert [play.draw(tick, Tank) for tick in (10, 10.9, 11, 12)] == [(3,), (3,), (4,), (5,)]
+
+
+def test_what_went_is_drawn_until_then() -> None:
+    play = Playing()
+    play.structure(10, ([1, 2], Tank, [[3], [3]]))
+    play.structure(12, despawned=[1], hidden=[2])
+    assert not play.told.entities
+    assert play.draw(11.9, Tank) == (3,)
+    assert play.draw(12, Tank) is None
+    assert play.drawn.went == {1: "despawned", 2: "hidden"}
+
+
+def test_what_comes_late_is_drawn_at_once() -> None:
+    play = Playing()
+    play.structure(10, ([1], Tank, [[3]]))
+    assert play.draw(20, Tank) == (3,)
+    play.update(15, ([1], Tank, [[5]]))
+    play.structure(16, ([2], Tank, [[6]]))
+    assert play.draw(20.1, Tank) == (5,)
+    assert play.draw(20.1, Tank, net=2) == (6,)
+
+
+def test_what_is_reliable_comes_before_what_depends_on_it() -> None:
+    play = Playing()
+    play.structure(10, ([1], Tank, [[3]]))
+    play.update(10, events=[7])
+    play.draw(10)
+    assert play.drawn.events.came == 1  # for its structure was there
+
+
+def test_events_wait_between_what_comes_and_what_goes() -> None:
+    play = Playing()
+    play.structure(10, ([1], Tank, [[3]]))
+    play.happen(11, 1, 2)
+    play.structure(12, despawned=[1])
+    counts = []
+    for tick in (10, 11, 12):
+        play.draw(tick)
+        counts.append((play.drawn.events.came, len(play.drawn.went), 1 in play.drawn.entities))
+    assert counts == [(0, 0, True), (2, 0, True), (2, 0, True)]
+    play.drawn.events.shown((), (), ())
+    kinds = [(kind.cls, wire) for kind, wire, _, _ in play.drawn.events.take()]
+    assert kinds == [(Boom, Boom(1)), (Boom, Boom(2))]
+    play.drawn.events.note_returned()
+    play.drawn.depart()
+    assert play.drawn.went == {1: "despawned"}
+
+
+def test_the_store_that_is_told_keeps_no_events() -> None:
+    play = Playing()
+    play.structure(10, ([1], Tank, [[3]]))
+    play.happen(11, 1, 2)
+    play.update(11, events=[3])
+    assert play.told.events.came == 0
+    play.structure(12, despawned=[1])
+    assert not play.told.entities
+    play.draw(12)
+    assert play.drawn.events.came == 3
+
+
+def test_reliable_messages_stay_in_their_order() -> None:
+    play = Playing()
+    play.structure(12, ([1], Tank, [[3]]))
+    play.structure(10, despawned=[1])
+    assert play.draw(11, Tank) is None
+    play.draw(11)
+    assert play.drawn.structured == 0
+    play.draw(12)
+    assert play.drawn.structured == 2
+    assert not play.drawn.entities
+
+
+def test_what_depends_on_an_earlier_stay_is_no_part_of_this_one() -> None:
+    play = Playing()
+    play.buffer._number = 3
+    play.update(10, ([1], Place, [[1.0]]), depends=2)
+    assert not play.buffer._updates
+    assert not play.buffer._samples._tracks
+    play.update(10, ([1], Place, [[1.0]]), depends=3)
+    assert play.buffer._updates
+    assert play.buffer._samples._tracks
+
+
+def test_what_waits_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that is far ahead of its own ticks is shown at once, and not kept."""
+    monkeypatch.setattr(ecsnet.replication.client.playout_buffer, "BUFFER_BYTES", 20_000)
+    play = Playing()
+    play.structure(10, ([*range(1, 101)], Place, [[0.0]] * 100))
+    play.draw(10)
+    most = 0
+    for tick in range(1000, 1100):
+        play.update(tick, ([*range(1, 101)], Place, [[float(tick)]] * 100))
+        most = max(most, play.buffer._bytes)
+        play.draw(11)
+        assert play.buffer._bytes <= 20_000
+    assert most > 20_000
+    assert play.drawn.entities[1].ticks != {}
+    assert max(play.drawn.entities[1].ticks.values()) > 1000  # shown early
+    assert sum(len(track.ticks) for track in play.buffer._samples._tracks.values()) < 5000
+    for _ in range(300):
+        play.number += 1
+        play.told.passed(play.number)
+        play.buffer.passed(play.number)
+    assert play.buffer._bytes > 20_000
+    play.draw(11)
+    assert play.buffer._bytes == 0
+
+
+def test_all_of_it_is_let_go_of_at_the_end() -> None:
+    play = Playing()
+    play.structure(10, ([1], Tank, [[3]]))
+    play.happen(500, 1)
+    play.update(1000, ([1], Tank, [[4]]))
+    play.buffer.flush()
+    assert play.drawn.entities[1].values == play.told.entities[1].values
+    assert play.drawn.events.came == 1
+    assert play.buffer._bytes == 0
+
+
+@given(st.integers(0, 2**32), st.integers(1, 4), st.floats(0, 0.6))
+def test_in_the_end_the_drawn_store_says_what_the_told_one_says(
+    seed: int, interval: int, loss: float
+) -> None:
+    """Whatever gets lost of the updates, and in whatever order they come."""
+    rng = random.Random(seed)
+    play = Playing(interval)
+    shown = 0.0
+    alive: set[int] = set()
+    waiting: list[tuple[int, int, list[int], list[int]]] = []  # arrives, tick, nets, values
+    for step in range(40):
+        tick = 10 + step * interval
+        if rng.random() < 0.4:
+            net = rng.randrange(1, 8)
+            if net in alive:
+                alive.discard(net)
+                play.structure(tick, despawned=[net])
+            else:
+                alive.add(net)
+                cls = rng.choice((Place, Tank))
+                play.structure(tick, ([net], cls, [[step]]))
+        nets = sorted(rng.sample(range(1, 8), rng.randrange(0, 5)))
+        if rng.random() >= loss:
+            arrives = step + rng.choice((0, 0, 0, 1, 3, 9))
+            waiting.append((arrives, tick, nets, [rng.randrange(100) for _ in nets]))
+        rng.shuffle(waiting)
+        for entry in [entry for entry in waiting if entry[0] <= step]:
+            waiting.remove(entry)
+            _, sent, which, values = entry
+            cls = rng.choice((Place, Tank))
+            runs = [(which, cls, [[value] for value in values])] if which else []
+            depends = max(0, play.number + rng.choice((-1, 0, 0, 1)))
+            part = (rng.randrange(2), 2, rng.randrange(2))
+            play.update(sent, *runs, part=part, depends=depends, unconfirmed=rng.randrange(9))
+        shown = max(shown, tick - rng.random() * 8)
+        for net in range(1, 8):
+            play.draw(shown, Place, net)
+        for record in play.drawn.entities.values():
+            assert all(at <= shown for at in record.ticks.values())
+    play.number += 1
+    play.told.passed(play.number)
+    play.buffer.passed(play.number)
+    play.draw(1000)
+    assert {net: record.values for net, record in play.drawn.entities.items()} == {
+        net: record.values for net, record in play.told.entities.items()
+    }
+    assert play.buffer.play(1200) == {}
+    assert not play.buffer._samples._tracks
+    assert play.buffer._bytes == 0
