@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+
 import esper
 
 from ecsnet.components import Collider, Contacts, Position
-from ecsnet.systems.rectangles import Box, Space, overlap, touch
+from ecsnet.systems.rectangles import TOLERANCE, Box, Space, cell_side, overlap, touch
 
 
 class CollisionSystem(esper.Processor):
@@ -23,26 +25,29 @@ class CollisionSystem(esper.Processor):
     def process(self, dt: float) -> None:
         """Find what meets now; the length of the step does not matter."""
         boxes: dict[int, Box] = {}
+        rooms: dict[int, Box] = {}
         blocking: set[int] = set()
         for entity, (at, size) in esper.get_components(Position, Collider):
             if esper.entity_exists(entity):
-                boxes[entity] = (at.x, at.y, at.x + size.width, at.y + size.height)
+                left, top = at.x, at.y
+                right, bottom = left + size.width, top + size.height
+                boxes[entity] = (left, top, right, bottom)
+                # What touches may be a rounding error apart.
+                rooms[entity] = (left, top, right + TOLERANCE, bottom + TOLERANCE)
                 if size.blocking:
                     blocking.add(entity)
 
-        met: dict[int, list[int]] = {entity: [] for entity in boxes}
-        space = Space(boxes.items())
-        for entity in sorted(boxes):
-            box = boxes[entity]
-            for other in space.near(box):
-                if other <= entity:
-                    continue
-                meets = touch if entity in blocking and other in blocking else overlap
-                if meets(box, boxes[other]):
-                    met[entity].append(other)
-                    met[other].append(entity)
+        met: defaultdict[int, list[int]] = defaultdict(list)
+        for one, other in Space(rooms, cell_side(rooms.values())).pairs():
+            meets = touch if one in blocking and other in blocking else overlap
+            if meets(boxes[one], boxes[other]):
+                met[one].append(other)
+                met[other].append(one)
 
+        known: set[int] = set()
         for entity, contacts in esper.get_component(Contacts):
-            contacts.entities = tuple(sorted(met.pop(entity, ())))
-        for entity, others in met.items():
-            esper.add_component(entity, Contacts(tuple(sorted(others))))
+            known.add(entity)
+            contacts.entities = tuple(sorted(met.get(entity, ())))
+        for entity in boxes:
+            if entity not in known:
+                esper.add_component(entity, Contacts(tuple(sorted(met.get(entity, ())))))

@@ -7,15 +7,21 @@ fixed order, so that a server, a prediction and a replay get the same result.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain, combinations, product
 from typing import NamedTuple, TypeAlias
 
 Box: TypeAlias = tuple[float, float, float, float]
+
+EVERYWHERE: Box = (-math.inf, -math.inf, math.inf, math.inf)
+"""The box of what may be anywhere."""
 
 TOLERANCE = 1e-6
 """Lengths up to this many units are rounding errors and count as nothing."""
 
 _MANY_CELLS = 64
+_MOST_SPAN = 1e300
 
 
 class Hit(NamedTuple):
@@ -39,6 +45,17 @@ def hit(box: Box, dx: float, dy: float, obstacle: Box) -> Hit | None:
     """
     left, top, right, bottom = box
     near_x, near_y, far_x, far_y = obstacle
+    # Most obstacles are not reached on one of the axes, or left behind.
+    if dx > 0.0:
+        if near_x - right >= dx or far_x - left <= TOLERANCE:
+            return None
+    elif left - far_x >= -dx or right - near_x <= TOLERANCE:
+        return None
+    if dy > 0.0:
+        if near_y - bottom >= dy or far_y - top <= TOLERANCE:
+            return None
+    elif top - far_y >= -dy or bottom - near_y <= TOLERANCE:
+        return None
     enter_x, leave_x = _passage(left, right, dx, near_x, far_x)
     enter_y, leave_y = _passage(top, bottom, dy, near_y, far_y)
     enter = max(enter_x, enter_y)
@@ -64,6 +81,11 @@ def _passage(low: float, high: float, d: float, near: float, far: float) -> tupl
     return enter, (way_out - TOLERANCE) / abs(d)
 
 
+def apart(a: Box, b: Box) -> bool:
+    """Return whether two boxes share no point at all."""
+    return a[0] > b[2] or a[2] < b[0] or a[1] > b[3] or a[3] < b[1]
+
+
 def overlap(a: Box, b: Box) -> bool:
     """Return whether two boxes share more than an edge."""
     return (
@@ -79,75 +101,79 @@ def touch(a: Box, b: Box) -> bool:
     return min(common_x, common_y) >= -TOLERANCE and max(common_x, common_y) > TOLERANCE
 
 
-def swept(box: Box, dx: float, dy: float) -> Box:
-    """Return the smallest box around a box and where it gets by moving by (dx, dy)."""
-    left, top, right, bottom = box
-    return (
-        left + min(dx, 0.0),
-        top + min(dy, 0.0),
-        right + max(dx, 0.0),
-        bottom + max(dy, 0.0),
-    )
+def cell_side(boxes: Iterable[Box]) -> float:
+    """Return a side for the cells of a `Space` in which boxes like these are to be found.
+
+    It is a power of two, and so mostly stays what it is while the boxes change a little.
+    """
+    spans = sorted(right - left + bottom - top for left, top, right, bottom in boxes)
+    middle = spans[len(spans) // 2] if spans else 0.0
+    # Four to eight times the usual box, which mostly lies in one cell, and in four at most.
+    return math.ldexp(2.0, math.frexp(middle)[1]) if 0.0 < middle < _MOST_SPAN else 64.0
 
 
 class Space:
     """Boxes by entity, found by place through a grid.
 
+    A box with a coordinate that is not a number may be anywhere: it shares a point with all others.
+
     Args:
-        boxes: The boxes to begin with.
+        boxes: The boxes, by entity.
+        side: Length of the sides of a cell. It has an effect on speed only; see `cell_side`.
     """
 
-    __slots__ = ("_cells", "_places", "_size", "_wide", "boxes")
+    __slots__ = ("_boxes", "_cells", "_side", "_wide")
 
-    def __init__(self, boxes: Iterable[tuple[int, Box]] = ()) -> None:
-        self.boxes: dict[int, Box] = dict(boxes)
-        sides = sorted(max(r - l, b - t) for l, t, r, b in self.boxes.values())  # noqa: E741
-        middle = sides[len(sides) // 2] if sides else 0.0
-        # Twice the usual box: it stands in one to four cells. Any other size would be correct too.
-        self._size = 2.0 * middle if 0.0 < middle < math.inf else 64.0
-        self._cells: dict[tuple[int, int], set[int]] = {}
-        self._places: dict[int, list[tuple[int, int]]] = {}
-        self._wide: set[int] = set()
-        for entity, box in self.boxes.items():
-            self._insert(entity, box)
+    def __init__(self, boxes: Mapping[int, Box], side: float) -> None:
+        self._boxes = boxes = dict(boxes)
+        self._side = side
+        self._cells = cells = defaultdict[tuple[float, float], list[int]](list)
+        self._wide: list[int] = []
+        for entity, (left, top, right, bottom) in boxes.items():
+            west, north, east, south = left // side, top // side, right // side, bottom // side
+            if west == east and north == south:
+                cells[west, north].append(entity)
+            elif (east - west + 1.0) * (south - north + 1.0) <= _MANY_CELLS:
+                for cell in _cells(west, north, east, south):
+                    cells[cell].append(entity)
+            else:  # it is that large, or has a coordinate that is not a number
+                boxes[entity] = _certain(boxes[entity])
+                self._wide.append(entity)
 
-    def move(self, entity: int, box: Box) -> None:
-        """Put an entity's box somewhere else."""
-        for cell in self._places.pop(entity, ()):
-            self._cells[cell].discard(entity)
-        self._wide.discard(entity)
-        self.boxes[entity] = box
-        self._insert(entity, box)
+    def pairs(self) -> set[tuple[int, int]]:
+        """Return the pairs of entities whose boxes share a point, the smaller id first."""
+        boxes = self._boxes
+        found: set[tuple[int, int]] = set()
+        crowds = [there for there in self._cells.values() if len(there) > 1]
+        for one, other in chain.from_iterable(combinations(there, 2) for there in crowds):
+            if not apart(boxes[one], boxes[other]):
+                found.add((one, other) if one < other else (other, one))
+        for one in self._wide:
+            for other in boxes:
+                if one != other and not apart(boxes[one], boxes[other]):
+                    found.add((one, other) if one < other else (other, one))
+        return found
 
     def near(self, box: Box) -> list[int]:
-        """Return the entities whose boxes may meet this one, in ascending order."""
-        cells = self._covered(box)
-        if cells is None:
-            return sorted(self.boxes)
-        found = set(self._wide)
-        for cell in cells:
-            found.update(self._cells.get(cell, ()))
-        return sorted(found)
-
-    def _insert(self, entity: int, box: Box) -> None:
-        cells = self._covered(box)
-        if cells is None:
-            self._wide.add(entity)
-            return
-        self._places[entity] = cells
-        for cell in cells:
-            self._cells.setdefault(cell, set()).add(entity)
-
-    def _covered(self, box: Box) -> list[tuple[int, int]] | None:
-        """Return the cells that a box lies in, with the tolerance around it; None when too many."""
+        """Return the entities whose boxes share a point with this one, in ascending order."""
         left, top, right, bottom = box
-        size = self._size
-        west, north = (left - TOLERANCE) / size, (top - TOLERANCE) / size
-        east, south = (right + TOLERANCE) / size, (bottom + TOLERANCE) / size
-        if not (east - west + 2.0) * (south - north + 2.0) <= _MANY_CELLS:  # also when not a number
-            return None
-        return [
-            (x, y)
-            for x in range(math.floor(west), math.floor(east) + 1)
-            for y in range(math.floor(north), math.floor(south) + 1)
-        ]
+        side = self._side
+        west, north, east, south = left // side, top // side, right // side, bottom // side
+        there = self._cells.get
+        found: Iterable[int]
+        if west == east and north == south:
+            found = [*there((west, north), ()), *self._wide]
+        elif (east - west + 1.0) * (south - north + 1.0) <= _MANY_CELLS:
+            found = {e for cell in _cells(west, north, east, south) for e in there(cell, ())}
+            found.update(self._wide)
+        else:
+            found, box = self._boxes, _certain(box)
+        return sorted(entity for entity in found if not apart(box, self._boxes[entity]))
+
+
+def _cells(west: float, north: float, east: float, south: float) -> Iterator[tuple[int, int]]:
+    return product(range(int(west), int(east) + 1), range(int(north), int(south) + 1))
+
+
+def _certain(box: Box) -> Box:
+    return EVERYWHERE if any(map(math.isnan, box)) else box

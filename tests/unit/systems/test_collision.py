@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Iterator
 
 import esper
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ecsnet.components import Collider, Contacts, Position, Velocity
 from ecsnet.systems import CollisionSystem, MovementSystem
 from ecsnet.world import World
+from tests.unit.systems import plain_movement
 
 
 @pytest.fixture(autouse=True)
@@ -44,6 +48,13 @@ def test_neighbours_meet_only_when_both_block() -> None:
     corner = box(30, 10, blocking=True)
     run()
     assert [meets(e) for e in (coin, player, wall, corner)] == [(), (wall,), (player,), ()]
+
+
+def test_neighbours_may_be_a_rounding_error_apart() -> None:
+    wall, near, far = box(0, 0, blocking=True), box(10.0000009, 0, blocking=True), box(20.000003, 0)
+    esper.component_for_entity(far, Collider).blocking = True
+    run()
+    assert (meets(wall), meets(near), meets(far)) == ((near,), (wall,), ())
 
 
 def test_contacts_follow_the_world() -> None:
@@ -115,3 +126,23 @@ def overlaps(a: int, b: int) -> bool:
         and at.y < other.y + room.height
         and other.y < at.y + size.height
     )
+
+
+numbers = (
+    st.integers(-6, 6).map(lambda n: 10.0 * n)
+    | st.floats(-60, 60)
+    | st.sampled_from([math.nan, math.inf, -math.inf, -0.0, 1e18, 10.000001])
+)
+sizes = st.sampled_from([0.0, 10.0, 10.0, 20.0]) | numbers.map(abs)
+
+
+@given(st.lists(st.tuples(numbers, numbers, sizes, sizes, st.booleans()), max_size=15))
+def test_contacts_are_what_asking_everybody_about_all_finds(
+    placed: list[tuple[float, float, float, float, bool]],
+) -> None:
+    esper.clear_database()
+    for x, y, width, height, blocking in placed:
+        esper.create_entity(Position(x, y), Collider(width, height, blocking))
+    run()
+    found = {entity: contacts.entities for entity, contacts in esper.get_component(Contacts)}
+    assert found == plain_movement.contacts()

@@ -5,16 +5,23 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Iterator
+from copy import deepcopy
+from functools import partial
+from typing import TypeAlias
 
 import esper
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ecsnet.components import Bounds, Collider, MaxSpeed, Position, Velocity
 from ecsnet.systems import MovementSystem
 from ecsnet.systems.rectangles import TOLERANCE
 from ecsnet.world import World
+from tests.unit.counting import instructions
+from tests.unit.systems import plain_movement
+
+Components: TypeAlias = tuple[object, ...]
 
 
 @pytest.fixture(autouse=True)
@@ -88,9 +95,10 @@ def test_limit_of_the_system_is_for_those_without_their_own() -> None:
     assert (at(plain), at(own)) == ((50, 0), (70, 0))
 
 
+@pytest.mark.parametrize("limit", [10, math.inf])
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
-def test_a_velocity_that_is_no_number_is_none(bad: float) -> None:
-    mover = spawn(Position(1, 2), Velocity(bad, 5), MaxSpeed(10))
+def test_a_velocity_that_is_no_number_is_none(bad: float, limit: float) -> None:
+    mover = spawn(Position(1, 2), Velocity(bad, 5), MaxSpeed(limit))
     run()
     assert at(mover) == (1, 2)
     assert going(mover) == (0, 0)
@@ -140,6 +148,26 @@ def test_bounds_hold_a_point_and_bring_back_what_was_put_outside() -> None:
     mover = spawn(Position(500, -30), Velocity(-1, 0), Bounds(0, 0, 100, 100))
     run()
     assert at(mover) == (99, 0)
+
+
+@pytest.mark.parametrize("blocking", [False, True])
+@pytest.mark.parametrize(
+    ("start", "way", "end"),
+    [
+        ((-50, 50), (60, 0), (60, 50)),
+        ((150, 50), (-60, 0), (30, 50)),
+        ((50, -50), (0, 60), (50, 60)),
+        ((50, 150), (0, -60), (50, 30)),
+    ],
+)
+def test_what_is_outside_is_brought_back_before_it_moves_in(
+    start: tuple[float, float], way: tuple[float, float], end: tuple[float, float], blocking: bool
+) -> None:
+    mover = spawn(
+        Position(*start), Velocity(*way), Bounds(0, 0, 100, 100), Collider(10, 10, blocking)
+    )
+    run()
+    assert at(mover) == end
 
 
 def test_bounds_that_are_too_small_hold_at_the_left_and_top() -> None:
@@ -288,3 +316,188 @@ def penetration(a: int, b: int) -> float:
         min(ax + first.width, bx + second.width) - max(ax, bx),
         min(ay + first.height, by + second.height) - max(ay, by),
     )
+
+
+# The same as what is plain and slow, to the bit.
+
+wide = st.integers(-8, 8) | st.floats(-100, 100)
+"""Places, ways and sizes in a world of 200 units."""
+
+odd = st.sampled_from([math.nan, math.inf, -math.inf, 0.0, -0.0, 3, 5e-324, 1e9, -1e18, 1e300])
+
+fine = st.builds(
+    lambda tenths, small: 0.1 * tenths + 0.5 * TOLERANCE * small,
+    st.integers(-15, 15),
+    st.sampled_from([0, 0, 0, -3, -2, -1, 1, 2, 3]),
+) | st.sampled_from([0, -0.0, 1])
+"""Numbers of which many are equal, but for rounding."""
+
+
+def things(number: st.SearchStrategy[float], edge: float) -> st.SearchStrategy[list[Components]]:
+    """Lists of the components of entities, which keep to bounds at ``edge`` or to others."""
+    one, other = -edge, 1.05 * edge
+    each = st.tuples(
+        st.builds(Position, number, number),
+        st.none() | st.builds(Velocity, number, number),
+        st.none() | st.builds(Collider, number.map(abs), number.map(abs), st.just(True)),
+        st.none()
+        | st.builds(
+            Bounds, st.just(one), st.just(one), st.just(other), st.just(edge), st.booleans()
+        )
+        | st.builds(Bounds, number, number, number, number, st.booleans()),
+        st.none() | st.none() | st.builds(MaxSpeed, number.map(abs)),
+    )
+    return st.lists(each, min_size=1, max_size=12)
+
+
+class Pair:
+    """Two worlds with the same in them: one for the system, one for the plain way."""
+
+    def __init__(self, spec: list[Components], max_speed: float | None = None) -> None:
+        self.system, self.max_speed = MovementSystem(max_speed), max_speed
+        self.fast, self.plain = World(), World()
+        for world in (self.fast, self.plain):
+            with world:
+                for components in deepcopy(spec):
+                    spawn(*(each for each in components if each is not None))
+
+    def step(self, dt: float) -> None:
+        with self.fast:
+            self.system.process(dt)
+        with self.plain:
+            plain_movement.move(dt, self.max_speed)
+        assert self.state(self.fast) == self.state(self.plain)
+
+    def state(self, world: World) -> list[str]:
+        with world:
+            found = esper.get_component(Position) + esper.get_component(Velocity)
+        return [f"{entity}: {component}" for entity, component in found]
+
+    def close(self) -> None:
+        self.fast.close()
+        self.plain.close()
+
+
+@settings(max_examples=200)
+@given(
+    things(wide, 90.0) | things(fine, 1.2) | things(wide | odd, 90.0),
+    st.sampled_from([0.1, 1.0, 10.0]),
+    st.sampled_from([None, 20.0]),
+)
+def test_it_moves_as_plainly_written(
+    spec: list[Components], dt: float, limit: float | None
+) -> None:
+    pair = Pair(spec, limit)
+    for _ in range(6):
+        pair.step(dt)
+    pair.close()
+
+
+def test_many_who_nearly_reach_an_edge_move_as_plainly_written() -> None:
+    rng = random.Random(3)
+
+    def number() -> float:
+        return 0.1 * rng.randint(-8, 8) + 0.5 * TOLERANCE * rng.choice([0, 0, -3, -2, -1, 1, 2, 3])
+
+    spec: list[Components] = []
+    for _ in range(2000):
+        left, top = number(), number()
+        right, bottom = left + 2 * abs(number()), top + 2 * abs(number())
+        spec.append(
+            (
+                Position(number(), number()),
+                Velocity(number(), number()),
+                Collider(abs(number()), abs(number())),
+                Bounds(left, top, right, bottom, bounce=rng.random() < 0.5),
+            )
+        )
+    pair = Pair(spec)
+    for _ in range(4):
+        pair.step(1.0)
+    pair.close()
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_many_among_walls_that_change_move_as_plainly_written(seed: int) -> None:
+    """For many ticks, in which now and then a game puts something elsewhere."""
+    rng = random.Random(seed)
+    spec: list[Components] = [
+        (Position(40.0 * i, 40.0 * j), Collider(10, rng.uniform(5, 30), blocking=True))
+        for i in range(6)
+        for j in range(6)
+    ]
+    spec += [
+        (
+            Position(rng.uniform(0, 240), rng.uniform(0, 240)),
+            Velocity(rng.uniform(-400, 400), rng.uniform(-400, 400)),
+            Collider(8, 8, blocking=True),
+            Bounds(0, 0, 240, 240, bounce=rng.random() < 0.5),
+        )
+        for _ in range(12)
+    ]
+    pair = Pair(spec)
+    for _ in range(150):
+        entity, x, change = rng.randint(1, len(spec)), rng.uniform(0, 240), rng.random()
+        for world in (pair.fast, pair.plain):
+            with world:
+                if change < 0.2 and esper.entity_exists(entity):
+                    esper.component_for_entity(entity, Position).x = x
+                elif change < 0.3 and esper.entity_exists(entity):
+                    collider = esper.component_for_entity(entity, Collider)
+                    collider.blocking = not collider.blocking
+                    collider.width = x / 10
+                elif change < 0.33:
+                    esper.delete_entity(entity)
+        pair.step(1 / 60)
+    pair.close()
+
+
+def test_one_system_may_move_several_worlds() -> None:
+    pairs = [Pair([(Position(x, 0), Collider(10, 10, True)), MOVER]) for x in (50.0, 80.0)]
+    for pair in pairs:
+        pair.system = pairs[0].system
+    for _ in range(5):
+        for pair in pairs:
+            pair.step(0.1)
+    ends: list[tuple[float, float]] = []
+    for pair in pairs:
+        with pair.fast:
+            ends.append(at(2))
+        pair.close()
+    assert ends == [(40, 0), (70, 0)]
+
+
+MOVER = Position(), Velocity(200, 0), Collider(10, 10, True)
+
+
+def test_scenery_that_stands_still_costs_little() -> None:
+    """Counted in instructions of a step of ten that move, far from all of it."""
+
+    def cost(walls: int, moved: int) -> int:
+        esper.clear_database()
+        scenery = [Position(40.0 * number, 500.0) for number in range(walls)]
+        for position in scenery:
+            spawn(position, Collider(20, 20, blocking=True))
+        for number in range(10):
+            block(40.0 * number, 0, 60, 0)
+        system = MovementSystem()
+        system.process(1 / 60)
+        for position in scenery[:moved]:
+            position.y += 1
+        return instructions(partial(system.process, 1 / 60))
+
+    alone = cost(0, 0)
+    assert (cost(200, 0) - alone) / 200 < 40
+    assert (cost(200, 1) - alone) / 200 > 60
+
+
+def test_each_costs_as_much_among_many() -> None:
+    """Counted in instructions of a step, of blocking ones on a grid."""
+
+    def cost(many: int) -> float:
+        esper.clear_database()
+        for number in range(many):
+            block(60.0 * (number % 20), 60.0 * (number // 20), 60, 30)
+        return instructions(partial(MovementSystem().process, 1 / 60)) / many
+
+    assert cost(400) < 1.2 * cost(40)

@@ -3,17 +3,46 @@
 from __future__ import annotations
 
 import math
+import random
+from collections.abc import Iterable
+from itertools import combinations
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from ecsnet.systems.rectangles import TOLERANCE, Box, Space, hit, overlap, swept, touch
+from ecsnet.systems.rectangles import (
+    TOLERANCE,
+    Box,
+    Space,
+    apart,
+    cell_side,
+    hit,
+    overlap,
+    touch,
+)
+from tests.unit.systems import plain_movement
 
 UNIT: Box = (0.0, 0.0, 1.0, 1.0)
 
 coordinates = st.floats(-1000, 1000)
 sizes = st.floats(0.5, 300)
+
+
+odd = st.sampled_from([math.nan, math.inf, -math.inf, 0.0, -0.0, 1.0, 10.0, -10.0, 5e-324, 1e300])
+"""Numbers at which something is equal to something else, or no number."""
+
+
+fine = st.builds(
+    lambda tenths, small: 0.1 * tenths + 0.5 * TOLERANCE * small,
+    st.integers(-30, 30),
+    st.integers(-4, 4),
+)
+"""Numbers of which many are equal but for rounding, or next to that."""
+
+
+def plain_box(left: float, top: float, width: float, height: float) -> Box:
+    return left, top, left + abs(width), top + abs(height)
 
 
 @st.composite
@@ -93,6 +122,41 @@ def test_a_hit_ends_at_the_edge_and_no_hit_ends_outside(
         assert touch(tuple(_grown(end)), obstacle)  # type: ignore[arg-type]
 
 
+any_boxes = (
+    boxes()
+    | st.builds(plain_box, fine, fine, fine, fine)
+    | st.builds(plain_box, odd, odd, odd, odd)
+)
+
+
+@settings(max_examples=500)
+@given(
+    any_boxes,
+    fine | odd,
+    fine | odd,
+    any_boxes,
+)
+def test_hit_is_exact(box: Box, dx: float, dy: float, obstacle: Box) -> None:
+    assume(math.isfinite(dx) and math.isfinite(dy))  # as a velocity is
+    assert repr(hit(box, dx, dy, obstacle)) == repr(plain_movement.hit(box, dx, dy, obstacle))
+
+
+def test_hit_is_exact_where_things_nearly_touch() -> None:
+    rng = random.Random(1)
+
+    def number() -> float:
+        return 0.1 * rng.randint(-8, 8) + 0.5 * TOLERANCE * rng.choice([0, 0, -3, -2, -1, 1, 2, 3])
+
+    hits = 0
+    for _ in range(20_000):
+        box, obstacle = (plain_box(number(), number(), number(), number()) for _ in range(2))
+        dx, dy = number(), number()
+        expected = plain_movement.hit(box, dx, dy, obstacle)
+        assert hit(box, dx, dy, obstacle) == expected
+        hits += expected is not None
+    assert hits > 1000
+
+
 def _shrunk(box: Box) -> list[float]:
     return [box[0] + TOLERANCE, box[1] + TOLERANCE, box[2] - TOLERANCE, box[3] - TOLERANCE]
 
@@ -107,39 +171,63 @@ def test_overlap_and_touch() -> None:
     assert [touch(UNIT, b) for b in (beside, corner, over, apart)] == [True, False, True, False]
 
 
-def test_swept() -> None:
-    assert swept(UNIT, 3, -2) == (0, -2, 4, 1)
-    assert swept(UNIT, -3, 2) == (-3, 0, 1, 3)
+def test_apart() -> None:
+    edge, corner, right, below = (1, 0, 2, 1), (1, 1, 2, 2), (1.1, 0, 2, 1), (0, 1.1, 1, 2)
+    assert [apart(UNIT, b) for b in (edge, corner, right, below)] == [False, False, True, True]
+    assert [apart(b, UNIT) for b in (edge, corner, right, below)] == [False, False, True, True]
+
+
+def placed(boxes: Iterable[Box]) -> Space:
+    by_entity = dict(enumerate(boxes))
+    return Space(by_entity, cell_side(by_entity.values()))
 
 
 @given(st.lists(boxes(), max_size=30), boxes())
-def test_space_finds_all_that_touch(placed: list[Box], probe: Box) -> None:
-    space = Space(enumerate(placed))
-    near = space.near(probe)
+def test_space_finds_all_that_touch(all_boxes: list[Box], probe: Box) -> None:
+    near = placed(all_boxes).near(probe)
     assert near == sorted(set(near))
-    assert {e for e, box in enumerate(placed) if touch(box, probe)} <= set(near)
+    assert near == [e for e, box in enumerate(all_boxes) if not apart(box, probe)]
 
 
-@given(st.lists(boxes(), min_size=2, max_size=10), st.lists(boxes(), min_size=1, max_size=10))
-def test_space_follows_what_moves(placed: list[Box], moves: list[Box]) -> None:
-    space = Space(enumerate(placed))
-    for turn, box in enumerate(moves):
-        space.move(turn % len(placed), box)
-        assert turn % len(placed) in space.near(box)
-    assert {e for e, b in space.boxes.items() if touch(b, moves[0])} <= set(space.near(moves[0]))
+@given(st.lists(boxes(), max_size=30), st.floats(0.1, 1e4))
+def test_space_pairs_all_that_touch_whatever_its_cells(all_boxes: list[Box], side: float) -> None:
+    pairs = Space(dict(enumerate(all_boxes)), side).pairs()
+    both = combinations(enumerate(all_boxes), 2)
+    assert pairs == {(a, b) for (a, one), (b, other) in both if not apart(one, other)}
 
 
 def test_space_leaves_far_things_out() -> None:
-    space = Space((e, (100.0 * e, 0.0, 100.0 * e + 10, 10.0)) for e in range(50))
+    space = placed((100.0 * e, 0.0, 100.0 * e + 10, 10.0) for e in range(50))
     assert space.near((200.0, 0.0, 210.0, 10.0)) == [2]
-    space.move(2, (4000.0, 0.0, 4010.0, 10.0))
-    assert space.near((200.0, 0.0, 210.0, 10.0)) == []
+    assert space.near((4000.0, 0.0, 4010.0, 10.0)) == [40]
+    assert space.near((220.0, 0.0, 230.0, 10.0)) == []
+    assert space.pairs() == set()
 
 
 def test_space_takes_boxes_that_are_huge_or_no_numbers() -> None:
-    space = Space([(1, UNIT), (2, (-math.inf, 0, math.inf, 1)), (3, (0, 0, math.nan, 1))])
-    assert set(space.near((500, 0, 501, 1))) == {2, 3}
-    space.move(2, (0, 0, 1, 1))
-    assert space.near((500, 0, 501, 1)) == [3]
-    assert space.near((-1e12, -1e12, 1e12, 1e12)) == [1, 2, 3]
-    assert Space().near(UNIT) == []
+    space = placed([UNIT, (-math.inf, 0, math.inf, 1), (0, 0, math.nan, 1)])
+    assert space.near((500, 0, 501, 1)) == [1, 2]
+    assert space.near((500, 5, 501, 6)) == [2]
+    assert space.near((500, 0, 520, 1)) == [1, 2]
+    assert space.near((-1e12, -1e12, 1e12, 1e12)) == [0, 1, 2]
+    assert space.near((5, 5, math.nan, 6)) == [0, 1, 2]
+    assert space.pairs() == {(0, 1), (0, 2), (1, 2)}
+    far_apart = placed([UNIT, (3, 3, 4, 4), (0, 0, math.nan, 1)])
+    assert far_apart.pairs() == {(0, 2), (1, 2)}
+    assert placed([]).near(UNIT) == []
+
+
+@pytest.mark.parametrize(
+    ("all_boxes", "side"),
+    [
+        ([], 64.0),
+        ([(0.0, 0.0, 0.0, 0.0)], 64.0),
+        ([(0.0, 0.0, math.inf, 1.0)], 64.0),
+        ([(0.0, 0.0, 1.7e308, 0.0)], 64.0),
+        ([UNIT], 8.0),
+        ([UNIT, (5.0, 5.0, 6.5, 6.5), (0.0, 0.0, 1e6, 1e6)], 8.0),
+        ([(0.0, 0.0, 16.0, 16.0)], 128.0),
+    ],
+)
+def test_cells_are_some_times_as_large_as_most_boxes(all_boxes: list[Box], side: float) -> None:
+    assert cell_side(all_boxes) == side
