@@ -9,6 +9,7 @@ from array import array
 from collections.abc import Callable
 from copy import copy
 from types import TracebackType
+from typing import cast
 
 from ecsnet.cli.games import Bot, Figures, Game, bot_of, figures_of, program_of, server_of
 from ecsnet.client.world import ClientWorld
@@ -37,6 +38,7 @@ from ecsnet.errors import UsageError
 from ecsnet.notifications import Connected, Disconnected, Refused
 from ecsnet.play import join_instead
 from ecsnet.schema import command_type
+from ecsnet.simulation.spec import Game as Shared
 from ecsnet.transport.conditioner import Link
 
 __all__ = ["play"]
@@ -57,11 +59,13 @@ def play(settings: Settings, game: Game) -> Callable[[], object]:
 
 def _bot(settings: Settings, game: Game, orders: queue.SimpleQueue[Order]) -> Callable[[], object]:
     """Return a function that plays without the game's own program: its bot, where it has one."""
-    _, module = server_of(game)
+    server, module = server_of(game)
     bot, figures = bot_of(module), figures_of(module)
 
     def program() -> None:
-        player = Player.connect("127.0.0.1", settings.port, name=settings.name)
+        player = Player.connect(
+            "127.0.0.1", settings.port, name=settings.name, game=server, smooth=True
+        )
         player.begin(settings, game, orders, bot, figures)
         player.keep_polling()
 
@@ -83,7 +87,14 @@ def _program(
         except UsageError as error:
             say(Wrong(str(error)))
             sys.exit(2)
-        player = Player.connect(host, port, name=settings.name, debug=options["debug"] is True)
+        player = Player.connect(
+            host,
+            port,
+            name=settings.name,
+            debug=options["debug"] is True,
+            game=cast(Shared, options["game"]),
+            smooth=options["smooth"] is True,
+        )
         player.begin(settings, game, orders, bot, figures)
         made.append(player)
         return player
@@ -247,12 +258,12 @@ class Player(ClientWorld):
         self._held_before = self._held.copy()
         net_of = self._view.remote.get
         self._own.update(net for net in map(net_of, self.mine()) if net is not None)
-        tick = self.stats.tick
+        shown = self.stats.tick if self.shown is None else self.shown
         places = places_in(self.view, self._schema.components, net_of)
-        return Frame(began, tick, tick, pressed, places)
+        return Frame(began, shown, shown, pressed, places)
 
     def _report(self) -> PlayerReport:
-        stats, outbox, store = self.stats, self._sender.outbox, self._protocol.store
+        stats, outbox, store = self.stats, self._sender.outbox, self._protocol.drawn
         with self.view:
             figures = {} if self._figures is None else dict(self._figures(self))
         return PlayerReport(

@@ -9,6 +9,7 @@ from time import perf_counter
 
 from ecsnet.analytics_options import keeping
 from ecsnet.cli.games import Game, server_of
+from ecsnet.components import Teleports
 from ecsnet.demo.control import (
     Ask,
     Bye,
@@ -63,6 +64,7 @@ class _Process:
         self._numbers = array("q")
         self._film: Film[Tick] = Film()
         self._kinds = server._registry.schema().components
+        self._teleports: dict[int | None, int] = {}  # the counts, by network id
 
     async def run(self) -> None:
         loop = asyncio.get_running_loop()
@@ -85,9 +87,17 @@ class _Process:
 
     def _picture(self) -> Tick:
         """Return what the tick before has left."""
-        room = self._room
-        places = places_in(room.simulation.world, self._kinds, room.replicator.network_id)
-        return Tick(room.simulation.tick - 1, [], places)
+        world, net_of = self._room.simulation.world, self._room.replicator.network_id
+        before = self._teleports
+        self._teleports = {
+            net_of(entity): each.count for entity, each in world.structure(Teleports)
+        }
+        jumped = [
+            net
+            for net, count in self._teleports.items()
+            if net is not None and count != before.get(net, 0)
+        ]
+        return Tick(self._room.simulation.tick - 1, jumped, places_in(world, self._kinds, net_of))
 
     def _obey(self, order: Order) -> None:
         if self._server.host is None:
