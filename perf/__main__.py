@@ -45,7 +45,8 @@ def _report(options: argparse.Namespace, command: str) -> Report:
     if options.benchmark == "size":
         return size.run(command, options.runs)
     if options.benchmark == "feel":
-        return feel.run(command, options.rows, options.seeds, options.seconds)
+        smooth = options.smooth == "on"
+        return feel.run(command, options.rows, options.seeds, options.seconds, smooth=smooth)
     if options.benchmark == "journal":
         return journal.run(command, options.runs, options.seconds)
     if options.benchmark == "sockets":
@@ -122,6 +123,9 @@ def _parser() -> argparse.ArgumentParser:
         choices=feel.SCENARIOS,
         default=[*feel.SCENARIOS],
         help="what is played",
+    )
+    one.add_argument(
+        "--smooth", choices=["on", "off"], default="on", help="off: all is drawn as it arrives"
     )
     one = add("analytics", parents=[built], help="ticks with analytics beside ticks without")
     one.add_argument("--clients", type=_count, default=32, metavar="N")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 from perf.feel_figures import (
@@ -67,7 +68,9 @@ SCENARIOS: dict[str, Scenario] = {
 """By the names of ``--rows``. 250 movers are more than the bandwidth carries: no goal stands."""
 
 
-def run(command: str, rows: Sequence[str], seeds: Sequence[int], seconds: float) -> Report:
+def run(
+    command: str, rows: Sequence[str], seeds: Sequence[int], seconds: float, *, smooth: bool
+) -> Report:
     """Play each scenario once with each seed.
 
     Args:
@@ -75,6 +78,7 @@ def run(command: str, rows: Sequence[str], seeds: Sequence[int], seconds: float)
         rows: Names of `SCENARIOS`.
         seeds: The seeds.
         seconds: How long each is measured, of the virtual clock; around a stall `STALL_SECONDS`.
+        smooth: Whether clients draw others between two values.
 
     Returns:
         The report: the median of the seeds, and the lowest and highest of them.
@@ -85,14 +89,14 @@ def run(command: str, rows: Sequence[str], seeds: Sequence[int], seconds: float)
         found: list[dict[Figure, float]] = []
         for seed in seeds:
             print(f"{name}, seed {seed}", file=sys.stderr)
-            found.append(measure(scenario, seed, seconds))
+            found.append(measure(scenario, seed, seconds, smooth=smooth))
         report.rows += [_row(name, figure, found) for figure in scenario.figures]
     return report
 
 
-def measure(scenario: Scenario, seed: int, seconds: float) -> dict[Figure, float]:
+def measure(scenario: Scenario, seed: int, seconds: float, *, smooth: bool) -> dict[Figure, float]:
     """Play a scenario and return its figures."""
-    setup = scenario.setup
+    setup = replace(scenario.setup, smooth=smooth)
     judge = Judge(play(setup, seed, seconds if setup.stall is None else STALL_SECONDS))
     return {figure: figure.of(judge) for figure in scenario.figures}
 

@@ -24,10 +24,12 @@ from ecsnet.testing.measures import (
     percentile,
     right_again,
     samples_of,
+    slides,
     steps,
 )
 from perf.feel_game import (
     CIRCLE,
+    JUMPER,
     LINE,
     RATE,
     STOP_AND_GO,
@@ -192,6 +194,10 @@ class Judge:
             ),
             0.99,
         )
+
+    def slides(self) -> float:
+        """Return the frames a minute in which what jumps was drawn on its way."""
+        return sum(slides(*seen) for seen in self._remote(JUMPER)) / self._per_pilot
 
     @property
     def player_numbers(self) -> list[int]:
@@ -390,6 +396,7 @@ ERROR_STOPS = Figure(
 )
 ERROR_CIRCLE = Figure("remote error p99, circle", "px", lambda judge: judge.error(CIRCLE), 1)
 ERROR_LINE = Figure("remote error p99, line", "px", lambda judge: judge.error(LINE), 1)
+SLIDES = Figure("frames drawn within a jump", "a minute", Judge.slides, 0)
 BULLETS_BEYOND = Figure(
     "bullets drawn before or after their life", "frames a minute", Judge.bullets_beyond, 0
 )
@@ -429,6 +436,7 @@ USUAL = (
     ERROR_STOPS,
     ERROR_CIRCLE,
     ERROR_LINE,
+    SLIDES,
     BULLETS_BEYOND,
     BULLETS_MISSING,
     BULLETS_TWICE,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import random
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Annotated, Literal, NamedTuple, TypeAlias
 
@@ -27,6 +28,8 @@ WIDTH, HEIGHT = 2000.0, 1200.0
 EDGE = 400.0
 BULLET_SPEED = 420.0
 BULLET_TICKS = 60
+LEAP = 300.0
+LEAP_TICKS = 240
 PUSH = 30.0
 PUSH_TICKS = 180
 STALL = 5.0
@@ -35,14 +38,16 @@ SETTLING = 3.0
 SHIP = 24.0
 """The side of a ship, where it hits walls."""
 
-LINE, CIRCLE, STOP_AND_GO = 10, 11, 12
-"""Numbers of the things that move by themselves; further ones follow."""
+LINE, CIRCLE, STOP_AND_GO, JUMPER = 10, 11, 12, 13
+"""Numbers of the things that move by themselves. Further ones go along lines, and every other one
+of them stops and goes.
+"""
 
 Stalled: TypeAlias = Literal["client", "link", "server"]
 
 with use_registry(Registry()) as registry:
 
-    @net.replicated
+    @net.replicated(interpolate=True)
     class Coarse:
         """A position in steps of a sixteenth."""
 
@@ -103,8 +108,12 @@ class Course:
         self.number = number
         self.dx = 1.0
 
-    def step(self, at: Position | Coarse, tick: int, dt: float) -> None:
+    def step(self, entity: int, at: Position | Coarse, tick: int, dt: float) -> None:
         """Go on by a tick."""
+        if self.number == JUMPER and tick % LEAP_TICKS == 0:
+            at.x += math.copysign(LEAP, WIDTH / 2 - at.x)
+            net.teleported(entity)
+            return
         if self.number == CIRCLE:
             at.x = 1000 + 150 * math.cos(2 * tick * dt)
             at.y = 600 + 150 * math.sin(2 * tick * dt)
@@ -146,6 +155,7 @@ class Setup:
         lag: Seconds each way.
         jitter: Seconds by which that varies, up and down.
         loss: Share of datagrams lost each way.
+        smooth: Whether clients draw others between two values, and shots are for what they drew.
         update_rate: Updates a second; one with each tick when None.
         walls: Whether there are sixteen walls.
         quantised: Whether positions cross the wire in sixteenths.
@@ -158,11 +168,12 @@ class Setup:
     lag: float = 0.075
     jitter: float = 0.015
     loss: float = 0.05
+    smooth: bool = True
     update_rate: float | None = None
     walls: bool = False
     quantised: bool = False
     push: bool = False
-    movers: int = 3
+    movers: int = 4
     stall: Stalled | None = None
 
     @property
@@ -219,7 +230,7 @@ def _join(game: Harness, setup: Setup, name: str, dice: random.Random) -> Pilot:
     link = FaultyLink(setup.lag, setup.jitter, setup.loss, seed=dice.randrange(1 << 30))
     # Where there is no network, the frames are those of the host, right after ticks.
     phase = dice.random() / setup.fps if setup.lag else 1e-4
-    client = game.connect(name, link, fps=setup.fps, phase=phase)
+    client = game.connect(name, link, fps=setup.fps, phase=phase, smooth=setup.smooth)
     return Pilot(game, client, setup, dice.randrange(1 << 30))
 
 
@@ -369,7 +380,7 @@ def make_game(setup: Setup, verdicts: dict[tuple[int, int], Verdict]) -> net.Ser
         esper.add_component(player, place(600 + 100 * number, 550))
         esper.add_component(player, Mover(number))
 
-    @server.system(priority=30)
+    @server.system(priority=30, shared=setup.smooth)
     def steer(dt: float) -> None:
         walls = [
             (at.x - SHIP / 2, at.y - SHIP / 2, at.x + wall.width, at.y + wall.height)
@@ -383,7 +394,7 @@ def make_game(setup: Setup, verdicts: dict[tuple[int, int], Verdict]) -> net.Ser
             if not _blocked(walls, at.x, y):
                 at.y = y
 
-    @server.system(priority=20)
+    @server.system(priority=20, shared=setup.smooth)
     def fire(_dt: float) -> None:
         for ship, order in net.commands(Fire, place):
             at = esper.component_for_entity(ship, place)
@@ -391,7 +402,7 @@ def make_game(setup: Setup, verdicts: dict[tuple[int, int], Verdict]) -> net.Ser
             bullet = Bullet(number, order.shot, order.dx, order.dy, net.tick())
             esper.create_entity(bullet, place(at.x, at.y), Owner(ship))
 
-    @server.system(priority=10)
+    @server.system(priority=10, shared=setup.smooth)
     def fly(dt: float) -> None:
         for entity, (bullet, at) in esper.get_components(Bullet, place):
             if net.tick() - bullet.born >= BULLET_TICKS:
@@ -401,8 +412,8 @@ def make_game(setup: Setup, verdicts: dict[tuple[int, int], Verdict]) -> net.Ser
 
     @server.system(priority=10)
     def wander(dt: float) -> None:
-        for _, (at, course) in esper.get_components(place, Course):
-            course.step(at, net.tick(), dt)
+        for entity, (at, course) in esper.get_components(place, Course):
+            course.step(entity, at, net.tick(), dt)
 
     if setup.push:
 
@@ -416,11 +427,12 @@ def make_game(setup: Setup, verdicts: dict[tuple[int, int], Verdict]) -> net.Ser
     def zap(_dt: float) -> None:
         for ship, shot in net.commands(Zap, place):
             number = esper.component_for_entity(ship, Player).id
-            hit = frozenset(
-                mover.number
-                for other, (mover, at) in esper.get_components(Mover, place)
-                if other != ship and math.hypot(at.x - shot.x, at.y - shot.y) < RADIUS
-            )
+            with net.rewind(ship) if setup.smooth else nullcontext():
+                hit = frozenset(
+                    mover.number
+                    for other, (mover, at) in esper.get_components(Mover, place)
+                    if other != ship and math.hypot(at.x - shot.x, at.y - shot.y) < RADIUS
+                )
             verdicts[number, shot.shot] = Verdict(net.tick(), hit)
 
     return server

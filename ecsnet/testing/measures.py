@@ -31,6 +31,7 @@ __all__ = [
     "percentile",
     "right_again",
     "samples_of",
+    "slides",
     "steps",
 ]
 
@@ -44,6 +45,9 @@ hitch."""
 
 FROZEN = 0.05
 """The share of the steady step below which something has not moved at all."""
+
+SLIDE_TICKS = 4
+"""The ticks around a jump in which something that slides through it is seen to."""
 
 _UNMOVED = 0.01  # units: nobody sees that much
 _SAME = 1e-6  # of a velocity, units a tick: what rounding leaves
@@ -92,6 +96,15 @@ class Path:
             return before
         share = tick - floor(tick)
         return tuple(a + (b - a) * share for a, b in zip(before, after, strict=True))
+
+    def jumps(self) -> list[int]:
+        """Return the ticks from which it jumped to another place in the next one."""
+        still = (0.0,)
+        return [
+            tick
+            for tick, (move, _) in self._moves.items()
+            if dist(move, still * len(move)) > self.jump
+        ]
 
     def velocity(self, first: int, last: int) -> Place | None:
         """Return what it moved a tick, where that was the same in all ticks of a stretch."""
@@ -237,6 +250,30 @@ def corrections(wrong: Iterable[float | None], above: float = 1.0) -> Correction
         inside = each > above
         largest = max(largest, each)
     return Corrections(count, largest)
+
+
+def slides(path: Path, samples: Iterable[Sample]) -> int:
+    """Count the frames in which something was drawn on its way, where it jumped.
+
+    It should be near the place from which it jumped, or near that to which it did: as near as a
+    quarter of the way.
+
+    Args:
+        path: What it did; it says what a jump is.
+        samples: What was drawn.
+    """
+    jumps = path.jumps()
+    count = 0
+    for sample in samples:
+        if sample.place is None:
+            continue
+        index = bisect_left(jumps, sample.tick - SLIDE_TICKS)
+        if index == len(jumps) or jumps[index] > sample.tick + SLIDE_TICKS:
+            continue
+        before, after = path.places[jumps[index]], path.places[jumps[index] + 1]
+        near = dist(before, after) / 4
+        count += min(dist(sample.place, before), dist(sample.place, after)) > near
+    return count
 
 
 def frames_until_motion(samples: Sequence[Sample], frame: int, limit: int) -> int | None:

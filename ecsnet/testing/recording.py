@@ -113,13 +113,14 @@ class Recording:
         values: dict[type, dict[int, Place]] = {}
         remote, known = client._view.remote, self._network_ids.setdefault(client, {})
         for component, read in self._read.items():
-            shown = values[component] = {}
+            places = values[component] = {}
             for entity, value in _all(client.view, component):
-                shown[entity] = read(value)
+                places[entity] = read(value)
                 if entity not in known and entity in remote:
                     known[entity] = remote[entity]
         newest = client.stats.tick
-        frame = DrawnFrame(at, newest, newest, newest, client.player, values)
+        shown = newest if client.shown is None else client.shown
+        frame = DrawnFrame(at, newest, shown, shown, client.player, values)
         self.frames.setdefault(client, []).append(frame)
 
 

@@ -19,6 +19,7 @@ from ecsnet.testing.measures import (
     frames_until_motion,
     percentile,
     right_again,
+    slides,
     steps,
 )
 
@@ -119,6 +120,18 @@ def test_a_correction_counts_once_however_long_it_takes() -> None:
     assert corrections([0, 0.9, 1.1, 4, None, 2, 0.5, 3, 0], above=3.5) == Corrections(1, 4)
     assert corrections([None, 0.2]) == Corrections(0, 0.2)
     assert corrections([]) == Corrections(0, 0.0)
+
+
+def test_a_slide_is_a_frame_in_which_a_jump_is_half_done() -> None:
+    places = {tick: (2.0 * tick + (100 if tick > 50 else 0), 0.0) for tick in range(100)}
+    path = Path(places, jump=60.0)
+    assert path.jumps() == [50]
+    assert Path(places).jumps() == []
+    late = drawn((96, 0), (98, 0), (100, 0), (100, 0), (204, 0), (206, 0), first=48.5)
+    assert slides(path, late) == 0
+    assert slides(path, drawn((96, 0), (130, 0), (165, 0), None, (206, 0), first=48.5)) == 2
+    assert slides(path, drawn((150, 0), (150, 0), first=70)) == 0
+    assert slides(path, drawn((150, 0), (150, 0), first=53.5)) == 1
 
 
 # Delays.
