@@ -401,7 +401,7 @@ class Room:
         for seat in self.seats:
             taken = seat.inbox.take(tick)
             said = seat.inbox.drawn
-            if said is not None and self._rewind:
+            if said is not None:
                 drawn = self._believe(seat, tick, said)
                 commands.append(PlayerCommands(seat.player_id, taken, drawn, drawn != said))
             elif taken:

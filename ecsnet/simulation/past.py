@@ -16,10 +16,9 @@ class Past:
     held before once `leave` was called.
     """
 
-    __slots__ = ("_inside", "_shown")
+    __slots__ = ("_shown",)
 
     def __init__(self) -> None:
-        self._inside = True
         # The type, the component, what it holds in truth, and what it shows instead.
         self._shown: list[tuple[ComponentType, object, tuple[float, ...], tuple[float, ...]]] = []
 
@@ -44,9 +43,6 @@ class Past:
 
     def leave(self) -> None:
         """Put the present back."""
-        if not self._inside:
-            return
-        self._inside = False
         untouched: list[tuple[ComponentType, object, tuple[float, ...], tuple[float, ...]]] = []
         for each in self._shown:
             kind, component, true, shown = each
@@ -66,7 +62,6 @@ class Past:
 
     def enter(self) -> None:
         """Show the past again after `leave`, but for what was written meanwhile."""
-        self._inside = True
         self._shown = [
             (kind, component, kind.read_floats(component), shown)
             for kind, component, _, shown in self._shown

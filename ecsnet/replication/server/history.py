@@ -128,14 +128,11 @@ class History:
         world = self._world
         if world.identity() is not self._identity:
             return False  # cleared since: the numbers are those of other entities
-        by_net, tables, (_, dead) = self._entities.by_net, world.tables(), world.census()
+        by_net, tables = self._entities.by_net, world.tables()
         seen = [
             (entity, tables[entity.esper])
             for entity in map(by_net.get, nets)
-            if entity is not None
-            and entity.owner != player
-            and entity.esper in tables
-            and entity.esper not in dead
+            if entity is not None and entity.owner != player and entity.esper in tables
         ]
         known = False
         for values in self._types:

@@ -276,6 +276,37 @@ def test_it_is_crowded_before_a_frame_more_does_not_fit(limit: int) -> None:
         assert len(packed(outbox, limit).frames) == tick
 
 
+def test_frames_far_apart_fit_as_well() -> None:
+    outbox = Outbox()
+    for tick in range(1, 70_000 * 60, 70_000):
+        outbox.act(SHOOT, 0, Shoot())
+        outbox.drawn = TICK * tick - 3000
+        outbox.stamp(range(tick, tick + 1))
+    frames = packed(outbox, 300).frames
+    assert 250 < len(encode(frames)) <= 300
+
+
+@pytest.mark.parametrize("lead", [1, 5])
+def test_a_stream_of_ticks_says_it_for_each(lead: int) -> None:
+    """As it is mostly: every packet brings one tick that is news."""
+    outbox, inbox = Outbox(), Inbox(RATE, FRAMES)
+    hold(outbox)
+    seen: dict[int, int | None] = {}
+    for tick in range(20, 80):
+        stamped = tick + lead
+        seen[stamped] = outbox.drawn = TICK * (stamped - 7) + 5 * (tick // 15)
+        outbox.stamp(range(stamped, stamped + 1))
+        if tick % 7:  # else it gets lost
+            hand_over(outbox, inbox, tick)
+        if tick > 20 + lead:
+            inbox.take(tick)
+            if seen[tick] == seen[tick - 1] or tick % 7:
+                assert inbox.drawn is not None
+                said = seen[tick]
+                assert said is not None
+                assert abs(inbox.drawn - said) <= (2 if lead > 1 else 5)
+
+
 def test_nothing_is_drawn_that_a_frame_cannot_say() -> None:
     outbox = Outbox()
     hold(outbox)

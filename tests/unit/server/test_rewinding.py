@@ -10,7 +10,7 @@ import pytest
 
 import ecsnet as net
 from ecsnet.client.world import ClientWorld
-from ecsnet.components import Owner, Player
+from ecsnet.components import Owner, Player, Position
 from ecsnet.schema import EntityRef, Quantized, Turn
 from ecsnet.simulation.past import Past
 from ecsnet.testing import Harness, Registry, use_registry
@@ -430,6 +430,27 @@ def test_with_a_limit_of_nothing_nothing_is_rewound() -> None:
         assert shooting.game.room.stats().rewinds == 0
     finally:
         shooting.game.close()
+
+
+def test_what_was_told_is_kept_as_long_as_anybody_may_look_back_and_no_longer() -> None:
+    shooting = Range(rewind=0.25)
+    try:
+        before = kept(shooting)
+        shooting.game.run(3.0)
+        assert kept(shooting) == before
+        assert max(before.values()) <= 17
+        assert before[Spot] >= 15
+        assert before.keys() == {Spot, Rough, Chaser, Seldom, Dial, Position}
+        assert before[Position] == 0  # nothing has one
+    finally:
+        shooting.game.close()
+
+
+def kept(shooting: Range) -> dict[type, int]:
+    """How many values of each type are kept."""
+    history = shooting.game.room.replicator._history
+    assert history is not None
+    return {each.detector.component.cls: len(each._ticks) for each in history._types}
 
 
 def test_who_has_just_begun_sees_the_first_that_was_told() -> None:
