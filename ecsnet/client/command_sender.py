@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import msgspec
 
 from ecsnet.client.tick_clock import TickClock
+from ecsnet.commands.frames import SIXTEENTHS
 from ecsnet.commands.outbox import Outbox
 from ecsnet.messages.joining import Welcome
 from ecsnet.peer import Peer
@@ -42,6 +43,7 @@ class CommandSender:
         self.unsendable = 0
         self.ticks: TickClock | None = None
         self._peer = peer
+        self._rewinds = False  # the server wants to know what we draw
         self._timed = False  # the clock runs; not before a round trip was measured
         self._sent_at = 0.0
         self._interval = 0.0  # seconds between packets, where the server asks for fewer
@@ -54,6 +56,7 @@ class CommandSender:
         self._interval = 0.0 if welcome.command_rate is None else 1 / welcome.command_rate
         self._between = TokenBucket(_BETWEEN_TICKS * welcome.tick_rate, _BETWEEN_BURST)
         self.ticks = TickClock(welcome.tick_rate, welcome.update_rate, self._interval)
+        self._rewinds = welcome.rewind > 0
         self._timed = False
 
     def leave_room(self, commands: Sequence[CommandType]) -> None:
@@ -67,6 +70,16 @@ class CommandSender:
             if target or commands[type_id].has_refs:
                 outbox.release(type_id, target)
         outbox.change_room()
+
+    def note_drawn(self, shown: float | None) -> None:
+        """Say with all that is done from now on at which tick the others were drawn meanwhile.
+
+        Args:
+            shown: The tick, with its fraction; None where nothing is drawn.
+        """
+        self.outbox.drawn = None
+        if shown is not None and self._rewinds:
+            self.outbox.drawn = round(SIXTEENTHS * shown)
 
     def send(self, store: Store | None, now: float, *, joined: bool) -> None:
         """Send what is due: commands, or what the session has to say.

@@ -217,6 +217,9 @@ class ClientProtocol:
             self._ended(connection.end)
         if connection.connected and not self.closed:  # a converter may have closed it
             self._send(now)
+        if self._drawing is not None:
+            # Last of all: what is done until the next poll is done by this picture.
+            self._sender.note_drawn(self.shown)
         connection.measure(now)
         self._measure()
 

@@ -174,6 +174,25 @@ def test_another_room_forgets_what_is_for_entities_of_the_last() -> None:
     assert sending.sender.ticks is not before
 
 
+@pytest.mark.parametrize("rewind", [0.0, 0.35])
+def test_what_is_drawn_is_said_where_the_server_looks_back(rewind: float) -> None:
+    sending = Sending()
+    sending.measure()
+    sending.sender.note_drawn(90.5)  # in a room that looks back by nothing
+    assert sending.sender.outbox.drawn is None
+    sending.sender.leave_room(SCHEMA.commands)
+    sending.sender.enter_room(msgspec.structs.replace(sending.welcome, rewind=rewind))
+    sending.sender.note_drawn(90.53)
+    assert sending.sender.outbox.drawn == (1448 if rewind else None)
+    sending.sender.outbox.hold(STEER, 0, [1])
+    sending.frames(30)
+    frames = [frame for payload in sending.payloads for frame in payload[3]]
+    assert len(frames) > 10
+    assert {len(frame) for frame in frames} == {4 if rewind else 3}
+    sending.sender.note_drawn(None)
+    assert sending.sender.outbox.drawn is None
+
+
 @pytest.mark.parametrize("joined", [True, False])
 def test_outside_of_a_room_the_session_goes_on(joined: bool) -> None:
     sent: list[bytes] = []
