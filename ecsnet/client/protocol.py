@@ -17,7 +17,6 @@ from ecsnet.client.command_sender import CommandSender
 from ecsnet.client.connection import STALL, ClientConnection, End
 from ecsnet.client.endings import DIFFERENT_GAME, disconnection, farewell, refusal
 from ecsnet.client.interpolation_clock import InterpolationClock
-from ecsnet.commands.frames import SIXTEENTHS
 from ecsnet.components import Teleports
 from ecsnet.messages.joining import (
     DIFFERENCE_LENGTH,
@@ -382,8 +381,6 @@ class ClientProtocol:
         told.dirty.clear()
         told.went.clear()
         self.shown = drawing.clock.advance(now)
-        if self.shown is not None:
-            self._sender.outbox.drawn = round(self.shown * SIXTEENTHS)
         blends = drawing.buffer.play(-1.0 if self.shown is None else self.shown)
         if self._connection.end is not None:  # no frame comes after this one
             drawing.buffer.flush()
