@@ -237,6 +237,8 @@ def test_what_is_remembered_of_clients_has_a_bound(
         echo(server)
         assert client.hears() == b"echo ask"
         assert len(server._routes) <= 5
+    ports = [address[1] for address in server._routes]
+    assert ports == [client.socket.getsockname()[1] for client in clients[-5:]]
     clients[0].ask(b"still here")  # it was forgotten meanwhile
     echo(server)
     assert clients[0].hears() == b"echo still here"

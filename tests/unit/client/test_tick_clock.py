@@ -503,3 +503,20 @@ def test_started_again_it_hears_the_ticks_of_a_room_that_has_run_for_less_long()
         clock.heard(10 + step, 10.1 + step / 60)
         clock.advance(10.1 + step / 60)
     assert not clock.paused
+
+
+def test_a_tick_counts_once_and_not_again_in_each_frame_until_the_next() -> None:
+    clock = TickClock(60.0)
+    clock.heard(3, 0.0)  # of the room before
+    clock.start(100, 0.0, 0.05)
+    started = clock.lead
+    clock.advance(0.02)
+    assert clock.lead == started
+    clock.heard(102, 0.03)
+    clock.advance(0.03)
+    heard = clock.lead
+    assert heard != started
+    for frame in range(4, 9):
+        clock.advance(frame / 100)
+        assert clock.lead == heard
+    assert clock.jumps == 0

@@ -3,11 +3,12 @@ from __future__ import annotations
 import socket
 import struct
 import sys
+from unittest.mock import MagicMock
 
 import pytest
 
 from ecsnet.transport import local_address
-from ecsnet.transport.local_address import local_host
+from ecsnet.transport.local_address import bind_beside, local_host
 
 V4, V6 = 8, 50
 
@@ -55,3 +56,25 @@ def test_where_a_datagram_was_sent_to(beside: tuple[int, int, bytes], host: str 
 
 def test_nothing_beside_it_tells_nothing() -> None:
     assert local_host([]) is None
+
+
+@pytest.mark.parametrize(
+    ("host", "bound_to"),
+    [
+        ("fe80::1%3", ("fe80::1", 7777, 0, 3)),
+        ("2001:db8::7", ("2001:db8::7", 7777, 0, 0)),
+    ],
+)
+def test_a_socket_beside_is_bound_on_the_interface_that_its_address_names(
+    host: str, bound_to: tuple[object, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No machine has them all."""
+    made = MagicMock()
+    made.getsockopt.return_value = 1 << 30  # the size of a buffer
+    made.fileno.return_value = 3
+    monkeypatch.setattr(local_address.socket, "socket", lambda *_: made)
+    everywhere = MagicMock(family=socket.AF_INET6)
+    everywhere.fileno.return_value = 4
+    everywhere.getsockname.return_value = ("::", 7777, 0, 0)
+    assert bind_beside(everywhere, host) is made
+    made.bind.assert_called_once_with(bound_to)

@@ -40,6 +40,13 @@ with use_registry(Registry()) as registry:
         x: Annotated[float, Quantized(0.5)] = 0.0
 
     @replicated
+    class Track:
+        """Quantised, and of a type that cannot change, in place of which a game may give a list."""
+
+        at: tuple[float, float] = (0.0, 0.0)
+        x: Annotated[float, Quantized(0.5)] = 0.0
+
+    @replicated
     class Bag:
         items: list[int] = []
 
@@ -216,6 +223,23 @@ def test_a_value_whose_quantised_bytes_did_not_change_is_not_sent(subject: Subje
     assert subject.detector.clear() == [one]
     assert subject.sync() == ([one], [])
     assert subject.sent(one) == msgspec.msgpack.decode(encode([3]))
+
+
+@scanning(Track)
+def test_a_list_in_place_of_a_tuple_is_compared_by_its_bytes(subject: Subject) -> None:
+    (one,) = subject.add(Track((1.0, 2.0)))
+    subject.sync()
+    track = esper.component_for_entity(one, Track)
+    at = track.at = [1.0, 2.0]  # type: ignore[assignment]
+    assert subject.detector.changed() == ([], [])
+    for x in (3.0, 4.0):
+        at[0] = x
+        assert subject.detector.changed() == ([one], [])
+        assert subject.sent(one) == [[x, 2.0], 0]
+    assert subject.detector.changed() == ([], [])
+    at[0] = math.nan  # which equals nothing
+    assert subject.detector.changed() == ([one], [])
+    assert subject.detector.changed() == ([], [])
 
 
 @scanning(Likes)
