@@ -326,6 +326,7 @@ class ClientProtocol:
             welcome.tick,
             number=arrival.number,
             drawn=not self._smooth,
+            predicting=self._smooth,
         )
         if self._smooth:
             self._begin_to_draw(store, welcome, arrival.number)

@@ -7,7 +7,7 @@ container in a value, which costs a client more than its bytes tell.
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Collection, Hashable
 from typing import Final, Generic, TypeVar
 
 from ecsnet.replication.wire import MESSAGE_BYTES, STRUCTURE_BYTES
@@ -27,6 +27,7 @@ MENTIONS_OF_ONE: Final = 16_384
 
 _EntityT = TypeVar("_EntityT", bound=Hashable)
 
+_NONE: Final[dict[int, int]] = {}
 _COLUMN_BYTES: Final = 8  # around one component's value in a run, at most
 _SMALL: Final = 1024
 # What a message has left beside a full entity and, before it, a piece of what went.
@@ -53,6 +54,10 @@ class Sizes(Generic[_EntityT]):
     def total(self, entity: _EntityT) -> int:
         """Return the bytes that the counted components of an entity take."""
         return sum(self._sizes.get(entity, {}).values())
+
+    def large(self, entity: _EntityT) -> Collection[int]:
+        """Return the component ids of an entity's values that are counted."""
+        return self._sizes.get(entity, _NONE)
 
     def would_be(self, entity: _EntityT, cid: int, size: int) -> int:
         """Return the bytes that they would take with a value of ``size`` bytes for one of them."""

@@ -14,7 +14,7 @@ from typing import Final
 
 from ecsnet.commands.frames import SIXTEENTHS, Frame, Input
 from ecsnet.commands.inbox import Inbox, PlayerCommands
-from ecsnet.components import Owner, Player, Presence, Teleports
+from ecsnet.components import LobbyPlayer, LobbyState, Owner, Player, Presence, Teleports
 from ecsnet.errors import BadMessageError
 from ecsnet.messages.joining import MemberState, Welcome
 from ecsnet.replication.server.interest import Interest
@@ -52,6 +52,10 @@ commands; and seconds for its frames, and for what is not measured yet."""
 _ENTITY_SECONDS: Final = 1e-3
 """The time that a client has to stay for each entity that it was to be shown: ten times what
 sending it takes, with 26 bytes each and the usual bandwidth."""
+
+
+_SERVERS: Final = (LobbyPlayer, LobbyState, Owner, Player, Presence)
+"""Stock components of what players own that no shared system writes."""
 
 
 class Room:
@@ -156,6 +160,7 @@ class Room:
             draw_id=NetworkIds(str(seed).encode()).draw,
             rewind=ceil(rewind * spec.tick_rate),
             teleports=Teleports,
+            predicted=_predicted(spec, schema),
         )
         self._rewind = rewind
         simulation.resolve = self.replicator.entity
@@ -546,3 +551,12 @@ class Room:
         }
         self.observers.stopped("stopped" if self.failure is None else "failed", figures)
         self.simulation.close()
+
+
+def _predicted(spec: SimulationSpec, schema: Schema) -> list[type]:
+    """Return the component types that clients run ahead with: none in a game without shared
+    systems.
+    """
+    if not any(system.shared for system in spec.systems):
+        return []
+    return [kind.cls for kind in schema.components if kind.predicted and kind.cls not in _SERVERS]

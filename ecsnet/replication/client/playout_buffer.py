@@ -57,7 +57,9 @@ class PlayoutBuffer:
     def __init__(
         self, told: Store, interval: int, teleports: int | None = None, *, number: int = 0
     ) -> None:
-        self.store = Store(told.wire, told.epoch, told.tick, number=number)
+        self.store = Store(
+            told.wire, told.epoch, told.tick, number=number, predicting=told.predicting
+        )
         self._told = told
         self._number = number
         self._samples = Samples(told.wire.schema.components, interval, told.entities, teleports)

@@ -93,6 +93,7 @@ class Store:
         number: The message by which it did. What depends on an earlier one is of an earlier stay,
             in this simulation or in another, and is dropped.
         drawn: Whether the view shows it. Another one keeps no events.
+        predicting: Whether the server may say in every update what the player owns.
     """
 
     def __init__(
@@ -104,7 +105,9 @@ class Store:
         *,
         number: int = 0,
         drawn: bool = True,
+        predicting: bool = False,
     ) -> None:
+        self.predicting = predicting
         self.wire = wire
         self.epoch = epoch
         self.tick = tick
@@ -139,7 +142,11 @@ class Store:
 
         # The types whose values are said again though they have not changed.
         self._twice = frozenset(
-            [cid for cid, kind in enumerate(wire.schema.components) if kind.interpolate]
+            [
+                cid
+                for cid, kind in enumerate(wire.schema.components)
+                if kind.interpolate or (predicting and kind.predicted)
+            ]
         )
         self._drawn = drawn
         self._number = number

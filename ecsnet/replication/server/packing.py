@@ -66,6 +66,14 @@ class DatagramBody:
         self.size = len(body)
         self.tag = tag
 
+    def with_runs_of(self, other: DatagramBody) -> Raw | None:
+        """Return the runs of this and of another one, as an array; None where they do not fit into
+        one datagram.
+        """
+        if self.size + len(other.data) > BODY_BYTES:
+            return None
+        return Raw(array_header(len(self.runs) + len(other.runs)) + self.data + other.data)
+
 
 class SentUpdates:
     """The bodies in the updates of the last seconds, by the tags of their packets. A tag holds the

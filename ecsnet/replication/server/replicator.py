@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from operator import attrgetter
 from typing import Final
 
@@ -26,6 +26,7 @@ from ecsnet.replication.server.events import Emitted, EventWriter
 from ecsnet.replication.server.groups import InterestGroups
 from ecsnet.replication.server.history import History
 from ecsnet.replication.server.interest import Everyone, Interest
+from ecsnet.replication.server.owner_state import OwnerStates
 from ecsnet.replication.server.packing import (
     INDEX_BITS,
     DatagramBody,
@@ -70,6 +71,7 @@ class Replicator:
         draw_id: Gives network ids; see `ReplicatedEntities`.
         rewind: Ticks by which it looks back at most for what a client drew.
         teleports: The component type that changes when an entity jumps.
+        predicted: The component types that clients run ahead with; see `OwnerStates`.
     """
 
     def __init__(
@@ -84,6 +86,7 @@ class Replicator:
         draw_id: Callable[[], int] | None = None,
         rewind: int = 0,
         teleports: type | None = None,
+        predicted: Iterable[type] = (),
     ) -> None:
         self.epoch = epoch
         self.interest = interest or Everyone()
@@ -101,6 +104,7 @@ class Replicator:
         self._groups = InterestGroups(self.entities, self.interest)
         self._structure = StructureWriter(self.entities, epoch, self._sight_updates)
         self._events = EventWriter(schema, self.entities, self._groups, epoch)
+        self._owner_states = OwnerStates(self.entities, predicted)
         self._resyncs: list[ClientState] = []  # those that wait until they may have one
         self._resync_at = 0  # the update from which on it is the next one's turn
         self._delta = Delta(0)
@@ -128,6 +132,8 @@ class Replicator:
         """
         client = ClientState(player, peer, self._interval, name, player_id, smooth=smooth)
         self.entities.set_player(player, True)
+        if smooth:
+            self._owner_states.add(player)
         self.clients.append(client)
         self._groups.add(client)
         return client
@@ -135,6 +141,7 @@ class Replicator:
     def remove_client(self, client: ClientState) -> None:
         """Remove a client that has left."""
         self.entities.set_player(client.player, False)
+        self._owner_states.remove(client.player)
         self.clients.remove(client)
         if client in self._resyncs:
             self._resyncs.remove(client)
@@ -167,11 +174,13 @@ class Replicator:
             self._delta = self.entities.capture(tick)
             if self._delta.cleared:
                 # Players are gone, too, and their ids of esper will be somebody else's.
+                self._owner_states.clear()
                 for client in self.clients:
                     client.player = _NOBODY
                     client.unsettle()
             if self._history is not None:
                 self._history.note(self._delta)
+            self._owner_states.update(self._delta)
             self._structure.take(self._delta)
             self._groups.update(self.clients, self._delta, tick)
             ignored = self._events.collect(emitted, tick, self.clients)
@@ -299,6 +308,7 @@ class Replicator:
         tick: object = self.tick & U32
         part: object = encode_part(0, 1, self._held)
         own = self._own
+        states = self._owner_states.bodies
         loose = self._events.bodies
         updates: list[Update[object]] = []
         for client in self.clients:
@@ -310,6 +320,7 @@ class Replicator:
             # As ClientState.unconfirmed_ticks has it.
             unconfirmed = 0 if oldest == NO_TAG else ticks - (oldest >> INDEX_BITS)
             body: DatagramBody | None = None
+            state = states.get(client.player) if states else None
             if (
                 client.known is group.visible
                 and client.in_sync
@@ -321,15 +332,44 @@ class Replicator:
                 body = group.only
                 if own and client.player in own:
                     body = self._extended(group, own[client.player])
+                elif state is not None and not group.bodies and not group.big:
+                    body, state = state, None
             if body is None:
                 self._send(client, group, now)
                 continue
-            payload = (epoch, tick, unconfirmed, client.depends, part, client.report, body.raw)
+            raw: Raw | None = body.raw
+            if state is not None:
+                raw = body.with_runs_of(state)
+                if raw is None:
+                    self._add_both(updates, client, body, state, unconfirmed)
+                    continue
+            payload = (epoch, tick, unconfirmed, client.depends, part, client.report, raw)
             updates.append((peer, payload, body.tag))
-            if len(updates) == UPDATES_AT_ONCE:
+            if len(updates) >= UPDATES_AT_ONCE:
                 send_updates(updates, now)
                 updates = []
         send_updates(updates, now)
+
+    def _add_both(
+        self,
+        updates: list[Update[object]],
+        client: ClientState,
+        body: DatagramBody,
+        state: DatagramBody,
+        unconfirmed: int,
+    ) -> None:
+        """Add the updates of a client whose owner state has no room beside all else."""
+        for index, each in enumerate((body, state)):
+            payload = (
+                self.epoch,
+                self.tick & U32,
+                max(index, unconfirmed),  # the second one lacks what is in the first
+                client.depends,
+                encode_part(index, 2, self._held),
+                client.report,
+                each.raw,
+            )
+            updates.append((client.peer, payload, each.tag))
 
     def _extended(self, group: InterestGroup, own: list[EncodedRun]) -> DatagramBody | None:
         """Fill one datagram with what a group is told and a player's own runs; None where that is
@@ -397,6 +437,7 @@ class Replicator:
         if room > 0 and peer.unacked:
             room = max(1.0, room - PIGGYBACK_BYTES)
         events = [*self._events.bodies.get(client, ())]
+        state = self._owner_states.bodies.get(client.player)
         parts: list[tuple[Raw, Raw | None, int]] = []
         for body in ready:
             if room <= 0 or len(parts) == PARTS:
@@ -404,12 +445,19 @@ class Replicator:
                     nets = [net for net in run.nets if net in client.known]
                     client.owe(nets, run.cids, self.tick)
                 continue
-            beside = None
-            if events and body.size + len(events[0]) <= BODY_BYTES:
+            raw, beside = body.raw, None
+            if state is not None and body is ready[-1]:
+                both = body.with_runs_of(state)
+                if both is not None:
+                    raw, state = both, None
+            if events and len(raw) + len(events[0]) <= BODY_BYTES:
                 beside = events.pop(0)
                 room -= len(beside)
-            parts.append((body.raw, beside, body.tag))
-            room -= body.size + _AROUND_BODY
+            parts.append((raw, beside, body.tag))
+            room -= len(raw) + _AROUND_BODY
+        if state is not None and room > 0 and len(parts) < PARTS:
+            parts.append((state.raw, None, NO_TAG))
+            room -= state.size + _AROUND_BODY
         for some in events:
             if room > 0 and len(parts) < PARTS:
                 parts.append((_NOTHING, some, NO_TAG))

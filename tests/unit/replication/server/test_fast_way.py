@@ -7,12 +7,14 @@ from functools import partial
 from typing import Any
 
 import esper
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ecsnet.components import Owner
 from ecsnet.replication.server.client_state import ClientState, InterestGroup
 from ecsnet.replication.server.interest import Grid
+from ecsnet.replication.server.owner_state import OwnerStates
 from ecsnet.replication.server.replicator import Replicator
 from ecsnet.schema import encode
 from tests.unit.counting import instructions
@@ -54,12 +56,14 @@ class CountingReplicator(Replicator):
 def history(kind: type[Replicator], seed: int, loss: float, grid: bool) -> list[object]:
     """Return what the clients of a random world hold in each tick."""
     dice = random.Random(seed)
-    field = Field(Grid(Place, 10) if grid else None, kind)
+    field = Field(Grid(Place, 10) if grid else None, kind, predicted=(Place, Tank, Secret, Diary))
     told: list[object] = []
     try:
         clients = [
-            field.join(Place(dice.uniform(0, 30), 5), Tank(), Secret(), settle=False)
-            for _ in range(4)
+            field.join(
+                Place(dice.uniform(0, 30), 5), Tank(), Secret(), settle=False, smooth=number > 1
+            )
+            for number in range(4)
         ]
         lost: set[tuple[int, int]] = set()
         for number, client in enumerate(clients):
@@ -148,21 +152,87 @@ def crowd(count: int) -> CountingReplicator:
     return replicator
 
 
+def test_what_owners_are_told_in_every_update_goes_the_fast_way() -> None:
+    """Whether all of it moves, or nothing; and whether it fits beside all else or not."""
+    field = Field(None, CountingReplicator, predicted=(Place, Tank, Secret))
+    replicator = field.replicator
+    assert isinstance(replicator, CountingReplicator)
+    clients = [
+        field.join(Place(float(number)), Tank(), Secret(), settle=False, smooth=True)
+        for number in range(40)
+    ]
+    field.step(60)
+    for moving in (40, 20, 0):
+        for number in range(60):
+            if number == 30:  # at first packets are open that went the other way
+                replicator.general = 0
+            for client in clients[:moving]:
+                field.world.components(client.player)[Place].x += 1.0
+            field.step()
+        assert replicator.general <= 40  # once in a while, to be given the bandwidth since then
+    for client in clients:
+        record = client.store.entities[field.net(client.player)]
+        assert set(record.ticks.values()) >= {field.tick}
+        assert client.difference() is None
+    field.close()
+
+
+def test_what_did_not_change_is_not_encoded_again() -> None:
+    field = Field(predicted=(Place, Tank))
+    clients = [field.join(Place(), Tank(), settle=False, smooth=True) for _ in range(10)]
+    field.step(60)
+    encode_it = OwnerStates._encode.__name__
+    for moving in (True, False):
+        counts = []
+        for _ in range(4):
+            for client in clients if moving else ():
+                field.world.components(client.player)[Place].x += 1.0
+            field.tick += 1
+            collect = partial(field.replicator.collect_changes, field.tick)
+            counts.append(instructions(collect, encode_it))
+            field.replicator.send_updates(field.now)
+        assert counts[0] > 0  # of what moves no position goes along, and then it does again
+        assert counts[1:] == [0, 0, 0]
+    field.close()
+
+
 def test_owner_only_values_go_the_fast_way() -> None:
     assert crowd(40).general == 0
 
 
-def test_the_work_for_a_client_does_not_grow_with_the_number_of_clients() -> None:
-    """Counted in instructions that run in an update in which each has a new value of its own."""
+@pytest.mark.parametrize("smooth", [False, True])
+def test_the_work_for_a_client_does_not_grow_with_the_number_of_clients(smooth: bool) -> None:
+    """Counted in instructions that run in an update in which each has a new value of its own, or
+    all that it owns goes along.
+    """
     costs = []
     for count in (10, 80):
-        field = Field()
-        clients = [field.join(Secret(), settle=False) for _ in range(count)]
+        field = Field(predicted=(Secret, Tank))
+        clients = [field.join(Secret(), Tank(), settle=False, smooth=smooth) for _ in range(count)]
         field.step(30)
         for client in clients:
             field.world.components(client.player)[Secret].code = 9
-        field.replicator.collect_changes(field.tick + 1)
-        costs.append(instructions(partial(field.replicator.send_updates, field.now)) / count)
+
+        def update(field: Field = field) -> None:
+            field.replicator.collect_changes(field.tick + 1)
+            field.replicator.send_updates(field.now)
+
+        costs.append(instructions(update) / count)
         field.close()
     few, many = costs
     assert 20 < many < 1.1 * few
+
+
+def test_who_does_not_predict_pays_nothing() -> None:
+    """For those who do."""
+    costs = []
+    for predicted in ((), (Secret, Tank)):
+        field = Field(predicted=predicted)
+        clients = [field.join(Secret(), Tank(), settle=False) for _ in range(20)]
+        field.step(30)
+        for client in clients:
+            field.world.components(client.player)[Tank].hp = 9
+        field.replicator.collect_changes(field.tick + 1)
+        costs.append(instructions(partial(field.replicator.send_updates, field.now)))
+        field.close()
+    assert costs[0] == costs[1]

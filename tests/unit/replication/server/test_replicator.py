@@ -143,7 +143,15 @@ class Packet:
 class Client:
     """One client with both ends of its session. What is on its way can be lost and delayed."""
 
-    def __init__(self, field: Field, bandwidth: float, waiting_bytes: int, player: int) -> None:
+    def __init__(
+        self,
+        field: Field,
+        bandwidth: float,
+        waiting_bytes: int,
+        player: int,
+        *,
+        smooth: bool = False,
+    ) -> None:
         self.field = field
         self.player = player
         self.end = field.network.connect()
@@ -153,8 +161,8 @@ class Client:
             Connection(None, b"8 bytes.", 0.0, server=True), self.end.address, self.deliver
         )
         self.server.limit(bandwidth)
-        self.client_state = field.replicator.add_client(player, self.server)
-        self.store = Store(WIRE, EPOCH, field.tick, waiting_bytes)
+        self.client_state = field.replicator.add_client(player, self.server, smooth=smooth)
+        self.store = Store(WIRE, EPOCH, field.tick, waiting_bytes, predicting=smooth)
         self.view = ViewWorld(SCHEMA, World())
         self.gate: Gate[Structure[object]] = Gate(WIRE.structure, 1 << 20)
         self.packets: list[Packet] = []
@@ -259,11 +267,20 @@ class Client:
 
 class Field:
     def __init__(
-        self, interest: Interest | None = None, kind: type[Replicator] = Replicator
+        self,
+        interest: Interest | None = None,
+        kind: type[Replicator] = Replicator,
+        predicted: Iterable[type] = (),
     ) -> None:
         self.world = World()
         self.replicator = kind(
-            SCHEMA, self.world, epoch=EPOCH, interest=interest, owner=Owner, interval=TICK
+            SCHEMA,
+            self.world,
+            epoch=EPOCH,
+            interest=interest,
+            owner=Owner,
+            interval=TICK,
+            predicted=predicted,
         )
         self.clients: list[Client] = []
         self.tick = 0
@@ -286,9 +303,10 @@ class Field:
         bandwidth: float = BANDWIDTH,
         waiting_bytes: int = WAITING_BYTES,
         settle: bool = True,
+        smooth: bool = False,
     ) -> Client:
         player = esper.create_entity(Player(len(self.clients) + 1, "p"), *components)
-        client = Client(self, bandwidth, waiting_bytes, player)
+        client = Client(self, bandwidth, waiting_bytes, player, smooth=smooth)
         self.clients.append(client)
         if settle:
             self.step(4)
