@@ -20,6 +20,10 @@ __all__ = ["CommandSender"]
 COMMAND_ROOM = 900
 """Bytes of commands in one packet."""
 
+TICKS_EARLY = 1.0
+"""Ticks by which the commands of a client that runs ahead arrive earlier than just in time. Its
+player sees itself at once in any case, and what comes late has to be set right."""
+
 _BETWEEN_TICKS = 0.5  # packets for each tick that begins, for actions that wait for none
 _BETWEEN_BURST = 8.0
 
@@ -50,6 +54,7 @@ class CommandSender:
         self._send_at = 0.0  # not before
         self._between = TokenBucket(0.0, 0.0)  # packets while no tick begins
         self._unsaid = False  # ticks or actions came since commands were sent
+        self._begun: range | None = None  # ticks that began since the last `send`
 
     def enter_room(self, welcome: Welcome) -> None:
         """Go by the ticks and the rates of the room that the server put us into."""
@@ -81,6 +86,44 @@ class CommandSender:
         if shown is not None and self._rewinds:
             self.outbox.drawn = round(SIXTEENTHS * shown)
 
+    def run_ahead(self, ahead: bool) -> None:
+        """Let commands be those of a client that runs ahead with them, in this room; or not."""
+        assert self.ticks is not None  # since enter_room()
+        self.outbox.ahead = ahead
+        self.ticks.early = TICKS_EARLY if ahead else 0.0
+
+    def begin_ticks(self, store: Store, now: float, *, joined: bool) -> range:
+        """Let the ticks begin that are due, with our commands; `send` does so where nobody has.
+
+        Args:
+            store: What the server last said in our room.
+            now: Seconds.
+            joined: Whether we are in the game: on the way into it nothing is stamped.
+
+        Returns:
+            The ticks.
+        """
+        ticks, outbox = self.ticks, self.outbox
+        assert ticks is not None  # in a room
+        if not self._timed and self._peer.session.path.measured:
+            self._timed = True
+            ticks.start(store.tick, now, self._peer.session.path.rtt)
+        begun = ticks.advance(now)
+        if ticks.paused or ticks.waiting:
+            outbox.idle()
+        before = outbox.sent
+        if joined:
+            if ticks.paused and outbox.ahead:
+                outbox.drop()
+            for _, target in outbox.held:
+                if target and target not in store.entities:  # else it would be sent for ever
+                    outbox.release_all(target)
+            outbox.stamp(begun)
+        # A tick that begins is always said: from it the server measures how early we are.
+        self._unsaid = self._unsaid or bool(begun) or outbox.sent != before
+        self._begun = begun
+        return begun
+
     def send(self, store: Store | None, now: float, *, joined: bool) -> None:
         """Send what is due: commands, or what the session has to say.
 
@@ -101,22 +144,10 @@ class CommandSender:
 
     def _send_commands(self, store: Store, now: float, ready: bool, joined: bool) -> bool:
         """Send our commands, when there is something new in them or it is time; return whether."""
-        ticks, outbox, peer = self.ticks, self.outbox, self._peer
-        assert ticks is not None
-        if not self._timed and peer.session.path.measured:
-            self._timed = True
-            ticks.start(store.tick, now, peer.session.path.rtt)
-        begun = ticks.advance(now)
-        if ticks.paused or ticks.waiting:
-            outbox.idle()
-        before = outbox.sent
-        if joined:
-            for _, target in outbox.held:
-                if target and target not in store.entities:  # else it would be sent for ever
-                    outbox.release_all(target)
-            outbox.stamp(begun)
-        # A tick that begins is always said: from it the server measures how early we are.
-        self._unsaid = self._unsaid or bool(begun) or outbox.sent != before
+        outbox, peer = self.outbox, self._peer
+        begun, self._begun = self._begun, None
+        if begun is None:
+            begun, self._begun = self.begin_ticks(store, now, joined=joined), None
         # What is saved up has to fit: none of it is to be late.
         if not ready and not (begun and outbox.crowded(COMMAND_ROOM)):
             return False

@@ -17,6 +17,7 @@ from ecsnet.client.command_sender import CommandSender
 from ecsnet.client.connection import STALL, ClientConnection, End
 from ecsnet.client.endings import DIFFERENT_GAME, disconnection, farewell, refusal
 from ecsnet.client.interpolation_clock import InterpolationClock
+from ecsnet.client.prediction import ClientPrediction
 from ecsnet.components import Teleports
 from ecsnet.messages.joining import (
     DIFFERENCE_LENGTH,
@@ -30,7 +31,7 @@ from ecsnet.notifications import Connected, Disconnected, Refused
 from ecsnet.replication.client.playout_buffer import PlayoutBuffer
 from ecsnet.replication.client.samples import Blend
 from ecsnet.replication.client.store import Store
-from ecsnet.replication.client.view import ViewWorld
+from ecsnet.replication.client.view import Shown, ViewWorld
 from ecsnet.replication.wire import (
     EVENTS_MESSAGE_BYTES,
     MESSAGE_BYTES,
@@ -97,6 +98,7 @@ class ClientProtocol:
         now: Seconds, on the clock of all calls.
         smooth: Whether the view shows what the server says when it is its turn, and what lies
             between two values, and not all of it at once.
+        prediction: What runs ahead here, of a smooth client; None for nothing.
 
     Attributes:
         state: How far we came.
@@ -119,6 +121,7 @@ class ClientProtocol:
         now: float,
         *,
         smooth: bool = False,
+        prediction: ClientPrediction | None = None,
     ) -> None:
         self.state = MemberState.HANDSHAKE
         self.store: Store | None = None
@@ -136,6 +139,7 @@ class ClientProtocol:
         self._view = view
         self._sender = sender
         self._smooth = smooth
+        self._prediction = prediction
         self._drawing: _Drawing | None = None  # of a smooth client, in the room that it is in
         self._messages: MessageTable[_Arrival] = MessageTable(
             MESSAGE_BYTES,
@@ -168,6 +172,17 @@ class ClientProtocol:
     def drawn(self) -> Store | None:
         """The store that the view shows, or will show when it gets to the room that we are in."""
         return self.store if self._drawing is None else self._drawing.buffer.store
+
+    @property
+    def ahead(self) -> float | None:
+        """The tick that is drawn of what is predicted, with its fraction; None where nothing is."""
+        return None if self._prediction is None else self._prediction.ahead
+
+    @property
+    def shows(self) -> Shown | None:
+        """The source of the view: `drawn`, with what is predicted in front of it."""
+        drawn = self.drawn
+        return None if drawn is None else self._in_front(drawn)
 
     @property
     def player(self) -> int | None:
@@ -211,7 +226,7 @@ class ClientProtocol:
         if self.drawn is not None:
             self._show(self.drawn)
             if self._shown is self.drawn:
-                self._view.blend(self.drawn, blends)
+                self._view.blend(self._in_front(self.drawn), blends)
             self._check_load(self.drawn)
         if connection.end is not None and not self.closed:
             self._ended(connection.end)
@@ -226,6 +241,8 @@ class ClientProtocol:
     def leave(self) -> None:
         """Tell the server goodbye; this is the end, and no notification tells of it."""
         self._connection.leave()
+        if self._prediction is not None:
+            self._prediction.close()
         self._enter(MemberState.CLOSED)
 
     def _enter(self, state: MemberState) -> None:
@@ -328,12 +345,12 @@ class ClientProtocol:
             drawn=not self._smooth,
             predicting=self._smooth,
         )
-        if self._smooth:
-            self._begin_to_draw(store, welcome, arrival.number)
         self.player_net = welcome.player
         if self.state is not MemberState.HANDSHAKE:
             self._sender.leave_room(self._schema.commands)
         self._sender.enter_room(welcome)
+        if self._smooth:
+            self._begin_to_draw(store, welcome, arrival.number)
         early, self._early = self._early, []
         # Updates of a room that we come back to may have been taken for those of our last stay.
         store.resync = len(early) == EARLY_UPDATES or welcome.epoch in self._epochs
@@ -372,6 +389,8 @@ class ClientProtocol:
             InterpolationClock(welcome.tick_rate, welcome.update_rate),
         )
         self.shown = None
+        if self._prediction is not None:
+            self._prediction.enter_room(welcome, store, self._drawing.buffer.store)
 
     def _play(self, now: float) -> dict[tuple[int, int], Blend]:
         """Let what is drawn of a smooth client go on; returns what lies between two values."""
@@ -379,10 +398,17 @@ class ClientProtocol:
         if drawing is None or told is None:
             return {}
         told.recount()
-        told.dirty.clear()
-        told.went.clear()
+        if self._prediction is not None:
+            self._prediction.correct(now)
+        else:
+            told.dirty.clear()
+            told.went.clear()
         self.shown = drawing.clock.advance(now)
         blends = drawing.buffer.play(-1.0 if self.shown is None else self.shown)
+        if self._prediction is not None:
+            if self._connection.connected:
+                self._prediction.run(told, now, joined=self.state is MemberState.JOINED)
+            self._prediction.draw(blends, now)
         if self._connection.end is not None:  # no frame comes after this one
             drawing.buffer.flush()
             blends = {}
@@ -392,6 +418,10 @@ class ClientProtocol:
         self._check_load(told)
         return blends
 
+    def _in_front(self, drawn: Store) -> Shown:
+        """Return what the view shows of a room, for what is drawn of it."""
+        return drawn if self._prediction is None else self._prediction.shown(drawn)
+
     def _show(self, store: Store) -> None:
         """Bring the view up to date, and take what happened."""
         before = self._shown
@@ -399,7 +429,7 @@ class ClientProtocol:
             if before is not None and before.events and self.connected_as is not None:
                 # What happened in the room that we have left comes first, with the view as it was
                 # there.
-                self.notifications += self._view.reconcile(before)
+                self.notifications += self._view.reconcile(self._in_front(before))
                 self._take_events(before)
                 return
             self._shown = store
@@ -407,7 +437,7 @@ class ClientProtocol:
             self._stay_begins = len(self.notifications)
         store.recount()
         store.depart()
-        self.notifications += self._view.reconcile(store)
+        self.notifications += self._view.reconcile(self._in_front(store))
         if self.state is MemberState.JOINING:
             self._arrive(store)
         if self.state is MemberState.JOINED:
@@ -462,6 +492,11 @@ class ClientProtocol:
             stats.events_received = self.drawn.events.given
         if self._drawing is not None:
             stats.delay = self._drawing.clock.delay
+        if self._prediction is not None:
+            stats.corrections = self._prediction.corrections
+            stats.replayed_ticks = self._prediction.replayed_ticks
+            ahead = self._prediction.ahead
+            stats.ahead = 0.0 if ahead is None else max(0.0, ahead - stats.tick)
 
     # The end.
 
@@ -488,6 +523,8 @@ class ClientProtocol:
             self._enter(MemberState.CLOSED)
         finally:  # what takes log lines may be the game's own, and raise
             self._connection.close()
+            if self._prediction is not None:
+                self._prediction.close()
         # Warnings reach stderr in a game that configures no logging: it would end without a word.
         # Last of all, for the same reason.
         logger.warning("%s", said)

@@ -58,10 +58,21 @@ class ClientStats:
     delay: float = 0.0
     """Ticks by which others are drawn later than the network alone would have it, so that there is
     always a later value to draw towards; 0 where everything is shown at once."""
+    ahead: float = 0.0
+    """Ticks by which our own is drawn ahead of the newest tick that we heard of; 0 where nothing
+    is."""
+    corrections: int = 0
+    """Times that the server said something else than was predicted here."""
+    replayed_ticks: int = 0
+    """Ticks that ran again for that."""
 
     def __str__(self) -> str:
         if self.silence >= _SILENT:
             return f"nothing from the server for {self.silence:.0f} s"
         way = f"rtt {self.rtt * 1000:.0f} ms · loss {self.loss * 100:.0f} %"
-        text = f"{way if self.measured else 'rtt ? · loss ?'} · {self.rate / 1000:.0f} kB/s"
-        return f"{text} · behind {self.delay:.0f} ticks" if self.delay else text
+        parts = [way if self.measured else "rtt ? · loss ?", f"{self.rate / 1000:.0f} kB/s"]
+        if self.ahead:
+            parts.append(f"ahead {self.ahead:.0f}")
+        if self.delay:
+            parts.append(f"behind {self.delay:.0f}")
+        return " · ".join(parts) + " ticks" * (len(parts) > 2)

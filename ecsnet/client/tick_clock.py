@@ -68,6 +68,7 @@ class TickClock:
         rate: Ticks of the server in a second.
         speed: How fast it runs now; 1 is the server's speed.
         jumps: How often it left the slew and jumped.
+        early: Ticks by which commands are to arrive earlier than just in time.
     """
 
     def __init__(
@@ -77,6 +78,7 @@ class TickClock:
         self.paused = True
         self.speed = 1.0
         self.jumps = 0
+        self.early = 0.0
         self.rate = tick_rate
         self._interval = interval
         self._silence = max(SILENCE, UPDATES_MISSED / (update_rate or tick_rate))
@@ -94,6 +96,11 @@ class TickClock:
         self._offsets: deque[tuple[int, float]] = deque(maxlen=256)  # of ticks that began
         self._settled = 0  # reports on ticks before this one come from before a jump
         self._reported = -1  # server tick of the newest report
+
+    @property
+    def position(self) -> float:
+        """The client's tick with its fraction; below `tick` while it is `waiting`."""
+        return self._position
 
     @property
     def lead(self) -> float:
@@ -119,7 +126,7 @@ class TickClock:
         self._fresh = False
         # What is sent now arrives a round trip after what has just arrived was sent. How much it
         # varies is not known yet: the first reports will say, and may move the clock at once.
-        self._lead = (rtt + self._frame + self._interval) * self.rate + 1.5
+        self._lead = (rtt + self._frame + self._interval) * self.rate + 1.5 + self.early
         self.paused = False
         self._forget(tick + self._lead)
         self.jumps = 0
@@ -163,7 +170,7 @@ class TickClock:
                 reports.popleft()
         ordered = sorted(reports)
         chance_hit = len(ordered) > 3 and loss < LOSSY
-        margin = self.rate * 0.001 + min(self.rate * self._frame / 2, 1.0)
+        margin = self.rate * 0.001 + min(self.rate * self._frame / 2, 1.0) + self.early
         self._wanted = margin - ordered[1 if chance_hit else 0]
         error = self._wanted - self._offset()
         settled = len(reports) > 3

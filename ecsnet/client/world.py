@@ -26,6 +26,7 @@ from ecsnet.client.calls import Calls
 from ecsnet.client.command_sender import CommandSender
 from ecsnet.client.connection import ClientConnection
 from ecsnet.client.lobby import ClientLobby, encode_info, read_lobby
+from ecsnet.client.prediction import ClientPrediction
 from ecsnet.client.protocol import ClientProtocol
 from ecsnet.client.stats import ClientStats
 from ecsnet.client.steady_clock import SteadyClock
@@ -37,6 +38,7 @@ from ecsnet.errors import BadValueError, DisconnectedError, RefusedError, UsageE
 from ecsnet.messages.joining import WIRE_VERSION, Hello, MemberState
 from ecsnet.notifications import Disconnected, Refused
 from ecsnet.replication.client.attachments import Attachment
+from ecsnet.replication.client.store import LAST_ID
 from ecsnet.replication.client.view import ViewWorld
 from ecsnet.schema import (
     CommandType,
@@ -145,10 +147,10 @@ class ClientWorld:
                 f"the esper world {self.view.name!r} shows another client already: give this one a"
                 " world of its own, connect(…, world='second')"
             )
-        self._spec = None if game is None else game.spec
+        shared = smooth and game is not None and any(each.shared for each in game.spec.systems)
         self._clock = SteadyClock(clock)
         now = self._clock()
-        hello = Hello(WIRE_VERSION, self._schema.fingerprint, self._name, join_data)
+        hello = Hello(WIRE_VERSION, self._schema.fingerprint, self._name, join_data, shared)
         self._connection = ClientConnection(encode(hello), now, random)
         self._connection.link = link
         self._view = ViewWorld(self._schema, self.view)
@@ -161,6 +163,11 @@ class ClientWorld:
             self._sender,
             now,
             smooth=smooth,
+            prediction=(
+                ClientPrediction(game.spec, self._schema, self._view, self._sender)
+                if shared and game is not None
+                else None
+            ),
         )
         self._calls = Calls(self.view)
         self._guard = WriteGuard(self._view, self.view) if debug else None
@@ -400,6 +407,13 @@ class ClientWorld:
         return self._protocol.shown
 
     @property
+    def ahead(self) -> float | None:
+        """The tick that our own entities are drawn at, with its fraction: it is ahead of the
+        server's. None where nothing is predicted.
+        """
+        return self._protocol.ahead
+
+    @property
     def stats(self) -> ClientStats:
         """Figures of the connection, as of the last `poll`."""
         return self._connection.stats
@@ -610,11 +624,13 @@ class ClientWorld:
         if entity is None or entity == self.player:
             return 0
         # What is out of sight cannot be meant any more: the server would only count it, too.
-        return self._view.remote.get(entity)
+        net = self._view.remote.get(entity)
+        return net if net is None or net <= LAST_ID else None  # the server knows no greater one
 
     def _net(self, entity: object) -> int | None:
         _no_entity(entity)
-        return None if entity is None else self._view.remote.get(cast(int, entity))
+        net = None if entity is None else self._view.remote.get(cast(int, entity))
+        return net if net is None or net <= LAST_ID else None
 
     # Once a frame.
 
@@ -661,11 +677,11 @@ class ClientWorld:
     def _advance(self, now: float) -> None:
         """Let the protocol advance, in debug mode between two looks at who writes."""
         protocol, guard = self._protocol, self._guard
-        if guard is not None and protocol.drawn is not None:
-            guard.check(protocol.drawn)
+        if guard is not None and protocol.shows is not None:
+            guard.check(protocol.shows)
         protocol.advance(now)
         if guard is not None and not self.closed:
-            guard.watch(protocol.drawn)
+            guard.watch(protocol.shows)
 
     def close(self) -> None:
         """Leave: tells the server, and takes what is replicated out of the view.

@@ -6,8 +6,7 @@ from collections.abc import Callable
 
 from ecsnet.errors import ReadOnlyError
 from ecsnet.replication.client.comparison import mend_written
-from ecsnet.replication.client.store import Store
-from ecsnet.replication.client.view import ViewWorld
+from ecsnet.replication.client.view import Shown, ViewWorld
 from ecsnet.world import World
 
 
@@ -22,9 +21,9 @@ class WriteGuard:
     def __init__(self, view: ViewWorld, world: World) -> None:
         self._view = view
         self._world = world
-        self._store: Store | None = None
+        self._store: Shown | None = None
 
-    def check(self, store: Store, who: str = "code outside esper's processors") -> None:
+    def check(self, store: Shown, who: str = "code outside esper's processors") -> None:
         """Compare.
 
         Raises:
@@ -37,7 +36,7 @@ class WriteGuard:
                 f"{who} wrote {name} on entity {entity}; only the server may: send a command"
             )
 
-    def watch(self, store: Store | None) -> None:
+    def watch(self, store: Shown | None) -> None:
         """Check after each processor of the view's world, so that the message can name it."""
         self._store = store
         for processor in self._world.processors():

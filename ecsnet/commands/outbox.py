@@ -18,6 +18,7 @@ __all__ = [
     "HELD_BYTES",
     "QUIET_TICKS",
     "UNACKED_FRAMES",
+    "BegunTick",
     "CommandPayload",
     "Outbox",
 ]
@@ -70,6 +71,26 @@ class _Run:
         return self.number + (self.count or 1)
 
 
+class BegunTick:
+    """The commands of a tick that has begun.
+
+    Attributes:
+        tick: The tick.
+        held: The encoded states that are held, by type and target; the same object as long as they
+            stay the same.
+        actions: The encoded actions.
+    """
+
+    __slots__ = ("actions", "held", "tick")
+
+    def __init__(
+        self, tick: int, held: dict[tuple[int, int], msgspec.Raw], actions: list[msgspec.Raw]
+    ) -> None:
+        self.tick = tick
+        self.held = held
+        self.actions = actions
+
+
 class CommandPayload:
     """The commands for one packet.
 
@@ -99,12 +120,15 @@ class Outbox:
         expired: Actions that were dropped here while no tick began. They count as sent too.
         drawn: The tick at which others are drawn now, in sixteenths; None where that is not to be
             said. Whoever draws sets it.
+        ahead: Whether the client runs ahead with its commands: then actions wait for the next tick,
+            as the running one has been through already, and `take_begun` tells of each tick.
     """
 
     def __init__(self) -> None:
         self.sent = 0
         self.expired = 0
         self.drawn: int | None = None
+        self.ahead = False
         self._held: dict[tuple[int, int], msgspec.Raw] = {}
         self._held_bytes = 0
         self._dirty = True  # _held is not what the last run has, or there was none
@@ -114,6 +138,8 @@ class Outbox:
         self._runs: deque[_Run] = deque()
         self._number = 0
         self._tick = 0  # the tick after the last one that was stamped; 0 before the first
+        # Ticks that have begun, with what is held and done in each, where somebody runs ahead.
+        self._begun: list[BegunTick] = []
         self._quiet = 0  # ticks since there was a command; at first the clock wants its reports
 
     @property
@@ -219,6 +245,7 @@ class Outbox:
         self._actions.clear()
         self._acted = 0
         self._runs.clear()
+        self._begun.clear()
         self._tick = 0
         self._dirty = True
 
@@ -226,7 +253,7 @@ class Outbox:
         """Make frames for the client ticks that begin now, and for actions since the last call.
 
         Actions go with the first tick of ``ticks``; with no tick beginning, they go with the one
-        that is running.
+        that is running, unless the client runs ahead.
 
         Args:
             ticks: The ticks, ascending and after all earlier ones; may be empty.
@@ -243,7 +270,7 @@ class Outbox:
             self._quiet += ticks.stop - self._tick if ticks else 0
         for tick in ticks:
             self._begin(tick)
-        if not ticks and self._actions and self._tick:
+        if not ticks and self._actions and self._tick and not self.ahead:
             actions, drawn = self._take_actions()
             behind = _behind(self._tick - 1, drawn)
             self._append(_Run(self._number, self._tick, 0, self._held, actions, behind))
@@ -255,6 +282,18 @@ class Outbox:
         `act` raise. Actions wait; beyond `BACKLOG` the oldest expire.
         """
         self._acted = 0
+
+    def drop(self) -> None:
+        """Let the actions that wait expire: nobody wants them once ticks begin again."""
+        while self._actions:
+            self._actions.popleft()
+            self.expire()
+        self._acted = 0
+
+    def take_begun(self) -> list[BegunTick]:
+        """Hand out the ticks that have begun since the last call, where the client runs ahead."""
+        begun, self._begun = self._begun, []
+        return begun
 
     def crowded(self, limit: int) -> bool:
         """Return whether one more frame might not fit into so many bytes with the unacked ones."""
@@ -299,6 +338,8 @@ class Outbox:
 
     def _begin(self, tick: int) -> None:
         actions, drawn = self._take_actions()
+        if self.ahead:
+            self._begun.append(BegunTick(tick, self._held, actions))
         behind = _behind(tick, drawn)
         runs = self._runs
         if (

@@ -60,6 +60,7 @@ class Predictor:
         components: The component types that cross the wire, by component id.
         player: The network id of the player's entity.
         number: The player's number.
+        seed: Of the random numbers that both ends know.
 
     Attributes:
         world: The private world.
@@ -76,10 +77,15 @@ class Predictor:
     """
 
     def __init__(
-        self, spec: SimulationSpec, components: Sequence[ComponentType], player: int, number: int
+        self,
+        spec: SimulationSpec,
+        components: Sequence[ComponentType],
+        player: int,
+        number: int,
+        seed: int = 0,
     ) -> None:
         ticks = max(8, round(HISTORY_SECONDS * spec.tick_rate))
-        self.world = PrivateWorld(spec, components, player, number)
+        self.world = PrivateWorld(spec, components, player, number, seed)
         self.commands = CommandHistory(spec.tick_rate, ticks)
         self.tick: int | None = None
         self.corrections = 0
@@ -208,6 +214,7 @@ class Predictor:
             elif body.own != own:
                 cids = record.values.keys()
                 world.own(body, own)
+                self.went.update({} if own else {net: why})
                 self._fresh += [body] * own
             told.append((body, record, cids))
         # All of them are there before their components, so that references among them can be read.

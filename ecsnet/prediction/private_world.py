@@ -10,18 +10,23 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from types import TracebackType
+from typing import Final
 
 import esper
 
 from ecsnet.commands.inbox import PlayerCommands, ReceivedCommand
 from ecsnet.components import Owner, Player
 from ecsnet.prediction.history import Layout, Snapshot
+from ecsnet.replication.client.store import LAST_ID
 from ecsnet.replication.client.world_stamp import WorldStamp
 from ecsnet.schema import ComponentType
+from ecsnet.simulation.past import Past
 from ecsnet.simulation.simulation import Simulation
 from ecsnet.simulation.spec import SimulationSpec, SystemSpec
 
 __all__ = ["Body", "Failure", "PrivateWorld"]
+
+_SEEN_TICKS: Final = 64  # in which somebody looked at what was drawn
 
 
 class Body:
@@ -91,17 +96,26 @@ class PrivateWorld:
         components: The component types that cross the wire, by component id.
         player: The network id of the player's entity.
         number: The player's number.
+        seed: Of the random numbers that both ends know.
 
     Attributes:
         simulation: The simulation.
+        drawn: Returns what is drawn now of a component that is drawn between values, by network id
+            and component id; None where nothing is.
         bodies: What is in it, by key.
         failure: Set when a shared system has raised: what is in here means nothing any more.
         playing: Whether systems run, but for those that always do.
     """
 
     def __init__(
-        self, spec: SimulationSpec, components: Sequence[ComponentType], player: int, number: int
+        self,
+        spec: SimulationSpec,
+        components: Sequence[ComponentType],
+        player: int,
+        number: int,
+        seed: int = 0,
     ) -> None:
+        self.drawn: Callable[[int, int], Sequence[float] | None] = _draw_nothing
         self.failure: Failure | None = None
         self.bodies: dict[int, Body] = {}
         self._components = components
@@ -112,9 +126,15 @@ class PrivateWorld:
         own = SimulationSpec(spec.tick_rate, [self._guarded(s) for s in spec.systems if s.shared])
         self.simulation = Simulation(own, seed=0, epoch=0, player=Player, owner=Owner, ahead=True)
         self.simulation.resolve = self.entity_of
+        self.simulation.public_seed = seed
+        self.simulation.network_id = self._network_id
+        self.simulation.look_back = self._look_back
         self.world = self.simulation.world
         self._identity = self.world.identity()
         # What is predicted, and where: as of when nothing had come or gone since.
+        self._between = [cid for cid, kind in enumerate(components) if kind.interpolate]
+        # What was drawn in ticks that looked at it, by network id and component id.
+        self._seen: dict[int, dict[tuple[int, int], Sequence[float]]] = {}
         self._stamp = WorldStamp(self.world)
         self._layout = Layout({})
         self._live: list[tuple[int, ComponentType, list[object]]] = []
@@ -157,6 +177,11 @@ class PrivateWorld:
     def key_of(self, entity: int | None) -> int | None:
         """Return the key of an entity; None where it has none."""
         return None if entity is None else self._keys.get(entity)
+
+    def _network_id(self, entity: int) -> int | None:
+        """Return the network id of an entity; None where the server has not told of it."""
+        key = self._keys.get(entity)
+        return key if key is not None and key <= LAST_ID else None
 
     def create(self, key: int, own: bool) -> Body:
         """Create an entity that was told, without components."""
@@ -364,6 +389,27 @@ class PrivateWorld:
                     world.delete(entity, immediate=True)
         return made
 
+    def _look_back(self, _player_id: int, past: Past) -> bool:
+        """Show others as they are drawn; in a tick that runs again, as they were drawn then."""
+        tick, world = self.simulation.tick, self.world
+        seen = self._seen.get(tick)
+        if seen is None:
+            seen = self._seen[tick] = {
+                (body.key, cid): floats
+                for body in self.bodies.values()
+                if not body.own
+                for cid in self._between
+                if cid in body.told and (floats := self.drawn(body.key, cid)) is not None
+            }
+            while len(self._seen) > _SEEN_TICKS:
+                del self._seen[min(self._seen)]
+        for (key, cid), floats in seen.items():
+            kind, entity = self._components[cid], self.entity_of(key)
+            component = None if entity is None else world.components(entity).get(kind.cls)
+            if component is not None:
+                past.show(kind, component, floats)
+        return bool(seen)
+
     def _guarded(self, system: SystemSpec) -> SystemSpec:
         """Let what a system raises end the prediction, and nothing else."""
 
@@ -382,6 +428,10 @@ class PrivateWorld:
         except Exception as error:  # noqa: BLE001 - systems may raise anything
             if self.failure is None:
                 self.failure = Failure(name, error)
+
+
+def _draw_nothing(_net: int, _cid: int) -> None:
+    return None
 
 
 def _do_nothing(dt: float) -> None:

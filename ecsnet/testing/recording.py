@@ -8,6 +8,7 @@ from typing import NamedTuple, TypeAlias, cast
 
 from ecsnet.client.world import ClientWorld
 from ecsnet.errors import UsageError
+from ecsnet.replication.client.store import LAST_ID
 from ecsnet.schema import component_type
 from ecsnet.world import World
 
@@ -116,11 +117,13 @@ class Recording:
             places = values[component] = {}
             for entity, value in _all(client.view, component):
                 places[entity] = read(value)
-                if entity not in known and entity in remote:
+                # What was predicted goes by another one until it is told.
+                if known.get(entity, LAST_ID + 1) > LAST_ID and entity in remote:
                     known[entity] = remote[entity]
         newest = client.stats.tick
         shown = newest if client.shown is None else client.shown
-        frame = DrawnFrame(at, newest, shown, shown, client.player, values)
+        ahead = shown if client.ahead is None else client.ahead
+        frame = DrawnFrame(at, newest, shown, ahead, client.player, values)
         self.frames.setdefault(client, []).append(frame)
 
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ecsnet.replication.client.store import Store
-from ecsnet.replication.client.view import ViewWorld
+from ecsnet.replication.client.view import Shown, ViewWorld
 
 __all__ = ["comparable", "mend_written"]
 
 
-def comparable(view: ViewWorld, store: Store) -> Iterator[tuple[int, int, object, object]]:
+def comparable(view: ViewWorld, store: Shown) -> Iterator[tuple[int, int, object, object]]:
     """Yield every (network id, component id) of the store with the view's value and the store's,
     both as components. For tests and checks.
     """
@@ -23,7 +22,7 @@ def comparable(view: ViewWorld, store: Store) -> Iterator[tuple[int, int, object
                 yield net, cid, components.get(kind.cls), view.conversion.value(kind, wire)
 
 
-def mend_written(view: ViewWorld, store: Store) -> tuple[int, str] | None:
+def mend_written(view: ViewWorld, store: Shown) -> tuple[int, str] | None:
     """Find the first replicated value that differs from the store's, or from what is drawn between
     two of them, and put it right again.
 
@@ -33,7 +32,7 @@ def mend_written(view: ViewWorld, store: Store) -> tuple[int, str] | None:
     with view.world:
         for net, record in store.entities.items():
             entity = view.local.get(net)
-            if entity is None or net in store.dirty or net in view.elsewhere:
+            if entity is None or net in store.dirty:
                 continue
             components = view.world.components(entity)
             for cid, wire in record.values.items():

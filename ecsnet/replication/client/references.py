@@ -81,6 +81,19 @@ class References:
         for cid in self._referring:
             self.forget(net, cid)
 
+    def rename(self, net: int, other: int) -> None:
+        """Note that an entity goes by another network id, and what its components mention by that.
+        Those that mention it are to be noted again.
+        """
+        for cid in self._referring:
+            found = self._mentions.pop((net, cid), None)
+            if found is None:
+                continue
+            self._mentions[other, cid] = found
+            for mentioned in found[0]:
+                self._referrers[mentioned].discard((net, cid))
+                self._referrers[mentioned].add((other, cid))
+
     def clear(self) -> None:
         """Forget all references."""
         self._referrers.clear()

@@ -15,20 +15,22 @@ from __future__ import annotations
 import itertools
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from math import isfinite
+from typing import Protocol
 
 import esper
 
 from ecsnet.notifications import Changed, Despawned, Inserted, Notification, Removed, Spawned
 from ecsnet.replication.client.attachments import Attachment, Attachments
 from ecsnet.replication.client.conversion import Conversion
+from ecsnet.replication.client.event_queue import EventQueue
 from ecsnet.replication.client.references import References
 from ecsnet.replication.client.samples import Blend
-from ecsnet.replication.client.store import EntityState, Store, effort_of
+from ecsnet.replication.client.store import EntityState, Why, effort_of
 from ecsnet.replication.client.world_stamp import WorldStamp
 from ecsnet.schema import ComponentType, EventType, Schema
 from ecsnet.world import World
 
-__all__ = ["PARTS_AT_ONCE", "ViewWorld"]
+__all__ = ["PARTS_AT_ONCE", "Shown", "ViewWorld"]
 
 PARTS_AT_ONCE = 4096
 """About how many entities, components and containers in these one `ViewWorld.reconcile` brings up
@@ -36,6 +38,30 @@ to date, sixteen items for one; the others have to wait."""
 
 _NONE: frozenset[int] = frozenset()
 _EMPTY: Mapping[type, object] = {}
+
+
+class Shown(Protocol):
+    """The source of a view: a `Store`, or what stands in front of one."""
+
+    @property
+    def entities(self) -> dict[int, EntityState]:
+        """As `Store.entities`."""
+        ...
+
+    @property
+    def dirty(self) -> dict[int, set[int]]:
+        """As `Store.dirty`."""
+        ...
+
+    @property
+    def went(self) -> dict[int, Why]:
+        """As `Store.went`."""
+        ...
+
+    @property
+    def events(self) -> EventQueue:
+        """As `Store.events`."""
+        ...
 
 
 class ViewWorld:
@@ -54,8 +80,6 @@ class ViewWorld:
         conversion: What makes components and events of wire values.
         references: Who mentions whom. Once there are too many, no value is shown any more.
         attachments: What the game attached.
-        elsewhere: The network ids of entities that the view has of somebody else than the store;
-            `reconcile` leaves them as they are, see `show_again`.
         blended: The components whose floats lie between two values, by network id and component id.
     """
 
@@ -65,7 +89,6 @@ class ViewWorld:
         self.local: dict[int, int] = {}
         self.remote: dict[int, int] = {}
         self.watched: set[type] = set()
-        self.elsewhere: set[int] = set()
         self.blended: Mapping[tuple[int, int], Blend] = {}
         self._stamp = WorldStamp(world)
         self.conversion = Conversion(self.reference)
@@ -94,6 +117,19 @@ class ViewWorld:
         if not self._converting:
             self.attachments.call_back()
 
+    def rename(self, net: int, other: int) -> None:
+        """Let an entity go by another network id from now on; nothing happens where it is not there
+        or the other one is.
+        """
+        if other in self.local or net not in self.local:
+            return
+        entity = self.local[other] = self.local.pop(net)
+        self.remote[entity] = other
+        self.references.rename(net, other)
+        if net in self._unborn:
+            self._unborn.remove(net)
+            self._unborn.add(other)
+
     def clear(self) -> None:
         """Take all that is replicated out of the world, as when a client closes.
 
@@ -117,7 +153,7 @@ class ViewWorld:
                 self._lose_all()
             return [self._despawn(net, entity, "hidden") for net, entity in [*self.local.items()]]
 
-    def reconcile(self, store: Store) -> list[Notification]:
+    def reconcile(self, store: Shown) -> list[Notification]:
         """Make the world say what the store says; returns what happened.
 
         Entities are brought up to date as a whole, so many at a time; what is left stays dirty.
@@ -126,9 +162,6 @@ class ViewWorld:
         with self.world:
             self.world.flush_dead()
             self._notice_damage(store)
-            for net in self.elsewhere & store.dirty.keys():
-                del store.dirty[net]
-                store.went.pop(net, None)
             if not store.dirty:
                 store.events.shown((), (), ())
                 return events
@@ -155,13 +188,7 @@ class ViewWorld:
                     store.events.shown(batch, store.dirty, store.entities)
         return events
 
-    def show_again(self, net: int, store: Store) -> None:
-        """Let the next `reconcile` show an entity as the store has it, no longer from elsewhere."""
-        self.elsewhere.discard(net)
-        record = store.entities.get(net)
-        store.dirty.setdefault(net, set()).update(() if record is None else record.values)
-
-    def blend(self, store: Store, blends: Mapping[tuple[int, int], Blend]) -> None:
+    def blend(self, store: Shown, blends: Mapping[tuple[int, int], Blend]) -> None:
         """Draw components between two values, and those as they are that were drawn so before. To
         be called after each `reconcile`.
 
@@ -177,12 +204,12 @@ class ViewWorld:
             tables = self.world.tables()
             for (net, cid), blend in itertools.chain(over.items(), blends.items()):
                 kind = self.components[cid]
-                entity = None if net in self.elsewhere else self.local.get(net)
+                entity = self.local.get(net)
                 found = None if entity is None else tables.get(entity, _EMPTY).get(kind.cls)
                 if found is not None and blend is not None:
                     kind.blend(found, *blend)
 
-    def take_events(self, store: Store) -> list[tuple[EventType, object]]:
+    def take_events(self, store: Shown) -> list[tuple[EventType, object]]:
         """Take the events that the view is ready for, with their types, as the game gets them:
         references are to entities of the view. To be called after `reconcile`.
         """
@@ -204,7 +231,7 @@ class ViewWorld:
 
     # What the game did to the world.
 
-    def _notice_damage(self, store: Store) -> None:
+    def _notice_damage(self, store: Shown) -> None:
         """Mark in the store what the game deleted, whole or in part: it is to come back."""
         world = self.world
         if not self._stamp.same_world:
@@ -215,8 +242,6 @@ class ViewWorld:
             if not world.alive(entity):
                 self._forget(net, entity)
         for net, record in store.entities.items():
-            if net in self.elsewhere:
-                continue
             known = self.local.get(net)
             components = {} if known is None else world.components(known)
             missing = [cid for cid in record.values if self.components[cid].cls not in components]
@@ -236,7 +261,7 @@ class ViewWorld:
 
     # What is brought up to date.
 
-    def _batch(self, store: Store) -> dict[int, set[int]]:
+    def _batch(self, store: Shown) -> dict[int, set[int]]:
         """Take the changes that are brought up to date now: the oldest ones."""
         room = PARTS_AT_ONCE
         batch: dict[int, set[int]] = {}
@@ -260,7 +285,7 @@ class ViewWorld:
         return parts
 
     def _referring_to(
-        self, moved: Iterable[int], store: Store, batch: dict[int, set[int]]
+        self, moved: Iterable[int], store: Shown, batch: dict[int, set[int]]
     ) -> dict[int, set[int]]:
         """Return the components with references to entities that came or went: by network id, those
         that are not looked at anyway.
@@ -274,7 +299,7 @@ class ViewWorld:
                 healed.setdefault(net, set()).add(cid)
         return healed
 
-    def _unblended(self, store: Store, net: int, cid: int) -> Blend | None:
+    def _unblended(self, store: Shown, net: int, cid: int) -> Blend | None:
         """Return the floats of a component as the store has them; None where it has none."""
         record = store.entities.get(net)
         wire = None if record is None else record.values.get(cid)
@@ -287,7 +312,7 @@ class ViewWorld:
     # Values: code of the game's runs, and nothing is half done.
 
     def _converted(
-        self, store: Store, batch: dict[int, set[int]], healed: dict[int, set[int]]
+        self, store: Shown, batch: dict[int, set[int]], healed: dict[int, set[int]]
     ) -> dict[int, dict[int, object]]:
         """Make the components that are to be shown, by network id and component id. Nothing else
         holds what is made here, but for what is flat.
@@ -320,7 +345,7 @@ class ViewWorld:
 
     def _applied(
         self,
-        store: Store,
+        store: Shown,
         batch: dict[int, set[int]],
         healed: dict[int, set[int]],
         values: dict[int, dict[int, object]],

@@ -83,12 +83,3 @@ def test_what_lies_between_two_values_was_not_written(subject: Subject) -> None:
     assert mend_written(subject.view, subject.store) == (1, "Place.y")
     assert place == Place(2.0, 4.0)
     assert subject.store.entities[1].values[CID[Place]] == Place(1.0, 2.0)
-
-
-def test_what_comes_from_elsewhere_was_not_written(subject: Subject) -> None:
-    subject.show({1: [Place(1.0, 2.0)]})
-    subject.view.elsewhere.add(1)
-    place = subject.of(1)[Place]
-    assert isinstance(place, Place)
-    place.y = 9.0
-    assert mend_written(subject.view, subject.store) is None

@@ -175,7 +175,7 @@ def test_clear_takes_what_is_replicated_and_leaves_the_rest(subject: Subject) ->
         assert esper.get_component(Tank) == []
 
 
-# What lies between two values, and what comes from elsewhere.
+# What lies between two values, and what goes by another network id.
 
 
 def test_floats_are_drawn_between_two_values_and_as_told_again(subject: Subject) -> None:
@@ -235,40 +235,32 @@ def test_another_store_has_nothing_in_between(subject: Subject) -> None:
     assert not subject.view.blended
 
 
-def test_what_comes_from_elsewhere_is_left_as_it_is(subject: Subject) -> None:
-    subject.show({1: [Place(1.0, 2.0)], 2: [Place(3.0, 4.0)]})
+def test_an_entity_goes_by_another_network_id(subject: Subject) -> None:
+    subject.show({1: [Tank(1), Likes(2)], 2: [Tank(2)], 3: [Likes(1)]})
     view = subject.view
-    entity = view.local[1]
-    view.elsewhere.add(1)
-    with subject.world:
-        esper.component_for_entity(entity, Place).x = 50.0
-    subject.say({1: [Place(9.0, 9.0), Tank(1)], 2: [Tank(2)]})
-    view.blend(subject.store, {(1, CID[Place]): Blend((0.0, 0.0), (1.0, 1.0), 0.5)})
-    events = subject.poll()
-    assert events == [Inserted(view.local[2], Tank(2))]
-    assert subject.of(1) == {Place: Place(50.0, 2.0)}
-    with subject.world:
-        esper.remove_component(entity, Place)
-    assert subject.poll() == []
-    assert subject.of(1) == {}
-    view.show_again(1, subject.store)
-    assert subject.poll() == [
-        Inserted(entity, Place(9.0, 9.0)),
-        Inserted(entity, Tank(1)),
-    ]
-    assert view.local[1] == entity
-    assert subject.true()
-
-
-def test_what_went_elsewhere_and_is_gone_goes_when_it_is_shown_again(subject: Subject) -> None:
-    subject.show({1: [Place(1.0, 2.0)]})
-    entity = subject.view.local[1]
-    subject.view.elsewhere.add(1)
-    subject.say(gone=[1])
-    assert subject.poll() == []
-    assert subject.view.local == {1: entity}
-    subject.view.show_again(1, subject.store)
+    entity, other = view.local[1], view.local[2]
+    view.rename(1, 9)
+    assert view.local == {9: entity, 2: other, 3: view.local[3]}
+    assert view.remote[entity] == 9
+    # What it mentions is known by that, and heals.
+    assert set(view.references.referrers([2])) == {(9, CID[Likes])}
+    subject.store.entities[9] = subject.store.entities.pop(1)
+    subject.say(gone=[2])
     (gone,) = subject.poll()
     assert isinstance(gone, Despawned)
-    assert gone.entity == entity
-    assert not subject.view.local
+    likes = subject.of(9)[Likes]
+    assert isinstance(likes, Likes)
+    assert likes.whom is None
+    for net, taken in ((1, 4), (9, 3), (9, 9)):
+        before = dict(view.local)
+        view.rename(net, taken)
+        assert view.local == before
+
+
+def test_an_entity_without_components_goes_by_another_network_id(subject: Subject) -> None:
+    subject.say({1: []})
+    subject.view._create(1)
+    subject.view.rename(1, 9)
+    subject.store.entities[9] = subject.store.entities.pop(1)
+    subject.store.dirty[9] = subject.store.dirty.pop(1)
+    assert subject.poll() == [Spawned(subject.view.local[9])]

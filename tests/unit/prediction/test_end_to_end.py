@@ -1,0 +1,456 @@
+"""A player whose own ship runs ahead of the server, over a network that is as bad as it is."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Annotated
+
+import esper
+import pytest
+
+import ecsnet as net
+from ecsnet.components import Owner, Position
+from ecsnet.schema import Registry, use_registry
+from ecsnet.testing import Harness
+
+with use_registry(Registry()) as registry:
+
+    @net.replicated
+    class Gun:
+        ready_at: int = 0
+
+    @net.replicated
+    class Bullet:
+        until: int = 0
+
+    @net.command(hold=True)
+    class Steer:
+        dx: Annotated[int, net.Between(-1, 1)] = 0
+
+    @net.command
+    class Fire:
+        pass
+
+
+@pytest.fixture
+def server() -> net.ServerWorld:
+    with use_registry(registry):
+        server = net.ServerWorld(tick_rate=60)
+
+    @server.on_join
+    def join(player: int) -> None:
+        esper.add_component(player, Position(100.0, 100.0))
+        esper.add_component(player, Gun())
+
+    @server.system(priority=10, shared=True)
+    def steer(dt: float) -> None:
+        for ship, stick in net.commands(Steer, Position):
+            esper.component_for_entity(ship, Position).x += stick.dx * 200 * dt
+
+    @server.system(priority=9, shared=True)
+    def shoot(dt: float) -> None:
+        for ship, _ in net.commands(Fire, Gun):
+            gun = esper.component_for_entity(ship, Gun)
+            at = esper.component_for_entity(ship, Position)
+            if net.tick() >= gun.ready_at:
+                gun.ready_at = net.tick() + 10
+                bullet = Bullet(net.tick() + 60)
+                esper.create_entity(bullet, Position(at.x, at.y), Owner(ship))
+
+    @server.system(priority=8, shared=True)
+    def fly(dt: float) -> None:
+        for entity, (bullet, at) in esper.get_components(Bullet, Position):
+            at.y -= 300 * dt
+            if net.tick() >= bullet.until:
+                esper.delete_entity(entity)
+
+    return server
+
+
+def place(client: net.ClientWorld) -> Position:
+    ((_, at),) = [pair for pair in client.mine(Position) if pair[0] == client.player]
+    return at
+
+
+def test_the_ship_moves_in_the_frame_in_which_the_stick_is_moved(server: net.ServerWorld) -> None:
+    link = net.Link(lag=0.075, loss=0.05, seed=3)
+    with Harness(server, seed=1) as game:
+        client = game.connect("Ann", link, smooth=True)
+        game.run(seconds=3)
+        assert client.ahead is not None
+        corrections = client.stats.corrections
+        steps = []
+        for number in range(240):
+            client.send(Steer((number // 40) % 2 * 2 - 1))
+            before = place(client).x
+            game.step()
+            steps.append(place(client).x - before)
+        # The first frame draws the begun part of a tick, the others whole ones.
+        assert steps[0] != 0
+        turned = [number for number in range(1, 239) if number % 40 > 1]
+        assert all(2.8 < abs(steps[number]) < 3.8 for number in turned), steps
+        assert client.stats.corrections == corrections
+        assert game.settle()
+
+
+def ships(client: net.ClientWorld) -> list[tuple[int, Position]]:
+    with client.view:
+        found = list(esper.get_components(Gun, Position))
+    return [(entity, at) for entity, (_, at) in found]
+
+
+def bullets(client: net.ClientWorld) -> list[int]:
+    with client.view:
+        return [entity for entity, _ in esper.get_component(Bullet)]
+
+
+def bad() -> net.Link:
+    return net.Link(lag=0.075, jitter=0.015, loss=0.05, seed=3)
+
+
+def test_a_push_fades_in_what_is_drawn(server: net.ServerWorld) -> None:
+    with Harness(server, seed=1) as game:
+        client = game.connect("Ann", bad(), smooth=True)
+        game.run(seconds=3)
+        client.send(Steer(1))
+        game.run(seconds=0.5)
+        (ship,) = game.simulation.player_number
+        corrections, replayed = client.stats.corrections, client.stats.replayed_ticks
+        with game.world:
+            esper.component_for_entity(ship, Position).x += 30
+            pushed_at = game.simulation.tick
+        steps, before = [], place(client).x
+        for _ in range(60):
+            game.step()
+            steps.append(place(client).x - before)
+            before = place(client).x
+        assert client.stats.corrections == corrections + 1
+        assert 8 < client.stats.replayed_ticks - replayed < 20
+        assert max(steps) < 200 / 60 * 1.06 + 2.5
+        # All of it got there, and it began when it was told of.
+        assert sum(steps) == pytest.approx(60 * 200 / 60 + 30, abs=4)
+        fading = [number for number, step in enumerate(steps) if step > 4.5]
+        assert 4 < fading[0] < 12
+        assert len(fading) == 15
+        assert pushed_at < game.simulation.tick
+
+
+def test_without_latency_nothing_is_set_right(server: net.ServerWorld) -> None:
+    for phase in (None, 1e-4):
+        with Harness(server, seed=1) as game:
+            timed = {} if phase is None else {"fps": 60.0, "phase": phase}
+            client = game.connect("Ann", smooth=True, **timed)  # type: ignore[arg-type]
+            for number in range(600):
+                client.send(Steer((number // 7) % 3 - 1))
+                if number % 13 == 0:
+                    client.send(Fire())
+                game.step()
+            assert client.ahead is not None
+            assert client.stats.corrections == 0
+            assert game.settle()
+
+
+def test_a_bullet_is_the_same_entity_from_the_frame_in_which_it_is_fired(
+    server: net.ServerWorld,
+) -> None:
+    with Harness(server, seed=1) as game:
+        client = game.connect("Ann", bad(), smooth=True)
+        made: list[int] = []
+        gone: list[object] = []
+        client.attach(
+            Bullet, lambda entity, _: made.append(entity) or str(entity), remove=gone.append
+        )
+        game.run(seconds=3)
+        game.events(client).clear()
+        fired: list[int] = []
+        for number in range(300):
+            if number % 25 == 0 and number < 200:
+                client.send(Fire())
+            before = bullets(client)
+            game.step()
+            new = [entity for entity in bullets(client) if entity not in before]
+            # The clock slews, so in a frame now and then no tick begins.
+            assert not new or number % 25 < 2
+            fired += new
+            assert len(fired) == min(8, number // 25 + (number % 25 > 0)) or number % 25 == 0
+        assert bullets(client) == []
+        events = game.events(client)
+        assert [e.entity for e in events if isinstance(e, net.Spawned)] == fired == made
+        assert [e.entity for e in events if isinstance(e, net.Despawned)] == fired
+        assert gone == [str(entity) for entity in fired]
+        assert client.stats.corrections == 0
+        assert len(game.simulation.player_entity) == 1
+
+
+def test_a_bullet_that_the_server_denies_goes(server: net.ServerWorld) -> None:
+    @server.system(priority=9.5)
+    def jam(dt: float) -> None:
+        """The server alone knows: the gun is jammed."""
+        for ship, _ in net.commands(Fire, Gun):
+            esper.component_for_entity(ship, Gun).ready_at = net.tick() + 5
+
+    with Harness(server, seed=1) as game:
+        client = game.connect("Ann", bad(), smooth=True)
+        game.run(seconds=3)
+        client.send(Fire())
+        game.step()
+        (bullet,) = bullets(client)
+        # It cannot be meant yet: the server knows of none.
+        client.send(Steer(1), bullet)
+        assert client._sender.unsendable == 1
+        game.run(seconds=0.5)
+        assert bullets(client) == []
+        assert (
+            net.Despawned(bullet, "despawned", {}).entity
+            == [event.entity for event in game.events(client) if isinstance(event, net.Despawned)][
+                -1
+            ]
+        )
+        assert client.stats.corrections == 1
+        assert game.settle()
+
+
+def test_nothing_is_predicted_without_a_game_or_shared_systems(server: net.ServerWorld) -> None:
+    with use_registry(registry):
+        other = net.ServerWorld()
+    other.on_join(server.spec.on_join[0])
+    for game_server, smooth in ((server, False), (other, True)):
+        with Harness(game_server, seed=1) as game:
+            worlds = len(esper.list_worlds())
+            client = game.connect("Ann", smooth=smooth)
+            game.run(seconds=1)
+            assert client.ahead is None
+            assert client._protocol._prediction is None
+            assert len(esper.list_worlds()) == worlds + 1  # the view
+            state = game.member(client).client_state  # type: ignore[union-attr]
+            assert state is not None
+            assert not state.smooth
+            assert game.settle()
+
+
+def test_a_shared_system_that_raises_leaves_what_the_server_says(
+    server: net.ServerWorld, caplog: pytest.LogCaptureFixture
+) -> None:
+    @net.replicated(visible_to="server")
+    class Fuel:
+        left: int = 1
+
+    @server.system(priority=7, shared=True)
+    def burn(dt: float) -> None:
+        for ship, _ in net.commands(Fire):
+            esper.component_for_entity(ship, Fuel).left -= 1
+
+    @server.on_join
+    def fill(player: int) -> None:
+        esper.add_component(player, Fuel())
+
+    with Harness(server, seed=1) as game:
+        worlds = len(esper.list_worlds())
+        client = game.connect("Ann", bad(), smooth=True, debug=True)
+        game.run(seconds=3)
+        ship = client.player
+        client.send(Steer(1))
+        game.run(seconds=0.5)
+        game.events(client).clear()
+        assert len(esper.list_worlds()) == worlds + 2
+        client.send(Fire())
+        game.run(seconds=1)
+        assert client.ahead is None
+        assert len(esper.list_worlds()) == worlds + 1
+        (said,) = [record for record in caplog.records if record.name == "ecsnet.client"]
+        assert "burn" in said.getMessage()
+        assert "Fuel" in said.getMessage()
+        assert said.exc_info is not None
+        assert client.player == ship
+        assert len(bullets(client)) == 1
+        kinds = [type(event) for event in game.events(client)]
+        assert net.Despawned not in kinds[:-1]
+        client.send(Fire())
+        game.run(seconds=1)
+        assert len(bullets(client)) == 1
+        assert len([r for r in caplog.records if r.name == "ecsnet.client"]) == 1
+        assert game.settle()
+
+
+def test_the_view_keeps_entities_that_change_sides(server: net.ServerWorld) -> None:
+    with Harness(server, seed=1) as game:
+        client = game.connect("Ann", bad(), smooth=True, debug=True)
+        (ship,) = game.simulation.player_number
+        with game.world:
+            boat = esper.create_entity(Gun(), Position(500.0, 0.0))
+        game.run(seconds=1)
+        (shown,) = [entity for entity, at in ships(client) if at.x == 500]
+        game.events(client).clear()
+        owned = []
+        for _ in range(3):
+            with game.world:
+                esper.add_component(boat, Owner(ship))
+            game.run(seconds=0.5)
+            owned.append(shown in client.mine())
+            client.send(Steer(1), shown)
+            x = client.view.components(shown)[Position].x  # type: ignore[attr-defined]
+            game.step(2)
+            assert client.view.components(shown)[Position].x > x  # type: ignore[attr-defined]
+            game.run(seconds=0.5)
+            with game.world:
+                esper.remove_component(boat, Owner)
+            game.run(seconds=0.5)
+            owned.append(shown in client.mine())
+        assert owned == [True, False] * 3
+        events = game.events(client)
+        assert not [e for e in events if isinstance(e, net.Spawned | net.Despawned)]
+        assert [type(e) for e in events] == [net.Inserted, net.Removed] * 3
+        assert game.settle()
+
+
+def test_while_the_clock_is_paused_actions_are_dropped(server: net.ServerWorld) -> None:
+    with Harness(server, seed=1) as game:
+        client = game.connect("Ann", bad(), smooth=True, fps=60)
+        game.run(seconds=3)
+        sent = 0
+
+        def act() -> None:
+            nonlocal sent
+            sent += 1
+            client.send(Fire())
+
+        game.seats[client].before_poll = act
+        game.stall(5)
+        game.seats[client].before_poll = None
+        game.run(seconds=3)
+        # It takes a way of the network and a quarter of a second until it is a stall. What is done
+        # from then on is not done later.
+        assert sent - client.stats.commands_expired < 0.4 * 60
+        assert len(game.simulation.player_entity) == 1
+        assert client._sender.outbox.waiting == 0
+        assert game.settle()
+
+
+@pytest.mark.parametrize("fps", [144.0, 30.0])
+def test_at_other_frame_rates_nothing_is_set_right_either(
+    server: net.ServerWorld, fps: float
+) -> None:
+    """An action between two ticks belongs to the next one: the running one is over here."""
+    with Harness(server, seed=1) as game:
+        client = game.connect("Ann", net.Link(lag=0.075), smooth=True, fps=fps, debug=True)
+        game.run(seconds=3)
+        frames: list[tuple[float, float]] = []
+        number = 0
+
+        def play() -> None:
+            nonlocal number
+            number += 1
+            client.send(Steer((number // 50) % 2 * 2 - 1))
+            if number % 37 == 0:
+                client.send(Fire())
+            if client.ahead is not None:
+                frames.append((client.ahead, place(client).x))
+
+        game.seats[client].before_poll = play
+        game.run(seconds=10)
+        game.seats[client].before_poll = None
+        assert client.stats.corrections == 0
+        per_tick = [
+            abs(x - before_x) / (tick - before)
+            for (before, before_x), (tick, x) in pairwise(frames)
+            if tick > before
+        ]
+        steady = [speed for speed in per_tick if speed > 3.3]
+        assert len(steady) > 0.9 * len(per_tick) > 200
+        assert max(per_tick) < 3.34
+        assert game.settle()
+
+
+def test_chance_is_the_same_on_both_ends(server: net.ServerWorld) -> None:
+    @server.system(priority=7, shared=True)
+    def drift(dt: float) -> None:
+        for entity, (_, at) in esper.get_components(Gun, Position):
+            at.y += net.rng(entity).uniform(-1, 1)
+
+    @server.system(priority=6)
+    def weather(dt: float) -> None:
+        net.rng().random()
+
+    with Harness(server, seed=1) as game:
+        client = game.connect("Ann", net.Link(lag=0.075), smooth=True)
+        game.connect("Bob", net.Link(lag=0.05), smooth=True)
+        game.run(seconds=4)
+        assert client.stats.corrections == 0
+        assert place(client).y != 100.0
+
+
+def test_shared_systems_see_others_as_they_are_drawn(server: net.ServerWorld) -> None:
+    seen: dict[int, list[float]] = {}
+    drawn: dict[int, float] = {}
+
+    @server.system(priority=7)
+    def sail(dt: float) -> None:
+        for _, (_, at) in esper.get_components(Bullet, Position):
+            at.x += 3.0
+
+    @server.system(priority=7, shared=True)
+    def aim(dt: float) -> None:
+        for ship, _ in net.commands(Fire):
+            if net.commands(Steer):  # on a client, as nothing is held on the server then
+                pass
+            before = [at.x for _, (_, at) in esper.get_components(Bullet, Position)]
+            with net.rewind(ship):
+                now = [at.x for _, (_, at) in esper.get_components(Bullet, Position)]
+            after = [at.x for _, (_, at) in esper.get_components(Bullet, Position)]
+            assert before == after
+            seen.setdefault(net.tick(), []).append(now[0])
+
+    with Harness(server, seed=1) as game:
+        client = game.connect("Ann", net.Link(lag=0.075), smooth=True)
+        with game.world:
+            esper.create_entity(Bullet(1 << 30), Position(0.0, 5000.0))
+        game.run(seconds=3)
+        for number in range(60):
+            if number % 12 == 0:
+                client.send(Fire())
+                with client.view:
+                    ((_, (_, at)),) = [
+                        pair
+                        for pair in esper.get_components(Bullet, Position)
+                        if pair[1][0].until > 1e6
+                    ]
+                game.step()
+                assert client._sender.ticks is not None
+                drawn[client._sender.ticks.tick] = at.x
+            else:
+                game.step()
+        game.run(seconds=1)
+        assert client._protocol._prediction is not None
+        compared = [(drawn[tick], values) for tick, values in seen.items() if tick in drawn]
+        assert len(compared) == 5
+
+
+def test_in_a_lobby_nothing_runs_ahead(server: net.ServerWorld) -> None:
+    server.lobby = net.Lobby(players=(1, 4), countdown=1.0)
+    with Harness(server, seed=1) as game:
+        client = game.connect("Ann", bad(), smooth=True)
+        game.run(seconds=2)
+        client.send(Steer(1))
+        game.run(seconds=1)
+        assert place(client).x == 100.0
+        client.set_ready(True)
+        game.run(seconds=3)
+        assert place(client).x > 200
+        corrections = client.stats.corrections
+        game.run(seconds=1)
+        assert client.stats.corrections == corrections
+        assert game.settle()
+
+
+def test_figures_say_how_far_ahead_and_behind_things_are_drawn(server: net.ServerWorld) -> None:
+    with Harness(server, seed=1) as game:
+        client = game.connect("Ann", net.Link(lag=0.075), smooth=True)
+        game.run(seconds=3)
+        assert client.ahead is not None
+        assert client.shown is not None
+        stats = client.stats
+        assert stats.ahead == pytest.approx(client.ahead - stats.tick)
+        assert 9 < stats.ahead < 14
+        assert str(stats).endswith(
+            f" kB/s · ahead {stats.ahead:.0f} · behind {stats.delay:.0f} ticks"
+        )
