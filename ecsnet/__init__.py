@@ -64,7 +64,8 @@ with Importing():
     from ecsnet.simulation.lobby import Lobby
     from ecsnet.simulation.match import end_match, start_match
     from ecsnet.simulation.rewind import rewind
-    from ecsnet.simulation.simulation import KEEP, commands, rng, tick
+    from ecsnet.simulation.rng import rng
+    from ecsnet.simulation.simulation import KEEP, commands, tick
     from ecsnet.simulation.spec import Game
     from ecsnet.transport.conditioner import Link
     from ecsnet.validation.text import clean_text

@@ -29,8 +29,7 @@ from ecsnet.simulation.past import Past
 from ecsnet.simulation.presence import PlayerPresence, note_left, note_presence
 from ecsnet.simulation.spec import SimulationSpec, gets_reason
 from ecsnet.simulation.teleports import count_jump
-from ecsnet.validation.arguments import check_instance, is_whole, name_of
-from ecsnet.validation.wording import brief
+from ecsnet.validation.arguments import check_instance, name_of
 from ecsnet.world import World, current_name
 
 __all__ = [
@@ -40,7 +39,6 @@ __all__ = [
     "Leave",
     "Simulation",
     "commands",
-    "rng",
     "running",
     "running_now",
     "tick",
@@ -773,33 +771,6 @@ def tick() -> int:
         OutsideTickError: Called outside a tick.
     """
     return running("net.tick()").tick
-
-
-def rng(entity: int | None = None) -> random.Random:
-    """Return random numbers of the running simulation: seeded, so that a match can be run again.
-
-    Those of an entity are made anew in each tick, from what its player's client knows too: a shared
-    system that asks for them comes to the same on both ends. Asked again for it in a tick, they go
-    on. What a system makes has numbers of its own from the next tick on at the earliest, and a
-    round trip later on a client; until then it has its owner's. Whoever reads the traffic knows
-    what they will be: what nobody may guess is up to ``net.rng()``, which is the server's alone.
-
-    Args:
-        entity: The entity that they are for; all systems share the same ones when left out.
-
-    Raises:
-        OutsideTickError: Called outside a tick.
-        UsageError: This can be no entity.
-    """
-    simulation = running("net.rng()")
-    if entity is None:
-        return simulation.rng
-    if not is_whole(entity):
-        raise UsageError(
-            f"net.rng({brief(entity)}): give an entity, a number, or leave it out for the"
-            " simulation's own"
-        )
-    return simulation.rng_of(entity)
 
 
 def _resolve_nothing(_: int) -> int | None:

@@ -20,7 +20,8 @@ from ecsnet.play import HostedTransport
 from ecsnet.schema import Registry, command, replicated, use_registry
 from ecsnet.server.host import Host
 from ecsnet.server.world import ServerWorld
-from ecsnet.simulation.simulation import commands, rng
+from ecsnet.simulation.rng import rng
+from ecsnet.simulation.simulation import commands
 from ecsnet.testing import FaultyLink, ManualClock, Network
 from ecsnet.transport.contract import ClientTransport
 

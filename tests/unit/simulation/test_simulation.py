@@ -15,6 +15,7 @@ from ecsnet.components import Owner, Player
 from ecsnet.errors import OutsideTickError, UsageError, WorldError, WrongThreadError
 from ecsnet.schema import EntityRef, Registry, command, command_type, replicated, use_registry
 from ecsnet.server import ServerWorld
+from ecsnet.simulation.rng import rng
 from ecsnet.simulation.simulation import KEEP, Join, Leave, Simulation
 from ecsnet.simulation.spec import SimulationSpec
 from ecsnet.world import current_name
@@ -305,7 +306,7 @@ def test_outside_a_tick_there_are_no_commands_ticks_or_dice() -> None:
     for ask, what in (
         (lambda: net.commands(Steer), "net.commands(Steer)"),
         (net.tick, "net.tick()"),
-        (net.rng, "net.rng()"),
+        (rng, "net.rng()"),
     ):
         with pytest.raises(
             OutsideTickError, match=f"^{re.escape(f'{what} outside a tick: {where}')}$"
@@ -342,7 +343,7 @@ def test_commands_wants_a_command(spec: SimulationSpec) -> None:
 def test_the_same_data_makes_the_same_match(spec: SimulationSpec) -> None:
     def drift(dt: float) -> None:
         for _, square in esper.get_component(Square):
-            square.x += net.rng().random() * net.tick()
+            square.x += rng().random() * net.tick()
         for player, steer in net.commands(Steer):
             esper.component_for_entity(player, Square).x += steer.dx
 
