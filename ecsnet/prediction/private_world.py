@@ -250,7 +250,7 @@ class PrivateWorld:
 
     def tell(self, body: Body, cid: int, component: object | None) -> None:
         """Note what was told of a component that is not predicted; None: it is gone. It shows with
-        the next `put_back`. Nobody else may hold the component.
+        the next `put_back`. Nobody else may hold the component, unless it is flat.
         """
         kind = self._components[cid]
         known = body.told.get(cid)
@@ -260,7 +260,7 @@ class PrivateWorld:
         self._scene_stamp.clear()
         self._stamp.clear()
         if component is not None:
-            body.told[cid] = component
+            body.told[cid] = kind.clone(component) if kind.flat else component
         elif known is not None:
             del body.told[cid]
             self.world.remove(body.entity, kind.cls)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import pairwise
 from typing import Annotated
 
@@ -22,6 +23,10 @@ with use_registry(Registry()) as registry:
     @net.replicated
     class Bullet:
         until: int = 0
+
+    @net.replicated(predicted=False)
+    class Score:
+        points: int = 0
 
     @net.command(hold=True)
     class Steer:
@@ -91,6 +96,36 @@ def test_the_ship_moves_in_the_frame_in_which_the_stick_is_moved(server: net.Ser
         assert all(2.8 < abs(steps[number]) < 3.8 for number in turned), steps
         assert client.stats.corrections == corrections
         assert game.settle()
+
+
+def test_what_the_server_alone_writes_is_shown_as_told(server: net.ServerWorld) -> None:
+    @server.system
+    def count(dt: float) -> None:
+        for _, score in esper.get_component(Score):
+            score.points = net.tick() // 10
+
+    @server.on_join
+    def join(player: int) -> None:
+        esper.add_component(player, Score())
+
+    with Harness(server, seed=1) as game:
+        ann, bob = (game.connect(name, bad(), smooth=True) for name in ("Ann", "Bob"))
+        game.run(seconds=3)
+        shown: list[list[int]] = []
+        for _ in range(60):
+            game.step(3)
+            for client in (ann, bob):
+                scores = client.view.structure(Score)
+                shown.append([score.points for _, score in sorted(scores, key=mine(client))])
+        assert all(own >= other for own, other in shown)  # what others have waits for its tick
+        assert {own - other for own, other in shown} >= {0, 1}
+        assert {own for own, _ in shown} == {other for _, other in shown} | {shown[-1][0]}
+        assert game.settle()
+
+
+def mine(client: net.ClientWorld) -> Callable[[tuple[int, object]], bool]:
+    """Return a key that puts the client's own first."""
+    return lambda found: found[0] != client.player
 
 
 def ships(client: net.ClientWorld) -> list[tuple[int, Position]]:
