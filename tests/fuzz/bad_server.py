@@ -56,8 +56,8 @@ POLL_LIMIT = 0.05
 MEMORY_LIMIT = 96 << 20
 """Bytes by which the process may grow after its first sessions."""
 
-_PARTS = (0, 0, 1, 2, 1 << 12 | 4, 1 << 12 | 8, 2**22 - 1)
-"""For updates: alone, left out, held, one of two, beyond the last, the last of all."""
+_PARTS = (0, 0, 1, 2, 1 << 12 | 4, 2**22 - 1)
+"""For updates: alone, with something left out, held, the second of two, the last of all."""
 
 ENDS = ("refused: timeout", "refused: schema", "abuse", "overload", "kicked", "it lives")
 
