@@ -100,8 +100,8 @@ class Update(msgspec.Struct, Generic[ColumnT, EventT], array_like=True, forbid_u
 
     A tick has come *whole* when all its datagrams have come, from 0 to ``count - 1``, and nothing
     was ``left_out``: then what is not in them has not changed since the update before. Where
-    ``unconfirmed_ticks`` is 0 or 1, the update before was whole, too, even if nothing was sent in
-    it. All of that holds once ``depends`` is applied.
+    ``unconfirmed_ticks`` is 0 or 1, the update before counts as whole, too, even if nothing was
+    sent in it. All of that holds once ``depends`` is applied.
     """
 
     epoch: _U32

@@ -9,6 +9,8 @@ import esper
 import pytest
 
 from ecsnet.components import Owner, Position
+from ecsnet.notifications import Changed, Notification
+from ecsnet.replication.client.store import Store
 from ecsnet.replication.server.owner_state import OWNER_BYTES
 from ecsnet.schema import Registry, replicated, use_registry
 from ecsnet.server.world import ServerWorld
@@ -48,18 +50,32 @@ def told(client: Client) -> list[tuple[type, object]]:
     return sorted(values, key=lambda pair: pair[0].__name__)
 
 
-def test_who_predicts_is_told_what_did_not_change(field: Field) -> None:
+def test_who_predicts_is_told_what_did_not_change(
+    field: Field, monkeypatch: pytest.MonkeyPatch
+) -> None:
     client = field.join(Place(1.0), Tank(), Secret(7), smooth=True)
     client.view.watched.update((Place, Tank, Secret))
     field.step(10)
     client.fresh()
+    notified: list[Notification] = []
+    reconcile = client.view.reconcile
+
+    def noting(store: Store) -> list[Notification]:
+        notifications = reconcile(store)
+        notified.extend(notifications)
+        return notifications
+
+    monkeypatch.setattr(client.view, "reconcile", noting)
     record = client.store.entities[field.net(client.player)]
     for _ in range(5):
         field.step()
         assert told(client) == [(Place, Place(1.0)), (Secret, Secret(7)), (Tank, Tank())]
         assert {record.ticks[CID[kind]] for kind in (Place, Secret, Tank)} == {field.tick}
         assert client.store.confirmed_tick == field.tick
-        assert not client.store.dirty
+    assert notified == []
+    field.world.components(client.player)[Tank].hp = 3
+    field.step()
+    assert [type(each) for each in notified] == [Changed]
 
 
 def test_what_changed_is_told_once_in_its_update(field: Field) -> None:
@@ -284,23 +300,24 @@ def test_only_who_predicts_in_a_game_with_a_shared_system_is_told(
         pass
 
     with Harness(server, registry=registry) as play:
-        ann = play.connect("Ann")
-        seat, replicator = play.member(ann).seat, play.room.replicator
-        assert seat is not None
-        client_state = seat.client_state
-        assert client_state is not None
-        assert not client_state.smooth
-        if smooth:
-            replicator.remove_client(client_state)
-            client_state = replicator.add_client(client_state.player, seat.member.peer, smooth=True)
-            seat.client_state = client_state
+        ann = play.connect("Ann", smooth=smooth)
+        for kind in (Ship, Position):
+            ann.watch(kind)
         play.run(0.5)
-        body = replicator._owner_states.bodies.get(client_state.player)
+        seat, store = play.member(ann).seat, ann._protocol.store
+        assert seat is not None
+        assert store is not None
+        assert seat.client_state is not None
+        body = play.room.replicator._owner_states.bodies.get(seat.client_state.player)
+        own = store.entities[ann._protocol.player_net]
+        heard = {store.wire.schema.components[cid].cls: tick for cid, tick in own.ticks.items()}
         if not (shared and smooth):
             assert body is None
+            assert max(heard.values()) < store.tick
             return
         assert body is not None
-        told = [(run.nets, run.cids) for run in body.runs]
-        schema = registry.schema()
-        names = [{schema.components[cid].cls for cid in cids} for _, cids in told]
-        assert sorted(names, key=len) == [{Position}, {Ship, Position}]
+        kinds = [{store.wire.schema.components[cid].cls for cid in run.cids} for run in body.runs]
+        assert sorted(kinds, key=len) == [{Position}, {Ship, Position}]
+        assert heard[Ship] == heard[Position] == store.tick
+        assert heard[Score] < store.tick
+        assert not [each for each in play.events(ann) if isinstance(each, Changed)]
