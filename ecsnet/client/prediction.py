@@ -35,11 +35,15 @@ class ClientPrediction:
         schema: The game's.
         view: The view that shows it.
         sender: The end from which our commands come.
+
+    Attributes:
+        drawn: Whether what is predicted is drawn, and not what was told.
     """
 
     def __init__(
         self, spec: SimulationSpec, schema: Schema, view: ViewWorld, sender: CommandSender
     ) -> None:
+        self.drawn = True
         self._spec = spec
         self._schema = schema
         self._view = view
@@ -129,8 +133,12 @@ class ClientPrediction:
             now: Seconds.
         """
         ticks = self._sender.ticks
-        if self._room is not None and self._running and ticks is not None:
+        if self._room is None or not self._running or ticks is None:
+            return
+        if self.drawn:
             self._room.draw(ticks.position, now, blends)
+        else:
+            self._room.hide()
 
     def shown(self, drawn: Store) -> Shown:
         """Return what the view is to show of a room, up to date.

@@ -104,6 +104,7 @@ class ClientProtocol:
         state: How far we came.
         store: What the server last said in the room that we are in; None before the first one.
         shown: The tick that is drawn, with its fraction; None while that is always the newest.
+        interpolation: Whether a smooth client draws that tick, and not the newest.
         notifications: What happened and was not handed out yet.
         player_net: The network id of our player; 0 before the first room.
         connected_as: Our player's entity, as `Connected` said last; None before the first one.
@@ -126,6 +127,7 @@ class ClientProtocol:
         self.state = MemberState.HANDSHAKE
         self.store: Store | None = None
         self.shown: float | None = None
+        self.interpolation = smooth
         self.notifications: list[object] = []
         self._calls: list[tuple[EventType, object]] = []
         self.player_net = 0
@@ -172,6 +174,11 @@ class ClientProtocol:
     def drawn(self) -> Store | None:
         """The store that the view shows, or will show when it gets to the room that we are in."""
         return self.store if self._drawing is None else self._drawing.buffer.store
+
+    @property
+    def prediction(self) -> ClientPrediction | None:
+        """The prediction, which runs our own ahead of the server; None where there is none."""
+        return self._prediction
 
     @property
     def ahead(self) -> float | None:
@@ -403,8 +410,14 @@ class ClientProtocol:
         else:
             told.dirty.clear()
             told.went.clear()
-        self.shown = drawing.clock.advance(now)
-        blends = drawing.buffer.play(-1.0 if self.shown is None else self.shown)
+        shown = drawing.clock.advance(now)
+        if shown is not None:
+            # Never back: where it has just been turned on, the clock has to catch up first.
+            shown = max(shown if self.interpolation else float(told.tick), self.shown or 0.0)
+        self.shown = shown
+        blends = drawing.buffer.play(-1.0 if shown is None else shown)
+        if not self.interpolation:
+            blends = {}
         if self._prediction is not None:
             if self._connection.connected:
                 self._prediction.run(told, now, joined=self.state is MemberState.JOINED)

@@ -169,6 +169,7 @@ class ClientWorld:
                 else None
             ),
         )
+        self._smooth = smooth
         self._calls = Calls(self.view)
         self._guard = WriteGuard(self._view, self.view) if debug else None
         self._polling = False
@@ -412,6 +413,48 @@ class ClientWorld:
         server's. None where nothing is predicted.
         """
         return self._protocol.ahead
+
+    @property
+    def interpolation(self) -> bool:
+        """True if others are drawn between two values. Set it, while the game runs, to see what it
+        is good for: without it they are drawn as the newest value has them.
+
+        Raises:
+            UsageError: It was set to anything else than a bool, or to True where the client is not
+                smooth.
+        """
+        return self._protocol.interpolation
+
+    @interpolation.setter
+    def interpolation(self, on: bool) -> None:
+        check_flag("interpolation", on)
+        if on and not self._smooth:
+            raise UsageError("interpolation = True for a client that was made with smooth=False")
+        self._protocol.interpolation = on
+
+    @property
+    def prediction(self) -> bool:
+        """True if our own entities are drawn ahead of the server. Set it, while the game runs, to
+        see what it is good for: without it they are drawn as the server says.
+
+        Raises:
+            UsageError: It was set to anything else than a bool, or to True where nothing can be
+                predicted.
+        """
+        prediction = self._protocol.prediction
+        return prediction is not None and prediction.drawn
+
+    @prediction.setter
+    def prediction(self, on: bool) -> None:
+        check_flag("prediction", on)
+        prediction = self._protocol.prediction
+        if prediction is not None:
+            prediction.drawn = on
+        elif on:
+            raise UsageError(
+                "prediction = True for a client that cannot predict: it is not smooth, was not"
+                " given the game, connect(…, smooth=True, game=server), or no system is shared"
+            )
 
     @property
     def stats(self) -> ClientStats:

@@ -114,10 +114,15 @@ class PredictedDrawing:
                     blends.pop((body.key, cid), None)
         blends.update(self._blends(min(1.0, self.ahead - (tick - 1)), now))
 
+    def hide(self) -> None:
+        """Show what was told, until the next `draw`."""
+        self.overlay.predict({}, {})
+        self.ahead = self._shown = None
+        self._fades.clear()
+
     def stop(self) -> None:
         """Show what was told from now on."""
-        self.overlay.predict({}, {})
-        self.ahead = None
+        self.hide()
         self.predictor.close()
 
     # What is shown.

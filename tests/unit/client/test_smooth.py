@@ -125,6 +125,50 @@ def test_what_is_shown_is_behind_and_says_by_how_much(game: Harness) -> None:
     assert 0 < behind < 9
 
 
+def test_it_can_be_turned_off_and_on(game: Harness) -> None:
+    smooth, plain = game.connect("a", bad(), smooth=True), game.connect("b")
+    spawn(game)
+    game.run(3)
+    assert smooth.interpolation
+    assert not plain.interpolation
+    smooth.interpolation = False
+    for _ in range(60):
+        game.step()
+        assert smooth.shown == smooth.stats.tick
+        assert xs(smooth) == [newest(smooth)]
+    smooth.interpolation = True
+    shown = [float(smooth.stats.tick)]
+    for _ in range(120):
+        game.step()
+        assert smooth.shown is not None
+        shown.append(smooth.shown)
+    assert all(before <= after for before, after in pairwise(shown))  # it never goes back
+    assert 1 < smooth.stats.tick - shown[-1] < 9
+    assert xs(smooth)[0] < xs(plain)[0]
+    assert game.settle()
+
+
+def newest(client: net.ClientWorld) -> float:
+    """Where the tank of this client is, as it was told last."""
+    store = client._protocol.store
+    assert store is not None
+    ((x,),) = (
+        [value.x for value in record.values.values() if isinstance(value, Position)]
+        for record in store.entities.values()
+        if any(isinstance(value, Tank) for value in record.values.values())
+    )
+    return x
+
+
+def test_what_is_not_smooth_cannot_interpolate(game: Harness) -> None:
+    plain = game.connect()
+    plain.interpolation = False
+    with pytest.raises(net.UsageError, match="made with smooth=False"):
+        plain.interpolation = True
+    with pytest.raises(net.UsageError, match="interpolation="):
+        plain.interpolation = "yes"  # type: ignore[assignment]
+
+
 @pytest.mark.parametrize("smooth", [True, False])
 def test_the_server_rewinds_to_what_was_drawn(made: Game, smooth: bool) -> None:
     server, saw = made.server, []

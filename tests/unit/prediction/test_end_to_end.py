@@ -98,6 +98,58 @@ def test_the_ship_moves_in_the_frame_in_which_the_stick_is_moved(server: net.Ser
         assert game.settle()
 
 
+def test_it_can_be_turned_off_and_on(server: net.ServerWorld) -> None:
+    with Harness(server, seed=1) as game:
+        ann, bob = (game.connect(name, bad(), smooth=True) for name in ("Ann", "Bob"))
+        game.run(seconds=3)
+        assert ann.prediction
+        ann.prediction = False
+        game.step()
+        ann.send(Steer(1))
+        ann.send(Fire())
+        still = place(ann).x
+        game.step(6)
+        assert (place(ann).x, ann.ahead, bullets(ann)) == (still, None, [])
+        game.run(seconds=0.4)
+        assert place(ann).x > still
+        (bullet,) = bullets(ann)
+        place_of_others = {entity: at.x for entity, at in ships(bob)}
+        assert place(ann).x == pytest.approx(place_of_others[other(bob)], abs=8)
+        ann.prediction = True
+        before = place(ann).x
+        game.step()
+        assert ann.ahead is not None
+        assert place(ann).x > before + 20
+        assert bullets(ann) == [bullet]  # it stays the same entity
+        ann.send(Steer(0))
+        ann.send(Fire())
+        game.step(2)
+        still, two = place(ann).x, bullets(ann)
+        game.step(6)
+        assert (place(ann).x, bullets(ann)) == (still, two)
+        assert len(two) == 2
+        assert game.settle()
+
+
+def other(client: net.ClientWorld) -> int:
+    (found,) = (entity for entity, _ in ships(client) if entity != client.player)
+    return found
+
+
+def test_what_cannot_predict_cannot_be_made_to(server: net.ServerWorld) -> None:
+    with use_registry(registry):
+        alone = net.ServerWorld()
+    for game_server, smooth in ((server, False), (alone, True)):
+        with Harness(game_server, seed=1) as game:
+            client = game.connect("Ann", smooth=smooth)
+            assert not client.prediction
+            client.prediction = False
+            with pytest.raises(net.UsageError, match="cannot predict"):
+                client.prediction = True
+            with pytest.raises(net.UsageError, match="prediction="):
+                client.prediction = None  # type: ignore[assignment]
+
+
 def test_what_the_server_alone_writes_is_shown_as_told(server: net.ServerWorld) -> None:
     @server.system
     def count(dt: float) -> None:
