@@ -189,7 +189,7 @@ class Samples:
             if tick <= self.newest:
                 return None
             tick = min(tick, after + EXTRAPOLATED_TICKS)
-        if one is None or other is None or tick <= start or after == start:
+        if one is None or other is None or tick <= start:
             return None
         kind = self._components[cid]
         if kind.snap is not None and kind.distance(one, other) > kind.snap:

@@ -49,6 +49,17 @@ def test_what_is_reliable_comes_before_what_depends_on_it() -> None:
     assert play.drawn.events.came == 1  # for its structure was there
 
 
+def test_what_is_due_at_once_comes_by_its_tick() -> None:
+    play = Playing()
+    play.structure(10, ([1], Tank, [[3]]))
+    play.happen(12, 2)
+    play.update(11, events=[1], depends=1)
+    play.update(12, events=[3])
+    play.draw(20)
+    play.drawn.events.shown((), (), ())
+    assert [wire for _, wire, _, _ in play.drawn.events.take()] == [Boom(1), Boom(2), Boom(3)]
+
+
 def test_events_wait_between_what_comes_and_what_goes() -> None:
     play = Playing()
     play.structure(10, ([1], Tank, [[3]]))

@@ -141,6 +141,15 @@ def test_a_type_that_has_a_rate_is_not_missing_between_its_turns() -> None:
     assert play.draw(17, Slow) == (10,)
 
 
+def test_the_turns_of_a_type_are_those_of_updates() -> None:
+    play = Playing(interval=3)
+    play.structure(12, ([1], Slow, [[0.0]]))
+    for tick in (12, 15, 18, 21):
+        play.update(tick)
+    play.update(24, ([1], Slow, [[12.0]]))
+    assert [play.draw(tick, Slow) for tick in (18, 21)] == [(0,), (6,)]
+
+
 # Rule 7: beyond what was heard of.
 
 
