@@ -241,6 +241,11 @@ class ComponentType(WireType):
     """Its owner's client runs ahead with it, and sets it right where the server says otherwise."""
 
     @property
+    def twice(self) -> bool:
+        """True if a value that comes to rest is told twice: others are drawn by it."""
+        return self.interpolate or self.name == "ecsnet.Teleports"
+
+    @property
     def crosses(self) -> bool:
         return self.visible_to != "server"
 

@@ -121,13 +121,16 @@ class Samples:
                 self._jump(net, tick, None)
 
     def _jump(self, net: int, tick: int, said: object) -> None:
-        """Note that an entity jumped, unless the same said so before: it is told twice."""
+        """Note that an entity jumped; it is told twice, and the first time counts."""
         if net not in self._entities:
             return
         jumps = self._jumps.setdefault(net, [])
-        if said is None or all(said != before for _, before in jumps):
-            jumps.append((tick, said))
-            del jumps[:-_JUMPS]
+        for number, (at, before) in enumerate(jumps):
+            if said is not None and said == before:
+                jumps[number] = min(at, tick), said
+                return
+        jumps.append((tick, said))
+        del jumps[:-_JUMPS]
 
     # What is drawn.
 

@@ -145,7 +145,7 @@ class Store:
             [
                 cid
                 for cid, kind in enumerate(wire.schema.components)
-                if kind.interpolate or (predicting and kind.predicted)
+                if kind.twice or (predicting and kind.predicted)
             ]
         )
         self._drawn = drawn

@@ -97,7 +97,7 @@ class ChangeDetector(Generic[EntityT, ShadowT]):
         self.private = component.visible_to == "owner"
         self.changed_at: dict[int, int] = {}
         """Network id to the tick of the newest value. Kept by the replicator."""
-        self.twice = component.interpolate
+        self.twice = component.twice
         """True if a value that comes to rest is said twice."""
         self.moved: list[EntityT] = []
         """The entities whose value changed when it was last compared, if so. Kept by the

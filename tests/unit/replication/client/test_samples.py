@@ -226,6 +226,15 @@ def test_a_jump_said_twice_is_one(play: Playing) -> None:
     assert play.x(13.5) == 502
 
 
+def test_a_jump_is_where_it_was_said_first_in_whatever_order_that_comes(play: Playing) -> None:
+    play.structure(10, ([1], Jumps, [[0]]))
+    play.place(11, 2.0)
+    play.update(13, ([1], Place, [[502.0]]), ([1], Jumps, [[1]]))
+    assert play.x(11.5) == 2
+    play.update(12, ([1], Place, [[500.0]]), ([1], Jumps, [[1]]))
+    assert [play.x(tick) for tick in (11.5, 12.5)] == [2, 501]
+
+
 def test_the_first_jump_of_an_entity_brings_the_component(play: Playing) -> None:
     play.place(11, 2.0)
     play.structure(12, ([1], Jumps, [[1]]))

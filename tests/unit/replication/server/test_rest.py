@@ -7,7 +7,7 @@ from itertools import pairwise
 import esper
 import pytest
 
-from ecsnet.components import Position
+from ecsnet.components import Position, Teleports
 from ecsnet.notifications import Changed, Notification
 from ecsnet.replication.client.store import Store
 from ecsnet.replication.server.entities import ReplicatedEntities
@@ -49,6 +49,20 @@ def test_what_comes_to_rest_is_said_in_the_next_update_again(field: Field) -> No
     client.fresh()
     field.step(30)
     assert told(client, thing, Position) == []
+
+
+def test_a_jump_is_said_twice(field: Field) -> None:
+    """Its value comes with that of the place; what is drawn in between goes by it."""
+    client = field.join()
+    thing = field.spawn(Position(), Teleports())
+    field.step(10)
+    client.fresh()
+    field.world.components(thing)[Teleports].count = 1
+    field.step()
+    field.step()
+    assert told(client, thing, Teleports) == [Teleports(1), Teleports(1)]
+    field.step(30)
+    assert told(client, thing, Teleports) == []
 
 
 def test_a_last_step_that_got_lost_is_right_again_one_update_later(field: Field) -> None:
