@@ -93,6 +93,7 @@ class LobbySystem(esper.Processor):
         if not simulation.playing:
             return False
         self._delete_what_was_made()
+        self._before = frozenset()
         state.phase = "waiting"
         for _, each in esper.get_component(LobbyPlayer):
             each.ready = False

@@ -23,6 +23,7 @@ from chaos_game import (
     CID,
     EVENTS,
     HEARD,
+    PLACES,
     PRIVATE,
     REGISTRY,
     SCHEMA,
@@ -45,14 +46,16 @@ from spending import Spending
 
 import ecsnet as net
 from ecsnet.commands.outbox import QUIET_TICKS, UNACKED_FRAMES
-from ecsnet.components import Owner
+from ecsnet.components import LobbyPlayer, LobbyState, Owner, Player
 from ecsnet.connection.plain import MAX_DATAGRAM
 from ecsnet.errors import UsageError
+from ecsnet.notifications import Disconnected, Refused
 from ecsnet.peer import Peer
 from ecsnet.replication.client.event_queue import ReceivedEvent
 from ecsnet.replication.client.store import Store
 from ecsnet.replication.server.client_state import ClientState
 from ecsnet.replication.wire import STRUCTURE_BYTES, Structure, Update
+from ecsnet.server.host import GOODBYE_SECONDS
 from ecsnet.session.goodbye import Reason
 from ecsnet.session.session import Received
 from ecsnet.testing import FaultyLink, Harness, HarnessClient
@@ -291,6 +294,9 @@ class Watcher:
         self.told_nets: set[int] = set()
         self.damaged = 0
         self.prompt = self.late = 0
+        self.state: ClientState | None = None  # what replication knew of it at the last update
+        self.dismissed = False
+        self.infos: list[dict[str, object]] = [{}]  # what it has told the others in the lobby
 
     def poll(self, dice: Random) -> None:
         """Once a step: hook up, count events, send commands, check what is seen."""
@@ -398,6 +404,18 @@ class Watcher:
             self._damage(dice)
         elif roll > 0.95:
             self._call(dice)
+        elif roll > 0.92 and self.chaos.plan.late is not None:
+            self._gather(dice)
+
+    def _gather(self, dice: Random) -> None:
+        """Say something in the lobby."""
+        if dice.random() < 0.7:
+            self.client.set_ready(dice.random() < 0.9)
+            self.counts["ready said"] += 1
+        else:
+            self.infos.append({"level": len(self.infos), "name": self.seat.name})
+            self.client.set_info(level=len(self.infos) - 1, name=self.seat.name)
+            self.counts["infos said"] += 1
 
     def _call(self, dice: Random) -> None:
         """Call the server for something of one's own, or of somebody else."""
@@ -520,6 +538,7 @@ class Chaos:
         self.vanished: list[Watcher] = []
         self._serial = 0
         self._places: dict[ClientState, object] = {}
+        self._outside = 0  # clients that wait for a place, or the end of a match
         self.counts[f"policy {plan.policy}"] += 1
 
     @property
@@ -557,6 +576,9 @@ class Chaos:
         for watcher in self.watchers:
             watcher.poll(self.dice)
         self._replace_the_lost()
+        if self._outside and len(self.watchers) < PLACES and not self.harness.simulation.playing:
+            self._outside -= 1
+            self._come()
         tick = self.game.tick
         if tick % 25 == 0:
             self._check_bounds()
@@ -575,10 +597,15 @@ class Chaos:
             seat = None if member is None else member.seat
             if seat is None or seat.joined_at is None:
                 continue
+            if watcher.dismissed:
+                continue
             watcher.due.pending += fresh
             if updated:
-                state = seat.client_state
+                state = seat.client_state or watcher.state
                 watcher.due.update(seat.player_id, None if state is None else state.known)
+                # Who is thrown out was told of the world for the last time.
+                watcher.dismissed = state is not seat.client_state
+                watcher.state = state
 
     def _finish(self) -> None:
         """No more loss: all must come right, and then fall quiet."""
@@ -589,6 +616,11 @@ class Chaos:
         for watcher in self.watchers:
             if watcher.client.connected:
                 watcher.client.release(Steer)
+        if self.plan.late is not None:
+            # Pings change as long as anybody looks: when all commands are there, nobody does.
+            for _ in range(3 * self.plan.tick_rate):
+                self._step()
+            self.harness.simulation.paused = True
         began = self.now
         limit = began + 30 + 400_000 / self.plan.bandwidth
         while True:
@@ -616,24 +648,25 @@ class Chaos:
             watcher.callbacks.check()
         self._check_commands()
         self._check_events()
+        self._check_lobby()
         self._check_promptness()
         self._check_bounds()
         self._everybody_leaves()
 
     # Clients.
 
-    def _come(self) -> None:
+    def _come(self, name: str | None = None) -> None:
         plan = self.plan
         self._serial += 1
+        name = name or f"client{self._serial}"
+        self.game.called[self._serial] = name
         link = FaultyLink(
             plan.lag, plan.jitter, plan.loss, duplicate=plan.duplicate, corrupt=plan.corrupt,
             burst=plan.burst, seed=plan.seed * 100 + self._serial,
         )  # fmt: skip
         if self.game.paused:
             link.heal()
-        client = self.harness.connect(
-            f"client{self._serial}", link, every=self.dice.choice([1, 1, 2]), wait=None
-        )
+        client = self.harness.connect(name, link, every=self.dice.choice([1, 1, 2]), wait=None)
         self.watchers.append(Watcher(self, self.harness.seats[client], self._serial))
         self.counts["joins"] += 1
 
@@ -665,6 +698,8 @@ class Chaos:
                 self._come()
                 continue
             event = watcher.seat.events[-1]
+            if self._is_turned_away(watcher, event):
+                continue
             if getattr(event, "reason", "") not in (Reason.UNREACHABLE, Reason.TIMEOUT):
                 raise MismatchError(f"{watcher.seat.name}: {event}")
             if not self.plan.loss and not self.plan.cuts and not self.plan.burst:
@@ -672,6 +707,33 @@ class Chaos:
             self.watchers.remove(watcher)
             self._count_link(watcher)
             self._come()
+
+    def _is_turned_away(self, watcher: Watcher, event: object) -> bool:
+        """Look whether the game has thrown a client out, or not let it in; what comes of that."""
+        name, reason = watcher.seat.name, getattr(event, "reason", "")
+        if reason == Reason.DECLINED:
+            if self.plan.late != "refuse" or not isinstance(event, Refused):
+                raise MismatchError(f"{name}: {event}")
+            self.counts["came late and were refused"] += 1
+            self._outside += 1
+        elif reason == Reason.KICKED:
+            assert isinstance(event, Disconnected | Refused)  # the welcome may come too late
+            tick, text = self.game.thrown.pop(name, (-1, "nobody said so"))
+            # The last words without the text are for who missed the goodbye.
+            if event.message != text and (self.plan.lossless or tick < 0):
+                raise MismatchError(f"{name} was thrown out with {text!r} and reads {event}")
+            self.counts["texts read"] += event.message == text
+            if self.game.tick - tick < GOODBYE_SECONDS * self.plan.tick_rate:
+                self._check_told(watcher)
+                self.counts["events before a kick"] += len(watcher.due.got)
+            back = self.dice.random() < 0.5
+            self.counts["came back" if back else "others came instead"] += 1
+            self._come(name if back else None)
+        else:
+            return False
+        self.watchers.remove(watcher)
+        self._count_link(watcher)
+        return True
 
     def _count_link(self, watcher: Watcher) -> None:
         stats = watcher.seat.link.stats
@@ -919,11 +981,7 @@ class Chaos:
         entity_of = {number: entity for entity, number in happenings.numbers.items()}
         for watcher in self.watchers:
             due = watcher.due
-            reliable = [happened for happened in due.must.values() if happened.reliable]
-            self.counts["events due"] += len(reliable)
-            missing = [h.serial for h in reliable if h.serial not in due.got]
-            if missing:
-                raise MismatchError(f"{watcher.seat.name} was never told of events {missing}")
+            self._check_told(watcher)
             member = self.harness.member(watcher.client)
             assert member is not None
             player = entity_of.get(member.seat.player_id)
@@ -939,6 +997,40 @@ class Chaos:
                         f" {not arrived}"
                     )
                 self.counts["receipts checked"] += 1
+
+    def _check_told(self, watcher: Watcher) -> None:
+        """Check that a client was told of all that it was to be told."""
+        due = watcher.due
+        reliable = [happened for happened in due.must.values() if happened.reliable]
+        self.counts["events due"] += len(reliable)
+        missing = [h.serial for h in reliable if h.serial not in due.got]
+        if missing:
+            raise MismatchError(f"{watcher.seat.name} was never told of events {missing}")
+
+    def _check_lobby(self) -> None:
+        """Check that all read in the lobby what stands in the server's world, and no more."""
+        if self.plan.late is None:
+            return
+        world = self.harness.world
+        ((_, state),) = world.structure(LobbyState)
+        said = {watcher.seat.name: watcher.infos for watcher in self.watchers}
+        true = {}
+        for entity, who in world.structure(Player):
+            each = world.components(entity).get(LobbyPlayer)
+            if isinstance(each, LobbyPlayer) and isinstance(who, Player):
+                true[who.id] = who.name, each.ready, each.plays, each.values()
+                self.counts["infos compared"] += bool(each.info)
+                if each.info and each.values() not in said.get(who.name, [each.values()]):
+                    raise MismatchError(f"{who.name} never told the lobby {each.values()}")
+        for watcher in self.watchers:
+            lobby = watcher.client.lobby
+            assert lobby is not None
+            self.counts["lobbies compared"] += 1
+            shown = [(each.name, each.ready, each.plays, each.info) for each in lobby.players]
+            if (lobby.phase, lobby.match) != (state.phase, state.match):
+                raise MismatchError(f"{watcher.seat.name} reads {lobby} where {state} stands")
+            if self.plan.policy == "everyone" and shown != [p for _, p in sorted(true.items())]:
+                raise MismatchError(f"{watcher.seat.name} reads {shown} where {true} stands")
 
     def _check_promptness(self) -> None:
         """Structure rides along: a lost datagram delays it by a tick, not by a round trip."""

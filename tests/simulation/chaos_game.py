@@ -15,12 +15,14 @@ from weakref import WeakValueDictionary
 
 import esper
 from chaos_events import HAPPENED, Happenings
+from chaos_lobby import GATHERED, Matches
 
 import ecsnet as net
 from ecsnet.components import Owner, Player
 from ecsnet.replication.client.store import WAITING_BYTES
 from ecsnet.replication.sizes import ENTITY_BYTES
 from ecsnet.schema import encode
+from ecsnet.simulation.lobby import Late
 from ecsnet.testing import Registry, use_registry
 
 GAMES: WeakValueDictionary[str, Game] = WeakValueDictionary()
@@ -146,6 +148,8 @@ SPOILABLE = (Blob, Health, Bag, Angle, Target, Place, Owner)
 TOO_LARGE = bytes(ENTITY_BYTES)
 
 POLICIES = ("everyone", "grid", "predicate")
+PLACES = 3  # in a match
+LATE: tuple[Late, ...] = ("watch", "play", "refuse")
 
 EVENTS = (
     # What the network did.
@@ -166,6 +170,7 @@ EVENTS = (
     "callbacks that switch worlds", "callbacks that attach", "callbacks that poll",
     "callbacks that close",
     *HAPPENED,
+    *GATHERED,
     # What replication did.
     "several datagrams a tick", "packets lost", "late acks", "owed", "over budget", "resyncs",
     "waited for structure", "sent by stream", "confirmed checked", "atomic checked",
@@ -206,6 +211,9 @@ class Plan:
     damage: float = 0.002
     mischief: float = 0.01
     events: float = 0.3
+    kicks: float = 0.0
+    late: Late | None = None
+    """The choice for those who come late, of a game with a lobby; None for one without."""
 
     @property
     def lossless(self) -> bool:
@@ -252,7 +260,11 @@ class Plan:
             spoils=pick([0.0, 0.02, 0.05]),
             clears=pick([0.0, 0.0, 0.001]),
             ask_every=pick([1, 1, 3]),
+            kicks=pick([0.0, 0.002, 0.01]),
+            late=LATE[seed // 8 % 3] if kind in (1, 3) else None,
         )
+        if plan.late is not None:  # somebody comes late
+            plan = replace(plan, comings=0.01)
         if plan.waiting_bytes < WAITING_BYTES:
             # A resync is the whole world at once; with such a bound it must not have to wait for
             # an entity that is streamed.
@@ -266,9 +278,8 @@ class Plan:
         if kind == 6:
             plan = replace(
                 plan, policy="everyone", loss=0.08, burst=0.0, cuts=0.0, stalls=0.0, comings=0.0,
-                blobs=0.0, clears=0.0, bandwidth=256 * 1024, jitter=0.005, entities=60, every=1,
-                waiting_bytes=WAITING_BYTES,
-                operations=1.0, tick_rate=60,
+                blobs=0.0, clears=0.0, kicks=0.0, bandwidth=256 * 1024, jitter=0.005, entities=60,
+                every=1, waiting_bytes=WAITING_BYTES, operations=1.0, tick_rate=60,
             )  # fmt: skip
         return plan
 
@@ -293,6 +304,10 @@ class Game:
         self.pokes: dict[int, list[int]] = {}
         self.strikes: dict[int, list[int]] = {}
         self.names: dict[int, str] = {}
+        self.doomed: dict[int, tuple[int, str]] = {}  # who is thrown out: the tick, the text
+        self.thrown: dict[str, tuple[int, str]] = {}  # the same of those who were, by name
+        self.called: dict[int, str] = {}  # the names of clients, by the numbers in what they do
+        self.matches = Matches(self, counts)
         self.reference: Callable[[int | None], int | None] = lambda entity: None
         self.happenings = Happenings(self.boom, Story, counts)
         self._uid = 0
@@ -310,11 +325,14 @@ class Game:
                 seed=plan.seed,
                 timeout=4.0,
                 bandwidth=plan.bandwidth,
+                lobby=None if plan.late is None else net.Lobby((1, PLACES), 0.2, plan.late),
             )
         server.on_start(self._start)
         server.on_join(self._join)
         server.on_leave(self._leave)
-        server.add_system(self, priority=0)
+        if plan.late is not None:
+            server.on_play(self.matches.begin)
+        server.add_system(self, priority=0, always=True)
         return server
 
     def _interest(self) -> net.Interest:
@@ -340,6 +358,7 @@ class Game:
         number = who.id
         self.names[number] = who.name
         self.ids[number] = player
+        self.matches.join(player)
         self.players.append(player)
         self.happenings.numbers[player] = number
         self.mask[player] = 3
@@ -352,9 +371,12 @@ class Game:
             self.happenings.emit("events in a hook", player, to=player)
             self.happenings.emit("events in a hook", player)
 
-    def _leave(self, player: int) -> object:
+    def _leave(self, player: int, reason: str) -> object:
         number = next((n for n, e in self.ids.items() if e == player), None)
         if number is not None:
+            tick, _ = self.doomed.pop(number, (0, ""))
+            if (reason == "kicked") != (tick == net.tick() - 1 > 0):
+                raise AssertionError(f"{self.names[number]}, thrown out in {tick}, left: {reason}")
             del self.ids[number]
             self.players.remove(player)
             del self.happenings.numbers[player]
@@ -368,8 +390,9 @@ class Game:
         owner = esper.try_component(entity, Owner)
         named = self.happenings.numbers.get(entity if owner is None else owner.player)
         name = self.names.get(named or 0, "nobody")
-        if name != f"client{number >> 32}":
-            raise AssertionError(f"client{number >> 32} called what {name} owns")
+        if name != self.called[number >> 32]:
+            raise AssertionError(f"{self.called[number >> 32]} called what {name} owns")
+        self.matches.call()
         self.strikes.setdefault(number >> 32, []).append(number)
         self.counts["calls run on the server"] += 1
 
@@ -477,6 +500,10 @@ class Game:
     def process(self, dt: float) -> None:
         self.tick = net.tick()
         self._commands(dt)
+        self.matches.process(net.rng())
+        late = [number for number, (tick, _) in self.doomed.items() if tick < self.tick]
+        if late:
+            raise AssertionError(f"players {late} were thrown out, and are still there")
         if self.paused:
             return
         dice, plan, counts = net.rng(), self.plan, self.counts
@@ -487,7 +514,12 @@ class Game:
         alive = esper.entity_exists
         self.things = [e for e in self.things if alive(e)]
         # First of all, and only in ticks after an update: what is spoiled was sent just before.
-        if plan.spoils and (self.tick - 1) % plan.every == 0 and dice.random() < plan.spoils:
+        if (
+            plan.spoils
+            and self.things
+            and (self.tick - 1) % plan.every == 0
+            and dice.random() < plan.spoils
+        ):
             self._spoil(dice)
         operations = int(plan.operations + dice.random() * plan.operations)
         for _ in range(operations):
@@ -502,6 +534,19 @@ class Game:
                 owner = dice.random() < 0.5
                 method = health.hear if owner else health.cry
                 self.happenings.call(method, entity, owner=owner)
+        if dice.random() < plan.kicks:
+            self._kick(dice)
+
+    def _kick(self, dice: Random) -> None:
+        """Throw a player out; last of all, so that nothing else befalls it in this tick."""
+        players = [(n, e) for n, e in self.ids.items() if esper.entity_exists(e)]
+        if not players:
+            return
+        number, player = dice.choice(players)
+        text = f"out {self.names[number]} in {self.tick}" + "!" * dice.choice([0, 20, 150])
+        net.kick(player, text)
+        self.doomed[number] = self.thrown[self.names[number]] = self.tick, text
+        self.counts["kicks"] += 1
 
     def _clear(self, dice: Random) -> None:
         self.counts["clear_database"] += 1
@@ -512,6 +557,8 @@ class Game:
         self.players.clear()
         self.ids.clear()
         self.happenings.clear()
+        self.doomed.clear()
+        self.matches.clear()
         # As many as at the start: esper's next ids are those that players had before.
         for _ in range(self.plan.entities // dice.choice([1, 2])):
             self.spawn(dice)

@@ -12,13 +12,16 @@ from copy import copy
 from functools import cache
 from itertools import count
 
+import esper
 import pytest
 from chaos import Plan, Report, run
 from chaos_game import Boom, Game
 
 from ecsnet.client.protocol import ClientProtocol
+from ecsnet.components import LobbyInfo, LobbyPlayer, LobbyState
 from ecsnet.messages.joining import Welcome
 from ecsnet.peer import Peer
+from ecsnet.peers import Peers
 from ecsnet.replication.client.references import References
 from ecsnet.replication.client.store import EntityState, Store
 from ecsnet.replication.server import events, replicator
@@ -37,12 +40,19 @@ from ecsnet.replication.server.packing import Columns, EncodedRun
 from ecsnet.replication.server.structure import StructureWriter
 from ecsnet.replication.sizes import Sizes
 from ecsnet.replication.wire import Update
+from ecsnet.server.host import Host
 from ecsnet.session.channel import Outgoing
+from ecsnet.session.goodbye import Reason
 from ecsnet.session.session import Session
 from ecsnet.simulation.simulation import Simulation
+from ecsnet.systems import LobbySystem
+from ecsnet.validation.names import Names
 
 EVENT_RULE = 15
 """The number of all rules for events."""
+
+GATHERING_RULE = 16
+"""The number of all rules for kicks and lobbies."""
 
 SEEDS = 6
 """How many seeds a fault may take to be noticed."""
@@ -68,6 +78,10 @@ SHY = Plan(
     bandwidth=10_000, blobs=0,
 )  # fmt: skip
 JOINED = Plan(19, 200, jitter=0.05, entities=200, busy=0.3, operations=1, bandwidth=1e6)
+KICKED = Plan(20, 200, loss=0.3, jitter=0.05, entities=40, kicks=0.05, operations=1, blobs=0)
+GATHERED = Plan(
+    21, 300, late="watch", comings=0.03, entities=40, operations=1, blobs=0, damage=0,
+)  # fmt: skip
 NARROW = dataclasses.replace(LOSSY, waiting_bytes=1_000, blobs=0)
 
 
@@ -91,7 +105,7 @@ def fault(
 
     def add(patch: Callable[[pytest.MonkeyPatch], None]) -> Callable[[pytest.MonkeyPatch], None]:
         # In events a fault of another rule would show first, and say less.
-        events = plan.events if rule == EVENT_RULE else 0.0
+        events = plan.events if rule >= EVENT_RULE else 0.0
         FAULTS.append(Fault(rule, dataclasses.replace(plan, events=events), says, patch))
         return patch
 
@@ -473,6 +487,95 @@ def references_to_what_a_client_does_not_see_are_sent(patch: pytest.MonkeyPatch)
     patch.setattr(events._Event, "copy_for", lambda self, hidden: copy_for(self, frozenset()))
 
 
+# Kicks and lobbies.
+
+
+@fault(GATHERING_RULE, KICKED, "was never told of events")
+def who_is_thrown_out_hears_that_before_what_came_before(patch: pytest.MonkeyPatch) -> None:
+    def at_once(self: Host, now: float) -> None:
+        for member, (text, _) in list(self._dismissed.items()):
+            self.disconnect(member, Reason.KICKED, now, text)
+
+    patch.setattr(Host, "_see_off", at_once)
+
+
+@fault(GATHERING_RULE, dataclasses.replace(KICKED, loss=0.0), "and reads")
+def texts_for_who_is_thrown_out_get_lost(patch: pytest.MonkeyPatch) -> None:
+    end = Peers.disconnect
+    patch.setattr(
+        Peers, "disconnect", lambda self, peer, reason, text, now: end(self, peer, reason, "", now)
+    )
+
+
+@fault(GATHERING_RULE, KICKED, "and are still there")
+def who_is_thrown_out_plays_on(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Simulation, "take_kicked", lambda self: {})
+
+
+@fault(GATHERING_RULE, KICKED, "called what", "nobody said so")
+def names_of_those_who_left_stay_taken(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Names, "free", lambda self, name: None)
+
+
+@fault(GATHERING_RULE, GATHERED, "should not outlive")
+def what_a_match_made_outlives_it(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(LobbySystem, "_delete_what_was_made", lambda self: None)
+
+
+@fault(GATHERING_RULE, GATHERED, "should not outlive")
+def a_match_takes_with_it_what_was_there_before(patch: pytest.MonkeyPatch) -> None:
+    delete = LobbySystem._delete_what_was_made
+
+    def all_of_it(self: LobbySystem) -> None:
+        self._before = frozenset()
+        delete(self)
+
+    patch.setattr(LobbySystem, "_delete_what_was_made", all_of_it)
+
+
+@fault(GATHERING_RULE, GATHERED, "came late, with late='watch'")
+def who_comes_late_plays(patch: pytest.MonkeyPatch) -> None:
+    join = LobbySystem.join
+
+    def playing(self: LobbySystem, player: int) -> None:
+        join(self, player)
+        esper.component_for_entity(player, LobbyPlayer).plays = True
+
+    patch.setattr(LobbySystem, "join", playing)
+
+
+@fault(
+    GATHERING_RULE, dataclasses.replace(GATHERED, late="refuse"), "came late, with late='refuse'"
+)
+def who_comes_late_is_let_in(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(LobbySystem, "refusal", lambda self, taken: None)
+
+
+@fault(GATHERING_RULE, GATHERED, "called in the lobby")
+def calls_run_while_nobody_plays(patch: pytest.MonkeyPatch) -> None:
+    calls = Simulation._run_calls
+
+    def anyway(self: Simulation) -> None:
+        before, self.playing = self.playing, True
+        calls(self)
+        self.playing = before
+
+    patch.setattr(Simulation, "_run_calls", anyway)
+
+
+@fault(GATHERING_RULE, GATHERED, "never told the lobby")
+def what_one_tells_is_told_in_the_name_of_all(patch: pytest.MonkeyPatch) -> None:
+    take = LobbySystem._take_commands
+
+    def mixed_up(self: LobbySystem, state: LobbyState) -> None:
+        take(self, state)
+        for _, each in self._players():
+            for _, command in self._simulation.commands(LobbyInfo, LobbyPlayer):
+                each.info = command.info
+
+    patch.setattr(LobbySystem, "_take_commands", mixed_up)
+
+
 @pytest.mark.parametrize("each", FAULTS, ids=name)
 def test_a_fault_is_caught(each: Fault, monkeypatch: pytest.MonkeyPatch) -> None:
     for seed in range(each.plan.seed, each.plan.seed + SEEDS):
@@ -492,5 +595,5 @@ def test_a_fault_is_caught(each: Fault, monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_there_is_a_fault_against_every_rule() -> None:
-    assert {each.rule for each in FAULTS} == set(range(1, EVENT_RULE + 1))
+    assert {each.rule for each in FAULTS} == set(range(1, GATHERING_RULE + 1))
     assert len(FAULTS) >= 14
