@@ -407,6 +407,8 @@ class Room:
             taken = seat.inbox.take(tick)
             said = seat.inbox.drawn
             if said is not None:
+                if seat.client_state is not None:
+                    self.replicator.remember_for(seat.client_state)
                 drawn = self._believe(seat, tick, said)
                 commands.append(PlayerCommands(seat.player_id, taken, drawn, drawn != said))
             elif taken:

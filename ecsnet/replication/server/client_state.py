@@ -100,6 +100,7 @@ class ClientState:
         "_lacked",
         "big",
         "depends",
+        "draws",
         "entering",
         "events_due",
         "extra",
@@ -143,6 +144,8 @@ class ClientState:
         self.player = player
         self.player_id = player_id
         self.smooth = smooth
+        self.draws = False
+        """True if it says what it draws; see `Replicator.remember_for`."""
         self.peer = peer
         self.tagged = peer.tagged
         """The packets whose fate is open; the tags are those of `SentUpdates`."""

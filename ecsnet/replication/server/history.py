@@ -108,10 +108,15 @@ class History:
     def note(self, delta: Delta) -> None:
         """Keep what `ReplicatedEntities.capture` has just found."""
         self._identity = self._world.identity()
+        if delta.cleared:
+            self.clear()
         for values in (*self._types, *self._jumps):
-            if delta.cleared:
-                values.clear()
             values.note(delta.tick)
+
+    def clear(self) -> None:
+        """Forget everything."""
+        for values in (*self._types, *self._jumps):
+            values.clear()
 
     def show(self, at: float, nets: Iterable[int], player: int, past: Past) -> bool:
         """Let components show what a client drew.

@@ -101,6 +101,7 @@ class Replicator:
         self._stride = 1  # ticks from the last update to this one
         self._held = 0  # `HELD` or nothing, in each update of this tick
         self._history = History(self.entities, world, rewind, teleports) if rewind else None
+        self._drawers = 0  # clients for which it remembers
         self._groups = InterestGroups(self.entities, self.interest)
         self._structure = StructureWriter(self.entities, epoch, self._sight_updates)
         self._events = EventWriter(schema, self.entities, self._groups, epoch)
@@ -142,6 +143,7 @@ class Replicator:
         """Remove a client that has left."""
         self.entities.set_player(client.player, False)
         self._owner_states.remove(client.player)
+        self._drawers -= client.draws
         self.clients.remove(client)
         if client in self._resyncs:
             self._resyncs.remove(client)
@@ -178,7 +180,7 @@ class Replicator:
                 for client in self.clients:
                     client.player = _NOBODY
                     client.unsettle()
-            if self._history is not None:
+            if self._history is not None and self._drawers:
                 self._history.note(self._delta)
             self._owner_states.update(self._delta)
             self._structure.take(self._delta)
@@ -594,6 +596,15 @@ class Replicator:
     def _left_lately(self, client: ClientState) -> list[set[int]]:
         since = self._updates - self._sight_updates
         return [nets for update, nets in client.left_sight if update > since]
+
+    def remember_for(self, client: ClientState) -> None:
+        """Remember what is told from now on, as long as a client is there that draws behind it."""
+        if client.draws:
+            return
+        client.draws = True
+        if self._history is not None and not self._drawers:
+            self._history.clear()
+        self._drawers += 1
 
     def look_back(self, client: ClientState, at: float, past: Past) -> bool:
         """Let components show what a client drew.

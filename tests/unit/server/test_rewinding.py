@@ -10,7 +10,6 @@ import esper
 import pytest
 
 import ecsnet as net
-from ecsnet.client.world import ClientWorld
 from ecsnet.components import Owner, Player, Position
 from ecsnet.schema import EntityRef, Quantized, Turn
 from ecsnet.simulation.past import Past
@@ -90,8 +89,7 @@ class Range:
 
         self.game = Harness(self.server)
         self.client = self.game.connect("Ann", link)
-        self.other: ClientWorld | None = None
-        self.behind = 0.0
+        self.client._sender.outbox.drawn = 0  # the server remembers from now on
         self.game.run(1.0)
 
     @property
@@ -453,6 +451,7 @@ def test_nobody_has_drawn_what_was_not_told_yet(shooting: Range) -> None:
 
 
 def test_who_says_nothing_shoots_at_what_is_there(shooting: Range) -> None:
+    shooting.client._sender.outbox.drawn = None
     shooting.client.send(Zap())
     shooting.game.step(12)
     ((tick, seen),) = shooting.seen.items()
@@ -481,6 +480,41 @@ def test_what_was_told_is_kept_as_long_as_anybody_may_look_back_and_no_longer() 
         assert before[Spot] >= 15
         assert before.keys() == {Spot, Rough, Chaser, Seldom, Dial, Position}
         assert before[Position] == 0  # nothing has one
+    finally:
+        shooting.game.close()
+
+
+def test_it_is_remembered_while_there_is_somebody_who_draws_behind() -> None:
+    shooting = Range()
+    try:
+        game = shooting.game
+        bob = game.connect("Bob", smooth=True)
+        game.leave(shooting.client)
+        game.run(1.0)
+        ticks = kept(shooting)[Spot]
+        assert ticks > 20
+        game.run(5.0)  # he does nothing, and his client says nothing any more
+        with bob.view:
+            assert esper.get_component(Spot)
+        shooting.client = bob
+        drawn = shooting.tick - 4
+        _, seen = shooting.zap(drawn)
+        assert seen[Spot] == 3.25 * drawn
+        assert game.room.stats().rewinds == 1
+        game.leave(bob)
+        game.run(1.0)
+        history = game.room.replicator._history
+        assert history is not None
+        remembered = history._types[0]._ticks
+        last = remembered[-1]
+        carol = game.connect("Carol")  # who is shown the newest at once
+        game.run(1.0)
+        assert carol.connected
+        assert remembered[-1] == last
+        game.connect("Dave", smooth=True)
+        game.run(0.2)
+        assert remembered[-1] == shooting.tick
+        assert remembered[0] > last + 30
     finally:
         shooting.game.close()
 
