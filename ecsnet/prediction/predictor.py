@@ -102,6 +102,7 @@ class Predictor:
             cid for cid, kind in enumerate(components) if kind.predicted and not kind.once
         }
         self.kept = {cid for cid, kind in enumerate(components) if kind.predicted or kind.once}
+        self._rated = {cid for cid, kind in enumerate(components) if kind.rate > 1}
         self._ticks = ticks
         self._history = History(ticks + 1)
         self._conversion = Conversion(self.world.entity_of)
@@ -280,42 +281,51 @@ class Predictor:
                 if record is not None:
                     yield body, record
 
-    def _checks(self, store: Store, body: Body, record: EntityState) -> Iterator[_Check]:
+    def _checks(
+        self, store: Store, body: Body, record: EntityState, after: Mapping[int, int]
+    ) -> Iterator[_Check]:
         """Yield what is known of a body, each at the newest tick of which it is known.
 
         That is the tick that it was told of; but up to the confirmed tick nothing is missing, so
         what did not come since then is what it was.
+
+        Args:
+            store: What the server last said.
+            body: The body.
+            record: What was told of it.
+            after: The ticks up to which its components are of no interest, by id.
         """
         confirmed = store.confirmed_tick
         snapshot = self._history.get(confirmed)
         had = None if snapshot is None else snapshot.layout.kinds.get(body.entity)
-        if had is not None:
+        if had is not None and not had <= record.ticks.keys():
             for cid in had - record.ticks.keys():
-                yield _Check(confirmed, body, record, cid, None)
+                if confirmed > after.get(cid, -1):
+                    yield _Check(confirmed, body, record, cid, None)
         for cid, tick in record.ticks.items():
-            if cid in self._compared:
-                known = tick if self._components[cid].rate > 1 else max(tick, confirmed)
-                yield _Check(known, body, record, cid, record.values[cid])
+            if tick < confirmed and cid not in self._rated:
+                tick = confirmed
+            if cid in self._compared and tick > after.get(cid, -1):
+                yield _Check(tick, body, record, cid, record.values[cid])
 
     def _compare(self, store: Store) -> None:
         """Find the oldest tick of which something else was told than was predicted, and go back."""
-        wrong: list[int] = []
-        corrections = 0
+        wrong: list[_Check] = []
+        came: list[int] = []
         for body, record in self._told(store):
-            checked = body.checked
             if body in self._fresh:
-                wrong.append(max(record.ticks.values()))
+                came.append(max(record.ticks.values()))
                 continue
-            for check in self._checks(store, body, record):
-                if check.tick > checked.get(check.cid, -1):
-                    checked[check.cid] = check.tick
-                    snapshot = self._history.get(check.tick)
-                    if snapshot is not None and not self._agrees(snapshot, check):
-                        wrong.append(check.tick)
-                        corrections = 1
-        self.corrections += corrections
-        if wrong:
-            self._go_back(store, min(wrong))
+            checked = body.checked
+            for check in self._checks(store, body, record, checked):
+                checked[check.cid] = check.tick
+                snapshot = self._history.get(check.tick)
+                if snapshot is not None and not self._agrees(snapshot, check):
+                    wrong.append(check)
+        self.corrections += bool(wrong)
+        ticks = [check.tick for check in wrong] + came
+        if ticks:
+            self._go_back(store, min(ticks), wrong)
 
     def _agrees(self, snapshot: Snapshot, check: _Check) -> bool:
         """Return whether something was predicted as it was told."""
@@ -323,6 +333,8 @@ class Predictor:
         if found is None or check.wire is None:
             return found is None and check.wire is None
         kind, told, key_of = self._components[check.cid], check.wire, self.world.key_of
+        if kind.direct and found == told:
+            return True
         try:
             predicted = kind.to_wire(found, key_of)
         except BadValueError:
@@ -333,29 +345,36 @@ class Predictor:
 
     # Back, and forth again.
 
-    def _go_back(self, store: Store, base: int) -> None:
-        """Take a tick for what was told of it, and let the ticks since then run again."""
+    def _go_back(self, store: Store, base: int, wrong: Sequence[_Check]) -> None:
+        """Take a tick for what was told of it, and let the ticks since then run again.
+
+        Args:
+            store: What the server last said.
+            base: The tick.
+            wrong: What was predicted otherwise than it was told, of that tick and later ones.
+        """
         world, last = self.world, self.tick
         assert last is not None  # or there is nothing to compare
         snapshot = self._history.get(base)
         if snapshot is None:
             self._begin_at(store, last)
             return
-        told = [*self._told(store)]
         checks: dict[int, list[_Check]] = {}
-        for body, record in told:
-            for check in self._checks(store, body, record):
-                checks.setdefault(check.tick, []).append(check)
+        if base < store.tick:
+            # What was right may come out otherwise this time.
+            for body, record in self._told(store):
+                for check in self._checks(store, body, record, dict.fromkeys(record.ticks, base)):
+                    checks.setdefault(check.tick, []).append(check)
         self._respawn = [body for body in world.bodies.values() if body.born > base]
         self._respawn.sort(key=_born)
         world.restore(snapshot)
         world.put_back()
-        for body, record in told:
+        for body, record in self._told(store) if self._respawn or self._fresh else ():
             late = body in self._respawn and max(record.ticks.values()) <= base
             if late or body in self._fresh:
                 self._put_all(body, record)
         self._fresh.clear()
-        self._put_told(world.snapshot(), checks.get(base, ()))
+        self._put_told([check for check in wrong if check.tick == base])
         self._history.keep(base, world.snapshot())
         self.tick = base
         self._replay(last, checks)
@@ -382,20 +401,20 @@ class Predictor:
             if world.failure is not None:
                 return
             snapshot = world.snapshot()
-            if tick in checks and self._put_told(snapshot, checks[tick]):
+            wrong = [c for c in checks.get(tick, ()) if not self._agrees(snapshot, c)]
+            if wrong:
+                self._put_told(wrong)
                 snapshot = world.snapshot()
             self._history.keep(tick, snapshot)
             self.tick = tick
 
-    def _put_told(self, snapshot: Snapshot, checks: Iterable[_Check]) -> bool:
-        """Put what was told in the place of what is not so; return whether there was any."""
-        wrong = [check for check in checks if not self._agrees(snapshot, check)]
+    def _put_told(self, wrong: Iterable[_Check]) -> None:
+        """Put what was told in the place of what is not so."""
         for check in wrong:
             if not self.world.alive(check.body):
                 self._put_all(check.body, check.record)
             else:
                 self._put(check.body, check.cid, check.wire)
-        return bool(wrong)
 
     def _put_all(self, body: Body, record: EntityState) -> None:
         """Make a body all that was told of it."""

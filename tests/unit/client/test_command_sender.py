@@ -156,6 +156,73 @@ def test_actions_between_the_ticks_of_a_fast_screen_are_bounded() -> None:
     assert RATE < sent <= 1.5 * RATE + 8 + 1
 
 
+def test_who_runs_ahead_acts_with_the_next_tick_and_is_told_of_each() -> None:
+    """The tick that runs has been through already."""
+    for ahead in (False, True):
+        sending = Sending()
+        sending.measure()
+        sending.frames(60)
+        sending.sender.run_ahead(ahead)
+        outbox, ticks = sending.sender.outbox, sending.sender.ticks
+        assert ticks is not None
+        outbox.hold(STEER, 0, [1])
+        acted: list[int] = []
+        begun = []
+        for frame in range(10 * RATE):  # ten frames in each tick
+            if frame % 25 == 7:
+                outbox.act(SHOOT, 0, [])
+                acted.append(ticks.tick)
+            sending.frames(1, rate=10 * RATE)
+            begun += outbox.take_begun()
+        # A frame of no ticks is one of actions between them.
+        between = [f for *_, frames in sending.payloads for f in frames if f[1] == 0]
+        assert bool(between) is not ahead
+        assert len(begun) == ahead * RATE or abs(len(begun) - RATE) <= 2 * ahead
+        if ahead:
+            done = [each.tick for each in begun for _ in each.actions]
+            assert [tick - 1 for tick in done] == acted
+            assert all(each.held is begun[0].held for each in begun)
+            assert len(begun[0].held) == 1
+
+
+def test_while_the_clock_is_paused_actions_of_who_runs_ahead_expire() -> None:
+    for ahead in (False, True):
+        sending = Sending()
+        sending.measure()
+        sending.frames(60)
+        sending.sender.run_ahead(ahead)
+        outbox = sending.sender.outbox
+        for _ in range(5 * RATE):
+            sending.now += 1 / RATE
+            outbox.act(SHOOT, 0, [])
+            sending.sender.send(sending.store, sending.now, joined=True)
+        assert outbox.waiting == 0
+        assert (outbox.expired > 4 * RATE) is ahead
+
+
+def test_before_it_is_in_the_game_who_runs_ahead_keeps_actions() -> None:
+    sending = Sending()
+    sending.sender.run_ahead(True)
+    sending.joined = False
+    sending.sender.outbox.act(SHOOT, 0, [])
+    sending.frames(60)
+    assert sending.sender.outbox.waiting == 1
+
+
+def test_ticks_begin_once_in_a_poll() -> None:
+    sending = Sending()
+    sending.measure()
+    sending.frames(60)
+    sending.now += 3 / RATE
+    begun = sending.sender.begin_ticks(sending.store, sending.now, joined=True)
+    assert len(begun) == 3
+    before = sending.sent
+    sending.sender.send(sending.store, sending.now, joined=True)
+    assert sending.sent == before + 1  # it says what has begun
+    assert sending.sender.ticks is not None
+    assert sending.sender.ticks.tick == begun[-1]
+
+
 def test_another_room_forgets_what_is_for_entities_of_the_last() -> None:
     sending = Sending()
     sending.measure()

@@ -380,6 +380,20 @@ def test_three_updates_in_a_row_have_to_be_missing() -> None:
     assert paused[0] == pytest.approx(3.75, abs=0.03)
 
 
+def test_its_position_is_within_the_tick_that_runs_unless_it_waits() -> None:
+    clock = TickClock(60.0)
+    clock.start(100, 10.0, rtt=0.0)
+    positions = []
+    for step in range(100):
+        clock.heard(100 + step // 3, 10.0 + step / 180)
+        clock.advance(10.0 + step / 180)
+        positions.append(clock.position)
+        assert 0 <= clock.position - clock.tick < 1
+        assert not clock.waiting
+    assert positions == sorted(positions)
+    assert positions[-1] - positions[0] == pytest.approx(99 / 3)
+
+
 def test_waits_for_a_server_that_lost_time() -> None:
     clock = TickClock(60)
     clock.start(0, 0.0, 0.0)
@@ -491,6 +505,28 @@ def test_it_starts_so_far_ahead_that_what_is_sent_next_comes_in_time() -> None:
     clock.advance(10.02)
     clock.start(100, 10.02, rtt=0.1)
     assert clock.lead == pytest.approx((0.1 + 0.02 + 0.05) * 60.0 + 1.5)
+
+
+def test_who_predicts_is_a_tick_earlier_from_the_start_and_ever_after() -> None:
+    """The worst of what is on time is just in time; with `early` it is a tick more."""
+    leads = []
+    for early in (0.0, 1.0):
+        clock = TickClock(60.0)
+        clock.early = early
+        clock.start(100, 10.0, rtt=0.1)
+        started = clock.lead
+        now, server = 10.0, 100
+        for step in range(600):
+            now += 1 / 60
+            server += 1
+            clock.heard(server, now)
+            clock.advance(now)
+            if step % 15 == 0:  # commands take five ticks, and come from five ticks ago
+                clock.report(clock.tick - server - 10.0, server)
+        leads.append((started, clock.position - server))
+    (start, settled), (early_start, early_settled) = leads
+    assert early_start - start == 1.0
+    assert early_settled - settled == pytest.approx(1.0, abs=0.05)
 
 
 def test_started_again_it_hears_the_ticks_of_a_room_that_has_run_for_less_long() -> None:

@@ -12,6 +12,7 @@ import pytest
 import ecsnet as net
 from ecsnet.components import Owner, Position
 from ecsnet.schema import Registry, use_registry
+from ecsnet.simulation.simulation import running_now
 from ecsnet.testing import Harness
 
 with use_registry(Registry()) as registry:
@@ -467,49 +468,57 @@ def test_chance_is_the_same_on_both_ends(server: net.ServerWorld) -> None:
 
 
 def test_shared_systems_see_others_as_they_are_drawn(server: net.ServerWorld) -> None:
-    seen: dict[int, list[float]] = {}
-    drawn: dict[int, float] = {}
+    """On the client as its player saw them; so does the server, when it gets there."""
+    seen: dict[bool, dict[int, list[float]]] = {True: {}, False: {}}
 
     @server.system(priority=7)
     def sail(dt: float) -> None:
-        for _, (_, at) in esper.get_components(Bullet, Position):
-            at.x += 3.0
+        for _, (each, at) in esper.get_components(Bullet, Position):
+            at.x += 3.0 * (each.until > 1e6)
 
-    @server.system(priority=7, shared=True)
+    @server.system(priority=6, shared=True)
     def aim(dt: float) -> None:
+        simulation = running_now()
+        assert simulation is not None
         for ship, _ in net.commands(Fire):
-            if net.commands(Steer):  # on a client, as nothing is held on the server then
-                pass
-            before = [at.x for _, (_, at) in esper.get_components(Bullet, Position)]
+            targets = [
+                at for _, (each, at) in esper.get_components(Bullet, Position) if each.until > 1e6
+            ]
+            before = [at.x for at in targets]
             with net.rewind(ship):
-                now = [at.x for _, (_, at) in esper.get_components(Bullet, Position)]
-            after = [at.x for _, (_, at) in esper.get_components(Bullet, Position)]
-            assert before == after
-            seen.setdefault(net.tick(), []).append(now[0])
+                now = [at.x for at in targets]
+            assert [at.x for at in targets] == before
+            seen[simulation.ahead].setdefault(net.tick(), []).append(now[0])
 
     with Harness(server, seed=1) as game:
         client = game.connect("Ann", net.Link(lag=0.075), smooth=True)
+        (ship,) = game.simulation.player_number
         with game.world:
             esper.create_entity(Bullet(1 << 30), Position(0.0, 5000.0))
         game.run(seconds=3)
+        drawn: list[float] = []
         for number in range(60):
             if number % 12 == 0:
-                client.send(Fire())
                 with client.view:
-                    ((_, (_, at)),) = [
-                        pair
-                        for pair in esper.get_components(Bullet, Position)
-                        if pair[1][0].until > 1e6
+                    drawn += [
+                        at.x
+                        for _, (each, at) in esper.get_components(Bullet, Position)
+                        if each.until > 1e6
                     ]
-                game.step()
-                assert client._sender.ticks is not None
-                drawn[client._sender.ticks.tick] = at.x
-            else:
-                game.step()
+                client.send(Fire())
+            if number % 12 == 6:  # so the ticks of the shots run again
+                with game.world:
+                    esper.component_for_entity(ship, Position).x += 5
+            game.step()
         game.run(seconds=1)
-        assert client._protocol._prediction is not None
-        compared = [(drawn[tick], values) for tick, values in seen.items() if tick in drawn]
-        assert len(compared) == 5
+        here, there = seen[True], seen[False]
+        assert client.stats.corrections == 5
+        assert any(len(values) > 1 for values in here.values())
+        assert all(len(set(values)) == 1 for values in here.values())
+        assert [values[0] for values in here.values()] == drawn
+        assert here.keys() == there.keys()
+        for tick, values in there.items():
+            assert values[0] == pytest.approx(here[tick][0], abs=3.0 / 16)
 
 
 def test_in_a_lobby_nothing_runs_ahead(server: net.ServerWorld) -> None:
