@@ -260,7 +260,7 @@ class Player(ClientWorld):
         self._own.update(net for net in map(net_of, self.mine()) if net is not None)
         shown = self.stats.tick if self.shown is None else self.shown
         places = places_in(self.view, self._schema.components, net_of)
-        return Frame(began, shown, shown, pressed, places)
+        return Frame(began, shown, shown if self.ahead is None else self.ahead, pressed, places)
 
     def _report(self) -> PlayerReport:
         stats, outbox, store = self.stats, self._sender.outbox, self._protocol.drawn

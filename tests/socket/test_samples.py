@@ -131,12 +131,18 @@ def test_pong_is_small() -> None:
     assert sum(len(file.read_text().splitlines()) for file in files) < 300
 
 
+def test_the_shooter_is_small() -> None:
+    files = list((SAMPLES / "shooter").rglob("*.py"))
+    assert len(files) > 15
+    assert sum(len(file.read_text().splitlines()) for file in files) < 500
+
+
 def test_chat_is_small() -> None:
     lines = (SAMPLES / "chat" / "game.py").read_text().splitlines()
     assert len([line for line in lines if line.strip()]) < 40
 
 
-@pytest.mark.parametrize("name", ["cards", "chat", "knights", "pong"])
+@pytest.mark.parametrize("name", ["cards", "chat", "knights", "pong", "shooter"])
 def test_imports_within_a_sample_are_relative(name: str) -> None:
     for file in (SAMPLES / name).rglob("*.py"):
         assert "samples" not in file.read_text(), file

@@ -137,14 +137,14 @@ def test_spread() -> None:
 
 def test_every_sample_can_be_played_by_a_bot() -> None:
     names = sample_names()
-    assert {"cards", "chat", "knights", "pong", "square"} <= set(names)
-    assert [name for name in names if has_window(name)] == ["pong", "square"]
+    assert {"cards", "chat", "knights", "pong", "shooter", "square"} <= set(names)
+    assert [name for name in names if has_window(name)] == ["pong", "shooter", "square"]
     for name in names:
         with use_registry(Registry()):
             server, module = server_of(find_game(name))
         assert isinstance(server, net.ServerWorld)
         assert callable(bot_of(module))
-        assert figures_of(module) is None
+        assert (figures_of(module) is not None) is (name == "shooter")
     with pytest.raises(net.UsageError, match="there is no game 'chess'"):
         has_window("chess")
 
