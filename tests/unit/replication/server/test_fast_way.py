@@ -18,6 +18,7 @@ from ecsnet.replication.server.owner_state import OwnerStates
 from ecsnet.replication.server.replicator import Replicator
 from ecsnet.schema import encode
 from tests.unit.counting import instructions
+from tests.unit.replication.server.test_parts import parts
 from tests.unit.replication.server.test_replicator import (
     Blob,
     Client,
@@ -236,3 +237,20 @@ def test_who_does_not_predict_pays_nothing() -> None:
         costs.append(instructions(partial(field.replicator.send_updates, field.now)))
         field.close()
     assert costs[0] == costs[1]
+
+
+def test_no_more_datagrams_are_sent_in_a_tick_than_can_be_numbered(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    field = Field()
+    monkeypatch.setattr("ecsnet.replication.server.replicator.PARTS", 3)
+    client = field.join(bandwidth=1e9)
+    things = [field.spawn(Place(1.0, float(number))) for number in range(500)]
+    field.step(30)
+    client.fresh()
+    for thing in things:
+        field.world.components(thing)[Place].x += 1.0
+    field.step()
+    assert parts(client.fresh()) == [(index, 3, True, False) for index in range(3)]
+    field.settle()
+    field.close()

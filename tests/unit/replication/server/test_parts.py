@@ -172,22 +172,6 @@ def test_all_is_left_out_until_a_resync_is_answered(field: Field) -> None:
     assert parts(client.fresh()) == [(0, 1, False, False)]
 
 
-def test_no_more_datagrams_are_sent_in_a_tick_than_can_be_numbered(
-    field: Field, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("ecsnet.replication.server.replicator.PARTS", 3)
-    client = field.join(bandwidth=1e9)
-    things = [field.spawn(Place(1.0, float(number))) for number in range(500)]
-    field.step(30)
-    client.fresh()
-    for thing in things:
-        field.world.components(thing)[Place].x += 1.0
-    field.step()
-    assert parts(client.fresh()) == [(index, 3, True, False) for index in range(3)]
-    field.settle()
-    assert outdated(client) == []
-
-
 @settings(max_examples=20, deadline=None)
 @given(st.integers(0, 1 << 32), st.booleans(), st.sampled_from((30_000.0, 90_000.0, BANDWIDTH)))
 def test_a_tick_that_came_whole_left_nothing_behind(
