@@ -58,6 +58,7 @@ class InterpolationClock:
         self._silence = max(SILENCE, UPDATES_MISSED / (update_rate or tick_rate))
         self._most = MOST_DELAY * tick_rate + interval
         self._newest = -1  # tick of an update
+        self._heard: list[int] = []  # the same for each of the datagrams of a tick
         self._reached = -1  # tick of anything
         self._heard_at = float("-inf")
         self._restarted = False  # since the last frame, after a silence
@@ -81,20 +82,26 @@ class InterpolationClock:
             return 0.0
         return self._arrived[0][1] - self._offset(self._position, self._now)
 
-    def heard(self, tick: int, confirmed: int, now: float) -> None:
+    def heard(self, tick: int, confirmed: int, now: float, index: int = 0, count: int = 1) -> None:
         """Take note of the tick of an update; old ones mean nothing.
 
         Args:
             tick: The server's tick.
             confirmed: The tick up to which nothing is missing here, as the update says.
             now: Seconds, on the clock of `advance`.
+            index: Which of the datagrams of this tick it is.
+            count: How many there are.
         """
-        if tick <= self._newest:
+        if tick > self._newest:
+            del self._heard[count:]
+            self._heard += [self._newest] * (count - len(self._heard))
+        if index >= len(self._heard) or tick <= self._heard[index]:
             return
         if self._newest < 0:
             self._origin = self._now = now
         arrived = self._offset(tick, now)
-        before = max(self._newest, min(confirmed, tick - self._interval))
+        # What moves is mostly in the same one of some datagrams: the gap is that between these.
+        before = max(self._heard[index], min(confirmed, tick - self._interval))
         needed = self._offset(before, self._now) - MARGIN
         while self._needed and self._needed[-1][1] >= needed:
             self._needed.pop()
@@ -107,7 +114,8 @@ class InterpolationClock:
             self._restart(arrived, now)
         elif now - self._restarted_at >= WINDOW:
             self._spread = spread
-        self._newest = tick
+        self._heard[index] = tick
+        self._newest = max(self._newest, tick)
         self._heard_at = now
         self.reached(tick)
 

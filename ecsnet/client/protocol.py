@@ -299,8 +299,9 @@ class ClientProtocol:
             return
         ticks.heard(store.tick, now)
         if self._drawing is not None:
-            self._drawing.buffer.update(update, len(payload))
-            self._drawing.clock.heard(store.tick, store.tick - update.unconfirmed_ticks, now)
+            tick = self._drawing.buffer.update(update, len(payload))
+            confirmed = tick - update.unconfirmed_ticks
+            self._drawing.clock.heard(tick, confirmed, now, update.index, update.count)
         report = update.report
         if report is not None and store.report is report:
             ticks.report(report.slack / 16, store.tick, self._connection.peer.session.path.loss)

@@ -69,13 +69,13 @@ class PlayoutBuffer:
         self._bytes = 0
         self._taken = told.taken
 
-    def update(self, update: Update[object, object], size: int) -> None:
-        """Take an update that made sense; ``size`` is its length in bytes."""
+    def update(self, update: Update[object, object], size: int) -> int:
+        """Take an update that made sense; ``size`` is its length in bytes. Returns its tick."""
         told = self._told
         depends = unwrap(update.depends, 32, told.structured)
-        if depends < self._number:
-            return
         tick = unwrap(update.tick, 32, told.tick)
+        if depends < self._number:
+            return tick
         waiting = _Waiting(tick, partial(self.store.update, update, size), self._cost())
         insort(self._updates, waiting, key=_tick)
         self._samples.heard(
@@ -89,6 +89,7 @@ class PlayoutBuffer:
             nets = run.entities()
             for cid, values in told.wire.columns(run) or ():
                 self._samples.note(nets, cid, values, tick)
+        return tick
 
     def structure(self, number: int, message: Structure[object], size: int) -> int:
         """Take a structural message of our room, as for `Store.structure`; returns its tick."""

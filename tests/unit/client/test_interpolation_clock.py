@@ -20,7 +20,7 @@ class Watching:
     Attributes:
         ages: Of each frame, when it was, and the seconds since what it draws was now.
         steps: Ticks from one frame to the next, over those that went by.
-        starved: Frames whose tick lies beyond the newest one that has come.
+        starved: Frames whose tick lies beyond the newest one whose first datagram has come.
     """
 
     def __init__(
@@ -33,7 +33,9 @@ class Watching:
         jitter: float = 0.0,
         loss: float = 0.0,
         seed: int = 1,
+        parts: int = 1,
     ) -> None:
+        self.parts = parts
         self.frame_rate, self.tick_rate, self.every = frame_rate, tick_rate, every
         self.lag, self.jitter, self.loss = lag, jitter, loss
         self.clock = InterpolationClock(tick_rate, tick_rate / every)
@@ -45,7 +47,7 @@ class Watching:
         self.steps: list[tuple[float, float]] = []
         self.starved: list[float] = []
         self._random = random.Random(seed)
-        self._waiting: list[tuple[float, int]] = []
+        self._waiting: list[tuple[float, int, int]] = []
         self._heard = 0
         self._at = 0.0
         self._shown: float | None = None
@@ -58,10 +60,11 @@ class Watching:
             before = self.tick // self.every
             if not self.stopped:
                 self.tick += step * self.tick_rate
-            if self.tick // self.every != before and self._random.random() >= self.loss:
-                late = self.lag + self._random.uniform(-self.jitter, self.jitter)
-                number = int(self.tick // self.every) * self.every
-                self._waiting.append((self.now + late, number))
+            for part in range(self.parts if self.tick // self.every != before else 0):
+                if self._random.random() >= self.loss:
+                    late = self.lag + self._random.uniform(-self.jitter, self.jitter)
+                    number = int(self.tick // self.every) * self.every
+                    self._waiting.append((self.now + late, number, part))
             if frames and self.now >= self._at:
                 self._at = max(self._at + 1 / self.frame_rate, self.now)
                 self._frame()
@@ -70,8 +73,10 @@ class Watching:
         due = [] if self.holds else [entry for entry in self._waiting if entry[0] <= self.now]
         for entry in sorted(due):
             self._waiting.remove(entry)
-            self._heard = max(self._heard, entry[1])
-            self.clock.heard(entry[1], entry[1] - 12, self.now)
+            _, tick, part = entry
+            if part == 0:
+                self._heard = max(self._heard, tick)
+            self.clock.heard(tick, tick - 12, self.now, part, self.parts)
         shown = self.clock.advance(self.now)
         if shown is None:
             return
@@ -132,6 +137,30 @@ def test_it_waits_for_the_gap_before_a_packet_too() -> None:
     # 1,200 times a packet got lost, often two in a row; without the gaps each is felt.
     assert game.starved_after(5) < 120
     assert game.age(5) > 0.05 + 1.5 / 60
+
+
+def test_it_waits_for_each_of_the_datagrams_of_a_tick() -> None:
+    """Else what is in one of them would be felt each time that this one gets lost."""
+    one = Watching(lag=0.075, jitter=0.015, loss=0.05)
+    three = Watching(lag=0.075, jitter=0.015, loss=0.05, parts=3)
+    for game in (one, three):
+        game.run(60)
+        assert game.starved_after(5) <= 15
+    assert abs(one.age(5) - three.age(5)) < 0.02
+
+
+def test_datagrams_that_there_were_not_are_no_gaps() -> None:
+    """Mostly a tick has one, and sometimes three."""
+    clock = InterpolationClock(60)
+    for tick in range(1000, 1400):
+        now = tick / 60
+        count = 3 if tick % 50 == 0 else 1
+        for index in range(count):
+            clock.heard(tick, tick - 10, now, index, count)
+        clock.heard(tick, tick - 10, now, 5, 1)  # there is no such one
+        clock.advance(now)
+    assert clock.delay < 1.5
+    assert clock.jumps == 1
 
 
 def test_the_delay_follows_the_network() -> None:
