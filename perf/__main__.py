@@ -14,6 +14,7 @@ from perf import (
     apply,
     feel,
     journal,
+    movement,
     replicate,
     response,
     size,
@@ -49,6 +50,8 @@ def _report(options: argparse.Namespace, command: str) -> Report:
         return feel.run(command, options.rows, options.seeds, options.seconds, smooth=smooth)
     if options.benchmark == "journal":
         return journal.run(command, options.runs, options.seconds)
+    if options.benchmark == "movement":
+        return movement.run(command, options.runs, options.rounds)
     if options.benchmark == "sockets":
         return sockets.run(command, options.runs)
     build = None if options.interpreted else compiled()
@@ -136,6 +139,8 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("--seconds", type=float, default=20.0, help="measured in each run")
     one = add("journal", parents=[each], help="ticks while old parts of a journal are deleted")
     one.add_argument("--seconds", type=float, default=20.0, help="measured in each run")
+    one = add("movement", parents=[each], help="the stock systems, in one tick and in ten")
+    one.add_argument("--rounds", type=_count, default=60, metavar="N")
     add("sockets", parents=[each], help="datagrams at several addresses of a machine")
 
     one = add("against", help="a benchmark here beside another checkout's")

@@ -14,6 +14,7 @@ import pytest
 from perf.swarm import Bot, Lossy
 
 ROOT = Path(__file__).parents[2]
+Rows = dict[str, dict[str, Any]]
 KEYS = {"name", "value", "unit", "floor", "ratio"}
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="epoll and timerfd")
@@ -35,11 +36,11 @@ def perf(*arguments: str, runs: tuple[str, ...] = ("--runs", "1")) -> dict[str, 
     return report
 
 
-def rows(report: dict[str, Any]) -> dict[str, dict[str, Any]]:
+def rows(report: dict[str, Any]) -> Rows:
     return {row["name"]: row for row in report["rows"]}
 
 
-def _bytes_down(report: dict[str, dict[str, Any]], name: str) -> float:
+def _bytes_down(report: Rows, name: str) -> float:
     rate, size = report[f"datagrams down, {name}"], report[f"size down, {name}"]
     return float(rate["value"] * size["value"])
 
@@ -54,44 +55,46 @@ def test_world_measures_those_who_ask_beside_idle_ones() -> None:
         assert report[f"missed ticks, 2 clients that {way}"]["note"] == "of 30"
 
 
-def test_tick_moves_the_same_datagrams_in_both_runs() -> None:
-    report = rows(
-        perf("tick", "--clients", "3", "--entities", "40", "--seconds", "0.5", "--warmup", "30")
-    )
-    cpu = report["server CPU per client and tick, 3 clients"]
+@pytest.fixture(scope="module")
+def ticks() -> Rows:
+    """The rows of all games of ``tick``."""
+    few = ["--clients", "3", "--entities", "40", "--everybody", "4"]
+    short = ["--seconds", "0.5", "--warmup", "30"]
+    games = ["loss", "own", "everybody"]
+    return rows(perf("tick", *few, *short, "--rows", *games))
+
+
+def test_tick_moves_the_same_datagrams_in_both_runs(ticks: Rows) -> None:
+    cpu = ticks["server CPU per client and tick, 3 clients"]
     assert cpu["value"] > 0
     assert cpu["floor"] > 0
     assert cpu["ratio"] == pytest.approx(cpu["value"] / cpu["floor"])
-    socket = report["floor: a plain socket drained twice a tick, 3 clients"]
-    endpoint = report["floor: an endpoint of uvloop, 3 clients"]
+    socket = ticks["floor: a plain socket drained twice a tick, 3 clients"]
+    endpoint = ticks["floor: an endpoint of uvloop, 3 clients"]
     assert socket["value"] == cpu["floor"]
-    beside = report["server CPU beside an endpoint of uvloop, 3 clients"]
+    beside = ticks["server CPU beside an endpoint of uvloop, 3 clients"]
     assert (beside["value"], beside["floor"]) == (cpu["value"], endpoint["value"])
     for way in ("up", "down"):
-        size = report[f"size {way}, 3 clients"]
+        size = ticks[f"size {way}, 3 clients"]
         assert size["value"] > 20
         assert 0.7 < size["ratio"] < 1.3
-        assert report[f"datagrams {way}, 3 clients"]["value"] > 0.3
-    assert "missed ticks, 3 clients" in report
+        assert ticks[f"datagrams {way}, 3 clients"]["value"] > 0.3
+    assert "missed ticks, 3 clients" in ticks
 
 
-def test_tick_puts_other_games_beside_the_plain_one() -> None:
-    arguments = ["--clients", "3", "--entities", "40", "--seconds", "0.5", "--warmup", "30"]
-    report = rows(
-        perf("tick", *arguments, "--rows", "loss", "own", "everybody", "--everybody", "4")
-    )
-    plain = report["server CPU per client and tick, 3 clients"]
+def test_tick_puts_other_games_beside_the_plain_one(ticks: Rows) -> None:
+    plain = ticks["server CPU per client and tick, 3 clients"]
     own = "3 clients, owner-only values that change each tick"
     for name in ("3 clients, 1 % loss both ways", own):
-        cpu = report[f"server CPU per client and tick, {name}"]
+        cpu = ticks[f"server CPU per client and tick, {name}"]
         assert cpu["value"] > 0
         assert cpu["floor"] == plain["value"]
-        assert report[f"missed ticks, {name}"]["note"] == "of 30"
+        assert ticks[f"missed ticks, {name}"]["note"] == "of 30"
     # The values of their own come: an id, a number, and the arrays around them.
-    assert _bytes_down(report, own) > _bytes_down(report, "3 clients") + 4
+    assert _bytes_down(ticks, own) > _bytes_down(ticks, "3 clients") + 4
     everybody = "4 players who all see each other"
-    assert report[f"server CPU per client and tick, {everybody}"]["floor"] > 0
-    assert _bytes_down(report, everybody) > 4 * 9  # a float for each in each tick
+    assert ticks[f"server CPU per client and tick, {everybody}"]["floor"] > 0
+    assert _bytes_down(ticks, everybody) > 4 * 9  # a float for each in each tick
 
 
 def test_lossy_bots_lose_as_much_as_they_are_to_and_no_more() -> None:
@@ -148,6 +151,14 @@ def test_size_counts_what_a_host_sends() -> None:
     assert 18 < plain["value"] <= 22
     assert 4 < quantised["value"] <= 9
     assert report["headers, float64"]["value"] > 5
+
+
+def test_movement_puts_the_systems_beside_two_loops() -> None:
+    report = rows(perf("movement", "--rounds", "2"))
+    for name in ("MovementSystem", "MovementSystem, Bounds and blocking", "CollisionSystem"):
+        one, ten = report[f"one tick, {name}"], report[f"10 ticks back, {name}"]
+        assert ten["value"] > one["value"] > 0
+        assert ten["floor"] > one["floor"] > 0
 
 
 def test_sockets_measures_one_way_beside_the_other() -> None:
