@@ -57,6 +57,8 @@ class Measured:
 class Child:
     """A function running in a process of its own, on a core of its own."""
 
+    held = False
+
     def __init__(
         self,
         target: Callable[Concatenate[Connection, P], None],
@@ -68,7 +70,7 @@ class Child:
         self.name = target.__name__
         self.connection, theirs = CONTEXT.Pipe()
         self.process = CONTEXT.Process(
-            target=_run, args=(target, core, theirs, args, kwargs), daemon=True
+            target=_run, args=(target, core, theirs, args, kwargs, self.held), daemon=True
         )
         self.process.start()
         theirs.close()
@@ -115,6 +117,15 @@ class Child:
         trace: TracebackType | None,
     ) -> None:
         self.stop()
+
+
+class Held(Child):
+    """A child that starts beside another one, and begins when it is told ``Ready``.
+
+    Imports take longest; and a client may not take the port that a server is about to.
+    """
+
+    held = True
 
 
 class Meter:
@@ -173,9 +184,12 @@ def _run(
     connection: Connection,
     args: tuple[object, ...],
     kwargs: dict[str, object],
+    held: bool,
 ) -> None:
     os.sched_setaffinity(0, {core})
     try:
+        if held:
+            connection.recv()
         target(connection, *args, **kwargs)
     except PerfError as error:
         connection.send(error)

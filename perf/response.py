@@ -23,7 +23,7 @@ import esper
 import ecsnet as net
 from perf.bots import Crowd, PingingBot, joined
 from perf.build import first_on_path
-from perf.children import Child, Ready, cores, free_port
+from perf.children import Child, Held, Ready, cores, free_port
 from perf.floors import answer_at_tick, echo
 from perf.game import Press, Pressed, Steer, schema, serve_arena
 from perf.probes import (
@@ -119,20 +119,26 @@ def echo_floor(clients: int, seconds: float) -> Times:
     """Returns what pings to a bare echo take."""
     server_core, load_core = cores()
     port = free_port()
-    with Child(echo, server_core, port) as server:
+    with (
+        Child(echo, server_core, port) as server,
+        Held(ping_echo, load_core, port, clients, seconds) as load,
+    ):
         server.expect(Ready, PATIENCE_SECONDS)
-        with Child(ping_echo, load_core, port, clients, seconds) as load:
-            return load.expect(Times, PATIENCE_SECONDS + seconds)
+        load.tell(Ready())
+        return load.expect(Times, PATIENCE_SECONDS + seconds)
 
 
 def tick_floor(clients: int, seconds: float) -> Times:
     """Returns what answers of a server that answers at its ticks take."""
     server_core, load_core = cores()
     port = free_port()
-    with Child(answer_at_tick, server_core, port, TICK_RATE) as server:
+    with (
+        Child(answer_at_tick, server_core, port, TICK_RATE) as server,
+        Held(ask_ticks, load_core, port, clients, seconds) as load,
+    ):
         server.expect(Ready, PATIENCE_SECONDS)
-        with Child(ask_ticks, load_core, port, clients, seconds) as load:
-            return load.expect(Times, PATIENCE_SECONDS + seconds)
+        load.tell(Ready())
+        return load.expect(Times, PATIENCE_SECONDS + seconds)
 
 
 def session_pings(build: Path | None, settle: float, clients: int, seconds: float) -> Times:
@@ -141,10 +147,10 @@ def session_pings(build: Path | None, settle: float, clients: int, seconds: floa
     port = free_port()
     with first_on_path(build):
         server = Child(serve_arena, server_core, port, clients, TICK_RATE)
-    with server:
+    with server, Held(ping_sessions, load_core, port, clients, seconds, settle) as load:
         server.expect(Ready, PATIENCE_SECONDS)
-        with Child(ping_sessions, load_core, port, clients, seconds, settle) as load:
-            return load.expect(Times, PATIENCE_SECONDS + settle + seconds)
+        load.tell(Ready())
+        return load.expect(Times, PATIENCE_SECONDS + settle + seconds)
 
 
 def world_effects(build: Path | None, settle: float, clients: int, seconds: float) -> Times:
@@ -153,10 +159,10 @@ def world_effects(build: Path | None, settle: float, clients: int, seconds: floa
     port = free_port()
     with first_on_path(build):
         server = Child(serve_arena, server_core, port, clients, TICK_RATE)
-    with server:
+    with server, Held(ask_world, load_core, port, clients, seconds, settle) as load:
         server.expect(Ready, PATIENCE_SECONDS)
-        with Child(ask_world, load_core, port, clients, seconds, settle) as load:
-            return load.expect(Times, PATIENCE_SECONDS + settle + seconds)
+        load.tell(Ready())
+        return load.expect(Times, PATIENCE_SECONDS + settle + seconds)
 
 
 def ping_echo(connection: Connection, port: int, clients: int, seconds: float) -> None:

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from perf.bots import players
 from perf.build import first_on_path
-from perf.children import Begun, Child, Measured, Ready, cores, free_port
+from perf.children import Begun, Child, Held, Measured, Ready, cores, free_port
 from perf.floors import Floor, Traffic, mean_size, plain_socket, uvloop_endpoint
 from perf.game import Kind, serve_measured
 from perf.load import Counted, Stop, blind
@@ -160,11 +160,8 @@ def game_run(kind: Kind, clients: int, setup: Setup) -> Run:
             setup.warmup,
             setup.ticks,
         )
-    with server:
-        server.expect(Ready, JOIN_SECONDS)  # or one of the clients' sockets might get its port
-        with Child(players, load_core, port, clients, RATE, kind) as load:
-            load.tell(Ready())
-            return _measured(server, load, setup)
+    with server, Held(players, load_core, port, clients, RATE, kind) as load:
+        return _measured(server, load, setup)
 
 
 def floor_run(floor: Floor, game: Run, setup: Setup) -> Run:
@@ -172,13 +169,16 @@ def floor_run(floor: Floor, game: Run, setup: Setup) -> Run:
     server_core, load_core = cores()
     port = free_port()
     traffic = game.load.traffic
-    with Child(floor, server_core, port, traffic, RATE, setup.warmup, setup.ticks) as server:
-        server.expect(Ready, JOIN_SECONDS)
-        with Child(blind, load_core, port, RATE, traffic) as load:
-            return _measured(server, load, setup)
+    with (
+        Child(floor, server_core, port, traffic, RATE, setup.warmup, setup.ticks) as server,
+        Held(blind, load_core, port, RATE, traffic) as load,
+    ):
+        return _measured(server, load, setup)
 
 
 def _measured(server: Child, load: Child, setup: Setup) -> Run:
+    server.expect(Ready, JOIN_SECONDS)
+    load.tell(Ready())
     load.expect(Ready, JOIN_SECONDS)
     server.expect(Begun, JOIN_SECONDS + setup.warmup / RATE)
     load.tell(Begun())

@@ -25,7 +25,7 @@ from ecsnet.session.goodbye import Reason
 from ecsnet.session.packets import RAW
 from perf.bots import Crowd, PlayerBot
 from perf.build import first_on_path
-from perf.children import Begun, Child, Measured, Meter, Ready, cores, free_port
+from perf.children import Begun, Child, Held, Measured, Meter, Ready, cores, free_port
 from perf.game import Steer, room_for, schema
 from perf.load import Stop
 from perf.report import Report, Row, paired
@@ -105,14 +105,14 @@ def one_run(
     port = free_port()
     with first_on_path(build):
         server = Child(serve_still, server_core, port, clients, entities, RATE, ticks)
-    with server:
+    with server, Held(askers, load_core, port, clients, RATE, way) as load:
         server.expect(Ready, JOIN_SECONDS)
-        with Child(askers, load_core, port, clients, RATE, way) as load:
-            load.expect(Ready, JOIN_SECONDS)
-            server.expect(Begun, JOIN_SECONDS)
-            measured = server.expect(Measured, 10 + 5 * ticks / RATE)
-            load.tell(Stop(ticks))
-            return measured, load.expect(int, 10)
+        load.tell(Ready())
+        load.expect(Ready, JOIN_SECONDS)
+        server.expect(Begun, JOIN_SECONDS)
+        measured = server.expect(Measured, 10 + 5 * ticks / RATE)
+        load.tell(Stop(ticks))
+        return measured, load.expect(int, 10)
 
 
 def serve_still(
