@@ -43,8 +43,16 @@ def played(**options: object) -> tuple[Outcome, list[str]]:
     return outcome, told
 
 
-def test_on_a_good_network_nothing_is_lost() -> None:
-    outcome, _ = played(seconds=5.0)  # a match begins after three
+@pytest.fixture(scope="module")
+def match(tmp_path_factory: pytest.TempPathFactory) -> tuple[Outcome, Path]:
+    """A match of Pong on a good network, and its journal."""
+    journal = tmp_path_factory.mktemp("match") / "journal"
+    outcome, _ = played(seconds=5.0, analytics=journal)  # a match begins after three
+    return outcome, journal
+
+
+def test_on_a_good_network_nothing_is_lost(match: tuple[Outcome, Path]) -> None:
+    outcome, _ = match
     assert outcome.clients == 2
     assert outcome.entities == 6
     assert outcome.compared == 48
@@ -80,9 +88,9 @@ def test_events_and_secrets_on_a_bad_network() -> None:
     assert all(seen > 0 for seen in outcome.events_seen.values())
 
 
-def test_a_journal_of_it_agrees_with_its_figures(tmp_path: Path) -> None:
-    outcome, _ = played(seconds=5.0, analytics=tmp_path / "journal")
-    events = list(documents(tmp_path / "journal", Series.EVENTS))
+def test_a_journal_of_it_agrees_with_its_figures(match: tuple[Outcome, Path]) -> None:
+    outcome, journal = match
+    events = list(documents(journal, Series.EVENTS))
     (stop,) = (event for event in events if event["type"] == "stop")
     data: Any = stop["data"]
     assert data["ticks"] == outcome.ticks
@@ -90,7 +98,7 @@ def test_a_journal_of_it_agrees_with_its_figures(tmp_path: Path) -> None:
     assert data["commands_applied"] == outcome.commands_applied
     assert data["commands_superseded"] == outcome.commands_superseded
     assert data["lost_events"] == data["lost_snapshots"] == 0
-    snapshots: list[Any] = list(documents(tmp_path / "journal", Series.SNAPSHOTS))
+    snapshots: list[Any] = list(documents(journal, Series.SNAPSHOTS))
     assert max(len(each["entities"]) for each in snapshots) == outcome.entities
 
 
