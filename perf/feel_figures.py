@@ -165,7 +165,8 @@ class Judge:
 
     @cached_property
     def _steps(self) -> list[Steps]:
-        return [steps(path, samples, RATE) for path, samples in self._remote()]
+        numbers = self._numbers.keys() - {JUMPER}
+        return [steps(path, samples, RATE) for path, samples in self._remote(*numbers)]
 
     def hitches(self) -> float:
         """Return frames in which a thing moved steadily, and was not drawn so, a minute of that."""

@@ -39,9 +39,8 @@ SHIP = 24.0
 """The side of a ship, where it hits walls."""
 
 LINE, CIRCLE, STOP_AND_GO, JUMPER = 10, 11, 12, 13
-"""Numbers of the things that move by themselves. Further ones go along lines, and every other one
-of them stops and goes.
-"""
+"""Numbers of the things that move by themselves. Further ones go along lines, and one in five stops
+and goes."""
 
 Stalled: TypeAlias = Literal["client", "link", "server"]
 
@@ -118,7 +117,7 @@ class Course:
             at.x = 1000 + 150 * math.cos(2 * tick * dt)
             at.y = 600 + 150 * math.sin(2 * tick * dt)
             return
-        stops = self.number % 2 == 0 and self.number != LINE
+        stops = self.number % 5 == STOP_AND_GO % 5
         if stops and (tick + 37 * self.number) % 102 >= 60:
             return
         if not 100 < at.x + self.dx < WIDTH - 100:

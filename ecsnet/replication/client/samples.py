@@ -188,9 +188,7 @@ class Samples:
         one, other = track.floats[number - 1], track.floats[number]
         start = self._moves_from(cid, before, after)
         if after < tick:
-            # Only what is behind all that was heard of goes on; what else was not told stands.
-            if tick <= self.newest:
-                return None
+            # No tick since then is known to have left it as it was, see `_goes_on`.
             tick = min(tick, after + EXTRAPOLATED_TICKS)
         if one is None or other is None or tick <= start:
             return None

@@ -178,15 +178,23 @@ def test_what_was_said_twice_does_not_go_on(play: Playing) -> None:
     assert play.x(13) == 4
 
 
-def test_what_is_not_the_newest_does_not_go_on(play: Playing) -> None:
-    """Its datagram got lost, and others of that tick came: it may have stopped."""
+def test_what_may_be_on_its_way_goes_on_though_others_of_its_tick_came(play: Playing) -> None:
+    """Most of what moved goes on moving: it would stand for a frame, and then take two steps."""
     play.place(11, 2.0)
     play.place(12, 4.0)
     play.place(13, None, part=(0, 2, 0))
-    assert play.x(12.5) == 4
-    assert play.x(13) == 4
+    assert [play.x(tick) for tick in (12.5, 13)] == [5, 6]
     play.place(14, 9.0)
     assert play.x(13.5) == 7.75
+
+
+def test_what_may_be_on_its_way_stands_when_the_rest_of_its_tick_has_come(play: Playing) -> None:
+    play.place(11, 2.0)
+    play.place(12, 4.0)
+    play.place(13, None, part=(0, 2, 0))
+    assert play.x(12.5) == 5
+    play.place(13, None, part=(1, 2, 0))
+    assert play.x(12.75) == play.x(13) == 4
 
 
 def test_what_does_not_come_back_is_shown_as_it_was_told(play: Playing) -> None:
