@@ -73,7 +73,9 @@ def _server_report(options: argparse.Namespace, command: str, build: Path | None
         return analytics.run(command, runs, seconds, options.clients, build)
     if options.benchmark == "world":
         ticks = max(1, round(seconds * world.RATE))
-        return world.run(command, options.clients, options.entities, runs, ticks, build)
+        return world.run(
+            command, options.clients, options.entities, runs, ticks, options.settle, build
+        )
     if options.benchmark == "response":
         return response.run(command, options.clients, runs, seconds, options.settle, build)
     ticks = max(1, round(seconds * tick.RATE))
@@ -137,6 +139,9 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("--clients", type=_count, default=8, metavar="N")
     one.add_argument("--entities", type=_count, default=10_000, metavar="N")
     one.add_argument("--seconds", type=float, default=20.0, help="measured in each run")
+    one.add_argument(
+        "--settle", type=float, default=6.0, metavar="SECONDS", help="before each of them"
+    )
     one = add("journal", parents=[each], help="ticks while old parts of a journal are deleted")
     one.add_argument("--seconds", type=float, default=20.0, help="measured in each run")
     one = add("movement", parents=[each], help="the stock systems, in one tick and in ten")

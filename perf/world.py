@@ -33,7 +33,6 @@ from perf.swarm import Swarm
 
 RATE = 60.0
 JOIN_SECONDS = 60.0
-SETTLE_SECONDS = 6.0
 ASK_TURNS = 6
 LOOK_STEPS = 10
 WAYS = ("resync", "rejoin")
@@ -48,7 +47,13 @@ class Round:
 
 
 def run(
-    command: str, clients: int, entities: int, runs: int, ticks: int, build: Path | None = None
+    command: str,
+    clients: int,
+    entities: int,
+    runs: int,
+    ticks: int,
+    settle: float,
+    build: Path | None = None,
 ) -> Report:
     """Measures idle clients, and beside them those that ask and those that come again.
 
@@ -58,6 +63,7 @@ def run(
         entities: How many entities the world holds.
         runs: How many runs of each kind.
         ticks: How many ticks are measured in each.
+        settle: Seconds between the last join and the first of them.
         build: Where servers import ecsnet from; see `perf.build`. The working tree if None.
 
     Returns:
@@ -68,7 +74,7 @@ def run(
         measured: dict[str, Measured] = {}
         asked: dict[str, int] = {}
         for way in ("idle", *WAYS):
-            measured[way], asked[way] = one_run(way, clients, entities, ticks, build)
+            measured[way], asked[way] = one_run(way, clients, entities, ticks, settle, build)
             share = measured[way].cpu / measured[way].wall
             print(f"run {index + 1} of {runs}, {way}: {share:.1%} of a core", file=sys.stderr)
         rounds.append(Round(measured, asked))
@@ -98,13 +104,18 @@ def run(
 
 
 def one_run(
-    way: str, clients: int, entities: int, ticks: int, build: Path | None = None
+    way: str,
+    clients: int,
+    entities: int,
+    ticks: int,
+    settle: float,
+    build: Path | None = None,
 ) -> tuple[Measured, int]:
     """Measures a server whose clients are ``"idle"``, ``"resync"`` or ``"rejoin"``."""
     server_core, load_core = cores()
     port = free_port()
     with first_on_path(build):
-        server = Child(serve_still, server_core, port, clients, entities, RATE, ticks)
+        server = Child(serve_still, server_core, port, clients, entities, RATE, ticks, settle)
     with server, Held(askers, load_core, port, clients, RATE, way) as load:
         server.expect(Ready, JOIN_SECONDS)
         load.tell(Ready())
@@ -116,11 +127,17 @@ def one_run(
 
 
 def serve_still(
-    connection: Pipe, port: int, clients: int, entities: int, rate: float, ticks: int
+    connection: Pipe,
+    port: int,
+    clients: int,
+    entities: int,
+    rate: float,
+    ticks: int,
+    settle: float,
 ) -> None:
     """Child: a world of ``entities`` that stand still, and everybody sees all of them."""
     server = net.ServerWorld(tick_rate=rate, max_clients=room_for(clients))
-    meter = Meter(connection, rate, round(SETTLE_SECONDS * rate), ticks)
+    meter = Meter(connection, rate, round(settle * rate), ticks)
     full = False
 
     @server.on_start

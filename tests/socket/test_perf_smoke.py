@@ -46,7 +46,8 @@ def _bytes_down(report: Rows, name: str) -> float:
 
 
 def test_world_measures_those_who_ask_beside_idle_ones() -> None:
-    report = rows(perf("world", "--clients", "2", "--entities", "200", "--seconds", "0.5"))
+    few, short = ("--clients", "2", "--entities", "200"), ("--seconds", "0.5", "--settle", "1")
+    report = rows(perf("world", *few, *short))
     for way in ("resync", "rejoin"):
         cpu = report[f"server CPU, 2 clients that {way}"]
         assert cpu["value"] > 0
