@@ -111,7 +111,7 @@ class InterpolationClock:
         self._arrived.append((now, arrived))
         spread = self._arrived[0][1] - self._needed[0][1]
         if now - self._heard_at > self._silence or self._restarted or spread > self._most:
-            self._restart(arrived, now)
+            self._restart(tick, arrived, now)
         elif now - self._restarted_at >= WINDOW:
             self._spread = spread
         self._heard[index] = tick
@@ -149,10 +149,11 @@ class InterpolationClock:
         self.shown = drawn if self.shown is None else max(self.shown, drawn)
         return self.shown
 
-    def _restart(self, arrived: float, now: float) -> None:
+    def _restart(self, tick: int, arrived: float, now: float) -> None:
         """Forget the window: from this packet on, packets vary as much as they did before."""
         self._restarted = True
         self._restarted_at = now
+        self._heard = [tick] * len(self._heard)
         self._arrived.clear()
         self._needed.clear()
         self._arrived.append((now, arrived))

@@ -163,6 +163,26 @@ def test_datagrams_that_there_were_not_are_no_gaps() -> None:
     assert clock.jumps == 1
 
 
+def test_a_part_that_comes_late_is_not_the_newest() -> None:
+    clock = InterpolationClock(60)
+    clock.heard(1010, 1000, 1.0, 0, 2)
+    clock.heard(1008, 1000, 1.0, 1, 2)
+    clock.heard(1009, 1000, 1.0, 0, 1)
+    assert clock.advance(1.0) == pytest.approx(1010, abs=3)
+    # Nor is a part that none came of since a silence a gap as long as that.
+    clock.heard(1011, 1000, 1.016, 0, 2)
+    clock.heard(1012, 1000, 1.016, 1, 2)
+    clock.advance(1.016)
+    clock.heard(1500, 1000, 9.1, 0, 2)
+    clock.advance(9.1)
+    clock.heard(1501, 1000, 9.116, 1, 2)
+    clock.heard(1500, 1000, 9.116, 1, 2)
+    clock.advance(9.116)
+    clock.heard(1502, 1000, 9.133, 0, 2)
+    assert clock.advance(9.133) == pytest.approx(1502, abs=4)
+    assert clock.jumps == 2
+
+
 def test_the_delay_follows_the_network() -> None:
     game = Watching(jitter=0.005)
     game.run(10)

@@ -9,9 +9,10 @@ import esper
 import pytest
 
 import ecsnet as net
+import ecsnet.replication.client.store
 from ecsnet.components import Position
 from ecsnet.errors import ReadOnlyError
-from ecsnet.notifications import Changed, Despawned, Disconnected, Spawned
+from ecsnet.notifications import Changed, Connected, Despawned, Disconnected, Spawned
 from ecsnet.schema import Registry, event, replicated, use_registry
 from ecsnet.server.world import ServerWorld
 from ecsnet.testing import Harness
@@ -30,6 +31,10 @@ with use_registry(Registry()) as registry:
     @net.command
     class Shoot:
         pass
+
+    @replicated
+    class Poster:
+        text: str = ""
 
     @event
     class Boom:
@@ -390,3 +395,137 @@ def test_stalls_are_over_at_once(game: Harness) -> None:
     assert xs(client)[0] == pytest.approx(
         position.x - (game.simulation.tick - client.shown) * 2, abs=2.5
     )
+
+
+def test_what_came_together_with_the_end_is_shown(game: Harness) -> None:
+    """Nothing of it was drawn yet, and no frame comes after this one."""
+    client = game.connect("a", Link(lag=0.05), smooth=True)
+    entity = spawn(game)
+    game.run(2)
+    drawn = client._protocol.drawn
+    assert drawn is not None
+    (player,) = game.simulation.player_entity.values()
+
+    def last(_dt: float) -> None:
+        net.emit(Boom(7, entity))
+        if game.simulation.world.alive(player):
+            net.kick(player, "enough")
+
+    game.simulation.add_system(last, 0.0, "last")
+    game.step(2)
+    seat = game.seats[client]
+    seat.polling = False
+    game.step(100)
+    before = drawn.events.came
+    happened = client.poll()
+    assert before == 0
+    assert client.closed
+    assert [type(each) for each in happened[-2:]] == [Boom, Disconnected]
+
+
+def test_what_happened_in_a_room_is_told_before_the_next_one_is_shown(made: Game) -> None:
+    with Harness(made.server, seed=1) as game:
+        client = game.connect("a", Link(lag=0.05, jitter=0.02, seed=3), smooth=True)
+        game.run(1)
+        spawn(game)
+        game.run(1)
+        assert len(xs(client)) == 1
+        # Of the same seed: its things have the numbers that those of the first have.
+        second = game.host.add_room(Game(speed=-7.0).server.spec, game.clock.now, seed=1)
+        with second.simulation.world:
+            for _ in range(30):
+                esper.create_entity(Tank(), Position(0.0, 0.0))
+        booms = [0]
+
+        def boom(_dt: float) -> None:
+            booms[0] += 1
+            net.emit(Boom(booms[0]))
+
+        game.simulation.add_system(boom, 0.0, "boom")
+        game.step(30)
+        seat, member = game.seats[client], game.member(client)
+        assert member is not None
+        game.host.move(member, second, game.clock.now)
+        seat.polling = False
+        game.step(40)
+        seat.polling = True
+        first, looks = client._protocol.drawn, 0
+        for _ in range(120):
+            game.step()
+            if client._protocol._shown is first:
+                looks += client._protocol.drawn is not first
+                (x,) = xs(client)
+                assert x > 0  # nothing of the one room is drawn on the other
+        assert looks
+        sizes = [each.size for each in seat.events if isinstance(each, Boom)]
+        assert sizes == list(range(1, len(sizes) + 1))
+        assert len(sizes) >= 29
+        kinds = [type(each) for each in seat.events]
+        assert kinds.count(Connected) == 2
+        assert kinds.index(Boom) < len(kinds) - kinds[::-1].index(Connected) - 1
+        assert len(xs(client)) == 30
+
+
+def test_the_told_store_keeps_nothing_for_a_view(game: Harness) -> None:
+    client = game.connect("a", bad(), smooth=True)
+    entity = spawn(game)
+    game.simulation.add_system(lambda _dt: net.emit(Boom(1, entity)), 0.0, "boom")
+    other = spawn(game)
+    game.run(2)
+    with game.world:
+        esper.delete_entity(other)
+    game.run(1)
+    told, drawn = client._protocol.store, client._protocol.drawn
+    assert told is not None
+    assert drawn is not None
+    assert told is not drawn
+    assert not told.dirty
+    assert not told.went
+    assert told.events.came == 0
+    assert drawn.events.came > 60
+    assert len(drawn.events) < 5
+
+
+def test_what_both_stores_keep_is_counted_again(
+    game: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ecsnet.replication.client.store, "_RECOUNT_BYTES", 1000)
+    client = game.connect("a", Link(lag=0.05, seed=1), smooth=True)
+    spawn(game)
+    game.run(10)
+    for store in (client._protocol.store, client._protocol.drawn):
+        assert store is not None
+        assert store.taken > 10_000
+        assert store._came < 2000
+
+
+def test_a_message_that_comes_alone_is_drawn_in_time(made: Game) -> None:
+    """While nothing changes there are few updates, and what is large goes without one."""
+    made.speed = 0.0
+    with Harness(made.server) as game:
+        client = game.connect("a", Link(lag=0.05, jitter=0.01, seed=2), smooth=True)
+        game.run(5)
+        for _ in range(10):
+            with game.world:
+                esper.create_entity(Poster("x" * 4000))
+            born = game.simulation.tick + 1
+            before = len(client.view.structure(Poster))
+            game.until(lambda before=before: len(client.view.structure(Poster)) > before)  # type: ignore[misc]
+            assert game.simulation.tick - born <= 10
+            game.run(0.35)
+
+
+def test_what_the_drawn_store_dropped_is_asked_for_again(game: Harness) -> None:
+    client = game.connect("a", Link(lag=0.05, seed=1), smooth=True)
+    spawn(game)
+    game.run(1)
+    told, drawn = client._protocol.store, client._protocol.drawn
+    assert told is not None
+    assert drawn is not None
+    drawn.resync = True
+    game.step()
+    assert told.asked == 1
+    assert not drawn.resync
+    game.run(1)
+    assert told.asked == 0
+    assert game.settle()
