@@ -622,6 +622,9 @@ def test_limits_of_the_document() -> None:
             f"{HORIZON_SECONDS:g} s, and two intervals of the command rate"
         ),
         "repeated held commands": f"{REPEAT_SECONDS:g} s",
+        "looking back at what a client drew": (
+            f"{room.REWIND_SECONDS:g} s (`ServerWorld(rewind=...)`), and what its path explains"
+        ),
         "report": f"every {room.REPORT_SECONDS:g} s",
     }
     assert JOINING_SECONDS == members.HANDSHAKE_SECONDS
