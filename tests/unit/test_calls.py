@@ -11,9 +11,11 @@ import pytest
 
 import ecsnet as net
 from ecsnet.components import Owner
-from ecsnet.schema import CommandType, EventType, command_type
+from ecsnet.messages.joining import Welcome
+from ecsnet.schema import CommandType, EventType, command_type, encode
 from ecsnet.schema.registry import is_stock
 from ecsnet.testing import Harness, Registry, use_registry
+from tests.unit.hostile_server import EPOCH, HostileServer, run_of
 
 with use_registry(Registry()) as registry:
 
@@ -230,6 +232,42 @@ def test_what_it_raises_is_dealt_with_as_the_game_says(
             knight_of(ann).fail()
         with pytest.raises(RuntimeError, match="a fault of the game's"):
             harness.step(8)
+
+
+def test_eight_actions_a_tick_count_calls_too(
+    harness: Harness, log: list[tuple[object, ...]]
+) -> None:
+    ann = harness.connect("ann")
+    harness.step(5)
+    with ann.view:
+        knight = knight_of(ann)
+        for _ in range(8):
+            knight.attack("slash")
+        with pytest.raises(net.UsageError, match="more than 8 commands in one tick"):
+            knight.attack("slash")
+    harness.step(10)
+    assert len(log) == 8
+
+
+def test_a_client_that_has_not_joined_sends_nothing() -> None:
+    server = HostileServer(registry)
+    try:
+        server.accept()
+        server.say(encode(Welcome(EPOCH, 2, 1, 60.0, 60.0, 100)))  # its player is number 2
+        server.structure(run_of(registry, Knight, 1, [0]))
+        client = server.client
+        server.poll()
+        with client.view:
+            ((_, knight),) = esper.get_component(Knight)
+            knight.attack("slash")
+        assert client._sender.outbox.waiting == 0
+        server.structure(run_of(registry, Knight, 2, [0]))
+        server.poll()
+        with client.view:
+            knight_of(client).attack("slash")
+        assert client._sender.outbox.waiting == 1
+    finally:
+        server.close()
 
 
 def test_a_client_that_is_not_in_the_game_sends_nothing(

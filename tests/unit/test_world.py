@@ -11,7 +11,7 @@ import esper
 import pytest
 
 from ecsnet import world as worlds
-from ecsnet.errors import WorldError, WrongThreadError
+from ecsnet.errors import UsageError, WorldError, WrongThreadError
 from ecsnet.world import World, current_name
 
 
@@ -388,3 +388,19 @@ def test_a_world_by_name_is_the_one_there_is_or_a_new_one() -> None:
     assert made.alive(entity)
     made.close()
     assert "by name" not in esper.list_worlds()
+
+
+def test_the_entity_of_a_component_is_looked_up_anew_where_any_came_or_went() -> None:
+    class Hat: ...
+
+    world = World()
+    with world:
+        one, other = Hat(), Hat()
+        first = esper.create_entity(one)
+        assert world.entity_of(one) == first
+        second = esper.create_entity(other)
+        assert world.entity_of(other) == second
+        esper.delete_entity(first, immediate=True)
+        with pytest.raises(UsageError, match="is on no entity"):
+            world.entity_of(one)
+    world.close()

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import cast
 
 import esper
+import msgspec
 import pytest
 
 import ecsnet as net
@@ -168,6 +169,29 @@ def test_about_an_entity_is_for_those_who_see_it() -> None:
         assert booms(harness, far) == [2, 3]
         told = [event for event in harness.events(far) if isinstance(event, Boom)]
         assert told[0].at is None
+
+
+def test_no_id_of_what_a_client_does_not_see_crosses_the_wire() -> None:
+    game = Game(interest=net.Grid(Place, 10.0, 0))
+    game.joining = lambda player: esper.add_component(player, Place(5.0, 5.0))
+    with Harness(game.server()) as harness:
+        near, far = harness.connect("near"), harness.connect("far")
+        with harness.world:
+            esper.component_for_entity(player_of(harness, far), Place).x = 95.0
+            thing = esper.create_entity(Place(6.0, 6.0))
+        harness.step(10)
+        net_id = harness.room.replicator.network_id(thing)
+        game.todo.append(lambda: net.emit(Boom(1, thing)))
+        for client in (near, far):
+            harness.seats[client].polling = False  # it acknowledges nothing
+        harness.step()
+        told = {}
+        for client in (near, far):
+            peer = harness.member(client).peer  # type: ignore[union-attr]
+            *_, events = msgspec.msgpack.decode(peer._out.unacked[peer.queued].data)
+            told[client] = [values for _, values in events]
+        assert told[near][0][:2] == [1, net_id]
+        assert net_id not in told[far][0][1:]
 
 
 @pytest.mark.parametrize("immediate", [True, False])
@@ -396,6 +420,19 @@ def test_who_gets_the_same_gets_the_same_bytes_in_one_message(harness: Harness, 
     after = [harness.member(client).peer.queued for client in clients]  # type: ignore[union-attr]
     # One message for the thing, and one for all that happened.
     assert [a - b for a, b in zip(after, before, strict=True)] == [2] * 6
+
+
+def test_who_gets_the_same_gets_one_encoded_message(harness: Harness, game: Game) -> None:
+    clients = [harness.connect(f"p{number}") for number in range(4)]
+    game.todo.append(lambda: net.emit(Boom(7)))
+    # One tick of the server's, and no client that acknowledges anything.
+    for client in clients:
+        harness.seats[client].polling = False
+    harness.step()
+    peers = [harness.member(client).peer for client in clients]  # type: ignore[union-attr]
+    messages = [peer._out.unacked[peer.queued].data for peer in peers]
+    assert b"\x07" in messages[0]
+    assert all(message is messages[0] for message in messages)
 
 
 def test_an_insert_is_told_once_in_a_tick_with_events() -> None:
