@@ -85,6 +85,7 @@ class ClientPrediction:
         if self._running:
             predictor = Predictor(
                 self._spec,
+                welcome.tick_rate,
                 self._schema.components,
                 welcome.player,
                 welcome.player_id,

@@ -57,6 +57,7 @@ class Predictor:
 
     Args:
         spec: The game's.
+        tick_rate: Ticks of the server in a second.
         components: The component types that cross the wire, by component id.
         player: The network id of the player's entity.
         number: The player's number.
@@ -79,14 +80,15 @@ class Predictor:
     def __init__(
         self,
         spec: SimulationSpec,
+        tick_rate: float,
         components: Sequence[ComponentType],
         player: int,
         number: int,
         seed: int = 0,
     ) -> None:
-        ticks = max(8, round(HISTORY_SECONDS * spec.tick_rate))
-        self.world = PrivateWorld(spec, components, player, number, seed)
-        self.commands = CommandHistory(spec.tick_rate, ticks)
+        ticks = max(8, round(HISTORY_SECONDS * tick_rate))
+        self.world = PrivateWorld(spec, tick_rate, components, player, number, seed)
+        self.commands = CommandHistory(tick_rate, ticks)
         self.tick: int | None = None
         self.corrections = 0
         self.replayed_ticks = 0

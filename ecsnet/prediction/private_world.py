@@ -93,6 +93,7 @@ class PrivateWorld:
 
     Args:
         spec: The game's.
+        tick_rate: Ticks of the server in a second; its game may have another one than this end's.
         components: The component types that cross the wire, by component id.
         player: The network id of the player's entity.
         number: The player's number.
@@ -110,6 +111,7 @@ class PrivateWorld:
     def __init__(
         self,
         spec: SimulationSpec,
+        tick_rate: float,
         components: Sequence[ComponentType],
         player: int,
         number: int,
@@ -123,7 +125,7 @@ class PrivateWorld:
         self._player = player
         self._number = number
         self._keys: dict[int, int] = {}  # of entities
-        own = SimulationSpec(spec.tick_rate, [self._guarded(s) for s in spec.systems if s.shared])
+        own = SimulationSpec(tick_rate, [self._guarded(s) for s in spec.systems if s.shared])
         self.simulation = Simulation(own, seed=0, epoch=0, player=Player, owner=Owner, ahead=True)
         self.simulation.resolve = self.entity_of
         self.simulation.public_seed = seed

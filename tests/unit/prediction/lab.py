@@ -58,7 +58,7 @@ class Lab:
         with self.server.world:
             begin(self.player)
         self._record()
-        self.predictor = Predictor(spec, self.components, self.net[self.player], 1)
+        self.predictor = Predictor(spec, spec.tick_rate, self.components, self.net[self.player], 1)
 
     def __enter__(self) -> Lab:
         return self

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from itertools import pairwise
+from types import SimpleNamespace
 from typing import Annotated
 
 import esper
@@ -12,8 +14,9 @@ import pytest
 import ecsnet as net
 from ecsnet.components import Owner, Position
 from ecsnet.schema import Registry, use_registry
+from ecsnet.session.goodbye import Reason
 from ecsnet.simulation.simulation import running_now
-from ecsnet.testing import Harness
+from ecsnet.testing import Harness, ManualClock
 
 with use_registry(Registry()) as registry:
 
@@ -550,3 +553,84 @@ def test_figures_say_how_far_ahead_and_behind_things_are_drawn(server: net.Serve
         assert str(stats).endswith(
             f" kB/s · ahead {stats.ahead:.0f} · behind {stats.delay:.0f} ticks"
         )
+
+
+def test_in_each_room_it_begins_anew(server: net.ServerWorld) -> None:
+    """One of them is of half the ticks, and of another server's spec."""
+    with Harness(server, seed=1) as game:
+        client = game.connect("Ann", bad(), smooth=True, debug=True)
+        game.run(seconds=3)
+        first, now = game.room, game.clock.now
+        with use_registry(registry):
+            slow = net.ServerWorld(tick_rate=30)
+        slow.spec.systems += server.spec.systems
+        slow.spec.on_join += server.spec.on_join
+        second = game.host.add_room(slow.spec, now, seed=2)
+        worlds = len(esper.list_worlds())
+        for room in (second, first, second):
+            client.send(Steer(1))
+            client.send(Fire())
+            game.run(seconds=0.3)
+            member = game.member(client)
+            assert member is not None
+            game.host.move(member, room, game.clock.now)
+            game.run(seconds=3)
+            assert client.connected
+            assert len(esper.list_worlds()) == worlds
+            assert client.ahead is not None
+            assert client.ahead > room.simulation.tick - 1
+            corrections = client.stats.corrections
+            speeds = []
+            for _ in range(60):
+                client.send(Steer(1))
+                before, at = client.ahead, place(client).x
+                game.step()
+                speeds.append((place(client).x - at) / (client.ahead - before))
+            assert speeds[30:] == pytest.approx([200 * room.dt] * 30)
+            client.send(Fire())
+            game.run(seconds=1)
+            assert len(bullets(client)) == 1
+            assert client.stats.corrections == corrections
+
+
+def test_nothing_is_left_when_it_is_over(server: net.ServerWorld) -> None:
+    for end in ("close", "vanish", "shutdown"):
+        with Harness(server, seed=1) as game:
+            worlds = len(esper.list_worlds())
+            client = game.connect("Ann", smooth=True)
+            game.run(seconds=1)
+            assert len(esper.list_worlds()) == worlds + 2
+            if end == "close":
+                game.leave(client)
+            elif end == "vanish":
+                game.vanish(client)
+            else:
+                game.host.close(Reason.SHUTDOWN, game.clock.now)
+                game.until(lambda client=client: client.closed)  # type: ignore[misc]
+                assert client.player is not None  # the view stays as it was
+                client.poll()
+            # The view, and the server's unless that has ended.
+            assert len(esper.list_worlds()) == worlds + (end != "shutdown")
+            client.close()
+            client.close()
+
+
+def test_who_hosts_is_never_set_right(
+    server: net.ServerWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = ManualClock()
+    module = sys.modules[net.play.__module__]
+    monkeypatch.setattr(module, "time", SimpleNamespace(perf_counter=clock))
+    with use_registry(registry):
+        client = net.play(server, offline=True, smooth=True, quiet=True)
+    with client:
+        for frame in range(600):
+            clock.advance(1 / 60 + (frame % 5 - 2) / 2000)
+            client.send(Steer((frame // 9) % 3 - 1))
+            if frame % 20 == 0:
+                client.send(Fire())
+            client.poll()
+        assert client.ahead is not None
+        assert client.stats.corrections == 0
+        assert client.stats.commands_superseded == 0
+        assert place(client).x != 100

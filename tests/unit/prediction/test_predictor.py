@@ -665,7 +665,7 @@ def test_whatever_shared_systems_do_is_said(lab: Lab) -> None:
     ):
         spec = SimulationSpec(tick_rate=60)
         spec.add_system(system, 0, shared=True)
-        predictor = Predictor(spec, lab.components, 1, 1)
+        predictor = Predictor(spec, 60.0, lab.components, 1, 1)
         predictor.correct(lab.store)
         predictor.simulate(lab.store, 100)
         assert str(predictor.failure) == said
