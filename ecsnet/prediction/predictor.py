@@ -342,8 +342,11 @@ class Predictor:
         except BadValueError:
             return True  # such a value is not sent, so nothing is known of it
         if kind.has_refs:  # to what is not in sight, too, which nobody can predict
-            told = kind.to_wire(kind.from_wire(told, self.world.entity_of), key_of)
-        return predicted == told or kind.near(predicted, told)
+            seen = self._conversion.value(kind, told)
+            told = predicted if seen is None else kind.to_wire(seen, key_of)
+        if predicted == told or kind.near(predicted, told):
+            return True
+        return self._conversion.value(kind, check.wire) is None  # or nobody can show it
 
     # Back, and forth again.
 
