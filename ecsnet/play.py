@@ -182,7 +182,7 @@ def play(
     port: int = DEFAULT_PORT,
     link: Link | None = None,
     debug: bool = False,
-    smooth: bool = False,
+    smooth: bool = True,
     quiet: bool = False,
 ) -> ClientWorld:
     """Play a game: host it when the port is free, join the game that holds the port when not.
@@ -202,7 +202,8 @@ def play(
         port: The UDP port to host or to join on.
         link: A bad network to try.
         debug: Check that only the server writes replicated components.
-        smooth: Draw others between two values that came, as for `ClientWorld.connect`.
+        smooth: Draw others between two values that came, and run the game's shared systems ahead,
+            as for `ClientWorld.connect`.
         quiet: Print nothing.
 
     Raises:

@@ -94,6 +94,7 @@ def apply(connection: Connection, kind: Kind, updates: int) -> None:
         memory.connect(),
         world="perf",
         registry=world.registry,
+        smooth=False,
         clock=lambda: world.now,
         random=random.Random(2).randbytes,
     )

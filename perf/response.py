@@ -49,7 +49,7 @@ class WorldProbe(Probe):
 
     def __init__(self, port: int) -> None:
         """Connects to ``port`` of the loopback; ``ready`` once its player is there."""
-        self.client = net.ClientWorld.connect("127.0.0.1", port, name="probe")
+        self.client = net.ClientWorld.connect("127.0.0.1", port, name="probe", smooth=False)
         self.number = 0
 
     def ready(self) -> bool:

@@ -193,7 +193,7 @@ class ClientWorld:
         debug: bool = False,
         registry: Registry | None = None,
         game: Game | None = None,
-        smooth: bool = False,
+        smooth: bool = True,
         clock: Callable[[], float] = time.perf_counter,
     ) -> Self:
         """Begin to connect; returns at once, the rest happens in `poll`.
@@ -210,8 +210,9 @@ class ClientWorld:
             debug: Check at each poll that nobody wrote replicated components.
             registry: The game's types, where they are not in the usual registry.
             game: The game, a `ServerWorld`, whose shared systems run here ahead of the server.
-            smooth: Draw others a little behind, between two values that came, and let all that is
-                told wait for its tick; without, everything is shown as soon as it arrives.
+            smooth: Draw others a little behind, between two values that came, let all that is told
+                wait for its tick, and run the game's shared systems ahead. False, for bots and
+                tests: everything is shown as soon as it arrives, and nothing runs here.
             clock: Tells seconds; where it is set back, no time goes by.
 
         Raises:
@@ -265,7 +266,7 @@ class ClientWorld:
             debug: As for `connect`.
             registry: As for `connect`.
             game: As for `connect`.
-            smooth: As for `connect`.
+            smooth: As for `connect`, but for what it is when left out: bots want the newest.
             clock: As for `connect`.
             interval: Seconds between polls while it waits, at most one.
 
@@ -316,7 +317,7 @@ class ClientWorld:
         debug: bool = False,
         registry: Registry | None = None,
         game: Game | None = None,
-        smooth: bool = False,
+        smooth: bool = True,
         clock: Callable[[], float] = time.perf_counter,
         random: Callable[[int], bytes] = os.urandom,
     ) -> ClientWorld:

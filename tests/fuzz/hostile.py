@@ -134,6 +134,7 @@ class Player:
             name=name,
             world=f"{name}-{arena.number()}",
             registry=game.registry,
+            smooth=False,
             clock=arena.network.clock,
             random=arena.nonces.randbytes,
         )
@@ -850,6 +851,7 @@ class Arena:
             name="newcomer",
             world=name,
             registry=game.registry,
+            smooth=False,
             clock=network.clock,
             random=self.nonces.randbytes,
         )

@@ -51,7 +51,11 @@ class HostileServer:
         self.clock = self.network.clock
         self.end = self.network.connect()
         self.client = ClientWorld.over(
-            self.end, world=f"hostile-{next(_numbers)}", registry=registry, clock=self.clock
+            self.end,
+            world=f"hostile-{next(_numbers)}",
+            registry=registry,
+            smooth=False,
+            clock=self.clock,
         )
         self.listener = Listener(bytes(32), bytes, 4)
         self.peer = Peer(RAW)

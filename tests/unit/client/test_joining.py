@@ -203,7 +203,10 @@ def test_connect_async_takes_what_connect_takes() -> None:
 
     asynchronous = parameters(ClientWorld.connect_async)
     assert asynchronous.pop("interval") == 0.01
-    assert asynchronous == parameters(ClientWorld.connect)
+    connect = parameters(ClientWorld.connect)
+    # It is for bots, who want the newest at once.
+    assert (asynchronous.pop("smooth"), connect.pop("smooth")) == (False, True)
+    assert asynchronous == connect
 
 
 def test_the_first_poll_after_connect_async_tells_what_there_is(
