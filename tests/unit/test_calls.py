@@ -159,11 +159,12 @@ def test_calls_come_in_order_and_before_the_systems(
             knight_of(ann).attack("stab" if number % 2 else "slash")
         with pytest.raises(net.UsageError, match="more than 8 commands in one tick"):
             knight_of(ann).attack("slash")
-    while not log:
+    for _ in range(30):  # until the tick in which they come
+        log.clear()
         play.todo = [lambda: log.append(("system",))]
         harness.step()
-        if log[:1] == [("system",)]:
-            log.clear()
+        if len(log) > 1:
+            break
     assert [entry[2] for entry in log[:8]] == ["slash", "stab"] * 4
     assert log[8:] == [("system",)]
 
@@ -232,21 +233,6 @@ def test_what_it_raises_is_dealt_with_as_the_game_says(
             knight_of(ann).fail()
         with pytest.raises(RuntimeError, match="a fault of the game's"):
             harness.step(8)
-
-
-def test_eight_actions_a_tick_count_calls_too(
-    harness: Harness, log: list[tuple[object, ...]]
-) -> None:
-    ann = harness.connect("ann")
-    harness.step(5)
-    with ann.view:
-        knight = knight_of(ann)
-        for _ in range(8):
-            knight.attack("slash")
-        with pytest.raises(net.UsageError, match="more than 8 commands in one tick"):
-            knight.attack("slash")
-    harness.step(10)
-    assert len(log) == 8
 
 
 def test_a_client_that_has_not_joined_sends_nothing() -> None:
