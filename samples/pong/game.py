@@ -11,8 +11,8 @@ from .table import BALL, HEIGHT, PADDLE, POINTS, WIDTH
 
 lobby = net.Lobby(players=(2, 2), countdown=3.0, late="watch")
 server = net.ServerWorld(tick_rate=60, lobby=lobby)  # alone: ecsnet serve pong.game:server
-server.add_system(SteeringSystem, priority=40)
-server.add_system(MovementSystem, priority=30)
+server.add_system(SteeringSystem, priority=40, shared=True)  # paddles answer at once
+server.add_system(MovementSystem, priority=30, shared=True)
 server.add_system(CollisionSystem, priority=20)
 server.add_system(BallSystem, priority=10)
 

@@ -22,7 +22,7 @@ def main() -> None:
     window, clock = Window(), pygame.time.Clock()
     pygame.event.set_blocked(pygame.MOUSEMOTION)  # what nobody takes would fill the queue
     end = time.perf_counter() + given.seconds
-    with net.play(server, name=given.name, smooth=True) as client:
+    with net.play(server, name=given.name) as client:
         while time.perf_counter() < end and not client.closed and not pygame.event.get(pygame.QUIT):
             (bot.play if given.bot else window.steer)(client)
             window.draw(client, client.poll())

@@ -3,7 +3,7 @@ import ecsnet as net, esper, pygame
 
 COLOURS = "orange", "cyan", "violet", "yellow"
 
-@net.replicated                                  # every client that can see the entity gets it
+@net.replicated(interpolate=True)                # every client gets it; others glide
 class Square:
     x: float = 0.0
     colour: str = "white"
@@ -18,7 +18,7 @@ server = net.ServerWorld(tick_rate=60)
 def join(player: int) -> None:                   # a player is an entity; its number is unique
     esper.add_component(player, Square(player * 160 % 640, COLOURS[player % 4]))
 
-@server.system(priority=10)                      # or server.add_system(SomeProcessor)
+@server.system(priority=10, shared=True)         # it also runs ahead, in the client that steers
 def move(dt: float) -> None:                     # dt: the fixed step, in seconds
     for player, steer in net.commands(Steer):
         esper.component_for_entity(player, Square).x += steer.dx * 200 * dt

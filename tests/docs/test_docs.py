@@ -280,7 +280,7 @@ class Reader:
     def _client(self, block: Block) -> None:
         if self.client is None:
             self.game = Harness(self._server())
-            self.client = self.names["client"] = self.game.connect("Ada")
+            self.client = self.names["client"] = self.game.connect("Ada", smooth=True)
             self.game.run(seconds=0.5)
         assert self.game is not None
         with self.client.view:

@@ -1,7 +1,7 @@
 import ecsnet as net
 
 
-@net.replicated
+@net.replicated(predicted=False)  # the server alone writes it
 class Paddle:  # its Owner plays it
     left: bool = True
     score: int = 0
