@@ -108,10 +108,9 @@ class PredictedDrawing:
         self._publish()
         at = tick - 1 + min(1.0, max(0.0, position - tick))
         self.ahead = at if self.ahead is None else max(at, self.ahead)
-        for body in self.predictor.world.bodies.values():
-            if body.own:
-                for cid in self._between:
-                    blends.pop((body.key, cid), None)
+        for key in self.predictor.world.owned:
+            for cid in self._between:
+                blends.pop((key, cid), None)
         blends.update(self._blends(min(1.0, self.ahead - (tick - 1)), now))
 
     def hide(self) -> None:
@@ -135,10 +134,7 @@ class PredictedDrawing:
         if latest is self._shown and not predictor.went:
             return
         self._shown = latest
-        ahead: dict[int, dict[int, object] | None] = {}
-        for body in world.bodies.values():
-            if body.own:
-                ahead[body.key] = None
+        ahead: dict[int, dict[int, object] | None] = dict.fromkeys(world.owned)
         for cid, row in latest.layout.rows.items():
             kind, column = self._components[cid], latest.columns[cid]
             for entity, place in row.items():

@@ -32,6 +32,16 @@ is taken as it is."""
 SPAWN_TICKS: Final = 3
 """The most ticks between the birth of something as predicted and as told."""
 
+HISTORY_TICKS: Final = 240
+"""The most ticks of that, whatever a server says its rate is."""
+
+OWNED: Final = 1024
+"""The most entities that are predicted: of what a server says is the player's beyond that, what was
+told last is shown, as of all others."""
+
+BODIES: Final = 8192
+"""The most entities in the private world: shared systems do not see what comes beyond that."""
+
 TOLD_AT_ONCE: Final = 4096
 """The most entities of which one poll takes in what was told."""
 
@@ -86,7 +96,7 @@ class Predictor:
         number: int,
         seed: int = 0,
     ) -> None:
-        ticks = max(8, round(HISTORY_SECONDS * tick_rate))
+        ticks = min(max(8, round(HISTORY_SECONDS * tick_rate)), HISTORY_TICKS)
         self.world = PrivateWorld(spec, tick_rate, components, player, number, seed)
         self.commands = CommandHistory(tick_rate, ticks)
         self.tick: int | None = None
@@ -207,6 +217,10 @@ class Predictor:
                     self._lose(body, why)
                 continue
             own = self._is_own(net, record)
+            if own and net not in world.owned and len(world.owned) >= OWNED:
+                own = False
+            if body is None and len(world.bodies) >= BODIES:
+                continue
             if body is None:
                 moved.append(net)
                 cids = record.values.keys()
@@ -277,11 +291,10 @@ class Predictor:
 
     def _told(self, store: Store) -> Iterator[tuple[Body, EntityState]]:
         """Yield what is predicted and was told of, with what was told last."""
-        for body in [*self.world.bodies.values()]:
-            if body.own:
-                record = store.entities.get(body.key)
-                if record is not None:
-                    yield body, record
+        for body in [*self.world.owned.values()]:
+            record = store.entities.get(body.key)
+            if record is not None:
+                yield body, record
 
     def _checks(
         self, store: Store, body: Body, record: EntityState, after: Mapping[int, int]
@@ -370,7 +383,7 @@ class Predictor:
             for body, record in self._told(store):
                 for check in self._checks(store, body, record, dict.fromkeys(record.ticks, base)):
                     checks.setdefault(check.tick, []).append(check)
-        self._respawn = [body for body in world.bodies.values() if body.born > base]
+        self._respawn = [body for body in world.owned.values() if body.born > base]
         self._respawn.sort(key=_born)
         world.restore(snapshot)
         world.put_back()

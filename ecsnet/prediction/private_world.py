@@ -15,7 +15,7 @@ from typing import Final
 import esper
 
 from ecsnet.commands.inbox import PlayerCommands, ReceivedCommand
-from ecsnet.components import Owner, Player
+from ecsnet.components import Owner, Player, Teleports
 from ecsnet.prediction.history import Layout, Snapshot
 from ecsnet.replication.client.store import LAST_ID
 from ecsnet.replication.client.world_stamp import WorldStamp
@@ -104,6 +104,7 @@ class PrivateWorld:
         drawn: Returns what is drawn now of a component that is drawn between values, by network id
             and component id; None where nothing is.
         bodies: What is in it, by key.
+        owned: Those of them that the player owns, by key.
         failure: Set when a shared system has raised: what is in here means nothing any more.
         playing: Whether systems run, but for those that always do.
     """
@@ -120,13 +121,16 @@ class PrivateWorld:
         self.drawn: Callable[[int, int], Sequence[float] | None] = _draw_nothing
         self.failure: Failure | None = None
         self.bodies: dict[int, Body] = {}
+        self.owned: dict[int, Body] = {}
         self._components = components
         self._cids = {kind.cls: cid for cid, kind in enumerate(components)}
         self._player = player
         self._number = number
         self._keys: dict[int, int] = {}  # of entities
         own = SimulationSpec(tick_rate, [self._guarded(s) for s in spec.systems if s.shared])
-        self.simulation = Simulation(own, seed=0, epoch=0, player=Player, owner=Owner, ahead=True)
+        self.simulation = Simulation(
+            own, seed=0, epoch=0, player=Player, owner=Owner, teleports=Teleports, ahead=True
+        )
         self.simulation.resolve = self.entity_of
         self.simulation.public_seed = seed
         self.simulation.network_id = self._network_id
@@ -194,6 +198,8 @@ class PrivateWorld:
     ) -> Body:
         """Take an entity in; see `Body`."""
         body = self.bodies[key] = Body(key, entity, own, born, kinds)
+        if own:
+            self.owned[key] = body
         self._keys[entity] = key
         if key == self._player:
             self.simulation.player_entity[self._number] = entity
@@ -206,6 +212,7 @@ class PrivateWorld:
         """Delete an entity, and know nothing of it any more."""
         self.world.delete(body.entity, immediate=True)
         del self.bodies[body.key]
+        self.owned.pop(body.key, None)
         self._keys.pop(body.entity, None)
         if body.key == self._player:
             self.simulation.player_entity.pop(self._number, None)
@@ -215,9 +222,9 @@ class PrivateWorld:
 
     def rename(self, body: Body, key: int) -> None:
         """Give what was only predicted the key under which it was told."""
-        del self.bodies[body.key]
+        del self.bodies[body.key], self.owned[body.key]
         body.key = key
-        self.bodies[key] = body
+        self.bodies[key] = self.owned[key] = body
         self._keys[body.entity] = key
 
     def embody(self, body: Body, entity: int) -> None:
@@ -234,6 +241,10 @@ class PrivateWorld:
     def own(self, body: Body, own: bool) -> None:
         """Predict an entity from now on, or no longer."""
         body.own = own
+        if own:
+            self.owned[body.key] = body
+        else:
+            del self.owned[body.key]
         body.told.clear()
         body.checked.clear()
         self._stamp.clear()
@@ -329,9 +340,7 @@ class PrivateWorld:
     def _rebuild(self, snapshot: Snapshot) -> None:
         """Bring bodies back, or take them away, with all components that they had."""
         world, kinds = self.world, self._components
-        for body in self.bodies.values():
-            if not body.own:
-                continue
+        for body in self.owned.values():
             had = snapshot.layout.kinds.get(body.entity)
             if had is None:
                 world.delete(body.entity, immediate=True)
@@ -349,8 +358,8 @@ class PrivateWorld:
         """Look up what there is to copy."""
         there = {
             body.entity: self.kinds_of(body.entity) - body.told.keys()
-            for body in self.bodies.values()
-            if body.own and self.world.alive(body.entity)
+            for body in self.owned.values()
+            if self.world.alive(body.entity)
         }
         if there != self._layout.kinds:
             self._layout = Layout(there)

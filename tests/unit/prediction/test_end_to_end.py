@@ -524,6 +524,25 @@ def test_shared_systems_see_others_as_they_are_drawn(server: net.ServerWorld) ->
             assert values[0] == pytest.approx(here[tick][0], abs=3.0 / 16)
 
 
+def test_a_jump_of_its_own_is_drawn_as_one(server: net.ServerWorld) -> None:
+    @server.system(priority=7, shared=True)
+    def blink(dt: float) -> None:
+        for ship, _ in net.commands(Fire):
+            esper.component_for_entity(ship, Position).y += 500
+            net.teleported(ship)
+
+    with Harness(server, seed=1) as game:
+        client = game.connect("Ann", net.Link(lag=0.075), smooth=True, fps=144, debug=True)
+        game.run(seconds=3)
+        drawn: set[float] = set()
+        game.seats[client].before_poll = lambda: drawn.add(place(client).y)
+        for _ in range(3):
+            client.send(Fire())
+            game.run(seconds=0.5)
+        assert drawn == {100.0, 600.0, 1100.0, 1600.0}
+        assert client.stats.corrections == 0
+
+
 def test_in_a_lobby_nothing_runs_ahead(server: net.ServerWorld) -> None:
     server.lobby = net.Lobby(players=(1, 4), countdown=1.0)
     with Harness(server, seed=1) as game:

@@ -10,8 +10,9 @@ import esper
 import pytest
 
 import ecsnet as net
+import ecsnet.prediction.predictor as module
 from ecsnet.components import Owner
-from ecsnet.prediction.predictor import HISTORY_SECONDS, SPAWN_TICKS, Predictor
+from ecsnet.prediction.predictor import HISTORY_SECONDS, HISTORY_TICKS, SPAWN_TICKS, Predictor
 from ecsnet.schema import Registry, use_registry
 from ecsnet.simulation.spec import SimulationSpec
 from tests.unit.prediction.lab import Lab, change
@@ -672,6 +673,40 @@ def test_ticks_that_were_left_out_run_as_on_the_server(lab: Lab) -> None:
     (place,) = lab.predicted(Place)
     lab.predictor.simulate(lab.store, before + 40)
     assert lab.predicted(Place) == [Place(place.x + 15)]
+
+
+# What a server may make a client do.
+
+
+def test_only_so_much_is_predicted_and_seen(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "OWNED", 4)
+    monkeypatch.setattr(module, "BODIES", 8)
+    boats: list[int] = []
+    for number in range(10):
+        change(lab, lambda: boats.append(esper.create_entity(Place(9.0), Owner(lab.player))))
+        for _ in range(4):
+            lab.run()
+        assert len(lab.predicted(Place)) == min(4, number + 2)
+        assert len(lab.predictor.world.bodies) == min(8, number + 2)
+    # Where others go there is room again, for what has news.
+    for boat in boats[:3]:
+        change(lab, lambda boat=boat: esper.delete_entity(boat))  # type: ignore[misc]
+    for boat in boats[3:]:
+        change(lab, lambda boat=boat: setattr(esper.component_for_entity(boat, Place), "x", 1.0))  # type: ignore[misc]
+    for _ in range(10):
+        lab.run()
+    assert len(lab.predicted(Place)) == 4
+    assert len(lab.predictor.world.bodies) == 8
+    assert lab.predictor.failure is None
+
+
+def test_a_server_of_many_ticks_has_no_more_of_them_run_again(lab: Lab) -> None:
+    predictor = Predictor(SimulationSpec(), 10_000.0, lab.components, 1, 1)
+    predictor.correct(lab.store)
+    predictor.simulate(lab.store, 100_000)
+    assert predictor.tick == 100_000
+    assert predictor.replayed_ticks == HISTORY_TICKS
+    predictor.close()
 
 
 # What shared systems get wrong.
