@@ -14,14 +14,20 @@ from typing import NamedTuple
 
 from perf.feel_figures import (
     AFTER_STALL,
+    ERROR_PLAYER,
+    ERROR_STOPS,
     FROZEN,
     HITCHES,
+    MOTION,
     MOTION_MAX,
     OWN_WAY,
+    REPLAYED,
+    RESTORES,
     REWIND,
     SHORT,
     STEP,
     USUAL,
+    VERDICTS_CLEAR,
     Figure,
     Judge,
 )
@@ -48,20 +54,27 @@ def _with(figures: Sequence[Figure], *others: Figure) -> tuple[Figure, ...]:
 SCENARIOS: dict[str, Scenario] = {
     "60": Scenario(Setup(), USUAL),
     "62.5": Scenario(Setup(fps=62.5), USUAL),
-    "144": Scenario(Setup(fps=144), _with(USUAL, MOTION_MAX.to(2))),
+    "144": Scenario(Setup(fps=144), _with(USUAL, MOTION.to(1), MOTION_MAX.to(2))),
     "30": Scenario(Setup(fps=30)),
     "client-stall": Scenario(Setup(stall="client"), AFTER_STALL),
     "link-stall": Scenario(Setup(stall="link"), AFTER_STALL),
     "server-stall": Scenario(Setup(stall="server"), AFTER_STALL),
-    "loss": Scenario(Setup(loss=0.2)),
+    # A stop is said twice, and both get lost in one of 25.
+    "loss": Scenario(Setup(loss=0.2), _with(SHORT, ERROR_PLAYER.to(None), ERROR_STOPS.to(None))),
     "jitter": Scenario(Setup(jitter=0.04), _with(SHORT, HITCHES.to(1))),
     "lan": Scenario(Setup(lag=0.005, jitter=0.001, loss=0.0), (*SHORT, REWIND)),
-    "no-latency": Scenario(Setup(lag=0.0, jitter=0.0, loss=0.0), SHORT),
-    "update-rate": Scenario(Setup(update_rate=20.0), (*SHORT, REWIND)),
+    "no-latency": Scenario(Setup(lag=0.0, jitter=0.0, loss=0.0), _with(SHORT, RESTORES.to(0))),
+    # Within three ticks nobody hears of a turn, and more than the 350 ms of rewind may be needed.
+    "update-rate": Scenario(
+        Setup(update_rate=20.0),
+        _with(
+            (*SHORT, REWIND), ERROR_PLAYER.to(None), ERROR_STOPS.to(None), VERDICTS_CLEAR.to(None)
+        ),
+    ),
     # Who flies against a wall waits for ever.
     "walls": Scenario(Setup(walls=True), [each for each in SHORT if each != MOTION_MAX]),
-    "quantised": Scenario(Setup(quantised=True), SHORT),
-    "push": Scenario(Setup(push=True), (OWN_WAY.to(7),)),
+    "quantised": Scenario(Setup(quantised=True), _with(SHORT, RESTORES.to(5))),
+    "push": Scenario(Setup(push=True), (OWN_WAY.to(7), RESTORES, REPLAYED)),
     "150-movers": Scenario(Setup(movers=150), (HITCHES.to(5), FROZEN, STEP)),
     "250-movers": Scenario(Setup(movers=250), tuple(figure.to(None) for figure in SHORT)),
 }
@@ -78,7 +91,8 @@ def run(
         rows: Names of `SCENARIOS`.
         seeds: The seeds.
         seconds: How long each is measured, of the virtual clock; around a stall `STALL_SECONDS`.
-        smooth: Whether clients draw others between two values.
+        smooth: Whether ships run ahead, others are drawn between two values, and shots are for
+            what was drawn.
 
     Returns:
         The report: the median of the seeds, and the lowest and highest of them.

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from ecsnet.testing import Recording
 from ecsnet.testing.measures import (
+    STEADY_TICKS,
     Corrections,
     Path,
     Sample,
@@ -44,6 +45,10 @@ from perf.feel_game import (
 JUMP = 60.0
 """A way between two ticks that nothing takes but by a jump."""
 
+RIGHT = 5.0
+"""Distance in px within which all is right after a stall: at any time as much is guessed wrong for a
+frame in which a packet is late."""
+
 LATE = 0.05
 """Seconds by which what is drawn may be older than usual, and still be right after a stall."""
 
@@ -67,6 +72,9 @@ class Judge:
         )
         self._numbers = _numbers(played.recording)  # network ids by the numbers of movers
         self._paths: dict[int, Path] = {}
+        # Where an update is lost, two of its intervals lie between two values.
+        interval = round(RATE / (played.setup.update_rate or RATE))
+        self._around = STEADY_TICKS + 2 * (interval - 1)
         self._minutes = played.seconds / 60
         self._per_pilot = self._minutes * len(played.pilots)
 
@@ -130,7 +138,7 @@ class Judge:
 
     @cached_property
     def _own_steps(self) -> list[Steps]:
-        return [steps(path, samples, RATE) for path, samples in self._own()]
+        return [steps(path, samples, RATE, self._around) for path, samples in self._own()]
 
     def own_hitches(self) -> float:
         """Return frames a minute in which the own ship flew steadily, and was not drawn so."""
@@ -166,7 +174,7 @@ class Judge:
     @cached_property
     def _steps(self) -> list[Steps]:
         numbers = self._numbers.keys() - {JUMPER}
-        return [steps(path, samples, RATE) for path, samples in self._remote(*numbers)]
+        return [steps(*seen, RATE, self._around) for seen in self._remote(*numbers)]
 
     def hitches(self) -> float:
         """Return frames in which a thing moved steadily, and was not drawn so, a minute of that."""
@@ -296,6 +304,16 @@ class Judge:
             if said is not None
         ]
 
+    # What ran ahead.
+
+    def restores(self) -> float:
+        """Return how often a minute what ran ahead was put right."""
+        return sum(pilot.restores for pilot in self._played.pilots) / self._per_pilot
+
+    def replayed(self) -> float:
+        """Return the ticks a minute that were simulated once more for that."""
+        return sum(pilot.replayed for pilot in self._played.pilots) / self._per_pilot
+
     # After a stall.
 
     def _right_again(self, seen: Iterable[tuple[Path, list[Sample]]]) -> float:
@@ -312,6 +330,7 @@ class Judge:
                 distances(path, samples),
                 age,
                 resumed,
+                above=RIGHT,
                 oldest=percentile(before, 1) + LATE,
             )
             latest = max(latest, again)
@@ -418,6 +437,8 @@ REWIND = Figure("rewind that this takes, p50", "ms", lambda judge: percentile(ju
 REWIND_MOST = Figure(
     "rewind that this takes, p99", "ms", lambda judge: percentile(judge.rewinds(), 0.99)
 )
+RESTORES = Figure("restores", "a minute", Judge.restores)
+REPLAYED = Figure("ticks replayed", "a minute", Judge.replayed)
 OTHERS_RIGHT = Figure("others right again after", "s", Judge.others_right, 1)
 OWN_RIGHT = Figure("own right again after", "s", Judge.own_right, 1)
 
@@ -450,6 +471,8 @@ USUAL = (
     HITS,
     REWIND,
     REWIND_MOST,
+    RESTORES,
+    REPLAYED,
 )
 SHORT = (
     MOTION,
@@ -464,5 +487,7 @@ SHORT = (
     AGE,
     STARVED,
     VERDICTS_CLEAR,
+    RESTORES,
+    REPLAYED,
 )
 AFTER_STALL = (OTHERS_RIGHT, OWN_RIGHT)

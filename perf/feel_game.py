@@ -154,7 +154,8 @@ class Setup:
         lag: Seconds each way.
         jitter: Seconds by which that varies, up and down.
         loss: Share of datagrams lost each way.
-        smooth: Whether clients draw others between two values, and shots are for what they drew.
+        smooth: Whether ships run ahead, others are drawn between two values, and shots are for
+            what was drawn.
         update_rate: Updates a second; one with each tick when None.
         walls: Whether there are sixteen walls.
         quantised: Whether positions cross the wire in sixteenths.
@@ -212,7 +213,7 @@ def play(setup: Setup, seed: int, seconds: float) -> Played:
         recording = game.record(setup.place, Mover, Bullet, Player)
         played = Played(setup, recording, pilots, verdicts, seconds=seconds)
         for pilot in pilots:
-            pilot.recording = recording
+            pilot.begin(recording)
         if setup.stall is None:
             game.run(seconds)
         else:
@@ -257,6 +258,8 @@ class Pilot:
         shots: What was under the crosshair.
         number: Of its player.
         net: The network id of its ship.
+        restores: How often what ran ahead had to be put right, while it was measured.
+        replayed: Ticks that were simulated once more for that.
     """
 
     def __init__(self, game: Harness, client: net.ClientWorld, setup: Setup, seed: int) -> None:
@@ -267,6 +270,7 @@ class Pilot:
         self.shots: list[SeenShot] = []
         self.number = 0
         self.net = 0
+        self.restores = self.replayed = 0
         self._game = game
         self._place = setup.place
         self._dice = random.Random(seed)
@@ -276,8 +280,17 @@ class Pilot:
         self._turn_at = self._fire_at = self._zap_at = game.clock.now
         game.seats[client].before_poll = self.act
 
+    def begin(self, recording: Recording) -> None:
+        """Note from now on what is pressed in which frame of a recording."""
+        self.recording = recording
+        stats = self.client.stats
+        self.restores, self.replayed = -stats.corrections, -stats.replayed_ticks
+
     def finish(self) -> None:
-        """Note who it was."""
+        """Note who it was, and what its client counted."""
+        stats = self.client.stats
+        self.restores += stats.corrections
+        self.replayed += stats.replayed_ticks
         player = self.client.player
         assert player is not None
         self.number = self.client.view.components(player)[Player].id  # type: ignore[attr-defined]

@@ -36,8 +36,8 @@ __all__ = [
 ]
 
 STEADY_TICKS = 4
-"""The ticks before and after a step for which something must keep its velocity to be steady there:
-what was drawn on a guess, or fades, has come to its end by then."""
+"""The ticks before and after a step for which something must keep its velocity to be steady there,
+with an update in each tick: what was drawn on a guess has come to its end by then."""
 
 HITCH = 0.25
 """The share of the steady step by which the step of a frame may differ from it; with more it is a
@@ -120,15 +120,20 @@ class Timeline:
     """
 
     def __init__(self, times: Mapping[int, float]) -> None:
-        self._times = times
         self._path = Path({tick: (at,) for tick, at in times.items()})
-        self._first, self._last = min(times, default=0), max(times, default=0)
+        self._first, self._last = min(times), max(times)
 
     def at(self, tick: float) -> float:
-        """Return the time of a tick, seconds; beyond the last one, that of the last one."""
-        place = self._path.at(min(max(tick, self._first), self._last))
+        """Return the time of a tick, in seconds; beyond the first and the last one as long before
+        or after it as ticks take there.
+        """
+        within = min(max(tick, self._first), self._last)
+        place = self._path.at(within)
         assert place is not None  # ticks leave out no number
-        return place[0]
+        if tick == within:
+            return place[0]
+        other = self._path.at(within + (1 if tick < within else -1))
+        return place[0] if other is None else place[0] + abs(place[0] - other[0]) * (tick - within)
 
 
 class Steps(NamedTuple):
@@ -187,16 +192,17 @@ def samples_of(
 # What was drawn, beside what was there.
 
 
-def steps(path: Path, samples: Sequence[Sample], rate: float) -> Steps:
+def steps(path: Path, samples: Sequence[Sample], rate: float, around: int = STEADY_TICKS) -> Steps:
     """Compare the steps of something from frame to frame with what they should have been.
 
-    Only frames count around which it kept its velocity on the server, for `STEADY_TICKS` either
-    way. There it should move that much in each.
+    Only frames count around which it kept its velocity on the server. There it should move that
+    much in each.
 
     Args:
         path: What it did.
         samples: What was drawn.
         rate: The server's ticks a second.
+        around: Ticks before and after what was drawn for which it has to keep it.
     """
     frames = hitches = frozen = 0
     largest = 0.0
@@ -204,7 +210,7 @@ def steps(path: Path, samples: Sequence[Sample], rate: float) -> Steps:
         if before.place is None or now.place is None:
             continue
         first, last = sorted((before.tick, now.tick))
-        velocity = path.velocity(floor(first) - STEADY_TICKS, ceil(last) + STEADY_TICKS)
+        velocity = path.velocity(floor(first) - around, ceil(last) + around)
         elapsed = (now.at - before.at) * rate
         if velocity is None or not elapsed:
             continue

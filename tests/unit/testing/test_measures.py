@@ -96,6 +96,8 @@ def test_nothing_is_a_hitch_where_the_server_made_a_turn_near_it() -> None:
     corner = Path({tick: (4.0 * min(tick, 50), 4.0 * max(tick - 50, 0)) for tick in range(100)})
     assert steps(corner, along(corner, 45, 46, 46, 48), RATE).frames == 2
     assert steps(corner, along(corner, 47, 49, 49, 53), RATE).frames == 0
+    assert steps(corner, along(corner, 47, 49, 49, 53), RATE, around=1).frames == 2
+    assert steps(corner, along(corner, 45, 46, 46, 48), RATE, around=5).frames == 0
     assert steps(corner, along(corner, 54, 55, 55), RATE) == (2, 1, 1, pytest.approx(1))
 
 
@@ -166,7 +168,9 @@ def test_an_age_is_that_of_the_tick_drawn_whenever_it_ran() -> None:
     timeline = Timeline({1: 10.0, 2: 10.5, 3: 20.0})
     samples = [Sample(10.5, 1, None), Sample(11.0, 1.5, None), Sample(21.0, 2.5, None)]
     assert ages(samples, timeline) == pytest.approx([0.5, 0.75, 5.75])
-    assert ages([Sample(21.0, 4.0, None)], timeline) == [1.0]
+    beyond = [Sample(21.0, 4.0, None), Sample(11.0, 0.0, None)]
+    assert ages(beyond, timeline) == [21.0 - 29.5, 11.0 - 9.5]
+    assert Timeline({1: 10.0}).at(2) == 10.0
 
 
 def test_it_is_right_again_after_the_last_wrong_frame() -> None:
