@@ -14,12 +14,14 @@ from typing import NamedTuple
 
 from perf.feel_figures import (
     AFTER_STALL,
+    ERROR_CIRCLE,
     ERROR_PLAYER,
     ERROR_STOPS,
     FROZEN,
     HITCHES,
     MOTION,
     MOTION_MAX,
+    OWN_OFF,
     OWN_WAY,
     REPLAYED,
     RESTORES,
@@ -68,13 +70,17 @@ SCENARIOS: dict[str, Scenario] = {
     "update-rate": Scenario(
         Setup(update_rate=20.0),
         _with(
-            (*SHORT, REWIND), ERROR_PLAYER.to(None), ERROR_STOPS.to(None), VERDICTS_CLEAR.to(None)
+            (*SHORT, REWIND),
+            ERROR_PLAYER.to(None),
+            ERROR_STOPS.to(None),
+            ERROR_CIRCLE.to(1.5),
+            VERDICTS_CLEAR.to(None),
         ),
     ),
     # Who flies against a wall waits for ever.
     "walls": Scenario(Setup(walls=True), [each for each in SHORT if each != MOTION_MAX]),
     "quantised": Scenario(Setup(quantised=True), _with(SHORT, RESTORES.to(5))),
-    "push": Scenario(Setup(push=True), (OWN_WAY.to(7), RESTORES, REPLAYED)),
+    "push": Scenario(Setup(push=True), (OWN_WAY.to(7), OWN_OFF, RESTORES, REPLAYED)),
     "150-movers": Scenario(Setup(movers=150), (HITCHES.to(5), FROZEN, STEP)),
     "250-movers": Scenario(Setup(movers=250), tuple(figure.to(None) for figure in SHORT)),
 }

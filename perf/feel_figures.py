@@ -46,8 +46,8 @@ JUMP = 60.0
 """A way between two ticks that nothing takes but by a jump."""
 
 RIGHT = 5.0
-"""Distance in px within which all is right after a stall: at any time as much is guessed wrong for a
-frame in which a packet is late."""
+"""Distance in px within which all is right after a stall: at any time so much is guessed wrong for
+a frame in which a packet is late."""
 
 LATE = 0.05
 """Seconds by which what is drawn may be older than usual, and still be right after a stall."""
@@ -61,10 +61,13 @@ class Judge:
 
     Args:
         played: The game.
+
+    Attributes:
+        played: The same.
     """
 
     def __init__(self, played: Played) -> None:
-        self._played = played
+        self.played = played
         self._recording = played.recording
         self._place = played.setup.place
         self._timeline = Timeline(
@@ -87,13 +90,13 @@ class Judge:
         return path
 
     def _own(self) -> Iterator[tuple[Path, list[Sample]]]:
-        for pilot in self._played.pilots:
+        for pilot in self.played.pilots:
             path = self._path(pilot.net)
             yield path, samples_of(self._recording, pilot.client, pilot.net, self._place, own=True)
 
     def _remote(self, *numbers: int) -> Iterator[tuple[Path, list[Sample]]]:
         """Go through what each pilot saw of some movers, by number; of all when left out."""
-        for pilot in self._played.pilots:
+        for pilot in self.played.pilots:
             for number, net in self._numbers.items():
                 if net != pilot.net and (not numbers or number in numbers):
                     samples = samples_of(self._recording, pilot.client, net, self._place)
@@ -101,7 +104,7 @@ class Judge:
 
     def _frames(self) -> Iterator[tuple[Pilot, list[Sample]]]:
         """Go through the frames of each pilot, as samples of nothing."""
-        for pilot in self._played.pilots:
+        for pilot in self.played.pilots:
             frames = self._recording.frames[pilot.client]
             yield pilot, [Sample(frame.at, frame.shown, None) for frame in frames]
 
@@ -110,7 +113,7 @@ class Judge:
     def delays(self) -> list[float]:
         """Return after how many frames a ship that stood still moved."""
         found: list[float] = []
-        for pilot, (_, samples) in zip(self._played.pilots, self._own(), strict=True):
+        for pilot, (_, samples) in zip(self.played.pilots, self._own(), strict=True):
             for start in pilot.starts:
                 frames = frames_until_motion(samples, start, MOTION_FRAMES)
                 if frames is not None:
@@ -120,7 +123,7 @@ class Judge:
     def bullet_delays(self) -> list[float]:
         """Return after how many frames own bullets were seen."""
         found: list[float] = []
-        for pilot in self._played.pilots:
+        for pilot in self.played.pilots:
             for frame, shot in pilot.fires:
                 frames = first_seen(self._bullet(pilot, (pilot.number, shot), frame), 0)
                 if frames is not None:
@@ -131,7 +134,7 @@ class Judge:
         """Return what a pilot saw of a bullet in the frames from one on, for two seconds."""
         frames = self._recording.frames[pilot.client]
         samples: list[Sample] = []
-        for each in frames[frame : frame + round(2 * self._played.setup.fps)]:
+        for each in frames[frame : frame + round(2 * self.played.setup.fps)]:
             seen = any(value[:2] == name for value in each.values[Bullet].values())
             samples.append(Sample(each.at, each.ahead, () if seen else None))
         return samples
@@ -158,12 +161,21 @@ class Judge:
         )
 
     @cached_property
+    def _own_distances(self) -> list[list[float | None]]:
+        return [distances(path, samples) for path, samples in self._own()]
+
+    @cached_property
     def _own_corrections(self) -> list[Corrections]:
-        return [corrections(distances(path, samples)) for path, samples in self._own()]
+        return [corrections(each) for each in self._own_distances]
 
     def own_corrections(self) -> float:
         """Return how often a minute the own ship was drawn where it was not."""
         return sum(each.times for each in self._own_corrections) / self._per_pilot
+
+    def own_frames_off(self) -> float:
+        """Return the frames a minute in which it was."""
+        frames = (each for frames in self._own_distances for each in frames)
+        return sum(each is not None and each > 1 for each in frames) / self._per_pilot
 
     def own_largest_correction(self) -> float:
         """Return by how much it was at most."""
@@ -186,7 +198,7 @@ class Judge:
 
     @cached_property
     def _steady_minutes(self) -> float:
-        return sum(each.frames for each in self._steps) / self._played.setup.fps / 60
+        return sum(each.frames for each in self._steps) / self.played.setup.fps / 60
 
     def largest_step(self) -> float:
         """Return the largest step of any in a frame, over the steady one."""
@@ -211,7 +223,7 @@ class Judge:
     @property
     def player_numbers(self) -> list[int]:
         """The numbers of ships."""
-        return [pilot.number for pilot in self._played.pilots]
+        return [pilot.number for pilot in self.played.pilots]
 
     def bullets_beyond(self) -> float:
         """Return the frames a minute in which another's bullet was drawn beyond its life."""
@@ -229,7 +241,7 @@ class Judge:
             tick: {value[:2] for value in each.values[Bullet].values()}
             for tick, each in self._recording.ticks.items()
         }
-        for pilot in self._played.pilots:
+        for pilot in self.played.pilots:
             for frame in self._recording.frames[pilot.client]:
                 there, then = alive.get(floor(frame.shown)), alive.get(floor(frame.shown) + 1)
                 if there is None or then is None:
@@ -243,7 +255,7 @@ class Judge:
     def bullets_twice(self) -> float:
         """Return the frames a minute in which a bullet of one's own was there twice."""
         twice = 0
-        for pilot in self._played.pilots:
+        for pilot in self.played.pilots:
             for frame in self._recording.frames[pilot.client]:
                 names = [value[:2] for value in frame.values[Bullet].values()]
                 twice += len(names) - len(set(names))
@@ -260,7 +272,7 @@ class Judge:
     def _newest_ages(self) -> list[float]:
         return [
             1000 * (frame.at - self._timeline.at(frame.newest))
-            for pilot in self._played.pilots
+            for pilot in self.played.pilots
             for frame in self._recording.frames[pilot.client]
         ]
 
@@ -268,7 +280,7 @@ class Judge:
         """Return the frames a minute that were drawn at a tick not heard of yet."""
         frames = (
             frame.shown > frame.newest
-            for pilot in self._played.pilots
+            for pilot in self.played.pilots
             for frame in self._recording.frames[pilot.client]
         )
         return sum(frames) / self._per_pilot
@@ -277,10 +289,10 @@ class Judge:
 
     def _shots(self) -> list[tuple[SeenShot, Verdict | None]]:
         """Return shots that have come to a verdict by now, if they ever do."""
-        verdicts = self._played.verdicts
+        verdicts = self.played.verdicts
         return [
             (shot, verdicts.get((pilot.number, shot.shot)))
-            for pilot in self._played.pilots
+            for pilot in self.played.pilots
             for shot in pilot.shots[:-3]  # the last ones may still be on their way
         ]
 
@@ -308,18 +320,18 @@ class Judge:
 
     def restores(self) -> float:
         """Return how often a minute what ran ahead was put right."""
-        return sum(pilot.restores for pilot in self._played.pilots) / self._per_pilot
+        return sum(pilot.restores for pilot in self.played.pilots) / self._per_pilot
 
     def replayed(self) -> float:
         """Return the ticks a minute that were simulated once more for that."""
-        return sum(pilot.replayed for pilot in self._played.pilots) / self._per_pilot
+        return sum(pilot.replayed for pilot in self.played.pilots) / self._per_pilot
 
     # After a stall.
 
     def _right_again(self, seen: Iterable[tuple[Path, list[Sample]]]) -> float:
         """Return after how many seconds all that the first pilot saw of something was right."""
         latest = 0.0
-        resumed = self._played.resumed_at
+        resumed = self.played.resumed_at
         for path, samples in seen:
             age = ages(samples, self._timeline)
             before = [
@@ -336,14 +348,20 @@ class Judge:
             latest = max(latest, again)
         return latest
 
+    def seen_by_first(self) -> Iterator[tuple[Path, list[Sample]]]:
+        """Go through what the first pilot, with whom something stalls, saw of all others.
+
+        What jumps is left out: where that tick gets lost, it does so a frame late at any time.
+        """
+        first = self.played.pilots[0]
+        for number, net in self._numbers.items():
+            if net != first.net and number != JUMPER:
+                samples = samples_of(self._recording, first.client, net, self._place)
+                yield self._path(net), samples
+
     def others_right(self) -> float:
         """Return after how many seconds all else was right for the first pilot."""
-        first = self._played.pilots[0]
-        return self._right_again(
-            (self._path(net), samples_of(self._recording, first.client, net, self._place))
-            for net in self._numbers.values()
-            if net != first.net
-        )
+        return self._right_again(self.seen_by_first())
 
     def own_right(self) -> float:
         """Return after how many seconds its own ship was."""
@@ -404,6 +422,7 @@ OWN_HITCHES = Figure("own hitches", "a minute", Judge.own_hitches, 0)
 OWN_STEP = Figure("own largest step over steady step", "times", Judge.own_largest_step)
 OWN_WAY = Figure("own largest way in a frame", "px", Judge.own_largest_way)
 OWN_CORRECTIONS = Figure("own corrections above 1 px", "a minute", Judge.own_corrections, 0)
+OWN_OFF = Figure("own frames more than 1 px off", "a minute", Judge.own_frames_off)
 OWN_ERROR = Figure("own largest correction", "px", Judge.own_largest_correction)
 HITCHES = Figure("remote hitches", "a steady minute", Judge.hitches, 0)
 FROZEN = Figure("remote frozen frames", "a steady minute", Judge.frozen, 0)

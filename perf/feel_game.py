@@ -28,6 +28,7 @@ WIDTH, HEIGHT = 2000.0, 1200.0
 EDGE = 400.0
 BULLET_SPEED = 420.0
 BULLET_TICKS = 60
+SPREAD = 0.1
 LEAP = 300.0
 LEAP_TICKS = 240
 PUSH = 30.0
@@ -411,7 +412,9 @@ def make_game(setup: Setup, verdicts: dict[tuple[int, int], Verdict]) -> net.Ser
         for ship, order in net.commands(Fire, place):
             at = esper.component_for_entity(ship, place)
             number = esper.component_for_entity(ship, Player).id
-            bullet = Bullet(number, order.shot, order.dx, order.dy, net.tick())
+            spread = net.rng(ship).uniform(-SPREAD, SPREAD)
+            dx, dy = order.dx - order.dy * spread, order.dy + order.dx * spread
+            bullet = Bullet(number, order.shot, dx, dy, net.tick())
             esper.create_entity(bullet, place(at.x, at.y), Owner(ship))
 
     @server.system(priority=10, shared=setup.smooth)
