@@ -10,6 +10,7 @@ from collections import defaultdict, deque
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from math import ceil, dist, floor
 from typing import Generic, TypeAlias, TypeVar
 
 import msgspec
@@ -49,9 +50,12 @@ QUIET = 30
 ANSWER = 60
 """Frames in which a key has its effect, or has none."""
 
+JUMP = 60.0
+"""Units between two ticks that nothing moves by: it jumped."""
+
 UNAWARE = 60
-"""Ticks after a jump in which its owner's client may not know of it: the server alone makes jumps,
-and what it does alone is late by a round trip."""
+"""Ticks after a jump in which its owner's client may not know of it, and fires from where it was:
+the server alone makes jumps, and what it does alone is late by a round trip."""
 
 Place: TypeAlias = tuple[float, ...]
 """The floats of a component."""
@@ -174,14 +178,15 @@ class Reel:
             jumps: Ticks in which the server teleported something, by network id.
         """
         found: defaultdict[Thing, dict[int, Sample]] = defaultdict(dict)
+        ours = [at for net in self.own for at in jumps.get(net, ())]
         for number, frame in enumerate(self.frames):
+            unaware = any(-1 < frame.ahead - at < UNAWARE for at in ours)
             for name, places in frame.places.items():
                 for net, place in places.items():
                     own = net in self.own
-                    tick = frame.ahead if own else frame.shown
-                    if own and any(-1 < tick - at < UNAWARE for at in jumps.get(net, ())):
-                        continue
-                    found[name, net][number] = Sample(frame.began, tick, place)
+                    if not (own and unaware):
+                        tick = frame.ahead if own else frame.shown
+                        found[name, net][number] = Sample(frame.began, tick, place)
         return found
 
 
@@ -193,7 +198,7 @@ def feel_of(ticks: Sequence[Tick], reels: Sequence[Reel], rate: float) -> Feel:
         reels: What the players drew.
         rate: Ticks a second.
     """
-    paths, jumps = _paths(ticks), _jumps(ticks)
+    paths, jumps = _paths(ticks), _teleports(ticks)
     delays: list[int] = []
     wrong: list[Corrections] = []
     steady: dict[bool, list[Steps]] = {True: [], False: []}  # by whether it is the player's own
@@ -211,7 +216,8 @@ def feel_of(ticks: Sequence[Tick], reels: Sequence[Reel], rate: float) -> Feel:
             every = [steps(path, run, rate) for run in _runs(track, set())]
             late_hitches += sum(all_.hitches for all_ in every) - sum(s.hitches for s in found)
             if own:
-                wrong.append(corrections(distances(path, track.values())))
+                there = [each for each in track.values() if not _jumps(path, each.tick)]
+                wrong.append(corrections(distances(path, there)))
     minutes = sum(len(reel.frames) for reel in reels) * FRAME / 60
     return Feel(
         keys=len(delays),
@@ -235,12 +241,20 @@ def _paths(ticks: Sequence[Tick]) -> dict[Thing, Path]:
     return {thing: Path(known) for thing, known in places.items()}
 
 
-def _jumps(ticks: Sequence[Tick]) -> dict[int, list[int]]:
+def _teleports(ticks: Sequence[Tick]) -> dict[int, list[int]]:
     jumps: defaultdict[int, list[int]] = defaultdict(list)
     for tick in ticks:
         for net in tick.jumped:
             jumps[net].append(tick.number)
     return jumps
+
+
+def _jumps(path: Path, tick: float) -> bool:
+    """Return whether something was nowhere between two places then, such as an angle that came
+    round.
+    """
+    one, other = path.places.get(floor(tick)), path.places.get(ceil(tick))
+    return one is not None and other is not None and dist(one, other) > JUMP
 
 
 def _delays(reel: Reel, tracks: Mapping[Thing, Mapping[int, Sample]]) -> Iterator[int]:

@@ -185,7 +185,7 @@ def game() -> Iterator[tuple[net.ClientWorld, Room]]:
             esper.add_component(player, Secret(1))
             esper.component_for_entity(thing, Badge).text = "worn"
 
-        with net.play(server, offline=True, name="Ann") as client:
+        with net.play(server, offline=True, name="Ann", smooth=False) as client:
             while not client.connected:
                 client.poll()
             host = client._connection._transport.host  # type: ignore[union-attr]

@@ -139,6 +139,14 @@ def test_what_is_drawn_where_it_was_not_is_a_correction() -> None:
     assert (found.own_corrections, found.own_correction_max) == (0, 0)
 
 
+def test_an_angle_that_comes_round_is_no_correction() -> None:
+    def angle(tick: float) -> Place:
+        return (3.0 * tick % 360, 0.0)
+
+    found = felt(ticks(700, angle), frames(600, angle))
+    assert (found.own_corrections, found.own_correction_max) == (0, 0)
+
+
 def test_nothing_has_no_figures() -> None:
     found = feel_of([], [Reel([], frozenset())], RATE)
     assert found == Feel(0, {"p50": 0, "max": 0}, 0, 0, 0, 0, 0, 0, 0)
