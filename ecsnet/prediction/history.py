@@ -50,9 +50,10 @@ class Snapshot:
 
     def value(self, entity: int, cid: int) -> object | None:
         """Return a component as it was; None where it was not there."""
-        row = self.layout.rows.get(cid)
-        place = None if row is None else row.get(entity)
-        return None if place is None else self.columns[cid][place]
+        try:
+            return self.columns[cid][self.layout.rows[cid][entity]]
+        except KeyError:
+            return None
 
 
 class History:

@@ -296,10 +296,11 @@ class Predictor:
             if record is not None:
                 yield body, record
 
-    def _checks(
+    def _known(
         self, store: Store, body: Body, record: EntityState, after: Mapping[int, int]
-    ) -> Iterator[_Check]:
-        """Yield what is known of a body, each at the newest tick of which it is known.
+    ) -> Iterator[tuple[int, int, object | None]]:
+        """Yield what is known of a body, each at the newest tick of which it is known: the tick,
+        the component id and the wire value, as in `_Check`.
 
         That is the tick that it was told of; but up to the confirmed tick nothing is missing, so
         what did not come since then is what it was.
@@ -316,12 +317,12 @@ class Predictor:
         if had is not None and not had <= record.ticks.keys():
             for cid in had - record.ticks.keys():
                 if confirmed > after.get(cid, -1):
-                    yield _Check(confirmed, body, record, cid, None)
+                    yield confirmed, cid, None
         for cid, tick in record.ticks.items():
             if tick < confirmed and cid not in self._rated:
                 tick = confirmed
             if cid in self._compared and tick > after.get(cid, -1):
-                yield _Check(tick, body, record, cid, record.values[cid])
+                yield tick, cid, record.values[cid]
 
     def _compare(self, store: Store) -> None:
         """Find the oldest tick of which something else was told than was predicted, and go back."""
@@ -332,24 +333,25 @@ class Predictor:
                 came.append(max(record.ticks.values()))
                 continue
             checked = body.checked
-            for check in self._checks(store, body, record, checked):
-                checked[check.cid] = check.tick
-                snapshot = self._history.get(check.tick)
-                if snapshot is not None and not self._agrees(snapshot, check):
-                    wrong.append(check)
+            for tick, cid, wire in self._known(store, body, record, checked):
+                checked[cid] = tick
+                snapshot = self._history.get(tick)
+                if snapshot is not None and not self._agrees(snapshot, body, cid, wire):
+                    wrong.append(_Check(tick, body, record, cid, wire))
         self.corrections += bool(wrong)
         ticks = [check.tick for check in wrong] + came
         if ticks:
             self._go_back(store, min(ticks), wrong)
 
-    def _agrees(self, snapshot: Snapshot, check: _Check) -> bool:
+    def _agrees(self, snapshot: Snapshot, body: Body, cid: int, wire: object | None) -> bool:
         """Return whether something was predicted as it was told."""
-        found = snapshot.value(check.body.entity, check.cid)
-        if found is None or check.wire is None:
-            return found is None and check.wire is None
-        kind, told, key_of = self._components[check.cid], check.wire, self.world.key_of
+        found = snapshot.value(body.entity, cid)
+        if found is None or wire is None:
+            return found is wire
+        kind, told = self._components[cid], wire
         if kind.direct and found == told:
             return True
+        key_of = self.world.key_of
         try:
             predicted = kind.to_wire(found, key_of)
         except BadValueError:
@@ -359,7 +361,7 @@ class Predictor:
             told = predicted if seen is None else kind.to_wire(seen, key_of)
         if predicted == told or kind.near(predicted, told):
             return True
-        return self._conversion.value(kind, check.wire) is None  # or nobody can show it
+        return self._conversion.value(kind, wire) is None  # or nobody can show it
 
     # Back, and forth again.
 
@@ -381,8 +383,10 @@ class Predictor:
         if base < store.tick:
             # What was right may come out otherwise this time.
             for body, record in self._told(store):
-                for check in self._checks(store, body, record, dict.fromkeys(record.ticks, base)):
-                    checks.setdefault(check.tick, []).append(check)
+                after = dict.fromkeys(record.ticks, base)
+                for tick, cid, wire in self._known(store, body, record, after):
+                    check = _Check(tick, body, record, cid, wire)
+                    checks.setdefault(tick, []).append(check)
         self._respawn = [body for body in world.owned.values() if body.born > base]
         self._respawn.sort(key=_born)
         world.restore(snapshot)
@@ -419,7 +423,11 @@ class Predictor:
             if world.failure is not None:
                 return
             snapshot = world.snapshot()
-            wrong = [c for c in checks.get(tick, ()) if not self._agrees(snapshot, c)]
+            wrong = [
+                check
+                for check in checks.get(tick, ())
+                if not self._agrees(snapshot, check.body, check.cid, check.wire)
+            ]
             if wrong:
                 self._put_told(wrong)
                 snapshot = world.snapshot()

@@ -144,6 +144,7 @@ class PrivateWorld:
         self._stamp = WorldStamp(self.world)
         self._layout = Layout({})
         self._live: list[tuple[int, ComponentType, list[object]]] = []
+        self._copied: dict[int, list[object]] = {}  # by component id, when that was done last
         # What is put back, likewise: type, component, and what was told.
         self._scene_stamp = WorldStamp(self.world)
         self._scene: list[tuple[ComponentType, object, object]] = []
@@ -318,13 +319,16 @@ class PrivateWorld:
             kind.assign(found, component)
 
     def snapshot(self) -> Snapshot:
-        """Copy what is predicted."""
+        """Copy what is predicted. Of types that did not change, two copies in a row are one."""
         if not self._stamp.undisturbed:
             self._arrange()
-        columns = {}
+        columns: dict[int, list[object]] = {}
         for cid, kind, live in self._live:
-            clone = kind.clone
-            columns[cid] = [clone(component) for component in live]
+            column = self._copied.get(cid)
+            if column is None or not kind.flat or column != live:
+                column = [*map(kind.clone, live)]
+            columns[cid] = column
+        self._copied = columns
         return Snapshot(self._layout, columns)
 
     def restore(self, snapshot: Snapshot) -> None:
@@ -333,9 +337,10 @@ class PrivateWorld:
             self._rebuild(snapshot)
             return
         for cid, kind, live in self._live:
-            assign = kind.assign
-            for component, copy in zip(live, snapshot.columns[cid], strict=True):
-                assign(component, copy)
+            column, assign = snapshot.columns[cid], kind.assign
+            if not kind.flat or column != live:
+                for component, copy in zip(live, column, strict=True):
+                    assign(component, copy)
 
     def _rebuild(self, snapshot: Snapshot) -> None:
         """Bring bodies back, or take them away, with all components that they had."""
