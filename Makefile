@@ -101,9 +101,10 @@ visits: $(READY)
 	$(BIN)/python tests/socket/visits.py --visits $(VISITS)
 
 perf: $(READY)
-	$(BIN)/python -m perf tick --rows plain loss own everybody
+	$(BIN)/python -m perf tick --rows plain loss own shared everybody
 	$(BIN)/python -m perf replicate
 	$(BIN)/python -m perf apply
+	$(BIN)/python -m perf predict
 	$(BIN)/python -m perf response
 	$(BIN)/python -m perf size
 	$(BIN)/python -m perf feel

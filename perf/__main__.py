@@ -1,4 +1,4 @@
-"""``python -m perf tick|replicate|apply|response|size|feel|analytics|world|journal|...``."""
+"""``python -m perf tick|replicate|apply|predict|response|size|feel|analytics|world|...``."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from perf import (
     feel,
     journal,
     movement,
+    predict,
     replicate,
     response,
     size,
@@ -60,6 +61,8 @@ def _report(options: argparse.Namespace, command: str) -> Report:
         report = replicate.run(command, runs, options.updates, build)
     elif options.benchmark == "apply":
         report = apply.run(command, runs, options.updates, build)
+    elif options.benchmark == "predict":
+        report = predict.run(command, runs, options.rounds, build)
     else:
         report = _server_report(options, command, build)
     report.machine["ecsnet"] = "interpreted" if build is None else "compiled"
@@ -109,6 +112,8 @@ def _parser() -> argparse.ArgumentParser:
     ):
         one = add(name, parents=[built], help=what)
         one.add_argument("--updates", type=_count, default=200, metavar="N")
+    one = add("predict", parents=[built], help="a client that runs ahead, and goes back")
+    one.add_argument("--rounds", type=_count, default=60, metavar="N")
     one = add("response", parents=[built], help="ping, and command to effect")
     one.add_argument(
         "--clients", type=_count, nargs="+", default=list(response.CLIENTS), metavar="N"

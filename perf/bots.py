@@ -3,7 +3,7 @@
 A bot connects through the handshake, greets, acks every packet, answers pings, and sends one
 packet a turn that holds every command that the server has not acked. It uses the framework's own
 connection and session; it keeps no world and does not look at the values that it is sent, which
-would be the bulk of a real client's work.
+would be the bulk of a real client's work. Smooth ones say that they run ahead, and what they draw.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from multiprocessing.connection import Connection as Pipe
 
 import msgspec
 
+from ecsnet.commands.frames import SIXTEENTHS
 from ecsnet.connection.plain import ClientHandshake, Connection
 from ecsnet.messages.joining import WIRE_VERSION, Hello, Welcome
 from ecsnet.peer import NO_TAG, Peer
@@ -29,6 +30,9 @@ from perf.swarm import Bot, Lossy, Swarm
 
 U32 = 0xFFFF_FFFF
 LEAD_TICKS = 2
+DRAWN_TICKS = 4
+"""The ticks from the one that a smooth client draws to the server's."""
+
 BEHIND_TICKS = 1
 AHEAD_TICKS = 3
 MOST_FRAMES = 60
@@ -52,7 +56,15 @@ class Crowd:
         welcomed: How many bots are in.
     """
 
-    def __init__(self, schema: Schema, held: type, rate: float, *, pings: bool = True) -> None:
+    def __init__(
+        self,
+        schema: Schema,
+        held: type,
+        rate: float,
+        *,
+        pings: bool = True,
+        smooth: bool = False,
+    ) -> None:
         """The bots play the game of ``schema`` and hold the command ``held`` at its defaults.
 
         Args:
@@ -60,12 +72,15 @@ class Crowd:
             held: A held command whose first field takes -1 and 1.
             rate: The server's ticks a second.
             pings: Whether sessions ping on their own, as they do in a game.
+            smooth: Whether they run ahead, draw others behind the newest tick, and say so.
         """
         self.fingerprint = schema.fingerprint
         self.command = schema.command_id_of[held]
         self.rate = rate
         self.pings = pings
+        self.smooth = smooth
         self.welcomed = 0
+        self._drawn = (SIXTEENTHS * (LEAD_TICKS + DRAWN_TICKS),) if smooth else ()
         self._frames: dict[tuple[int, int], msgspec.Raw] = {}
         self._tick = 0
         self._at = 0.0
@@ -76,7 +91,7 @@ class Crowd:
         key = (count, value)
         frames = self._frames.get(key)
         if frames is None:
-            encoded = encode([(0, count, [(self.command, 0, (value, 1))])])
+            encoded = encode([(0, count, [(self.command, 0, (value, 1))], *self._drawn)])
             frames = self._frames[key] = msgspec.Raw(encoded)
         return frames
 
@@ -190,7 +205,8 @@ class PlayerBot(Bot):
         self.connection = self.handshake.connection
         if self.connection is None:
             return self.handshake.poll(now)
-        hello = Hello(WIRE_VERSION, self.crowd.fingerprint, f"bot {self.number}")
+        crowd, name = self.crowd, f"bot {self.number}"
+        hello = Hello(WIRE_VERSION, crowd.fingerprint, name, smooth=crowd.smooth)
         self.peer.queue(encode(hello))
         return self._sealed(None, now)
 
@@ -261,6 +277,7 @@ def players(pipe: Pipe, port: int, clients: int, rate: float, kind: Kind = "plai
     if kind in ("declared", "events"):
         declare_events()
     loss = LOSS if kind == "loss" else 0.0
-    swarm = joined(port, clients, Crowd(schema(), Steer, rate), rate, loss=loss)
+    crowd = Crowd(schema(), Steer, rate, smooth=kind == "shared")
+    swarm = joined(port, clients, crowd, rate, loss=loss)
     pipe.send(Ready())
     count(pipe, swarm)

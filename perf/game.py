@@ -21,9 +21,10 @@ SHARE = 10
 HURT_SHARE = 50
 SPEED = 30.0
 
-Kind: TypeAlias = Literal["plain", "loss", "own", "declared", "events", "everybody"]
+Kind: TypeAlias = Literal["plain", "loss", "own", "shared", "declared", "events", "everybody"]
 """A game of ``perf tick``: the `crowd`, the same for clients that lose datagrams, the same with
-`Ammo`, the same with events and calls that nobody uses, the same with events, and the `arena`."""
+`Ammo`, the same for clients that run ahead, the same with events and calls that nobody uses, the
+same with events, and the `arena`."""
 
 EVENTS_A_SECOND = 100.0
 """The events to everybody in the game with events."""
@@ -127,13 +128,15 @@ def crowd(
     rate: float,
     ammo: type[Ammo] | None = None,
     boom: Callable[[float, float], object] | None = None,
+    *,
+    shared: bool = False,
 ) -> net.ServerWorld:
     """Returns a game in which a crowd walks on a plain, of which a tenth moves each tick.
 
     The players are among the ``entities``. A fifth of those that move also loses health. Each
     player sees about 50 entities; about three of all cross into another cell each tick. With
     ``ammo`` each player has some, other than before in every tick; with ``boom`` everybody is told
-    of `EVENTS_A_SECOND`.
+    of `EVENTS_A_SECOND`; with ``shared`` the systems that move players are shared.
     """
     dice = random.Random(1)
     interest = net.Grid(Position, CELL)
@@ -164,13 +167,13 @@ def crowd(
             esper.add_component(player, magazine)
             magazines.append(magazine)
 
-    @server.system(priority=20)
+    @server.system(priority=20, shared=shared)
     def steer(_dt: float) -> None:
         for player, command in net.commands(Steer):
             heading = esper.component_for_entity(player, Heading)
             heading.dx, heading.dy = command.dx, command.dy
 
-    @server.system(priority=10)
+    @server.system(priority=10, shared=shared)
     def move(dt: float) -> None:
         step = SPEED * dt * SHARE
         for position, heading in movers[net.tick() % SHARE]:
@@ -243,7 +246,8 @@ def serve_measured(
     else:
         ammo = declare_ammo() if kind == "own" else None
         boom = declare_events() if kind in ("declared", "events") else None
-        server = crowd(clients, entities, rate, ammo, boom if kind == "events" else None)
+        boom = boom if kind == "events" else None
+        server = crowd(clients, entities, rate, ammo, boom, shared=kind == "shared")
 
     @server.on_start
     def start() -> None:

@@ -152,15 +152,15 @@ class Game:
             before = [(at.x, at.y, way.dx, way.dy) for at, way in movers]
             self.system.process(STEP)
             began = time.thread_time()
-            _put_back(movers, before)
+            put_back(movers, before)
             for _ in range(ticks):
                 self.system.process(STEP)
             took = time.thread_time() - began
-            _put_back(movers, before)
+            put_back(movers, before)
             return took
 
 
-def _put_back(
+def put_back(
     movers: Sequence[tuple[Position, Velocity]], before: Sequence[tuple[float, float, float, float]]
 ) -> None:
     for (position, velocity), values in zip(movers, before, strict=True):

@@ -25,9 +25,13 @@ BANDWIDTH = 1e9
 TURNS = 101
 """Other values stand in the world after each turn, and not the same ones somewhere else."""
 
-Kind: TypeAlias = Literal["ints", "texts"]
+Kind: TypeAlias = Literal["ints", "texts", "floats"]
+"""The values that entities hold, one each."""
+
 NAMES: dict[Kind, str] = {"ints": "1,000 ints", "texts": "1,000 texts of 60 characters"}
-"""The values that entities hold, one each, and their names in reports."""
+"""Those that all benchmarks measure, and their names in reports."""
+
+FLOATS = [float(number) for number in range(TURNS)]
 
 V = TypeVar("V")
 
@@ -42,6 +46,12 @@ class Text:
     """A text of 60 characters."""
 
     value: str = ""
+
+
+class Float:
+    """A float, which smooth clients draw between two values."""
+
+    value: float = 0.0
 
 
 class Holder(Protocol[V]):
@@ -93,9 +103,11 @@ class Thousand:
                 dx: Annotated[int, Between(-1, 1)] = 0
                 dy: Annotated[int, Between(-1, 1)] = 0
 
-            self.values: Values[int] | Values[str]
+            self.values: Values[int] | Values[str] | Values[float]
             if kind == "ints":
                 self.values = Values(replicated(Number), range(TURNS))
+            elif kind == "floats":
+                self.values = Values(replicated(interpolate=True)(Float), FLOATS)
             else:
                 self.values = Values(replicated(Text), [f"{n:060}" for n in range(TURNS)])
         self.held: type = Steer

@@ -6,9 +6,9 @@ socket that is drained twice a tick. Ratios are to that, since it is nearly alwa
 The other one, an endpoint of uvloop, ends the turn; how far each of them swings stands in the
 report, since neither is always the steadier.
 
-In between, where they are asked for, come the same game with loss and the same game with a value
-that only its player sees, each beside the plain one of the turn. The game in which everybody sees
-everybody has a floor of its own.
+In between, where they are asked for, come the same game with loss, the same game with a value that
+only its player sees, and the same game with shared systems, for clients that run ahead; each beside
+the plain one of the turn. The game in which everybody sees everybody has a floor of its own.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ JOIN_SECONDS = 60.0
 VARIANTS: dict[Kind, str] = {
     "loss": "1 % loss both ways",
     "own": "owner-only values that change each tick",
+    "shared": "shared systems",
     "declared": "events and calls declared",
     "events": "100 events a second to all",
 }

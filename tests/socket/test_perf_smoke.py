@@ -61,7 +61,7 @@ def ticks() -> Rows:
     """The rows of all games of ``tick``."""
     few = ["--clients", "3", "--entities", "40", "--everybody", "4"]
     short = ["--seconds", "0.5", "--warmup", "30"]
-    games = ["loss", "own", "everybody"]
+    games = ["loss", "own", "shared", "everybody"]
     return rows(perf("tick", *few, *short, "--rows", *games))
 
 
@@ -86,13 +86,16 @@ def test_tick_moves_the_same_datagrams_in_both_runs(ticks: Rows) -> None:
 def test_tick_puts_other_games_beside_the_plain_one(ticks: Rows) -> None:
     plain = ticks["server CPU per client and tick, 3 clients"]
     own = "3 clients, owner-only values that change each tick"
-    for name in ("3 clients, 1 % loss both ways", own):
+    shared = "3 clients, shared systems"
+    for name in ("3 clients, 1 % loss both ways", own, shared):
         cpu = ticks[f"server CPU per client and tick, {name}"]
         assert cpu["value"] > 0
         assert cpu["floor"] == plain["value"]
         assert ticks[f"missed ticks, {name}"]["note"] == "of 30"
     # The values of their own come: an id, a number, and the arrays around them.
     assert _bytes_down(ticks, own) > _bytes_down(ticks, "3 clients") + 4
+    # What they own comes though it stands still in nine of ten ticks: a Position, two floats.
+    assert _bytes_down(ticks, shared) > _bytes_down(ticks, "3 clients") + 14
     everybody = "4 players who all see each other"
     assert ticks[f"server CPU per client and tick, {everybody}"]["floor"] > 0
     assert _bytes_down(ticks, everybody) > 4 * 9  # a float for each in each tick
@@ -137,6 +140,20 @@ def test_apply_measures_a_client_that_shows_all() -> None:
         poll = report[f"a poll that takes in {what}"]
         assert poll["value"] > poll["floor"] > 0
         assert report[f"taken in of {what}"]["value"] == pytest.approx(1e6 / poll["value"])
+    update = report["a poll that takes in 1,000 floats, smooth"]
+    between = report["a frame between two updates, smooth"]
+    assert update["value"] > between["value"] > 0
+    assert update["floor"] == between["floor"] > 0
+
+
+def test_predict_puts_what_goes_back_beside_plain_ticks() -> None:
+    report = rows(perf("predict", "--rounds", "2", "--interpreted"))
+    for name in ("1 entity", "100 entities", "100 entities among 100 others"):
+        back = report[f"10 ticks back, {name}"]
+        right, wrong = (report[f"an update that {what}, {name}"] for what in ("agrees", "differs"))
+        # An update that differs is compared, as one that agrees, and then goes back.
+        assert wrong["value"] > right["value"] > 0
+        assert back["value"] > back["floor"] == wrong["floor"] == right["floor"] > 0
 
 
 def test_response_answers_both_questions() -> None:
