@@ -109,10 +109,8 @@ class Predictor:
         self._components = components
         self._player = player
         self._owner = next((cid for cid, kind in enumerate(components) if kind.cls is Owner), -1)
-        # The component ids of what is compared. `once` types are told at the insert only.
-        self._compared = {
-            cid for cid, kind in enumerate(components) if kind.predicted and not kind.once
-        }
+        # The component ids of what is told at the insert only, and compared with that.
+        self._once = {cid for cid, kind in enumerate(components) if kind.once}
         self.kept = {cid for cid, kind in enumerate(components) if kind.predicted or kind.once}
         self._rated = {cid for cid, kind in enumerate(components) if kind.rate > 1}
         self._ticks = ticks
@@ -123,6 +121,8 @@ class Predictor:
         self._spawns: list[Body] = []  # what was predicted and not told of, in order
         self._respawn: list[Body] = []  # what ticks that run again may spawn again, in order
         self._seen = (-1, -1)  # the newest tick and the confirmed one, as of the last look
+        # What agrees but for a step of its quantisation: as it was predicted, and as it was told.
+        self._near: list[tuple[Body, int, object, object]] = []
         self._fresh: list[Body] = []  # what came, or became the player's, and was not predicted
 
     @property
@@ -319,15 +319,18 @@ class Predictor:
                 if confirmed > after.get(cid, -1):
                     yield confirmed, cid, None
         for cid, tick in record.ticks.items():
+            if cid in self._once and tick <= after.get(cid, -1):
+                continue
             if tick < confirmed and cid not in self._rated:
                 tick = confirmed
-            if cid in self._compared and tick > after.get(cid, -1):
+            if cid in self.kept and tick > after.get(cid, -1):
                 yield tick, cid, record.values[cid]
 
     def _compare(self, store: Store) -> None:
         """Find the oldest tick of which something else was told than was predicted, and go back."""
         wrong: list[_Check] = []
         came: list[int] = []
+        self._near.clear()
         for body, record in self._told(store):
             if body in self._fresh:
                 came.append(max(record.ticks.values()))
@@ -342,6 +345,16 @@ class Predictor:
         ticks = [check.tick for check in wrong] + came
         if ticks:
             self._go_back(store, min(ticks), wrong)
+        else:
+            self._settle()
+
+    def _settle(self) -> None:
+        """Let what came to rest a step off be where it was told to be."""
+        latest = self.latest
+        for body, cid, predicted, wire in self._near:
+            now = None if latest is None else latest.value(body.entity, cid)
+            if now is not None and self._components[cid].differing(predicted, now) is None:
+                self._put(body, cid, wire)
 
     def _agrees(self, snapshot: Snapshot, body: Body, cid: int, wire: object | None) -> bool:
         """Return whether something was predicted as it was told."""
@@ -359,7 +372,10 @@ class Predictor:
         if kind.has_refs:  # to what is not in sight, too, which nobody can predict
             seen = self._conversion.value(kind, told)
             told = predicted if seen is None else kind.to_wire(seen, key_of)
-        if predicted == told or kind.near(predicted, told):
+        if predicted == told:
+            return True
+        if kind.near(predicted, told):
+            self._near.append((body, cid, found, wire))
             return True
         return self._conversion.value(kind, wire) is None  # or nobody can show it
 

@@ -13,7 +13,7 @@ from ecsnet.components import Owner, Player
 from ecsnet.prediction.predictor import Predictor
 from ecsnet.replication.client.store import Store
 from ecsnet.replication.wire import HELD, WireFormat
-from ecsnet.schema import Registry, command_type, encode
+from ecsnet.schema import ComponentType, Registry, command_type, encode
 from ecsnet.simulation.simulation import Join, Simulation
 from ecsnet.simulation.spec import SimulationSpec
 
@@ -53,6 +53,7 @@ class Lab:
         self.messages = 0
         self.given: dict[int, tuple[ReceivedCommand, ...]] = {}
         self._told: State = {}
+        self._inserted: dict[tuple[int, type], tuple[object, bytes]] = {}
         self.server.step([Join(1, "Ann")])
         (self.player,) = self.server.player_number
         with self.server.world:
@@ -90,13 +91,23 @@ class Lab:
                 self.entity[self.net[entity]] = entity
         self.states[self.server.tick] = {
             self.net[entity]: {
-                cid: encode(kind.to_wire(components[kind.cls], self._net_of))
+                cid: self._encoded(entity, kind, components[kind.cls])
                 for cid, kind in enumerate(self.components)
                 if kind.cls in components
             }
             for entity, components in world.tables().items()
         }
         self.held[self.server.tick] = not self.server.playing
+
+    def _encoded(self, entity: int, kind: ComponentType, component: object) -> bytes:
+        """Return what is told of a component: of a ``once`` type, what it was when it came."""
+        encoded = encode(kind.to_wire(component, self._net_of))
+        if not kind.once:
+            return encoded
+        before = self._inserted.get((entity, kind.cls))
+        if before is None or before[0] is not component:
+            before = self._inserted[entity, kind.cls] = component, encoded
+        return before[1]
 
     def _net_of(self, entity: int | None) -> int | None:
         return None if entity is None else self.net.get(entity)
@@ -135,7 +146,12 @@ class Lab:
         for net, values in state.items():
             known = told.get(net, {})
             rides = riding and self._is_mine(net)
-            changed = {cid: v for cid, v in values.items() if rides or v != known.get(cid)}
+            once = {cid for cid in values if self.components[cid].once}
+            changed = {
+                cid: value
+                for cid, value in values.items()
+                if (rides and cid not in once) or value != known.get(cid)
+            }
             if changed:
                 runs.append(_run(net, changed))
         behind = tick - (tick if confirmed is None else confirmed)

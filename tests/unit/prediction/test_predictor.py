@@ -518,12 +518,48 @@ def test_what_the_server_alone_writes_is_what_it_told_last(lab: Lab) -> None:
         told = lab.true(Health, lab.server.tick - 3)
         with world:
             assert esper.component_for_entity(entity, Health).points == told[0].points - 1000
+        assert lab.predictor.corrections == 0
+
+
+def test_what_is_told_once_is_what_it_was_when_it_was_told(lab: Lab) -> None:
+    def paint() -> None:
+        esper.component_for_entity(lab.player, Colour).name = "grey"
+
+    spec = SimulationSpec(tick_rate=60)
+    spec.add_function(lambda dt: None, 0, shared=True)
+    with Lab(
+        registry, spec, lambda player: esper.add_component(player, Colour("red")), ahead=10
+    ) as lab:
+        for _ in range(20):
+            lab.run()
+        change(lab, paint)
+        for _ in range(20):
+            lab.run()
         assert lab.predicted(Colour) == [Colour("red")]
         change(lab, lambda: esper.add_component(lab.player, Colour("blue")))
         for _ in range(20):
             lab.run()
-        assert lab.predicted(Colour) == [Colour("red")]
+        assert lab.predicted(Colour) == [Colour("blue")]
+        assert lab.predictor.corrections == 1
+
+
+def test_what_rests_a_step_off_is_put_where_it_was_told_to_be(lab: Lab) -> None:
+    def push() -> None:
+        esper.component_for_entity(lab.player, Odometer).x += 1 / 16
+
+    spec = SimulationSpec(tick_rate=60)
+    spec.add_function(lambda dt: None, 0, shared=True)
+    with Lab(
+        registry, spec, lambda player: esper.add_component(player, Odometer(1.0)), ahead=10
+    ) as lab:
+        for _ in range(20):
+            lab.run()
+        change(lab, push)
+        for _ in range(20):
+            lab.run()
+        assert lab.predicted(Odometer) == [Odometer(1.0625)]
         assert lab.predictor.corrections == 0
+        assert lab.predictor.replayed_ticks <= 20
 
 
 def test_a_component_that_only_the_server_gives_or_takes(lab: Lab) -> None:
