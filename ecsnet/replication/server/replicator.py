@@ -144,6 +144,8 @@ class Replicator:
         self.entities.set_player(client.player, False)
         self._owner_states.remove(client.player)
         self._drawers -= client.draws
+        if self._history is not None and not self._drawers:
+            self._history.clear()
         self.clients.remove(client)
         if client in self._resyncs:
             self._resyncs.remove(client)
@@ -602,8 +604,6 @@ class Replicator:
         if client.draws:
             return
         client.draws = True
-        if self._history is not None and not self._drawers:
-            self._history.clear()
         self._drawers += 1
 
     def look_back(self, client: ClientState, at: float, past: Past) -> bool:
