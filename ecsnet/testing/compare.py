@@ -131,17 +131,43 @@ class Truth:
     ) -> Comparison:
         """Compare a client's store and view with what it may see."""
         result = Comparison()
+        expected = self._compare_store(client, client_state, name, good, result)
+        if client._protocol.store is not None:
+            self._compare_view(client, name, expected, result)
+        return result
+
+    def told(
+        self,
+        client: ClientWorld,
+        client_state: ClientState,
+        name: str,
+        good: Mapping[tuple[int, type], bytes],
+    ) -> Comparison:
+        """Compare what a client was told with what it may see, whatever it draws."""
+        result = Comparison()
+        self._compare_store(client, client_state, name, good, result)
+        return result
+
+    def _compare_store(
+        self,
+        client: ClientWorld,
+        client_state: ClientState,
+        name: str,
+        good: Mapping[tuple[int, type], bytes],
+        result: Comparison,
+    ) -> dict[int, dict[int, object]]:
+        """Compare the store; returns the wire values that the client should have."""
+        expected: dict[int, dict[int, object]] = {}
         store = client._protocol.store
         if store is None:
             result.differences.append(f"{name}: was never welcomed")
-            return result
+            return expected
         replicator = self._replicator
         visible = replicator.visible(client_state)
         for net in sorted(visible.keys() - store.entities.keys()):
             result.differences.append(f"{name}: entity {net} is missing")
         for net in sorted(store.entities.keys() - visible.keys()):
             result.differences.append(f"{name}: entity {net} should not be there")
-        expected: dict[int, dict[int, object]] = {}
         for net, bits in visible.items():
             record = store.entities.get(net)
             entity = replicator.entity(net)
@@ -169,8 +195,7 @@ class Truth:
                         f" {_brief.repr(record.values[cid])} of tick {record.ticks[cid]},"
                         f" server {_brief.repr(want_value)}"
                     )
-        self._compare_view(client, name, expected, result)
-        return result
+        return expected
 
     def _expected(
         self, cid: int, entity: int, live: object | None, good: Mapping[tuple[int, type], bytes]

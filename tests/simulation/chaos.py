@@ -19,6 +19,7 @@ from random import Random
 
 import esper
 from chaos_events import Due, Happened
+from chaos_flight import Course, Fly, Shoot, Shot
 from chaos_game import (
     CID,
     EVENTS,
@@ -52,13 +53,14 @@ from ecsnet.errors import UsageError
 from ecsnet.notifications import Disconnected, Refused
 from ecsnet.peer import Peer
 from ecsnet.replication.client.event_queue import ReceivedEvent
-from ecsnet.replication.client.store import Store
+from ecsnet.replication.client.store import LAST_ID, Store
 from ecsnet.replication.server.client_state import ClientState
 from ecsnet.replication.wire import STRUCTURE_BYTES, Structure, Update
 from ecsnet.server.host import GOODBYE_SECONDS
 from ecsnet.session.goodbye import Reason
 from ecsnet.session.session import Received
 from ecsnet.testing import FaultyLink, Harness, HarnessClient
+from ecsnet.testing.compare import Comparison
 
 __all__ = ["EVENTS", "MismatchError", "Plan", "Report", "run"]
 
@@ -84,6 +86,9 @@ REMEMBERED = {
 """What a server may still hold when all have left: whom it knew for a while, and what it counts by
 kind."""
 
+DRAWN_SECONDS = 1.0
+"""The time in which what is drawn has come to rest once all was told."""
+
 DAMAGE_LASTS = 8
 """Ticks for which what the game did to its view may still show."""
 
@@ -105,6 +110,8 @@ class Report:
     digest: int = 0
     settled: float = 0.0
     """Seconds of virtual time from the last lost datagram to equality."""
+    rested: float = 0.0
+    """Seconds of virtual time from when all was told to when all was drawn."""
 
     def __str__(self) -> str:
         state = "ok" if self.failure is None else "FAILED"
@@ -297,6 +304,10 @@ class Watcher:
         self.state: ClientState | None = None  # what replication knew of it at the last update
         self.dismissed = False
         self.infos: list[dict[str, object]] = [{}]  # what it has told the others in the lobby
+        self.smooth = chaos.is_smooth(serial)
+        self.flights = Random(f"flights {chaos.plan.seed} {serial}")
+        self.shots = 0
+        self.predicted: set[int] = set()  # the network ids of all that ever ran ahead
 
     def poll(self, dice: Random) -> None:
         """Once a step: hook up, count events, send commands, check what is seen."""
@@ -309,6 +320,7 @@ class Watcher:
         if not self.told_nets <= self.due.ever:
             unknown = self.told_nets - self.due.ever
             raise MismatchError(f"{self.seat.name} was told of the network ids {unknown}")
+        self._note_predicted()
         events = self.seat.events
         if len(events) > self.seen_events:
             for event in events[self.seen_events :]:
@@ -331,6 +343,10 @@ class Watcher:
             self.callbacks.armed = True
         if not self.chaos.game.paused:
             self._act(dice)
+            if self.chaos.plan.smooth:
+                self._fly()
+        if self.smooth:
+            self._check_shots()
         if self.chaos.plan.lossless:
             self._check_twins()
 
@@ -373,6 +389,11 @@ class Watcher:
             return
         self.counts["references checked"] += 1
         found = entity is not None and view.remote.get(entity) == happened.net
+        store = self.store
+        if not found and happened.net in self.predicted and store is not None:
+            # The player's own is gone as soon as that is told, and events wait for their tick.
+            found = happened.net not in store.entities
+            self.counts["deaths ahead of events"] += 1
         if happened.died:
             self.counts["deaths told"] += 1
             self.counts["bodies found"] += found
@@ -389,11 +410,11 @@ class Watcher:
             client.release(Steer)
         elif roll < 0.12:
             view = client._view
-            entities = list(view.remote)
+            entities = [entity for entity in view.remote if self._is_told(entity)]
             target = dice.choice(entities) if entities else None
             entity = None
             if entities and dice.random() < 0.3:
-                mine = client.mine()
+                mine = [each for each in client.mine() if self._is_told(each)]
                 entity = dice.choice(mine if mine and dice.random() < 0.7 else entities)
                 self.counts["actions on owned"] += entity in mine
             if entity is None or entity in view.remote:
@@ -406,6 +427,47 @@ class Watcher:
             self._call(dice)
         elif roll > 0.92 and self.chaos.plan.late is not None:
             self._gather(dice)
+
+    def _fly(self) -> None:
+        """Do what a shared system knows of; and see now and then how it is without all of that."""
+        client, dice, counts = self.client, self.flights, self.counts
+        roll = dice.random()
+        if roll < 0.05:
+            client.send(Fly(dice.randint(-1, 1)))
+        elif roll < 0.06:
+            client.release(Fly)
+        elif roll < 0.1:
+            mine = [entity for entity, _ in client.mine(Course) if self._is_told(entity)]
+            if mine:
+                self.shots += 1
+                client.send(Shoot(self.serial << 32 | self.shots), dice.choice(mine))
+                counts["shots asked for"] += 1
+        elif roll > 0.998 and self.smooth:
+            if dice.random() < 0.5:
+                client.interpolation = not client.interpolation
+                counts["interpolation switched"] += 1
+            else:
+                client.prediction = not client.prediction
+                counts["prediction switched"] += 1
+
+    def _note_predicted(self) -> None:
+        prediction = self.client._protocol.prediction
+        if prediction is not None and prediction._room is not None:
+            self.predicted.update(prediction._room.overlay._ahead)
+
+    def _is_told(self, entity: int) -> bool:
+        """Whether the server knows an entity of the view: some are only predicted."""
+        return self.client._view.remote.get(entity, LAST_ID + 1) <= LAST_ID
+
+    def _check_shots(self) -> None:
+        """Look how many shots are drawn twice: as they were predicted, and as they were told."""
+        with self.client.view:
+            numbers = Counter(shot.number for _, shot in esper.get_component(Shot))
+        twice = sum(many > 1 for many in numbers.values())
+        self.counts["shots drawn"] += len(numbers)
+        self.counts["shots drawn twice"] += twice
+        if twice and self.chaos.plan.steady:
+            raise MismatchError(f"{self.seat.name}: {twice} shots are drawn twice")
 
     def _gather(self, dice: Random) -> None:
         """Say something in the lobby."""
@@ -476,17 +538,19 @@ class Watcher:
             return structure(number, message, size)
 
         def watched_update(message: Update[object, object], size: int) -> bool:
-            if chaos.checks_redundancy:
+            if chaos.checks_redundancy and not self.smooth:
                 self._check_redundancy(store, message)
             return update(message, size)
 
-        add = store.events.add
+        drawn = self.client._protocol.drawn
+        assert drawn is not None
+        add = drawn.events.add
 
         def watched_event(event: ReceivedEvent) -> None:
             self.told_nets.update(event.kind.refs(event.wire))
             add(event)
 
-        store.events.add = watched_event  # type: ignore[method-assign]
+        drawn.events.add = watched_event  # type: ignore[method-assign]
         store._wait = watched_wait  # type: ignore[method-assign]
         store.structure = watched_structure  # type: ignore[method-assign]
         store.update = watched_update  # type: ignore[method-assign]
@@ -616,6 +680,7 @@ class Chaos:
         for watcher in self.watchers:
             if watcher.client.connected:
                 watcher.client.release(Steer)
+                watcher.client.release(Fly)
         if self.plan.late is not None:
             # Pings change as long as anybody looks: when all commands are there, nobody does.
             for _ in range(3 * self.plan.tick_rate):
@@ -623,17 +688,26 @@ class Chaos:
             self.harness.simulation.paused = True
         began = self.now
         limit = began + 30 + 400_000 / self.plan.bandwidth
+        # How late it is seen that all was told counts in what is drawn.
+        grain = max(1, self.plan.tick_rate // 20) if self.plan.smooth else 10
+        told_at: float | None = None
         while True:
-            for _ in range(10):
+            for _ in range(grain):
                 self._step()
-            result = harness.compare(good=game.good)
-            if result:
+            result = self._told()
+            told_at = (told_at or self.now) if result else None
+            if result and (result := harness.compare(good=game.good)):
                 break
             if self.now > limit:
                 raise MismatchError(
                     f"not equal {self.now - began:.0f} s after the last loss: {result}"
                 )
+            if self.plan.smooth and told_at is not None and self.now > told_at + DRAWN_SECONDS:
+                raise MismatchError(f"all was told, and is not drawn at rest: {result}")
+        assert told_at is not None
         self.report.settled = self.now - began
+        self.report.rested = self.now - told_at
+        self.counts["drawn worlds at rest"] += sum(watcher.smooth for watcher in self.watchers)
         for _ in range(QUIET_TICKS + 2 * self.plan.tick_rate):
             self._step()
         result = harness.compare(good=game.good)
@@ -653,7 +727,24 @@ class Chaos:
         self._check_bounds()
         self._everybody_leaves()
 
+    def _told(self) -> Comparison:
+        """Compare what clients were told with what is so, whatever they draw."""
+        result = Comparison()
+        for watcher in self.watchers:
+            member, client, name = self.harness.member(watcher.client), watcher.client, watcher.seat
+            if member is None or member.client_state is None or client.closed:
+                result.differences.append(f"{name.name}: not in the game")
+                continue
+            result += self.harness._truth.told(
+                client, member.client_state, name.name, self.game.good
+            )
+        return result
+
     # Clients.
+
+    def is_smooth(self, serial: int) -> bool:
+        """Whether the client with this number is a smooth one."""
+        return Random(f"smooth {self.plan.seed} {serial}").random() < self.plan.smooth
 
     def _come(self, name: str | None = None) -> None:
         plan = self.plan
@@ -666,7 +757,10 @@ class Chaos:
         )  # fmt: skip
         if self.game.paused:
             link.heal()
-        client = self.harness.connect(name, link, every=self.dice.choice([1, 1, 2]), wait=None)
+        smooth = self.is_smooth(self._serial)
+        every = self.dice.choice([1, 1, 2])
+        client = self.harness.connect(name, link, every=every, wait=None, smooth=smooth)
+        self.counts["smooth clients"] += smooth
         self.watchers.append(Watcher(self, self.harness.seats[client], self._serial))
         self.counts["joins"] += 1
 
@@ -736,6 +830,8 @@ class Chaos:
         return True
 
     def _count_link(self, watcher: Watcher) -> None:
+        self.counts["corrections"] += watcher.client.stats.corrections
+        self.counts["replayed ticks"] += watcher.client.stats.replayed_ticks
         stats = watcher.seat.link.stats
         for name in ("dropped", "duplicated", "reordered", "corrupted", "stalled", "burst", "cut"):
             self.counts[name] += getattr(stats, name)
@@ -1074,6 +1170,9 @@ class Chaos:
             for name, (found, limit) in bounds.items():
                 if found > limit:
                     raise MismatchError(f"{watcher.seat.name}: {found} {name}, more than {limit}")
+            prediction = client._protocol.prediction
+            if prediction is not None and not prediction._running and not client.closed:
+                raise MismatchError(f"{watcher.seat.name} has given up to predict")
             misread = {
                 "updates": client._protocol._format.update.rejected,
                 "messages": client._protocol._messages.rejected,

@@ -15,6 +15,7 @@ from weakref import WeakValueDictionary
 
 import esper
 from chaos_events import HAPPENED, Happenings
+from chaos_flight import FLOWN, REGISTRY, SHOT_TICKS, Course, Flight, Shot
 from chaos_lobby import GATHERED, Matches
 
 import ecsnet as net
@@ -23,7 +24,7 @@ from ecsnet.replication.client.store import WAITING_BYTES
 from ecsnet.replication.sizes import ENTITY_BYTES
 from ecsnet.schema import encode
 from ecsnet.simulation.lobby import Late
-from ecsnet.testing import Registry, use_registry
+from ecsnet.testing import use_registry
 
 GAMES: WeakValueDictionary[str, Game] = WeakValueDictionary()
 """The games, by the names of their worlds: calls to the server run in one."""
@@ -31,10 +32,9 @@ GAMES: WeakValueDictionary[str, Game] = WeakValueDictionary()
 HEARD: dict[str, list[int]] = {}
 """The serial numbers of calls that ran on clients, by the names of their views."""
 
-REGISTRY = Registry()
 with use_registry(REGISTRY):
 
-    @net.replicated
+    @net.replicated(interpolate=True, snap=60.0)
     class Place:
         x: float = 0.0
         y: float = 0.0
@@ -171,6 +171,7 @@ EVENTS = (
     "callbacks that close",
     *HAPPENED,
     *GATHERED,
+    *FLOWN,
     # What replication did.
     "several datagrams a tick", "packets lost", "late acks", "owed", "over budget", "resyncs",
     "waited for structure", "sent by stream", "confirmed checked", "atomic checked",
@@ -214,6 +215,9 @@ class Plan:
     kicks: float = 0.0
     late: Late | None = None
     """The choice for those who come late, of a game with a lobby; None for one without."""
+    smooth: float = 0.0
+    """The share of clients that draw between values and run ahead; without any, no system is
+    shared."""
 
     @property
     def lossless(self) -> bool:
@@ -228,6 +232,13 @@ class Plan:
             and not (self.burst or self.cuts or self.stalls or self.comings or self.blobs)
             and not self.clears
             and self.policy == "everyone"
+        )
+
+    @property
+    def steady(self) -> bool:
+        """Whether commands come in time, so that what they make is as predicted."""
+        return self.lossless and not (
+            self.jitter or self.stalls or self.clears or self.comings or self.every > 1
         )
 
     @classmethod
@@ -262,6 +273,8 @@ class Plan:
             ask_every=pick([1, 1, 3]),
             kicks=pick([0.0, 0.002, 0.01]),
             late=LATE[seed // 8 % 3] if kind in (1, 3) else None,
+            # Dice of their own: seeds without smooth clients are what they were before.
+            smooth=Random(f"smooth {seed}").choice([0.0, 0.0, 0.5, 1.0]),
         )
         if plan.late is not None:  # somebody comes late
             plan = replace(plan, comings=0.01)
@@ -333,6 +346,9 @@ class Game:
         if plan.late is not None:
             server.on_play(self.matches.begin)
         server.add_system(self, priority=0, always=True)
+        if plan.smooth:
+            server.add_system(Flight, priority=1, shared=True)
+            server.add_system(self.look_at_shots, priority=0.5)
         return server
 
     def _interest(self) -> net.Interest:
@@ -365,6 +381,8 @@ class Game:
         self.name(player)
         self._add(player, Place(dice.uniform(0, 1000), dice.uniform(0, 1000)))
         self._twins(player)
+        if self.plan.smooth:
+            self._add(player, self.make(Course, player, dice))
         if dice.random() < 0.7:
             self._add(player, self.make(Secret, player, dice))
         if self.plan.events:
@@ -395,6 +413,11 @@ class Game:
         self.matches.call()
         self.strikes.setdefault(number >> 32, []).append(number)
         self.counts["calls run on the server"] += 1
+
+    def look_at_shots(self, dt: float) -> None:
+        """Count what the shared system, which also runs elsewhere, has just made here."""
+        fresh = [shot for _, shot in esper.get_component(Shot) if shot.left == SHOT_TICKS - 1]
+        self.counts["shots fired"] += len(fresh)
 
     def boom(self, serial: int, entity: int | None) -> Boom:
         return Boom(serial, entity)
@@ -427,6 +450,8 @@ class Game:
             return Angle(dice.uniform(0, 360))
         if cls is Owner:
             return Owner(dice.choice(self.players) if self.players else None)
+        if cls is Course:
+            return Course(dice.uniform(0, 1000), dice.uniform(0, 1000), dice.uniform(0, 360))
         return cls()
 
     def spawn(self, dice: Random) -> int:
@@ -435,7 +460,7 @@ class Game:
         self.things.append(entity)
         if dice.random() < 0.92:
             self._add(entity, Place(dice.uniform(0, 1000), dice.uniform(0, 1000)))
-        for cls in OPTIONAL:
+        for cls in (*OPTIONAL, Course) if self.plan.smooth else OPTIONAL:
             if dice.random() < 0.2:
                 self._add(entity, self.make(cls, entity, dice))
         if dice.random() < 0.3:
@@ -647,6 +672,9 @@ class Game:
             self._unspoil(entity, Place)
             place.x, place.y = dice.uniform(0, 1000), dice.uniform(0, 1000)
             self.counts["cell moves"] += 1
+            if self.plan.smooth and dice.random() < 0.5:
+                net.teleported(entity)
+                self.counts["jumps told"] += 1
 
     def _change_interest(self, entity: int, dice: Random) -> None:
         if self.plan.policy != "predicate":
@@ -740,6 +768,10 @@ class Game:
             counts["owner-only writes"] += 1
         elif cls is Ledger:
             component.tag = self.mark("h", entity)
+        elif cls is Course:
+            component.x += dice.uniform(-20, 20)
+            component.degrees = (component.degrees + dice.uniform(-30, 30)) % 360
+            self.counts["pushed by the server"] += esper.has_component(entity, Owner)
         elif cls is Owner and dice.random() < 0.1:
             component.player = dice.choice([None, *self.players])
             counts["owner changes"] += 1

@@ -62,12 +62,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     seeds = range(options.seeds) if options.seed is None else [options.seed]
     counts: Counter[str] = Counter()
     failed: list[Report] = []
-    slowest = 0.0
+    slowest = rested = 0.0
     began = time.perf_counter()
     shown = began
     for done, report in enumerate(reports(seeds, options.ticks, options.processes), 1):
         counts += report.counts
         slowest = max(slowest, report.settled)
+        rested = max(rested, report.rested)
         if report.failure is not None:
             failed.append(report)
             print(f"seed {report.seed} FAILED: {report.failure.strip()}", flush=True)
@@ -81,6 +82,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             )
     print(f"how often each kind of fault and event happened:\n{table(counts)}")
     print(f"the slowest to come right took {slowest:.1f} s of its own time after the last loss")
+    print(f"the slowest to draw all that was told took {rested:.2f} s")
     missing = [name for name in EVENTS if not counts[name]]
     if missing and len(seeds) >= FEW_SEEDS:
         print(f"never happened: {', '.join(missing)}")

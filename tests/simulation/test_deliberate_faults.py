@@ -22,7 +22,10 @@ from ecsnet.components import LobbyInfo, LobbyPlayer, LobbyState
 from ecsnet.messages.joining import Welcome
 from ecsnet.peer import Peer
 from ecsnet.peers import Peers
+from ecsnet.prediction.predictor import Predictor
+from ecsnet.replication.client.playout_buffer import PlayoutBuffer
 from ecsnet.replication.client.references import References
+from ecsnet.replication.client.samples import Blend, Samples
 from ecsnet.replication.client.store import EntityState, Store
 from ecsnet.replication.server import events, replicator
 from ecsnet.replication.server.changes import (
@@ -39,10 +42,11 @@ from ecsnet.replication.server.events import EventWriter
 from ecsnet.replication.server.packing import Columns, EncodedRun
 from ecsnet.replication.server.structure import StructureWriter
 from ecsnet.replication.sizes import Sizes
-from ecsnet.replication.wire import Update
+from ecsnet.replication.wire import Events, Update
 from ecsnet.server.host import Host
 from ecsnet.session.channel import Outgoing
 from ecsnet.session.goodbye import Reason
+from ecsnet.session.sequence import unwrap
 from ecsnet.session.session import Session
 from ecsnet.simulation.simulation import Simulation
 from ecsnet.systems import LobbySystem
@@ -53,6 +57,9 @@ EVENT_RULE = 15
 
 GATHERING_RULE = 16
 """The number of all rules for kicks and lobbies."""
+
+SMOOTH_RULE = 17
+"""The number of all rules for smooth clients."""
 
 SEEDS = 6
 """How many seeds a fault may take to be noticed."""
@@ -82,6 +89,11 @@ KICKED = Plan(20, 200, loss=0.3, jitter=0.05, entities=40, kicks=0.05, operation
 GATHERED = Plan(
     21, 300, late="watch", comings=0.03, entities=40, operations=1, blobs=0, damage=0,
 )  # fmt: skip
+SMOOTH = Plan(
+    22, 200, smooth=1.0, loss=0.1, jitter=0.05, lag=0.05, entities=60, operations=1, blobs=0,
+    spoils=0, damage=0, mischief=0, comings=0,
+)  # fmt: skip
+STEADY = dataclasses.replace(SMOOTH, loss=0.0, jitter=0.0)
 NARROW = dataclasses.replace(LOSSY, waiting_bytes=1_000, blobs=0)
 
 
@@ -576,6 +588,61 @@ def what_one_tells_is_told_in_the_name_of_all(patch: pytest.MonkeyPatch) -> None
     patch.setattr(LobbySystem, "_take_commands", mixed_up)
 
 
+# What is drawn between values, and ahead.
+
+
+@fault(SMOOTH_RULE, SMOOTH, "is not drawn at rest")
+def what_comes_after_its_tick_was_drawn_is_dropped(patch: pytest.MonkeyPatch) -> None:
+    take, play = PlayoutBuffer.update, PlayoutBuffer.play
+
+    def played(self: PlayoutBuffer, tick: float) -> dict[tuple[int, int], Blend]:
+        patch.setattr(self, "drawn_to", tick, raising=False)
+        return play(self, tick)
+
+    def in_time(self: PlayoutBuffer, update: Update[object, object], size: int) -> int:
+        tick = take(self, update, size)
+        late = tick <= getattr(self, "drawn_to", -1.0)
+        self._updates = [each for each in self._updates if not (late and each.tick == tick)]
+        return tick
+
+    patch.setattr(PlayoutBuffer, "play", played)
+    patch.setattr(PlayoutBuffer, "update", in_time)
+
+
+@fault(SMOOTH_RULE, SMOOTH, "is not drawn at rest")
+def what_came_to_rest_is_drawn_beyond_that(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Samples, "_goes_on", lambda self, cid, track, tick: True)
+
+
+@fault(SMOOTH_RULE, SMOOTH, "is not drawn at rest")
+def errors_stay_in_what_is_drawn(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr("ecsnet.prediction.drawing.FADE_SECONDS", 1e6)
+
+
+@fault(SMOOTH_RULE, SMOOTH, "is not drawn at rest")
+def what_was_predicted_is_never_set_right(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Predictor, "_agrees", lambda self, snapshot, check: True)
+
+
+@fault(SMOOTH_RULE, SMOOTH, "is not drawn at rest")
+def what_rests_a_step_off_stays_there(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Predictor, "_settle", lambda self: None)
+
+
+@fault(SMOOTH_RULE, STEADY, "drawn twice")
+def what_was_predicted_to_come_is_never_matched(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Predictor, "_matching", lambda self, net, record: None)
+
+
+@fault(SMOOTH_RULE, STEADY, "finds no such entity")
+def events_come_before_their_tick_is_drawn(patch: pytest.MonkeyPatch) -> None:
+    def at_once(self: PlayoutBuffer, message: Events[object], size: int) -> int:
+        self.store.happened(message, size)
+        return unwrap(message.tick, 32, self._told.tick)
+
+    patch.setattr(PlayoutBuffer, "happened", at_once)
+
+
 @pytest.mark.parametrize("each", FAULTS, ids=name)
 def test_a_fault_is_caught(each: Fault, monkeypatch: pytest.MonkeyPatch) -> None:
     for seed in range(each.plan.seed, each.plan.seed + SEEDS):
@@ -595,5 +662,5 @@ def test_a_fault_is_caught(each: Fault, monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_there_is_a_fault_against_every_rule() -> None:
-    assert {each.rule for each in FAULTS} == set(range(1, GATHERING_RULE + 1))
+    assert {each.rule for each in FAULTS} == set(range(1, SMOOTH_RULE + 1))
     assert len(FAULTS) >= 14
