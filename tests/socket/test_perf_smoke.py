@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from perf.report import Report, Row
 from perf.swarm import Bot, Lossy
 
 ROOT = Path(__file__).parents[2]
@@ -212,6 +213,11 @@ def test_a_table_has_a_line_for_each_row() -> None:
     )
     assert "body, Quantized(1/16)" in done.stdout
     assert done.stdout.splitlines()[0] == "$ python -m perf size --runs 1"
+
+
+def test_a_table_takes_what_never_came() -> None:
+    report = Report("feel", "python -m perf feel", [Row("until right again", float("inf"), "s")])
+    assert "inf" in report.table()
 
 
 def test_a_checkout_beside_itself_is_the_same() -> None:
