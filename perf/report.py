@@ -130,6 +130,6 @@ class Report:
 def _number(value: float | None) -> str:
     if value is None:
         return "-"
-    if value.is_integer() and abs(value) < 1e6:
+    if float(value).is_integer() and abs(value) < 1e6:
         return str(int(value))
     return f"{value:.2f}" if abs(value) < 100 else f"{value:.1f}"

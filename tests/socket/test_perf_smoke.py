@@ -216,7 +216,11 @@ def test_a_table_has_a_line_for_each_row() -> None:
 
 
 def test_a_table_takes_what_never_came() -> None:
-    report = Report("feel", "python -m perf feel", [Row("until right again", float("inf"), "s")])
+    report = Report(
+        "feel",
+        "python -m perf feel",
+        [Row("until right again", float("inf"), "s"), Row("missed", 0, "in all")],
+    )
     assert "inf" in report.table()
 
 
