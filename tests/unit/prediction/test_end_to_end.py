@@ -102,6 +102,24 @@ def test_the_ship_moves_in_the_frame_in_which_the_stick_is_moved(server: net.Ser
         assert game.settle()
 
 
+@pytest.mark.parametrize("seed", range(6))
+def test_what_is_done_right_after_joining_gets_there(server: net.ServerWorld, seed: int) -> None:
+    """A round trip is not measured by then, so there are no ticks yet."""
+    fired: list[int] = []
+
+    @server.system(priority=20)
+    def count(dt: float) -> None:
+        fired.extend(player for player, _ in net.commands(Fire))
+
+    with Harness(server, seed=1) as game:
+        link = net.Link(lag=0.1, jitter=0.03, loss=0.2, seed=seed)
+        client = game.connect("Ann", link, smooth=True, wait=None)
+        game.until(lambda: client.connected)
+        client.send(Fire())
+        game.run(seconds=3)
+        assert (len(fired), client.stats.commands_expired) == (1, 0)
+
+
 def test_it_can_be_turned_off_and_on(server: net.ServerWorld) -> None:
     with Harness(server, seed=1) as game:
         ann, bob = (game.connect(name, bad(), smooth=True) for name in ("Ann", "Bob"))
