@@ -134,7 +134,7 @@ def test_pong_is_small() -> None:
 def test_the_shooter_is_small() -> None:
     files = list((SAMPLES / "shooter").rglob("*.py"))
     assert len(files) > 15
-    assert sum(len(file.read_text().splitlines()) for file in files) < 500
+    assert sum(len(file.read_text().splitlines()) for file in files) < 600
 
 
 def test_chat_is_small() -> None:
