@@ -38,6 +38,7 @@ class ClientPrediction:
 
     Attributes:
         drawn: Whether what is predicted is drawn, and not what was told.
+        running: Whether anything is predicted: until code of the game's fails here.
     """
 
     def __init__(
@@ -51,7 +52,7 @@ class ClientPrediction:
         self._frames = frames_gate(schema)
         self._room: PredictedDrawing | None = None
         self._left: PredictedDrawing | None = None  # the room before, as it was when we left it
-        self._running = True  # until something of the game's fails here
+        self.running = True
         # The states that are held, encoded and decoded.
         self._encoded: object = None
         self._held = _NONE
@@ -79,10 +80,10 @@ class ClientPrediction:
             told: The store that takes what it says there as it arrives.
             drawn: The store of what is drawn of others.
         """
-        if self._room is not None and self._running:
+        if self._room is not None and self.running:
             self._room.predictor.close()
         self._left, self._room = self._room, None
-        if self._running:
+        if self.running:
             predictor = Predictor(
                 self._spec,
                 welcome.tick_rate,
@@ -96,7 +97,7 @@ class ClientPrediction:
 
     def correct(self, now: float) -> None:
         """Set right what was predicted, as the server has told since the last poll."""
-        if self._room is not None and self._running:
+        if self._room is not None and self.running:
             try:
                 self._room.correct(now)
             except Exception as error:  # noqa: BLE001 - of the code of types of the game's
@@ -111,7 +112,7 @@ class ClientPrediction:
             now: Seconds.
             joined: Whether we are in the game.
         """
-        if self._room is None or not self._running:
+        if self._room is None or not self.running:
             return
         self._sender.begin_ticks(store, now, joined=joined)
         commands = self._room.predictor.commands
@@ -134,7 +135,7 @@ class ClientPrediction:
             now: Seconds.
         """
         ticks = self._sender.ticks
-        if self._room is None or not self._running or ticks is None:
+        if self._room is None or not self.running or ticks is None:
             return
         if self.drawn:
             self._room.draw(ticks.position, now, blends)
@@ -155,9 +156,9 @@ class ClientPrediction:
 
     def close(self) -> None:
         """Delete the private world."""
-        if self._room is not None and self._running:
+        if self._room is not None and self.running:
             self._room.predictor.close()
-        self._running = False
+        self.running = False
 
     def _held_in(self, begun: BegunTick) -> tuple[ReceivedCommand, ...]:
         if begun.held is not self._encoded:
@@ -186,14 +187,14 @@ class ClientPrediction:
 
     def _fail(self, what: str, error: Exception) -> None:
         """Predict nothing any more: what the server says is shown, as it was without."""
-        if not self._running:
+        if not self.running:
             return
-        self._running = False
+        self.running = False
         self._sender.run_ahead(False)
         if self._room is not None:
             self._room.stop()
         logger.warning(
-            "%s: nothing is predicted from now on, so our own input shows late; said once",
+            "%s. From now on nothing is predicted, so our own input shows late; said once",
             what,
             exc_info=error,
         )

@@ -64,7 +64,7 @@ class ClientStats:
     corrections: int = 0
     """Times that the server said something else than was predicted here."""
     replayed_ticks: int = 0
-    """Ticks that ran again for that."""
+    """Ticks that ran again for that, or to catch up, as at the beginning and after a stall."""
 
     def __str__(self) -> str:
         if self.silence >= _SILENT:

@@ -170,6 +170,7 @@ class ClientWorld:
             ),
         )
         self._smooth = smooth
+        self._has_game = game is not None
         self._calls = Calls(self.view)
         self._guard = WriteGuard(self._view, self.view) if debug else None
         self._polling = False
@@ -403,8 +404,8 @@ class ClientWorld:
 
     @property
     def shown(self) -> float | None:
-        """The tick that others are drawn at, with its fraction; None where everything is shown at
-        once, and before there is anything to draw.
+        """The tick that others are drawn at, with its fraction; None with ``smooth=False``, and
+        before there is anything to draw.
         """
         return self._protocol.shown
 
@@ -430,20 +431,24 @@ class ClientWorld:
     def interpolation(self, on: bool) -> None:
         check_flag("interpolation", on)
         if on and not self._smooth:
-            raise UsageError("interpolation = True for a client that was made with smooth=False")
+            raise UsageError(
+                "interpolation = True for a client that was made with smooth=False: connect it with"
+                " smooth=True"
+            )
         self._protocol.interpolation = on
 
     @property
     def prediction(self) -> bool:
         """True if our own entities are drawn ahead of the server. Set it, while the game runs, to
-        see what it is good for: without it they are drawn as the server says.
+        see what it is good for: without it they are drawn as the server says. Once a shared system
+        has raised here it stays False.
 
         Raises:
             UsageError: It was set to anything else than a bool, or to True where nothing can be
                 predicted.
         """
         prediction = self._protocol.prediction
-        return prediction is not None and prediction.drawn
+        return prediction is not None and prediction.running and prediction.drawn
 
     @prediction.setter
     def prediction(self, on: bool) -> None:
@@ -452,10 +457,15 @@ class ClientWorld:
         if prediction is not None:
             prediction.drawn = on
         elif on:
-            raise UsageError(
-                "prediction = True for a client that cannot predict: it is not smooth, was not"
-                " given the game, connect(…, smooth=True, game=server), or no system is shared"
-            )
+            raise UsageError(f"prediction = True for a client that cannot predict: {self._lack()}")
+
+    def _lack(self) -> str:
+        """Say what a client would need to predict."""
+        if not self._smooth:
+            return "connect it with smooth=True"
+        if not self._has_game:
+            return "give it the game, connect(…, game=server)"
+        return "no system of its game is shared, @server.system(shared=True)"
 
     @property
     def stats(self) -> ClientStats:

@@ -84,7 +84,8 @@ class Failure:
         name = getattr(kind, "__qualname__", kind)
         return (
             f"the shared system {self.system} asked entity {entity} for {name}, which is not there"
-            " on a client: shared systems go by what their player is shown"
+            " on a client; let it be sent to the player, as @net.replicated does, or take"
+            " shared=True from the system"
         )
 
 

@@ -340,7 +340,7 @@ def _declare(
     if options.get("interpolate") and not any(shape.blends for shape in shapes.values()):
         raise DeclarationError(
             f"class {name} has no field that is a float, so interpolate=True has nothing to draw"
-            " between two values"
+            " between two values: make a number in it a float, or leave interpolate out"
         )
 
     direct = all(shape.native for shape in shapes.values())

@@ -161,12 +161,15 @@ def other(client: net.ClientWorld) -> int:
 def test_what_cannot_predict_cannot_be_made_to(server: net.ServerWorld) -> None:
     with use_registry(registry):
         alone = net.ServerWorld()
-    for game_server, smooth in ((server, False), (alone, True)):
+    for game_server, smooth, lack in (
+        (server, False, "connect it with smooth=True"),
+        (alone, True, "no system of its game is shared"),
+    ):
         with Harness(game_server, seed=1) as game:
             client = game.connect("Ann", smooth=smooth)
             assert not client.prediction
             client.prediction = False
-            with pytest.raises(net.UsageError, match="cannot predict"):
+            with pytest.raises(net.UsageError, match=f"cannot predict: {lack}"):
                 client.prediction = True
             with pytest.raises(net.UsageError, match="prediction="):
                 client.prediction = None  # type: ignore[assignment]

@@ -769,7 +769,8 @@ def test_a_shared_system_that_raises_ends_it_and_is_named(lab: Lab) -> None:
         entity = lab.predictor.world.entity_of(1)
         assert str(lab.predictor.failure) == (
             f"the shared system {use.__qualname__} asked entity {entity} for {Secret.__qualname__},"
-            " which is not there on a client: shared systems go by what their player is shown"
+            " which is not there on a client; let it be sent to the player, as @net.replicated"
+            " does, or take shared=True from the system"
         )
         lab.predictor.correct(lab.store)
         lab.predictor.simulate(lab.store, 1000)

@@ -773,7 +773,7 @@ def test_a_bad_default_is_told_without_what_msgspec_said() -> None:
 def test_wrong_use_of_the_decorators_is_refused() -> None:
     with refused(
         "class Rank has no field that is a float, so interpolate=True has nothing to draw between"
-        " two values"
+        " two values: make a number in it a float, or leave interpolate out"
     ):
 
         @replicated(interpolate=True)
