@@ -157,10 +157,10 @@ def draw(connection: Connection, updates: int) -> None:
 
     def step() -> None:
         told.append(_update(memory, world))
-        seconds = [_poll(plain), _poll(smooth)]
+        without, update = _poll(plain), _poll(smooth)
         world.now += 0.5 / RATE
         _poll(plain)
-        frames.append(Frames(*seconds, _poll(smooth)))
+        frames.append(Frames(without, update, _poll(smooth)))
 
     settle(step)
     frames.clear()

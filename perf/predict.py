@@ -201,7 +201,8 @@ class Game:
 
     def push(self) -> None:
         """Moves one of the predicted entities, which no client can know of."""
-        self.world.components(self.entities[0])[Position].x += PUSH
+        with self.world:
+            esper.component_for_entity(self.entities[0], Position).x += PUSH
 
     def go_back(self) -> float:
         """Goes back in the private world and `BACK` ticks forth again; it ends as it was.
@@ -252,13 +253,16 @@ class Game:
             if update is None or not self.store.update(update, 0):
                 raise PerfError("the client did not take an update")
 
+    def _number_of(self, entity: int | None) -> int | None:
+        return None if entity is None else self.numbers[entity]
+
     def _run(self, entities: Sequence[int], cids: Sequence[int]) -> object:
         """Returns the values of entities for a message."""
         columns: list[object] = []
         for cid in cids:
             kind = self.kinds[cid]
             values = [
-                kind.to_wire(self.world.components(entity)[kind.cls], self.numbers.get)
+                kind.to_wire(self.world.components(entity)[kind.cls], self._number_of)
                 for entity in entities
             ]
             columns.append([cid, values])
