@@ -12,7 +12,7 @@ from collections.abc import Container, Sequence
 from math import isfinite
 from typing import Final, NamedTuple
 
-from ecsnet.replication.client.store import Store
+from ecsnet.replication.client.store import ENTITIES, Store
 from ecsnet.replication.wire import PARTS
 from ecsnet.schema import ComponentType
 
@@ -131,6 +131,8 @@ class Samples:
                 return
         jumps.append((tick, said))
         del jumps[:-_JUMPS]
+        if len(self._jumps) > ENTITIES:  # most of them are gone, in a time that stands still
+            self._jumps.clear()
 
     # What is drawn.
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from ecsnet.replication.client.samples import EXTRAPOLATED_TICKS
+from ecsnet.replication.client.samples import EXTRAPOLATED_TICKS, Samples
+from ecsnet.replication.client.store import ENTITIES
 from ecsnet.replication.wire import LEFT_OUT
 from tests.unit.replication.client.playing import Dial, Ghost, Jumps, Place, Playing, Slow, Tank
 
@@ -293,6 +294,16 @@ def test_what_comes_back_into_sight_does_not_slide_there(play: Playing) -> None:
     play.structure(13, ([1], Place, [[500.0]]))
     play.place(14, 502.0)
     assert [play.x(tick) for tick in (10.5, 11.5, 12.5, 13, 13.5)] == [1, 2, None, 500, 501]
+
+
+def test_not_all_is_remembered_that_jumps_in_a_time_that_stands_still(play: Playing) -> None:
+    components = play.buffer.store.wire.schema.components
+    cid = next(cid for cid, kind in enumerate(components) if kind.cls is Place)
+    samples = Samples(components, 1, range(2 * ENTITIES))
+    for net in range(2 * ENTITIES):
+        samples.note_inserted([net], cid, [components[cid].to_wire(Place(), lambda it: it)], 7)
+        assert len(samples._jumps) <= ENTITIES
+    assert samples._jumps
 
 
 def test_another_component_that_comes_is_no_jump(play: Playing) -> None:
