@@ -1,10 +1,11 @@
 """Lets clients play with servers that lie: `python tests/fuzz/bad_server.py --count N`, N sessions.
 
 Each server goes by the book until it has let the client in, or not even that far, and then tries to
-make it keep too much, work too long, wait for ever or trip. Exits with status 1 when an exception
-escaped, when a client kept or did more than its limits say, when anything was left of a client that
-had closed, when memory grew, when a poll took more than 50 ms of its thread's time, or when some
-attack or some end never happened. The seed that it prints plays the same sessions again.
+make it keep too much, work too long, wait for ever or trip. Half of the clients are smooth and run
+ahead. Exits with status 1 when an exception escaped, when a client kept or did more than its limits
+say, when anything was left of a client that had closed, when memory grew, when a poll took more
+than 50 ms of its thread's time, or 250 of a smooth client's, or when some attack or some end never
+happened. The seed that it prints plays the same sessions again.
 """
 
 from __future__ import annotations
@@ -17,23 +18,39 @@ import sys
 import time
 import traceback
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from unittest.mock import patch
 
 import msgspec
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from game import ANSWER, SCHEMA, SOUND, Boom, Horn, Spark, registry
+from game import (
+    ANSWER,
+    SCHEMA,
+    SOUND,
+    Bag,
+    Boom,
+    Dial,
+    Horn,
+    Owner,
+    Pellet,
+    Place,
+    Rules,
+    Spark,
+    registry,
+)
 from hostile import deltas, plain, resident
 from mutations import Tree, encode, junk, mutated, nest, respin, safely_encoded
 
 from ecsnet.client.connection import DATAGRAMS_WAITING
 from ecsnet.client.protocol import NOTIFICATIONS, WORK_A_POLL
-from ecsnet.components import LobbyPlayer, LobbyState, Player, Presence
+from ecsnet.components import LobbyPlayer, LobbyState, Player, Presence, Teleports
 from ecsnet.messages.joining import SchemaOffer, Welcome
 from ecsnet.notifications import Disconnected, Refused
 from ecsnet.replication.client.event_queue import EVENTS, EVENTS_BYTES
+from ecsnet.replication.client.playout_buffer import BUFFER_BYTES, PlayoutBuffer
 from ecsnet.replication.client.references import MENTIONS
 from ecsnet.replication.client.store import (
     COMPONENTS,
@@ -53,6 +70,11 @@ FRAMES = 90
 POLL_LIMIT = 0.05
 """Seconds of its thread that a poll may take."""
 
+SMOOTH_LIMIT = 0.25
+"""The same of a smooth client: what is drawn is a second store, and what is shared runs over all
+that is in sight.
+"""
+
 MEMORY_LIMIT = 96 << 20
 """Bytes by which the process may grow after its first sessions."""
 
@@ -62,7 +84,11 @@ _PARTS = (0, 0, 1, 2, 1 << 12 | 4, 2**22 - 1)
 ENDS = ("refused: timeout", "refused: schema", "abuse", "overload", "kicked", "it lives")
 
 
-DEEDS = ("calls that ran", "calls for what is not there", "lobbies read")
+DEEDS = (
+    "calls that ran", "calls for what is not there", "lobbies read", "values drawn between two",
+    "frames with a full buffer", "frames drawn ahead", "corrections", "ticks predicted again",
+    "entities predicted",
+)  # fmt: skip
 
 
 class WrongError(AssertionError):
@@ -73,7 +99,9 @@ class BadServer(HostileServer):
     """A server with dice."""
 
     def __init__(self, dice: random.Random) -> None:
-        super().__init__(registry)
+        self.smooth = dice.random() < 0.5
+        super().__init__(registry, Rules() if self.smooth else None)
+        self.deeds = Counter[str]()
         self.client._calls.on_call = self._note_call
         self.dice = dice
         self.net = 1
@@ -88,7 +116,11 @@ class BadServer(HostileServer):
         """A frame of the client's, with a look at what it kept and did."""
         client, store = self.client, self.client._protocol.store
         work = store.work if store is not None else 0
-        poll = client.poll
+        poll, feed = client.poll, PlayoutBuffer._feed
+
+        def counted(buffer: PlayoutBuffer, tick: float) -> None:
+            self.deeds["frames with a full buffer"] += buffer._bytes > BUFFER_BYTES
+            feed(buffer, tick)
 
         def timed() -> list[object]:
             began = time.thread_time()
@@ -97,7 +129,8 @@ class BadServer(HostileServer):
             return events  # type: ignore[return-value]
 
         client.poll = timed  # type: ignore[method-assign, assignment]
-        events = self.poll()
+        with patch.object(PlayoutBuffer, "_feed", counted):
+            events = self.poll()
         client.poll = poll  # type: ignore[method-assign]
         for event in events:
             if isinstance(event, Refused):
@@ -106,6 +139,52 @@ class BadServer(HostileServer):
                 self.ending = event.reason
         if store is not None:
             self._check(store.work - work)
+            self._check_drawing()
+
+    def _check_drawing(self) -> None:
+        """Look at what a smooth client keeps beside, and at what it did."""
+        client, drawing = self.client, self.client._protocol._drawing
+        if drawing is None:
+            return
+        buffer, clock = drawing.buffer, drawing.clock
+        samples, drawn = buffer._samples, buffer.store
+        tracks = samples._tracks.values()
+        kept = {
+            "bytes in the buffer": (buffer._bytes, BUFFER_BYTES),
+            "messages in the buffer": (
+                len(buffer._messages) + len(buffer._updates),
+                BUFFER_BYTES // 200,
+            ),
+            "samples": (sum(len(track.ticks) for track in tracks), BUFFER_BYTES // 8),
+            "ticks in part": (len(samples._missing), 300),
+            "entities that jumped": (len(samples._jumps), ENTITIES),
+            "entities that are drawn": (len(drawn.entities), ENTITIES),
+            "bytes that wait to be drawn": (drawn._waiting_bytes, WAITING_BYTES + 100_000),
+            "events to be drawn": (len(drawn.events), EVENTS + BUFFER_BYTES // 3),
+            "packets of the clock": (len(clock._needed) + len(clock._arrived), 40_000),
+        }
+        deeds, prediction = self.deeds, client._protocol.prediction
+        deeds["values drawn between two"] += len(client._view.blended)
+        if prediction is not None and prediction._room is not None:
+            predictor = prediction._room.predictor
+            deeds["frames drawn ahead"] += prediction.ahead is not None
+            deeds["corrections"] = predictor.corrections
+            deeds["ticks predicted again"] = predictor.replayed_ticks
+            own = sum(body.own for body in predictor.world.bodies.values())
+            deeds["entities predicted"] = max(deeds["entities predicted"], own)
+            kept |= {
+                "bodies": (len(predictor.world.bodies), ENTITIES + 8192),
+                "predicted spawns": (len(predictor._spawns), 8192),
+                "ticks of the past": (len(predictor._history._snapshots), 62),
+                "commands of the past": (len(predictor.commands._given), 62),
+                "names that changed": (len(predictor.renamed), 0),
+                "what is over": (len(prediction._room.overlay._gone), ENTITIES),
+            }
+            if not prediction._running and not client.closed:
+                raise WrongError("the client has given up to predict")
+        for name, (found, limit) in kept.items():
+            if found > limit:
+                raise WrongError(f"{found:,} {name}, more than {limit:,}")
 
     def _check(self, work: int) -> None:
         client, store, peer = self.client, self.client._protocol.store, self.client._connection.peer
@@ -141,6 +220,11 @@ class BadServer(HostileServer):
     def run(self, nets: list[int]) -> Tree:
         cids = self.dice.sample(range(len(SCHEMA.components)), self.dice.choice((1, 1, 2, 4)))
         return [deltas(nets), [[cid, [self.value(cid)] * len(nets)] for cid in sorted(cids)]]
+
+    def places(self, nets: Sequence[int]) -> Tree:
+        """Entities at places that are drawn between."""
+        places = [[self.dice.uniform(0, 99), self.dice.uniform(0, 99)] for _ in nets]
+        return [deltas([*nets]), [[SCHEMA.cid_of[Place], places]]]
 
     def structural(self, tree: Tree) -> None:
         self.say(safely_encoded(tree)[: 1 << 20])
@@ -319,6 +403,69 @@ def jumping_ticks(server: BadServer) -> None:
     server.send([EPOCH, tick, server.dice.choice((0, 2**53)), 0, report, []])
 
 
+def parts(server: BadServer) -> None:
+    """Datagrams of ticks that fit together in no way."""
+    if server.net == 1:
+        server.structural(server.message(sets=[server.places(server.fresh(60))]))
+    pick = server.dice.choice
+    for _ in range(pick((3, 60))):
+        server.tick += pick((0, 0, 1, 1, -3, 40))
+        many, held = pick((1, 2, 3, 64, 1024)), pick((0, 1, 2, 3))
+        part = ((many - 1) * 1024 + server.dice.randrange(many)) << 2 | held
+        if server.dice.random() < 0.001:
+            part = server.dice.randrange(2**22)
+        tick = server.tick + pick((0, 0, 1, -1, -200))
+        depends = server.peer.queued + pick((0, 0, 1))
+        runs = [server.places(range(1, 30))]
+        server.send([EPOCH, tick & 0xFFFFFFFF, pick((0, 3, 200)), depends, part, None, runs, ()])
+
+
+def jumps(server: BadServer) -> None:
+    """Things that jump all the time, come, and go, in a time that nearly stands still."""
+    still = server.dice.random() < 0.95
+    for _ in range(server.dice.choice((1, 6))):
+        nets, tick = server.fresh(400), server.tick
+        count = [SCHEMA.cid_of[Teleports], [[server.dice.randrange(65_536)]] * len(nets)]
+        places = server.places(nets)
+        server.structural(server.message(sets=[[places[0], sorted([*places[1], count])]]))
+        for _ in range(3):
+            server.update([server.places(nets[:20]), [deltas(nets[:20]), [[count[0], [[5]] * 20]]]])
+        server.structural(server.message(gone=deltas(nets), sets=[]))
+        server.tick = tick if still else server.tick
+
+
+def far_ahead(server: BadServer) -> None:
+    """What comes is for a time that is far away, so that it has to wait."""
+    now = server.tick
+    server.tick += server.dice.choice((0, 600, 100_000))
+    nets = server.fresh(server.dice.choice((1, 100)))
+    bags = [[[1] * server.dice.choice((1, 400)), {}]] * len(nets)
+    columns = [*server.places(nets)[1], [SCHEMA.cid_of[Bag], bags]]
+    server.structural(server.message(sets=[[deltas(nets), sorted(columns)]]))
+    happened(server, [event(server)] * server.dice.choice((1, 100)))
+    server.structural(server.message(gone=deltas(nets), sets=[]))
+    server.tick = server.dice.choice((now, server.tick)) if server.dice.random() < 0.1 else now
+    server.update([])
+
+
+def owned(server: BadServer) -> None:
+    """What is the player's is otherwise than it was predicted, comes, and goes."""
+    nets = server.fresh(server.dice.choice((1, 10, 200)))
+    columns = [
+        [SCHEMA.cid_of[Dial], [[server.dice.uniform(0, 360)] for _ in nets]],
+        [SCHEMA.cid_of[Pellet], [[server.dice.randrange(-1, 90)]] * len(nets)],
+        [SCHEMA.cid_of[Owner], [[1]] * len(nets)],
+    ]
+    server.structural(server.message(sets=[[deltas(nets), sorted(columns)]]))
+    for _ in range(server.dice.choice((1, 20))):
+        some = nets[:40]
+        angles = [[server.dice.uniform(0, 360)] for _ in some]
+        late = server.dice.choice((0, 0, 5, 200))
+        server.update([[deltas(some), [[SCHEMA.cid_of[Dial], angles]]]], tick=server.tick - late)
+    if server.dice.random() < 0.7:
+        server.structural(server.message(gone=deltas(nets), sets=[]))
+
+
 def ids_out_of_range(server: BadServer) -> None:
     ids = server.dice.choice(([-1], [0], [2**53, 2**53], [1, -5], [2**62], [-(2**53)]))
     server.structural(server.message(sets=[[ids, [[0, [server.value(0)] * len(ids)]]]]))
@@ -427,7 +574,7 @@ IN_GAME: tuple[Callable[[BadServer], None], ...] = (
     many_ids, spawns, comings_and_goings, large_values, references, flood, ahead_of_structure,
     jumping_ticks, ids_out_of_range, spoiled, nested, noise, fragments, pings, welcomes, goodbye,
     many_events, large_events, events_then_departures, rooms_with_events, spoiled_events,
-    loose_events, calls, lobbies,
+    loose_events, calls, lobbies, parts, jumps, far_ahead, owned,
 )  # fmt: skip
 AT_THE_DOOR: tuple[Callable[[BadServer], None], ...] = (
     silence, never_the_player, offers, one_offer, strange_welcomes, early_updates, noise,
@@ -444,6 +591,7 @@ class Report:
         self.ran = Counter[str]()
         self.ends: Counter[str] = Counter()
         self.worst: dict[str, float] = dict.fromkeys(NAMES, 0.0)
+        self.worst_smooth: dict[str, float] = dict.fromkeys(NAMES, 0.0)
         self.grown = 0
 
 
@@ -456,7 +604,7 @@ def play(seed: int, report: Report) -> None:
     try:
         server.accept()
         if not door:
-            server.welcome()
+            server.welcome(int(server.smooth))
         frames = 800 if door else FRAMES
         for _ in range(frames):
             if server.client.closed:
@@ -474,11 +622,13 @@ def play(seed: int, report: Report) -> None:
         name = attack.__name__
         report.sessions[name] += 1
         if len(attacks) == 1:
-            report.worst[name] = max(report.worst[name], server.worst)
+            worst = report.worst_smooth if server.smooth else report.worst
+            worst[name] = max(worst[name], server.worst)
     report.ends[server.ending] += 1
     report.ran["calls that ran"] += server.ran
     report.ran["calls for what is not there"] += server.client._calls.missed
     report.ran["lobbies read"] += server.read
+    report.ran += server.deeds
 
 
 def main() -> int:
@@ -511,9 +661,11 @@ def summary(
     report: Report, failure: str | None, arguments: argparse.Namespace, seconds: float
 ) -> int:
     """Print what happened; 1 when anything was wrong."""
-    print("\nsessions, and the longest poll where it was the only attack:")
+    print("\nsessions, and the longest poll where it was the only attack, of plain clients and of")
+    print("smooth ones:")
     for name in NAMES:
-        print(f"{report.sessions[name]:>8,} {report.worst[name] * 1000:8.1f} ms  {name}")
+        worst, smooth = report.worst[name] * 1000, report.worst_smooth[name] * 1000
+        print(f"{report.sessions[name]:>8,} {worst:8.1f} ms {smooth:8.1f} ms  {name}")
     print("\nhow clients came out of it:")
     for end in ENDS:
         print(f"{report.ends[end]:>8,}  {end}")
@@ -525,9 +677,10 @@ def summary(
     faults = [] if failure is None else [failure]
     if report.grown > MEMORY_LIMIT:
         faults.append(f"{report.grown:,} bytes more")
-    slow = [name for name, worst in report.worst.items() if worst > POLL_LIMIT]
-    if slow and not arguments.any_time:
-        faults.append(f"polls of more than {POLL_LIMIT * 1000:g} ms: {', '.join(slow)}")
+    for worst, limit in (report.worst, POLL_LIMIT), (report.worst_smooth, SMOOTH_LIMIT):
+        slow = [name for name, seconds in worst.items() if seconds > limit]
+        if slow and not arguments.any_time:
+            faults.append(f"polls of more than {limit * 1000:g} ms: {', '.join(slow)}")
     found = report.sessions + report.ends + report.ran
     never = [name for name in (*NAMES, *ENDS, *DEEDS) if not found[name]]
     if never and failure is None:

@@ -3,6 +3,9 @@
 What moves moves by the tick alone, so what the world must look like is known at any time. It has a
 lobby: matches begin when players are ready, or by the clock, and end by the clock. Only what calls
 do on the server depends on that.
+
+What is shared, and so runs ahead in smooth clients, is a dial of each player's, and pellets:
+nothing of that is looked at here, but for what clients make of it.
 """
 
 from __future__ import annotations
@@ -23,6 +26,7 @@ from ecsnet.schema import (
     MaxLen,
     Quantized,
     Registry,
+    Turn,
     command,
     event,
     replicated,
@@ -33,6 +37,8 @@ from ecsnet.simulation.join_request import JoinRequest
 from ecsnet.simulation.kick import kick
 from ecsnet.simulation.lobby import Lobby
 from ecsnet.simulation.match import end_match, start_match
+from ecsnet.simulation.rewind import rewind
+from ecsnet.simulation.rng import rng
 from ecsnet.simulation.spec import SimulationSpec
 from ecsnet.systems import LobbySystem
 
@@ -46,14 +52,14 @@ Tags: TypeAlias = Annotated[list[int], MaxLen(4)]
 
 with use_registry(Registry()) as registry:
 
-    @replicated
+    @replicated(interpolate=True, snap=100.0)
     class Place:
         x: float = 0.0
         y: float = 0.0
 
-    @replicated
+    @replicated(interpolate=True)
     class Heading:
-        angle: Annotated[float, Quantized(1 / 16)] = 0.0
+        angle: Annotated[float, Quantized(1 / 16), Turn(25)] = 0.0
 
     @replicated
     class Health:
@@ -107,6 +113,14 @@ with use_registry(Registry()) as registry:
         @rpc("all")
         def sound(self, number: int, names: dict[str, list[int]]) -> None:
             entity_of(self)
+
+    @replicated(interpolate=True)
+    class Dial:
+        angle: Annotated[float, Turn(360)] = 0.0
+
+    @replicated
+    class Pellet:
+        left: int = 20
 
     @command(hold=True)
     class Steer:
@@ -175,6 +189,19 @@ def boom(tick: int, at: int | None, near: list[int | None]) -> Boom:
     return Boom(tick, at, near, tick % 64 / 16, names_of(tick))
 
 
+def turn(_dt: float) -> None:
+    """What players do with what they own; shared."""
+    for player, wink in net.commands(Wink, Dial):
+        dial = esper.component_for_entity(player, Dial)
+        dial.angle = (dial.angle + wink.count % 7 + rng(player).random()) % 360
+        if wink.count % 16 == 15:
+            esper.create_entity(Pellet(), Dial(dial.angle), Owner(player))
+    for entity, pellet in esper.get_component(Pellet):
+        pellet.left -= 1
+        if pellet.left <= 0:
+            esper.delete_entity(entity)
+
+
 class Watch:
     """Looks at what commands the systems get; what must not be is noted in ``complaints``."""
 
@@ -188,6 +215,7 @@ class Watch:
         self.asked = 0
         self.called = 0
         self.gathered = 0
+        self.looked_back = 0
         self.complaints: list[str] = []
         self._last: dict[int, int] = {}  # number of the last call for an honest player
         self._ready: dict[int, bool] = {}  # who was, when last looked at
@@ -206,6 +234,16 @@ class Watch:
         for entity, wink in net.commands(Wink):
             if not -(2**63) <= wink.count < 2**63:
                 self.complaints.append(f"{wink} reached entity {entity}")
+            self._look_back(entity)
+
+    def _look_back(self, entity: int) -> None:
+        """Look at what a player saw, and whether all is as it was afterwards."""
+        places = [place for _, place in esper.get_component(Place)]
+        now = [(place.x, place.y) for place in places]
+        with rewind(entity):
+            self.looked_back += [(place.x, place.y) for place in places] != now
+        if [(place.x, place.y) for place in places] != now:
+            self.complaints.append(f"places stay rewound for entity {entity}")
 
     def ask(self, request: JoinRequest) -> None:
         """Look at what somebody sent along who wants to join."""
@@ -272,10 +310,19 @@ class Watch:
 
     def _need(self, entity: int, value: object, good: bool) -> None:
         self.seen += 1
+        self._look_back(entity)
         if not good or entity in self.honest or not esper.entity_exists(entity):
             self.complaints.append(f"{value} reached entity {entity}")
         if not esper.has_component(entity, Player):
             self.complaints.append(f"{value} reached entity {entity}, which is nobody's")
+
+
+class Rules:
+    """The game as its smooth clients have it: they run what is shared."""
+
+    def __init__(self) -> None:
+        self.spec = SimulationSpec(tick_rate=60.0)
+        self.spec.add_function(turn, 5, shared=True)
 
 
 def spec(watch: Watch) -> SimulationSpec:
@@ -296,6 +343,7 @@ def spec(watch: Watch) -> SimulationSpec:
     def join(player: int) -> None:
         esper.add_component(player, Secret(player, "hint"))
         esper.add_component(player, Horn())
+        esper.add_component(player, Dial())
 
     def play(players: list[int]) -> None:
         esper.create_entity(Follows(players[0]))
@@ -335,6 +383,7 @@ def spec(watch: Watch) -> SimulationSpec:
     made.on_play.append(play)
     made.on_leave.append(watch.left)
     made.add_function(watch.look, 10, always=True)
+    made.add_function(turn, 5, shared=True)
     made.add_function(move, 0, always=True)
     made.add_function(judge, -1, always=True)
     return made
@@ -347,6 +396,7 @@ __all__ = [
     "SCHEMA",
     "SOUND",
     "Owner",
+    "Rules",
     "Watch",
     "numbers",
     "registry",

@@ -82,6 +82,7 @@ OUTCOMES = (
     "server: data that reached a hook",
     "server: calls that ran",
     "server: commands that reached the lobby",
+    "server: looks back",
     "server: matches",
     "server: players thrown out",
     "server: players found silent",
@@ -102,6 +103,12 @@ OUTCOMES = (
     "client: told why it is thrown out",
     "client: put into another room",
     "client: connections ended",
+    "client: smooth ones",
+    "client: values drawn between two",
+    "client: frames drawn ahead",
+    "client: frames beyond what was heard",
+    "client: predictions corrected",
+    "client: ticks predicted again",
 )
 """What is counted of what became of it: each of them shows that a layer was reached."""
 
@@ -129,12 +136,14 @@ class Player:
     def __init__(self, arena: Arena, name: str, address: Address) -> None:
         self.address = address
         arena.tapes[address] = Tape()
+        self.smooth = arena.dice.random() < 0.5
         self.client = ClientWorld.over(
             arena.network.connect(address=address),
             name=name,
             world=f"{name}-{arena.number()}",
             registry=game.registry,
-            smooth=False,
+            game=game.Rules(),
+            smooth=self.smooth,
             clock=arena.network.clock,
             random=arena.nonces.randbytes,
         )
@@ -142,6 +151,7 @@ class Player:
         self.last: dict[type, int] = {}  # the numbers of the event and the calls that came last
         self.called: list[object] = []  # the calls that ran since they were looked at
         self.client._calls.on_call = lambda call, entity, given: self.called.append(given)
+        self.outcomes = arena.outcomes
         self.end: Disconnected | None = None
         self.beats = 0
         self.patient = arena.dice.random() < 0.85
@@ -157,6 +167,12 @@ class Player:
     def take(self) -> list[object]:
         """A frame: what the client's poll returns, and the calls that it runs."""
         events = self.client.poll()
+        outcomes, protocol = self.outcomes, self.client._protocol
+        outcomes["client: values drawn between two"] += len(self.client._view.blended)
+        outcomes["client: frames drawn ahead"] += protocol.ahead is not None
+        outcomes["client: frames beyond what was heard"] += (
+            protocol.store is not None and (protocol.shown or 0) > protocol.store.tick
+        )
         self.end = next((e for e in events if isinstance(e, Disconnected)), self.end)
         called, self.called = self.called, []
         return [*events, *called]
@@ -272,6 +288,7 @@ class Arena:
 
     def connect(self, name: str) -> Player:
         player = Player(self, name, self.elsewhere(10))
+        self.outcomes["client: smooth ones"] += player.smooth
         self.players.append(player)
         for _ in range(60):
             self.beat()
@@ -399,10 +416,7 @@ class Arena:
                     values[cid]
                 ):
                     return f"{live} of {net} reads {values[cid]}"
-        for net, cid, shown, true in comparable(client._view, store):
-            if shown != true:
-                return f"view and store part at {net}: {shown} and {true}, {cid}"
-        return self._lobby_difference()
+        return misshown(client) or self._lobby_difference()
 
     def _lobby_difference(self) -> str | None:
         """Compare what the witness reads in the lobby with what stands in the server's world."""
@@ -658,6 +672,8 @@ class Arena:
         outcomes["client: message refused by the gate"] += client._protocol._messages.rejected
         outcomes["client: update or structure that contradicts itself"] += victim.store.dropped
         outcomes["client: calls for what is not there"] += client._calls.missed
+        outcomes["client: predictions corrected"] += client.stats.corrections
+        outcomes["client: ticks predicted again"] += client.stats.replayed_ticks
 
     def _update(self, peer: Peer) -> Tree:
         dice = self.dice
@@ -665,7 +681,7 @@ class Arena:
         store = self.victim.store
         tree = dice.choice(self.updates) if self.updates else [0, 0, 0, 0, 0, None, []]
         runs = [run for update in (tree, dice.choice(self.updates)) for run in update[6]]
-        tick = store.tick + dice.choice((-3, 0, 1, 1, 2, 1000, 2**31))
+        tick = store.tick + dice.choice((-300, -3, 0, 1, 1, 2, 1000, 2**31))
         depends = store.structured + dice.choice((0, 0, 0, 1, 5, 2**31))
         report = dice.choice((None, None, [0, 1, 2, 3, 4], [-(2**53), 2**53, 0, 0, 0]))
         epoch = store.epoch if dice.random() < 0.9 else dice.randrange(2**32)
@@ -851,7 +867,8 @@ class Arena:
             name="newcomer",
             world=name,
             registry=game.registry,
-            smooth=False,
+            game=game.Rules(),
+            smooth=dice.random() < 0.5,
             clock=network.clock,
             random=self.nonces.randbytes,
         )
@@ -956,9 +973,9 @@ class Arena:
         for net, cid in before.keys() - after.keys():
             if net not in gone and (cid, net) not in gone:
                 raise WrongError(f"nobody said that {net} lost {cid}")
-        for net, cid, shown, true in comparable(victim.client._view, victim.store):
-            if repr(shown) != repr(true):
-                raise WrongError(f"view and store part at {net}: {shown} and {true}, {cid}")
+        difference = misshown(victim.client)
+        if difference is not None:
+            raise WrongError(difference)
 
     def _justify_events(self, victim: Player, events: list[object]) -> None:
         """Some sound message must have told each event and each call that a victim was given."""
@@ -1101,6 +1118,7 @@ class Arena:
         outcomes["server: commands that reached a system"] = self.watch.seen
         outcomes["server: data that reached a hook"] = self.watch.asked
         outcomes["server: calls that ran"] = self.watch.called
+        outcomes["server: looks back"] = self.watch.looked_back
         outcomes["server: commands that reached the lobby"] = self.watch.gathered
         ((_, state),) = self.room.simulation.world.structure(LobbyState)
         outcomes["server: matches"] = state.match
@@ -1153,6 +1171,24 @@ def snapshot_of(client: ClientWorld) -> bytes:
             for net, record in sorted(store.entities.items())
         ]
     )
+
+
+def misshown(client: ClientWorld) -> str | None:
+    """Where the view is not what is to be drawn: what was told, or is predicted, or lies between
+    two values.
+    """
+    protocol, view = client._protocol, client._view
+    shows = protocol.shows
+    if shows is None or protocol._shown is not protocol.drawn:  # the room before is shown still
+        return None
+    for net, cid, shown, true in comparable(view, shows):
+        blend, kind = view.blended.get((net, cid)), view.components[cid]
+        if blend is not None and true is not None:
+            true = kind.clone(true)
+            kind.blend(true, *blend)
+        if repr(shown) != repr(true):
+            return f"view and store part at {net}: {shown} and {true}, {cid}"
+    return None
 
 
 def view_of(client: ClientWorld) -> bytes:

@@ -17,6 +17,7 @@ from ecsnet.schema import Registry, encode
 from ecsnet.session.channel import SPAN
 from ecsnet.session.goodbye import Reason
 from ecsnet.session.packets import RAW
+from ecsnet.simulation.spec import Game
 from ecsnet.testing import Network
 
 EPOCH = 7
@@ -37,6 +38,10 @@ def run_of(registry: Registry, cls: type, net: int, *values: object) -> msgspec.
 class HostileServer:
     """A real connection and session, used as no server would.
 
+    Args:
+        registry: The game's types.
+        game: The game, for a client that predicts; None for one that is not smooth.
+
     Attributes:
         client: Its only client.
         network: What carries the datagrams between them.
@@ -46,7 +51,7 @@ class HostileServer:
         goodbye: Why the client left.
     """
 
-    def __init__(self, registry: Registry) -> None:
+    def __init__(self, registry: Registry, game: Game | None = None) -> None:
         self.network = Network()
         self.clock = self.network.clock
         self.end = self.network.connect()
@@ -54,7 +59,8 @@ class HostileServer:
             self.end,
             world=f"hostile-{next(_numbers)}",
             registry=registry,
-            smooth=False,
+            game=game,
+            smooth=game is not None,
             clock=self.clock,
         )
         self.listener = Listener(bytes(32), bytes, 4)
