@@ -180,7 +180,7 @@ class BadServer(HostileServer):
                 "names that changed": (len(predictor.renamed), 0),
                 "what is over": (len(prediction._room.overlay._gone), ENTITIES),
             }
-            if not prediction._running and not client.closed:
+            if not prediction.running and not client.closed:
                 raise WrongError("the client has given up to predict")
         for name, (found, limit) in kept.items():
             if found > limit:

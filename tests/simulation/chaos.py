@@ -1171,7 +1171,7 @@ class Chaos:
                 if found > limit:
                     raise MismatchError(f"{watcher.seat.name}: {found} {name}, more than {limit}")
             prediction = client._protocol.prediction
-            if prediction is not None and not prediction._running and not client.closed:
+            if prediction is not None and not prediction.running and not client.closed:
                 raise MismatchError(f"{watcher.seat.name} has given up to predict")
             misread = {
                 "updates": client._protocol._format.update.rejected,
