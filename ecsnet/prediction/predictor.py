@@ -16,7 +16,7 @@ from ecsnet.components import Owner
 from ecsnet.errors import BadValueError
 from ecsnet.prediction.command_history import CommandHistory
 from ecsnet.prediction.history import History, Snapshot
-from ecsnet.prediction.private_world import Body, Failure, PrivateWorld
+from ecsnet.prediction.private_world import Failure, PrivateWorld, Replica
 from ecsnet.replication.client.conversion import Conversion
 from ecsnet.replication.client.references import References
 from ecsnet.replication.client.store import LAST_ID, EntityState, Store, Why
@@ -39,7 +39,7 @@ OWNED: Final = 1024
 """The most entities that are predicted: of what a server says is the player's beyond that, what was
 told last is shown, as of all others."""
 
-BODIES: Final = 8192
+REPLICAS: Final = 8192
 """The most entities in the private world: shared systems do not see what comes beyond that."""
 
 TOLD_AT_ONCE: Final = 4096
@@ -54,9 +54,9 @@ class _Check(NamedTuple):
 
     tick: int
     """The tick of which it is known."""
-    body: Body
+    replica: Replica
     record: EntityState
-    """All that was told of the body."""
+    """All that was told of the replica."""
     cid: int
     wire: object | None
     """The wire value; None: the component is not there."""
@@ -118,12 +118,12 @@ class Predictor:
         self._conversion = Conversion(self.world.entity_of)
         self._references = References(components)
         self._keys = count(LAST_ID + 1)
-        self._spawns: list[Body] = []  # what was predicted and not told of, in order
-        self._respawn: list[Body] = []  # what ticks that run again may spawn again, in order
+        self._spawns: list[Replica] = []  # what was predicted and not told of, in order
+        self._respawn: list[Replica] = []  # what ticks that run again may spawn again, in order
         self._seen = (-1, -1)  # the newest tick and the confirmed one, as of the last look
         # What agrees but for a step of its quantisation: as it was predicted, and as it was told.
-        self._near: list[tuple[Body, int, object, object]] = []
-        self._fresh: list[Body] = []  # what came, or became the player's, and was not predicted
+        self._near: list[tuple[Replica, int, object, object]] = []
+        self._fresh: list[Replica] = []  # what came, or became the player's, and was not predicted
 
     @property
     def failure(self) -> Failure | None:
@@ -188,14 +188,14 @@ class Predictor:
         world = self.world
         base = max(store.tick, last - self._ticks)
         self.stalled = self.stalled or self.tick is None or last > self.tick
-        for body in [body for body in self._spawns if body.born <= base]:
-            self._lose(body)
+        for replica in [replica for replica in self._spawns if replica.born <= base]:
+            self._lose(replica)
         self._respawn = [*self._spawns]
-        for body in self._respawn:
-            world.take_back(body)
-        for body, record in self._told(store):
-            self._put_all(body, record)
-            body.checked = dict.fromkeys(record.ticks, base)
+        for replica in self._respawn:
+            world.take_back(replica)
+        for replica, record in self._told(store):
+            self._put_all(replica, record)
+            replica.checked = dict.fromkeys(record.ticks, base)
         world.put_back()
         self._fresh.clear()
         self._history.clear()
@@ -206,100 +206,100 @@ class Predictor:
     def _take_in(self, store: Store) -> None:
         """Take in what has changed since the last time."""
         world, moved = self.world, []
-        told: list[tuple[Body, EntityState, Iterable[int]]] = []
+        told: list[tuple[Replica, EntityState, Iterable[int]]] = []
         for net in [*islice(store.dirty, TOLD_AT_ONCE)]:
             cids: Iterable[int] = store.dirty.pop(net)
             why = store.went.pop(net, "despawned")
-            record, body = store.entities.get(net), world.bodies.get(net)
+            record, replica = store.entities.get(net), world.replicas.get(net)
             if record is None:
-                if body is not None:
+                if replica is not None:
                     moved.append(net)
-                    self._lose(body, why)
+                    self._lose(replica, why)
                 continue
             own = self._is_own(net, record)
             if own and net not in world.owned and len(world.owned) >= OWNED:
                 own = False
-            if body is None and len(world.bodies) >= BODIES:
+            if replica is None and len(world.replicas) >= REPLICAS:
                 continue
-            if body is None:
+            if replica is None:
                 moved.append(net)
                 cids = record.values.keys()
-                body = self._matching(net, record) if own else None
-                if body is None:
-                    body = world.create(net, own)
-                    self._fresh += [body] * own
-            elif body.own != own:
+                replica = self._matching(net, record) if own else None
+                if replica is None:
+                    replica = world.create(net, own)
+                    self._fresh += [replica] * own
+            elif replica.own != own:
                 cids = record.values.keys()
-                world.own(body, own)
+                world.own(replica, own)
                 self.went.update({} if own else {net: why})
-                self._fresh += [body] * own
-            told.append((body, record, cids))
+                self._fresh += [replica] * own
+            told.append((replica, record, cids))
         # All of them are there before their components, so that references among them can be read.
-        for body, record, cids in told:
+        for replica, record, cids in told:
             for cid in cids:
-                self._tell(body, record, cid)
+                self._tell(replica, record, cid)
         for net, cid in [*self._references.referrers(moved)]:
-            if net in store.entities and net in world.bodies:
-                self._tell(world.bodies[net], store.entities[net], cid)
+            if net in store.entities and net in world.replicas:
+                self._tell(world.replicas[net], store.entities[net], cid)
 
-    def _tell(self, body: Body, record: EntityState, cid: int) -> None:
+    def _tell(self, replica: Replica, record: EntityState, cid: int) -> None:
         """Note what was told of something that is not predicted."""
-        if body.own and cid in self.kept:
+        if replica.own and cid in self.kept:
             return
         kind, wire = self._components[cid], record.values.get(cid)
         if kind.has_refs:
-            self._references.forget(body.key, cid)
+            self._references.forget(replica.key, cid)
             if wire is not None:
-                self._references.note(body.key, cid, wire)
+                self._references.note(replica.key, cid, wire)
         component = None if wire is None else self._conversion.value(kind, wire)
         if wire is None or component is not None:
-            self.world.tell(body, cid, component)
+            self.world.tell(replica, cid, component)
 
     def _is_own(self, net: int, record: EntityState) -> bool:
         owner = record.values.get(self._owner)
         return net == self._player or getattr(owner, "player", None) == self._player
 
-    def _matching(self, net: int, record: EntityState) -> Body | None:
+    def _matching(self, net: int, record: EntityState) -> Replica | None:
         """Return what was predicted of something that has just been told of; None: it was not."""
         kinds = frozenset(record.ticks)
-        for body in self._spawns:
-            if body.kinds == kinds and abs(body.born - record.since) <= SPAWN_TICKS:
-                self._spawns.remove(body)
-                self.renamed.append((body.key, net))
-                self.world.rename(body, net)
-                return body
+        for replica in self._spawns:
+            if replica.kinds == kinds and abs(replica.born - record.since) <= SPAWN_TICKS:
+                self._spawns.remove(replica)
+                self.renamed.append((replica.key, net))
+                self.world.rename(replica, net)
+                return replica
         return None
 
-    def _lose(self, body: Body, why: Why = "despawned") -> None:
+    def _lose(self, replica: Replica, why: Why = "despawned") -> None:
         """Know nothing any more of an entity that is gone, or never was."""
-        if body.own:
-            self.went[body.key] = why
-        if body in self._spawns:
-            self._spawns.remove(body)
-        if body in self._fresh:
-            self._fresh.remove(body)
-        self._references.forget_entity(body.key)
-        self.world.forget(body)
+        if replica.own:
+            self.went[replica.key] = why
+        if replica in self._spawns:
+            self._spawns.remove(replica)
+        if replica in self._fresh:
+            self._fresh.remove(replica)
+        self._references.forget_entity(replica.key)
+        self.world.forget(replica)
 
     def _expire(self, store: Store) -> None:
         """Lose what was predicted to come into being, and did not."""
         born_before = store.confirmed_tick - SPAWN_TICKS
-        for body in [body for body in self._spawns if body.born < born_before]:
-            self._lose(body)
+        for replica in [replica for replica in self._spawns if replica.born < born_before]:
+            self._lose(replica)
 
     # What was predicted, and what is so.
 
-    def _told(self, store: Store) -> Iterator[tuple[Body, EntityState]]:
+    def _told(self, store: Store) -> Iterator[tuple[Replica, EntityState]]:
         """Yield what is predicted and was told of, with what was told last."""
-        for body in [*self.world.owned.values()]:
-            record = store.entities.get(body.key)
+        for replica in [*self.world.owned.values()]:
+            record = store.entities.get(replica.key)
             if record is not None:
-                yield body, record
+                yield replica, record
 
     def _known(
-        self, store: Store, body: Body, record: EntityState, after: Mapping[int, int]
+        self, store: Store, replica: Replica, record: EntityState, after: Mapping[int, int]
     ) -> Iterator[tuple[int, int, object | None]]:
-        """Yield what is known of a body, each at the newest tick of which it is known: the tick,
+        """Yield what is known of a replica, each at the newest tick of which it is known: the tick,
         the component id and the wire value, as in `_Check`.
 
         That is the tick that it was told of; but up to the confirmed tick nothing is missing, so
@@ -307,13 +307,13 @@ class Predictor:
 
         Args:
             store: What the server last said.
-            body: The body.
+            replica: The replica.
             record: What was told of it.
             after: The ticks up to which its components are of no interest, by id.
         """
         confirmed = store.confirmed_tick
         snapshot = self._history.get(confirmed)
-        had = None if snapshot is None else snapshot.layout.kinds.get(body.entity)
+        had = None if snapshot is None else snapshot.layout.kinds.get(replica.entity)
         if had is not None and not had <= record.ticks.keys():
             for cid in had - record.ticks.keys():
                 if confirmed > after.get(cid, -1):
@@ -331,16 +331,16 @@ class Predictor:
         wrong: list[_Check] = []
         came: list[int] = []
         self._near.clear()
-        for body, record in self._told(store):
-            if body in self._fresh:
+        for replica, record in self._told(store):
+            if replica in self._fresh:
                 came.append(max(record.ticks.values()))
                 continue
-            checked = body.checked
-            for tick, cid, wire in self._known(store, body, record, checked):
+            checked = replica.checked
+            for tick, cid, wire in self._known(store, replica, record, checked):
                 checked[cid] = tick
                 snapshot = self._history.get(tick)
-                if snapshot is not None and not self._agrees(snapshot, body, cid, wire):
-                    wrong.append(_Check(tick, body, record, cid, wire))
+                if snapshot is not None and not self._agrees(snapshot, replica, cid, wire):
+                    wrong.append(_Check(tick, replica, record, cid, wire))
         self.corrections += bool(wrong)
         ticks = [check.tick for check in wrong] + came
         if ticks:
@@ -351,14 +351,14 @@ class Predictor:
     def _settle(self) -> None:
         """Let what came to rest a step off be where it was told to be."""
         latest = self.latest
-        for body, cid, predicted, wire in self._near:
-            now = None if latest is None else latest.value(body.entity, cid)
+        for replica, cid, predicted, wire in self._near:
+            now = None if latest is None else latest.value(replica.entity, cid)
             if now is not None and self._components[cid].differing(predicted, now) is None:
-                self._put(body, cid, wire)
+                self._put(replica, cid, wire)
 
-    def _agrees(self, snapshot: Snapshot, body: Body, cid: int, wire: object | None) -> bool:
+    def _agrees(self, snapshot: Snapshot, replica: Replica, cid: int, wire: object | None) -> bool:
         """Return whether something was predicted as it was told."""
-        found = snapshot.value(body.entity, cid)
+        found = snapshot.value(replica.entity, cid)
         if found is None or wire is None:
             return found is wire
         kind, told = self._components[cid], wire
@@ -375,7 +375,7 @@ class Predictor:
         if predicted == told:
             return True
         if kind.near(predicted, told):
-            self._near.append((body, cid, found, wire))
+            self._near.append((replica, cid, found, wire))
             return True
         return self._conversion.value(kind, wire) is None  # or nobody can show it
 
@@ -398,19 +398,19 @@ class Predictor:
         checks: dict[int, list[_Check]] = {}
         if base < store.tick:
             # What was right may come out otherwise this time.
-            for body, record in self._told(store):
+            for replica, record in self._told(store):
                 after = dict.fromkeys(record.ticks, base)
-                for tick, cid, wire in self._known(store, body, record, after):
-                    check = _Check(tick, body, record, cid, wire)
+                for tick, cid, wire in self._known(store, replica, record, after):
+                    check = _Check(tick, replica, record, cid, wire)
                     checks.setdefault(tick, []).append(check)
-        self._respawn = [body for body in world.owned.values() if body.born > base]
+        self._respawn = [replica for replica in world.owned.values() if replica.born > base]
         self._respawn.sort(key=_born)
         world.restore(snapshot)
         world.put_back()
-        for body, record in self._told(store) if self._respawn or self._fresh else ():
-            late = body in self._respawn and max(record.ticks.values()) <= base
-            if late or body in self._fresh:
-                self._put_all(body, record)
+        for replica, record in self._told(store) if self._respawn or self._fresh else ():
+            late = replica in self._respawn and max(record.ticks.values()) <= base
+            if late or replica in self._fresh:
+                self._put_all(replica, record)
         self._fresh.clear()
         self._put_told([check for check in wrong if check.tick == base])
         self._history.keep(base, world.snapshot())
@@ -424,8 +424,8 @@ class Predictor:
         self._run_until(last, checks)
         self.replayed_ticks += last - before
         # What was not spawned again never was.
-        for body in [body for body in self._respawn if body in self._spawns]:
-            self._lose(body)
+        for replica in [replica for replica in self._respawn if replica in self._spawns]:
+            self._lose(replica)
         self._respawn = []
 
     def _run_until(self, last: int, checks: Mapping[int, Sequence[_Check]] = _NOTHING) -> None:
@@ -442,7 +442,7 @@ class Predictor:
             wrong = [
                 check
                 for check in checks.get(tick, ())
-                if not self._agrees(snapshot, check.body, check.cid, check.wire)
+                if not self._agrees(snapshot, check.replica, check.cid, check.wire)
             ]
             if wrong:
                 self._put_told(wrong)
@@ -453,40 +453,40 @@ class Predictor:
     def _put_told(self, wrong: Iterable[_Check]) -> None:
         """Put what was told in the place of what is not so."""
         for check in wrong:
-            if not self.world.alive(check.body):
-                self._put_all(check.body, check.record)
+            if not self.world.alive(check.replica):
+                self._put_all(check.replica, check.record)
             else:
-                self._put(check.body, check.cid, check.wire)
+                self._put(check.replica, check.cid, check.wire)
 
-    def _put_all(self, body: Body, record: EntityState) -> None:
-        """Make a body all that was told of it."""
-        if body in self._respawn:
-            self._respawn.remove(body)
-        for cid in self.world.kinds_of(body.entity) - record.values.keys():
-            self.world.put(body, cid, None)
+    def _put_all(self, replica: Replica, record: EntityState) -> None:
+        """Make a replica all that was told of it."""
+        if replica in self._respawn:
+            self._respawn.remove(replica)
+        for cid in self.world.kinds_of(replica.entity) - record.values.keys():
+            self.world.put(replica, cid, None)
         for cid, wire in record.values.items():
             if cid in self.kept:
-                self._put(body, cid, wire)
+                self._put(replica, cid, wire)
 
-    def _put(self, body: Body, cid: int, wire: object | None) -> None:
+    def _put(self, replica: Replica, cid: int, wire: object | None) -> None:
         kind = self._components[cid]
         component = None if wire is None else self._conversion.value(kind, wire)
         if wire is None or component is not None:
             # What is flat may be the store's own.
             flat = component is not None and kind.flat
-            self.world.put(body, cid, kind.clone(component) if flat else component)
+            self.world.put(replica, cid, kind.clone(component) if flat else component)
 
     def _spawned(self, entity: int, tick: int) -> None:
         """Take in what a shared system has made for the player."""
         kinds = self.world.kinds_of(entity)
-        for body in self._respawn:
-            if body.kinds == kinds and abs(body.born - tick) <= SPAWN_TICKS:
-                self._respawn.remove(body)
-                body.born = tick
-                self.world.embody(body, entity)
+        for replica in self._respawn:
+            if replica.kinds == kinds and abs(replica.born - tick) <= SPAWN_TICKS:
+                self._respawn.remove(replica)
+                replica.born = tick
+                self.world.rebind(replica, entity)
                 return
         self._spawns.append(self.world.adopt(entity, next(self._keys), True, tick, kinds))
 
 
-def _born(body: Body) -> int:
-    return body.born
+def _born(replica: Replica) -> int:
+    return replica.born

@@ -24,12 +24,12 @@ from ecsnet.simulation.past import Past
 from ecsnet.simulation.simulation import Simulation
 from ecsnet.simulation.spec import SimulationSpec, SystemSpec
 
-__all__ = ["Body", "Failure", "PrivateWorld"]
+__all__ = ["Failure", "PrivateWorld", "Replica"]
 
 _SEEN_TICKS: Final = 64  # in which somebody looked at what was drawn
 
 
-class Body:
+class Replica:
     """An entity of the private world that the server told of, or that is predicted.
 
     Args:
@@ -104,7 +104,7 @@ class PrivateWorld:
         simulation: The simulation.
         drawn: Returns what is drawn now of a component that is drawn between values, by network id
             and component id; None where nothing is.
-        bodies: What is in it, by key.
+        replicas: What is in it, by key.
         owned: Those of them that the player owns, by key.
         failure: Set when a shared system has raised: what is in here means nothing any more.
         playing: Whether systems run, but for those that always do.
@@ -121,8 +121,8 @@ class PrivateWorld:
     ) -> None:
         self.drawn: Callable[[int, int], Sequence[float] | None] = _draw_nothing
         self.failure: Failure | None = None
-        self.bodies: dict[int, Body] = {}
-        self.owned: dict[int, Body] = {}
+        self.replicas: dict[int, Replica] = {}
+        self.owned: dict[int, Replica] = {}
         self._components = components
         self._cids = {kind.cls: cid for cid, kind in enumerate(components)}
         self._player = player
@@ -179,8 +179,8 @@ class PrivateWorld:
 
     def entity_of(self, key: int | None) -> int | None:
         """Return the entity behind a key; None where there is none."""
-        body = None if key is None else self.bodies.get(key)
-        return None if body is None else body.entity
+        replica = None if key is None else self.replicas.get(key)
+        return None if replica is None else replica.entity
 
     def key_of(self, entity: int | None) -> int | None:
         """Return the key of an entity; None where it has none."""
@@ -191,70 +191,70 @@ class PrivateWorld:
         key = self._keys.get(entity)
         return key if key is not None and key <= LAST_ID else None
 
-    def create(self, key: int, own: bool) -> Body:
+    def create(self, key: int, own: bool) -> Replica:
         """Create an entity that was told, without components."""
         return self.adopt(esper.create_entity(), key, own)
 
     def adopt(
         self, entity: int, key: int, own: bool, born: int = 0, kinds: frozenset[int] = frozenset()
-    ) -> Body:
-        """Take an entity in; see `Body`."""
-        body = self.bodies[key] = Body(key, entity, own, born, kinds)
+    ) -> Replica:
+        """Take an entity in; see `Replica`."""
+        replica = self.replicas[key] = Replica(key, entity, own, born, kinds)
         if own:
-            self.owned[key] = body
+            self.owned[key] = replica
         self._keys[entity] = key
         if key == self._player:
             self.simulation.player_entity[self._number] = entity
             self.simulation.player_number[entity] = self._number
         self._stamp.clear()
         self._scene_stamp.clear()
-        return body
+        return replica
 
-    def forget(self, body: Body) -> None:
+    def forget(self, replica: Replica) -> None:
         """Delete an entity, and know nothing of it any more."""
-        self.world.delete(body.entity, immediate=True)
-        del self.bodies[body.key]
-        self.owned.pop(body.key, None)
-        self._keys.pop(body.entity, None)
-        if body.key == self._player:
+        self.world.delete(replica.entity, immediate=True)
+        del self.replicas[replica.key]
+        self.owned.pop(replica.key, None)
+        self._keys.pop(replica.entity, None)
+        if replica.key == self._player:
             self.simulation.player_entity.pop(self._number, None)
-            self.simulation.player_number.pop(body.entity, None)
+            self.simulation.player_number.pop(replica.entity, None)
         self._stamp.clear()
         self._scene_stamp.clear()
 
-    def rename(self, body: Body, key: int) -> None:
+    def rename(self, replica: Replica, key: int) -> None:
         """Give what was only predicted the key under which it was told."""
-        del self.bodies[body.key], self.owned[body.key]
-        body.key = key
-        self.bodies[key] = self.owned[key] = body
-        self._keys[body.entity] = key
+        del self.replicas[replica.key], self.owned[replica.key]
+        replica.key = key
+        self.replicas[key] = self.owned[key] = replica
+        self._keys[replica.entity] = key
 
-    def embody(self, body: Body, entity: int) -> None:
-        """Let another entity be a body from now on: the old one was taken back."""
-        self._keys.pop(body.entity, None)
-        body.entity = entity
-        self._keys[entity] = body.key
+    def rebind(self, replica: Replica, entity: int) -> None:
+        """Let another entity be a replica from now on: the old one was taken back."""
+        self._keys.pop(replica.entity, None)
+        replica.entity = entity
+        self._keys[entity] = replica.key
         self._stamp.clear()
 
-    def take_back(self, body: Body) -> None:
-        """Delete the entity of a body that stays known."""
-        self.world.delete(body.entity, immediate=True)
+    def take_back(self, replica: Replica) -> None:
+        """Delete the entity of a replica that stays known."""
+        self.world.delete(replica.entity, immediate=True)
 
-    def own(self, body: Body, own: bool) -> None:
+    def own(self, replica: Replica, own: bool) -> None:
         """Predict an entity from now on, or no longer."""
-        body.own = own
+        replica.own = own
         if own:
-            self.owned[body.key] = body
+            self.owned[replica.key] = replica
         else:
-            del self.owned[body.key]
-        body.told.clear()
-        body.checked.clear()
+            del self.owned[replica.key]
+        replica.told.clear()
+        replica.checked.clear()
         self._stamp.clear()
         self._scene_stamp.clear()
 
-    def alive(self, body: Body) -> bool:
-        """Return whether a body is there, and not deleted."""
-        return self.world.alive(body.entity)
+    def alive(self, replica: Replica) -> bool:
+        """Return whether a replica is there, and not deleted."""
+        return self.world.alive(replica.entity)
 
     def kinds_of(self, entity: int) -> frozenset[int]:
         """Return the ids of the components of an entity that cross the wire."""
@@ -263,22 +263,22 @@ class PrivateWorld:
 
     # What is put back.
 
-    def tell(self, body: Body, cid: int, component: object | None) -> None:
+    def tell(self, replica: Replica, cid: int, component: object | None) -> None:
         """Note what was told of a component that is not predicted; None: it is gone. It shows with
         the next `put_back`. Nobody else may hold the component, unless it is flat.
         """
         kind = self._components[cid]
-        known = body.told.get(cid)
+        known = replica.told.get(cid)
         if known is not None and component is not None:
             kind.move(known, component)
             return
         self._scene_stamp.clear()
         self._stamp.clear()
         if component is not None:
-            body.told[cid] = kind.clone(component) if kind.flat else component
+            replica.told[cid] = kind.clone(component) if kind.flat else component
         elif known is not None:
-            del body.told[cid]
-            self.world.remove(body.entity, kind.cls)
+            del replica.told[cid]
+            self.world.remove(replica.entity, kind.cls)
 
     def put_back(self) -> None:
         """Make all that is not predicted what was told of it last."""
@@ -292,30 +292,30 @@ class PrivateWorld:
     def _set_up(self) -> Iterable[tuple[ComponentType, object, object]]:
         """Bring back what is not there, take away what nobody told of, and yield what there is."""
         world, kinds = self.world, self._components
-        for body in self.bodies.values():
-            if body.own and not (body.told and world.alive(body.entity)):
+        for replica in self.replicas.values():
+            if replica.own and not (replica.told and world.alive(replica.entity)):
                 continue
-            world.revive(body.entity)
-            components = world.components(body.entity)
-            for cid in () if body.own else self.kinds_of(body.entity) - body.told.keys():
-                world.remove(body.entity, kinds[cid].cls)
-            for cid, told in body.told.items():
+            world.revive(replica.entity)
+            components = world.components(replica.entity)
+            for cid in () if replica.own else self.kinds_of(replica.entity) - replica.told.keys():
+                world.remove(replica.entity, kinds[cid].cls)
+            for cid, told in replica.told.items():
                 kind = kinds[cid]
                 if kind.cls not in components:
-                    world.add(body.entity, kind.clone(told))
+                    world.add(replica.entity, kind.clone(told))
                 yield kind, components[kind.cls], told
 
     # What is predicted.
 
-    def put(self, body: Body, cid: int, component: object | None) -> None:
+    def put(self, replica: Replica, cid: int, component: object | None) -> None:
         """Give something that is predicted a component, or take it away."""
         kind = self._components[cid]
-        found = self.world.components(body.entity).get(kind.cls)
+        found = self.world.components(replica.entity).get(kind.cls)
         if component is None:
-            self.world.remove(body.entity, kind.cls)
+            self.world.remove(replica.entity, kind.cls)
         elif found is None:
-            self.world.revive(body.entity)
-            self.world.add(body.entity, component)
+            self.world.revive(replica.entity)
+            self.world.add(replica.entity, component)
         else:
             kind.assign(found, component)
 
@@ -344,28 +344,28 @@ class PrivateWorld:
                     assign(component, copy)
 
     def _rebuild(self, snapshot: Snapshot) -> None:
-        """Bring bodies back, or take them away, with all components that they had."""
+        """Bring replicas back, or take them away, with all components that they had."""
         world, kinds = self.world, self._components
-        for body in self.owned.values():
-            had = snapshot.layout.kinds.get(body.entity)
+        for replica in self.owned.values():
+            had = snapshot.layout.kinds.get(replica.entity)
             if had is None:
-                world.delete(body.entity, immediate=True)
+                world.delete(replica.entity, immediate=True)
                 continue
-            world.revive(body.entity)
-            has = self.kinds_of(body.entity)
-            for cid in has - had - body.told.keys():
-                world.remove(body.entity, kinds[cid].cls)
+            world.revive(replica.entity)
+            has = self.kinds_of(replica.entity)
+            for cid in has - had - replica.told.keys():
+                world.remove(replica.entity, kinds[cid].cls)
             for cid in sorted(had):
-                copy = snapshot.value(body.entity, cid)
+                copy = snapshot.value(replica.entity, cid)
                 assert copy is not None  # it had one
-                self.put(body, cid, kinds[cid].clone(copy))
+                self.put(replica, cid, kinds[cid].clone(copy))
 
     def _arrange(self) -> None:
         """Look up what there is to copy."""
         there = {
-            body.entity: self.kinds_of(body.entity) - body.told.keys()
-            for body in self.owned.values()
-            if self.world.alive(body.entity)
+            replica.entity: self.kinds_of(replica.entity) - replica.told.keys()
+            for replica in self.owned.values()
+            if self.world.alive(replica.entity)
         }
         if there != self._layout.kinds:
             self._layout = Layout(there)
@@ -412,11 +412,11 @@ class PrivateWorld:
         seen = self._seen.get(tick)
         if seen is None:
             seen = self._seen[tick] = {
-                (body.key, cid): floats
-                for body in self.bodies.values()
-                if not body.own
+                (replica.key, cid): floats
+                for replica in self.replicas.values()
+                if not replica.own
                 for cid in self._between
-                if cid in body.told and (floats := self.drawn(body.key, cid)) is not None
+                if cid in replica.told and (floats := self.drawn(replica.key, cid)) is not None
             }
             while len(self._seen) > _SEEN_TICKS:
                 del self._seen[min(self._seen)]

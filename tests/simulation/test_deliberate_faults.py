@@ -621,7 +621,7 @@ def errors_stay_in_what_is_drawn(patch: pytest.MonkeyPatch) -> None:
 
 @fault(SMOOTH_RULE, SMOOTH, "is not drawn at rest")
 def what_was_predicted_is_never_set_right(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(Predictor, "_agrees", lambda self, snapshot, check: True)
+    patch.setattr(Predictor, "_agrees", lambda self, snapshot, *known: True)
 
 
 @fault(SMOOTH_RULE, SMOOTH, "is not drawn at rest")

@@ -19,7 +19,7 @@ from ecsnet.components import Position
 from ecsnet.prediction import drawing
 from ecsnet.prediction.drawing import PredictedDrawing
 from ecsnet.prediction.predictor import Predictor
-from ecsnet.prediction.private_world import Body, PrivateWorld
+from ecsnet.prediction.private_world import PrivateWorld, Replica
 from ecsnet.replication.client import samples
 from ecsnet.replication.client.playout_buffer import PlayoutBuffer
 from ecsnet.replication.client.samples import Samples
@@ -210,33 +210,33 @@ def jumps_are_slid_through(patch: pytest.MonkeyPatch) -> None:
 def there_is_no_scenery(patch: pytest.MonkeyPatch) -> None:
     tell = PrivateWorld.tell
 
-    def own(self: PrivateWorld, body: Body, cid: int, component: object | None) -> None:
-        if body.own:
-            tell(self, body, cid, component)
+    def own(self: PrivateWorld, replica: Replica, cid: int, component: object | None) -> None:
+        if replica.own:
+            tell(self, replica, cid, component)
 
     patch.setattr(PrivateWorld, "tell", own)
 
 
 @fault(12, PUSHED, OWN_OFF.to(600))
 def what_is_told_is_compared_once_it_is_confirmed(patch: pytest.MonkeyPatch) -> None:
-    checks = Predictor._checks
+    known_of = Predictor._known
 
     def confirmed(
-        self: Predictor, store: Store, body: Body, record: EntityState, after: Any
+        self: Predictor, store: Store, replica: Replica, record: EntityState, after: Any
     ) -> Iterator[Any]:
         known = dict.fromkeys(record.ticks, store.confirmed_tick)
         late = EntityState(record.values, known, record.since)
-        return checks(self, store, body, late, after)
+        return known_of(self, store, replica, late, after)
 
-    patch.setattr(Predictor, "_checks", confirmed)
+    patch.setattr(Predictor, "_known", confirmed)
 
 
 @fault(13, Setup(quantised=True), RESTORES.to(5))
 def equal_means_equal_to_the_last_bit(patch: pytest.MonkeyPatch) -> None:
-    def exactly(self: Predictor, snapshot: Any, check: Any) -> bool:
-        found = snapshot.value(check.body.entity, check.cid)
-        kind = self._components[check.cid]
-        told = None if check.wire is None else kind.from_wire(check.wire, self.world.entity_of)
+    def exactly(self: Predictor, snapshot: Any, replica: Replica, cid: int, wire: object) -> bool:
+        found = snapshot.value(replica.entity, cid)
+        kind = self._components[cid]
+        told = None if wire is None else kind.from_wire(wire, self.world.entity_of)
         return bool(found == told)
 
     patch.setattr(Predictor, "_agrees", exactly)

@@ -204,8 +204,8 @@ class Lab:
         snapshot = predictor.latest if tick is None else predictor._history.get(tick)
         assert snapshot is not None
         cid = next(cid for cid, kind in enumerate(self.components) if kind.cls is component)
-        bodies = [body for body in predictor.world.bodies.values() if body.own]
-        found = [snapshot.value(body.entity, cid) for body in bodies]
+        replicas = [replica for replica in predictor.world.replicas.values() if replica.own]
+        found = [snapshot.value(replica.entity, cid) for replica in replicas]
         return [value for value in found if value is not None]
 
     def true(self, component: type, tick: int | None = None) -> list[object]:

@@ -281,7 +281,7 @@ def test_what_cannot_be_sent_is_shown_as_it_was(studio: Studio) -> None:
     assert isinstance(depth, Depth)
     before = depth.z
     with world.world:
-        esper.component_for_entity(world.bodies[1].entity, Depth).z = nan
+        esper.component_for_entity(world.replicas[1].entity, Depth).z = nan
     studio.run(Steer(1), fraction=0.5)
     depth = studio.of(Depth)
     assert isinstance(depth, Depth)

@@ -236,9 +236,9 @@ def test_quantised_values_may_be_a_step_apart_and_others_not(spec: SimulationSpe
 
 def keys(lab: Lab) -> list[int]:
     """The keys of the bullets that are predicted."""
-    bodies = lab.predictor.world.bodies.values()
-    own = [body for body in bodies if body.own and lab.predictor.world.alive(body)]
-    return [body.key for body in own if body.key != lab.net[lab.player]]
+    replicas = lab.predictor.world.replicas.values()
+    own = [replica for replica in replicas if replica.own and lab.predictor.world.alive(replica)]
+    return [replica.key for replica in own if replica.key != lab.net[lab.player]]
 
 
 def test_a_bullet_is_there_at_once_once_and_stays_what_it_was(lab: Lab) -> None:
@@ -328,7 +328,7 @@ def test_several_bullets_are_matched_in_their_order(lab: Lab) -> None:
     for number in range(60):
         lab.run(*[Fire()] * (number % 4 == 0), Steer(1))
         with lab.predictor.world as world:
-            seen.append({key: world.bodies[key].entity for key in keys(lab)})
+            seen.append({key: world.replicas[key].entity for key in keys(lab)})
     assert lab.predictor.corrections == 0
     # Each keeps its entity under the other key.
     renamed = lab.predictor.renamed
@@ -367,7 +367,7 @@ def test_what_is_nobodys_is_for_the_server_to_tell(lab: Lab) -> None:
     with Lab(registry, spec, join, ahead=10) as lab:
         for _ in range(10):
             lab.run()
-        known = [body for body in lab.predictor.world.bodies.values() if not body.own]
+        known = [replica for replica in lab.predictor.world.replicas.values() if not replica.own]
         assert len(known) == len(lab._told) - 1 > 0
         there, _ = lab.predictor.world.world.census()
         assert len(there) == len(lab._told)
@@ -414,7 +414,7 @@ def test_scenery_that_shared_systems_write_or_delete_is_put_back(lab: Lab) -> No
     change(lab, add(Place(100.0), Belt(1)))  # a belt pulls itself along with all others
     for _ in range(40):
         lab.run(Steer(1))
-    belt = lab.predictor.world.bodies[max(lab.entity)]
+    belt = lab.predictor.world.replicas[max(lab.entity)]
     (told,) = [value for value in belt.told.values() if isinstance(value, Place)]
     world = lab.predictor.world
     with world:
@@ -457,12 +457,12 @@ def test_what_becomes_the_players_runs_ahead_and_what_is_no_more_does_not(lab: L
     change(lab, add(Belt(1)))
     for _ in range(20):
         lab.run()
-    body = lab.predictor.world.bodies[lab.net[boat[0]]]
-    assert not body.own
+    replica = lab.predictor.world.replicas[lab.net[boat[0]]]
+    assert not replica.own
     change(lab, lambda: esper.add_component(boat[0], Owner(lab.player)))
     for _ in range(20):
         lab.run()
-    assert body.own
+    assert replica.own
     (ship, place) = lab.predicted(Place)
     assert place.x - ship.x == 1000
     assert lab.true(Place)[1].x == place.x - 10
@@ -470,9 +470,9 @@ def test_what_becomes_the_players_runs_ahead_and_what_is_no_more_does_not(lab: L
     change(lab, lambda: esper.remove_component(boat[0], Owner))
     for _ in range(20):
         lab.run()
-    assert not body.own
+    assert not replica.own
     assert len(lab.predicted(Place)) == 1
-    (told,) = [value for value in body.told.values() if isinstance(value, Place)]
+    (told,) = [value for value in replica.told.values() if isinstance(value, Place)]
     assert [told] == lab.true(Place, lab.server.tick - 3)[1:]
     assert lab.predictor.corrections == 1
 
@@ -514,7 +514,7 @@ def test_what_the_server_alone_writes_is_what_it_told_last(lab: Lab) -> None:
     with Lab(registry, spec, begin, ahead=10) as lab:
         for _ in range(20):
             lab.run()
-        world, entity = lab.predictor.world, lab.predictor.world.bodies[1].entity
+        world, entity = lab.predictor.world, lab.predictor.world.replicas[1].entity
         told = lab.true(Health, lab.server.tick - 3)
         with world:
             assert esper.component_for_entity(entity, Health).points == told[0].points - 1000
@@ -716,14 +716,14 @@ def test_ticks_that_were_left_out_run_as_on_the_server(lab: Lab) -> None:
 
 def test_only_so_much_is_predicted_and_seen(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "OWNED", 4)
-    monkeypatch.setattr(module, "BODIES", 8)
+    monkeypatch.setattr(module, "REPLICAS", 8)
     boats: list[int] = []
     for number in range(10):
         change(lab, lambda: boats.append(esper.create_entity(Place(9.0), Owner(lab.player))))
         for _ in range(4):
             lab.run()
         assert len(lab.predicted(Place)) == min(4, number + 2)
-        assert len(lab.predictor.world.bodies) == min(8, number + 2)
+        assert len(lab.predictor.world.replicas) == min(8, number + 2)
     # Where others go there is room again, for what has news.
     for boat in boats[:3]:
         change(lab, lambda boat=boat: esper.delete_entity(boat))  # type: ignore[misc]
@@ -732,7 +732,7 @@ def test_only_so_much_is_predicted_and_seen(lab: Lab, monkeypatch: pytest.Monkey
     for _ in range(10):
         lab.run()
     assert len(lab.predicted(Place)) == 4
-    assert len(lab.predictor.world.bodies) == 8
+    assert len(lab.predictor.world.replicas) == 8
     assert lab.predictor.failure is None
 
 
