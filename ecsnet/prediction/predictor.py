@@ -333,7 +333,7 @@ class Predictor:
         self._near.clear()
         for replica, record in self._told(store):
             if replica in self._fresh:
-                came.append(max(record.ticks.values()))
+                came.append(max(record.ticks.values(), default=record.since))
                 continue
             checked = replica.checked
             for tick, cid, wire in self._known(store, replica, record, checked):
@@ -408,7 +408,8 @@ class Predictor:
         world.restore(snapshot)
         world.put_back()
         for replica, record in self._told(store) if self._respawn or self._fresh else ():
-            late = replica in self._respawn and max(record.ticks.values()) <= base
+            told_at = max(record.ticks.values(), default=record.since)
+            late = replica in self._respawn and told_at <= base
             if late or replica in self._fresh:
                 self._put_all(replica, record)
         self._fresh.clear()
