@@ -18,8 +18,9 @@ from ecsnet.schema import ComponentType
 
 __all__ = ["Blend", "Samples"]
 
-EXTRAPOLATED_TICKS: Final = 3
-"""The most ticks that are drawn beyond what was heard of."""
+EXTRAPOLATED_TICKS: Final = 6
+"""The most ticks that are drawn beyond what was heard of: two updates, where one comes in three
+ticks. Half as many are used up by two losses in a row."""
 
 _REMEMBERED: Final = 128  # ticks for which it is known what of them is missing, and who jumped
 _JUMPS: Final = 16  # of an entity meanwhile
