@@ -382,7 +382,9 @@ def test_a_smooth_client_says_what_it_shows(update_rate: float | None) -> None:
                 esper.component_for_entity(shooting.target, cls).x = 300 * math.sin(tick / 20)
 
         shooting.move = move
-        bob = shooting.game.connect("Bob", Link(lag=0.075, jitter=0.015, loss=0.05), smooth=True)
+        bob = shooting.game.connect(
+            "Bob", Link(lag=0.075, jitter=0.015, loss=0.05, seed=1), smooth=True
+        )
         shooting.game.run(3.0)
         shooting.seen.clear()
         shown: list[tuple[float, float]] = []
