@@ -148,7 +148,7 @@ class SeenShot(NamedTuple):
 
 @dataclass(frozen=True)
 class Setup:
-    """What is played, and over which network.
+    """The game that is played, and the network that it is played over.
 
     Attributes:
         fps: Frames a second of the clients.
@@ -185,7 +185,7 @@ class Setup:
 
 @dataclass
 class Played:
-    """What came of a game.
+    """The outcome of a game.
 
     Attributes:
         setup: What was played.

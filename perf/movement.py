@@ -52,7 +52,7 @@ class Loops(esper.Processor):
 
 
 class Case(NamedTuple):
-    """What is measured: a system, and what its entities have beside Position and Velocity."""
+    """A measured system, with what its entities have beside Position and Velocity."""
 
     system: Callable[[], esper.Processor]
     bounds: bool = False

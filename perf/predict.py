@@ -51,7 +51,7 @@ PATIENCE_SECONDS = 300.0
 
 
 class Case(NamedTuple):
-    """What there is: entities that are predicted, and others that stand around them."""
+    """A number of entities that are predicted, and of others that stand around them."""
 
     predicted: int
     others: int = 0

@@ -147,10 +147,13 @@ class ClientWorld:
                 f"the esper world {self.view.name!r} shows another client already: give this one a"
                 " world of its own, connect(…, world='second')"
             )
-        shared = smooth and game is not None and any(each.shared for each in game.spec.systems)
+        # What runs ahead here, if anything does.
+        spec = game.spec if smooth and game is not None and game.spec.shared else None
         self._clock = SteadyClock(clock)
         now = self._clock()
-        hello = Hello(WIRE_VERSION, self._schema.fingerprint, self._name, join_data, shared)
+        hello = Hello(
+            WIRE_VERSION, self._schema.fingerprint, self._name, join_data, spec is not None
+        )
         self._connection = ClientConnection(encode(hello), now, random)
         self._connection.link = link
         self._view = ViewWorld(self._schema, self.view)
@@ -163,11 +166,9 @@ class ClientWorld:
             self._sender,
             now,
             smooth=smooth,
-            prediction=(
-                ClientPrediction(game.spec, self._schema, self._view, self._sender)
-                if shared and game is not None
-                else None
-            ),
+            prediction=None
+            if spec is None
+            else ClientPrediction(spec, self._schema, self._view, self._sender),
         )
         self._smooth = smooth
         self._has_game = game is not None

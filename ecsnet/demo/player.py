@@ -63,9 +63,7 @@ def _bot(settings: Settings, game: Game, orders: queue.SimpleQueue[Order]) -> Ca
     bot, figures = bot_of(module), figures_of(module)
 
     def program() -> None:
-        player = Player.connect(
-            "127.0.0.1", settings.port, name=settings.name, game=server, smooth=True
-        )
+        player = Player.connect("127.0.0.1", settings.port, name=settings.name, game=server)
         player.begin(settings, game, orders, bot, figures)
         player.keep_polling()
 

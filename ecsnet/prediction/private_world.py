@@ -128,7 +128,7 @@ class PrivateWorld:
         self._player = player
         self._number = number
         self._keys: dict[int, int] = {}  # of entities
-        own = SimulationSpec(tick_rate, [self._guarded(s) for s in spec.systems if s.shared])
+        own = SimulationSpec(tick_rate, [self._guarded(system) for system in spec.shared])
         self.simulation = Simulation(
             own, seed=0, epoch=0, player=Player, owner=Owner, teleports=Teleports, ahead=True
         )

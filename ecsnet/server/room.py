@@ -559,6 +559,6 @@ def _predicted(spec: SimulationSpec, schema: Schema) -> list[type]:
     """Return the component types that clients run ahead with: none in a game without shared
     systems.
     """
-    if not any(system.shared for system in spec.systems):
+    if not spec.shared:
         return []
     return [kind.cls for kind in schema.components if kind.predicted and kind.cls not in _SERVERS]

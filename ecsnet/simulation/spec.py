@@ -85,6 +85,11 @@ class SimulationSpec:
     on_error: OnError = "stop"
     lobby: Callable[[Simulation], LobbyControl] | None = None
 
+    @property
+    def shared(self) -> list[SystemSpec]:
+        """The systems that clients run, too, ahead of the server."""
+        return [system for system in self.systems if system.shared]
+
     def add_function(
         self,
         function: Callable[[float], object],

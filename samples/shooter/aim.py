@@ -1,4 +1,4 @@
-"""Where shots go. Nothing in here writes, so that the bot can aim with it, too."""
+"""The way of shots. Nothing in here writes, so that the bot can aim with it, too."""
 
 import contextlib
 import math
@@ -19,7 +19,7 @@ def seen_by(ship: int) -> contextlib.AbstractContextManager[None]:
 
 
 def trace(shooter: int, at: Position, angle: float, reach: float) -> tuple[float, int | None]:
-    """How far a shot gets, and the ship that it strikes, if any."""
+    """Return how far a shot gets, and the ship that it strikes, if any."""
     dx, dy = ahead(angle, 1)
     victim = None
     for _, (corner, size) in esper.get_components(Position, Collider):  # walls
