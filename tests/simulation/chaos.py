@@ -513,7 +513,7 @@ class Watcher:
                 if left.stamp != right.stamp:
                     raise MismatchError(
                         f"{self.seat.name}: entity {entity} is seen apart in tick"
-                        f" {self.chaos.game.tick}: {left} {right}"
+                        f" {self.chaos.tick}: {left} {right}"
                     )
                 self.counts["atomic checked"] += 1
 
@@ -531,7 +531,7 @@ class Watcher:
             parts = sum(len(run.ids) for run in message.sets) + len(message.removed)
             if chaos.plan.calm and parts <= 3 and self.settled(2.0):
                 counts["promptness checked"] += 1
-                age = chaos.game.tick - message.tick
+                age = chaos.tick - message.tick
                 allowed = (chaos.plan.lag + chaos.plan.jitter) * chaos.plan.tick_rate + 4
                 self.prompt += 1
                 self.late += age > allowed
@@ -609,6 +609,11 @@ class Chaos:
     def now(self) -> float:
         return self.harness.clock.now
 
+    @property
+    def tick(self) -> int:
+        """The tick that has just run, be the game paused or not."""
+        return self.harness.simulation.tick
+
     # The run.
 
     def play(self) -> None:
@@ -643,8 +648,7 @@ class Chaos:
         if self._outside and len(self.watchers) < PLACES and not self.harness.simulation.playing:
             self._outside -= 1
             self._come()
-        tick = self.game.tick
-        if tick % 25 == 0:
+        if self.tick % 25 == 0:
             self._check_bounds()
             self._check_confirmed()
 
@@ -653,7 +657,7 @@ class Chaos:
         happenings = self.game.happenings
         fresh = happenings.sent[self._happened :]
         self._happened += len(fresh)
-        updated = self.game.tick % self.plan.every == 0
+        updated = self.tick % self.plan.every == 0
         if updated:
             happenings.replicated()
         for watcher in self.watchers:
@@ -817,7 +821,7 @@ class Chaos:
             if event.message != text and (self.plan.lossless or tick < 0):
                 raise MismatchError(f"{name} was thrown out with {text!r} and reads {event}")
             self.counts["texts read"] += event.message == text
-            if self.game.tick - tick < GOODBYE_SECONDS * self.plan.tick_rate:
+            if self.tick - tick < GOODBYE_SECONDS * self.plan.tick_rate:
                 self._check_told(watcher)
                 self.counts["events before a kick"] += len(watcher.due.got)
             back = self.dice.random() < 0.5
@@ -926,7 +930,7 @@ class Chaos:
         if not allowed:
             raise MismatchError(
                 f"{watcher.seat.name} was sent {found[0]!r} of entity {number} in tick"
-                f" {self.game.tick}, which it may not see"
+                f" {self.tick}, which it may not see"
             )
         watcher.entitled.add(found[0])
 
@@ -1039,7 +1043,7 @@ class Chaos:
             }
             if any(left.values()):
                 raise MismatchError(f"{watcher.seat.name}: not quiet after all: {left}")
-            behind = self.game.tick - store.confirmed_tick
+            behind = self.tick - store.confirmed_tick
             allowed = (self.plan.lag + self.plan.jitter + 0.6) * self.plan.tick_rate + 5
             if behind > allowed:
                 raise MismatchError(

@@ -55,6 +55,16 @@ def test_a_database_that_is_cleared_again_and_again(policy: str) -> None:
     assert report.counts["joins"] > 4
 
 
+def test_who_times_out_while_the_game_is_paused_is_told_of_like_any_other() -> None:
+    plan = Plan(
+        5, 100, late="play", tick_rate=20, every=3, comings=0.05, entities=20, operations=0.5,
+        events=0.1, damage=0, mischief=0,
+    )  # fmt: skip
+    report = run(plan)
+    assert report.failure is None, report.failure
+    assert report.counts["timeouts"] == report.counts["vanishes"] == 3
+
+
 def test_a_seed_is_the_same_whatever_the_hash_seed() -> None:
     path = os.pathsep.join(filter(None, sys.path))
     digests = set()
