@@ -201,7 +201,8 @@ def play(
         host: The address to host on.
         port: The UDP port to host or to join on.
         link: A bad network to try.
-        debug: Check that only the server writes replicated components.
+        debug: Check that only the server writes replicated components, and that shared systems come
+            out the same when a tick runs again.
         smooth: Draw others between two values that came, and run the game's shared systems ahead,
             as for `ClientWorld.connect`.
         quiet: Print nothing.

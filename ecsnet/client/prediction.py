@@ -35,6 +35,7 @@ class ClientPrediction:
         schema: The game's.
         view: The view that shows it.
         sender: The end from which our commands come.
+        debug: Check that ticks come out the same when they run again.
 
     Attributes:
         drawn: Whether what is predicted is drawn, and not what was told.
@@ -42,13 +43,20 @@ class ClientPrediction:
     """
 
     def __init__(
-        self, spec: SimulationSpec, schema: Schema, view: ViewWorld, sender: CommandSender
+        self,
+        spec: SimulationSpec,
+        schema: Schema,
+        view: ViewWorld,
+        sender: CommandSender,
+        *,
+        debug: bool = False,
     ) -> None:
         self.drawn = True
         self._spec = spec
         self._schema = schema
         self._view = view
         self._sender = sender
+        self._debug = debug
         self._frames = frames_gate(schema)
         self._room: PredictedDrawing | None = None
         self._left: PredictedDrawing | None = None  # the room before, as it was when we left it
@@ -91,6 +99,7 @@ class ClientPrediction:
                 welcome.player,
                 welcome.player_id,
                 welcome.seed,
+                debug=self._debug,
             )
             self._room = PredictedDrawing(predictor, told, drawn, self._view)
             self._sender.run_ahead(True)

@@ -168,7 +168,7 @@ class ClientWorld:
             smooth=smooth,
             prediction=None
             if spec is None
-            else ClientPrediction(spec, self._schema, self._view, self._sender),
+            else ClientPrediction(spec, self._schema, self._view, self._sender, debug=debug),
         )
         self._smooth = smooth
         self._has_game = game is not None
@@ -209,7 +209,8 @@ class ClientWorld:
             world: Name of an esper world to show it in, made when there is none; the current one
                 when left out. A second client in one process needs one of its own.
             link: A bad network to try.
-            debug: Check at each poll that nobody wrote replicated components.
+            debug: Check at each poll that nobody wrote replicated components, and in one tick of
+                each second that shared systems come out the same when it runs again.
             registry: The game's types, where they are not in the usual registry.
             game: The game, a `ServerWorld`, whose shared systems run here ahead of the server.
             smooth: Draw others a little behind, between two values that came, let all that is told

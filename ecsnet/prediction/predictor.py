@@ -17,6 +17,7 @@ from ecsnet.errors import BadValueError
 from ecsnet.prediction.command_history import CommandHistory
 from ecsnet.prediction.history import History, Snapshot
 from ecsnet.prediction.private_world import Failure, PrivateWorld, Replica
+from ecsnet.prediction.replay_check import ReplayCheck
 from ecsnet.replication.client.conversion import Conversion
 from ecsnet.replication.client.references import References
 from ecsnet.replication.client.store import LAST_ID, EntityState, Store, Why
@@ -72,6 +73,7 @@ class Predictor:
         player: The network id of the player's entity.
         number: The player's number.
         seed: Of the random numbers that both ends know.
+        debug: Check that ticks come out the same when they run again.
 
     Attributes:
         world: The private world.
@@ -95,6 +97,8 @@ class Predictor:
         player: int,
         number: int,
         seed: int = 0,
+        *,
+        debug: bool = False,
     ) -> None:
         ticks = min(max(8, round(HISTORY_SECONDS * tick_rate)), HISTORY_TICKS)
         self.world = PrivateWorld(spec, tick_rate, components, player, number, seed)
@@ -124,6 +128,7 @@ class Predictor:
         # What agrees but for a step of its quantisation: as it was predicted, and as it was told.
         self._near: list[tuple[Replica, int, object, object]] = []
         self._fresh: list[Replica] = []  # what came, or became the player's, and was not predicted
+        self._check = ReplayCheck(self.world, components, tick_rate) if debug else None
 
     @property
     def failure(self) -> Failure | None:
@@ -434,8 +439,12 @@ class Predictor:
         world = self.world
         assert self.tick is not None
         world.put_back()
-        for tick in range(self.tick + 1, last + 1):
-            for entity in world.step(tick, self.commands.of(tick)):
+        first = self.tick + 1
+        for tick in range(first, last + 1):
+            # Later ones may find scenery moved, which cannot be put back to that.
+            check = self._check if tick == first else None
+            step = world.step if check is None or not check.is_due(tick) else check.step
+            for entity in step(tick, self.commands.of(tick)):
                 self._spawned(entity, tick)
             if world.failure is not None:
                 return

@@ -106,6 +106,7 @@ class PrivateWorld:
             and component id; None where nothing is.
         replicas: What is in it, by key.
         owned: Those of them that the player owns, by key.
+        call: Calls a system: its name, its function and the seconds of the tick.
         failure: Set when a shared system has raised: what is in here means nothing any more.
         playing: Whether systems run, but for those that always do.
     """
@@ -120,6 +121,7 @@ class PrivateWorld:
         seed: int = 0,
     ) -> None:
         self.drawn: Callable[[int, int], Sequence[float] | None] = _draw_nothing
+        self.call: Callable[[str, Callable[[float], object], float], object] = _call
         self.failure: Failure | None = None
         self.replicas: dict[int, Replica] = {}
         self.owned: dict[int, Replica] = {}
@@ -441,7 +443,7 @@ class PrivateWorld:
 
     def _run(self, name: str, process: Callable[[float], object], dt: float) -> None:
         try:
-            process(dt)
+            self.call(name, process, dt)
         except Exception as error:  # noqa: BLE001 - systems may raise anything
             if self.failure is None:
                 self.failure = Failure(name, error)
@@ -449,6 +451,10 @@ class PrivateWorld:
 
 def _draw_nothing(_net: int, _cid: int) -> None:
     return None
+
+
+def _call(_name: str, process: Callable[[float], object], dt: float) -> None:
+    process(dt)
 
 
 def _do_nothing(dt: float) -> None:
