@@ -147,6 +147,7 @@ def _demo(given: argparse.Namespace) -> int:
         jitter=given.jitter / 1000,
         loss=given.loss / 100,
         screenshot=given.screenshot,
+        film=given.film,
         analytics=given.analytics,
         mongo=given.mongo,
     )
@@ -164,6 +165,8 @@ def _demo(given: argparse.Namespace) -> int:
         print(outcome.summary())
         if given.screenshot is not None:
             print(f"  {'picture':<10} {given.screenshot}")
+        if given.film is not None:
+            print(f"  {'film':<10} {given.film}")
     return 0 if outcome.good else FAILED
 
 
@@ -298,6 +301,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--loss", type=_from(0, 90), default=0.0, metavar="PCT", help="datagrams lost, in percent")
     _add_analytics(demo)
     add("--screenshot", type=Path, metavar="FILE", help="save a picture of all windows")
+    add("--film", type=Path, metavar="FILE", help="save what was drawn in each frame, as JSON")
 
     new = verbs.add_parser(
         "new",

@@ -157,6 +157,10 @@ class ServerReport(msgspec.Struct, tag="server"):
     expired: int
     superseded: int
     rejected: int
+    rewinds: int
+    """Number of blocks of `ecsnet.rewind` in which something was rewound."""
+    rewinds_limited: int
+    """Number of them that looked at another moment than the client said."""
     events_sent: int
     """Events that the game emitted."""
     events_due: dict[str, int]

@@ -30,7 +30,18 @@ from ecsnet.testing.measures import (
 from ecsnet.validation.arguments import is_number
 from ecsnet.world import World
 
-__all__ = ["FRAME", "Feel", "Film", "Frame", "Places", "Reel", "Tick", "feel_of", "places_in"]
+__all__ = [
+    "FRAME",
+    "Feel",
+    "Film",
+    "Frame",
+    "Places",
+    "Reel",
+    "Tick",
+    "feel_of",
+    "places_in",
+    "write_films",
+]
 
 FRAME = 1 / 60
 """Seconds from one frame of a player to the next."""
@@ -188,6 +199,33 @@ class Reel:
                         tick = frame.ahead if own else frame.shown
                         found[name, net][number] = Sample(frame.began, tick, place)
         return found
+
+
+def write_films(path: str, ticks: Sequence[Tick], rate: float, reels: Mapping[str, Reel]) -> None:
+    """Write what the server had and what each player drew into a file, as one JSON object.
+
+    Args:
+        path: Of the file.
+        ticks: What the server had.
+        rate: Ticks a second.
+        reels: What the players drew, by name.
+
+    Raises:
+        OSError: It cannot be written.
+    """
+    films = {
+        "rate": rate,
+        "ticks": [msgspec.structs.asdict(tick) for tick in ticks],
+        "players": {
+            name: {
+                "own": sorted(reel.own),
+                "frames": [msgspec.structs.asdict(frame) for frame in reel.frames],
+            }
+            for name, reel in reels.items()
+        },
+    }
+    with open(path, "wb") as file:
+        file.write(msgspec.json.encode(films))
 
 
 def feel_of(ticks: Sequence[Tick], reels: Sequence[Reel], rate: float) -> Feel:

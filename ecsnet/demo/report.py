@@ -34,6 +34,11 @@ class Outcome:
     """Held commands that a newer one replaced before their tick."""
     commands_rejected: int
     """Of the applied ones, those that were not allowed."""
+    rewinds: int
+    """Number of blocks of `ecsnet.rewind` in which something was rewound."""
+    rewinds_limited: int
+    """Number of them that looked at another moment than the client said: mostly because the server
+    looks back by so much and no more, see `ServerWorld(rewind=...)`."""
     events_sent: int
     """Events that the game emitted, reliable or not."""
     events_due: dict[str, int]
@@ -100,6 +105,8 @@ class Outcome:
             "worlds": f"{equal} of {self.compared} components equal, "
             f"{self.settled_ms:.0f} ms after the last tick",
         }
+        if self.rewinds:
+            rows["rewinds"] = f"{self.rewinds}, of which {self.rewinds_limited} limited"
         if self.figures:
             rows["game"] = ", ".join(f"{name} {figure:g}" for name, figure in self.figures.items())
         return "\n".join([self.sample, *(f"  {name:<10} {text}" for name, text in rows.items())])
@@ -143,6 +150,8 @@ def outcome(
         commands_expired=server.expired + sum(each.expired for each in players),
         commands_superseded=server.superseded,
         commands_rejected=server.rejected,
+        rewinds=server.rewinds,
+        rewinds_limited=server.rewinds_limited,
         events_sent=server.events_sent,
         events_due=server.events_due,
         events_seen=seen,

@@ -40,7 +40,7 @@ from ecsnet.demo.control import (
     Stop,
     Wrong,
 )
-from ecsnet.demo.feel import Feel, Reel, feel_of
+from ecsnet.demo.feel import Feel, Reel, feel_of, write_films
 from ecsnet.demo.report import Outcome, compare, outcome, unequal
 from ecsnet.errors import UsageError
 
@@ -86,6 +86,7 @@ class Options:
         jitter: Seconds by which that varies.
         loss: Share of datagrams that get lost, 0 to 1.
         screenshot: Where to save a picture of all windows, drawn where there are none.
+        film: Where to save what each player drew from frame to frame, beside what the server had.
         analytics: Folder of the server's journal; none is written when left out.
         mongo: URI of the database that it is shipped to.
     """
@@ -98,6 +99,7 @@ class Options:
     jitter: float = 0.0
     loss: float = 0.0
     screenshot: Path | None = None
+    film: Path | None = None
     analytics: Path | None = None
     mongo: str | None = field(default=None, repr=False)
 
@@ -145,6 +147,9 @@ def _check(options: Options) -> None:
             f"{options.sample!a} is no text here, and cannot be handed to the other processes: set"
             " LC_ALL=C.UTF-8, or rename it"
         ) from None
+    for file in (options.screenshot, options.film):
+        if file is not None and not file.absolute().parent.is_dir():
+            raise UsageError(f"there is no folder for {file}: make it")
     visible = has_window(options.sample)
     if not (options.windows or options.screenshot):
         return
@@ -152,8 +157,6 @@ def _check(options: Options) -> None:
         raise UsageError(f"{options.sample} has nothing to show: neither windows nor a picture")
     if importlib.util.find_spec("pygame") is None:
         raise UsageError("windows and pictures need pygame-ce: pip install 'ecsnet[pygame]'")
-    if options.screenshot is not None and not options.screenshot.absolute().parent.is_dir():
-        raise UsageError(f"there is no folder for {options.screenshot}: make it")
 
 
 class _Demo:
@@ -243,9 +246,17 @@ class _Demo:
         assert server is not None
         self._order([*self._players, server], Recall())
         filmed = self._expect(self._players, PlayerFilm, START_SECONDS)
-        reels = [Reel(film.frames, frozenset(film.own)) for film in filmed.values()]
+        reels = {
+            child.name: Reel(film.frames, frozenset(film.own)) for child, film in filmed.items()
+        }
         film = self._expect([server], ServerFilm, START_SECONDS)[server]
-        return feel_of(film.ticks, reels, film.rate)
+        path = self._options.film
+        if path is not None:
+            try:
+                write_films(os.fspath(path), film.ticks, film.rate, reels)
+            except OSError as error:
+                raise DemoError(f"cannot save {path}: {error}") from error
+        return feel_of(film.ticks, [*reels.values()], film.rate)
 
     def _picture(self, path: Path) -> None:
         os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")  # stdout is for the outcome

@@ -126,6 +126,8 @@ class _Process:
             expired=stats.commands_expired,
             superseded=stats.commands_superseded,
             rejected=stats.commands_rejected,
+            rewinds=stats.rewinds,
+            rewinds_limited=stats.rewinds_limited,
             events_sent=stats.events_emitted,
             events_due={
                 seat.name: seat.client_state.events_due

@@ -88,14 +88,19 @@ def test_events_and_secrets_on_a_bad_network() -> None:
     assert all(seen > 0 for seen in outcome.events_seen.values())
 
 
-def test_how_it_felt_on_a_bad_network() -> None:
+def test_how_it_felt_on_a_bad_network(tmp_path: Path) -> None:
     bad = {"lag": 0.075, "jitter": 0.015, "loss": 0.05}
-    outcome, _ = played(sample="shooter", clients=3, seconds=8.0, **bad)
+    film = tmp_path / "film.json"
+    outcome, _ = played(sample="shooter", clients=3, seconds=8.0, film=film, **bad)
     assert outcome.datagrams_dropped > 0
     assert outcome.feel.frames > 500
     assert outcome.feel.keys > 0
     assert outcome.feel.own_delay_frames["p50"] <= 2  # the server answers after twelve
     assert outcome.figures["beams"] >= outcome.figures["verdicts"] > 0
+    assert outcome.rewinds > outcome.rewinds_limited
+    players = json.loads(film.read_bytes())["players"]
+    assert len(players) == 3
+    assert sum(len(each["frames"]) for each in players.values()) == outcome.feel.frames
 
 
 def test_a_journal_of_it_agrees_with_its_figures(match: tuple[Outcome, Path]) -> None:

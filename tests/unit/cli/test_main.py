@@ -125,6 +125,7 @@ def test_help_names_every_command(run: Run) -> None:
         ("demo .", ". is a folder without a __main__.py: name a file in it, such as game.py"),
         ("join . localhost", ". is a folder without a __main__.py"),
         ("demo --headless --screenshot nowhere/x.png", "nowhere"),
+        ("demo --headless --film nowhere/x.json", "nowhere"),
     ],
 )
 def test_what_is_typed_wrong_is_one_line_and_status_2(

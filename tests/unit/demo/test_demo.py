@@ -30,6 +30,8 @@ SERVER = ServerReport(
     expired=2,
     superseded=3,
     rejected=1,
+    rewinds=20,
+    rewinds_limited=4,
     events_sent=9,
     events_due={"Ann": 8, "Bob": 5},
     packets_sent=1000,
@@ -90,9 +92,11 @@ def test_figures_add_up() -> None:
         "others     6 hitches a minute",
         "frames     1200, of which 7 began late, with 8 more hitches",
         "game       shots 6, hits 2",
+        "rewinds    20, of which 4 limited",
     ):
         assert words in made.summary()
     assert "game" not in result(figures={}).summary()
+    assert "rewinds " not in result(rewinds=0).summary()
     assert "3 of 3 components equal" in made.summary()
 
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable
+from pathlib import Path
 
 import esper
 import pytest
 
 import ecsnet as net
 from ecsnet.demo import feel
-from ecsnet.demo.feel import Feel, Film, Frame, Place, Reel, Tick, feel_of, places_in
+from ecsnet.demo.feel import Feel, Film, Frame, Place, Reel, Tick, feel_of, places_in, write_films
 from ecsnet.schema import Registry, use_registry
 
 MINE, OTHERS = 1, 2
@@ -68,6 +70,33 @@ def frames(
 
 def felt(had: list[Tick], drawn: list[Frame]) -> Feel:
     return feel_of(had, [Reel(drawn, frozenset([MINE]))], RATE)
+
+
+def test_films_are_written_with_the_names_of_what_is_in_them(tmp_path: Path) -> None:
+    file = tmp_path / "film.json"
+    reel = Reel(frames(1, still), frozenset([MINE]))
+    write_films(str(file), ticks(2, still, jumped=[1]), RATE, {"Ann": reel})
+    assert json.loads(file.read_bytes()) == {
+        "rate": RATE,
+        "ticks": [
+            {"number": 0, "jumped": [], "places": {"At": {"1": [0, 0], "2": [0, 50]}}},
+            {"number": 1, "jumped": [1], "places": {"At": {"1": [0, 0], "2": [3, 50]}}},
+        ],
+        "players": {
+            "Ann": {
+                "own": [1],
+                "frames": [
+                    {
+                        "began": pytest.approx(1 / 60),
+                        "shown": pytest.approx(-2),
+                        "ahead": pytest.approx(1),
+                        "pressed": False,
+                        "places": {"At": {"1": [0, 0], "2": [pytest.approx(-6), 50]}},
+                    }
+                ],
+            }
+        },
+    }
 
 
 def test_what_is_drawn_as_it_was_has_no_fault() -> None:
