@@ -137,6 +137,7 @@ class Outbox:
         self._acted = 0  # actions since the last tick began
         self._runs: deque[_Run] = deque()
         self._number = 0
+        self._news = -1  # the newest frame with more in it than what was held before
         self._tick = 0  # the tick after the last one that was stamped; 0 before the first
         # Ticks that have begun, with what is held and done in each, where somebody runs ahead.
         self._begun: list[BegunTick] = []
@@ -151,6 +152,13 @@ class Outbox:
     def pending(self) -> bool:
         """True if any command is not acked yet."""
         return bool(self._runs)
+
+    @property
+    def urgent(self) -> bool:
+        """True if an action, or a change of what is held, is not acked yet: the server cannot know
+        of it, while of a tick without either it knows that what was held before still is.
+        """
+        return bool(self._runs) and self._news >= self._runs[0].number
 
     @property
     def waiting(self) -> int:
@@ -356,6 +364,8 @@ class Outbox:
             self.sent += len(self._held)
             self._tick = tick + 1
             return
+        if actions or self._dirty:
+            self._news = self._number
         self._dirty = False
         self._append(_Run(self._number, tick, 1, self._held, actions, behind))
         self.sent += len(self._held)

@@ -1072,7 +1072,8 @@ class Chaos:
             if sorted(set(pokes)) != pokes:
                 raise MismatchError(f"{watcher.seat.name}: actions twice or out of order: {pokes}")
             missing = watcher.poked - len(pokes) - len(strikes)
-            if missing > inbox.expired + outbox.expired + rejected:
+            gone = self.game.pokes_of_the_dead
+            if missing > inbox.expired + outbox.expired + rejected + gone:
                 raise MismatchError(f"{watcher.seat.name}: {missing} actions never came")
 
     def _check_events(self) -> None:

@@ -24,6 +24,7 @@ from ecsnet.replication.client.store import WAITING_BYTES
 from ecsnet.replication.sizes import ENTITY_BYTES
 from ecsnet.schema import encode
 from ecsnet.simulation.lobby import Late
+from ecsnet.simulation.simulation import running_now
 from ecsnet.testing import use_registry
 
 GAMES: WeakValueDictionary[str, Game] = WeakValueDictionary()
@@ -315,6 +316,7 @@ class Game:
         self.good: dict[tuple[int, type], bytes] = {}
         self.spoiled: dict[tuple[int, type], object] = {}
         self.pokes: dict[int, list[int]] = {}
+        self.pokes_of_the_dead = 0
         self.strikes: dict[int, list[int]] = {}
         self.names: dict[int, str] = {}
         self.doomed: dict[int, tuple[int, str]] = {}  # who is thrown out: the tick, the text
@@ -847,6 +849,12 @@ class Game:
             if place is not None and not self.paused and (player, Place) not in self.spoiled:
                 place.x = (place.x + steer.dx * 300 * dt) % 1000
                 place.y = (place.y + steer.dy * 300 * dt) % 1000
-        for _, poke in net.commands(Poke):
+        simulation = running_now()
+        assert simulation is not None
+        pokes = net.commands(Poke)
+        # A shot that has just gone of itself takes along what was for it.
+        came = {kind.cls: count for kind, count in simulation.taken()}
+        self.pokes_of_the_dead += came.get(Poke, 0) - len(pokes)
+        for _, poke in pokes:
             # Which player it was is in the number: the entity may be any that it owns.
             self.pokes.setdefault(poke.number >> 32, []).append(poke.number & 0xFFFF_FFFF)

@@ -156,6 +156,34 @@ def test_actions_between_the_ticks_of_a_fast_screen_are_bounded() -> None:
     assert RATE < sent <= 1.5 * RATE + 8 + 1
 
 
+def test_where_packets_get_lost_what_is_done_ahead_leaves_twice_until_it_is_acked() -> None:
+    def sent(*, ahead: bool = True, loss: float = 0.2, rate: float | None = None) -> list[int]:
+        """The packets for a second in which nothing is done, of what is done then, of its ack."""
+        sending = Sending(rate)
+        sending.measure()
+        outbox = sending.sender.outbox
+        sending.frames(RATE)
+        sending.sender.run_ahead(ahead)
+        sending.peer.session.path.count(100, round(100 * loss / (1 - loss)))
+        outbox.acked(1 << 40)
+        found = [sending.frames(RATE)]
+        outbox.hold(STEER, 0, [1])
+        found.append(sending.frames(RATE // 10))
+        outbox.acked(outbox._number)
+        found.append(sending.frames(RATE // 10))
+        outbox.act(SHOOT, 0, [])
+        found.append(sending.frames(10 * RATE))
+        packets = [msgspec.msgpack.encode(payload) for payload in sending.payloads]
+        assert (len(packets) > len(set(packets))) is (ahead and loss > 0.02 and rate is None)
+        return found
+
+    quiet, held, acked, acted = once = sent(ahead=False)
+    assert (quiet, held, acked) == (RATE, RATE // 10, RATE // 10)
+    assert sent() == [quiet, 2 * held, acked, pytest.approx(1.5 * acted + 4, abs=5)]
+    assert sent(loss=0.01) == once
+    assert sent(rate=20) == sent(rate=20, ahead=False)
+
+
 def test_who_runs_ahead_acts_with_the_next_tick_and_is_told_of_each() -> None:
     """The tick that runs has been through already."""
     for ahead in (False, True):

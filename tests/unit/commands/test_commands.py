@@ -94,6 +94,42 @@ def test_unchanged_ticks_are_one_frame() -> None:
     assert len(encode((EPOCH, packed.number, packed.tick, packed.frames))) < 24
 
 
+def test_what_the_server_cannot_guess_is_urgent_until_it_is_acked() -> None:
+    outbox = Outbox()
+    assert not outbox.urgent
+
+    def stamped(tick: int) -> list[bool]:
+        """Stamp two ticks; whether they are urgent, and once the first, and both, are acked."""
+        through = []
+        for each in (tick, tick + 1):
+            outbox.stamp(range(each, each + 1))
+            packed = outbox.pack(700)
+            through.append(0 if packed is None else packed.through)
+        found = [outbox.urgent]
+        for acked in through:
+            outbox.acked(acked)
+            found.append(outbox.urgent)
+        return found
+
+    outbox.hold(ID[Steer], 0, Steer(1))
+    assert stamped(10) == [True, False, False]
+    outbox.hold(ID[Steer], 0, Steer(1))
+    assert stamped(12) == [False, False, False]
+    outbox.act(ID[Shoot], 0, Shoot(1))
+    assert stamped(14) == [True, False, False]
+    outbox.drawn = 100
+    outbox.stamp(range(16, 17))
+    outbox.drawn = 300  # ticks that differ in what was drawn, and in nothing else
+    assert stamped(17) == [False, False, False]
+    outbox.stamp(range(19, 20))
+    outbox.release(ID[Steer], 0)
+    outbox.stamp(range(20, 21))
+    outbox.acked(10)
+    assert outbox.urgent
+    outbox.acked(11)
+    assert not outbox.urgent
+
+
 def test_held_gap_repeats_the_last_for_a_quarter_of_a_second() -> None:
     outbox, inbox = Outbox(), Inbox(60, FRAMES)
     outbox.hold(ID[Steer], 0, Steer(1))
