@@ -113,8 +113,6 @@ class CommandSender:
             outbox.idle()
         before = outbox.sent
         if joined:
-            if ticks.paused and self._timed and outbox.ahead:
-                outbox.drop()
             for _, target in outbox.held:
                 if target and target not in store.entities:  # else it would be sent for ever
                     outbox.release_all(target)

@@ -291,13 +291,6 @@ class Outbox:
         """
         self._acted = 0
 
-    def drop(self) -> None:
-        """Let the actions that wait expire: nobody wants them once ticks begin again."""
-        while self._actions:
-            self._actions.popleft()
-            self.expire()
-        self._acted = 0
-
     def take_begun(self) -> list[BegunTick]:
         """Hand out the ticks that have begun since the last call, where the client runs ahead."""
         begun, self._begun = self._begun, []

@@ -18,6 +18,7 @@ from chaos import Plan, Report, run
 from chaos_game import Boom, Game
 
 from ecsnet.client.protocol import ClientProtocol
+from ecsnet.commands.outbox import Outbox
 from ecsnet.components import LobbyInfo, LobbyPlayer, LobbyState
 from ecsnet.messages.joining import Welcome
 from ecsnet.peer import Peer
@@ -93,6 +94,7 @@ SMOOTH = Plan(
     22, 200, smooth=1.0, loss=0.1, jitter=0.05, lag=0.05, entities=60, operations=1, blobs=0,
     spoils=0, damage=0, mischief=0, comings=0,
 )  # fmt: skip
+CUT = dataclasses.replace(GATHERED, seed=23, smooth=1.0, cuts=0.01)
 STEADY = dataclasses.replace(SMOOTH, loss=0.0, jitter=0.0)
 NARROW = dataclasses.replace(LOSSY, waiting_bytes=1_000, blobs=0)
 
@@ -575,7 +577,7 @@ def calls_run_while_nobody_plays(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Simulation, "_run_calls", anyway)
 
 
-@fault(GATHERING_RULE, GATHERED, "never told the lobby")
+@fault(GATHERING_RULE, GATHERED, "told the lobby")
 def what_one_tells_is_told_in_the_name_of_all(patch: pytest.MonkeyPatch) -> None:
     take = LobbySystem._take_commands
 
@@ -586,6 +588,30 @@ def what_one_tells_is_told_in_the_name_of_all(patch: pytest.MonkeyPatch) -> None
                 each.info = command.info
 
     patch.setattr(LobbySystem, "_take_commands", mixed_up)
+
+
+@fault(GATHERING_RULE, CUT, "told the lobby", "never came")
+def what_is_done_in_a_silence_is_forgotten(patch: pytest.MonkeyPatch) -> None:
+    idle = Outbox.idle
+
+    def forgetful(self: Outbox) -> None:
+        idle(self)
+        self._actions.clear()
+
+    patch.setattr(Outbox, "idle", forgetful)
+
+
+@fault(GATHERING_RULE, CUT, "expired at home")
+def what_is_done_in_a_silence_expires(patch: pytest.MonkeyPatch) -> None:
+    idle = Outbox.idle
+
+    def impatient(self: Outbox) -> None:
+        idle(self)
+        while self._actions:
+            self._actions.popleft()
+            self.expire()
+
+    patch.setattr(Outbox, "idle", impatient)
 
 
 # What is drawn between values, and ahead.

@@ -4,12 +4,13 @@ import msgspec
 import pytest
 
 from ecsnet.client.command_sender import CommandSender
+from ecsnet.commands.outbox import BACKLOG
 from ecsnet.connection.plain import Connection
 from ecsnet.messages.joining import Welcome
 from ecsnet.peer import Peer
 from ecsnet.replication.client.store import Store
 from ecsnet.replication.wire import WireFormat
-from ecsnet.schema import EntityRef, Registry, command, use_registry
+from ecsnet.schema import EntityRef, Registry, command, encode, use_registry
 from ecsnet.session.packets import RAW
 from ecsnet.transport.address import Address
 
@@ -213,19 +214,40 @@ def test_who_runs_ahead_acts_with_the_next_tick_and_is_told_of_each() -> None:
             assert len(begun[0].held) == 1
 
 
-def test_while_the_clock_is_paused_actions_of_who_runs_ahead_expire() -> None:
-    for ahead in (False, True):
-        sending = Sending()
-        sending.measure()
-        sending.frames(60)
-        sending.sender.run_ahead(ahead)
-        outbox = sending.sender.outbox
-        for _ in range(5 * RATE):
-            sending.now += 1 / RATE
-            outbox.act(SHOOT, 0, [])
-            sending.sender.send(sending.store, sending.now, joined=True)
-        assert outbox.waiting == 0
-        assert (outbox.expired > 4 * RATE) is ahead
+@pytest.mark.parametrize("every", [1, 8])
+@pytest.mark.parametrize("ahead", [False, True])
+def test_what_is_done_while_the_clock_is_paused_is_done_later(ahead: bool, every: int) -> None:
+    """Of who runs ahead too: the ticks that begin afterwards have been through nowhere."""
+    sending = Sending()
+    sending.measure()
+    sending.frames(60)
+    sending.sender.run_ahead(ahead)
+    outbox, ticks = sending.sender.outbox, sending.sender.ticks
+    assert ticks is not None
+    begun = []
+    paused = 0  # the first frame of the pause
+    for frame in range(1, 5 * RATE + 1):
+        sending.now += 1 / RATE
+        if frame % every == 0:
+            outbox.act(SHOOT, 0, [frame])
+        sending.sender.send(sending.store, sending.now, joined=True)
+        begun += outbox.take_begun()
+        paused = paused or (frame if ticks.paused else 0)
+    assert 0 < paused < RATE
+    sending.frames(30)
+    begun += outbox.take_begun()
+    acted = [*range(every, 5 * RATE + 1, every)]
+    if ahead:
+        waited = [frame for frame in acted if frame >= paused]
+        acted = [frame for frame in acted if frame < paused] + waited[-BACKLOG:]
+        done = [msgspec.msgpack.decode(action) for tick in begun for action in tick.actions]
+        assert [frame for _, _, (frame,) in done] == acted
+    assert (outbox.waiting, outbox.sent) == (0, 5 * RATE // every)
+    assert outbox.expired == outbox.sent - len(acted)
+    packed = outbox.pack(1 << 20)  # nothing is acked
+    assert packed is not None
+    frames = msgspec.msgpack.decode(encode(packed.frames))
+    assert [frame for _, _, actions in frames for _, _, (frame,) in actions] == acted
 
 
 def test_before_it_is_in_the_game_who_runs_ahead_keeps_actions() -> None:

@@ -194,6 +194,33 @@ def test_a_game_may_take_the_presence_away() -> None:
         assert [(each.status, each.ping) for each in lobby_of(ann).players] == [("ok", 0)]
 
 
+@pytest.mark.parametrize("ahead", [False, True])
+@pytest.mark.parametrize("when", ["at once", "in a stall"])
+def test_what_is_said_while_no_ticks_begin_is_said_later(ahead: bool, when: str) -> None:
+    """Right after `Connected` no round trip is measured, and in a stall nothing is heard."""
+    server = game(lobby=net.Lobby())
+
+    @server.system(shared=True)
+    def play_on(dt: float) -> None:
+        pass
+
+    link = FaultyLink(lag=0.1, loss=0.1, seed=1)
+    with Harness(server, registry=registry) as play:
+        eve = play.connect("Eve")
+        ann = play.connect("Ann", link, wait=None, smooth=ahead)
+        play.until(lambda: ann.connected)
+        if when == "in a stall":
+            play.run(2)
+            link.stall(1, play.clock.now)
+            play.run(0.5)
+        ann.set_info(team="red")
+        ann.set_ready(True)
+        play.run(2)
+        found = lobby_of(eve).players[1]
+        assert (found.info, found.ready) == ({"team": "red"}, True)
+        assert ann.prediction is ahead
+
+
 @pytest.mark.parametrize("info", [b"\xc1", encode([1]), encode({"a": [1]}), encode({"a": None})])
 def test_info_that_is_no_map_of_values_reads_as_nothing(info: bytes) -> None:
     with Harness(game(lobby=net.Lobby()), registry=registry) as play:

@@ -12,11 +12,12 @@ import esper
 import pytest
 
 import ecsnet as net
+from ecsnet.commands.outbox import BACKLOG
 from ecsnet.components import Owner, Position
 from ecsnet.schema import Registry, use_registry
 from ecsnet.session.goodbye import Reason
 from ecsnet.simulation.simulation import running_now
-from ecsnet.testing import Harness, ManualClock
+from ecsnet.testing import FaultyLink, Harness, ManualClock
 
 with use_registry(Registry()) as registry:
 
@@ -415,25 +416,52 @@ def test_the_view_keeps_entities_that_change_sides(server: net.ServerWorld) -> N
         assert game.settle()
 
 
-def test_while_the_clock_is_paused_actions_are_dropped(server: net.ServerWorld) -> None:
+@pytest.mark.parametrize("what", ["server", "link", "client"])
+@pytest.mark.parametrize("every", [1, 10])
+def test_what_is_done_in_a_stall_is_done_after_it(
+    server: net.ServerWorld, what: str, every: int
+) -> None:
+    """In the same ticks here and there: nothing has to be set right for what has waited."""
+    done = 0
+
+    @server.system(priority=20)
+    def count(dt: float) -> None:
+        nonlocal done
+        done += len([*net.commands(Fire)])
+
     with Harness(server, seed=1) as game:
-        client = game.connect("Ann", bad(), smooth=True, fps=60)
+        link = FaultyLink(lag=0.075, jitter=0.015, loss=0.05, seed=3)
+        client = game.connect("Ann", link, smooth=True, fps=60)
         game.run(seconds=3)
-        sent = 0
+        corrections = client.stats.corrections
+        sent = frames = 0
 
         def act() -> None:
-            nonlocal sent
-            sent += 1
-            client.send(Fire())
+            nonlocal sent, frames
+            frames += 1
+            if frames % every == 0:
+                sent += 1
+                client.send(Fire())
 
         game.seats[client].before_poll = act
-        game.stall(5)
+        if what == "server":
+            game.stall(5)
+        elif what == "link":
+            link.stall(5, game.clock.now)
+            game.run(seconds=5)
+        else:
+            game.stall(5, client)
+            game.run(seconds=6)
         game.seats[client].before_poll = None
         game.run(seconds=3)
-        # It takes a way of the network and a quarter of a second until it is a stall. What is done
-        # from then on is not done later.
-        assert sent - client.stats.commands_expired < 0.4 * 60
-        assert len(game.simulation.player_entity) == 1
+        assert sent >= 50 // every
+        expired = client.stats.commands_expired
+        assert done == sent - expired
+        # More than so many do not wait, and the first quarter of a second is no stall yet.
+        assert (expired > 0) is (every == 1 and what != "client")
+        assert expired == 0 or done >= BACKLOG
+        if what == "server":  # else what was done before the stall was seen comes late
+            assert client.stats.corrections == corrections
         assert client._sender.outbox.waiting == 0
         assert game.settle()
 
