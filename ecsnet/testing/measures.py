@@ -301,8 +301,10 @@ def frames_until_motion(samples: Sequence[Sample], frame: int, limit: int) -> in
     if dist(before[0], at) > _UNMOVED:
         return None
     for index, sample in enumerate(samples[frame : frame + limit]):
-        if sample.place is not None and dist(sample.place, at) > _UNMOVED:
-            return index
+        if sample.place is not None:
+            if dist(sample.place, at) > _UNMOVED:
+                return index
+            at = sample.place  # what creeps on stands still, and gets somewhere all the same
     return None
 
 

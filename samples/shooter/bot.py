@@ -12,7 +12,7 @@ from .components import Heading, Score, Ship
 from .field import BEAM, TURN
 
 PLAN, TURNS = 90, 45  # frames: a plan, its turn
-FIRST, LAST = 60, 80  # frames in which it shoots: well away from turns, its heading is what it saw
+FIRST, LAST = 50, 80  # frames in which it shoots: well away from turns, its heading is what it saw
 EDGE = 2.0  # pixels
 SHOT = 2 / 60  # seconds until what it sends now is done: its ship flies on
 

@@ -76,6 +76,21 @@ def test_ships_fly_on_and_stop_at_walls(game: Harness) -> None:
     assert 70 < heading.angle < 100
 
 
+@pytest.mark.parametrize(
+    ("x", "angle"), [(SHIP, 180), (LEFT - SHIP, 0)], ids=["the edge", "a wall"]
+)
+def test_ships_that_fly_against_something_leave_it_at_once(
+    game: Harness, x: float, angle: float
+) -> None:
+    ann = game.connect("Ann")
+    at = put(game, "Ann", x, TOP + 50, angle)
+    ann.send(Steer(thrust=1))
+    game.run(seconds=1)
+    assert at.x == pytest.approx(x)
+    ann.send(Steer(thrust=-1))
+    game.until(lambda: abs(at.x - x) > 0.1, seconds=0.05)
+
+
 def test_bullets_strike_ships_and_end_at_walls(game: Harness) -> None:
     ann, bob = game.connect("Ann"), game.connect("Bob")
     put(game, "Bob", LEFT + 100, TOP + 50)  # behind the wall

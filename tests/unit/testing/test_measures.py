@@ -146,6 +146,11 @@ def test_motion_is_seen_in_the_frame_of_the_key_or_so_many_after_it() -> None:
     assert frames_until_motion(samples, 2, limit=2) is None
 
 
+def test_what_comes_to_rest_slowly_stands_still() -> None:
+    samples = drawn((0, 0), *((0, 0.006 * index) for index in range(5)), (0, 4))
+    assert frames_until_motion(samples, 2, limit=10) == 4
+
+
 def test_what_moved_already_says_nothing_of_a_key() -> None:
     samples = drawn((0, 0), (0, 4), (0, 8), None, (0, 8), (0, 8), (0, 12))
     assert frames_until_motion(samples, 2, limit=10) is None
