@@ -75,6 +75,7 @@ class PredictedDrawing:
         self._shown: Snapshot | None = None
         self._motions: dict[tuple[int, int], _Motion] = {}
         self._fades: dict[int, _Fade] = {}
+        self._blended: dict[tuple[int, int], Blend] = {}  # what lay between two values last
 
     def correct(self, now: float) -> None:
         """Set right what was predicted, as the server has told; the view does not jump for it."""
@@ -108,16 +109,20 @@ class PredictedDrawing:
         self._publish()
         at = tick - 1 + min(1.0, max(0.0, position - tick))
         self.ahead = at if self.ahead is None else max(at, self.ahead)
-        for key in self.predictor.world.owned:
+        ending = self.overlay.ending
+        for key in (*self.predictor.world.owned, *ending):
             for cid in self._between:
                 blends.pop((key, cid), None)
-        blends.update(self._blends(min(1.0, self.ahead - (tick - 1)), now))
+        stopped = {key: blend for key, blend in self._blended.items() if key[0] in ending}
+        self._blended = self._blends(min(1.0, self.ahead - (tick - 1)), now) | stopped
+        blends.update(self._blended)
 
     def hide(self) -> None:
         """Show what was told, until the next `draw`."""
         self.overlay.predict({}, {})
         self.ahead = self._shown = None
         self._fades.clear()
+        self._blended.clear()
 
     def stop(self) -> None:
         """Show what was told from now on."""

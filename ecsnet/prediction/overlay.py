@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from ecsnet.replication.client.event_queue import EventQueue
 from ecsnet.replication.client.store import LAST_ID, EntityState, Store, Why
@@ -30,8 +30,9 @@ class Overlay:
         self._told = told
         self._drawn = drawn
         self._ahead: dict[int, EntityState | None] = {}  # None: it was deleted ahead
-        # What was ahead and is gone: it is not drawn again, though others still are as of then. The
-        # drawn store's own of it; None until it has one.
+        # What was ahead and is gone, as was told, but is not in the drawn store: it stays as it was
+        # shown last until its end is drawn, behind the events before it. With the drawn store's own
+        # of it; None until there is one.
         self._gone: dict[int, EntityState | None] = {}
 
     @property
@@ -39,12 +40,17 @@ class Overlay:
         """The events of the drawn store."""
         return self._drawn.events
 
+    @property
+    def ending(self) -> Collection[int]:
+        """The keys of what is shown as it was last, or hidden, until its end is drawn."""
+        return self._gone
+
     def take_over(self) -> None:
         """Take over what has changed in the drawn store."""
         drawn = self._drawn
         for net, cids in drawn.dirty.items():
             record = drawn.entities.get(net)
-            if net not in self._ahead and not self._is_over(net, record):
+            if net not in self._ahead and not self._is_ending(net, record):
                 self._show(net, record, drawn.went.get(net, "despawned"), cids)
         drawn.dirty.clear()
         drawn.went.clear()
@@ -60,13 +66,14 @@ class Overlay:
             went: The reasons why entities went that were ahead and are no more, by key.
         """
         drawn, told = self._drawn.entities, self._told.entities
+        up_to_date = self._drawn.structured >= self._told.structured
         for key in self._ahead.keys() - ahead.keys():
             del self._ahead[key]
             if key in told:  # what is still there stays so, though it is not drawn yet
                 self._show(key, drawn.get(key) or told[key])
-                continue
-            self._show(key, None, went.get(key, "despawned"))
-            if key <= LAST_ID:
+            elif key > LAST_ID or (up_to_date and key not in drawn):
+                self._show(key, None, went.get(key, "despawned"))
+            else:
                 self._gone[key] = drawn.get(key)
         for key, values in ahead.items():
             self._gone.pop(key, None)
@@ -87,16 +94,16 @@ class Overlay:
             if key in table:
                 table[net] = table.pop(key)  # type: ignore[assignment]  # of the same one
 
-    def _is_over(self, net: int, record: EntityState | None) -> bool:
-        """Return whether what the drawn store has of an entity is over, as it was shown ahead."""
+    def _is_ending(self, net: int, record: EntityState | None) -> bool:
+        """Return whether what the drawn store has of an entity is of a life that is over."""
         if net not in self._gone:
             return False
-        if self._gone[net] is None and record is not None:
+        if self._gone[net] is None:
             self._gone[net] = record
-        if self._gone[net] is record and record is not None:
+        if self._gone[net] is record is not None:
             return True
         del self._gone[net]
-        return record is None
+        return False
 
     def _renew(self, key: int, record: EntityState, values: Mapping[int, object]) -> None:
         shown = record.values

@@ -389,13 +389,9 @@ class Watcher:
             return
         self.counts["references checked"] += 1
         found = entity is not None and view.remote.get(entity) == happened.net
-        store = self.store
-        if not found and happened.net in self.predicted and store is not None:
-            # The player's own is gone as soon as that is told, and events wait for their tick.
-            found = happened.net not in store.entities
-            self.counts["deaths ahead of events"] += 1
         if happened.died:
             self.counts["deaths told"] += 1
+            self.counts["deaths of one's own told"] += happened.net in self.predicted
             self.counts["bodies found"] += found
         if not found:
             raise MismatchError(f"{self.seat.name} was told of {event}, and finds no such entity")

@@ -21,7 +21,7 @@ FLOWN = (
     "smooth clients", "corrections", "replayed ticks", "drawn worlds at rest", "jumps told",
     "pushed by the server", "shots asked for", "shots fired", "shots drawn", "shots drawn twice",
     "interpolation switched", "prediction switched",
-    "deaths ahead of events",
+    "deaths of one's own told",
 )  # fmt: skip
 """Everything that must happen in a soak, of prediction and interpolation."""
 

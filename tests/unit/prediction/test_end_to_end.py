@@ -41,6 +41,10 @@ with use_registry(Registry()) as registry:
     class Fire:
         pass
 
+    @net.event
+    class Died:
+        entity: net.EntityRef
+
 
 @pytest.fixture
 def server() -> net.ServerWorld:
@@ -321,6 +325,89 @@ def test_a_bullet_that_the_server_denies_goes(server: net.ServerWorld) -> None:
         )
         assert client.stats.corrections == 1
         assert game.settle()
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_what_the_server_deletes_stays_for_the_events_about_its_end(
+    server: net.ServerWorld, seed: int
+) -> None:
+    @server.on_join
+    def join(player: int) -> None:
+        esper.create_entity(Position(0.0, 500.0), Gun(), Owner(player))
+
+    @server.system(shared=True)
+    def drift(dt: float) -> None:
+        for _, (_, _, at) in esper.get_components(Owner, Gun, Position):
+            at.x += 100 * dt
+
+    @server.system
+    def strike(dt: float) -> None:
+        if net.tick() == 240:
+            for drone, _ in esper.get_components(Owner, Gun):
+                net.emit(Died(drone))
+                esper.delete_entity(drone)
+
+    with Harness(server, seed=1) as game:
+        links = [net.Link(lag=0.075, jitter=0.015, loss=0.1, seed=seed + i) for i in range(2)]
+        ann, bob = (
+            game.connect(name, link, smooth=True) for name, link in zip("AB", links, strict=True)
+        )
+        game.run(seconds=2)
+        ((mine, _),) = ann.mine(Owner)
+        drones: dict[net.ClientWorld, list[int]] = {}
+        for client in (ann, bob):
+            with client.view:
+                drones[client] = [entity for entity, _ in esper.get_components(Owner, Gun)]
+            assert len(drones[client]) == 2
+        seen: list[tuple[int, float | None]] = []  # events of Ann's, and where her drone is
+        while game.simulation.tick < 300:
+            before = {client: len(game.events(client)) for client in drones}
+            game.step()
+            for client, known in drones.items():
+                for event in game.events(client)[before[client] :]:
+                    if isinstance(event, Died):
+                        assert event.entity in known
+                        with client.view:
+                            assert esper.has_components(event.entity, Owner, Gun, Position)
+            components = ann.view.components(mine)
+            at = components.get(Position)
+            events = game.events(ann)[before[ann] :]
+            seen.append((events.count(Died(mine)), at.x if isinstance(at, Position) else None))
+        for client, known in drones.items():
+            told = [e for e in game.events(client) if isinstance(e, Died | net.Despawned)]
+            assert sorted([e.entity or 0 for e in told]) == sorted([*known, *known])
+            assert [type(e) for e in told] == [Died, Died, net.Despawned, net.Despawned]
+        # As soon as its end is known it stands where it was drawn last; then it goes.
+        (end,) = [index for index, (died, _) in enumerate(seen) if died]
+        way = [x for _, x in seen[: end + 1] if x is not None]
+        assert len(way) == end + 1
+        assert all(x is None for _, x in seen[end + 1 :])
+        steps = [b - a for a, b in pairwise(way)]
+        stopped = [index for index, step in enumerate(steps) if step == 0]
+        assert stopped == list(range(stopped[0], end))
+        assert len(stopped) > 1
+        assert all(step > 0 for step in steps[: stopped[0]])
+
+
+def test_what_is_deleted_ahead_is_gone_before_the_events_about_its_end(
+    server: net.ServerWorld,
+) -> None:
+    @server.system(priority=8.5)
+    def tell(dt: float) -> None:
+        for entity, bullet in esper.get_component(Bullet):
+            if net.tick() >= bullet.until:
+                net.emit(Died(entity))
+
+    with Harness(server, seed=1) as game:
+        ann, bob = (game.connect(name, bad(), smooth=True) for name in ("Ann", "Bob"))
+        game.run(seconds=2)
+        ann.send(Fire())
+        game.run(seconds=3)
+        for client, names in ((ann, [net.Despawned, Died]), (bob, [Died, net.Despawned])):
+            ends = [e for e in game.events(client) if isinstance(e, Died | net.Despawned)]
+            assert [type(e) for e in ends] == names
+        assert Died(None) in game.events(ann)
+        assert Died(None) not in game.events(bob)
 
 
 def test_nothing_is_predicted_without_a_game_or_shared_systems(server: net.ServerWorld) -> None:

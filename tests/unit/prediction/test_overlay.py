@@ -119,32 +119,85 @@ def test_what_was_deleted_ahead_is_hidden_until_it_is_back(front: Front) -> None
     assert front.poll({2: None, 1: [Tank(8)]}) == []  # it was never there
 
 
-def test_what_is_gone_ahead_is_not_drawn_again(front: Front) -> None:
-    """The others are drawn later than it went."""
+@pytest.mark.parametrize("hidden", [False, True])
+def test_what_is_gone_stays_as_it_was_until_that_is_drawn(front: Front, hidden: bool) -> None:
+    """The others are drawn later than it went, and so are the events before its end."""
     front.say({1: [Tank(1)]})
     front.poll({1: [Tank(7)]})
+    gone = {"hidden" if hidden else "gone": [1]}
+    front.told.say(**gone)
+    assert front.poll({}, {1: "despawned"}) == []
+    front.drawn.say({1: [Tank(2)]})
+    assert front.poll({}) == []
+    assert front.of(1) == {Tank: Tank(7)}
+    assert list(front.overlay.ending) == [1]
+    front.drawn.say(**gone)
+    why = "hidden" if hidden else "despawned"
+    assert front.poll({}) == [Despawned(1, why, {Tank: Tank(7)})]
+    assert not front.overlay.ending
+    # It is seen again, as somebody else's.
+    front.say({1: [Tank(3)]})
+    assert front.poll({}) == [Spawned(2)]
+
+
+def test_what_is_gone_and_drawn_so_goes_at_once(front: Front) -> None:
+    front.say({1: [Tank(1)], 2: [Tank(2)]})
+    front.poll({1: [Tank(7)], 2: [Tank(7)]})
+    front.say(gone=[1])
+    assert front.poll({2: [Tank(7)]}) == [Despawned(1, "despawned", {Tank: Tank(7)})]
+    # The drawn store has taken it out before the prediction comes to know of it.
+    front.say(gone=[2])
+    assert front.poll({2: [Tank(7)]}) == []
+    assert front.poll({}, {2: "hidden"}) == [Despawned(2, "hidden", {Tank: Tank(7)})]
+    assert not front.overlay.ending
+
+
+def test_what_was_deleted_ahead_and_is_gone_is_not_drawn_again(front: Front) -> None:
+    front.say({1: [Tank(1)]})
+    front.poll({1: [Tank(7)]})
+    assert front.poll({1: None}) == [Despawned(1, "despawned", {Tank: Tank(7)})]
     front.told.say(gone=[1])
-    assert front.poll({}, {1: "hidden"}) == [Despawned(1, "hidden", {Tank: Tank(7)})]
+    assert front.poll({}, {1: "despawned"}) == []
     front.drawn.say({1: [Tank(2)]})
     assert front.poll({}) == []
     front.drawn.say(gone=[1])
     assert front.poll({}) == []
-    # It is seen again, as somebody else's.
-    front.say({1: [Tank(3)]})
-    assert front.poll({}) == [Spawned(2)]
+    assert not front.overlay.ending
 
 
 def test_what_came_and_went_ahead_is_not_drawn_afterwards(front: Front) -> None:
     front.told.say({1: [Tank(1)]})
     assert front.poll({1: [Tank(1)]}) == [Spawned(1)]
     front.told.say(gone=[1])
-    assert len(front.poll({}, {1: "despawned"})) == 1
+    assert front.poll({}, {1: "despawned"}) == []
     front.drawn.say({1: [Tank(1)]})
     assert front.poll({}) == []
     front.drawn.say(gone=[1])
     front.drawn.say({1: [Tank(2)]})
-    assert front.poll({}) == [Spawned(2)]
+    assert front.poll({}) == []  # as for all that go and come within a poll
     assert front.of(1) == {Tank: Tank(2)}
+    # So it is for what the drawn store has as a whole.
+    front.told.say({2: [Tank(1)]})
+    assert front.poll({2: [Tank(1)]}) == [Spawned(2)]
+    front.told.say(gone=[2])
+    assert front.poll({}) == []
+    front.drawn.say({2: [Tank(1)]})
+    front.drawn.say(gone=[2])
+    assert front.poll({}) == [Despawned(2, "despawned", {Tank: Tank(1)})]
+
+
+def test_what_is_ahead_again_before_its_end_is_drawn_goes_on(front: Front) -> None:
+    front.say({1: [Tank(1)]})
+    assert front.poll({1: [Tank(7)]}) == [Spawned(1)]
+    front.told.say(hidden=[1])
+    assert front.poll({}, {1: "hidden"}) == []
+    front.told.say({1: [Tank(8)]})
+    assert front.poll({1: [Tank(8)]}) == []
+    assert front.of(1) == {Tank: Tank(8)}
+    front.drawn.say(hidden=[1])
+    front.drawn.say({1: [Tank(8)]})
+    assert front.poll({1: [Tank(8)]}) == []
+    assert not front.overlay.ending
 
 
 def test_what_was_predicted_goes_by_its_network_id(front: Front) -> None:
