@@ -49,7 +49,6 @@ class Angry:
         (Tank(1.5), "Tank(x=1.5)"),
         (type(Tank), "class StructMeta"),
     ],
-    ids=str,
 )
 def test_a_value_is_named_as_its_author_knows_it(value: object, text: str) -> None:
     assert brief(value) == text
