@@ -13,6 +13,7 @@ import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from perf.lock import locked
 from perf.report import PerfError
 
 ROOT = Path(__file__).parents[1]
@@ -29,8 +30,26 @@ def compiled() -> Path:
         PerfError: It cannot be built; there is no C compiler, say.
     """
     folder = ROOT / "build" / "compiled" / f"{sysconfig.get_platform()}-{_digest()}"
-    if folder.exists():
-        return folder
+    with locked(folder.parent.with_suffix(".lock")):
+        if not folder.exists():
+            _build(folder)
+    return folder
+
+
+@contextlib.contextmanager
+def first_on_path(folder: Path | None) -> Iterator[None]:
+    """Lets child processes that are started inside import what is in a folder before all else."""
+    if folder is None:
+        yield
+        return
+    sys.path.insert(0, str(folder))  # a spawned process starts with its parent's path
+    try:
+        yield
+    finally:
+        sys.path.remove(str(folder))
+
+
+def _build(folder: Path) -> None:
     print("compiling ecsnet, about half a minute (once for each state of it) ...", file=sys.stderr)
     shutil.rmtree(folder.parent, ignore_errors=True)
     wheels = folder.parent / "wheel"
@@ -52,20 +71,6 @@ def compiled() -> Path:
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(unpacked)
     unpacked.rename(folder)
-    return folder
-
-
-@contextlib.contextmanager
-def first_on_path(folder: Path | None) -> Iterator[None]:
-    """Lets child processes that are started inside import what is in a folder before all else."""
-    if folder is None:
-        yield
-        return
-    sys.path.insert(0, str(folder))  # a spawned process starts with its parent's path
-    try:
-        yield
-    finally:
-        sys.path.remove(str(folder))
 
 
 def _digest() -> str:
