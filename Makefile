@@ -25,13 +25,14 @@ OUTAGES ?= 20
 VISITS ?= 5000
 KICKS ?= 3000
 ARGS ?=
+JOBS ?= 2
 
 .DEFAULT_GOAL := help
 .PHONY: help environment demo test lint types coverage soak kicks outages fuzz mutants visits perf clean
 
 help:
 	@echo 'make demo                          two players in one game of Pong; picture in demo.png'
-	@echo 'make test [ARGS=tests/unit]        all tests'
+	@echo 'make test [ARGS=tests/unit JOBS=2] all tests, in JOBS processes; or some, in one'
 	@echo 'make lint | types                  ruff | mypy --strict and pyright'
 	@echo 'make coverage                      branch coverage of the core, at least 95 %'
 	@echo 'make soak [SEED= SEEDS= TICKS=]    simulated worlds under faults; SEED= runs one again'
@@ -60,8 +61,10 @@ environment:
 demo: $(READY)
 	$(BIN)/ecsnet demo pong $(HEADLESS) --seconds 10 --clients 2 --screenshot demo.png
 
+# Files are handed out in the order that tests/conftest.py gives them. Where ARGS say something, one
+# process does it, so that -x, -s and --pdb are what they are elsewhere.
 test: $(READY)
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest $(or $(ARGS),-n $(JOBS) --dist loadfile --no-loadscope-reorder)
 
 lint: $(READY)
 	$(BIN)/ruff check .

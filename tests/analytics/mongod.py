@@ -21,6 +21,8 @@ from pathlib import Path
 import pymongo
 import pymongo.errors
 
+from perf.lock import locked
+
 SOURCE = Path(__file__).parent.parent / "mongowire"
 URI = "ECSNET_TEST_MONGO_URI"
 
@@ -54,12 +56,15 @@ def binary(tell: Callable[[str], object] = _note) -> Path:
         return built
     if _failed is not None:
         raise _failed
-    tell(f"building {built} (once; needs the network) ...")
-    try:
-        _build(built)
-    except NoServerError as error:
-        _failed = error
-        raise
+    with locked(built.with_suffix(".lock")):
+        if built.exists():  # another process of this very run made it
+            return built
+        tell(f"building {built} (once; needs the network) ...")
+        try:
+            _build(built)
+        except NoServerError as error:
+            _failed = error
+            raise
     return built
 
 

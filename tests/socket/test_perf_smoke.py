@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from perf.build import compiled
 from perf.report import Report, Row
 from perf.swarm import Bot, Lossy
 
@@ -18,10 +19,15 @@ ROOT = Path(__file__).parents[2]
 Rows = dict[str, dict[str, Any]]
 KEYS = {"name", "value", "unit", "floor", "ratio"}
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="epoll and timerfd")
+pytestmark = [
+    pytest.mark.timeout(400),  # the first to need it compiles
+    pytest.mark.skipif(sys.platform != "linux", reason="epoll and timerfd"),
+]
 
 
 def perf(*arguments: str, runs: tuple[str, ...] = ("--runs", "1")) -> dict[str, Any]:
+    if "--interpreted" not in arguments:
+        compiled()
     done = subprocess.run(
         [sys.executable, "-m", "perf", *arguments, *runs, "--json"],
         cwd=ROOT,
