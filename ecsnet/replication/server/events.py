@@ -77,7 +77,7 @@ class _Event:
         copy = self._masked.get(hidden)
         if copy is None:
             data = self._encode(hidden) if hidden else self.data
-            copy = self._masked[hidden] = _Copy(self, data)
+            copy = self._masked[hidden] = _Copy(self.emission, data)
         return copy
 
     def _encode(self, hidden: frozenset[int]) -> bytes:
@@ -90,12 +90,16 @@ class _Event:
 
 
 class _Copy:
-    """An event, encoded for those who see the same of what it refers to."""
+    """An event, encoded for those who see the same of what it refers to.
 
-    __slots__ = ("data", "event")
+    It does not know the `_Event` that keeps it: in a cycle both, and what was sent to whom, would
+    outlive their tick, and wait in hundreds for the garbage collector.
+    """
 
-    def __init__(self, event: _Event, data: bytes) -> None:
-        self.event = event
+    __slots__ = ("data", "emission")
+
+    def __init__(self, emission: Emission, data: bytes) -> None:
+        self.emission = emission
         self.data = data
 
 
@@ -339,8 +343,8 @@ class EventWriter:
     def _batch(self, copies: tuple[_Copy, ...]) -> _Batch:
         batch = self._batches.get(copies)
         if batch is None:
-            reliable = [copy.data for copy in copies if copy.event.emission.reliable]
-            loose = [copy.data for copy in copies if not copy.event.emission.reliable]
+            reliable = [copy.data for copy in copies if copy.emission.reliable]
+            loose = [copy.data for copy in copies if not copy.emission.reliable]
             batch = self._batches[copies] = _Batch(
                 len(reliable),
                 [
@@ -353,8 +357,8 @@ class EventWriter:
                 ],
             )
             for copy in copies:
-                if copy.event.emission.reliable:
-                    copy.event.emission.sent_in(batch.sent)
+                if copy.emission.reliable:
+                    copy.emission.sent_in(batch.sent)
         return batch
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ import ecsnet as net
 from ecsnet.components import Owner
 from ecsnet.replication.client import event_queue
 from ecsnet.replication.client import view as view_module
+from ecsnet.replication.server.events import _Event
 from ecsnet.replication.wire import EVENT_BYTES, Structure
 from ecsnet.session.goodbye import Reason
 from ecsnet.testing import Harness, Registry, use_registry
@@ -433,6 +435,29 @@ def test_who_gets_the_same_gets_one_encoded_message(harness: Harness, game: Game
     messages = [peer._out.unacked[peer.queued].data for peer in peers]
     assert b"\x07" in messages[0]
     assert all(message is messages[0] for message in messages)
+
+
+def test_events_are_gone_with_their_tick(harness: Harness, game: Game) -> None:
+    """And not left to the garbage collector, which would have to look for what each tick leaves."""
+    client = harness.connect("ann")
+
+    def emit() -> None:
+        thing = esper.create_entity(Place())
+        net.emit(Boom(1, thing))
+        net.emit(Boom(2, thing), about=thing)
+        net.emit(Boom(3), to=player_of(harness, client))
+        net.emit(Boom(4), reliable=False)
+
+    gc.collect()
+    gc.disable()
+    try:
+        game.todo.append(emit)
+        harness.step(10)
+        left = [each for each in gc.get_objects() if isinstance(each, _Event)]
+    finally:
+        gc.enable()
+    assert booms(harness, client) == [1, 2, 3, 4]
+    assert left == []
 
 
 def test_an_insert_is_told_once_in_a_tick_with_events() -> None:
