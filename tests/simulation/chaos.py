@@ -57,6 +57,7 @@ from ecsnet.replication.client.store import LAST_ID, Store
 from ecsnet.replication.server.client_state import ClientState
 from ecsnet.replication.wire import STRUCTURE_BYTES, Structure, Update
 from ecsnet.server.host import GOODBYE_SECONDS
+from ecsnet.session.channel import PIGGYBACK_BYTES
 from ecsnet.session.goodbye import Reason
 from ecsnet.session.session import Received
 from ecsnet.testing import FaultyLink, Harness, HarnessClient
@@ -88,6 +89,9 @@ kind."""
 
 DRAWN_SECONDS = 1.0
 """The time in which what is drawn has come to rest once all was told."""
+
+MESSAGE_HEADER = 10
+"""The most bytes that a message takes in a packet beside its own."""
 
 DAMAGE_LASTS = 8
 """Ticks for which what the game did to its view may still show."""
@@ -301,6 +305,7 @@ class Watcher:
         self.told_nets: set[int] = set()
         self.damaged = 0
         self.prompt = self.late = 0
+        self.streamed: set[int] = set()  # messages that have no room to ride along
         self.state: ClientState | None = None  # what replication knew of it at the last update
         self.dismissed = False
         self.infos: list[dict[str, object]] = [{}]  # what it has told the others in the lobby
@@ -524,8 +529,7 @@ class Watcher:
             counts["resyncs"] += store.resync and not before
 
         def watched_structure(number: int, message: Structure[object], size: int = 0) -> bool:
-            parts = sum(len(run.ids) for run in message.sets) + len(message.removed)
-            if chaos.plan.calm and parts <= 3 and self.settled(2.0):
+            if chaos.plan.calm and number not in self.streamed and self.settled(2.0):
                 counts["promptness checked"] += 1
                 age = chaos.tick - message.tick
                 allowed = (chaos.plan.lag + chaos.plan.jitter) * chaos.plan.tick_rate + 4
@@ -881,6 +885,9 @@ class Chaos:
         peer = member.peer
         for number in range(max(peer.delivered, watcher.seen_message) + 1, peer.queued + 1):
             data = peer._out.unacked[number].data
+            older = (m.data for m in peer._out.unacked.values() if m.number <= number)
+            if sum(len(each) + MESSAGE_HEADER for each in older) > PIGGYBACK_BYTES:
+                watcher.streamed.add(number)
             if len(data) > 2 * STRUCTURE_BYTES + 4_000:
                 raise MismatchError(
                     f"a structural message of {len(data)} bytes to {watcher.seat.name}"
@@ -1141,9 +1148,11 @@ class Chaos:
                 raise MismatchError(f"{watcher.seat.name} reads {shown} where {true} stands")
 
     def _check_promptness(self) -> None:
-        """Structure rides along: a lost datagram delays it by a tick, not by a round trip."""
+        """What rides along from its tick on is delayed by a lost datagram for a tick, and not for a
+        round trip.
+        """
         for watcher in self.watchers:
-            if watcher.prompt >= 100 and watcher.late > watcher.prompt * 0.03:
+            if watcher.prompt >= 50 and watcher.late > watcher.prompt * 0.03:
                 raise MismatchError(
                     f"{watcher.seat.name}: {watcher.late} of {watcher.prompt} structural updates"
                     " came late"

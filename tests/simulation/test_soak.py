@@ -55,6 +55,16 @@ def test_a_database_that_is_cleared_again_and_again(policy: str) -> None:
     assert report.counts["joins"] > 4
 
 
+def test_structure_that_has_no_room_to_ride_along_may_come_late() -> None:
+    plan = Plan(
+        0, 420, loss=0.1, corrupt=0.02, lag=0.06, jitter=0.005, clients=2, entities=40, comings=0,
+        blobs=0, operations=1.2,
+    )  # fmt: skip
+    report = run(plan)
+    assert report.failure is None, report.failure
+    assert report.counts["promptness checked"] > 100
+
+
 def test_who_times_out_while_the_game_is_paused_is_told_of_like_any_other() -> None:
     plan = Plan(
         5, 100, late="play", tick_rate=20, every=3, comings=0.05, entities=20, operations=0.5,
