@@ -41,7 +41,7 @@ class Pilot:
         turn = self.turn if self.frame < self.turns else 0
         client.send(Steer(turn, self.thrust, fire=abs(away) < 10))
         if self.frame == FIRST:
-            self.loaded, self.saw = True, None
+            self.loaded, self.saw = self.saw is None, None  # one verdict at a time
         if self.loaded and self.frame >= FIRST:
             hits, last = self.sees_hit(ship, at), self.frame >= LAST
             if hits or (last and hits is not None):
@@ -99,8 +99,9 @@ def play(client: net.ClientWorld) -> None:
 def figures(client: net.ClientWorld) -> dict[str, float]:
     """For `ecsnet demo`: beams shot, and those of which the server said what was to be seen.
 
-    Not among them are those that were not shot, `near_edge` of a ship or a wall, and those of a
-    ship that had `moved`: it was gone by then, and its player could not know that yet.
+    Not among them are those that were not shot, `near_edge` of a ship or a wall, those of a ship
+    that had `moved`: it was gone by then, and its player could not know that yet; and the few of
+    which the server's word, lost three times, was not there when the next one was to be shot.
     """
     for _, (_, pilot) in client.mine(Score, Pilot):
         return {

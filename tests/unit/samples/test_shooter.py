@@ -298,6 +298,29 @@ def test_bots_count_no_beams_of_ships_that_were_gone_by_then(game: Harness, move
     assert (pilot.shots, pilot.right, pilot.moved) == ((0, 0, 1) if moved else (1, 1, 0))
 
 
+def test_bots_wait_for_a_verdict_before_the_next_beam(
+    game: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ann = game.connect("Ann")
+    at = put(game, "Ann", 60, 240)
+    shot: list[Zap] = []
+    after_plans: list[int] = []
+
+    def zap() -> Zap:
+        shot.append(Zap())
+        return shot[-1]
+
+    monkeypatch.setattr(bot, "Zap", zap)
+    pilot = bot.Pilot()
+    pilot.frame = 0
+    with ann.view:
+        for _ in range(4):
+            for _ in range(bot.PLAN):
+                pilot.fly(ann, ann.player or 0, at)
+            after_plans.append(len(shot))
+    assert after_plans == [1, 1, 2, 2]
+
+
 @pytest.mark.parametrize(("speed", "tells"), [(0.0, True), (150.0, False)])
 def test_bots_do_not_tell_what_a_ship_would_hit_that_flies_on(
     game: Harness, speed: float, tells: bool
