@@ -27,7 +27,9 @@ REPEAT_SECONDS: Final = 0.25
 
 HORIZON_SECONDS: Final = 1.0
 """The furthest that a command may be ahead of the server; honest clients stay far below. A client
-that sends seldom runs ahead by what it saves up, and twice that where packets get lost."""
+that sends seldom runs ahead by what it saves up, and twice that where packets get lost. One that is
+told seldom sees late that the server stands still, and goes on: for three updates, see
+`ecsnet.client.tick_clock.UPDATES_MISSED`."""
 
 WAITING: Final = 256
 """The most actions of one player that the server keeps; beyond it the oldest expire."""
@@ -94,6 +96,7 @@ class Inbox:
         tick_rate: Ticks of the simulation in a second.
         gate: What frames come in by.
         interval: Seconds from one packet of the client's to the next, where it saves ticks up.
+        update_interval: Seconds from one update to the client to the next.
         number: Number of the first frame that is news: those before it came to another inbox.
 
     Attributes:
@@ -144,9 +147,15 @@ class Inbox:
     )
 
     def __init__(
-        self, tick_rate: float, gate: Gate[list[Frame]], interval: float = 0.0, number: int = 0
+        self,
+        tick_rate: float,
+        gate: Gate[list[Frame]],
+        interval: float = 0.0,
+        update_interval: float = 0.0,
+        number: int = 0,
     ) -> None:
-        horizon = max(8, round((HORIZON_SECONDS + 2 * interval) * tick_rate))
+        seconds = HORIZON_SECONDS + 2 * interval + 3 * update_interval
+        horizon = max(8, round(seconds * tick_rate))
         ring: list[tuple[ReceivedCommand, ...] | None] = [None] * (1 << horizon.bit_length())
         self.number = number
         self.applied = 0

@@ -231,7 +231,8 @@ class Room:
             first_frame: Number of the first frame of commands that is news.
         """
         self._last_player_id += 1
-        inbox = Inbox(self.tick_rate, self._frames, self.command_interval, first_frame)
+        interval, update_interval = self.command_interval, self.every * self.dt
+        inbox = Inbox(self.tick_rate, self._frames, interval, update_interval, first_frame)
         name = self.names.take(member.name)
         seat = Seat(self, member, self._last_player_id, name, inbox)
         self._joining.append(seat)

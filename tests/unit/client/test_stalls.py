@@ -408,6 +408,19 @@ def test_who_sends_seldom_is_in_time_again_after_a_stall(
     assert len(rig.far.ticks_obeyed) - obeyed >= 0.98 * 3.0 * rig.tick_rate
 
 
+@pytest.mark.parametrize("update_rate", [1.0, 2.0, 3.0])
+def test_what_is_done_before_who_is_told_seldom_sees_a_stall_is_done(update_rate: float) -> None:
+    """It goes on for three updates: longer than others may be ahead of the server."""
+    rig = Rig(hosted=False, lag=0.05, jitter=0.01, seed=3, update_rate=update_rate)
+    rig.start(8.0)
+    rig.sleep(rig.home, 6.0)
+    rig.run(12.0)
+    far = rig.far
+    assert (far.client.stats.commands_expired, far.client.stats.commands_rejected) == (0, 0)
+    assert far.hit == list(range(len(far.hit)))
+    assert len(far.shot_at) - len(far.hit) <= 2
+
+
 @pytest.mark.parametrize(
     ("timeout", "rates"),
     [

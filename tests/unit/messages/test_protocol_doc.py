@@ -17,6 +17,7 @@ import pytest
 
 from ecsnet import limits
 from ecsnet.client.protocol import JOINING_SECONDS
+from ecsnet.client.tick_clock import UPDATES_MISSED
 from ecsnet.commands.frames import ACTIONS_A_TICK, HELD_STATES, Input, frames_gate
 from ecsnet.commands.inbox import HORIZON_SECONDS, REPEAT_SECONDS, WAITING
 from ecsnet.commands.join_data import JOIN_DATA_BYTES, JoinDataGate, encode_join_data
@@ -619,7 +620,8 @@ def test_limits_of_the_document() -> None:
         "data of a Hello": f"{JOIN_DATA_BYTES:,} bytes",
         "wait for acks before *kicked*": f"{host.GOODBYE_SECONDS:g} s",
         "horizon of command ticks": (
-            f"{HORIZON_SECONDS:g} s, and two intervals of the command rate"
+            f"{HORIZON_SECONDS:g} s, two intervals of the command rate and"
+            f" {UPDATES_MISSED} of the update rate"
         ),
         "repeated held commands": f"{REPEAT_SECONDS:g} s",
         "looking back at what a client drew": (
