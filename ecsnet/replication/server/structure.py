@@ -111,7 +111,8 @@ class StructureWriter:
             message, leaves = group.message, group.departures
             if message is None and leaves is None:
                 return
-            if not client.known_private and (message is None or len(message) <= STRUCTURE_BYTES):
+            fits = message is None or len(message) <= STRUCTURE_BYTES
+            if fits and not client.extra and not self._owns(client, group.leaving):
                 if message is not None:
                     client.queue(message)
                 if leaves is not None and departures is not None:
@@ -123,6 +124,13 @@ class StructureWriter:
                     client.note_leaving(group.leaving, self._update, self._sight_updates)
                 return
         self._tell_apart(client, group, departures)
+
+    def _owns(self, client: ClientState, nets: set[int]) -> bool:
+        """Return whether some of the entities are a client's own, which it sees in any case."""
+        if not nets:
+            return False
+        owned = self._entities.owned.get(client.player, {})
+        return not nets.isdisjoint([entity.net for entity in owned])
 
     def _tell_apart(
         self, client: ClientState, group: InterestGroup, departures: list[bytes] | None

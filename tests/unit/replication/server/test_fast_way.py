@@ -16,6 +16,7 @@ from ecsnet.replication.server.client_state import ClientState, InterestGroup
 from ecsnet.replication.server.interest import Grid
 from ecsnet.replication.server.owner_state import OwnerStates
 from ecsnet.replication.server.replicator import Replicator
+from ecsnet.replication.server.structure import StructureWriter
 from ecsnet.schema import encode
 from tests.unit.counting import instructions
 from tests.unit.replication.server.test_parts import parts
@@ -31,14 +32,14 @@ from tests.unit.replication.server.test_replicator import (
 
 
 class GeneralReplicator(Replicator):
-    """Sends every client its updates the general way."""
+    """Tells every client what came and went, and sends its updates, the general way."""
 
     def _serve(self, now: float) -> None:
         for client in self.clients:
             group = client.group
             assert group is not None
             if group.message is not None:
-                self._structure.tell(client, group)
+                self._structure._tell_apart(client, group, None)
             self._send(client, group, now)
 
 
@@ -199,6 +200,43 @@ def test_what_did_not_change_is_not_encoded_again() -> None:
 
 def test_owner_only_values_go_the_fast_way() -> None:
     assert crowd(40).general == 0
+
+
+@pytest.mark.parametrize("secret", [False, True])
+def test_what_comes_and_goes_is_told_alike_to_all_but_who_owns_it(
+    monkeypatch: pytest.MonkeyPatch, secret: bool
+) -> None:
+    """Whether they have owner-only values or not; what a player owns it sees wherever it is."""
+    apart: list[ClientState] = []
+    tell_apart = StructureWriter._tell_apart
+
+    def counted(
+        self: StructureWriter, client: ClientState, group: InterestGroup, departures: Any
+    ) -> None:
+        apart.append(client)
+        tell_apart(self, client, group, departures)
+
+    monkeypatch.setattr(StructureWriter, "_tell_apart", counted)
+    field = Field(Grid(Place, 10))
+    values = [Secret()] if secret else []
+    clients = [field.join(Place(5, 5), *values) for _ in range(3)]
+    owner, *others = clients
+    thing = field.spawn(Place(5, 6), Tank())
+    owned = field.spawn(Place(5, 7), Owner(owner.player), Tank())
+    field.step(30)
+    told = len(apart)
+    for x in (95.0, 5.0, 95.0):
+        field.world.components(thing)[Place].x = x
+        field.step(3)
+        assert [field.net(thing) in each.store.entities for each in clients] == [x == 5.0] * 3
+    assert len(apart) == told
+    field.world.components(owned)[Place].x = 95.0
+    field.step(3)
+    assert set(apart[told:]) == {owner.client_state}
+    assert field.net(owned) in owner.store.entities
+    assert not any(field.net(owned) in each.store.entities for each in others)
+    field.settle()
+    field.close()
 
 
 @pytest.mark.parametrize("smooth", [False, True])
