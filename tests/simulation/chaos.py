@@ -1233,7 +1233,10 @@ class Chaos:
 
     def _check_confirmed(self) -> None:
         """Up to its confirmed tick a client has everything."""
-        world_scans = self.replicator.entities.detectors
+        changed_at = [
+            {entity.net: tick for entity, tick in detector.changed_at.items()}
+            for detector in self.replicator.entities.detectors
+        ]
         for watcher in self.watchers:
             store = watcher.store
             member = self.harness.member(watcher.client)
@@ -1245,7 +1248,7 @@ class Chaos:
                 if number in store._departing:  # it is told that this went
                     continue
                 for cid, tick in record.ticks.items():
-                    changed = world_scans[cid].changed_at.get(number, -1)
+                    changed = changed_at[cid].get(number, -1)
                     if tick < changed <= confirmed_tick and number in member.client_state.known:
                         raise MismatchError(
                             f"{watcher.seat.name}: confirmed up to tick {confirmed_tick}, but"

@@ -14,7 +14,7 @@ see `Sizes`.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from itertools import chain, compress
 from operator import is_not
 from typing import Any, Final, Generic, TypeVar, cast
@@ -95,8 +95,8 @@ class ChangeDetector(Generic[EntityT, ShadowT]):
         self.cid = cid
         self.bit = 1 << cid
         self.private = component.visible_to == "owner"
-        self.changed_at: dict[int, int] = {}
-        """Network id to the tick of the newest value. Kept by the replicator."""
+        self.changed_at: dict[EntityT, int] = {}
+        """The tick of the newest value of each entity that has one. Kept by the replicator."""
         self.twice = component.twice
         """True if a value that comes to rest is said twice."""
         self.moved: list[EntityT] = []
@@ -216,6 +216,11 @@ class ChangeDetector(Generic[EntityT, ShadowT]):
         """Return the value that clients were last sent; None when there is none."""
         i = self._index.get(entity)
         return None if i is None else self._shadows[i]
+
+    @property
+    def entities(self) -> Mapping[EntityT, int]:
+        """The entities with the component, as found by the last `sync`, with their places."""
+        return self._index
 
     @property
     def count(self) -> int:

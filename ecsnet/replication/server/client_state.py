@@ -236,7 +236,8 @@ class ClientState:
             for cid in run.cids:
                 changed_at = entities.detectors[cid].changed_at
                 for net in run.nets:
-                    newest = changed_at.get(net)
+                    entity = entities.by_net.get(net)
+                    newest = None if entity is None else changed_at.get(entity)
                     if newest is None or net not in self.known:
                         continue
                     key = net, cid

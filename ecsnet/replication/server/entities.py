@@ -333,9 +333,11 @@ class ReplicatedEntities:
                 for entity in new:
                     changed[entity] = changed.get(entity, 0) | bit
             else:
-                delta.changed = dict.fromkeys(new, bit)
+                # From a dict it is made in a third of the time.
+                alike = detector.entities if len(new) == detector.count else new
+                delta.changed = dict.fromkeys(alike, bit)
             for entity in new:
-                changed_at[entity.net] = tick
+                changed_at[entity] = tick
             if bit & self._owner_bit:
                 for entity in new:
                     touched.setdefault(entity, (entity.public, entity.private))
@@ -359,14 +361,14 @@ class ReplicatedEntities:
         there = set(new)
         changed_at = detector.changed_at
         # What has gone meanwhile, or come anew, has not changed then.
-        return new + [e for e in before if e not in there and changed_at.get(e.net) == since]
+        return new + [e for e in before if e not in there and changed_at.get(e) == since]
 
     def _raise(
         self, detector: EntityDetector, entity: Entity, delta: Delta, touched: Touched
     ) -> None:
         touched.setdefault(entity, (entity.public, entity.private))
         delta.inserted[entity] = delta.inserted.get(entity, 0) | detector.bit
-        detector.changed_at[entity.net] = delta.tick
+        detector.changed_at[entity] = delta.tick
         if detector.private:
             entity.private |= detector.bit
         else:
@@ -377,7 +379,7 @@ class ReplicatedEntities:
     ) -> None:
         touched.setdefault(entity, (entity.public, entity.private))
         delta.removed[entity] = delta.removed.get(entity, 0) | detector.bit
-        detector.changed_at.pop(entity.net, None)
+        detector.changed_at.pop(entity, None)
         if detector.private:
             entity.private &= ~detector.bit
         else:

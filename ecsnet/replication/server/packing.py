@@ -6,16 +6,15 @@ of a packet in flight lists, so a lost packet names what it carried.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Final
+from typing import Final, TypeAlias
 
 from msgspec import Raw
 
 from ecsnet.replication.encoding import encode_run
 from ecsnet.replication.wire import BODY_BYTES
 
-Columns = Callable[[tuple[int, ...], list[int]], list[tuple[int, list[object]]]]
-"""The wire values of component ids for network ids: what the shadows hold."""
+Columns: TypeAlias = list[tuple[int, list[object]]]
+"""Component ids, with the wire values of entities: what the shadows hold."""
 
 INDEX_BITS: Final = 24
 """Of a tag of `SentUpdates`, for the bodies of one tick."""
@@ -154,12 +153,11 @@ def array_header(count: int) -> bytes:
     return _SHORT_ARRAYS[count] if count < 16 else b"\xdc" + count.to_bytes(2, "big")
 
 
-def make_runs(nets: list[int], cids: tuple[int, ...], columns_of: Columns) -> list[EncodedRun]:
+def make_runs(nets: list[int], cids: tuple[int, ...], columns: Columns) -> list[EncodedRun]:
     """Encode sorted entities into runs that fill a datagram each, as nearly as whole ones can.
 
     An entity that does not fit one by itself comes as a run larger than `BODY_BYTES`.
     """
-    columns = columns_of(cids, nets)
     mean = BODY_BYTES / _GUESS
     if len(nets) <= _GUESS:
         data = encode_run(nets, columns)
@@ -176,9 +174,7 @@ def make_runs(nets: list[int], cids: tuple[int, ...], columns_of: Columns) -> li
     return runs
 
 
-def _fill(
-    nets: list[int], columns: list[tuple[int, list[object]]], start: int, mean: float
-) -> tuple[int, bytes]:
+def _fill(nets: list[int], columns: Columns, start: int, mean: float) -> tuple[int, bytes]:
     """Encode as many entities from ``start`` on as fit a datagram, or one that does not.
 
     Where they all take about as much as ``mean``, the first try is the last one. Where they do not,

@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 
 from ecsnet.replication.encoding import deltas, encode_run
 from ecsnet.replication.server.packing import (
-    Columns,
     EncodedRun,
     SentUpdates,
     array_header,
@@ -38,9 +37,11 @@ def bulky(cid: int, nets: Sequence[int]) -> list[object]:
     return [bytes(net) for net in nets]
 
 
-def columns_of(values: Callable[[int, Sequence[int]], list[object]]) -> Columns:
-    """The columns of component types, from what gives one."""
-    return lambda cids, nets: [(cid, values(cid, nets)) for cid in cids]
+def runs_of(
+    nets: list[int], cids: tuple[int, ...], values: Callable[[int, Sequence[int]], list[object]]
+) -> list[EncodedRun]:
+    """The runs of entities, from what gives a column."""
+    return make_runs(nets, cids, [(cid, values(cid, nets)) for cid in cids])
 
 
 @pytest.mark.parametrize("count", [0, 1, 15, 16, 17, 255, 65535])
@@ -57,7 +58,7 @@ def test_ids_survive_as_differences(ids: set[int]) -> None:
 
 
 def test_few_entities_are_one_run() -> None:
-    (run,) = make_runs([3, 5, 9], (0, 2), columns_of(wires))
+    (run,) = runs_of([3, 5, 9], (0, 2), wires)
     assert (run.nets, run.cids) == ([3, 5, 9], (0, 2))
     assert decode(run.data) == ([3, 5, 9], [(0, wires(0, [3, 5, 9])), (2, wires(2, [3, 5, 9]))])
     assert run.size == len(run.data)
@@ -71,7 +72,7 @@ def test_runs_fit_a_datagram_and_hold_whole_entities(sizes: list[int]) -> None:
     def values(cid: int, some: Sequence[int]) -> list[object]:
         return [bytes(sizes[net - 1]) for net in some]
 
-    runs = make_runs(nets, (0, 1), columns_of(values))
+    runs = runs_of(nets, (0, 1), values)
     assert [net for run in runs for net in run.nets] == nets
     for run in runs:
         assert len(run.data) <= BODY_BYTES or len(run.nets) == 1
@@ -110,9 +111,7 @@ def test_the_fewest_datagrams_are_counted_right() -> None:
 
 def datagrams(sizes: Sequence[int]) -> int:
     nets = list(range(1, len(sizes) + 1))
-    runs = make_runs(
-        nets, (0,), columns_of(lambda _, some: [bytes(sizes[net - 1]) for net in some])
-    )
+    runs = runs_of(nets, (0,), lambda _, some: [bytes(sizes[net - 1]) for net in some])
     return len(SentUpdates().fill_datagrams(runs))
 
 
@@ -160,16 +159,16 @@ def test_runs_leave_little_room_for_what_comes_next(sizes: list[int]) -> None:
 
 
 def test_an_entity_larger_than_a_datagram_is_a_run_of_its_own() -> None:
-    runs = make_runs([1, 5000, 5001], (0,), columns_of(bulky))
+    runs = runs_of([1, 5000, 5001], (0,), bulky)
     assert [list(run.nets) for run in runs if run.size > BODY_BYTES] == [[5000], [5001]]
 
 
 def test_a_body_is_extended_by_runs_where_they_fit() -> None:
     sent = SentUpdates()
     sent.begin(3)
-    shared = make_runs([1, 2], (0,), columns_of(wires))
+    shared = runs_of([1, 2], (0,), wires)
     (body,) = sent.fill_datagrams(shared)
-    own = make_runs([5], (1,), columns_of(wires))
+    own = runs_of([5], (1,), wires)
     extended = sent.extend([body], own)
     assert extended is not None
     assert extended.runs == shared + own
@@ -205,7 +204,7 @@ def test_bodies_hold_all_runs_in_order_and_stay_below_their_bound(sizes: list[in
 
 
 def test_a_bodys_raw_form_is_an_array_of_its_runs() -> None:
-    runs = make_runs([1, 2], (0,), columns_of(wires)) * 20
+    runs = runs_of([1, 2], (0,), wires) * 20
     (body,) = SentUpdates().fill_datagrams(runs)
     assert len(msgspec.msgpack.decode(body.raw)) == 20
 

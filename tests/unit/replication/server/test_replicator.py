@@ -1058,9 +1058,9 @@ def test_confirmed_tick_promises_that_nothing_older_is_missing(
             esper.component_for_entity(entity, Place).x += 1
         field.step()
         history[field.tick] = {
-            (net, cid): tick
+            (entity.net, cid): tick
             for cid, detector in detectors
-            for net, tick in detector.changed_at.items()
+            for entity, tick in detector.changed_at.items()
         }
         confirmed_tick = client.store.confirmed_tick
         assert confirmed_tick <= client.store.tick <= field.tick
