@@ -5,7 +5,7 @@ while a host ticks, which finds the changes, encodes them and hands datagrams to
 take them and acknowledge them while it stands. It is CPU time of one thread.
 
 The floor is the least that any of it could be: encoding the same values once, as one list, with
-msgspec.
+msgspec. What one update to one client consists of is measured part by part, in the same runs.
 """
 
 from __future__ import annotations
@@ -14,10 +14,15 @@ import gc
 import statistics
 import sys
 import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing.connection import Connection
+from operator import attrgetter
 from pathlib import Path
+from typing import TypeVar
 
+from ecsnet.replication.server.packing import make_runs
 from ecsnet.schema import encode
 from ecsnet.transport.address import Address
 from perf.bots import Crowd, PlayerBot
@@ -26,7 +31,13 @@ from perf.children import Child, cores
 from perf.report import PerfError, Report, paired, single
 from perf.thousand import NAMES, PATIENCE_SECONDS, RATE, Kind, Thousand, settle
 
+T = TypeVar("T")
+
 CLIENTS = (1, 20)
+PARTS = ("finding and checking what changed", "looking up values by network id", "encoding runs")
+"""The parts of an update that are measured by themselves. All else is simulation, noting what
+changed and when, grouping it by who sees it, and packets."""
+
 GARBAGE = 100_000
 """Objects after which the garbage collector looks, as for `ServerWorld.run`."""
 
@@ -39,11 +50,13 @@ class Updates:
         seconds: What one takes.
         floor: What encoding its values takes, in seconds.
         datagrams: How many go to each client in one, on average.
+        parts: What of it each of `PARTS` takes, in seconds; nothing for more than one client.
     """
 
     seconds: float
     floor: float
     datagrams: float
+    parts: Mapping[str, float]
 
 
 def run(command: str, runs: int, updates: int, build: Path | None = None) -> Report:
@@ -73,6 +86,11 @@ def run(command: str, runs: int, updates: int, build: Path | None = None) -> Rep
         values = [each.seconds * 1e6 for each in all_runs]
         floors = [each.floor * 1e6 for each in all_runs]
         report.rows.append(paired(f"one update, {name}", "us", values, floors))
+    for name, all_runs in measured.items():
+        floors = [each.floor * 1e6 for each in all_runs]
+        for part in all_runs[0].parts:
+            values = [each.parts[part] * 1e6 for each in all_runs]
+            report.rows.append(paired(f"of that, {name}: {part}", "us", values, floors))
     for name, all_runs in measured.items():
         counts = [each.datagrams for each in all_runs]
         report.rows.append(single(f"datagrams, {name}", "a client and update", counts))
@@ -133,5 +151,36 @@ def replicate(connection: Connection, kind: Kind, clients: int, updates: int) ->
         datagrams += len(sent)
         if {address for _, address in sent} != bots.keys():
             raise PerfError("a client was not told of an update")
+    whole = statistics.median(seconds)
+    parts: dict[str, float] = {}
+    if clients == 1:
+        parts = measure_parts(world, updates)
+        parts["the rest"] = whole - sum(parts.values())
     each = datagrams / updates / clients
-    connection.send(Updates(statistics.median(seconds), statistics.median(floors), each))
+    connection.send(Updates(whole, statistics.median(floors), each, parts))
+
+
+def measure_parts(world: Thousand, updates: int) -> dict[str, float]:
+    """Returns the seconds that each of `PARTS` takes, median of so many changes of a world. The
+    world is of no use afterwards.
+    """
+    entities = world.host.rooms[0].replicator.entities
+    (detector,) = [each for each in entities.detectors if each.component.cls is world.values.kind]
+    cids = (detector.cid,)
+    seconds: dict[str, list[float]] = {part: [] for part in PARTS}
+
+    def lap(part: str, do: Callable[[], T]) -> T:
+        began = time.thread_time()
+        done = do()
+        seconds[part].append(time.thread_time() - began)
+        return done
+
+    for _ in range(updates):
+        world.change()
+        finding, looking_up, encoding = PARTS
+        changed, _ = lap(finding, detector.changed)
+        by_net = sorted(changed, key=attrgetter("net"))
+        nets = [entity.net for entity in by_net]
+        columns = lap(looking_up, partial(entities.columns_of, cids, by_net))
+        lap(encoding, partial(make_runs, nets, cids, columns))
+    return {part: statistics.median(each) for part, each in seconds.items()}
