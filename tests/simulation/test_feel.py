@@ -10,12 +10,14 @@ from collections.abc import Callable, Iterator
 from functools import cache
 from typing import Any, NamedTuple
 
+import esper
 import pytest
 
+import ecsnet as net
 from ecsnet.client import command_sender, interpolation_clock
 from ecsnet.client.interpolation_clock import InterpolationClock
 from ecsnet.commands import outbox
-from ecsnet.components import Position
+from ecsnet.components import Owner, Position
 from ecsnet.prediction import drawing
 from ecsnet.prediction.drawing import PredictedDrawing
 from ecsnet.prediction.predictor import Predictor
@@ -25,7 +27,9 @@ from ecsnet.replication.client.playout_buffer import PlayoutBuffer
 from ecsnet.replication.client.samples import Samples
 from ecsnet.replication.client.store import EntityState, Store
 from ecsnet.replication.server.entities import ReplicatedEntities
+from ecsnet.simulation.observer import Observer, Observers
 from ecsnet.simulation.past import Past
+from ecsnet.testing import Harness, Registry, use_registry
 from ecsnet.testing.measures import frames_until_motion, percentile, samples_of, steps
 from perf.feel import SCENARIOS
 from perf.feel_figures import (
@@ -397,8 +401,8 @@ def test_failure_6_what_is_drawn_does_not_get_into_what_is_simulated(
     ships = [net for net, (number,) in plain[max(plain)].values[Mover].items() if number < 3]
     assert len(ships) == 2
     for tick, each in ticks.items():
-        for net in ships:
-            assert each.values[Position][net] == plain[tick].values[Position][net], tick
+        for ship in ships:
+            assert each.values[Position][ship] == plain[tick].values[Position][ship], tick
 
 
 @pytest.mark.parametrize("fps", [60, 144])
@@ -427,3 +431,93 @@ def test_failure_9_it_looks_back_no_further_than_it_may() -> None:
 def test_failure_10_who_flies_against_walls_is_not_pulled_back() -> None:
     judge = felt_as_it_is(Setup(fps=144, loss=0.1, walls=True), LONG)
     good(judge, OWN_CORRECTIONS, OWN_HITCHES, RESTORES.to(0))
+
+
+with use_registry(Registry()) as registry:
+
+    @net.replicated
+    class Gun:
+        shots: int = 0
+
+        @net.rpc("all")
+        def bark(self, shot: int) -> None:
+            BARKED.setdefault(esper.current_world, []).append(shot)
+
+    @net.replicated(once=True)
+    class Shell:
+        shot: int = 0
+
+    @net.command
+    class Pull:
+        pass
+
+    @net.event
+    class Bang:
+        shot: int
+
+
+BARKED: dict[str, list[int]] = {}
+"""The shots of which guns barked, by the worlds in which they did."""
+
+
+class Chronicle(Observer):
+    """An observer that keeps the game's own events."""
+
+    def __init__(self) -> None:
+        self.shots: list[object] = []
+
+    def event(self, type: str, player: int | None, entity: int | None, data: Any) -> None:
+        self.shots.append(data["shot"])
+
+
+def test_failure_10_what_a_tick_does_besides_is_done_once_though_it_runs_again() -> None:
+    BARKED.clear()
+    sounds: list[int] = []
+    with use_registry(registry):
+        server = net.ServerWorld(RATE, seed=1)
+
+    @server.on_join
+    def join(player: int) -> None:
+        esper.add_component(player, Position())
+        esper.add_component(player, Gun())
+
+    @server.system(priority=2, shared=True)
+    def shoot(dt: float) -> None:
+        for ship, _ in net.commands(Pull, Gun):
+            gun = esper.component_for_entity(ship, Gun)
+            gun.shots += 1
+            sounds.append(gun.shots)  # what no shared system should do
+            esper.create_entity(Shell(gun.shots), Position(), Owner(ship))
+            net.emit(Bang(gun.shots))
+            gun.bark(gun.shots)
+            net.analytics_event("shot", entity=ship, shot=gun.shots)
+
+    @server.system(priority=1)
+    def push(dt: float) -> None:
+        if net.tick() % 20 == 0:
+            for _, (_, at) in esper.get_components(Gun, Position):
+                at.x += 30
+
+    with Harness(server, seed=1) as game:
+        links = [net.Link(lag=0.075, jitter=0.015, loss=0.1, seed=seed) for seed in (1, 2)]
+        clients = [game.connect("?", link, smooth=True) for link in links]
+        chronicle = Chronicle()
+        game.simulation.observers = Observers([chronicle])
+        shells: dict[net.ClientWorld, list[int]] = {client: [] for client in clients}
+        for client, seen in shells.items():
+            client.attach(Shell, lambda _, shell, seen=seen: seen.append(shell.shot))  # type: ignore[misc]
+        game.run(seconds=2)
+        for _ in range(20):
+            clients[0].send(Pull())
+            game.run(seconds=0.2)
+        game.run(seconds=1)
+        shots = [*range(1, 21)]
+        assert sounds.count(20) > 2  # by the server, ahead, and in each tick that ran again
+        assert clients[0].stats.replayed_ticks > 100
+        assert chronicle.shots == shots
+        for client in clients:
+            events = game.events(client)
+            assert [event.shot for event in events if isinstance(event, Bang)] == shots
+            assert BARKED.pop(client.view.name) == shots
+            assert shells[client] == shots
+        assert BARKED == {}
