@@ -30,7 +30,7 @@ class WorldStamp:
 
     def clear(self) -> None:
         """Know nothing, as before the first `renew`."""
-        self._identity = None
+        self._identity = self._structure = None
 
     @property
     def same_world(self) -> bool:

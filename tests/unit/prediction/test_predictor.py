@@ -477,6 +477,27 @@ def test_what_becomes_the_players_runs_ahead_and_what_is_no_more_does_not(lab: L
     assert lab.predictor.corrections == 1
 
 
+def test_what_others_hand_over_runs_ahead(lab: Lab) -> None:
+    """Nothing comes or goes with it: its owner is another one."""
+    boat: list[int] = []
+    change(lab, lambda: boat.append(esper.create_entity(Place(1000.0))))
+    change(lab, lambda: esper.add_component(boat[0], Owner(boat[0])))  # nobody's who plays
+    change(lab, add(Belt(1)))
+    for _ in range(20):
+        lab.run()
+    owner = lab.server.world.components(boat[0])[Owner]
+    for mine in (True, False, True):
+        change(lab, lambda to=lab.player if mine else boat[0]: setattr(owner, "player", to))
+        for _ in range(20):
+            lab.run()
+        places = lab.predicted(Place)
+        assert len(places) == 1 + mine
+        assert places[-1].x - places[0].x == 1000 * mine
+        assert lab.predictor.latest is not None
+        entity = lab.predictor.world.replicas[lab.net[boat[0]]].entity
+        assert (entity in lab.predictor.latest.layout.kinds) is mine
+
+
 def test_what_leaves_the_sight_is_gone_and_comes_back(lab: Lab) -> None:
     boat: list[int] = []
     for _ in range(2):

@@ -39,6 +39,8 @@ def test_every_change_of_structure_disturbs(change: Callable[[], object]) -> Non
     assert stamp.same_world
     stamp.renew()
     assert stamp.undisturbed
+    stamp.clear()
+    assert not stamp.undisturbed
     world.close()
 
 
