@@ -90,6 +90,7 @@ class Peer(Generic[PayloadT]):
         "_messages",
         "_out",
         "_piggybacked_at",
+        "_piggybacks",
         "_refilled_at",
         "_send",
         "_stream_allowance",
@@ -135,7 +136,9 @@ class Peer(Generic[PayloadT]):
         self.on_packet: Callable[[bytes, bool], None] | None = None
         self._out = Outgoing(send_limit, first)
         self._incoming = Incoming(message_limit, first)
-        # What of messages is in packets, by number, and the bytes of it that count against the
+        # The packets that messages were piggybacked on; the tag is the number of the last of these.
+        self._piggybacks = SentPackets()
+        # What is in packets of the stream, by number, and the bytes of it that count against the
         # window.
         self._carried: dict[int, tuple[SentFragments, int]] = {}
         self._messages: TokenBucket | None = None
@@ -225,10 +228,15 @@ class Peer(Generic[PayloadT]):
         return received
 
     def _arrived(self, number: int) -> None:
-        carried = self._carried.pop(number, None)
-        if carried is not None:
+        last = self._piggybacks.pop(number)
+        if last != NO_TAG:
+            self._out.piggyback_arrived(last)
+        else:
+            carried = self._carried.pop(number, None)
+            if carried is None:
+                return
             self._out.arrived(carried[0], carried[1])
-            self.unacked = bool(self._out.unacked)
+        self.unacked = bool(self._out.unacked)
 
     def _admits(self, received: Received[PayloadT], now: float) -> bool:
         """Return whether the fragments in a packet can be taken in."""
@@ -289,6 +297,7 @@ class Peer(Generic[PayloadT]):
                 self._out.lost(fragments, size, sent_at, now)
                 self._carried[number] = fragments, 0
         for number in lost.forgotten:
+            self._piggybacks.pop(number)
             self._carried.pop(number, None)
         return lost.tags
 
@@ -308,7 +317,7 @@ class Peer(Generic[PayloadT]):
         """Return whether something should be sent although there is nothing to say."""
         if self.session.due(now):
             return True
-        return self.unacked and bool(self._out.piggybacked()[1])
+        return self.unacked and self._out.piggybacked()[0] is not None
 
     def send(self, payload: object, now: float, tag: int = NO_TAG) -> None:
         """Send the next packet, and of the messages that wait what may go now.
@@ -360,16 +369,15 @@ class Peer(Generic[PayloadT]):
         """
         if not self.unacked:
             return [self.session.send(payload, now, tag)]
-        raw, fragments = self._out.piggybacked()
+        raw, last = self._out.piggybacked()
         packets = self.pack_messages(now) if self._out.streaming else []
         if raw is not None and self._piggybacked_at != now:
             self._piggybacked_at = now
             payload = msgspec.Raw(encode(payload))
-            if len(payload) + len(raw) > MAX_PAYLOAD:
-                packets.append(self._pack_with(None, now, NO_TAG, raw, fragments, 0))
-            else:
-                packets.append(self._pack_with(payload, now, tag, raw, fragments, 0))
+            if len(payload) + len(raw) <= MAX_PAYLOAD:
+                packets.append(self._pack_piggyback(payload, now, tag, raw, last))
                 return packets
+            packets.append(self._pack_piggyback(None, now, NO_TAG, raw, last))
         packets.append(self.session.send(payload, now, tag))
         return packets
 
@@ -387,26 +395,21 @@ class Peer(Generic[PayloadT]):
             if filled is None:
                 return packets
             wire, fragments, size = filled
-            packet = self._pack_with(None, now, NO_TAG, msgspec.Raw(encode(wire)), fragments, size)
+            packet = self.session.send(None, now, NO_TAG, msgspec.Raw(encode(wire)))
+            self._carried[self.session.number] = fragments, size
             # It is not taken from what payloads have.
             self._stream_allowance -= len(packet) + OVERHEAD
             self.allowance += len(packet) + OVERHEAD
             packets.append(packet)
 
-    def _pack_with(
-        self,
-        payload: object,
-        now: float,
-        tag: int,
-        raw: msgspec.Raw,
-        fragments: SentFragments,
-        size: int,
+    def _pack_piggyback(
+        self, payload: object, now: float, tag: int, raw: msgspec.Raw, last: int
     ) -> bytes:
-        """Return a packet that carries fragments, and note that; ``size`` as `Outgoing.fill` has
-        it.
+        """Return a packet that messages are piggybacked on, as `Outgoing.piggybacked` has them, and
+        note that.
         """
         packet = self.session.send(payload, now, tag, raw)
-        self._carried[self.session.number] = fragments, size
+        self._piggybacks.add(self.session.number, last, now)
         return packet
 
     def transmit(self, packet: bytes) -> None:

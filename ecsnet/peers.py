@@ -247,7 +247,7 @@ def send_updates(updates: Sequence[Update[PayloadT]], now: float) -> None:
     packets: list[tuple[Peer[PayloadT], bytes]] = []
     for peer, payload, tag in updates:
         if peer.unacked:
-            peer.send(payload, now, tag)  # with messages
+            packets += [(peer, packet) for packet in peer.pack(payload, now, tag)]  # with messages
         else:
             packets.append((peer, peer.session.send(payload, now, tag)))
     for peer, packet in packets:

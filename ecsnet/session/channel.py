@@ -70,7 +70,7 @@ class _Message:
 
 
 SentFragments: TypeAlias = Sequence[tuple[_Message, int]]
-"""The parts of messages that one packet carries."""
+"""The parts of messages that one packet of the stream carries."""
 
 
 class Outgoing:
@@ -92,11 +92,10 @@ class Outgoing:
     __slots__ = (
         "_again",
         "_cut_at",
-        "_fresh",
+        "_fresh_number",
         "_fresh_part",
         "_limit",
         "_piggyback",
-        "_piggybacked_fragments",
         "_piggybacked_to",
         "_queued_bytes",
         "_stale",
@@ -114,15 +113,15 @@ class Outgoing:
         self._stale = False
         self._steady = False
         self._piggyback: msgspec.Raw | None = None
-        self._piggybacked_fragments: SentFragments = ()
         self.queued = self.delivered = first
         self.unacked: dict[int, _Message] = {}
         self._piggybacked_to = first
-        self._fresh: deque[_Message] = deque()
         self._again: deque[tuple[_Message, int]] = deque()
         self.in_flight = 0
         self.window = float(_FIRST_WINDOW)
         self._queued_bytes = 0
+        # The first message, and the first part of it, that the stream has not sent yet.
+        self._fresh_number = first + 1
         self._fresh_part = 0
         self._limit = limit
         self._cut_at = float("-inf")
@@ -136,18 +135,17 @@ class Outgoing:
         self.queued += 1
         self._queued_bytes += len(message)
         self.backlog += len(message)
-        queued = _Message(self.queued, message, self._queued_bytes)
-        self.unacked[self.queued] = queued
-        self._fresh.append(queued)
+        self.unacked[self.queued] = _Message(self.queued, message, self._queued_bytes)
         self._stale = True
         return self.queued
 
-    def piggybacked(self) -> tuple[msgspec.Raw | None, SentFragments]:
-        """Return the encoded fragments that go along in every packet now, and what they are."""
+    def piggybacked(self) -> tuple[msgspec.Raw | None, int]:
+        """Return the encoded fragments that go along in every packet now, and the number of the
+        last message in them: they are whole messages, all of `unacked` up to that one.
+        """
         if self._stale:
             self._stale = False
             fragments: list[tuple[int, bytes]] = []
-            sent_fragments: list[tuple[_Message, int]] = []
             room = PIGGYBACK_BYTES - _LIST_HEADER
             last = self.delivered + MESSAGE_WINDOW
             for number, message in self.unacked.items():  # the oldest first
@@ -155,11 +153,9 @@ class Outgoing:
                 if room < 0 or number > last or (fragments and not self._in_span(message)):
                     break
                 fragments.append((number & 0xFFFF, message.data))
-                sent_fragments.append((message, 0))
                 self._piggybacked_to = number
             self._piggyback = msgspec.Raw(encode(fragments)) if fragments else None
-            self._piggybacked_fragments = tuple(sent_fragments)
-        return self._piggyback, self._piggybacked_fragments
+        return self._piggyback, self._piggybacked_to
 
     @property
     def streaming(self) -> bool:
@@ -167,8 +163,7 @@ class Outgoing:
         if self._stale:
             self.piggybacked()
         return self._piggybacked_to < self.queued and (
-            bool(self._again)
-            or (bool(self._fresh) and self._fresh[-1].number > self._piggybacked_to)
+            bool(self._again) or self._fresh_number <= self.queued
         )
 
     def fill(
@@ -206,8 +201,18 @@ class Outgoing:
         self.in_flight += size
         return fragments, sent_fragments, size
 
+    def piggyback_arrived(self, last: int) -> None:
+        """Note that a packet arrived that everything up to a message was piggybacked on."""
+        unacked = self.unacked
+        for number in range(self.delivered + 1, last + 1):
+            message = unacked.pop(number, None)
+            if message is not None:
+                message.pending = 0
+                self.backlog -= len(message.data)
+                self._settle()
+
     def arrived(self, sent_fragments: SentFragments, size: int) -> None:
-        """Note that a packet arrived; ``size`` is 0 for one that had been given up."""
+        """Note that a packet of the stream arrived; ``size`` is 0 for one that was given up."""
         if size:
             self.in_flight -= size
             # Slow start until the first loss, then one fragment more a window.
@@ -221,7 +226,9 @@ class Outgoing:
                     self._finished(message)
 
     def lost(self, sent_fragments: SentFragments, size: int, sent_at: float, now: float) -> None:
-        """Note that a packet is given up: what it carried goes again, where it must."""
+        """Note that a packet of the stream is given up: what it carried goes again, where it
+        must.
+        """
         if not size:
             return
         self.in_flight -= size
@@ -235,23 +242,23 @@ class Outgoing:
     def _finished(self, message: _Message) -> None:
         del self.unacked[message.number]
         self.backlog -= len(message.data)
-        fresh = self._fresh
+        self._settle()
+
+    def _settle(self) -> None:
+        """Go on behind what has arrived, after a message less is in `unacked`."""
         if not self.unacked:
             self.delivered = self.queued
-            while fresh:  # mostly one: a deque that is cleared gets another block
-                fresh.popleft()
-            self._fresh_part = 0
             if self._again:
                 self._again.clear()
-            self._piggyback, self._piggybacked_fragments = None, ()
+            self._piggyback = None
             self._stale = False
-            return
-        while self.delivered + 1 not in self.unacked:
-            self.delivered += 1
-        while fresh and not fresh[0].pending:
-            fresh.popleft()
+        else:
+            while self.delivered + 1 not in self.unacked:
+                self.delivered += 1
+            self._stale = True
+        if self._fresh_number <= self.delivered:
+            self._fresh_number = self.delivered + 1
             self._fresh_part = 0
-        self._stale = True
 
     def _next(self) -> tuple[_Message, int] | None:
         """Return the part that the stream sends next; what is piggybacked or arrived is skipped."""
@@ -261,14 +268,13 @@ class Outgoing:
             if message.pending >> part & 1 and message.number > self._piggybacked_to:
                 return again[0]
             again.popleft()
-        fresh = self._fresh
-        while fresh:
-            message = fresh[0]
-            if message.pending and message.number > self._piggybacked_to:
-                ahead = message.number - self.delivered
-                fits = ahead <= MESSAGE_WINDOW and self._in_span(message)
-                return (message, self._fresh_part) if fits else None
-            fresh.popleft()
+        while self._fresh_number <= self.queued:
+            fresh = self.unacked.get(self._fresh_number)
+            if fresh is not None and fresh.number > self._piggybacked_to:
+                ahead = fresh.number - self.delivered
+                fits = ahead <= MESSAGE_WINDOW and self._in_span(fresh)
+                return (fresh, self._fresh_part) if fits else None
+            self._fresh_number += 1
             self._fresh_part = 0
         return None
 
@@ -283,8 +289,8 @@ class Outgoing:
             self._again.popleft()
             return
         self._fresh_part += 1
-        if self._fresh_part == self._fresh[0].parts:
-            self._fresh.popleft()
+        if self._fresh_part == self.unacked[self._fresh_number].parts:
+            self._fresh_number += 1
             self._fresh_part = 0
 
 

@@ -68,7 +68,7 @@ class Emission:
         self.reliable = reliable
         self.identity = identity
         self._player_number = player_number  # of each player in the game, by entity
-        self._sent: list[Mapping[int, tuple[Receiver, int]]] = []
+        self._sent: list[tuple[Mapping[int, Receiver], Mapping[int, int]]] = []
 
     def __repr__(self) -> str:
         return f"<Emission of {self.event!r} in tick {self.tick}>"
@@ -87,14 +87,13 @@ class Emission:
         """
         check_whole("arrived(player", player, 0, "give the entity of a player")
         player_id = self._player_number.get(player, 0)  # which is no player's
-        for messages in self._sent:
+        for receivers, messages in self._sent:
             if player_id in messages:
-                receiver, number = messages[player_id]
-                return receiver.delivered >= number
+                return receivers[player_id].delivered >= messages[player_id]
         return False
 
-    def sent_in(self, messages: Mapping[int, tuple[Receiver, int]]) -> None:
-        """Note the messages that carry it: the receiver and the number of each, by the number of
-        the player; more may be added later.
+    def sent_in(self, receivers: Mapping[int, Receiver], messages: Mapping[int, int]) -> None:
+        """Note the messages that carry it: who gets some, and the number of the message to each, by
+        the number of the player; more of these may be added later.
         """
-        self._sent.append(messages)
+        self._sent.append((receivers, messages))

@@ -157,7 +157,7 @@ def silence_while_acks_are_awaited(patch: pytest.MonkeyPatch) -> None:
 
 @fault(2, CALM, "came late")
 def small_structure_is_streamed(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(Outgoing, "piggybacked", lambda self: (None, ()))
+    patch.setattr(Outgoing, "piggybacked", lambda self: (None, 0))
 
 
 @fault(3, TIGHT, "not equal", "confirmed up to")

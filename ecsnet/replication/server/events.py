@@ -92,8 +92,8 @@ class _Event:
 class _Copy:
     """An event, encoded for those who see the same of what it refers to.
 
-    It does not know the `_Event` that keeps it: in a cycle both, and what was sent to whom, would
-    outlive their tick, and wait in hundreds for the garbage collector.
+    It does not refer to the `_Event` that keeps it: both, and what was sent to whom, are to be
+    gone with their tick, and not to wait for the garbage collector.
     """
 
     __slots__ = ("data", "emission")
@@ -110,7 +110,7 @@ class _Batch:
         reliable: How many of them are.
         messages: Those that are reliable.
         bodies: The others, as many to one update as fit into its datagram.
-        sent: The client and the number of its last message, by the number of its player.
+        sent: The number of the last message to a client, by the number of its player.
     """
 
     __slots__ = ("bodies", "messages", "reliable", "sent")
@@ -119,7 +119,7 @@ class _Batch:
         self.reliable = reliable
         self.messages = messages
         self.bodies = bodies
-        self.sent: dict[int, tuple[Peer[object], int]] = {}
+        self.sent: dict[int, int] = {}
 
 
 class EventWriter:
@@ -150,7 +150,10 @@ class EventWriter:
         self._gates: dict[type, Gate[object]] = {
             kind.cls: Gate(kind.wire_type, EVENT_BYTES) for kind in schema.events
         }
-        self._players: dict[int | None, int] = {}  # the number of each, by entity
+        self._clients: Sequence[ClientState] = ()  # those that are told of the world
+        self._players: dict[int | None, int] = {}  # the number of each, by entity; once it is asked
+        # The clients' peers, by the numbers of their players; receipts keep them.
+        self._receivers: dict[int, Peer[object]] = {}
         self._complained: set[tuple[type, str]] = set()
         # The events of this update: for everybody, for a player alone by its number, and for those
         # who look at a cell.
@@ -162,7 +165,7 @@ class EventWriter:
         self._for_newcomers: dict[int, list[_Event]] = {}
         self._waiting: dict[int, list[_Event]] = {}
         # Those for everybody, where they are the same for all.
-        self._uniform: tuple[_Copy, ...] = ()
+        self._uniform: _Batch | None = None
         self._batches: dict[tuple[_Copy, ...], _Batch] = {}
 
     def collect(self, emitted: Sequence[Emitted], tick: int, clients: Sequence[ClientState]) -> int:
@@ -178,13 +181,13 @@ class EventWriter:
         """
         self._tick = tick
         self.pending = bool(emitted or self._waiting)
-        if not emitted:
+        if not self.pending:
             return 0
-        self._players = {client.player: client.player_id for client in clients}
-        told = {client.player_id for client in clients}
+        self._clients = clients
+        self._receivers = {client.player_id: client.peer for client in clients}
         ignored = 0
         for emissions, players in emitted:
-            newcomers = set(players) - told
+            newcomers = set(players).difference(self._receivers)
             for emission in emissions:
                 about = self._subject(emission)
                 if emission.about is not None and about is None:
@@ -193,18 +196,19 @@ class EventWriter:
                 event = self._made(emission, 0 if about is None else about.net)
                 if event is not None:
                     self._route(event, about, newcomers)
-        if all(event.same_for_all for event in self._for_all):
-            self._uniform = tuple([event.copy_for(_NONE) for event in self._for_all])
+        if self._for_all and all(event.same_for_all for event in self._for_all):
+            self._uniform = self._batch(tuple([event.copy_for(_NONE) for event in self._for_all]))
         return ignored
 
     def end(self) -> None:
         """Forget the events of an update that is over."""
         if self.pending:
+            self._clients, self._receivers = (), {}
             self._players.clear()
             self._for_all.clear()
             self._for_one.clear()
             self._for_group.clear()
-            self._uniform = ()
+            self._uniform = None
             self._batches.clear()
             self.bodies.clear()
             self._waiting, self._for_newcomers = self._for_newcomers, {}
@@ -284,6 +288,8 @@ class EventWriter:
             return
         for group in self._groups.watchers.get(about.cell, ()):
             self._for_group.setdefault(group, []).append(event)
+        if not self._players:
+            self._players = {client.player: client.player_id for client in self._clients}
         owner = self._players.get(about.owner)
         if owner is not None:  # who sees it wherever it is
             self._for_one.setdefault(owner, []).append(event)
@@ -296,15 +302,15 @@ class EventWriter:
             before: What it knew before.
         """
         events = self._candidates(client)
-        copies = self._uniform
-        if events is not self._for_all or not copies:
+        batch = self._uniform
+        if batch is None or events is not self._for_all:
             copies = self._copies(client, before, events)
-        if not copies:
-            return
-        batch = self._batch(copies)
+            if not copies:
+                return
+            batch = self._batch(copies)
         client.events_due += batch.reliable
         for message in batch.messages:
-            batch.sent[client.player_id] = client.peer, client.peer.queue(message)
+            batch.sent[client.player_id] = client.peer.queue(message)
         if batch.bodies:
             self.bodies[client] = batch.bodies
 
@@ -358,7 +364,7 @@ class EventWriter:
             )
             for copy in copies:
                 if copy.emission.reliable:
-                    copy.emission.sent_in(batch.sent)
+                    copy.emission.sent_in(self._receivers, batch.sent)
         return batch
 
 

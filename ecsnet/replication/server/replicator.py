@@ -223,26 +223,18 @@ class Replicator:
         changed = self._groups.changed(self._delta)
         for group in self._groups.by_key.values():
             self._prepare(group, changed.get(group), bulky)
-        if self._structure.parted:
-            self._tell_with_events()
         self._serve(now)
         self._events.end()
 
-    def _tell_with_events(self) -> None:
-        """Queue for every client what enters its sight, then what happened, then what leaves."""
-        structure, events = self._structure, self._events
-        for client in self.clients:
-            group = client.group
-            assert group is not None  # since InterestGroups.update()
-            before = client.known
-            departures: list[bytes] = []
-            if group.message is not None or group.departures is not None or self._grows(client):
-                structure.tell(client, group, departures)
-            events.tell(client, before)
-            for message in departures:
-                client.queue(message)
-        for group in self._groups.by_key.values():
-            group.message = group.departures = None
+    def _tell_with_events(self, client: ClientState, group: InterestGroup) -> None:
+        """Queue what enters a client's sight, then what happened, then what leaves."""
+        before = client.known
+        departures: list[bytes] = []
+        if group.message is not None or group.departures is not None or self._grows(client):
+            self._structure.tell(client, group, departures)
+        self._events.tell(client, before)
+        for message in departures:
+            client.queue(message)
 
     def _grows(self, client: ClientState) -> bool:
         """Return whether a client is to be told of more than its group is."""
@@ -255,6 +247,7 @@ class Replicator:
     def _prepare(self, group: InterestGroup, change: Change | None, bulky: bool) -> None:
         """Make what all who look at a neighbourhood are told."""
         group.before = group.visible
+        group.departures = None
         group.message = None if change is None else self._structure.refresh(group, change)
         runs, group.runs = group.runs, []
         group.big = [run for run in runs if run.size > BODY_BYTES] if bulky else []
@@ -344,11 +337,14 @@ class Replicator:
         own = self._own
         states = self._owner_states.bodies
         loose = self._events.bodies
+        parted = self._structure.parted
         updates: list[Update[object]] = []
         for client in self.clients:
             group = client.group
             assert group is not None  # since InterestGroups.update()
-            if group.message is not None:
+            if parted:
+                self._tell_with_events(client, group)
+            elif group.message is not None:
                 self._structure.tell(client, group)
             peer, oldest = client.peer, client.tagged.oldest_tag
             # As ClientState.unconfirmed_ticks has it.

@@ -280,6 +280,7 @@ def test_a_session_lets_go_of_what_has_arrived(loss: float) -> None:
     for end, peer in enumerate(ends):
         assert arrived[end] == peer.queued > 100
         assert peer._carried == {}
+        assert not len(peer._piggybacks)
         assert peer.session._gone == {}
         assert peer.session.in_flight == 0
         assert peer.backlog == 0

@@ -28,9 +28,9 @@ def decode(wire: object) -> list[Fragment]:
 
 
 def piggybacked(out: Outgoing) -> list[bytes]:
-    raw, sent_fragments = out.piggybacked()
+    raw, last = out.piggybacked()
     fragments = decode(raw) if raw is not None else []
-    assert len(fragments) == len(sent_fragments)
+    assert not fragments or fragments[-1].number == last & 0xFFFF
     return [fragment.data for fragment in fragments]
 
 
@@ -47,21 +47,31 @@ def test_small_messages_ride_oldest_first_until_acked() -> None:
     out = Outgoing(1 << 20)
     assert [out.queue(bytes([n]) * 100) for n in range(6)] == [1, 2, 3, 4, 5, 6]
     assert out.backlog == 600
-    raw, sent_fragments = out.piggybacked()
+    raw, last = out.piggybacked()
     assert raw is not None
     assert len(raw) <= PIGGYBACK_BYTES
+    assert last == 3
     assert [data[0] for data in piggybacked(out)] == [0, 1, 2]
     assert out.streaming
-    out.arrived(sent_fragments[:1], 0)
+    out.piggyback_arrived(1)
     assert out.delivered == 1
     assert [data[0] for data in piggybacked(out)] == [1, 2, 3]
-    out.arrived(sent_fragments[2:3], 0)  # the third before the second
+    assert out.streaming
+    ((fragments, fifth_and_sixth, size),) = fill_all(out)  # before they are piggybacked
+    assert [fragment.number for fragment in fragments] == [5, 6]
+    out.arrived(fifth_and_sixth[:1], size)  # the fifth before the second
     assert out.delivered == 1
-    assert [data[0] for data in piggybacked(out)] == [1, 3, 4]
-    out.arrived(sent_fragments[1:2], 0)
+    assert [data[0] for data in piggybacked(out)] == [1, 2, 3]
+    out.piggyback_arrived(last)
     assert out.delivered == 3
-    out.arrived(sent_fragments, 0)  # twice is once
-    assert out.backlog == 300
+    assert [data[0] for data in piggybacked(out)] == [3, 5]
+    out.piggyback_arrived(last)  # twice is once
+    assert out.delivered == 3
+    assert out.backlog == 200
+    out.piggyback_arrived(6)
+    assert out.delivered == 6
+    assert not out.unacked
+    assert out.backlog == 0
 
 
 @pytest.mark.parametrize("first", [0, 255, 40_000])
@@ -72,9 +82,9 @@ def test_what_rides_keeps_to_its_bytes_and_one_message_that_fits_always_does(
     out = Outgoing(1 << 20, first)
     for _ in range(200):
         out.queue(bytes(size))
-    raw, sent_fragments = out.piggybacked()
+    raw, last = out.piggybacked()
     assert raw is not None
-    assert len(sent_fragments) == (PIGGYBACK_BYTES - 3) // (size + 7)
+    assert last - first == len(decode(raw)) == (PIGGYBACK_BYTES - 3) // (size + 7)
     assert len(raw) <= PIGGYBACK_BYTES
 
 
@@ -190,15 +200,20 @@ def test_numbers_on_their_way_stay_within_the_peers_window() -> None:
 
 def test_what_rides_stays_within_the_peers_window_too() -> None:
     out = Outgoing(1 << 20)
-    for _ in range(MESSAGE_WINDOW * 2):
+    out.queue(b"first")
+    for _ in range(MESSAGE_WINDOW - 2):
+        out.queue(b"x" * PIGGYBACK_BYTES)
+    for _ in range(MESSAGE_WINDOW):
         out.queue(b"")
-    ridden: set[int] = set()
-    for _ in range(20):
-        raw, sent_fragments = out.piggybacked()
-        ridden |= {fragment.number for fragment in decode(raw)}
-        out.arrived(sent_fragments[1:], 0)  # all but the first
-    assert ridden == set(range(1, MESSAGE_WINDOW + 1))
-    out.arrived(out.piggybacked()[1], 0)
+    arrived: set[int] = set()
+    for _ in range(20):  # all but the first
+        for fragments, sent_fragments, size in fill_all(out):
+            arrived |= {fragment.number for fragment in fragments}
+            out.arrived(sent_fragments, size)
+    assert arrived == set(range(2, MESSAGE_WINDOW + 1))
+    assert [*out.unacked][:2] == [1, MESSAGE_WINDOW + 1]
+    assert piggybacked(out) == [b"first"]
+    out.piggyback_arrived(1)
     assert out.delivered == MESSAGE_WINDOW
     assert len(piggybacked(out)) > 10
 
@@ -235,7 +250,7 @@ def test_riding_respects_the_span_too() -> None:
     out.queue(b"late" * 10)
     assert piggybacked(out)[0] == b"first"
     assert b"late" * 10 not in piggybacked(out)
-    out.arrived(first, 0)
+    out.piggyback_arrived(first)
     assert b"late" * 10 in piggybacked(out)
 
 
@@ -340,35 +355,43 @@ def test_exactly_once_in_order_whatever_the_packets_suffer(
     messages = [dice.randbytes(size) for size in sizes]
     waiting = deque(messages)
     handed: list[tuple[int, bytes]] = []
-    way: list[tuple[list[Fragment], SentFragments, int, int]] = []
-    given_up: list[SentFragments] = []
+    way: list[tuple[list[Fragment], SentFragments | int, int, int]] = []
+    given_up: list[SentFragments | int] = []
+
+    def note_arrived(carried: SentFragments | int, size: int) -> None:
+        if isinstance(carried, int):
+            out.piggyback_arrived(carried)
+        else:
+            out.arrived(carried, size)
+
     for tick in range(3000):
         for _ in range(dice.randint(0, 3)):
             if waiting:
                 out.queue(waiting.popleft())
-        raw, sent_fragments = out.piggybacked()
+        raw, last = out.piggybacked()
         if raw is not None:
-            way.append((decode(raw), sent_fragments, 0, tick))
+            way.append((decode(raw), last, 0, tick))
         way += [(*packet, tick) for packet in fill_all(out)]
         dice.shuffle(way)
         for _ in range(len(way)):
-            fragments, sent_fragments, size, sent = way.pop()
+            fragments, carried, size, sent = way.pop()
             fate = dice.random()
             if fate < loss:
-                out.lost(sent_fragments, size, sent, tick)
+                if not isinstance(carried, int):
+                    out.lost(carried, size, sent, tick)
                 if dice.random() < 0.3:  # it did arrive, and its ack comes late
                     assert into.admit(fragments) is not None
                     handed += into.take(fragments)
-                    given_up.append(sent_fragments)
+                    given_up.append(carried)
             elif fate < loss + 0.1:
-                way.insert(0, (fragments, sent_fragments, size, sent))
+                way.insert(0, (fragments, carried, size, sent))
             else:
                 for _ in range(dice.choice((1, 1, 2))):
                     assert into.admit(fragments) is not None
                     handed += into.take(fragments)
-                out.arrived(sent_fragments, size)
+                note_arrived(carried, size)
         if given_up and dice.random() < 0.5:
-            out.arrived(given_up.pop(), 0)
+            note_arrived(given_up.pop(), 0)
         assert into.held <= max(SPAN, 60_000)
         assert out.in_flight >= 0
         if not waiting and not out.unacked:

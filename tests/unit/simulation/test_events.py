@@ -292,6 +292,8 @@ def test_events_of_the_joining_tick_wait_for_the_newcomer(game: Game) -> None:
         harness.step(5)
         assert booms(harness, bob) == [1, 2, 3]
         assert booms(harness, ann) == [1, 2, 3, 2, 3, 4]
+        player = player_of(harness, bob)
+        assert [receipt.arrived(player) for receipt in harness.emitted[4:]] == [True] * 3 + [False]
 
 
 def test_who_leaves_before_the_welcome_leaves_nothing_behind(game: Game) -> None:
