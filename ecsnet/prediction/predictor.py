@@ -250,6 +250,10 @@ class Predictor:
     def _tell(self, replica: Replica, record: EntityState, cid: int) -> None:
         """Note what was told of something that is not predicted."""
         if replica.own and cid in self.kept:
+            if cid in record.values:
+                replica.removed.pop(cid, None)
+            else:
+                replica.removed[cid] = self._seen[0]
             return
         kind, wire = self._components[cid], record.values.get(cid)
         if kind.has_refs:
@@ -323,6 +327,9 @@ class Predictor:
             for cid in had - record.ticks.keys():
                 if confirmed > after.get(cid, -1):
                     yield confirmed, cid, None
+        for cid, tick in replica.removed.items():
+            if tick > max(confirmed, after.get(cid, -1)):
+                yield tick, cid, None
         for cid, tick in record.ticks.items():
             if cid in self._once and tick <= after.get(cid, -1):
                 continue

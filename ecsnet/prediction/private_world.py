@@ -43,9 +43,10 @@ class Replica:
         told: The components that are put back to what was told last, by id: of scenery all, of
             what is predicted those that are not.
         checked: The ticks of which its components were compared with the prediction, by id.
+        removed: The ticks of which it was told that predicted components are not there, by id.
     """
 
-    __slots__ = ("born", "checked", "entity", "key", "kinds", "own", "told")
+    __slots__ = ("born", "checked", "entity", "key", "kinds", "own", "removed", "told")
 
     def __init__(
         self,
@@ -62,6 +63,7 @@ class Replica:
         self.kinds = kinds
         self.told: dict[int, object] = {}
         self.checked: dict[int, int] = {}
+        self.removed: dict[int, int] = {}
 
 
 class Failure:
@@ -251,6 +253,7 @@ class PrivateWorld:
             del self.owned[replica.key]
         replica.told.clear()
         replica.checked.clear()
+        replica.removed.clear()
         self._stamp.clear()
         self._scene_stamp.clear()
 

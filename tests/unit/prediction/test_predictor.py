@@ -600,6 +600,26 @@ def test_a_component_that_only_the_server_gives_or_takes(lab: Lab) -> None:
     assert lab.predictor.corrections == 2
 
 
+def test_what_is_told_to_be_gone_goes_though_no_tick_is_confirmed(lab: Lab) -> None:
+    """As where the server never gets round to saying all of a tick."""
+    confirmed = lab.store.confirmed_tick
+
+    def run() -> None:
+        for _ in range(6):
+            lab.run(tell=None)
+            lab.tell(lab.server.tick, confirmed=confirmed)
+
+    change(lab, lambda: esper.add_component(lab.player, Odometer(3.0)))
+    run()
+    assert lab.predicted(Odometer) == [Odometer(3.0)]
+    change(lab, lambda: esper.remove_component(lab.player, Odometer))
+    run()
+    assert lab.predicted(Odometer) == []
+    change(lab, lambda: esper.add_component(lab.player, Odometer(4.0)))
+    run()
+    assert lab.predicted(Odometer) == [Odometer(4.0)]
+
+
 def test_a_component_that_only_prediction_gives_or_takes(lab: Lab) -> None:
     def mark(dt: float) -> None:
         for ship, _ in net.commands(Fire):
