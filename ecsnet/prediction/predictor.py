@@ -351,7 +351,8 @@ class Predictor:
             for tick, cid, wire in self._known(store, replica, record, checked):
                 checked[cid] = tick
                 snapshot = self._history.get(tick)
-                if snapshot is not None and not self._agrees(snapshot, replica, cid, wire):
+                late = snapshot is None and cid in self._once  # and is not said again
+                if late or (snapshot and not self._agrees(snapshot, replica, cid, wire)):
                     wrong.append(_Check(tick, replica, record, cid, wire))
         self.corrections += bool(wrong)
         ticks = [check.tick for check in wrong] + came

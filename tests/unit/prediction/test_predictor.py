@@ -564,6 +564,18 @@ def test_what_is_told_once_is_what_it_was_when_it_was_told(lab: Lab) -> None:
         assert lab.predictor.corrections == 1
 
 
+def test_what_is_told_once_and_later_than_is_remembered_is_taken_as_it_is(lab: Lab) -> None:
+    change(lab, lambda: esper.add_component(lab.player, Colour("red")))
+    lab.run(tell=None)
+    came = lab.server.tick
+    for _ in range(round(HISTORY_SECONDS * 60) + 5):
+        lab.run(tell=None)
+    lab.tell(came)
+    for _ in range(3):
+        lab.run()
+    assert lab.predicted(Colour) == [Colour("red")]
+
+
 def test_what_rests_a_step_off_is_put_where_it_was_told_to_be(lab: Lab) -> None:
     def push() -> None:
         esper.component_for_entity(lab.player, Odometer).x += 1 / 16
