@@ -571,6 +571,7 @@ def test_what_is_told_once_and_later_than_is_remembered_is_taken_as_it_is(lab: L
     for _ in range(round(HISTORY_SECONDS * 60) + 5):
         lab.run(tell=None)
     lab.tell(came)
+    lab.predictor.correct(lab.store)
     for _ in range(3):
         lab.run()
     assert lab.predicted(Colour) == [Colour("red")]
