@@ -99,15 +99,10 @@ def play(client: net.ClientWorld) -> None:
 def figures(client: net.ClientWorld) -> dict[str, float]:
     """For `ecsnet demo`: beams shot, and those of which the server said what was to be seen.
 
-    Not among them are those that were not shot, `near_edge` of a ship or a wall, those of a ship
-    that had `moved`: it was gone by then, and its player could not know that yet; and the few of
-    which the server's word, lost three times, was not there when the next one was to be shot.
+    Not among them are those not shot, `near_edge` of a ship or a wall; those of a ship that had
+    `moved`, as its player could not know yet; and those whose verdict did not come in time.
     """
     for _, (_, pilot) in client.mine(Score, Pilot):
-        return {
-            "beams": pilot.shots,
-            "verdicts": pilot.right,
-            "near_edge": pilot.near_edge,
-            "moved": pilot.moved,
-        }
+        judged = {"beams": pilot.shots, "verdicts": pilot.right}
+        return judged | {"near_edge": pilot.near_edge, "moved": pilot.moved}
     return {}
