@@ -6,6 +6,7 @@ standard library is replaced for it.
 
 from __future__ import annotations
 
+import gc
 import os
 import random
 import sys
@@ -40,11 +41,15 @@ class UnpredictableCalls:
             process(dt)
             return ()
         self._found = {}
+        collects = gc.isenabled()
+        gc.disable()  # its callbacks and finalizers are not the system's, and may ask for the time
         sys.setprofile(self._look)
         try:
             process(dt)
         finally:
             sys.setprofile(None)
+            if collects:
+                gc.enable()
         return tuple(self._found)
 
     def _look(self, frame: FrameType, event: str, function: object) -> None:

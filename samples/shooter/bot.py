@@ -103,6 +103,6 @@ def figures(client: net.ClientWorld) -> dict[str, float]:
     `moved`, as its player could not know yet; and those whose verdict did not come in time.
     """
     for _, (_, pilot) in client.mine(Score, Pilot):
-        judged = {"beams": pilot.shots, "verdicts": pilot.right}
+        judged: dict[str, float] = {"beams": pilot.shots, "verdicts": pilot.right}
         return judged | {"near_edge": pilot.near_edge, "moved": pilot.moved}
     return {}

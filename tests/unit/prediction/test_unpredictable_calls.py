@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import gc
 import os
 import random
 import sys
@@ -70,6 +71,29 @@ def test_it_is_found_where_the_game_calls_it() -> None:
 )
 def test_what_is_the_same_is_not(call: Callable[[], object]) -> None:
     assert UnpredictableCalls().watch(lambda dt: call(), 1.0) == ()
+
+
+def test_what_runs_beside_it_is_not_its_own() -> None:
+    def collected(phase: str, info: dict[str, int]) -> None:
+        time.perf_counter()
+
+    def system(dt: float) -> None:
+        kept.extend([] for _ in range(2000))
+
+    kept: list[list[int]] = []
+    thresholds = gc.get_threshold()
+    gc.callbacks.append(collected)
+    gc.set_threshold(100)
+    try:
+        assert UnpredictableCalls().watch(system, 1.0) == ()
+        assert gc.isenabled()
+        gc.disable()
+        UnpredictableCalls().watch(system, 1.0)
+        assert not gc.isenabled()
+    finally:
+        gc.enable()
+        gc.set_threshold(*thresholds)
+        gc.callbacks.remove(collected)
 
 
 def test_the_system_is_given_its_seconds_and_may_raise() -> None:
