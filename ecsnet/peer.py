@@ -339,9 +339,12 @@ class Peer(Generic[PayloadT]):
             self.transmit(packet)
 
     def flush(self, now: float) -> None:
-        """Send what is due where there is no payload: messages, acks, signs of life."""
+        """Send what is due where there is no payload: messages, acks, signs of life. All of it is
+        within the bandwidth, so that an ack may have to wait for that.
+        """
         self.send_messages(now)
-        if self.due(now):
+        self.refill(now)
+        if self.allowance > 0 and self.due(now):
             self.send(None, now)
 
     def send_goodbye(self, reason: Reason, text: str, now: float) -> tuple[bytes, bytes]:

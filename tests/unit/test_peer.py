@@ -49,6 +49,20 @@ class Two:
         return self.one.bytes_sent - before
 
 
+@pytest.mark.parametrize("size", [20, 390, 3000])
+@pytest.mark.parametrize("lose", [True, False])
+def test_messages_alone_stay_within_the_bandwidth_too(size: int, lose: bool) -> None:
+    two = Two(bandwidth=6_000.0)
+    two.lose = lose
+    for _ in range(60):
+        two.one.queue(bytes(size))
+    seconds = 20
+    sent = sum([two.tick() for _ in range(60 * seconds)])
+    assert sent <= 6_000 * seconds + 2 * 2 * MAX_PACKET + 3 * MAX_PACKET
+    if not lose:
+        assert len(two.messages) >= min(60, 6_000 * seconds // size // 2 - 1)  # half is values'
+
+
 def test_at_most_a_quarter_of_a_second_is_saved_up_but_two_packets_at_least() -> None:
     peers = Two()
     peers.one.refill(0.0)
