@@ -76,6 +76,11 @@ class History:
         """Return the snapshot of a tick; None where there is none, or none any more."""
         return self._snapshots.get(tick)
 
+    @property
+    def oldest(self) -> int:
+        """The oldest tick that is kept; 0 where none is."""
+        return next(iter(self._snapshots), 0)
+
     def clear(self) -> None:
         """Forget all of them."""
         self._snapshots.clear()

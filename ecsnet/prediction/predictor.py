@@ -200,7 +200,7 @@ class Predictor:
             world.take_back(replica)
         for replica, record in self._told(store):
             self._put_all(replica, record)
-            replica.checked = dict.fromkeys(record.ticks, base)
+            replica.checked = {**record.ticks}  # what is on its way may be older than `base`
         world.put_back()
         self._fresh.clear()
         self._history.clear()
@@ -342,6 +342,7 @@ class Predictor:
         """Find the oldest tick of which something else was told than was predicted, and go back."""
         wrong: list[_Check] = []
         came: list[int] = []
+        oldest = self._history.oldest
         self._near.clear()
         for replica, record in self._told(store):
             if replica in self._fresh:
@@ -349,11 +350,15 @@ class Predictor:
                 continue
             checked = replica.checked
             for tick, cid, wire in self._known(store, replica, record, checked):
+                at = tick
+                if tick > store.confirmed_tick or cid in self._once or cid in self._rated:
+                    at = max(tick, oldest)  # what is told so late is taken as it is
+                snapshot = self._history.get(at)
+                if snapshot is None:
+                    continue  # it will be known of a later tick, too
                 checked[cid] = tick
-                snapshot = self._history.get(tick)
-                late = snapshot is None and cid in self._once  # and is not said again
-                if late or (snapshot and not self._agrees(snapshot, replica, cid, wire)):
-                    wrong.append(_Check(tick, replica, record, cid, wire))
+                if not self._agrees(snapshot, replica, cid, wire):
+                    wrong.append(_Check(at, replica, record, cid, wire))
         self.corrections += bool(wrong)
         ticks = [check.tick for check in wrong] + came
         if ticks:

@@ -114,13 +114,21 @@ class Lab:
 
     # What is told.
 
-    def tell(self, tick: int, *, riding: bool = True, confirmed: int | None = None) -> None:
+    def tell(
+        self,
+        tick: int,
+        *,
+        riding: bool = True,
+        confirmed: int | None = None,
+        without: type | None = None,
+    ) -> None:
         """Let the client hear of a tick.
 
         Args:
             tick: The server's tick.
             riding: Whether the player's components are told though they have not changed.
             confirmed: Up to which tick the client has everything; up to this one when left out.
+            without: A class whose values of this tick get lost.
         """
         state, told = self.states[tick], self._told
         gone = sorted(told.keys() - state.keys())
@@ -142,6 +150,7 @@ class Lab:
             ]
             decoded = msgspec.msgpack.decode(encode(message), type=self.wire.structure)
             assert self.store.structure(self.messages, decoded, 100)
+        lost = {cid for cid, kind in enumerate(self.components) if kind.cls is without}
         runs = []
         for net, values in state.items():
             known = told.get(net, {})
@@ -150,7 +159,7 @@ class Lab:
             changed = {
                 cid: value
                 for cid, value in values.items()
-                if (rides and cid not in once) or value != known.get(cid)
+                if ((rides and cid not in once) or value != known.get(cid)) and cid not in lost
             }
             if changed:
                 runs.append(_run(net, changed))
@@ -160,7 +169,13 @@ class Lab:
         update = self.wire.update.decode(encode(payload))
         assert update is not None
         assert self.store.update(update, 100)
-        self._told = {net: {**values} for net, values in state.items()}
+        self._told = {
+            net: {
+                cid: told.get(net, {}).get(cid, value) if cid in lost else value
+                for cid, value in values.items()
+            }
+            for net, values in state.items()
+        }
 
     def _is_mine(self, net: int) -> bool:
         entity = self.entity[net]

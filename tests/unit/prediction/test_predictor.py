@@ -53,6 +53,10 @@ with use_registry(Registry()) as registry:
     class Health:
         points: int = 100
 
+    @net.replicated(rate=4)
+    class Purse:
+        coins: int = 0
+
     @net.replicated
     class Odometer:
         x: Annotated[float, net.Quantized(1 / 16)] = 0.0
@@ -575,6 +579,30 @@ def test_what_is_told_once_and_later_than_is_remembered_is_taken_as_it_is(lab: L
     for _ in range(3):
         lab.run()
     assert lab.predicted(Colour) == [Colour("red")]
+
+
+@pytest.mark.parametrize("kind", [Purse, Odometer])
+@pytest.mark.parametrize("later", [5, round(HISTORY_SECONDS * 60) + 20])
+def test_what_is_told_late_is_taken_though_it_began_anew_since(
+    lab: Lab, kind: type, later: int
+) -> None:
+    was, became = {Purse: (Purse(), Purse(7)), Odometer: (Odometer(), Odometer(7.0))}[kind]
+    change(lab, lambda: esper.add_component(lab.player, was))
+    lab.run()
+    known = lab.server.tick
+    lab.run(tell=0)
+    change(lab, lambda: esper.add_component(lab.player, became))
+    lab.run(tell=None)
+    written = lab.server.tick
+    for number in range(later):
+        lab.server.playing = number != 2  # and begins anew
+        lab.run(tell=None)
+        lab.tell(lab.server.tick - 1, riding=False, confirmed=known, without=kind)
+    lab.tell(written, riding=False, confirmed=known)
+    lab.predictor.correct(lab.store)
+    for _ in range(3):
+        lab.run(tell=None)
+    assert lab.predicted(kind) == [became]
 
 
 def test_what_rests_a_step_off_is_put_where_it_was_told_to_be(lab: Lab) -> None:
