@@ -50,7 +50,12 @@ class Overlay:
         drawn = self._drawn
         for net, cids in drawn.dirty.items():
             record = drawn.entities.get(net)
-            if net not in self._ahead and not self._is_ending(net, record):
+            if net in self._ahead or self._is_ending(net, record):
+                # What went as it began to be ahead may have been shown before.
+                shown = self.entities.get(net)
+                if shown is not None and (removed := cids - shown.values.keys()):
+                    self.dirty.setdefault(net, set()).update(removed)
+            else:
                 self._show(net, record, drawn.went.get(net, "despawned"), cids)
         drawn.dirty.clear()
         drawn.went.clear()

@@ -99,6 +99,19 @@ def test_an_entity_that_changes_sides_stays_and_is_what_is_drawn_of_it(front: Fr
     assert front.of(1)[Place] == Place(0.5, 0.5)
 
 
+def test_what_is_removed_as_it_begins_to_be_ahead_goes_from_the_view(front: Front) -> None:
+    front.view.watched.add(Tank)
+    front.say({1: [Tank(1), Place(1, 1)]})
+    front.poll({})
+    front.say({1: [Tank(2)]}, removed=[(Place, 1)])
+    assert front.poll({1: [Tank(7)]}) == [Removed(1, Place(1, 1)), Changed(1, Tank(7))]
+    front.say({1: [Tank(3), Place(2, 2)]})
+    front.poll({1: [Tank(7)]})
+    front.say(removed=[(Place, 1)])
+    assert front.poll({1: [Tank(7)]}) == []
+    assert front.of(1) == {Tank: Tank(7)}
+
+
 def test_what_is_no_longer_the_players_is_shown_though_it_is_not_drawn_yet(front: Front) -> None:
     front.told.say({1: [Tank(3)]})
     assert front.poll({1: [Tank(7)]}) == [Spawned(1)]
