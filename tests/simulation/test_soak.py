@@ -19,7 +19,7 @@ def test_every_client_comes_to_show_what_the_server_says(seed: int) -> None:
     report = run(Plan.of(seed, 400))
     assert report.failure is None, report.failure
     counts = report.counts
-    assert counts["values compared"] > 50
+    assert counts["values compared"] > 20  # few, where the game has just cleared its world
     assert counts["clients compared"] >= 2
     assert counts["spawns"] > 20
     assert counts["writes"] > 500

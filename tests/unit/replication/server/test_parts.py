@@ -210,7 +210,7 @@ def test_a_tick_that_came_whole_left_nothing_behind(
                 # As far as all is there that the updates depend on.
                 if whole(client.fresh()) and client.store.structured == client.client_state.depends:
                     assert outdated(client) == []
-        field.settle(400)
+        field.settle(1000)
         while not all(client.client_state.in_sync for client in clients):
             field.step()  # until a resync is answered, too
         for client in clients:
