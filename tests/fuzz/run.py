@@ -1,7 +1,7 @@
 """Sends bad datagrams into a live server and a live client: `python tests/fuzz/run.py --count N`.
 
 Exits with status 1 when an exception escaped, a component changed that nothing sound told to
-change, memory grew, or some kind of datagram was never sent. The seed that it prints, with
+change, memory grew, or, of 100,000 datagrams, none was of some kind. The seed that it prints, with
 ``--workers 1``, runs the same datagrams again.
 """
 
@@ -28,6 +28,7 @@ from ecsnet.connection import plain as connection
 
 _MOMENTS = 10  # at which memory is looked at
 _SAMPLE = 50_000  # fewer datagrams than this say nothing about memory
+_ALL = 100_000  # with fewer datagrams, not everything has to happen
 _REMEMBERED = 64  # addresses
 
 
@@ -122,7 +123,7 @@ def summary(reports: list[Report], seconds: float) -> int:
             print(f"\nFAILED, worker with --seed {report.seed} --workers 1:\n{report.failure}")
             status = 1
     never = [name for name in (*KINDS, *OUTCOMES) if not (sent + outcomes)[name]]
-    if never:
+    if never and arguments.count >= _ALL:
         print(f"\nFAILED: never happened: {', '.join(never)}")
         status = 1
     if not status:
