@@ -1,4 +1,4 @@
-"""What all tests share: their order, hypothesis' search, and an end of esper's worlds."""
+"""The order of all tests, hypothesis' search, and an end of esper's worlds."""
 
 from __future__ import annotations
 

@@ -81,7 +81,7 @@ class Pilot:
 
 
 def jumps_of(ship: int) -> int:
-    """How often the server put this ship elsewhere, as far as is known here."""
+    """Count how often the server put this ship elsewhere, as far as is known here."""
     jumps = esper.try_component(ship, Teleports)
     return 0 if jumps is None else jumps.count
 

@@ -1148,9 +1148,7 @@ class Chaos:
                 raise MismatchError(f"{watcher.seat.name} reads {shown} where {true} stands")
 
     def _check_promptness(self) -> None:
-        """What rides along from its tick on is delayed by a lost datagram for a tick, and not for a
-        round trip.
-        """
+        """Check that a lost datagram delays what rides along by a tick, and not by a round trip."""
         for watcher in self.watchers:
             if watcher.prompt >= 50 and watcher.late > watcher.prompt * 0.03:
                 raise MismatchError(

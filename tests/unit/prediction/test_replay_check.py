@@ -240,5 +240,5 @@ def test_what_ends_the_prediction_does_so_in_a_check_too(
 
 
 def running_ahead() -> bool:
-    """Whether this is a client's private world."""
+    """Return whether this is a client's private world."""
     return running("this test").ahead

@@ -206,7 +206,7 @@ def test_owner_only_values_go_the_fast_way() -> None:
 def test_what_comes_and_goes_is_told_alike_to_all_but_who_owns_it(
     monkeypatch: pytest.MonkeyPatch, secret: bool
 ) -> None:
-    """Whether they have owner-only values or not; what a player owns it sees wherever it is."""
+    """A player sees what it owns wherever it is, with owner-only values and without."""
     apart: list[ClientState] = []
     tell_apart = StructureWriter._tell_apart
 
