@@ -185,13 +185,19 @@ def test_where_packets_get_lost_what_is_done_ahead_leaves_twice_until_it_is_acke
     assert sent(rate=20) == sent(rate=20, ahead=False)
 
 
+def settled(ahead: bool) -> Sending:
+    """A client whose clock has settled, and that runs ahead or does not."""
+    sending = Sending()
+    sending.measure()
+    sending.frames(60)
+    sending.sender.run_ahead(ahead)
+    return sending
+
+
 def test_who_runs_ahead_acts_with_the_next_tick_and_is_told_of_each() -> None:
     """The tick that runs has been through already."""
     for ahead in (False, True):
-        sending = Sending()
-        sending.measure()
-        sending.frames(60)
-        sending.sender.run_ahead(ahead)
+        sending = settled(ahead)
         outbox, ticks = sending.sender.outbox, sending.sender.ticks
         assert ticks is not None
         outbox.hold(STEER, 0, [1])
@@ -218,10 +224,7 @@ def test_who_runs_ahead_acts_with_the_next_tick_and_is_told_of_each() -> None:
 @pytest.mark.parametrize("ahead", [False, True])
 def test_what_is_done_while_the_clock_is_paused_is_done_later(ahead: bool, every: int) -> None:
     """Of who runs ahead too: the ticks that begin afterwards have been through nowhere."""
-    sending = Sending()
-    sending.measure()
-    sending.frames(60)
-    sending.sender.run_ahead(ahead)
+    sending = settled(ahead)
     outbox, ticks = sending.sender.outbox, sending.sender.ticks
     assert ticks is not None
     begun = []
