@@ -61,7 +61,7 @@ _AROUND_BODY: Final = MAX_PACKET - BODY_BYTES  # bytes around a datagram's runs,
 
 
 class _Batch:
-    """The entities of a cell with new values of the same component types.
+    """Many entities of a cell with new values of the same component types.
 
     Attributes:
         found: They, in the order in which they were found.
@@ -73,7 +73,7 @@ class _Batch:
 
     def __init__(self, found: list[Entity]) -> None:
         self.found = found
-        self.entities = sorted(found, key=_net) if len(found) > 1 else found
+        self.entities = sorted(found, key=_net)
         self.nets = [entity.net for entity in self.entities]
 
 
@@ -271,8 +271,7 @@ class Replicator:
         alike: list[Entity] = []
         last_cell: Hashable = None
         last_bits = 0
-        entities = self.entities
-        private = entities.private_bits
+        private = self.entities.private_bits
         for entity, bits in self._delta.changed.items():
             secret = bits & private
             if secret:
@@ -291,21 +290,25 @@ class Replicator:
             watchers = self._groups.watchers.get(cell)
             if watchers is None:
                 continue
-            many = len(found) >= _MANY
-            batch = before.get(key) if many else None
-            if batch is None or batch.found != found:
-                batch = _Batch(found)
-            if many:
+            if len(found) < _MANY:
+                if len(found) > 1:
+                    found.sort(key=_net)
+                entities, nets = found, [entity.net for entity in found]
+            else:
+                batch = before.get(key)
+                if batch is None or batch.found != found:
+                    batch = _Batch(found)
                 self._batches[key] = batch
-            cids = entities.cids(bits)
-            for run in make_runs(batch.nets, cids, entities.columns_of(cids, batch.entities)):
+                entities, nets = batch.entities, batch.nets
+            cids = self.entities.cids(bits)
+            for run in make_runs(nets, cids, self.entities.columns_of(cids, entities)):
                 if run.size > BODY_BYTES:
                     bulky = True
                 for group in watchers:
                     group.runs.append(run)
         self._own = {}
         for secret, owned in secrets.items():
-            self._spread_secrets(entities.cids(secret), owned)
+            self._spread_secrets(self.entities.cids(secret), owned)
         return bulky
 
     def _spread_secrets(self, cids: tuple[int, ...], owned: list[Entity]) -> None:
