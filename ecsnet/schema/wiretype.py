@@ -241,8 +241,8 @@ class ComponentType(WireType):
     """Its owner's client runs ahead with it, and sets it right where the server says otherwise."""
 
     @property
-    def twice(self) -> bool:
-        """True if a value that comes to rest is told twice: others are drawn by it."""
+    def repeated(self) -> bool:
+        """True if a value that comes to rest is told three times: others are drawn by it."""
         return self.interpolate or self.name == "ecsnet.Teleports"
 
     @property

@@ -122,7 +122,7 @@ class Samples:
                 self._jump(net, tick, None)
 
     def _jump(self, net: int, tick: int, said: object) -> None:
-        """Note that an entity jumped; it is told twice, and the first time counts."""
+        """Note that an entity jumped; it is told three times, and the first one counts."""
         if net not in self._entities:
             return
         jumps = self._jumps.setdefault(net, [])

@@ -141,11 +141,11 @@ class Store:
         """Set when the server says more than a client keeps: how much of what."""
 
         # The types whose values are said again though they have not changed.
-        self._twice = frozenset(
+        self._repeated = frozenset(
             [
                 cid
                 for cid, kind in enumerate(wire.schema.components)
-                if kind.twice or (predicting and kind.predicted)
+                if kind.repeated or (predicting and kind.predicted)
             ]
         )
         self._drawn = drawn
@@ -297,7 +297,7 @@ class Store:
         if known is None or tick <= known:
             return
         record.ticks[cid] = tick
-        again = cid in self._twice and cid in record.values and _same(record.values[cid], value)
+        again = cid in self._repeated and cid in record.values and _same(record.values[cid], value)
         record.values[cid] = value
         if not again:
             self._touch(net, cid)

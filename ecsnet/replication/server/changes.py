@@ -97,11 +97,13 @@ class ChangeDetector(Generic[EntityT, ShadowT]):
         self.private = component.visible_to == "owner"
         self.changed_at: dict[EntityT, int] = {}
         """The tick of the newest value of each entity that has one. Kept by the replicator."""
-        self.twice = component.twice
-        """True if a value that comes to rest is said twice."""
+        self.repeated = component.repeated
+        """True if a value that comes to rest is sent three times."""
         self.moved: list[EntityT] = []
         """The entities whose value changed when it was last compared, if so. Kept by the
-        replicator, like `moved_at`."""
+        replicator, like `rested` and `moved_at`."""
+        self.rested: list[EntityT] = []
+        """Those whose value was sent a second time then."""
         self.moved_at = 0
         """The tick in which it was."""
         self.compared_at = 0

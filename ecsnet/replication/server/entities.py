@@ -323,7 +323,7 @@ class ReplicatedEntities:
             new, first = detector.changed()
             for entity in first:
                 self._raise(detector, entity, delta, touched)
-            if detector.twice:
+            if detector.repeated:
                 new = self._with_rested(detector, new, delta.tick)
             if not new:
                 continue
@@ -349,19 +349,22 @@ class ReplicatedEntities:
                             self._move(entity, entity.cell, cell, delta)
 
     def _with_rested(self, detector: EntityDetector, new: list[Entity], tick: int) -> list[Entity]:
-        """Add to the entities with a new value those that had one when it was last compared.
+        """Add to the entities with a new value those that had one when it was last compared, or the
+        time before.
 
         Clients draw between two values, so a last one that got lost would show until the loss is
-        noticed: what comes to rest is said twice.
+        noticed: what comes to rest is sent three times.
         """
-        before, since = detector.moved, detector.moved_at
-        detector.moved, detector.moved_at = new, tick
-        if not before or before == new:
+        moved, rested, since = detector.moved, detector.rested, detector.moved_at
+        detector.moved, detector.rested, detector.moved_at = new, [], tick
+        if not rested and (not moved or moved == new):
             return new
         there = set(new)
         changed_at = detector.changed_at
         # What has gone meanwhile, or come anew, has not changed then.
-        return new + [e for e in before if e not in there and changed_at.get(e) == since]
+        again = [e for e in moved if e not in there and changed_at.get(e) == since]
+        detector.rested = again
+        return new + again + [e for e in rested if e not in there and changed_at.get(e) == since]
 
     def _raise(
         self, detector: EntityDetector, entity: Entity, delta: Delta, touched: Touched
