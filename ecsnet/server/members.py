@@ -34,7 +34,8 @@ class Member:
         peer: The session with it, and how it is reached now.
         seat: Its place in a room, or the last one after its end; None before it said who it is.
         name: What it wants to be called; empty before it said so.
-        smooth: Whether it wants to be told of what it owns in every update.
+        smooth: Whether it draws between two values, and wants to be told in every update of
+            what it owns.
         state: How far it has come; see `enter`.
         deadline: When it has to be in the game, in the host's seconds.
     """

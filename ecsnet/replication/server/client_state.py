@@ -93,7 +93,8 @@ class ClientState:
         interval: Seconds from one update to the next.
         name: What the log calls it.
         player_id: The number of its player.
-        smooth: Whether it wants to be told of what it owns in every update.
+        smooth: Whether it draws between two values, and wants to be told in every update of
+            what it owns.
     """
 
     __slots__ = (

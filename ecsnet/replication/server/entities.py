@@ -147,6 +147,7 @@ class ReplicatedEntities:
         self._arrived = 0
         self._identity = self._buried_of = world.identity()
         self._warned = False
+        self._repeats_rest = False
         self._limbo: set[Entity] = set()  # known, with no component that could be sent
         self._cids: dict[int, tuple[int, ...]] = {}
         self._sent = schema.cid_of
@@ -160,6 +161,17 @@ class ReplicatedEntities:
                 " interest needs one that is replicated, and not visible_to='server'"
             )
         self._position_bit = 1 << cid_of[position] if position is not None else 0
+
+    def repeat_rest(self, repeat: bool) -> None:
+        """Say whether the last value of what comes to rest is to be sent three times.
+
+        Smooth clients draw between two values, so a last one that got lost would show until the
+        loss is noticed. Others need no more than that it is sent again then.
+        """
+        if repeat != self._repeats_rest:
+            self._repeats_rest = repeat
+            for detector in self.detectors:
+                detector.moved, detector.rested = [], []
 
     def network_id(self, entity: int | None) -> int | None:
         """Return the network id of an esper entity; None when it has none.
@@ -323,7 +335,7 @@ class ReplicatedEntities:
             new, first = detector.changed()
             for entity in first:
                 self._raise(detector, entity, delta, touched)
-            if detector.repeated:
+            if self._repeats_rest and detector.repeated:
                 new = self._with_rested(detector, new, delta.tick)
             if not new:
                 continue
@@ -351,9 +363,6 @@ class ReplicatedEntities:
     def _with_rested(self, detector: EntityDetector, new: list[Entity], tick: int) -> list[Entity]:
         """Add to the entities with a new value those that had one when it was last compared, or the
         time before.
-
-        Clients draw between two values, so a last one that got lost would show until the loss is
-        noticed: what comes to rest is sent three times.
         """
         moved, rested, since = detector.moved, detector.rested, detector.moved_at
         detector.moved, detector.rested, detector.moved_at = new, [], tick

@@ -151,13 +151,15 @@ class Replicator:
             peer: What carries its packets, within its bandwidth.
             name: What the log calls it.
             player_id: The number of its player, for events.
-            smooth: Whether it wants to be told of what it owns in every update.
+            smooth: Whether it draws between two values, and wants to be told in every update of
+                what it owns.
         """
         client = ClientState(player, peer, self._interval, name, player_id, smooth=smooth)
         self.entities.set_player(player, True)
         if smooth:
             self._owner_states.add(player)
         self.clients.append(client)
+        self.entities.repeat_rest(any(each.smooth for each in self.clients))
         self._groups.add(client)
         return client
 
@@ -169,6 +171,7 @@ class Replicator:
         if self._history is not None and not self._drawers:
             self._history.clear()
         self.clients.remove(client)
+        self.entities.repeat_rest(any(each.smooth for each in self.clients))
         if client in self._resyncs:
             self._resyncs.remove(client)
         self._groups.remove(client)

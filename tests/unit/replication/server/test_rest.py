@@ -31,7 +31,7 @@ def told(client: Client, thing: int, kind: type) -> list[object]:
 
 
 def test_what_comes_to_rest_is_said_in_the_next_two_updates_again(field: Field) -> None:
-    client = field.join()
+    client = field.join(smooth=True)
     thing = field.spawn(Position(), Place())
     field.step(10)
     client.fresh()
@@ -55,7 +55,7 @@ def test_what_comes_to_rest_is_said_in_the_next_two_updates_again(field: Field) 
 
 def test_a_jump_is_said_three_times(field: Field) -> None:
     """Its value comes with that of the place; what is drawn in between goes by it."""
-    client = field.join()
+    client = field.join(smooth=True)
     thing = field.spawn(Position(), Teleports())
     field.step(10)
     client.fresh()
@@ -68,7 +68,7 @@ def test_a_jump_is_said_three_times(field: Field) -> None:
 
 def test_a_last_step_that_got_lost_is_right_again_one_update_later(field: Field) -> None:
     """And not when the loss is noticed, as with a type that is not drawn between values."""
-    client = field.join()
+    client = field.join(smooth=True)
     thing = field.spawn(Position(), Place())
     field.step(60)
     for x in range(1, 6):
@@ -86,7 +86,7 @@ def test_a_last_step_that_got_lost_is_right_again_one_update_later(field: Field)
 
 @pytest.mark.parametrize("lost", [1, 2])
 def test_a_last_step_that_got_lost_twice_comes_with_the_third(field: Field, lost: int) -> None:
-    client = field.join()
+    client = field.join(smooth=True)
     thing = field.spawn(Position())
     field.step(60)
     field.world.components(thing)[Position].x = 1.0
@@ -98,7 +98,7 @@ def test_a_last_step_that_got_lost_twice_comes_with_the_third(field: Field, lost
 
 
 def test_where_all_three_got_lost_it_is_owed(field: Field) -> None:
-    client = field.join()
+    client = field.join(smooth=True)
     thing = field.spawn(Position())
     field.step(60)
     field.world.components(thing)[Position].x = 1.0
@@ -114,7 +114,7 @@ def test_where_all_three_got_lost_it_is_owed(field: Field) -> None:
 
 
 def test_what_is_said_again_is_no_change(field: Field, monkeypatch: pytest.MonkeyPatch) -> None:
-    client = field.join()
+    client = field.join(smooth=True)
     thing = field.spawn(Position())
     field.step(10)
     client.view.watched.add(Position)
@@ -134,7 +134,7 @@ def test_what_is_said_again_is_no_change(field: Field, monkeypatch: pytest.Monke
 
 
 def test_a_type_with_a_rate_rests_when_it_has_its_turn(field: Field) -> None:
-    client = field.join()
+    client = field.join(smooth=True)
     thing = field.spawn(Glide())
     field.step(12)
     client.fresh()
@@ -151,7 +151,7 @@ def test_a_type_with_a_rate_rests_when_it_has_its_turn(field: Field) -> None:
 
 
 def test_an_owner_hears_three_times_of_what_others_do_not_see(field: Field) -> None:
-    client, other = field.join(Whisper()), field.join()
+    client, other = field.join(Whisper(), smooth=True), field.join(smooth=True)
     client.fresh(), other.fresh()
     field.world.components(client.player)[Whisper].x = 1.0
     field.step(5)
@@ -159,9 +159,30 @@ def test_an_owner_hears_three_times_of_what_others_do_not_see(field: Field) -> N
     assert told(other, client.player, Whisper) == []
 
 
+def test_it_is_said_once_where_nobody_draws_between_two_values(field: Field) -> None:
+    client, smooth = field.join(), field.join(smooth=True)
+    thing = field.spawn(Position())
+    field.step(10)
+
+    def told_after_a_step() -> int:
+        client.fresh()
+        field.world.components(thing)[Position].x += 1.0
+        field.step(5)
+        return len(told(client, thing, Position))
+
+    assert told_after_a_step() == 3
+    field.world.components(thing)[Position].x += 1.0
+    field.step()
+    field.replicator.remove_client(smooth.client_state)
+    field.clients.remove(smooth)
+    assert told_after_a_step() == 1
+    field.join(smooth=True)
+    assert told_after_a_step() == 3
+
+
 @pytest.mark.parametrize("what", ["entity", "component", "replaced", "cleared"])
 def test_what_is_gone_is_not_said_again(field: Field, what: str) -> None:
-    client = field.join()
+    client = field.join(smooth=True)
     thing = field.spawn(Position(), Place())
     field.step(10)
     field.world.components(thing)[Position].x = 1.0
@@ -183,7 +204,7 @@ def test_what_is_gone_is_not_said_again(field: Field, what: str) -> None:
 
 
 def test_what_moves_all_the_time_is_said_once(field: Field) -> None:
-    client = field.join()
+    client = field.join(smooth=True)
     things = [field.spawn(Position(), Place()) for _ in range(10)]
     field.step(10)
     client.fresh()
@@ -199,6 +220,7 @@ def test_rest_costs_nothing_where_nothing_rests() -> None:
 
     def cost(kind: type, count: int) -> int:
         field = Field()
+        field.join(smooth=True)
         things = [field.spawn(kind()) for _ in range(count)]
         field.step(5)
         for _ in range(2):
