@@ -24,7 +24,6 @@ from ecsnet.session.sent_packets import SentPackets
 from ecsnet.session.session import (
     HEADER_BYTES,
     KEEPALIVE,
-    MAX_PAYLOAD,
     NO_TAG,
     Received,
     Session,
@@ -376,11 +375,15 @@ class Peer(Generic[PayloadT]):
         packets = self.pack_messages(now) if self._out.streaming else []
         if raw is not None and self._piggybacked_at != now:
             self._piggybacked_at = now
-            payload = msgspec.Raw(encode(payload))
-            if len(payload) + len(raw) <= MAX_PAYLOAD:
-                packets.append(self._pack_piggyback(payload, now, tag, raw, last))
+            packet = self.session.send_fragments(raw, payload, now, tag)
+            if packet is not None:
+                self._piggybacks.add(self.session.number, last, now)
+                packets.append(packet)
                 return packets
-            packets.append(self._pack_piggyback(None, now, NO_TAG, raw, last))
+            packet = self.session.send_fragments(raw, None, now)
+            assert packet is not None  # what is piggybacked is less than a packet
+            self._piggybacks.add(self.session.number, last, now)
+            packets.append(packet)
         packets.append(self.session.send(payload, now, tag))
         return packets
 
@@ -398,22 +401,13 @@ class Peer(Generic[PayloadT]):
             if filled is None:
                 return packets
             wire, fragments, size = filled
-            packet = self.session.send(None, now, NO_TAG, msgspec.Raw(encode(wire)))
+            packet = self.session.send_fragments(msgspec.Raw(encode(wire)), None, now)
+            assert packet is not None  # the room was that of a packet
             self._carried[self.session.number] = fragments, size
             # It is not taken from what payloads have.
             self._stream_allowance -= len(packet) + OVERHEAD
             self.allowance += len(packet) + OVERHEAD
             packets.append(packet)
-
-    def _pack_piggyback(
-        self, payload: object, now: float, tag: int, raw: msgspec.Raw, last: int
-    ) -> bytes:
-        """Return a packet that messages are piggybacked on, as `Outgoing.piggybacked` has them, and
-        note that.
-        """
-        packet = self.session.send(payload, now, tag, raw)
-        self._piggybacks.add(self.session.number, last, now)
-        return packet
 
     def transmit(self, packet: bytes) -> None:
         """Send a packet."""

@@ -299,13 +299,7 @@ class Session(Generic[PayloadT]):
 
     # Sending.
 
-    def send(
-        self,
-        payload: object,
-        now: float,
-        tag: int = NO_TAG,
-        fragments: msgspec.Raw | None = None,
-    ) -> bytes:
+    def send(self, payload: object, now: float, tag: int = NO_TAG) -> bytes:
         """Return the next packet.
 
         Args:
@@ -313,13 +307,12 @@ class Session(Generic[PayloadT]):
             now: Seconds.
             tag: What ``acked``, ``late`` or ``lost`` will say about this packet, 0 or more; with
                 `NO_TAG` nothing will be said.
-            fragments: The encoded fragments that go with it.
 
         Raises:
-            UsageError: They are longer than a packet.
+            UsageError: It is longer than a packet.
         """
         number = self.number + 1
-        if fragments is None and tag != NO_TAG and number & _LOOK and not self.more:
+        if tag != NO_TAG and number & _LOOK and not self.more:
             # It says its payload and what came, as most packets of a server do.
             missing = self._missing
             if missing:
@@ -331,17 +324,49 @@ class Session(Generic[PayloadT]):
                 self._ack_wanted = 0
                 self.tagged.add(number, tag, now)
                 return packet
-        packet = self._pack(payload, fragments, now, 0)
+        ping = self._due_ping(now, payload is not None)
+        packet = self._pack(payload, None, now, ping)
         if len(packet) > MAX_PACKET:
             raise UsageError(
                 f"a packet of {len(packet)} bytes is too long, the limit is {MAX_PACKET}"
             )
-        number = self._sent(now)
-        if fragments is not None:
-            self.carrier = number
+        self._sent(now, ping)
         if tag != NO_TAG:
             self.tagged.add(number, tag, now)
-        elif fragments is not None:
+        return packet
+
+    def send_fragments(
+        self, fragments: msgspec.Raw, payload: object, now: float, tag: int = NO_TAG
+    ) -> bytes | None:
+        """Return the next packet, with fragments of messages beside its payload; None where both
+        are longer than a packet: then there is none.
+
+        Args:
+            fragments: The encoded fragments.
+            payload: As for `send`.
+            now: Seconds.
+            tag: As for `send`.
+        """
+        number = self.number + 1
+        if number & _LOOK and not self.more:
+            missing = self._missing & _MASK64
+            head = number & 0xFFFF, self._top & 0xFFFF
+            packet = encode((*head, missing, payload, fragments, 0, None))
+            if len(packet) > MAX_PACKET:
+                return None
+            self.number = number
+            self._sent_at = now
+            self._ack_wanted = 0
+        else:
+            ping = self._due_ping(now, True)
+            packet = self._pack(payload, fragments, now, ping)
+            if len(packet) > MAX_PACKET:
+                return None
+            self._sent(now, ping)
+        self.carrier = number
+        if tag != NO_TAG:
+            self.tagged.add(number, tag, now)
+        else:
             self._carriers.add(number, 0, now)
         return packet
 
@@ -375,18 +400,28 @@ class Session(Generic[PayloadT]):
 
     def ping(self, now: float) -> bytes:
         """Return a packet whose answer is wanted at once, not with the next tick."""
-        packet = self._pack(None, None, now, _URGENT)
-        self._sent(now)
+        ping = self._ping_id % PING_IDS + 1
+        packet = self._pack(None, None, now, ping | _URGENT)
+        self._sent(now, ping)
         return packet
 
     def _awaited(self) -> bool:
         """Return whether acks are awaited."""
         return self.tagged.oldest_tag != NO_TAG or self._carriers.oldest_tag != NO_TAG
 
-    def _pack(
-        self, payload: object, fragments: msgspec.Raw | None, now: float, urgent: int
-    ) -> bytes:
-        """Encode a packet with the next number; only pings and acks note that it was made."""
+    def _due_ping(self, now: float, wants_ack: bool) -> int:
+        """Return the id of the ping that the next packet carries; 0 for none.
+
+        Args:
+            now: Seconds.
+            wants_ack: Whether there is something else in it that wants an ack.
+        """
+        if now >= self._ping_at or (not wants_ack and self._awaited()):
+            return self._ping_id % PING_IDS + 1
+        return 0
+
+    def _pack(self, payload: object, fragments: msgspec.Raw | None, now: float, ping: int) -> bytes:
+        """Encode a packet with the next number; that it goes out, `_sent` notes."""
         top = self._top
         missing = self._missing
         if self._late_acks:
@@ -395,15 +430,7 @@ class Session(Generic[PayloadT]):
         if missing:
             missing &= _MASK64
         number = self.number + 1
-        ping = 0
-        if (
-            now >= self._ping_at
-            or urgent
-            # Nothing else in it that wants an ack, and acks are awaited.
-            or (payload is None and fragments is None and self._awaited())
-        ):
-            ping = self._next_ping(now) | urgent
-        elif fragments is None and not self._pong_id:
+        if not ping and fragments is None and not self._pong_id:
             return encode((number & 0xFFFF, top & 0xFFFF, missing, payload))
         pong: tuple[int, int] | None = None
         if self._pong_id:
@@ -413,8 +440,10 @@ class Session(Generic[PayloadT]):
             fragments = _NO_FRAGMENTS
         return encode((number & 0xFFFF, top & 0xFFFF, missing, payload, fragments, ping, pong))
 
-    def _sent(self, now: float) -> int:
-        """Note that the packet just encoded goes out; return its number."""
+    def _sent(self, now: float, ping: int = 0) -> None:
+        """Note that the packet just encoded goes out, with that ping."""
+        if ping:
+            self._pinged(now)
         self.number += 1
         self._sent_at = now
         self._ack_wanted = 0
@@ -422,9 +451,8 @@ class Session(Generic[PayloadT]):
         if self._late_acks:
             self._late_acks.pop()
         self.more = bool(self._late_acks)
-        return self.number
 
-    def _next_ping(self, now: float) -> int:
+    def _pinged(self, now: float) -> None:
         self._ping_at = now + self.ping_interval
         self._ping_id = self._ping_id % PING_IDS + 1
         self._pings[self._ping_id] = now
@@ -434,7 +462,6 @@ class Session(Generic[PayloadT]):
             came = self.packets_received - self._counted_packets
             self.loss_in += (max(0.0, 1 - came / numbers) - self.loss_in) / 4
             self._counted_top, self._counted_packets = self._top, self.packets_received
-        return self._ping_id
 
     # Receiving.
 
