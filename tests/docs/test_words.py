@@ -15,7 +15,7 @@ CODE = "\n".join(
 
 
 def test_every_term_of_the_glossary_occurs_in_the_code() -> None:
-    section = NOTES.partition("\n## The words\n")[2].partition("\n## ")[0]
+    section = NOTES.partition("\n## Glossary\n")[2].partition("\n## ")[0]
     rows = re.findall(r"^\| ([^|]+?) \| (.+?) \| (.+?) \|$", section, re.MULTILINE)[1:]
     rows = [row for row in rows if not row[0].startswith("---")]
     assert len(rows) >= 30

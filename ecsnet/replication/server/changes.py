@@ -96,14 +96,14 @@ class ChangeDetector(Generic[EntityT, ShadowT]):
         self.bit = 1 << cid
         self.private = component.visible_to == "owner"
         self.changed_at: dict[EntityT, int] = {}
-        """The tick of the newest value of each entity that has one. Kept by the replicator."""
+        """The tick of each entity's newest value, if any. Kept by `ReplicatedEntities`."""
         self.repeated = component.repeated
         """True if a value that comes to rest is sent three times."""
         self.moved: list[EntityT] = []
-        """The entities whose value changed when it was last compared, if so. Kept by the
-        replicator, like `rested` and `moved_at`."""
+        """The entities whose value changed when it was last compared, where that is repeated. Kept
+        by `ReplicatedEntities`, like `rested` and `moved_at`."""
         self.rested: list[EntityT] = []
-        """Those whose value was sent a second time then."""
+        """The entities whose value was sent a second time then."""
         self.moved_at = 0
         """The tick in which it was."""
         self.compared_at = 0
