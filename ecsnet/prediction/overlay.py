@@ -74,8 +74,12 @@ class Overlay:
         up_to_date = self._drawn.structured >= self._told.structured
         for key in self._ahead.keys() - ahead.keys():
             del self._ahead[key]
-            if key in told:  # what is still there stays so, though it is not drawn yet
-                self._show(key, drawn.get(key) or told[key])
+            if key in drawn and key in told:
+                self._show(key, drawn[key])
+            elif (
+                key in told
+            ):  # it stays, though it is not drawn yet; what is told of it later waits
+                self._show(key, EntityState(values={**told[key].values}))
             elif key > LAST_ID or (up_to_date and key not in drawn):
                 self._show(key, None, went.get(key, "despawned"))
             else:
@@ -129,7 +133,15 @@ class Overlay:
         why: Why = "despawned",
         cids: set[int] | None = None,
     ) -> None:
-        """Show an entity from now on as it is here; None: it is gone."""
+        """Show an entity from now on as it is here; None: it is gone.
+
+        Args:
+            net: Its network id, or key.
+            record: As it is.
+            why: Why it is gone.
+            cids: What has changed in it; all of it when left out. Where it went and came again, what
+                it lost before it went is there alone.
+        """
         before = self.entities.pop(net, None)
         if record is None:
             if before is None:
@@ -139,8 +151,8 @@ class Overlay:
             self.went.pop(net, None)
             self.entities[net] = record
         dirty = self.dirty.setdefault(net, set())
+        dirty.update(cids or ())
         if before is record and cids is not None:
-            dirty.update(cids)
             return
         for each in (before, record):
             dirty.update(() if each is None else each.values)

@@ -170,9 +170,11 @@ class ViewWorld:
             for net in [net for net in batch if net not in store.entities]:
                 del batch[net], store.dirty[net]
                 why = store.went.pop(net, "despawned")
+                moved.append(
+                    net
+                )  # also where the game deleted it before: those that mention it do still
                 entity = self.local.get(net)
                 if entity is not None:
-                    moved.append(net)
                     events.append(self._despawn(net, entity, why))
             # They are there before their components, so that references among them can be read.
             for net in batch:

@@ -122,6 +122,29 @@ def test_what_is_no_longer_the_players_is_shown_though_it_is_not_drawn_yet(front
     assert front.of(1) == {Tank: Tank(2)}
 
 
+def test_what_went_and_came_again_lacks_what_it_lost_before(front: Front) -> None:
+    front.say({1: [Tank(1), Place()]})
+    front.poll({})
+    front.say(removed=[(Place, 1)])
+    front.say(hidden=[1])
+    front.say({1: [Tank(2)]})
+    assert front.poll({}) == [Removed(1, Place())]
+    assert front.of(1) == {Tank: Tank(2)}
+
+
+def test_what_is_not_drawn_yet_goes_on_as_it_was_told_first(front: Front) -> None:
+    """Until it is drawn, nothing that is told of it later may show, or go unnoticed."""
+    front.told.say({1: [Tank(1), Place()]})
+    front.poll({1: [Tank(1), Place()]})
+    assert front.poll({}) == []
+    front.told.say({1: [Tank(2)]}, removed=[(Place, 1)])
+    assert front.poll({}) == []
+    assert front.of(1) == {Tank: Tank(1), Place: Place()}
+    front.drawn.say({1: [Tank(2)]})
+    assert front.poll({}) == [Removed(1, Place())]
+    assert front.of(1) == {Tank: Tank(2)}
+
+
 def test_what_was_deleted_ahead_is_hidden_until_it_is_back(front: Front) -> None:
     front.say({1: [Tank(1)]})
     assert front.poll({1: [Tank(7)]}) == [Spawned(1)]

@@ -264,3 +264,13 @@ def test_an_entity_without_components_goes_by_another_network_id(subject: Subjec
     subject.store.entities[9] = subject.store.entities.pop(1)
     subject.store.dirty[9] = subject.store.dirty.pop(1)
     assert subject.poll() == [Spawned(subject.view.local[9])]
+
+
+def test_a_reference_to_what_the_game_deleted_as_it_went_reads_none(subject: Subject) -> None:
+    """Its end finds no entity any more, and still those that mention it are to be made again."""
+    subject.show({1: [Tank(1)], 2: [Likes(1, [1])]})
+    with subject.world:
+        esper.delete_entity(subject.view.local[1], immediate=True)
+    subject.say(gone=[1])
+    subject.poll()
+    assert subject.of(2)[Likes] == Likes(None, [None])
