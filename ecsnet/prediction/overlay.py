@@ -76,9 +76,7 @@ class Overlay:
             del self._ahead[key]
             if key in drawn and key in told:
                 self._show(key, drawn[key])
-            elif (
-                key in told
-            ):  # it stays, though it is not drawn yet; what is told of it later waits
+            elif key in told:  # not drawn yet, and so what is told of it from now on waits
                 self._show(key, EntityState(values={**told[key].values}))
             elif key > LAST_ID or (up_to_date and key not in drawn):
                 self._show(key, None, went.get(key, "despawned"))
@@ -139,8 +137,8 @@ class Overlay:
             net: Its network id, or key.
             record: As it is.
             why: Why it is gone.
-            cids: What has changed in it; all of it when left out. Where it went and came again, what
-                it lost before it went is there alone.
+            cids: What has changed in it; all of it when left out. Where it went and came again,
+                what it lost before it went is only there.
         """
         before = self.entities.pop(net, None)
         if record is None:

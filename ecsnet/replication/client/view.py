@@ -170,9 +170,7 @@ class ViewWorld:
             for net in [net for net in batch if net not in store.entities]:
                 del batch[net], store.dirty[net]
                 why = store.went.pop(net, "despawned")
-                moved.append(
-                    net
-                )  # also where the game deleted it before: those that mention it do still
+                moved.append(net)  # also where the game has deleted it before
                 entity = self.local.get(net)
                 if entity is not None:
                     events.append(self._despawn(net, entity, why))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter, OrderedDict, deque
 from collections.abc import Hashable, Iterable
+from math import inf
 from typing import Final
 
 from ecsnet.peer import NO_TAG, Peer
@@ -117,6 +118,8 @@ class ClientState:
         "known_private",
         "left_sight",
         "loss_timeout_ticks",
+        "losses",
+        "losses_logged_at",
         "name",
         "owed",
         "peer",
@@ -196,6 +199,8 @@ class ClientState:
         self.big: dict[int, int] = {}
         """Entities larger than a datagram: the message that carries their latest version."""
         self.left_sight: deque[tuple[int, set[int]]] = deque()
+        self.losses = 0
+        self.losses_logged_at = -inf
         """The entities that left its sight lately: the update that said so, network ids."""
         self.resyncing = 0
         """The structural message that answers a client which lost values, until it is there."""

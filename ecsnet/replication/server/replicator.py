@@ -426,7 +426,7 @@ class Replicator:
         for tag in lost:
             client.lose(tick_of(tag), self._sent.runs(tag), self.entities)
         if lost and self._structure.traced:
-            log.debug("%s lost %d updates: %d values are owed", client, len(lost), len(client.owed))
+            self._trace_losses(client, len(lost), now)
         peer.refill(now)
         if client.resyncing and peer.delivered >= client.resyncing:
             client.owe_all(self.entities)
@@ -458,6 +458,14 @@ class Replicator:
             client.restoring = False
         client.in_sync = not (client.owed or client.fills or client.resyncing or client.resettle)
         client.loss_timeout_ticks = int(peer.loss_timeout / self._interval * self._stride)
+
+    def _trace_losses(self, client: ClientState, lost: int, now: float) -> None:
+        """Log what a client lost, at most once a second: a bad line loses many packets."""
+        client.losses += lost
+        if now - client.losses_logged_at >= 1.0:
+            owed = len(client.owed)
+            log.debug("%s lost %d updates: %d values are owed", client, client.losses, owed)
+            client.losses, client.losses_logged_at = 0, now
 
     def _parts(
         self, client: ClientState, ready: list[DatagramBody]
