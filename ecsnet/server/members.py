@@ -10,7 +10,7 @@ from math import inf
 from typing import TYPE_CHECKING, Final
 
 from ecsnet.commands.frames import Input
-from ecsnet.commands.inbox import Inbox
+from ecsnet.commands.inbox import Inbox, PlayerCommands
 from ecsnet.messages.joining import MemberState
 from ecsnet.peer import Peer
 from ecsnet.replication.server.client_state import ClientState
@@ -83,6 +83,8 @@ class Seat:
         player_id: Number of its player in the room.
         name: What its player is called there.
         inbox: Its commands.
+        given: The commands of its last tick with any, where its client has not said what it drew:
+            mostly those of the next one are the same.
         client_state: Its part of replication, from its welcome on.
         slack: The least time by which its commands came early since the last report, in ticks.
         report_turn: In which tick of a cycle it is reported to.
@@ -92,6 +94,7 @@ class Seat:
 
     __slots__ = (
         "client_state",
+        "given",
         "inbox",
         "joined_at",
         "member",
@@ -109,6 +112,7 @@ class Seat:
         self.player_id = player_id
         self.name = name
         self.inbox = inbox
+        self.given = PlayerCommands(player_id, ())
         self.client_state: ClientState | None = None
         self.slack = inf
         self.report_turn = 0

@@ -413,7 +413,10 @@ class Room:
                 drawn = self._believe(seat, tick, said)
                 commands.append(PlayerCommands(seat.player_id, taken, drawn, drawn != said))
             elif taken:
-                commands.append(PlayerCommands(seat.player_id, taken))
+                given = seat.given
+                if given.commands is not taken:
+                    given = seat.given = PlayerCommands(seat.player_id, taken)
+                commands.append(given)
         return commands
 
     def _believe(self, seat: Seat, tick: int, said: int) -> int:
