@@ -142,10 +142,9 @@ def name(each: Fault) -> str:
 def packets_far_behind_are_forgotten(patch: pytest.MonkeyPatch) -> None:
     sent = Session._sent
 
-    def forgetful(self: Session[object], now: float) -> int:
-        number = sent(self, now)
-        self.tagged.pop(number - 8)
-        return number
+    def forgetful(self: Session[object], now: float, ping: int = 0) -> None:
+        sent(self, now, ping)
+        self.tagged.pop(self.number - 8)
 
     patch.setattr(Session, "_sent", forgetful)
 
