@@ -1,4 +1,4 @@
-"""What comes to rest is said three times, where clients draw between two values."""
+"""A value that comes to rest is said three times, where clients draw between two values."""
 
 from __future__ import annotations
 
