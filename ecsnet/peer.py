@@ -375,15 +375,13 @@ class Peer(Generic[PayloadT]):
         packets = self.pack_messages(now) if self._out.streaming else []
         if raw is not None and self._piggybacked_at != now:
             self._piggybacked_at = now
-            packet = self.session.send_fragments(raw, payload, now, tag)
-            if packet is not None:
-                self._piggybacks.add(self.session.number, last, now)
-                packets.append(packet)
-                return packets
-            packet = self.session.send_fragments(raw, None, now)
+            together = self.session.send_fragments(raw, payload, now, tag)
+            packet = together or self.session.send_fragments(raw, None, now)
             assert packet is not None  # what is piggybacked is less than a packet
             self._piggybacks.add(self.session.number, last, now)
             packets.append(packet)
+            if together is not None:
+                return packets
         packets.append(self.session.send(payload, now, tag))
         return packets
 

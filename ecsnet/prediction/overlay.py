@@ -74,10 +74,8 @@ class Overlay:
         up_to_date = self._drawn.structured >= self._told.structured
         for key in self._ahead.keys() - ahead.keys():
             del self._ahead[key]
-            if key in drawn and key in told:
-                self._show(key, drawn[key])
-            elif key in told:  # not drawn yet, and so what is told of it from now on waits
-                self._show(key, EntityState(values={**told[key].values}))
+            if key in told:  # a copy where it is not drawn yet: what it is told from now on waits
+                self._show(key, drawn.get(key) or EntityState(values={**told[key].values}))
             elif key > LAST_ID or (up_to_date and key not in drawn):
                 self._show(key, None, went.get(key, "despawned"))
             else:

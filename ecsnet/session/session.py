@@ -350,8 +350,8 @@ class Session(Generic[PayloadT]):
         number = self.number + 1
         if number & _LOOK and not self.more:
             missing = self._missing & _MASK64
-            head = number & 0xFFFF, self._top & 0xFFFF
-            packet = encode((*head, missing, payload, fragments, 0, None))
+            low, ack = number & 0xFFFF, self._top & 0xFFFF
+            packet = encode((low, ack, missing, payload, fragments, 0, None))
             if len(packet) > MAX_PACKET:
                 return None
             self.number = number
@@ -400,7 +400,7 @@ class Session(Generic[PayloadT]):
 
     def ping(self, now: float) -> bytes:
         """Return a packet whose answer is wanted at once, not with the next tick."""
-        ping = self._ping_id % PING_IDS + 1
+        ping = self._following_ping()
         packet = self._pack(None, None, now, ping | _URGENT)
         self._sent(now, ping)
         return packet
@@ -417,8 +417,12 @@ class Session(Generic[PayloadT]):
             wants_ack: Whether there is something else in it that wants an ack.
         """
         if now >= self._ping_at or (not wants_ack and self._awaited()):
-            return self._ping_id % PING_IDS + 1
+            return self._following_ping()
         return 0
+
+    def _following_ping(self) -> int:
+        """Return the id of the ping after the last one."""
+        return self._ping_id % PING_IDS + 1
 
     def _pack(self, payload: object, fragments: msgspec.Raw | None, now: float, ping: int) -> bytes:
         """Encode a packet with the next number; that it goes out, `_sent` notes."""
@@ -443,7 +447,7 @@ class Session(Generic[PayloadT]):
     def _sent(self, now: float, ping: int = 0) -> None:
         """Note that the packet just encoded goes out, with that ping."""
         if ping:
-            self._pinged(now)
+            self._pinged(ping, now)
         self.number += 1
         self._sent_at = now
         self._ack_wanted = 0
@@ -452,10 +456,10 @@ class Session(Generic[PayloadT]):
             self._late_acks.pop()
         self.more = bool(self._late_acks)
 
-    def _pinged(self, now: float) -> None:
+    def _pinged(self, ping: int, now: float) -> None:
+        self._ping_id = ping
         self._ping_at = now + self.ping_interval
-        self._ping_id = self._ping_id % PING_IDS + 1
-        self._pings[self._ping_id] = now
+        self._pings[ping] = now
         # A good moment to look how many of the peer's numbers have come.
         numbers = self._top - self._counted_top
         if numbers >= 8:
