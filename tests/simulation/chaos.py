@@ -1232,7 +1232,7 @@ class Chaos:
     def _check_confirmed(self) -> None:
         """Up to its confirmed tick a client has everything."""
         changed_at = [
-            {entity.net: tick for entity, tick in detector.changed_at.items()}
+            {entity.net: tick for entity, tick in detector.ticks().items()}
             for detector in self.replicator.entities.detectors
         ]
         for watcher in self.watchers:

@@ -243,7 +243,7 @@ class ClientState:
                 changed_at = entities.detectors[cid].changed_at
                 for net in run.nets:
                     entity = entities.by_net.get(net)
-                    newest = None if entity is None else changed_at.get(entity)
+                    newest = None if entity is None else changed_at(entity)
                     if newest is None or net not in self.known:
                         continue
                     key = net, cid

@@ -339,17 +339,14 @@ class ReplicatedEntities:
                 new = self._with_rested(detector, new, delta.tick)
             if not new:
                 continue
-            bit, changed_at, tick = detector.bit, detector.changed_at, delta.tick
+            bit = detector.bit
+            detector.note_changed(new, delta.tick)
             if delta.changed:
                 changed = delta.changed
                 for entity in new:
                     changed[entity] = changed.get(entity, 0) | bit
             else:
-                # From a dict it is made in a third of the time.
-                alike = detector.entities if len(new) == detector.count else new
-                delta.changed = dict.fromkeys(alike, bit)
-            for entity in new:
-                changed_at[entity] = tick
+                delta.changed = detector.bits_of(new)
             if bit & self._owner_bit:
                 for entity in new:
                     touched.setdefault(entity, (entity.public, entity.private))
@@ -371,16 +368,16 @@ class ReplicatedEntities:
         there = set(new)
         changed_at = detector.changed_at
         # What has gone meanwhile, or come anew, has not changed then.
-        again = [e for e in moved if e not in there and changed_at.get(e) == since]
+        again = [e for e in moved if e not in there and changed_at(e) == since]
         detector.rested = again
-        return new + again + [e for e in rested if e not in there and changed_at.get(e) == since]
+        return new + again + [e for e in rested if e not in there and changed_at(e) == since]
 
     def _raise(
         self, detector: EntityDetector, entity: Entity, delta: Delta, touched: Touched
     ) -> None:
         touched.setdefault(entity, (entity.public, entity.private))
         delta.inserted[entity] = delta.inserted.get(entity, 0) | detector.bit
-        detector.changed_at[entity] = delta.tick
+        detector.note_changed([entity], delta.tick)
         if detector.private:
             entity.private |= detector.bit
         else:
@@ -391,7 +388,7 @@ class ReplicatedEntities:
     ) -> None:
         touched.setdefault(entity, (entity.public, entity.private))
         delta.removed[entity] = delta.removed.get(entity, 0) | detector.bit
-        detector.changed_at.pop(entity, None)
+        detector.note_removed(entity)
         if detector.private:
             entity.private &= ~detector.bit
         else:

@@ -59,7 +59,7 @@ def leftovers(network: HostNetwork | Harness) -> dict[str, object]:
         "simulation._alive": simulation._alive,
     }
     tables |= {
-        f"detector {detector.component.cls.__name__}": detector.changed_at
+        f"detector {detector.component.cls.__name__}": detector.ticks()
         for detector in entities.detectors
     }
     with simulation.world:

@@ -151,13 +151,13 @@ def test_a_value_that_changed_is_told_with_its_tick(subject: Subject) -> None:
     delta = subject.capture()
     assert delta.changed == {subject.entity(one): TANK}
     cid = SCHEMA.cid_of[Tank]
-    assert subject.entities.detectors[cid].changed_at == {subject.entity(one): 2}
+    assert subject.entities.detectors[cid].ticks() == {subject.entity(one): 2}
     place = subject.entities.detectors[SCHEMA.cid_of[Place]]
-    assert place.changed_at == {subject.entity(one): 1}
+    assert place.ticks() == {subject.entity(one): 1}
     assert subject.entities.columns((cid,), [1]) == [(cid, [Tank(2)])]
     subject.world.delete(one)
     subject.capture()
-    assert not subject.entities.detectors[cid].changed_at
+    assert not subject.entities.detectors[cid].ticks()
 
 
 def test_an_entity_without_parts_keeps_its_id_while_it_lives(subject: Subject) -> None:

@@ -1060,7 +1060,7 @@ def test_confirmed_tick_promises_that_nothing_older_is_missing(
         history[field.tick] = {
             (entity.net, cid): tick
             for cid, detector in detectors
-            for entity, tick in detector.changed_at.items()
+            for entity, tick in detector.ticks().items()
         }
         confirmed_tick = client.store.confirmed_tick
         assert confirmed_tick <= client.store.tick <= field.tick
