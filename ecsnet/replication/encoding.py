@@ -9,7 +9,14 @@ import msgspec
 from ecsnet.replication.wire import EVENTS_TAG, STRUCTURE_TAG, U32
 from ecsnet.schema import encode
 
-__all__ = ["deltas", "encode_events", "encode_run", "encode_structure"]
+__all__ = [
+    "deltas",
+    "encode_events",
+    "encode_ids",
+    "encode_run",
+    "encode_run_of",
+    "encode_structure",
+]
 
 
 def deltas(ids: list[int]) -> list[int]:
@@ -22,6 +29,16 @@ def deltas(ids: list[int]) -> list[int]:
 def encode_run(ids: list[int], columns: list[tuple[int, list[object]]]) -> bytes:
     """Encode one run, from network ids and ``(component id, wire values)`` columns."""
     return encode((deltas(ids), columns))
+
+
+def encode_ids(ids: list[int]) -> msgspec.Raw:
+    """Encode the network ids of a run, for `encode_run_of`."""
+    return msgspec.Raw(encode(deltas(ids)))
+
+
+def encode_run_of(ids: msgspec.Raw, columns: list[tuple[int, list[object]]]) -> bytes:
+    """Encode one run as `encode_run` does, from network ids that are encoded."""
+    return encode((ids, columns))
 
 
 def encode_structure(

@@ -6,11 +6,13 @@ of a packet in flight lists, so a lost packet names what it carried.
 
 from __future__ import annotations
 
+from operator import attrgetter
 from typing import Final, TypeAlias
 
 from msgspec import Raw
 
-from ecsnet.replication.encoding import encode_run
+from ecsnet.replication.encoding import encode_ids, encode_run, encode_run_of
+from ecsnet.replication.server.entities import Entity
 from ecsnet.replication.wire import BODY_BYTES
 
 Columns: TypeAlias = list[tuple[int, list[object]]]
@@ -172,6 +174,80 @@ def make_runs(nets: list[int], cids: tuple[int, ...], columns: Columns) -> list[
         runs.append(EncodedRun(nets[start : start + count], cids, data))
         start += count
     return runs
+
+
+class _Cut:
+    """The part of a batch that goes into one run.
+
+    Attributes:
+        start: Its first entity, by its place in the batch.
+        end: The first one behind it.
+        nets: The network ids.
+        ids: The same, encoded.
+        size: Bytes of the run when it was cut.
+    """
+
+    __slots__ = ("end", "ids", "nets", "size", "start")
+
+    def __init__(self, start: int, run: EncodedRun) -> None:
+        self.start = start
+        self.end = start + len(run.nets)
+        self.nets = run.nets
+        self.ids = encode_ids(run.nets)
+        self.size = run.size
+
+
+class Batch:
+    """Many entities of a cell with new values of the same component types. Mostly all of them
+    change again, so what depends on their ids alone is kept: sorting and encoding ids, which tell
+    nothing, takes longer than encoding values.
+
+    Args:
+        found: The entities.
+
+    Attributes:
+        found: The same, in that order.
+        entities: The same, by their network ids.
+        nets: These ids.
+    """
+
+    __slots__ = ("_cuts", "entities", "found", "nets")
+
+    def __init__(self, found: list[Entity]) -> None:
+        self.found = found
+        self.entities = sorted(found, key=attrgetter("net"))
+        self.nets = [entity.net for entity in self.entities]
+        self._cuts: list[_Cut] = []
+
+    def encode(self, cids: tuple[int, ...], columns: Columns) -> list[EncodedRun]:
+        """Encode new values as `make_runs` does, into the runs of the last time where these fill
+        their datagrams still.
+
+        Args:
+            cids: The component types, the same each time.
+            columns: The values, in the order of `entities`.
+        """
+        cuts = self._cuts
+        runs: list[EncodedRun] = []
+        shrunk = 0
+        for cut in cuts:
+            part = [(cid, values[cut.start : cut.end]) for cid, values in columns]
+            run = EncodedRun(cut.nets, cids, encode_run_of(cut.ids, part))
+            if run.size > BODY_BYTES:
+                break
+            shrunk += cut.size - run.size
+            runs.append(run)
+        if shrunk >= BODY_BYTES:  # fewer datagrams may do
+            runs = []
+        del cuts[len(runs) :]
+        start = cuts[-1].end if cuts else 0
+        if start < len(self.nets):
+            rest = [(cid, values[start:]) for cid, values in columns]
+            for run in make_runs(self.nets[start:], cids, rest):
+                cuts.append(_Cut(start, run))
+                runs.append(run)
+                start += len(run.nets)
+        return runs
 
 
 def _fill(nets: list[int], columns: Columns, start: int, mean: float) -> tuple[int, bytes]:

@@ -29,6 +29,7 @@ from ecsnet.replication.server.interest import Everyone, Interest
 from ecsnet.replication.server.owner_state import OwnerStates
 from ecsnet.replication.server.packing import (
     INDEX_BITS,
+    Batch,
     DatagramBody,
     EncodedRun,
     SentUpdates,
@@ -58,23 +59,6 @@ _NOBODY: Final = -1
 _NOTHING: Final = Raw(b"\x90")
 _SETTLE_UPDATES: Final = 8  # from one look at which updates are settled to the next
 _AROUND_BODY: Final = MAX_PACKET - BODY_BYTES  # bytes around a datagram's runs, at most
-
-
-class _Batch:
-    """Many entities of a cell with new values of the same component types.
-
-    Attributes:
-        found: They, in the order in which they were found.
-        entities: They, by their network ids.
-        nets: These ids.
-    """
-
-    __slots__ = ("entities", "found", "nets")
-
-    def __init__(self, found: list[Entity]) -> None:
-        self.found = found
-        self.entities = sorted(found, key=_net)
-        self.nets = [entity.net for entity in self.entities]
 
 
 class Replicator:
@@ -130,7 +114,7 @@ class Replicator:
         self._delta = Delta(0)
         # Those of the last update with many entities: mostly the same ones change again, and
         # sorting by ids that tell nothing takes longer than encoding.
-        self._batches: dict[tuple[Hashable, int], _Batch] = {}
+        self._batches: dict[tuple[Hashable, int], Batch] = {}
         self._sent = SentUpdates()
         # The runs of this tick that one player alone gets, by player.
         self._own: dict[int | None, list[EncodedRun]] = {}
@@ -159,7 +143,7 @@ class Replicator:
         if smooth:
             self._owner_states.add(player)
         self.clients.append(client)
-        self.entities.repeat_rest(any(each.smooth for each in self.clients))
+        self._repeat_rest()
         self._groups.add(client)
         return client
 
@@ -171,10 +155,14 @@ class Replicator:
         if self._history is not None and not self._drawers:
             self._history.clear()
         self.clients.remove(client)
-        self.entities.repeat_rest(any(each.smooth for each in self.clients))
+        self._repeat_rest()
         if client in self._resyncs:
             self._resyncs.remove(client)
         self._groups.remove(client)
+
+    def _repeat_rest(self) -> None:
+        """Have what comes to rest said again while somebody is there who draws it."""
+        self.entities.repeat_rest(any(client.smooth for client in self.clients))
 
     def collect_changes(
         self, tick: int, emitted: Sequence[Emitted] = (), *, held: bool = False
@@ -293,18 +281,19 @@ class Replicator:
             watchers = self._groups.watchers.get(cell)
             if watchers is None:
                 continue
+            cids = self.entities.cids(bits)
             if len(found) < _MANY:
                 if len(found) > 1:
                     found.sort(key=_net)
-                entities, nets = found, [entity.net for entity in found]
+                nets = [entity.net for entity in found]
+                runs = make_runs(nets, cids, self.entities.columns_of(cids, found))
             else:
                 batch = before.get(key)
                 if batch is None or batch.found != found:
-                    batch = _Batch(found)
+                    batch = Batch(found)
                 self._batches[key] = batch
-                entities, nets = batch.entities, batch.nets
-            cids = self.entities.cids(bits)
-            for run in make_runs(nets, cids, self.entities.columns_of(cids, entities)):
+                runs = batch.encode(cids, self.entities.columns_of(cids, batch.entities))
+            for run in runs:
                 if run.size > BODY_BYTES:
                     bulky = True
                 for group in watchers:
@@ -316,7 +305,8 @@ class Replicator:
 
     def _spread_secrets(self, cids: tuple[int, ...], owned: list[Entity]) -> None:
         """Encode owner-only components of entities for each of their owners."""
-        owned.sort(key=_owner_and_net)
+        if len({entity.owner for entity in owned}) < len(owned):
+            owned.sort(key=_owner_and_net)
         columns = self.entities.columns_of(cids, owned)
         start, last = 0, len(owned) - 1
         for end, entity in enumerate(owned):
@@ -366,8 +356,9 @@ class Replicator:
                 and not (loose and client in loose)
             ):
                 body = group.only
-                if own and client.player in own:
-                    body = self._extended(group, own[client.player])
+                mine = own.get(client.player) if own else None
+                if mine is not None:
+                    body = self._extended(group, mine)
                 elif state is not None and not group.bodies and not group.big:
                     body, state = state, None
             if body is None:

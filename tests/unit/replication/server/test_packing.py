@@ -10,7 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ecsnet.replication.encoding import deltas, encode_run
+from ecsnet.replication.server.entities import Entity
 from ecsnet.replication.server.packing import (
+    Batch,
     EncodedRun,
     SentUpdates,
     array_header,
@@ -230,3 +232,66 @@ def test_tags_tell_tick_and_runs_until_they_are_settled() -> None:
                 sent.runs(tag)
         else:
             assert sent.runs(tag) == runs
+
+
+@settings(max_examples=60)
+@given(
+    st.sets(st.integers(1, 2**53), min_size=1, max_size=300),
+    st.lists(st.tuples(st.integers(0, 300), st.integers(0, 300)), min_size=1, max_size=8),
+)
+def test_a_batch_says_what_is_encoded_anew(ids: set[int], turns: list[tuple[int, int]]) -> None:
+    """Values that grow and shrink leave no run too long, nor many that are nearly empty."""
+    batch = Batch([Entity(net, net) for net in ids])
+    nets = sorted(ids)
+    for first, last in turns:
+        count = len(nets)
+        column: list[object] = [
+            bytes(first + (last - first) * index // count) for index in range(count)
+        ]
+        columns: list[tuple[int, list[object]]] = [(1, column), (2, [*range(count)])]
+        runs = batch.encode((1, 2), columns)
+        assert [net for run in runs for net in run.nets] == nets
+        start = 0
+        for run in runs:
+            end = start + len(run.nets)
+            assert run.size == len(run.data) <= BODY_BYTES
+            assert run.data == encode_run(nets[start:end], [(c, v[start:end]) for c, v in columns])
+            start = end
+        total = sum(run.size for run in runs)
+        assert len(runs) <= 1 + (total + BODY_BYTES) // (BODY_BYTES // 2)
+
+
+def test_a_batch_keeps_its_runs_while_they_fit() -> None:
+    batch = Batch([Entity(net << 32, net) for net in range(1, 400)])
+
+    def encode(*values: object) -> list[EncodedRun]:
+        return batch.encode((1,), [(1, [*values, *[1] * (399 - len(values))])])
+
+    first, second = encode(), encode(2)
+    assert len(first) > 2
+    assert all(one.nets is other.nets for one, other in zip(first, second, strict=True))
+    at = len(first[0].nets)
+    longer = encode(*[1] * at, "x" * 900)  # what lies before the longer one stays as it is
+    assert longer[0].nets is first[0].nets
+    assert longer[1].nets != first[1].nets
+    assert len(longer) == len(first) + 1
+    assert len(encode()) == len(longer)  # it shrinks by less than a datagram
+
+
+def test_a_batch_that_shrinks_by_a_datagram_goes_in_fewer() -> None:
+    nets = [*range(1, 101)]
+    batch = Batch([Entity(net, net) for net in nets])
+    for size in (200, 20, 100):
+        columns: list[tuple[int, list[object]]] = [(1, [bytes(size)] * 100)]
+        runs = batch.encode((1,), columns)
+        assert [run.nets for run in runs] == [run.nets for run in make_runs(nets, (1,), columns)]
+
+
+def test_a_batch_holds_what_is_larger_than_a_datagram() -> None:
+    batch = Batch([Entity(net, net) for net in range(1, 41)])
+    for size in (10, 3000, 3000, 10):
+        columns: list[tuple[int, list[object]]] = [(1, [*[bytes(10)] * 20, *[bytes(size)] * 20])]
+        runs = batch.encode((1,), columns)
+        assert [net for run in runs for net in run.nets] == batch.nets
+        assert sum(run.size > BODY_BYTES for run in runs) == (20 if size > 10 else 0)
+        assert all(len(run.nets) == 1 for run in runs if run.size > BODY_BYTES)
