@@ -169,7 +169,8 @@ class ClientState:
         self.resettle = True
         """True if what it owns must be looked through again."""
         self.in_sync = False
-        """True if it is settled, owed nothing, and nothing sent again is on its way."""
+        """True if it is settled, owed nothing, and nothing sent again is on its way, as of the last
+        update that was made for it alone."""
         self.depends = peer.queued & U32
         """The last structural message queued for it, as the wire has it; at first the last of any
         kind."""
@@ -262,7 +263,6 @@ class ClientState:
 
     def _fill(self, key: tuple[int, int], sent: int, since: int) -> None:
         """Note that the packets of a tick make up for what is lacked since another."""
-        self.in_sync = False
         self.gaps[key] = sent, since
         fill = self.fills.get(sent)
         if fill is None:
@@ -278,7 +278,6 @@ class ClientState:
                     del self.gaps[key]
 
     def _owe(self, key: tuple[int, int], tick: int) -> None:
-        self.in_sync = False
         since = self.lacking(key, tick)
         before = self._take(key, keep=True)
         if before is not None:

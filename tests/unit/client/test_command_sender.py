@@ -157,6 +157,20 @@ def test_actions_between_the_ticks_of_a_fast_screen_are_bounded() -> None:
     assert RATE < sent <= 1.5 * RATE + 8 + 1
 
 
+def test_all_actions_that_a_tick_takes_leave_at_once_after_a_pause() -> None:
+    sending = Sending()
+    sending.measure()
+    sending.frames(60)
+    ticks = sending.sender.ticks
+    assert ticks is not None
+    began = ticks.tick
+    while ticks.tick == began:
+        sending.frames(1, rate=100 * RATE)
+    for _ in range(8):
+        sending.sender.outbox.act(SHOOT, 0, [])
+        assert sending.frames(1, rate=100 * RATE) == 1
+
+
 def test_where_packets_get_lost_what_is_done_ahead_leaves_twice_until_it_is_acked() -> None:
     def sent(*, ahead: bool = True, loss: float = 0.2, rate: float | None = None) -> list[int]:
         """The packets for a second in which nothing is done, of what is done then, of its ack."""

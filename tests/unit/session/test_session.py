@@ -446,6 +446,13 @@ def test_loss_is_decided_by_time_never_by_position() -> None:
     assert one.lost(0.6) == []
 
 
+def test_losses_are_looked_for_no_more_often_than_need_be() -> None:
+    one = Session()
+    assert one.session.lost(0.0) is not None
+    looks = [n for n in range(1, 2000) if one.session.lost(n / 1000) is not None]
+    assert 1 <= len(looks) <= 41  # every 50 ms
+
+
 def test_patience_that_shrinks_counts_for_what_is_in_flight() -> None:
     one, other = Session(), Session()
     one.send("lost", 0.0, "lost")
