@@ -14,7 +14,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 
-from ecsnet.client.world import DEFAULT_PORT, ClientWorld
+from ecsnet.client.world import ClientWorld
 from ecsnet.errors import AddressInUseError, UsageError
 from ecsnet.runtime.idle import ViewWatch, warn_of_idle_worlds
 from ecsnet.runtime.modules import check_started
@@ -23,7 +23,14 @@ from ecsnet.schema import ComponentType
 from ecsnet.server.host import Host
 from ecsnet.server.world import ServerWorld
 from ecsnet.session.goodbye import Reason
-from ecsnet.transport.address import Address, check_local, lan_host, parse_address, spell_address
+from ecsnet.transport.address import (
+    DEFAULT_PORT,
+    Address,
+    check_local,
+    lan_host,
+    parse_address,
+    spell_address,
+)
 from ecsnet.transport.conditioner import Link
 from ecsnet.transport.contract import POLL_BUDGET, ServerTransport
 from ecsnet.transport.memory import IN_PROCESS, MemoryServer

@@ -22,13 +22,19 @@ from ecsnet.analytics.command import add_parser, folder_of
 from ecsnet.analytics_options import MONGO_VARIABLE, keeping
 from ecsnet.cli.games import find_game, program_of, sample_names, server_of
 from ecsnet.cli.scaffold import new_game
-from ecsnet.client.world import DEFAULT_PORT, _Past
+from ecsnet.client.world import _Past
 from ecsnet.demo import DemoError, Options, has_window, run
 from ecsnet.errors import EcsnetError, UsageError
 from ecsnet.play import join_instead
 from ecsnet.runtime.console import console_log
 from ecsnet.session import session
-from ecsnet.transport.address import Address, lan_host, parse_address, spell_address
+from ecsnet.transport.address import (
+    DEFAULT_PORT,
+    Address,
+    lan_host,
+    parse_address,
+    spell_address,
+)
 
 __all__ = ["main"]
 

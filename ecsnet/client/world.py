@@ -51,7 +51,7 @@ from ecsnet.schema import (
     encode,
 )
 from ecsnet.simulation.spec import Game, SimulationSpec
-from ecsnet.transport.address import check_remote
+from ecsnet.transport.address import DEFAULT_PORT, check_remote
 from ecsnet.transport.conditioner import Link
 from ecsnet.transport.contract import ClientTransport
 from ecsnet.validation.arguments import (
@@ -67,8 +67,6 @@ from ecsnet.validation.wording import brief
 from ecsnet.world import World
 
 __all__ = ["ClientStats", "ClientWorld", "showing"]
-
-DEFAULT_PORT = 7777
 
 LONGEST_INTERVAL = 1.0
 """Seconds between two polls of `ClientWorld.connect_async` at most: with more it would not join."""

@@ -35,7 +35,7 @@ from ecsnet.simulation.lobby import Lobby, LobbyControl
 from ecsnet.simulation.observer import ObserverSource
 from ecsnet.simulation.simulation import Join, Leave, Simulation
 from ecsnet.simulation.spec import OnError, SimulationSpec, System, gets_reason
-from ecsnet.transport.address import Address, check_local
+from ecsnet.transport.address import DEFAULT_PORT, Address, check_local
 from ecsnet.transport.contract import LoopServerTransport
 from ecsnet.transport.ticker import Ticker
 from ecsnet.transport.udp_server import UdpServer
@@ -326,7 +326,7 @@ class ServerWorld:
 
     # Running it.
 
-    def run(self, host: str = "0.0.0.0", port: int = 7777) -> None:
+    def run(self, host: str = "0.0.0.0", port: int = DEFAULT_PORT) -> None:
         """Serve the game until SIGINT, SIGTERM or SIGHUP comes, or `stop` is called.
 
         Clients are told goodbye, and ``on_leave`` is called for each player. A signal that the
@@ -346,7 +346,7 @@ class ServerWorld:
     async def serve(
         self,
         host: str = "0.0.0.0",
-        port: int = 7777,
+        port: int = DEFAULT_PORT,
         *,
         ready: Callable[[Address], object] | None = None,
     ) -> None:

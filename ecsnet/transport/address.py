@@ -17,6 +17,7 @@ from ecsnet.validation.arguments import is_text, is_whole
 from ecsnet.validation.wording import bind_trouble, brief
 
 __all__ = [
+    "DEFAULT_PORT",
     "Address",
     "answerable",
     "bind_udp",
@@ -33,6 +34,9 @@ __all__ = [
 
 Address: TypeAlias = tuple[str, int] | tuple[str, int, int, int]
 """(host, port) for IPv4, (host, port, flow info, scope id) for IPv6."""
+
+DEFAULT_PORT = 7777
+"""The UDP port of servers and clients that say none."""
 
 RECEIVE_BUFFER = 4 << 20
 """Bytes that a server's socket asks for: what a full server gets in one tick, and a stall."""

@@ -4,6 +4,7 @@ tests/socket.
 
 from __future__ import annotations
 
+import inspect
 import sys
 from collections.abc import Iterator
 from types import SimpleNamespace
@@ -536,3 +537,17 @@ def test_closing_tells_the_host_that_its_player_left(clock: ManualClock, game: S
     assert member.peer.goodbye.reason is Reason.LEFT
     assert client.poll() == []
     client.close()
+
+
+def test_servers_and_clients_meet_without_saying_a_port() -> None:
+    calls = (
+        play,
+        ServerWorld.run,
+        ServerWorld.serve,
+        ClientWorld.connect,
+        ClientWorld.connect_async,
+    )
+    ports = {
+        call.__qualname__: inspect.signature(call).parameters["port"].default for call in calls
+    }
+    assert set(ports.values()) == {7777}, ports
