@@ -281,6 +281,7 @@ def test_a_resync_is_answered_and_then_owes_everything_known(subject: Subject) -
     client_state.known = {1, 3}
     client_state.resync(b"answer")
     assert subject.peer.messages == [b"answer"]
+    assert client_state.unconfirmed_ticks(50, True) == 51  # not one tick, until that has arrived
     client_state.owe_all(subject.entities)
     keys = {(net, cid) for net in (1, 3) for cid in (TANK, PLACE)} | {(1, SECRET)}
     assert client_state.owed == dict.fromkeys(keys, 0)
