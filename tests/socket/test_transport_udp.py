@@ -7,6 +7,7 @@ import socket
 import struct
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
 
 import pytest
 
@@ -195,6 +196,13 @@ def test_a_loop_that_cannot_watch_a_socket_drains_it_too() -> None:
         def add_reader(self, *_: object) -> None:
             raise NotImplementedError
 
+        def call_later(self, delay: float, call: Any, *rest: Any, **options: Any) -> Any:
+            if getattr(call, "__func__", None) is UdpServer.drain:
+                delays.append(delay)
+            return super().call_later(delay, call, *rest, **options)
+
+    delays: list[float] = []
+
     async def work() -> None:
         seen: list[bytes] = []
         server = UdpServer("127.0.0.1", 0)
@@ -204,6 +212,8 @@ def test_a_loop_that_cannot_watch_a_socket_drains_it_too() -> None:
             await until(lambda: seen)
         assert not server.watched
         server.close()
+        # Twice in a tick, where nothing else looks.
+        assert delays[1:] == [0.004] * (len(delays) - 1)
 
     run(Blind, work)
 

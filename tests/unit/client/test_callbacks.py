@@ -250,6 +250,21 @@ def test_a_callback_that_closes_leaves_nothing(game: Harness, where: str) -> Non
     assert game.member(client) is None
 
 
+@pytest.mark.parametrize("where", PLACES)
+def test_a_callback_that_has_closed_may_poll(game: Harness, where: str) -> None:
+    client = game.connect("Ann")
+    polled: list[object] = []
+
+    def act() -> None:
+        client.close()
+        polled.append(client.poll())
+
+    place(game, client, where, act)
+    game.step(3)
+    assert len(polled) == 1
+    assert client.closed
+
+
 @pytest.mark.parametrize("where", ["make", "remove", "make of a second attachment"])
 def test_what_a_callback_raises_comes_out_when_the_poll_is_done(game: Harness, where: str) -> None:
     client = game.connect("Ann")

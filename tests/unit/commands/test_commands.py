@@ -351,6 +351,14 @@ def test_ticks_that_were_left_out_make_a_gap() -> None:
     assert inbox.applied == outbox.sent == 4
 
 
+def test_a_gap_is_one_in_a_packet_of_a_single_frame_too() -> None:
+    inbox = Inbox(60, FRAMES)
+    raw = msgspec.Raw(encode([(3, 1, [(ID[Steer], 0, (7,))])]))
+    assert inbox.receive_frames(0, 10, raw, 10) == 13
+    assert [len(inbox.take(tick)) for tick in range(10, 15)] == [0, 0, 0, 1, 1]
+    assert (inbox.number, inbox.applied) == (1, 1)
+
+
 def test_partial_ack_keeps_the_rest() -> None:
     outbox, inbox = Outbox(), Inbox(60, FRAMES)
     outbox.act(ID[Shoot], 0, Shoot(1))

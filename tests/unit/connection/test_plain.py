@@ -256,6 +256,15 @@ def test_of_two_that_asked_at_the_same_time_the_first_to_come_in_stays() -> None
     assert not first.closed
 
 
+def test_five_thousand_questions_a_second_are_answered() -> None:
+    server = listener()
+    answered = 0
+    for number in range(20_000):
+        request = ClientHandshake(number.to_bytes(8, "big"), 0.0).poll(0.0)[0]
+        answered += server.receive(request, ("h", number), number / 10_000) is not None
+    assert abs(answered - 2.1 * 5000) <= 1  # in two seconds, and what had been saved up
+
+
 def test_the_memory_of_ended_connections_is_bounded() -> None:
     server = listener()
     for number in range(5000):

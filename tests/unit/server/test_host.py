@@ -625,6 +625,24 @@ def test_bad_input_is_a_strike_and_another_epochs_is_not() -> None:
     assert ann.over is Reason.ABUSE
 
 
+@pytest.mark.parametrize("state", [MemberState.JOINING, MemberState.JOINED])
+def test_a_member_that_is_disconnected_again_has_left_once(state: MemberState) -> None:
+    network = HostNetwork()
+    (bob,) = network.joined(1)
+    network.client("Ann")
+    while not (found := [m for m in network.host.members.values() if m.name == "Ann"]):
+        network.run(0.001)
+    (member,) = found
+    while member.state is not state:
+        network.run(0.001)
+    for _ in range(2):
+        network.host.disconnect(member, Reason.ABUSE, network.now)
+    network.run(0.5)
+    assert member.state is MemberState.CLOSED
+    assert list(network.host.members.values()) == [bob.member]
+    assert len(network.room.names) == len(network.room.players) == 1
+
+
 def test_a_flood_is_dropped_and_its_sender_too() -> None:
     network = HostNetwork()
     ann, bob = network.joined(2)
