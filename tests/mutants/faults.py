@@ -2,9 +2,9 @@
 
 A fault replaces one piece of the text: a comparison by its neighbour, a number by the next one, a
 condition by its contrary, a statement by none. What says nothing about behaviour is left alone:
-annotations, assertions (for the type checker), log lines, the words of errors, what people see of
-an object; and so is what changes nothing: a jump to where the code comes anyway, and False in place
-of 0 behind an `or`.
+annotations, assertions (for the type checker, or of `zip`), log lines, the words of errors, what
+people see of an object; and so is what changes nothing: a jump to where the code comes anyway, and
+False in place of 0 behind an `or`.
 """
 
 from __future__ import annotations
@@ -218,7 +218,8 @@ class _Finder:
             if isinstance(child, ast.expr):
                 yield from self.expression(child)
             elif isinstance(child, ast.keyword):
-                yield from self.expression(child.value)
+                if child.arg != "strict":  # zip() asserts with it, for who reads the code
+                    yield from self.expression(child.value)
             elif isinstance(child, ast.comprehension):
                 yield from self.expression(child.iter)
                 for condition in child.ifs:

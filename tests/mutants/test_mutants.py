@@ -111,6 +111,7 @@ def test_faults_are_such_as_people_make(source: str, wanted: list[str]) -> None:
         "assert a < b",
         "__all__ = [1]",
         "logger.debug(1)",
+        "for a, b in zip(c, d, strict=True): ...",
         "self._log.debug(1)",
         "log.debug(1)",
         "if a < b: log.debug(1)",
