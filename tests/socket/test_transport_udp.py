@@ -191,19 +191,27 @@ def test_it_looks_no_more_when_it_watches_or_is_closed(loop: Loop) -> None:
     run(loop, work)
 
 
+class NotingLoop(asyncio.SelectorEventLoop):
+    """Notes the seconds until a server's socket is looked at."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.delays: list[float] = []
+
+    def call_later(self, delay: float, call: Any, *rest: Any, **options: Any) -> Any:
+        if getattr(call, "__func__", None) is UdpServer.drain:
+            self.delays.append(delay)
+        return super().call_later(delay, call, *rest, **options)
+
+
 def test_a_loop_that_cannot_watch_a_socket_drains_it_too() -> None:
-    class Blind(asyncio.SelectorEventLoop):
+    class Blind(NotingLoop):
         def add_reader(self, *_: object) -> None:
             raise NotImplementedError
 
-        def call_later(self, delay: float, call: Any, *rest: Any, **options: Any) -> Any:
-            if getattr(call, "__func__", None) is UdpServer.drain:
-                delays.append(delay)
-            return super().call_later(delay, call, *rest, **options)
-
-    delays: list[float] = []
-
     async def work() -> None:
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, Blind)
         seen: list[bytes] = []
         server = UdpServer("127.0.0.1", 0)
         server.start(lambda datagrams, _: seen.extend(data for data, _ in datagrams))
@@ -213,9 +221,24 @@ def test_a_loop_that_cannot_watch_a_socket_drains_it_too() -> None:
         assert not server.watched
         server.close()
         # Twice in a tick, where nothing else looks.
-        assert delays[1:] == [0.004] * (len(delays) - 1)
+        assert loop.delays[1:] == [0.004] * (len(loop.delays) - 1)
 
     run(Blind, work)
+
+
+def test_a_busy_socket_is_looked_at_once_between_two_ticks() -> None:
+    async def work() -> None:
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, NotingLoop)
+        server = UdpServer("127.0.0.1", 0)
+        server.start(lambda *_: None)
+        loop.delays.clear()
+        server.watch(False)
+        server.drain()  # a tick does, and the next look is as long after that
+        assert loop.delays == [0.009] * 2
+        server.close()
+
+    run(NotingLoop, work)
 
 
 @loops
