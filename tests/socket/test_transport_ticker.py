@@ -168,6 +168,43 @@ def test_an_early_wake_up_is_no_tick() -> None:
     run(asyncio.SelectorEventLoop, work)
 
 
+class _ExactLoop:
+    """Calls back when it was asked to, on a clock of its own; a turn takes 10 microseconds."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+        self.due: list[tuple[float, Callable[[], None]]] = []
+
+    def call_later(self, delay: float, call: Callable[[], None]) -> asyncio.TimerHandle | None:
+        self.due.append((self.now + delay, call))
+        return None
+
+    def call_soon(self, call: Callable[[], None]) -> asyncio.Handle | None:
+        return self.call_later(0.0, call)
+
+    def turn(self) -> None:
+        at, call = self.due.pop()
+        self.now = max(self.now + 1e-5, at)
+        call()
+
+
+def test_without_a_timer_a_tick_is_waited_for_to_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    loop = _ExactLoop()
+    monkeypatch.setattr(ticker_module, "perf_counter", lambda: loop.now)
+    monkeypatch.setattr(asyncio, "get_running_loop", lambda: loop)
+    came: list[float] = []
+    ticker = Ticker(50, lambda missed: came.append(loop.now), timerfd=False)
+    ticker.start()
+    turns = 0
+    while len(came) < 20:
+        loop.turn()
+        turns += 1
+    for n, at in enumerate(came, 1):
+        assert 0 <= at - (100 + n / 50) <= 2e-5
+    assert ticker.missed == 0
+    assert turns < 20 * 300  # it sleeps most of the time
+
+
 class _NoTimers:
     def timerfd_create(self, *args: object) -> int:
         return -1
