@@ -274,6 +274,18 @@ def test_the_memory_of_ended_connections_is_bounded() -> None:
     assert len(server._ended) == len(server._dismissed) == 4096
 
 
+def test_who_ended_last_is_remembered_longest() -> None:
+    server = listener()
+    for number in (*range(4096), 0, 4096):  # the first one came again
+        ended = Connection(("h", number), b"12345678", 0, server=True, issued=1)
+        server.connections[("h", number)] = ended
+        server.end(ended, 0.0, last_words=[b"goodbye"])
+    for remembered in (server._ended, server._dismissed):
+        assert ("h", 0) in remembered
+        assert ("h", 1) not in remembered
+        assert len(remembered) == 4096
+
+
 def test_a_connection_that_has_ended_opens_nothing() -> None:
     server = listener()
     handshake, there, _ = shake(server)
