@@ -474,6 +474,16 @@ def test_a_game_that_is_too_large_to_describe_is_refused(registry: Registry) -> 
         registry.schema()
 
 
+def test_a_description_may_be_as_long_as_a_client_reads(monkeypatch: pytest.MonkeyPatch) -> None:
+    schema = game(TANK)
+    described = schema.encode_description()
+    monkeypatch.setattr(description_module, "DESCRIPTION_LIMIT", len(described))
+    assert Schema(schema._types).first_difference(described) == ""
+    monkeypatch.setattr(description_module, "DESCRIPTION_LIMIT", len(described) - 1)
+    with pytest.raises(UsageError, match="declare fewer classes"):
+        Schema(schema._types)
+
+
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class SignalType(WireType):
     """A kind of declarations that ecsnet does not have: one row of the table."""
