@@ -18,11 +18,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from multiprocessing.connection import Connection
-from operator import attrgetter
 from pathlib import Path
 from typing import TypeVar
 
-from ecsnet.replication.server.packing import make_runs
+from ecsnet.replication.server.packing import Batch
 from ecsnet.schema import encode
 from ecsnet.transport.address import Address
 from perf.bots import Crowd, PlayerBot
@@ -175,12 +174,12 @@ def measure_parts(world: Thousand, updates: int) -> dict[str, float]:
         seconds[part].append(time.thread_time() - began)
         return done
 
+    finding, looking_up, encoding = PARTS
+    world.change()
+    batch = Batch(detector.changed()[0])
     for _ in range(updates):
         world.change()
-        finding, looking_up, encoding = PARTS
-        changed, _ = lap(finding, detector.changed)
-        by_net = sorted(changed, key=attrgetter("net"))
-        nets = [entity.net for entity in by_net]
-        columns = lap(looking_up, partial(entities.columns_of, cids, by_net))
-        lap(encoding, partial(make_runs, nets, cids, columns))
+        lap(finding, detector.changed)
+        columns = lap(looking_up, partial(entities.columns_of, cids, batch.entities))
+        lap(encoding, partial(batch.encode, cids, columns))
     return {part: statistics.median(each) for part, each in seconds.items()}

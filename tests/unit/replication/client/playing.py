@@ -10,7 +10,7 @@ import msgspec
 from ecsnet.replication.client.playout_buffer import PlayoutBuffer
 from ecsnet.replication.client.store import Store
 from ecsnet.replication.encoding import deltas, encode_run, encode_structure
-from ecsnet.replication.wire import Events, Structure, Update, WireFormat, encode_part
+from ecsnet.replication.wire import U32, Events, Structure, Update, WireFormat, encode_part
 from ecsnet.schema import Gate, Quantized, Registry, Turn, encode, event, replicated, use_registry
 
 with use_registry(Registry()) as registry:
@@ -59,14 +59,15 @@ class Playing:
 
     Args:
         interval: Ticks from one update to the next.
+        start: The tick at which the client came.
     """
 
-    def __init__(self, interval: int = 1) -> None:
+    def __init__(self, interval: int = 1, start: int = 0) -> None:
         wire = WireFormat(SCHEMA)
         self._structures: Gate[Structure[object]] = Gate(wire.structure, 1 << 20)
         self._events: Gate[Events[object]] = Gate(wire.events, 1 << 20)
         self._updates = wire.update
-        self.told = Store(wire, EPOCH, drawn=False)
+        self.told = Store(wire, EPOCH, start, drawn=False)
         self.buffer = PlayoutBuffer(self.told, interval, CID[Jumps])
         self.number = 0
 
@@ -84,7 +85,7 @@ class Playing:
         events: Sequence[int] = (),
     ) -> None:
         """A datagram; ``part`` is its index, how many there are, and flags."""
-        head = (EPOCH, tick, unconfirmed, self.number if depends is None else depends)
+        head = (EPOCH, tick & U32, unconfirmed, self.number if depends is None else depends)
         body = [(deltas(nets), [(CID[cls], values)]) for nets, cls, values in runs]
         data = encode((*head, encode_part(*part), None, body, [[0, [size]] for size in events]))
         update: Update[object, object] | None = self._updates.decode(data)
@@ -110,7 +111,9 @@ class Playing:
 
     def happen(self, tick: int, *sizes: int) -> None:
         self.number += 1
-        message = self._events.decode(encode([18, EPOCH, tick, [[0, [size]] for size in sizes]]))
+        message = self._events.decode(
+            encode([18, EPOCH, tick & U32, [[0, [size]] for size in sizes]])
+        )
         assert message is not None
         assert self.told.happened(message, 40)
         self.told.passed(self.number)

@@ -21,6 +21,17 @@ def test_values_wait_for_their_tick() -> None:
     assert [play.draw(tick, Tank) for tick in (10, 10.9, 11, 12)] == [(3,), (3,), (4,), (5,)]
 
 
+def test_ticks_go_on_where_those_on_the_wire_begin_again() -> None:
+    wrap = 1 << 32
+    play = Playing(start=wrap - 20)
+    play.structure(wrap - 10, ([1], Tank, [[3]]))
+    play.update(wrap - 1, ([1], Tank, [[4]]))
+    play.update(wrap + 1, ([1], Tank, [[5]]))
+    play.structure(wrap + 2, despawned=[1])
+    ticks = (wrap - 10, wrap - 1, wrap, wrap + 1, wrap + 2)
+    assert [play.draw(tick, Tank) for tick in ticks] == [(3,), (4,), (4,), (5,), None]
+
+
 def test_what_went_is_drawn_until_then() -> None:
     play = Playing()
     play.structure(10, ([1, 2], Tank, [[3], [3]]))
