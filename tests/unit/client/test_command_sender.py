@@ -4,6 +4,7 @@ import msgspec
 import pytest
 
 from ecsnet.client.command_sender import CommandSender
+from ecsnet.client.tick_clock import TickClock
 from ecsnet.commands.outbox import BACKLOG
 from ecsnet.connection.plain import Connection
 from ecsnet.messages.joining import Welcome
@@ -70,6 +71,13 @@ class Sending:
         if received.payload is not None:
             self.payloads.append(msgspec.msgpack.decode(received.payload))
 
+    @property
+    def ticks(self) -> TickClock:
+        """The clock of the room."""
+        ticks = self.sender.ticks
+        assert ticks is not None
+        return ticks
+
     def measure(self) -> None:
         self.peer.session.path.measured = True
 
@@ -116,8 +124,7 @@ def test_while_the_server_is_silent_the_player_may_go_on_acting() -> None:
     sending = Sending()
     sending.measure()
     sending.frames(30)
-    ticks = sending.sender.ticks
-    assert ticks is not None
+    ticks = sending.ticks
     for _ in range(10 * RATE):
         sending.now += 1 / RATE
         sending.sender.send(sending.store, sending.now, joined=True)
@@ -131,8 +138,7 @@ def test_what_is_unacked_is_said_again_while_the_server_is_silent() -> None:
     sending.measure()
     sending.sender.outbox.hold(STEER, 0, [1])
     sending.frames(30)
-    ticks = sending.sender.ticks
-    assert ticks is not None
+    ticks = sending.ticks
     said = []
     for _ in range(10 * RATE):
         sending.now += 1 / RATE
@@ -161,8 +167,7 @@ def test_all_actions_that_a_tick_takes_leave_at_once_after_a_pause() -> None:
     sending = Sending()
     sending.measure()
     sending.frames(60)
-    ticks = sending.sender.ticks
-    assert ticks is not None
+    ticks = sending.ticks
     began = ticks.tick
     while ticks.tick == began:
         sending.frames(1, rate=100 * RATE)
