@@ -1173,7 +1173,7 @@ class Chaos:
                 self.counts["interest changes"] += 1
                 self._places[client_state] = place
             bounds = {
-                "owed": (len(client_state.owed), 400 * len(SCHEMA.components)),
+                "owed": (len(client_state.owed), 400),
                 "known": (len(client_state.known), 600),
                 "waiting": (store._waiting_bytes, store._waiting_limit),
                 "in flight": (peer.session.in_flight, 4_000),

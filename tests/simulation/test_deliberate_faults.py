@@ -40,6 +40,7 @@ from ecsnet.replication.server.changes import (
 from ecsnet.replication.server.client_state import ClientState, InterestGroup
 from ecsnet.replication.server.entities import Delta, Entity, ReplicatedEntities, Touched
 from ecsnet.replication.server.events import EventWriter
+from ecsnet.replication.server.owed import OwedValues
 from ecsnet.replication.server.packing import Columns, EncodedRun
 from ecsnet.replication.server.structure import StructureWriter
 from ecsnet.replication.sizes import Sizes
@@ -161,7 +162,7 @@ def small_structure_is_streamed(patch: pytest.MonkeyPatch) -> None:
 
 @fault(3, TIGHT, "not equal", "confirmed up to")
 def what_does_not_fit_is_skipped(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(ClientState, "owe", lambda self, nets, cids, tick: None)
+    patch.setattr(ClientState, "owe", lambda self, run, tick: None)
 
 
 @fault(3, LOSSY, "not equal", "confirmed up to")
@@ -346,7 +347,12 @@ def confirmed_tick_forgets_what_is_in_flight(patch: pytest.MonkeyPatch) -> None:
 
 @fault(11, LOSSY, "confirmed up to")
 def confirmed_tick_forgets_since_when_a_value_is_owed(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(ClientState, "lacking", lambda self, key, tick: tick)
+    patch.setattr(OwedValues, "lacked_since", lambda self, net, tick: tick)
+
+
+@fault(11, LOSSY, "confirmed up to")
+def confirmed_tick_forgets_what_is_sent_again(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(OwedValues, "settle", lambda self, before: self.resends.clear())
 
 
 @fault(12, LOSSY, "may not see")

@@ -7,14 +7,15 @@ as a set difference, known before against visible now, never from a list of even
 
 from __future__ import annotations
 
-from collections import Counter, OrderedDict, deque
+from collections import deque
 from collections.abc import Hashable, Iterable
 from math import inf
 from typing import Final
 
 from ecsnet.peer import NO_TAG, Peer
 from ecsnet.replication.server.entities import Entity, ReplicatedEntities
-from ecsnet.replication.server.packing import DatagramBody, EncodedRun, tick_of
+from ecsnet.replication.server.owed import OwedValues
+from ecsnet.replication.server.packing import DatagramBody, EncodedRun, bits_of, tick_of
 from ecsnet.replication.wire import STRUCTURE_BYTES, U32
 
 
@@ -72,19 +73,6 @@ class InterestGroup:
         return empty.union(*[entities.cells.get(cell, ()) for cell in self.cells])
 
 
-class Repair:
-    """The values that the packets of one tick send again.
-
-    ``since`` is the earliest tick since which one of the keys was lacked when it was sent again.
-    """
-
-    __slots__ = ("keys", "since")
-
-    def __init__(self, since: int) -> None:
-        self.since = since
-        self.keys: list[tuple[int, int]] = []
-
-
 class ClientState:
     """A client's part of replication.
 
@@ -99,18 +87,15 @@ class ClientState:
     """
 
     __slots__ = (
-        "_lacked",
         "big",
         "depends",
         "draws",
         "entering",
         "events_due",
         "extra",
-        "fills",
         "focus",
         "focus_cell",
         "gain",
-        "gaps",
         "group",
         "group_key",
         "in_sync",
@@ -126,6 +111,7 @@ class ClientState:
         "pieces",
         "player",
         "player_id",
+        "repairing",
         "report",
         "resettle",
         "restoring",
@@ -169,8 +155,8 @@ class ClientState:
         self.resettle = True
         """True if what it owns must be looked through again."""
         self.in_sync = False
-        """True if it is settled, owed nothing, and nothing sent again is on its way, as of the last
-        update that was made for it alone."""
+        """True if it is settled and owed nothing, as of the last update that was made for it
+        alone."""
         self.depends = peer.queued & U32
         """The last structural message queued for it, as the wire has it; at first the last of any
         kind."""
@@ -184,15 +170,10 @@ class ClientState:
         """Owner-only components that it was told of: network id to component bits."""
         self.extra: set[int] = set()
         """The entities that it owns outside its neighbourhood."""
-        self.owed: OrderedDict[tuple[int, int], int] = OrderedDict()
-        """(network id, component id) to the tick since which the client lacks it, oldest first."""
-        self._lacked: dict[int, int] = {}
-        """Number of these that are lacked, by the tick since when."""
-        self.gaps: dict[tuple[int, int], tuple[int, int]] = {}
-        """Keys of which an older value was lost: the tick whose packet carries the one that makes
-        up for it, and the tick since which the client lacks the key until that arrives."""
-        self.fills: dict[int, Repair] = {}
-        """The same by the ticks of these packets."""
+        self.owed = OwedValues()
+        self.repairing = False
+        """True while something sent again may be on its way, as of the last update that was made
+        for it alone."""
         self.entering: list[int] = []
         """The entities that enter its sight, the nearest last, as far as that was looked up."""
         self.pieces: deque[tuple[int, int]] = deque()
@@ -231,73 +212,33 @@ class ClientState:
         self.resettle = True
         self.in_sync = False
 
-    def owe(self, nets: Iterable[int], cids: Iterable[int], tick: int) -> None:
-        """Values of a tick that were not sent."""
-        for net in nets:
-            for cid in cids:
-                self._owe((net, cid), tick)
+    def owe(self, run: EncodedRun, tick: int) -> None:
+        """Owe what the client knows of a run that was not sent in a tick."""
+        bits = bits_of(run.cids)
+        for net in run.nets:
+            if net in self.known:
+                self.owed.owe(net, bits, tick)
 
     def lose(self, tick: int, runs: Iterable[EncodedRun], entities: ReplicatedEntities) -> None:
         """Owe the values of a lost packet, unless a newer value is on its way."""
+        by_net, known, owed = entities.by_net, self.known, self.owed
         for run in runs:
-            for cid in run.cids:
-                changed_at = entities.detectors[cid].changed_at
-                for net in run.nets:
-                    entity = entities.by_net.get(net)
-                    newest = None if entity is None else changed_at(entity)
-                    if newest is None or net not in self.known:
+            detectors = [(1 << cid, entities.detectors[cid]) for cid in run.cids]
+            for net in run.nets:
+                entity = by_net.get(net)
+                if entity is None or net not in known:
+                    continue
+                lost = 0
+                for bit, detector in detectors:
+                    newest = detector.changed_at(entity)
+                    if newest is None:
                         continue
-                    key = net, cid
-                    if newest <= tick or key in self.owed:
-                        self._owe(key, tick)
+                    if newest <= tick or owed.bits(net) & bit:
+                        lost |= bit
                     else:
-                        since = self.lacking(key, tick)
-                        sent = self.gaps.get(key, (0, 0))[0]
-                        self._fill(key, sent if sent > tick else newest, since)
-
-    def lacking(self, key: tuple[int, int], tick: int) -> int:
-        """Since when the client lacks a key of which the value of a tick does not arrive."""
-        sent, since = self.gaps.get(key, (-1, tick))
-        # A gap that an earlier packet fills has been filled: losses are found out in order.
-        return min(tick, since) if sent >= tick else tick
-
-    def _fill(self, key: tuple[int, int], sent: int, since: int) -> None:
-        """Note that the packets of a tick make up for what is lacked since another."""
-        self.gaps[key] = sent, since
-        fill = self.fills.get(sent)
-        if fill is None:
-            fill = self.fills[sent] = Repair(since)
-        fill.since = min(fill.since, since)
-        fill.keys.append(key)
-
-    def _filled(self, before: int) -> None:
-        """Settle the ticks before this one: all their packets have arrived or are lost."""
-        for sent in [sent for sent in self.fills if sent < before]:
-            for key in self.fills.pop(sent).keys:
-                if key in self.gaps and self.gaps[key][0] == sent:
-                    del self.gaps[key]
-
-    def _owe(self, key: tuple[int, int], tick: int) -> None:
-        since = self.lacking(key, tick)
-        before = self._take(key, keep=True)
-        if before is not None:
-            since = min(since, before)
-        self.owed[key] = since
-        self._lacked[since] = self._lacked.get(since, 0) + 1
-        if key in self.gaps and self.gaps[key][0] >= tick:
-            del self.gaps[key]
-
-    def _take(self, key: tuple[int, int], *, keep: bool = False) -> int | None:
-        """Since when a key is owed, which it is no longer; with ``keep`` it keeps its place."""
-        since = self.owed.get(key) if keep else self.owed.pop(key, None)
-        if since is None:
-            return None
-        left = self._lacked[since] - 1
-        if left:
-            self._lacked[since] = left
-        else:
-            del self._lacked[since]
-        return since
+                        owed.replace(net, bit, newest, tick)
+                if lost:
+                    owed.owe(net, lost, tick)
 
     def resync(self, answer: bytes) -> None:
         """Begin a resync: the client lost values that it had acknowledged, and is soon owed all.
@@ -314,16 +255,10 @@ class ClientState:
         or all of it might have to wait there for the answer, and overflow once more.
         """
         self.resyncing = 0
-        owed, cids, private = self.owed, entities.cids, self.known_private
         for net in sorted(self.known):
-            entity = entities.by_net.get(net)
-            if entity is not None:
-                bits = entity.public
-                if private:
-                    bits |= entity.private & private.get(net, 0)
-                for cid in cids(bits):
-                    owed[net, cid] = 0  # nobody knows since when it lacks them
-        self._lacked = dict(Counter(owed.values()))
+            bits = self.sees(net, entities)
+            if bits:
+                self.owed.owe(net, bits, 0)  # nobody knows since when it lacks them
 
     def sees(self, net: int, entities: ReplicatedEntities) -> int:
         """Return the component bits of a known entity that this client may see now."""
@@ -346,14 +281,11 @@ class ClientState:
         settled = tick if oldest == NO_TAG else tick_of(oldest)  # all packets of the ticks before
         if oldest != NO_TAG and settled <= tick - lag:
             lag = tick - settled + 1
-        if self.owed:
-            lag = max(lag, tick - min(self._lacked) + 1)
-        if self.fills:
-            self._filled(settled)
-            for sent, fill in self.fills.items():
-                if not (whole and sent == tick):  # in the packet that says so
-                    lag = max(lag, tick - fill.since + 1)
-        return lag
+        owed = self.owed
+        if owed.resends:
+            owed.settle(settled)
+        self.repairing = bool(owed.resends)
+        return max(lag, owed.unconfirmed_ticks(tick, whole))
 
     def take_owed(
         self, entities: ReplicatedEntities, room: int, tick: int
@@ -365,38 +297,34 @@ class ClientState:
         see any more are dropped. Large entities, which go by the stream, wait while that has
         enough to do: there may be more of them than may ever wait there.
         """
-        taken: dict[int, int] = {}
-        owed = self.owed
+        owed, big, delivered = self.owed, self.big, self.peer.delivered
         oldest = self.tagged.oldest_tag
         open_from = tick if oldest == NO_TAG else tick_of(oldest)
-        cost = passed = 0
-        while owed and cost < room and passed < _PASS:
-            key = next(iter(owed))
-            net, cid = key
-            if net in self.big and self.big[net] > self.peer.delivered:
-                owed.move_to_end(key)
-                passed += 1
-                continue
-            sees = self.sees(net, entities)
-            bits = 0
-            for other in entities.cids(sees):
-                since = self._take((net, other))
-                if since is not None:
-                    bits |= 1 << other
-                    sent, lacked = self.gaps.get((net, other), (-1, since))
-                    if sent >= open_from:
-                        since = min(since, lacked)
-                    self._fill((net, other), tick, since)
-            if not sees >> cid & 1:
-                self._take(key)
-            if bits:
-                taken[net] = bits
+        taken: list[tuple[int, int]] = []
+        waiting: list[int] = []
+        gone: list[int] = []
+        cost = 0
+        for net in owed:
+            if cost >= room or len(waiting) >= _PASS:
+                break
+            if big and big.get(net, 0) > delivered:
+                waiting.append(net)
+            elif bits := owed.bits(net) & self.sees(net, entities):
+                taken.append((net, bits))
                 cost += 4 + 12 * bits.bit_count()
-        return list(taken.items())
+            else:
+                gone.append(net)
+        for net, bits in taken:
+            owed.resend(net, bits, tick, open_from)
+        for net in waiting:
+            owed.postpone(net)
+        for net in gone:
+            owed.drop(net)
+        return taken
 
 
 STREAM_WINDOW: Final = 2 * STRUCTURE_BYTES
 """While so many bytes of messages are on their way to a client, entities and values for which more
 would have to be queued wait."""
 
-_PASS: Final = 64  # owed keys that cannot go yet and are passed over in one update
+_PASS: Final = 64  # entities that are owed, cannot go yet and are passed over in one update

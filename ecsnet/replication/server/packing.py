@@ -6,6 +6,7 @@ of a packet in flight lists, so a lost packet names what it carried.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from operator import attrgetter
 from typing import Final, TypeAlias
 
@@ -148,6 +149,14 @@ class SentUpdates:
 def tick_of(tag: int) -> int:
     """Return the tick in a tag of `SentUpdates`."""
     return tag >> INDEX_BITS
+
+
+def bits_of(cids: Iterable[int]) -> int:
+    """Return component ids as a bit set."""
+    bits = 0
+    for cid in cids:
+        bits |= 1 << cid
+    return bits
 
 
 def array_header(count: int) -> bytes:

@@ -363,6 +363,8 @@ class Replicator:
             if body is None:
                 self._send(client, group, now)
                 continue
+            if client.repairing:
+                unconfirmed = client.unconfirmed_ticks(self.tick, True)
             raw: Raw | None = body.raw
             if state is not None:
                 raw = body.with_runs_of(state)
@@ -408,8 +410,8 @@ class Replicator:
         if group.message is None and not self._structure.parted and self._grows(client):
             self._structure.tell(client, group)
         own = self._own.get(client.player, [])
-        if group.big:
-            self._owe_big(client, group.big)
+        for run in group.big:  # so that they go by the stream
+            client.owe(run, self.tick)
         shared = client.known is group.visible and client.player not in self._own
         peer = client.peer
         lost = peer.lost(now)
@@ -446,7 +448,8 @@ class Replicator:
             peer.send(update if events is None else (*update, events), now, tag)
         if client.restoring and not (client.resyncing or client.owed):
             client.restoring = False
-        client.in_sync = not (client.owed or client.fills or client.resyncing or client.resettle)
+        client.in_sync = not (client.owed or client.resyncing or client.resettle)
+        client.repairing = bool(client.owed.resends)
         client.loss_timeout_ticks = int(peer.loss_timeout / self._interval * self._stride)
 
     def _trace_losses(self, client: ClientState, lost: int, now: float) -> None:
@@ -454,7 +457,7 @@ class Replicator:
         client.losses += lost
         if now - client.losses_logged_at >= 1.0:
             owed = len(client.owed)
-            log.debug("%s lost %d updates: %d values are owed", client, client.losses, owed)
+            log.debug("%s lost %d updates: %d entities are owed", client, client.losses, owed)
             client.losses, client.losses_logged_at = 0, now
 
     def _parts(
@@ -476,8 +479,7 @@ class Replicator:
         for body in ready:
             if room <= 0 or len(parts) == PARTS:
                 for run in body.runs:
-                    nets = [net for net in run.nets if net in client.known]
-                    client.owe(nets, run.cids, self.tick)
+                    client.owe(run, self.tick)
                 continue
             raw, beside = body.raw, None
             if state is not None and body is ready[-1]:
@@ -531,7 +533,7 @@ class Replicator:
             nets.sort()
             for run in make_runs(nets, cids, self.entities.columns(cids, nets)):
                 if run.size > BODY_BYTES:
-                    client.owe(run.nets, run.cids, self.tick)
+                    client.owe(run, self.tick)
                 else:
                     result.append(run)
         return result
@@ -550,7 +552,7 @@ class Replicator:
             for run in make_runs(nets, cids, self.entities.columns(cids, nets)):
                 if run.size > BODY_BYTES:
                     if client.peer.backlog >= STREAM_WINDOW:
-                        client.owe(run.nets, run.cids, self.tick)
+                        client.owe(run, self.tick)
                         continue
                     message = self._structure.message((), {}, [run.data])
                     delivered = client.peer.delivered
@@ -561,12 +563,6 @@ class Replicator:
                 else:
                     result.append(run)
         return result
-
-    def _owe_big(self, client: ClientState, runs: list[EncodedRun]) -> None:
-        """Owe a client the runs that are larger than a datagram, so that they go by the stream."""
-        for run in runs:
-            known = [net for net in run.nets if net in client.known]
-            client.owe(known, run.cids, self.tick)
 
     def _oldest_in_flight(self) -> int:
         """Return the tick of the oldest update of which it is open whether all clients have it."""

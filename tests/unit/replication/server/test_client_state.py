@@ -82,6 +82,13 @@ class Subject:
     def lose(self, tick: int, *runs: EncodedRun) -> None:
         self.client_state.lose(tick, runs, self.entities)
 
+    def owe(self, nets: Sequence[int], cids: Sequence[int], tick: int) -> None:
+        self.client_state.owe(run(*nets, cids=cids), tick)
+
+    def owed(self) -> dict[int, tuple[int, int]]:
+        """The entities owed, in order: component bits, and since when."""
+        return dict(self.client_state.owed._entities)
+
     def take(self, room: int = 10_000, tick: int = 20) -> list[tuple[int, int]]:
         return self.client_state.take_owed(self.entities, room, tick)
 
@@ -113,22 +120,17 @@ def test_it_gains_a_share_of_its_bandwidth_from_update_to_update(subject: Subjec
 
 def test_what_a_lost_packet_carried_is_owed(subject: Subject) -> None:
     subject.lose(5, run(1, 2), run(3, cids=(TANK, PLACE)))
-    assert subject.client_state.owed == {
-        (1, TANK): 5,
-        (2, TANK): 5,
-        (3, TANK): 5,
-        (3, PLACE): 5,
-    }
+    assert subject.owed() == {1: (bits(TANK), 5), 2: (bits(TANK), 5), 3: (bits(TANK, PLACE), 5)}
 
 
 def test_what_has_a_newer_value_on_its_way_is_not_owed(subject: Subject) -> None:
     esper.component_for_entity(2, Tank).hp = 3
     subject.capture()
     subject.lose(1, run(1, 2))
-    assert subject.client_state.owed == {(1, TANK): 1}
+    assert subject.owed() == {1: (bits(TANK), 1)}
     # The newer one is lost, too: the client has lacked it since the first was.
     subject.lose(2, run(2))
-    assert subject.client_state.owed == {(1, TANK): 1, (2, TANK): 1}
+    assert subject.owed() == {1: (bits(TANK), 1), 2: (bits(TANK), 1)}
 
 
 def test_what_waits_for_a_newer_value_is_not_confirmed_meanwhile(subject: Subject) -> None:
@@ -137,22 +139,12 @@ def test_what_waits_for_a_newer_value_is_not_confirmed_meanwhile(subject: Subjec
     subject.capture()
     subject.peer.begin_at(2)
     subject.lose(1, run(2))
-    assert (
-        client_state.unconfirmed_ticks(9, True) == 9
-    )  # confirmed up to 0: the value of 1 never came
+    # Confirmed up to 0: the value of 1 never came.
+    assert client_state.unconfirmed_ticks(9, True) == 9
+    assert client_state.repairing
     subject.peer.begin_at(3)  # acked: that of 2 did
     assert client_state.unconfirmed_ticks(9, True) == 7
-    assert not client_state.gaps
-
-
-def test_a_gap_is_filled_by_the_first_newer_value_that_arrives(subject: Subject) -> None:
-    for hp in (3, 4):
-        esper.component_for_entity(2, Tank).hp = hp
-        subject.capture()
-        subject.lose(1, run(2))
-    assert subject.client_state.gaps == {(2, TANK): (2, 1)}
-    subject.lose(2, run(2))
-    assert subject.client_state.gaps == {(2, TANK): (3, 1)}
+    assert not client_state.repairing
 
 
 def test_a_newer_value_that_is_owed_itself_is_owed_since_the_older_was_lost(
@@ -160,9 +152,17 @@ def test_a_newer_value_that_is_owed_itself_is_owed_since_the_older_was_lost(
 ) -> None:
     esper.component_for_entity(2, Tank).hp = 3
     subject.capture()
-    subject.client_state.owe([2], [TANK], 2)
+    subject.owe([2], [TANK], 2)
     subject.lose(1, run(2))
-    assert subject.client_state.owed == {(2, TANK): 1}
+    assert subject.owed() == {2: (bits(TANK), 1)}
+
+
+def test_of_one_entity_one_value_is_owed_and_another_on_its_way(subject: Subject) -> None:
+    esper.component_for_entity(2, Tank).hp = 3
+    subject.capture()
+    subject.lose(1, run(2, cids=(TANK, PLACE)))
+    assert subject.owed() == {2: (bits(PLACE), 1)}
+    assert list(subject.client_state.owed.resends) == [2]
 
 
 def test_what_is_gone_or_not_known_any_more_is_not_owed(subject: Subject) -> None:
@@ -170,57 +170,24 @@ def test_what_is_gone_or_not_known_any_more_is_not_owed(subject: Subject) -> Non
     esper.remove_component(1, Place)
     subject.capture()
     subject.lose(5, run(1, 2, cids=(TANK, PLACE)))
-    assert subject.client_state.owed == {(1, TANK): 5}
+    assert subject.owed() == {1: (bits(TANK), 5)}
+    subject.owe([3], [TANK], 6)
+    assert list(subject.owed()) == [1]
 
 
 def test_what_was_owed_first_stays_first_and_keeps_its_tick(subject: Subject) -> None:
-    client_state = subject.client_state
-    client_state.owe([3], [TANK], 4)
-    client_state.owe([1, 3], [TANK], 9)
+    subject.owe([3], [TANK], 4)
+    subject.owe([1, 3], [TANK], 9)
     subject.lose(9, run(1, 3))
-    assert list(client_state.owed.items()) == [((3, TANK), 4), ((1, TANK), 9)]
+    assert list(subject.owed().items()) == [(3, (bits(TANK), 4)), (1, (bits(TANK), 9))]
     assert subject.take() == [(3, bits(TANK)), (1, bits(TANK))]
-    assert not client_state.owed
-
-
-def test_a_resend_that_got_lost_is_owed_since_the_first_loss(subject: Subject) -> None:
-    client_state = subject.client_state
-    subject.lose(6, run(1))
-    subject.take(tick=9)
-    assert client_state.gaps == {(1, TANK): (9, 6)}
-    subject.lose(9, run(1, 2))
-    assert client_state.owed == {(1, TANK): 6, (2, TANK): 9}
-    subject.take(tick=14)
-    # A resend that arrives fills its gap: what gets lost later is another matter.
-    subject.lose(30, run(1))
-    assert client_state.owed == {(1, TANK): 30}
-
-
-def test_what_is_skipped_while_a_resend_is_in_flight_is_lacked_since_the_first_loss(
-    subject: Subject,
-) -> None:
-    client_state = subject.client_state
-    subject.lose(6, run(1))
-    subject.take(tick=9)
-    subject.peer.begin_at(9)
-    client_state.owe([1], [TANK], 10)  # the budget had no room for its next value
-    assert (client_state.owed, client_state.gaps) == ({(1, TANK): 10}, {(1, TANK): (9, 6)})
-    subject.take(tick=11)
-    assert client_state.gaps == {(1, TANK): (11, 6)}
-    subject.lose(9, run(1))
-    assert client_state.owed == {(1, TANK): 6}
-    subject.take(tick=12)
-    subject.peer.begin_at(13)  # 12 is acked
-    client_state.owe([1], [TANK], 14)
-    subject.take(tick=15)
-    assert client_state.gaps == {(1, TANK): (15, 14)}
+    assert not subject.client_state.owed
 
 
 def test_owed_parts_of_one_entity_leave_together(subject: Subject) -> None:
-    client_state = subject.client_state
-    client_state.owe([1], [TANK], 4)
-    client_state.owe([2], [TANK], 5)
-    client_state.owe([1], [PLACE], 6)
+    subject.owe([1], [TANK], 4)
+    subject.owe([2], [TANK], 5)
+    subject.owe([1], [PLACE], 6)
     assert subject.take() == [
         (1, bits(TANK, PLACE)),
         (2, bits(TANK)),
@@ -229,23 +196,22 @@ def test_owed_parts_of_one_entity_leave_together(subject: Subject) -> None:
 
 def test_what_has_no_room_stays_owed(subject: Subject) -> None:
     client_state = subject.client_state
-    client_state.owe([3, 2, 1], [TANK], 4)
+    subject.owe([3, 2, 1], [TANK], 4)
     assert subject.take(0) == []
     assert len(client_state.owed) == 3
     assert subject.take(20) == [(3, bits(TANK)), (2, bits(TANK))]
-    assert client_state.owed == {(1, TANK): 4}
+    assert subject.owed() == {1: (bits(TANK), 4)}
 
 
 def test_an_entity_takes_room_for_each_of_its_values(subject: Subject) -> None:
-    client_state = subject.client_state
-    client_state.owe([1, 2, 3], [TANK, PLACE], 4)
+    subject.owe([1, 2, 3], [TANK, PLACE], 4)
     assert subject.take(20) == [(1, bits(TANK, PLACE))]
     assert subject.take(40) == [(2, bits(TANK, PLACE)), (3, bits(TANK, PLACE))]
 
 
 def test_owed_values_are_filtered_by_what_the_client_may_see_now(subject: Subject) -> None:
     client_state = subject.client_state
-    client_state.owe([1, 2, 3, 9], [TANK, SECRET], 4)
+    subject.owe([1, 2, 3, 9], [TANK, SECRET], 4)
     client_state.known = {1, 2}
     subject.world.delete(2)
     subject.capture()
@@ -259,7 +225,7 @@ def test_owner_only_components_are_seen_by_whom_they_were_told(subject: Subject)
     assert client_state.sees(1, entities) == bits(TANK, PLACE, SECRET)
     client_state.known_private = {}
     assert client_state.sees(1, entities) == bits(TANK, PLACE)
-    client_state.owe([1], [SECRET], 3)
+    subject.owe([1], [SECRET], 3)
     assert subject.take() == []
     assert not client_state.owed
 
@@ -267,24 +233,23 @@ def test_owner_only_components_are_seen_by_whom_they_were_told(subject: Subject)
 def test_of_what_goes_by_the_stream_one_version_is_in_flight(subject: Subject) -> None:
     client_state = subject.client_state
     client_state.big[2] = 7
-    client_state.owe([2, 3], [TANK], 4)
+    subject.owe([2, 3], [TANK], 4)
     subject.peer.delivered = 6
     assert subject.take() == [(3, bits(TANK))]
-    assert client_state.owed == {(2, TANK): 4}
+    assert subject.owed() == {2: (bits(TANK), 4)}
     subject.peer.delivered = 7
     assert subject.take() == [(2, bits(TANK))]
 
 
 def test_a_resync_is_answered_and_then_owes_everything_known(subject: Subject) -> None:
     client_state = subject.client_state
-    client_state.owe([3], [TANK], 4)
+    subject.owe([3], [TANK], 4)
     client_state.known = {1, 3}
     client_state.resync(b"answer")
     assert subject.peer.messages == [b"answer"]
     assert client_state.unconfirmed_ticks(50, True) == 51  # not one tick, until that has arrived
     client_state.owe_all(subject.entities)
-    keys = {(net, cid) for net in (1, 3) for cid in (TANK, PLACE)} | {(1, SECRET)}
-    assert client_state.owed == dict.fromkeys(keys, 0)
+    assert subject.owed() == {1: (bits(TANK, PLACE, SECRET), 0), 3: (bits(TANK, PLACE), 0)}
 
 
 # How far back the client is owed nothing.
@@ -294,19 +259,9 @@ def test_with_nothing_owed_and_all_acked_all_ticks_are_confirmed(subject: Subjec
     client_state = subject.client_state
     assert client_state.unconfirmed_ticks(50, True) == 0
     assert client_state.unconfirmed_ticks(50, False) == 1  # more of this tick is still to come
-    client_state.owe([1], [TANK], 44)
-    client_state.owe([2], [TANK], 40)
+    subject.owe([1], [TANK], 44)
+    subject.owe([2], [TANK], 40)
     assert client_state.unconfirmed_ticks(50, True) == 11
-
-
-def test_what_was_owed_and_sent_holds_back_nothing_later(subject: Subject) -> None:
-    client_state = subject.client_state
-    client_state.owe([1, 2, 3], [TANK], 40)
-    assert len(subject.take()) == 3
-    client_state.fills.clear()
-    client_state.gaps.clear()
-    client_state.owe([1], [TANK], 44)
-    assert client_state.unconfirmed_ticks(50, True) == 7
 
 
 def test_what_is_in_flight_is_not_confirmed(subject: Subject) -> None:
@@ -315,30 +270,6 @@ def test_what_is_in_flight_is_not_confirmed(subject: Subject) -> None:
     subject.peer.begin_at(50)
     assert subject.client_state.unconfirmed_ticks(50, True) == 1
     assert subject.client_state.unconfirmed_ticks(50, False) == 1
-
-
-def test_what_was_sent_again_counts_from_its_first_loss_until_it_is_acked(
-    subject: Subject,
-) -> None:
-    client_state = subject.client_state
-    client_state._fill((1, TANK), 45, 30)
-    client_state._fill((2, TANK), 48, 41)
-    subject.peer.begin_at(44)
-    assert client_state.unconfirmed_ticks(50, True) == 21
-    subject.peer.begin_at(46)
-    assert client_state.unconfirmed_ticks(50, True) == 10
-    subject.peer.tagged.pop(1)
-    assert client_state.unconfirmed_ticks(50, True) == 0
-    assert not client_state.gaps
-
-
-def test_the_one_packet_of_a_tick_counts_what_it_makes_up_for_itself(subject: Subject) -> None:
-    subject.client_state._fill((1, TANK), 50, 41)
-    assert subject.client_state.unconfirmed_ticks(50, False) == 10
-    assert subject.client_state.unconfirmed_ticks(50, True) == 0
-    assert (
-        subject.client_state.unconfirmed_ticks(51, True) == 0
-    )  # nothing is in flight: it is there
 
 
 # Hoods and runs.

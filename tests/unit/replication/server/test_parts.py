@@ -211,7 +211,8 @@ def test_a_tick_that_came_whole_left_nothing_behind(
                 if whole(client.fresh()) and client.store.structured == client.client_state.depends:
                     assert outdated(client) == []
         field.settle(1000)
-        while not all(client.client_state.in_sync for client in clients):
+        states = [client.client_state for client in clients]
+        while any(state.repairing or not state.in_sync for state in states):
             field.step()  # until a resync is answered, too
         for client in clients:
             client.fresh()

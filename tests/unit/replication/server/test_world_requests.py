@@ -168,7 +168,8 @@ def test_a_tick_costs_what_is_sent_and_not_what_is_owed(lost: bool) -> None:
             game.run(things / 40)
             assert len(client_state.known) > things
             if lost:
-                client_state.owe(sorted(client_state.known), [0], game.simulation.tick)
+                for net in sorted(client_state.known):
+                    client_state.owed.owe(net, 1, game.simulation.tick)
             else:
                 ask(ann)
             game.until(lambda client_state=client_state: client_state.owed)  # type: ignore[misc]
@@ -178,11 +179,10 @@ def test_a_tick_costs_what_is_sent_and_not_what_is_owed(lost: bool) -> None:
             names = (
                 "take_owed",
                 "unconfirmed_ticks",
-                "_take",
-                "_fill",
-                "_filled",
+                "resend",
+                "drop",
+                "settle",
                 "sees",
-                "lacking",
             )
             cost = instructions(partial(game.step, 20), *names)
             sent = owed - len(client_state.owed)
