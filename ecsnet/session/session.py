@@ -56,6 +56,7 @@ _MASK64: Final = (1 << 64) - 1
 # Packets behind the newest that either end keeps track of: four seconds at 256 a second.
 _TRACK: Final = 1024
 _TRACK_MASK: Final = (1 << _TRACK) - 1
+_SMALL: Final = (1 << 61) - 1  # numbers up to this one are fast where compiled
 _ACK_EVERY: Final = 32
 # While all is well, only packets with these bits 0 in their numbers are timed and may ping: each
 # eighth.
@@ -180,14 +181,17 @@ class Session(Generic[PayloadT]):
         "_gone",
         "_heard",
         "_holes",
+        "_holes_heard",
         "_late_acks",
         "_missing",
+        "_missing_top",
         "_ping_at",
         "_ping_id",
         "_pings",
         "_pong_at",
         "_pong_id",
         "_raw",
+        "_recent",
         "_sent_at",
         "_settled",
         "_short",
@@ -228,9 +232,11 @@ class Session(Generic[PayloadT]):
         self._raw = codec.raw
         self._short = codec.short
         self._full = codec.full
-        # What came. Bit i of missing: packet top - 1 - i has not.
-        self._top = first
+        # What came. Bit i of missing: packet missing_top - 1 - i has not. All after that one came,
+        # up to the top: a packet in order needs not touch hundreds of bits.
+        self._top = self._missing_top = first
         self._missing = 0
+        self._recent = 0  # the 64 first bits of that
         self._late_acks: list[int] = []  # of packets too old for the mask of the newest
         self._ack_wanted = 0
         # What was sent. Packets with a tag and those that only carry fragments lie apart, so that
@@ -241,8 +247,11 @@ class Session(Generic[PayloadT]):
         self._carriers = SentPackets()
         self._sent_at = -inf
         self._heard = first  # the newest packet that the peer is known to have
-        self._holes = 0  # bit i: packet heard - i is not known to have arrived
         self._settled = first  # what was heard when acks were last settled one by one
+        # Bit i: packet holes_heard - i is not known to have arrived. All after that one have, up to
+        # what was heard.
+        self._holes = 0
+        self._holes_heard = first
         # What the peer's next packet says is missing there, unless something comes late.
         self._expected_missing = 0
         # Those given up: when they are forgotten, their tag, when they were sent.
@@ -314,10 +323,7 @@ class Session(Generic[PayloadT]):
         number = self.number + 1
         if tag != NO_TAG and number & _LOOK and not self.more:
             # It says its payload and what came, as most packets of a server do.
-            missing = self._missing
-            if missing:
-                missing &= _MASK64
-            packet = encode((number & 0xFFFF, self._top & 0xFFFF, missing, payload))
+            packet = encode((number & 0xFFFF, self._top & 0xFFFF, self._missing64(), payload))
             if len(packet) <= MAX_PACKET:
                 self.number = number
                 self._sent_at = now
@@ -349,9 +355,8 @@ class Session(Generic[PayloadT]):
         """
         number = self.number + 1
         if number & _LOOK and not self.more:
-            missing = self._missing & _MASK64
             low, ack = number & 0xFFFF, self._top & 0xFFFF
-            packet = encode((low, ack, missing, payload, fragments, 0, None))
+            packet = encode((low, ack, self._missing64(), payload, fragments, 0, None))
             if len(packet) > MAX_PACKET:
                 return None
             self.number = number
@@ -380,8 +385,7 @@ class Session(Generic[PayloadT]):
         """
         goodbye = Goodbye(code_of(reason), text[:GOODBYE_TEXT])
         number, ack = self.number + 1 & 0xFFFF, self._top & 0xFFFF
-        missing = self._missing & _MASK64
-        packet = encode((number, ack, missing, None, _NO_FRAGMENTS, 0, None, goodbye))
+        packet = encode((number, ack, self._missing64(), None, _NO_FRAGMENTS, 0, None, goodbye))
         self._sent(now)
         return packet
 
@@ -427,12 +431,11 @@ class Session(Generic[PayloadT]):
     def _pack(self, payload: object, fragments: msgspec.Raw | None, now: float, ping: int) -> bytes:
         """Encode a packet with the next number; that it goes out, `_sent` notes."""
         top = self._top
-        missing = self._missing
         if self._late_acks:
             top = self._late_acks[-1]
-            missing >>= self._top - top
-        if missing:
-            missing &= _MASK64
+            missing = self._all_missing() >> self._top - top & _MASK64
+        else:
+            missing = self._missing64()
         number = self.number + 1
         if not ping and fragments is None and not self._pong_id:
             return encode((number & 0xFFFF, top & 0xFFFF, missing, payload))
@@ -498,12 +501,8 @@ class Session(Generic[PayloadT]):
             tag = self.tagged.pop(ack)
             if tag != NO_TAG:
                 self._top, self._heard = number, ack
-                if self._missing:
-                    self._missing = self._missing << 1 & _TRACK_MASK
-                if self._holes:
-                    self._holes = self._holes << 1 & _TRACK_MASK
                 if missing:
-                    self._expected_missing = missing << 1 & _MASK64
+                    self._expected_missing = _shifted64(missing)
                 self.packets_received += 1
                 wanted = self._ack_wanted = self._ack_wanted + 1
                 received = Received(number, payload, wanted >= _ACK_EVERY, tag)
@@ -544,10 +543,14 @@ class Session(Generic[PayloadT]):
         now: float,
     ) -> Received[PayloadT] | None:
         """Take a decoded packet of any kind."""
-        top, missing = self._top, self._missing
+        top = self._top
         number = unwrap(number16, 16, top)
         behind = top - number
-        if behind < 0:
+        in_order = behind == -1
+        missing = 0 if in_order else self._all_missing()
+        if in_order:
+            top = number
+        elif behind < 0:
             top = number
             missing = (missing << -behind | (1 << -behind - 1) - 1) & _TRACK_MASK
         elif behind > _TRACK:
@@ -567,7 +570,10 @@ class Session(Generic[PayloadT]):
             return None
 
         # From here on the packet counts as received, unless it is refused.
-        self._top, self._missing = top, missing
+        if in_order:
+            self._top = top
+        else:
+            self._note_missing(top, missing)
         self.packets_received += 1
         if top - number > 64:
             # Too far behind for the mask of the newest: it gets an ack of its own.
@@ -594,7 +600,7 @@ class Session(Generic[PayloadT]):
             self._ack_wanted += 1
             reply = reply or self._ack_wanted >= _ACK_EVERY
         if ack == self._heard:
-            self._expected_missing = lacking << 1 & _MASK64
+            self._expected_missing = _shifted64(lacking)
         received = Received(number, payload, reply)
         received.fragments = fragments
         received._acked, received.late, received.carriers = acked, late, carriers
@@ -604,20 +610,37 @@ class Session(Generic[PayloadT]):
         """Treat a packet that was just received as one that never came, so that it gets no ack:
         what it carries cannot be taken in.
         """
-        behind = self._top - number
+        top, missing = self._top, self._all_missing()
+        behind = top - number
         if behind:
-            self._missing |= 1 << behind - 1
+            missing |= 1 << behind - 1
             if number in self._late_acks:
                 self._late_acks.remove(number)
         else:  # the newest that counts is the one before it that came
-            missing = self._missing
-            back = 1
+            top -= 1
             while missing & 1:
                 missing >>= 1
-                back += 1
-            self._top -= back
-            self._missing = missing >> 1
+                top -= 1
+            missing >>= 1
+        self._note_missing(top, missing)
         self.packets_received -= 1
+
+    def _note_missing(self, top: int, missing: int) -> None:
+        """Note the newest packet that came, and as bits those before it that did not."""
+        self._top = self._missing_top = top
+        self._missing = missing
+        self._recent = missing & _MASK64
+
+    def _all_missing(self) -> int:
+        """Return the packets that did not come; bit i: packet top - 1 - i."""
+        return _tracked(self._missing, self._top - self._missing_top)
+
+    def _missing64(self) -> int:
+        """Return the first 64 of these bits, as packets have them."""
+        if not self._recent:
+            return 0
+        since = self._top - self._missing_top
+        return _shifted64(self._recent, since) if since < 64 else 0
 
     def _count_malformed(self, now: float) -> None:
         self.malformed += 1
@@ -695,22 +718,26 @@ class Session(Generic[PayloadT]):
             have carried fragments.
         """
         ahead = ack - self._heard
-        if ahead > 0 and not missing and not self._holes and ahead <= 65:
+        # Those that were acked one by one since the last time here; see receive_packet().
+        arrived = self._heard - self._settled
+        if (ahead == 1 and missing == self._expected_missing) or (
+            0 < ahead <= 65 and not missing and not self._holes
+        ):
             news = (1 << ahead) - 1
         else:
             # Bit i: packet ack - i has arrived, as far as this ack can tell.
             known = (~missing & _MASK64) << 1 | 1
-            holes = self._holes
+            holes = _tracked(self._holes, self._heard - self._holes_heard)
             if ahead >= 0:
-                holes = (holes << ahead | (1 << ahead) - 1) & _TRACK_MASK
+                holes = holes << ahead | (1 << ahead) - 1
             elif ahead > -_TRACK:
                 known <<= -ahead
             else:
                 return (), (), ()
+            holes &= _TRACK_MASK
             news = holes & known
             self._holes = holes ^ news
-        # Those that were acked one by one since the last time here; see receive_packet().
-        arrived = self._heard - self._settled
+            self._holes_heard = max(ack, self._heard)
         heard = self._heard = self._settled = max(ack, self._heard)
         acked: list[int] = []
         late: list[int] = []
@@ -747,3 +774,14 @@ class Session(Generic[PayloadT]):
         elif arrived:
             self.path.count(arrived, 0)
         return acked, late, carriers
+
+
+def _tracked(bits: int, since: int) -> int:
+    """Return the bits of packets that are kept track of, so many packets later."""
+    return bits << since & _TRACK_MASK if bits and since < _TRACK else 0
+
+
+def _shifted64(bits: int, by: int = 1) -> int:
+    """Return 64 bits, shifted to the left."""
+    bits <<= by
+    return bits if bits <= _SMALL else bits & _MASK64

@@ -143,7 +143,7 @@ FAULTS = {
         from ecsnet.session.session import Session
         receive = Session.receive_packet
         def again(self, packet, now):
-            self._missing = (1 << 1024) - 1
+            self._note_missing(self._top, (1 << 1024) - 1)
             return receive(self, packet, now)
         def overwrite(self, net, cid, tick, value):
             record = self.entities.get(net)

@@ -450,7 +450,8 @@ class Replicator:
             client.restoring = False
         client.in_sync = not (client.owed or client.resyncing or client.resettle)
         client.repairing = bool(client.owed.resends)
-        client.loss_timeout_ticks = int(peer.loss_timeout / self._interval * self._stride)
+        # Rounded up, and the tick of the packet is the first one: before, none would be found lost.
+        client.loss_timeout_ticks = 1 + int(peer.loss_timeout / self._interval * self._stride)
 
     def _trace_losses(self, client: ClientState, lost: int, now: float) -> None:
         """Log what a client lost, at most once a second: a bad line loses many packets."""

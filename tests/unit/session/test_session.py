@@ -3,6 +3,7 @@ from __future__ import annotations
 import heapq
 import random
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,7 +17,7 @@ from ecsnet.errors import UsageError
 from ecsnet.limits import MAX_PACKET
 from ecsnet.schema.gate import encode
 from ecsnet.session.packets import RAW
-from ecsnet.session.session import MAX_PAYLOAD, NO_TAG
+from ecsnet.session.session import MAX_PAYLOAD, NO_TAG, _tracked
 from ecsnet.session.session import Received as PacketReceived
 from ecsnet.session.session import Session as PacketSession
 from ecsnet.testing import ManualClock, Network
@@ -1081,12 +1082,42 @@ def test_the_short_ways_do_as_the_general_ones(seed: int, loss: float) -> None:
         if back and dice.random() < 0.8:
             one.receive(back.pop(0), now)
         state = [
-            (end._top, end._missing, end._heard, end._holes, end.number, end.in_flight)
+            (
+                end._top,
+                end._all_missing(),
+                end._heard,
+                _tracked(end._holes, end._heard - end._holes_heard),
+                end.number,
+                end.in_flight,
+            )
             for end in (fast, slow)
         ]
         assert state[0] == state[1]
     assert acked[fast] == acked[slow]
     assert loss > 0.2 or len(acked[fast]) > 100
+
+
+@pytest.mark.parametrize("make", [Session, Slow], ids=["the short way", "the general way"])
+def test_what_is_missing_is_told_in_64_packets_and_taken_late_in_1024(
+    make: Callable[..., Session],
+) -> None:
+    one, two = Session(ping_interval=1e9), make(1e9) if make is Slow else make(ping_interval=1e9)
+    packets = [one.send(number, number / 60) for number in range(1, 1101)]  # from number 1 on
+    told: list[int] = []
+    for number, packet in enumerate(packets, 1):
+        if number not in (3, 10, 75, 77):
+            assert two.receive(packet, number / 60)
+            told.append(number)
+            missing = _fields(two.send(None, number / 60))[2]
+            lost = [each for each in (3, 10, 75, 77) if number - 64 <= each < number]
+            assert missing == sum(1 << number - 1 - each for each in lost)
+    assert len(told) == 1096
+    # The newest is 1100: 75 is too old, 77 is not.
+    assert not two.receive(packets[74], 20.0)
+    assert two.stale == 1
+    assert two.receive(packets[76], 20.0)
+    assert not two.receive(packets[76], 20.0)
+    assert (two.stale, two.duplicates) == (1, 1)
 
 
 class CountingSession(PacketSession[msgspec.Raw]):
