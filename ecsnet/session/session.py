@@ -323,7 +323,8 @@ class Session(Generic[PayloadT]):
         number = self.number + 1
         if tag != NO_TAG and number & _LOOK and not self.more:
             # It says its payload and what came, as most packets of a server do.
-            packet = encode((number & 0xFFFF, self._top & 0xFFFF, self._missing64(), payload))
+            missing = self._missing64() if self._recent else 0
+            packet = encode((number & 0xFFFF, self._top & 0xFFFF, missing, payload))
             if len(packet) <= MAX_PACKET:
                 self.number = number
                 self._sent_at = now
@@ -600,7 +601,7 @@ class Session(Generic[PayloadT]):
             self._ack_wanted += 1
             reply = reply or self._ack_wanted >= _ACK_EVERY
         if ack == self._heard:
-            self._expected_missing = _shifted64(lacking)
+            self._expected_missing = _shifted64(lacking) if lacking else 0
         received = Received(number, payload, reply)
         received.fragments = fragments
         received._acked, received.late, received.carriers = acked, late, carriers
@@ -637,8 +638,6 @@ class Session(Generic[PayloadT]):
 
     def _missing64(self) -> int:
         """Return the first 64 of these bits, as packets have them."""
-        if not self._recent:
-            return 0
         since = self._top - self._missing_top
         return _shifted64(self._recent, since) if since < 64 else 0
 

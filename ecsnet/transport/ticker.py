@@ -83,7 +83,8 @@ class Ticker:
 
     def stop(self) -> None:
         """Make no more calls. May be called from within one, and twice."""
-        if self._fd is not None and self._loop is not None:
+        if self._fd is not None:
+            assert self._loop is not None  # since start()
             self._loop.remove_reader(self._fd)
             os.close(self._fd)
         if self._handle is not None:

@@ -579,11 +579,8 @@ class OnceScan(BytesScan[EntityT]):
         # Another instance under the same entity is another insert, with another value.
         olds = [None if i is None else components[i] for i in kept]
         replaced = map(is_not, self._components, olds)
-        return [
-            i
-            for i in compress(range(len(kept)), replaced)
-            if kept[i] is not None and self._shadows[i] is not None
-        ]
+        changed = compress(range(len(kept)), replaced)
+        return [i for i in changed if self._shadows[i] is not None]
 
 
 def detector_for(

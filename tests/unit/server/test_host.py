@@ -730,6 +730,7 @@ def test_dropped_ticks_are_a_warning_now_and_then(caplog: pytest.LogCaptureFixtu
     warnings = [r.getMessage() for r in caplog.records if "ticks dropped" in r.getMessage()]
     assert len(warnings) == 2
     assert 80 < int(warnings[1].split()[0]) < 140
+    assert sum(int(warning.split()[0]) for warning in warnings) == network.host.dropped_ticks
 
 
 def test_a_stalled_client_comes_right() -> None:

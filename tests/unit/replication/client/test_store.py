@@ -324,6 +324,10 @@ def test_who_comes_back_while_it_is_held_for_an_event_is_another(subject: Subjec
     store.depart()
     assert set(store.entities) == {3}
     assert store.went == {3: "despawned", 5: "hidden"}
+    # What has gone is not let go once more when it comes again.
+    subject.structure(4, ([5], [tanks(9)]))
+    store.depart()
+    assert set(store.entities) == {3, 5}
 
 
 def test_the_newest_report_is_kept(subject: Subject) -> None:
