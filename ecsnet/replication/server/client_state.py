@@ -126,10 +126,10 @@ class ClientState:
         player: int,
         peer: Peer[object],
         interval: float,
-        name: str = "a client",
-        player_id: int = 0,
+        name: str,
+        player_id: int,
         *,
-        smooth: bool = False,
+        smooth: bool,
     ) -> None:
         self.player = player
         self.player_id = player_id
@@ -279,7 +279,7 @@ class ClientState:
         lag = 0 if whole else 1
         oldest = self.tagged.oldest_tag
         settled = tick if oldest == NO_TAG else tick_of(oldest)  # all packets of the ticks before
-        if oldest != NO_TAG and settled <= tick - lag:
+        if oldest != NO_TAG:
             lag = tick - settled + 1
         owed = self.owed
         if owed.resends:

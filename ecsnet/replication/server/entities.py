@@ -28,7 +28,7 @@ class Entity:
 
     __slots__ = ("cell", "esper", "net", "order", "owner", "point", "private", "public")
 
-    def __init__(self, net: int, esper: int, order: int = 0) -> None:
+    def __init__(self, net: int, esper: int, order: int) -> None:
         self.net = net
         self.esper = esper
         self.order = order

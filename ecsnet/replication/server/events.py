@@ -196,7 +196,7 @@ class EventWriter:
                 event = self._made(emission, 0 if about is None else about.net)
                 if event is not None:
                     self._route(event, about, newcomers)
-        if self._for_all and all(event.same_for_all for event in self._for_all):
+        if all(event.same_for_all for event in self._for_all):
             self._uniform = self._batch(tuple([event.copy_for(_NONE) for event in self._for_all]))
         return ignored
 
@@ -304,10 +304,7 @@ class EventWriter:
         events = self._candidates(client)
         batch = self._uniform
         if batch is None or events is not self._for_all:
-            copies = self._copies(client, before, events)
-            if not copies:
-                return
-            batch = self._batch(copies)
+            batch = self._batch(self._copies(client, before, events))
         client.events_due += batch.reliable
         for message in batch.messages:
             batch.sent[client.player_id] = client.peer.queue(message)
@@ -377,7 +374,7 @@ def _filled(events: list[bytes], most: int) -> list[list[bytes]]:
     lists: list[list[bytes]] = []
     room = 0
     for data in events:
-        if len(data) > room or not lists:
+        if len(data) > room:
             lists.append([])
             room = most
         lists[-1].append(data)

@@ -446,7 +446,7 @@ class Replicator:
                 runs,
             )
             peer.send(update if events is None else (*update, events), now, tag)
-        if client.restoring and not (client.resyncing or client.owed):
+        if not (client.resyncing or client.owed):
             client.restoring = False
         client.in_sync = not (client.owed or client.resyncing or client.resettle)
         client.repairing = bool(client.owed.resends)

@@ -109,8 +109,6 @@ class StructureWriter:
         """
         if client.known is group.before and not client.resettle:
             message, leaves = group.message, group.departures
-            if message is None and leaves is None:
-                return
             fits = message is None or len(message) <= STRUCTURE_BYTES
             if fits and not client.extra and not self._owns(client, group.leaving):
                 if message is not None:
@@ -163,7 +161,9 @@ class StructureWriter:
 
         if self.traced:
             _trace_sight(client, before, known, target)
-        client.known = group.visible if known == group.visible else known
+        # What it owns elsewhere may have to wait for room: until it is there, more is to be told.
+        settled = known == group.visible and not client.extra
+        client.known = group.visible if settled else known
         client.known_private = private
         for net in gone:
             client.big.pop(net, None)

@@ -23,7 +23,7 @@ class ReplicationSystem(esper.Processor):
         every: Ticks from one update to the next.
     """
 
-    def __init__(self, replicator: Replicator, world: World, every: int = 1) -> None:
+    def __init__(self, replicator: Replicator, world: World, every: int) -> None:
         self._replicator = replicator
         self._world = world
         self._every = every

@@ -11,10 +11,14 @@ import pytest
 
 import ecsnet as net
 from ecsnet.components import Owner, Player, Position
+from ecsnet.replication.server.entities import ReplicatedEntities
+from ecsnet.replication.server.history import History
+from ecsnet.replication.server.interest import Everyone
 from ecsnet.schema import EntityRef, Quantized, Turn
 from ecsnet.simulation.past import Past
 from ecsnet.testing import Harness, Registry, use_registry
 from ecsnet.transport.conditioner import Link
+from ecsnet.world import World
 
 with use_registry(Registry()) as registry:
 
@@ -452,6 +456,49 @@ def test_nobody_has_drawn_what_was_not_told_yet(shooting: Range) -> None:
     assert shooting.game.room.stats().rewinds_limited == 1
 
 
+@pytest.mark.parametrize("command_rate", [None, 20])
+def test_how_far_behind_an_honest_client_draws_goes_by_its_path_and_its_rates(
+    command_rate: float | None,
+) -> None:
+    link = Link(lag=0.05, jitter=0.02, seed=1)
+    shooting = Range(link, rewind=1.0, update_rate=20, command_rate=command_rate)
+    try:
+        most: list[float] = []
+
+        def look(shooter: int) -> dict[type, float]:
+            member = shooting.game.member(shooting.client)
+            assert member is not None
+            path = member.peer.session.path
+            assert path.jitter > 0.002
+            # What gets lost: six updates in a row, and two packets of commands.
+            lost = 6 / 20 + (0.0 if command_rate is None else 2 / command_rate)
+            most.append(path.rtt + 8 * path.jitter + 0.1 + lost)
+            return shooting.look_at_target(shooter)
+
+        shooting.look = look
+        shooting.game.run(3.0)
+        tick, seen = shooting.zap(shooting.tick - 70, 60)
+        assert most[0] < 0.95
+        assert tick - seen[Spot] / 3.25 == pytest.approx(60 * most[0], abs=1 / 16)
+        assert shooting.game.room.stats().rewinds_limited == 1
+    finally:
+        shooting.game.close()
+
+
+def test_nobody_has_drawn_more_than_the_last_update_between_two() -> None:
+    shooting = Range(update_rate=20)
+    try:
+        told: list[int] = []
+        for _ in range(6):
+            tick, seen = shooting.zap(shooting.tick + 100, 13)
+            assert seen[Spot] == 3.25 * ((tick - 1) // 3 * 3)
+            told.append((tick - 1) % 3)
+        assert set(told) == {0, 1, 2}
+        assert shooting.game.room.stats().rewinds_limited == 6
+    finally:
+        shooting.game.close()
+
+
 def test_who_says_nothing_shoots_at_what_is_there(shooting: Range) -> None:
     shooting.client._sender.outbox.drawn = None
     shooting.client.send(Zap())
@@ -491,10 +538,12 @@ def test_it_is_remembered_while_there_is_somebody_who_draws_behind() -> None:
     try:
         game = shooting.game
         bob = game.connect("Bob", smooth=True)
-        game.leave(shooting.client)
         game.run(1.0)
-        ticks = kept(shooting)[Spot]
-        assert ticks > 20
+        game.leave(shooting.client)
+        game.run(0.1)
+        assert kept(shooting)[Spot] > 20
+        game.run(1.0)
+        assert kept(shooting)[Spot] > 20
         game.run(5.0)  # he does nothing, and his client says nothing any more
         with bob.view:
             assert esper.get_component(Spot)
@@ -572,3 +621,99 @@ def test_in_the_tick_in_which_the_world_is_cleared_nothing_is_rewound(shooting: 
     shooting.move = lambda tick: None
     shooting.zap(shooting.tick - 3)
     assert seen == [7.0] * 20
+
+
+def test_what_had_gone_for_a_while_is_where_it_is(shooting: Range) -> None:
+    """Also where it was the only one of its type."""
+    gone = back = 0
+
+    def move(tick: int) -> None:
+        if tick == gone:
+            esper.remove_component(shooting.target, Spot)
+        elif tick == back:
+            esper.add_component(shooting.target, Spot(1000.0))
+        elif spot := esper.try_component(shooting.target, Spot):
+            spot.x = 3.25 * tick if tick < back or not back else 1000.0
+
+    shooting.move = move
+    for part, x in ((-0.5, None), (0.0, 1000.0), (1.5, 1000.0), (2.5, 1000.0), (3.5, 1000.0)):
+        gone = back = 0
+        shooting.game.step(4)
+        gone, back = shooting.tick + 2, shooting.tick + 5
+        shooting.game.step(6)
+        _, seen = shooting.zap(gone + part)
+        assert seen[Spot] == (3.25 * (gone - 1) if x is None else x)
+
+
+def test_what_went_in_this_very_tick_is_gone(shooting: Range) -> None:
+    shot = 0
+    found: list[bool] = []
+
+    def move(tick: int) -> None:
+        if tick >= shot > 0 and esper.entity_exists(doomed):
+            esper.delete_entity(doomed, immediate=True)
+            esper.remove_component(shooting.target, Rough)
+        shooting_at = esper.components_for_entity(shooting.target)
+        for component in shooting_at:
+            if isinstance(component, Spot):
+                component.x = 3.25 * tick
+
+    def look(shooter: int) -> dict[type, float]:
+        found.append(esper.entity_exists(doomed))
+        return shooting.look_at_target(shooter)
+
+    with shooting.game.world:
+        doomed = esper.create_entity(Spot())
+    shooting.move, shooting.look = move, look
+    shooting.game.run(0.5)
+    drawn = shooting.tick - 4
+    tick, _ = shooting.zap(drawn)
+    delay = tick - drawn
+    assert found.pop()
+    drawn = shooting.tick - 4
+    shot = drawn + delay
+    tick, seen = shooting.zap(drawn)
+    assert tick == shot
+    assert found == [False]
+    assert seen[Spot] == 3.25 * drawn
+    assert Rough not in seen
+
+
+def test_what_is_kept_by_itself() -> None:
+    with use_registry(Registry()) as own:
+
+        @net.replicated(interpolate=True, snap=10)
+        class Slide:
+            x: float = 0.0
+
+    world, past = World(), Past()
+    with world:
+        entities = ReplicatedEntities(own.schema(), world, Everyone())
+        history = History(entities, world, 10, None)
+
+        def seen(at: float) -> float | None:
+            """Where it was; None where nothing is known."""
+            known = history.show(at, [1], 0, past)
+            x = slide.x
+            past.leave()
+            return x if known else None
+
+        history.note(entities.capture(1))
+        slide = Slide()
+        esper.create_entity(slide)
+        assert seen(1.0) is None  # nothing has one yet
+        for tick, slide.x in enumerate((100.0, 110.0, 120.5), 2):
+            history.note(entities.capture(tick))
+        # A step of exactly the limit is drawn as one, a longer one as a jump.
+        steps = [(1.0, 100.0), (2.0, 100.0), (2.5, 105.0), (3.0, 110.0), (3.5, 110.0), (4.0, 120.5)]
+        assert [(at, seen(at)) for at, _ in steps] == steps
+        assert seen(4.5) == 120.5
+        history.clear()
+        assert seen(4.0) is None
+        slide.x = 7.0
+        history.note(entities.capture(5))
+        assert seen(5.0) == seen(4.0) == 7.0
+        esper.clear_database()
+        history.note(entities.capture(6))
+        assert seen(5.0) is None
+    world.close()

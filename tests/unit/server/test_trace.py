@@ -11,6 +11,7 @@ import pytest
 import ecsnet as net
 from ecsnet import schema
 from ecsnet.testing import Harness
+from tests.unit.replication.server.test_replicator import Blob, Field
 
 with schema.use_registry(schema.Registry()) as registry:
 
@@ -73,6 +74,50 @@ def test_a_clients_join_sight_losses_and_end_can_be_followed(
     assert story[-1].endswith("is gone: left")
     assert len([line for line in story if "lost" in line]) <= 4  # of 60 packets in two seconds
     assert len(said) < 30  # nothing is said of single packets
+
+
+def test_what_waits_to_enter_and_what_only_leaves_is_said_too(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.DEBUG, "ecsnet")
+    with Harness(game(), registry=registry) as play:
+        with play.world:
+            crowd = [esper.create_entity(Tank()) for _ in range(2_500)]
+        play.connect("Ann")
+        play.run(1.0)
+        with play.world:
+            esper.delete_entity(crowd[0])
+        play.run(0.1)
+    sight = re.compile(r": (\d+) entities enter its sight, (\d+) leave it(?:, (\d+) wait)?$")
+    found = [sight.search(record.getMessage()) for record in caplog.records]
+    story = [[int(number or 0) for number in match.groups()] for match in found if match]
+    entered = 0
+    for enter, leave, wait in story[:-1]:
+        entered += enter
+        assert (leave, wait) == (0, 2_505 - entered)
+    assert len(story) >= 3
+    assert story[-1] == [0, 1, 0]
+
+
+def test_losses_are_added_up_and_said_once_a_second(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG, "ecsnet")
+    field = Field()
+    try:
+        client = field.join(Blob())
+        field.step(60)
+        for _ in range(3):  # every 0.7 seconds
+            client.lose = lambda packet: True
+            field.world.components(client.player)[Blob].data += b"."
+            field.step()
+            client.lose = lambda packet: False
+            field.step(41)
+        lines = [line for line in caplog.messages if "lost" in line]
+        assert lines == [
+            "a client lost 1 updates: 1 entities are owed",
+            "a client lost 2 updates: 1 entities are owed",
+        ]
+    finally:
+        field.close()
 
 
 def player(play: Harness) -> int:

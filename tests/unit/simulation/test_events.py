@@ -16,7 +16,7 @@ import ecsnet as net
 from ecsnet.components import Owner
 from ecsnet.replication.client import event_queue
 from ecsnet.replication.client import view as view_module
-from ecsnet.replication.server.events import _Event
+from ecsnet.replication.server.events import LOOSE_BYTES, _Copy, _Event
 from ecsnet.replication.wire import EVENT_BYTES, Structure
 from ecsnet.session.goodbye import Reason
 from ecsnet.testing import Harness, Registry, use_registry
@@ -143,6 +143,59 @@ def test_to_everybody_to_some_and_to_all_but_one(harness: Harness, game: Game) -
     assert booms(harness, cid) == [1, 6]
     assert [cast(Boom, emission.event).number for emission in harness.emitted] == [*range(1, 8)]
     assert not harness.simulation.ignored
+
+
+def test_what_is_not_for_all_goes_by_itself_and_beside_what_is(
+    harness: Harness, game: Game
+) -> None:
+    ann, bob = harness.connect("ann"), harness.connect("bob")
+    a, b = player_of(harness, ann), player_of(harness, bob)
+    for events in (
+        [lambda: net.emit(Boom(1))],
+        [lambda: net.emit(Boom(2), but=a)],
+        [lambda: net.emit(Boom(3)), lambda: net.emit(Boom(4), but=a)],
+        [lambda: net.emit(Boom(5))],
+        [lambda: net.emit(Boom(6), to=b)],
+    ):
+        game.todo += events
+        harness.step()
+    harness.step(4)
+    assert booms(harness, ann) == [1, 3, 5]
+    assert booms(harness, bob) == [1, 2, 3, 4, 5, 6]
+
+
+def test_who_did_not_see_the_dead_is_not_told_of_them() -> None:
+    game = Game(interest=net.Grid(Place, 10.0, 0))
+    game.joining = lambda player: esper.add_component(player, Place(5.0, 5.0))
+    with Harness(game.server()) as harness:
+        near, far = harness.connect("near"), harness.connect("far")
+        with harness.world:
+            esper.component_for_entity(player_of(harness, far), Place).x = 95.0
+            victim = esper.create_entity(Place(6.0, 6.0))
+        harness.step(10)
+
+        def kill() -> None:
+            esper.delete_entity(victim)
+            net.emit(Boom(1), about=victim)
+
+        game.todo.append(kill)
+        harness.step(5)
+        assert booms(harness, near) == [1]
+        assert booms(harness, far) == []
+
+
+def test_who_joined_since_the_last_event_is_told_of_what_it_owns() -> None:
+    game = Game(interest=net.Grid(Place, 10.0, 0))
+    game.joining = lambda player: esper.add_component(player, Place(5.0, 5.0))
+    with Harness(game.server()) as harness:
+        for number, name in enumerate(("ann", "bob")):
+            client = harness.connect(name)
+            with harness.world:
+                ship = esper.create_entity(Place(95.0, 5.0), Owner(player_of(harness, client)))
+            harness.step(5)
+            game.todo.append(lambda number=number, ship=ship: net.emit(Boom(number), about=ship))
+            harness.step(5)
+            assert booms(harness, client) == [number]
 
 
 def test_about_an_entity_is_for_those_who_see_it() -> None:
@@ -340,6 +393,21 @@ def test_who_joins_between_updates_gets_nothing_from_before() -> None:
         assert booms(harness, bob) == [2]
 
 
+def test_a_world_enters_in_pieces_while_something_happens_in_every_tick(
+    harness: Harness, game: Game
+) -> None:
+    with harness.world:
+        for _ in range(500):
+            esper.create_entity(Title("x" * 100))
+    client = harness.connect()
+    for number in range(90):
+        game.todo.append(lambda number=number: net.emit(Boom(number)))
+        harness.step()
+    with client.view:
+        assert len(esper.get_component(Title)) == 500
+    assert booms(harness, client)[-1] > 80
+
+
 def test_an_event_waits_until_the_view_shows_what_came_before_it(
     harness: Harness, game: Game, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -455,7 +523,7 @@ def test_events_are_gone_with_their_tick(harness: Harness, game: Game) -> None:
     try:
         game.todo.append(emit)
         harness.step(10)
-        left = [each for each in gc.get_objects() if isinstance(each, _Event)]
+        left = [each for each in gc.get_objects() if isinstance(each, (_Event, _Copy))]
     finally:
         gc.enable()
     assert booms(harness, client) == [1, 2, 3, 4]
@@ -541,6 +609,18 @@ def test_a_receipt_tells_who_has_acknowledged_an_event(game: Game) -> None:
         assert arrived() == [(True, False), (True, False), (False, False)]
         with pytest.raises(net.UsageError, match=r"arrived\(player='bob'\): give the entity of a"):
             receipts[0].arrived("bob")  # type: ignore[arg-type]
+
+
+def test_what_is_no_player_has_acknowledged_nothing(harness: Harness, game: Game) -> None:
+    player = player_of(harness, harness.connect())
+    game.todo.append(lambda: net.emit(Boom(1)))
+    harness.step(5)
+    (receipt,) = harness.emitted
+    assert receipt.arrived(player)
+    with harness.world:
+        thing = esper.create_entity(Owner(player))
+    for other in (thing, 9999, 0):
+        assert not receipt.arrived(other)
 
 
 def test_an_event_shows_what_it_held_when_it_was_emitted(harness: Harness, game: Game) -> None:
@@ -694,14 +774,71 @@ def test_an_event_that_cannot_be_sent_is_dropped_with_one_line(
     assert "the event is dropped, and others like it" in line
 
 
-def test_the_largest_event_is_sent(harness: Harness, game: Game) -> None:
+@pytest.mark.parametrize(("most", "reliable"), [(EVENT_BYTES, True), (LOOSE_BYTES, False)])
+def test_the_largest_event_is_sent(
+    harness: Harness, game: Game, caplog: pytest.LogCaptureFixture, most: int, reliable: bool
+) -> None:
     client = harness.connect()
-    text = "x" * (EVENT_BYTES - 8)
-    game.todo.append(lambda: net.emit(Story([text])))
+    text = "x" * (most - 7)  # around a text of that length
+    game.todo.append(lambda: net.emit(Story([text]), reliable=reliable))
+    game.todo.append(lambda: net.emit(Story([text + "x"]), reliable=reliable))
     harness.run(1.0)
     assert [event for event in harness.events(client) if isinstance(event, Story)] == [
         Story([text])
     ]
+    (record,) = caplog.records
+    assert f"it takes {most + 1:,} bytes" in record.message
+
+
+def test_each_field_that_cannot_be_sent_is_named_once(
+    harness: Harness, game: Game, caplog: pytest.LogCaptureFixture
+) -> None:
+    harness.connect()
+
+    def emit() -> None:
+        for _ in range(2):
+            net.emit(Boom("one"))  # type: ignore[arg-type]
+            net.emit(Boom(1, "her"))  # type: ignore[arg-type]
+
+    game.todo.append(emit)
+    harness.step(3)
+    assert [record.message.partition(":")[0] for record in caplog.records] == [
+        "Boom.number",
+        "Boom.at",
+    ]
+
+
+def test_an_event_that_was_declared_too_late_is_dropped_with_one_line(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with use_registry(Registry()) as own:
+
+        @net.event
+        class Early:
+            pass
+
+        server = net.ServerWorld()
+    events: list[type] = [Early]
+
+    @server.system
+    def speak(dt: float) -> None:
+        for cls in events:
+            net.emit(cls())
+
+    with Harness(server, registry=own) as harness:
+        client = harness.connect()
+        with use_registry(own):
+
+            @net.event
+            class Late:
+                pass
+
+        events.insert(0, Late)
+        harness.step(3)
+        assert {type(event).__name__ for event in harness.events(client)} >= {"Early"}
+    (line,) = [record.message for record in caplog.records if record.levelno >= logging.ERROR]
+    assert "Late: test_events.py:" in line
+    assert "was imported after the server was made; the event is dropped" in line
 
 
 def test_a_database_that_is_cleared_loses_no_event(harness: Harness, game: Game) -> None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import esper
 import pytest
 
-from ecsnet.schema import Registry, replicated, use_registry
+from ecsnet.schema import Registry, event, replicated, use_registry
 from ecsnet.server.world import ServerWorld
+from ecsnet.simulation.events import emit
 from ecsnet.testing import Harness, HarnessClient
 from ecsnet.transport.conditioner import Link
 from tests.simulation.spending import Spending
@@ -26,6 +27,10 @@ with use_registry(Registry()) as registry:
     @replicated
     class Still:
         hp: float = 0.0
+
+    @event
+    class Shout:
+        text: str = ""
 
 
 def demanding(entities: int, long: int, bandwidth: float, update_rate: float) -> ServerWorld:
@@ -87,6 +92,25 @@ def test_a_client_is_sent_its_bandwidth_and_no_more(
             assert spending.worst <= 1
             # There was more to say all the time; half of the bandwidth is the stream's.
             assert spending.total > least * bandwidth * 8
+
+
+@pytest.mark.parametrize("entities", [0, 20])
+def test_events_that_may_get_lost_are_sent_within_the_bandwidth(entities: int) -> None:
+    bandwidth = 60_000.0
+    server = demanding(entities, 0, bandwidth, 60)
+
+    @server.system
+    def shout(dt: float) -> None:
+        for _ in range(20):
+            emit(Shout("x" * 600), reliable=False)
+
+    with Harness(server) as game:
+        watched = Watched(game, bandwidth)
+        client = game.connect("alice")
+        game.run(seconds=8)
+        spending = watched.spent[game.seats[client]]
+        assert spending.worst <= 0.6  # of two bursts; the stream has nothing to say
+        assert spending.total > 0.85 * bandwidth * 8
 
 
 def test_no_byte_goes_uncounted() -> None:

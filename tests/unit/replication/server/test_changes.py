@@ -3,6 +3,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Iterator
+from dataclasses import field
 from typing import Annotated
 
 import esper
@@ -17,18 +18,37 @@ from ecsnet.replication.server.changes import (
     StructScan,
     detector_for,
 )
+from ecsnet.replication.sizes import CONTAINER_BYTES, ENTITY_BYTES, MENTIONS_OF_ONE, Sizes
 from ecsnet.schema import (
+    TOO_MANY,
     EntityRef,
+    MaxLen,
     Quantized,
     Registry,
     component_type,
     encode,
+    register_type,
     replicated,
     use_registry,
 )
 from ecsnet.world import World
 
+
+class Fickle:
+    """Of some library: its conversion fails a few times."""
+
+    failures = 0
+
+
+def fickle_to_wire(_: Fickle) -> int:
+    if Fickle.failures:
+        Fickle.failures -= 1
+        raise RuntimeError("not now")
+    return 7
+
+
 with use_registry(Registry()) as registry:
+    register_type(Fickle, int, fickle_to_wire, lambda _: Fickle())
 
     @replicated
     class Tank:
@@ -68,6 +88,35 @@ with use_registry(Registry()) as registry:
 
         points: list[Annotated[float, Quantized(0.5)]] = []
 
+    @replicated
+    class Note:
+        text: str = ""
+
+    @replicated
+    class Crowd:
+        groups: list[list[int]] = []
+
+    @replicated
+    class Friends:
+        who: list[EntityRef] = []
+
+    @replicated
+    class Label:
+        """Bounded, and large at its bound."""
+
+        text: Annotated[str, MaxLen(2000)] = ""
+
+    @replicated
+    class Caption:
+        """Bounded by little less than what counts as large, without its container."""
+
+        at: tuple[int, int] = (0, 0)
+        text: Annotated[str, MaxLen(247)] = ""
+
+    @replicated
+    class Holder:
+        fickle: Fickle = field(default_factory=Fickle)
+
 
 class Subject:
     """One detector over a world of its own, as the entities drives it."""
@@ -77,8 +126,9 @@ class Subject:
         self.world.__enter__()
         self.cls = cls
         self.nets: dict[int | None, int] = {}
+        self.sizes: Sizes[int] = Sizes()
         self.detector: ChangeDetector[int, object] = detector_for(
-            component_type(cls), 0, self.nets.get
+            component_type(cls), 0, self.nets.get, self.sizes
         )
 
     def close(self) -> None:
@@ -408,3 +458,152 @@ def test_a_bad_once_component_is_tried_again_until_it_is_good(
     esper.component_for_entity(one, Kind).number = 4
     assert subject.detector.changed() == ([], [one])
     assert subject.sent(one) == [4]
+
+
+@scanning(Kind)
+def test_a_bad_once_component_that_is_replaced_by_a_good_one_appears_and_never_went(
+    subject: Subject, caplog: pytest.LogCaptureFixture
+) -> None:
+    (one,) = subject.add(Kind("x"))  # type: ignore[arg-type]
+    assert subject.sync() == ([], [])
+    esper.add_component(one, Kind(2))
+    assert subject.sync() == ([one], [])
+    assert subject.sent(one) == [2]
+
+
+@pytest.mark.parametrize("subject", [Tank, Coarse, Bag, Kind], indirect=True)
+def test_what_went_and_comes_again_with_the_same_value_appears_again(subject: Subject) -> None:
+    (one,) = subject.add(subject.cls())
+    assert subject.sync() == ([one], [])
+    esper.remove_component(one, subject.cls)
+    assert subject.sync() == ([], [one])
+    esper.add_component(one, subject.cls())
+    assert subject.sync() == ([one], [])
+
+
+@scanning(Tank)
+def test_the_bits_of_all_are_those_of_the_entities_that_are_there(subject: Subject) -> None:
+    one, two = subject.add(Tank(1), Tank(2))
+    subject.sync()
+    for _ in range(2):
+        found = subject.detector.bits_of([one, two])
+        assert found == {one: 1, two: 1}
+        found[one] = 7  # whoever asked may add the bits of other types
+    subject.world.delete(one)
+    (three,) = subject.add(Tank(3))
+    subject.sync()
+    assert subject.detector.bits_of([two, three]) == {two: 1, three: 1}
+    assert subject.detector.bits_of([three]) == {three: 1}
+
+
+@scanning(Tank)
+def test_once_all_is_cleared_there_is_nothing_to_compare(
+    subject: Subject, caplog: pytest.LogCaptureFixture
+) -> None:
+    subject.add(Tank(1))
+    esper.add_component(esper.create_entity(), Coarse(), Tank)  # under a type that is not its own
+    subject.sync()
+    assert subject.detector.count == 2
+    subject.detector.clear()
+    assert subject.detector.count == 0
+    assert subject.detector.changed() == ([], [])
+
+
+def test_a_conversion_that_fails_only_at_times_is_named_without_a_reason(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    subject = Subject(Holder)
+    (one,) = subject.add(Holder())
+    Fickle.failures = 2  # of all in one go, and of each by itself
+    assert subject.sync() == ([], [])
+    assert caplog.messages == [
+        f"Holder on entity {one}: it cannot be encoded; clients get no Holder until it is valid"
+    ]
+    assert subject.detector.changed() == ([], [one])
+    subject.close()
+
+
+# Large values are counted, see `Sizes`.
+
+
+@scanning(Note)
+def test_a_large_value_counts_beside_one_that_cannot_be_sent(
+    subject: Subject, caplog: pytest.LogCaptureFixture
+) -> None:
+    large, bad = subject.add(Note("x" * 5000), Note(7))  # type: ignore[arg-type]
+    assert subject.sync() == ([large], [])
+    assert subject.sizes.total(large) > 5000
+    assert subject.sizes.total(bad) == 0
+    subject.detector.clear()
+    assert subject.sizes.total(large) == 0
+
+
+@scanning(Bag)
+def test_a_value_counts_from_the_first_byte_beyond_what_is_small(subject: Subject) -> None:
+    (one,) = subject.add(Bag([0]))
+    subject.sync()
+    bag = esper.component_for_entity(one, Bag)
+    counted = []
+    for length in range(980, 1040):
+        for bag.items in ([], [1] * length):
+            assert subject.detector.changed() == ([one], [])
+        weight = len(encode([bag.items])) + CONTAINER_BYTES
+        counted.append(subject.sizes.total(one) > 0)
+        assert counted[-1] is (weight > subject.sizes.small)
+    assert set(counted) == {False, True}
+
+
+@scanning(Crowd)
+def test_each_container_counts_beside_its_bytes(subject: Subject) -> None:
+    groups = [[1, 2, 3]] * 200
+    (one,) = subject.add(Crowd(groups))
+    subject.sync()
+    assert len(encode([groups])) < subject.sizes.small
+    weight = len(encode([groups])) + CONTAINER_BYTES * 201
+    assert weight <= subject.sizes.total(one) < weight + CONTAINER_BYTES
+
+
+@pytest.mark.parametrize(
+    ("value", "subject"),
+    [(Label("x" * 2000), Label), (Caption((-(2**62), 2**62), "\U0001f600" * 247), Caption)],
+    indirect=["subject"],
+)
+def test_a_value_of_a_bounded_type_counts_where_it_is_large(
+    subject: Subject, value: object
+) -> None:
+    bound = component_type(type(value)).bound
+    assert bound is not None
+    (one,) = subject.add(value)
+    assert subject.sync() == ([one], [])
+    assert subject.sizes.total(one) > subject.sizes.small
+
+
+@scanning(Crowd)
+def test_more_containers_than_are_counted_are_called_more(
+    subject: Subject, caplog: pytest.LogCaptureFixture
+) -> None:
+    (one,) = subject.add(Crowd([[]] * (TOO_MANY - 1)))
+    assert subject.sync() == ([], [])
+    assert f" bytes in {TOO_MANY:,} containers on entity {one}" in caplog.text
+
+
+@scanning(Note)
+def test_an_entity_has_room_up_to_the_last_byte(subject: Subject) -> None:
+    (one,) = subject.add(Note())
+    subject.sync()
+    around = subject.sizes.would_be(one, 0, 5000) - 5000
+    text = "x" * (ENTITY_BYTES - around - 6)
+    assert len(encode([text])) + around == ENTITY_BYTES
+    assert subject.detector.has_room(one, Note(text))
+    assert not subject.detector.has_room(one, Note(text + "x"))
+    esper.component_for_entity(one, Note).text = text
+    assert subject.detector.changed() == ([one], [])
+
+
+@scanning(Friends)
+def test_a_component_has_room_for_so_many_references(subject: Subject) -> None:
+    (one,) = subject.add(Friends())
+    subject.sync()
+    for count, fits in ((MENTIONS_OF_ONE, True), (MENTIONS_OF_ONE + 1, False)):
+        wire = component_type(Friends).to_wire(Friends([1] * count), lambda entity: entity)
+        assert subject.detector.has_room(one, wire) is fits

@@ -56,6 +56,10 @@ class Quiet:
         self.tagged.add(1, updates.fill_datagrams([EncodedRun([], (), b"")])[0].tag, 0.0)
 
 
+def client(player: int, peer: Quiet, interval: float) -> ClientState:
+    return ClientState(player, peer, interval, "Ann", 1, smooth=False)  # type: ignore[arg-type]
+
+
 class Subject:
     """A client that knows three tanks; entity n has network id n."""
 
@@ -70,7 +74,7 @@ class Subject:
         self.tick = 0
         self.capture()
         self.peer = Quiet()
-        self.client_state = ClientState(self.player, self.peer, 1 / 60)  # type: ignore[arg-type]
+        self.client_state = client(self.player, self.peer, 1 / 60)
         self.client_state.known = {1, 2, 3}
         self.client_state.known_private = {1: 1 << SECRET}
 
@@ -114,7 +118,7 @@ def bits(*cids: int) -> int:
 
 def test_it_gains_a_share_of_its_bandwidth_from_update_to_update(subject: Subject) -> None:
     assert subject.client_state.gain == 100
-    rich = ClientState(1, Quiet(400_000), 1 / 30)  # type: ignore[arg-type]
+    rich = client(1, Quiet(400_000), 1 / 30)
     assert rich.gain == pytest.approx(400_000 / 30)
 
 
@@ -209,6 +213,32 @@ def test_an_entity_takes_room_for_each_of_its_values(subject: Subject) -> None:
     assert subject.take(40) == [(2, bits(TANK, PLACE)), (3, bits(TANK, PLACE))]
 
 
+def test_an_entity_is_reckoned_at_four_bytes_and_twelve_for_each_value(subject: Subject) -> None:
+    subject.owe([1, 2, 3], [TANK], 4)
+    assert subject.take(16) == [(1, bits(TANK))]
+    assert subject.take(17) == [(2, bits(TANK)), (3, bits(TANK))]
+    subject.owe([1, 2], [TANK, PLACE], 5)
+    assert subject.take(28) == [(1, bits(TANK, PLACE))]
+    subject.owe([1], [TANK, PLACE], 5)
+    assert len(subject.take(29)) == 2
+
+
+def test_of_what_cannot_go_yet_so_much_is_passed_over_in_one_update(subject: Subject) -> None:
+    client_state = subject.client_state
+    for _ in range(65):
+        esper.create_entity(Tank())
+    subject.capture()
+    large, small = range(4, 68), 68
+    client_state.known.update(subject.entities.by_net)
+    client_state.big.update(dict.fromkeys(large, 7))
+    subject.owe([*large, small], [TANK], 4)
+    assert subject.take() == []
+    assert next(iter(client_state.owed)) == small  # it comes first in the next one
+    assert subject.take() == [(small, bits(TANK))]
+    subject.peer.delivered = 7
+    assert [net for net, _ in subject.take()] == [*large]
+
+
 def test_owed_values_are_filtered_by_what_the_client_may_see_now(subject: Subject) -> None:
     client_state = subject.client_state
     subject.owe([1, 2, 3, 9], [TANK, SECRET], 4)
@@ -234,6 +264,8 @@ def test_of_what_goes_by_the_stream_one_version_is_in_flight(subject: Subject) -
     client_state = subject.client_state
     client_state.big[2] = 7
     subject.owe([2, 3], [TANK], 4)
+    assert subject.take() == [(3, bits(TANK))]
+    subject.owe([3], [TANK], 5)
     subject.peer.delivered = 6
     assert subject.take() == [(3, bits(TANK))]
     assert subject.owed() == {2: (bits(TANK), 4)}

@@ -6,7 +6,7 @@ import esper
 import pytest
 
 from ecsnet.components import Owner
-from ecsnet.errors import UsageError
+from ecsnet.errors import BadValueError, UsageError
 from ecsnet.replication.server.entities import Delta, Entity, ReplicatedEntities
 from ecsnet.replication.server.interest import ANYWHERE, Everyone, Grid, Interest, Placed, Visible
 from ecsnet.schema import Registry, replicated, use_registry
@@ -36,9 +36,15 @@ with use_registry(Registry()) as registry:
         x: float = 0.0
         y: float = 0.0
 
+    @replicated
+    class Post:
+        x: float = 0.0
+        y: float = 0.0
+        floor: int = 0
+
 
 SCHEMA = registry.schema()
-PLACE, TANK = (1 << SCHEMA.cid_of[cls] for cls in (Place, Tank))
+PLACE, TANK, POST = (1 << SCHEMA.cid_of[cls] for cls in (Place, Tank, Post))
 SECRET, OWNER = (1 << SCHEMA.cid_of[cls] for cls in (Secret, Owner))
 
 
@@ -207,6 +213,50 @@ def test_a_first_value_that_is_bad_lets_the_entity_appear_later(
     assert "Tank.hp" in caplog.text
 
 
+def test_who_has_just_gone_is_found_until_the_next_tick(subject: Subject) -> None:
+    one, two = esper.create_entity(Tank()), esper.create_entity(Tank())
+    subject.capture()
+    entities, world = subject.entities, subject.world.identity()
+    gone = subject.entity(one)
+    assert entities.find(one, world) is gone
+    subject.world.delete(one)
+    subject.capture()
+    assert entities.find(one, world) is gone
+    assert entities.find(two, world) is subject.entity(two)
+    assert entities.find(one, object()) is None  # of some world before that
+    assert (entities.named(one, world), entities.named(two, world)) == (1, 2)
+    subject.capture()
+    assert entities.find(one, world) is entities.named(one, world) is None
+
+
+def test_a_number_is_looked_up_in_the_world_that_it_is_of(subject: Subject) -> None:
+    one = esper.create_entity(Tank())
+    subject.capture()
+    entities, world, before = subject.entities, subject.world.identity(), subject.entity(one)
+    esper.clear_database()
+    assert esper.create_entity(Tank()) == one
+    subject.capture()
+    after, now = subject.world.identity(), subject.entity(one)
+    assert entities.find(one, world) is before
+    assert entities.find(one, after) is now
+    subject.world.delete(one)
+    subject.capture()
+    assert entities.find(one, world) is None
+    assert entities.find(one, after) is now
+
+
+@pytest.mark.parametrize("value", ["Ann", True, 1.0])
+def test_what_is_no_number_of_an_entity_cannot_be_referred_to(
+    subject: Subject, value: object
+) -> None:
+    esper.create_entity(Tank())
+    subject.capture()
+    with pytest.raises(BadValueError, match="is not an entity"):
+        subject.entities.named(value, subject.world.identity())  # type: ignore[arg-type]
+    with pytest.raises(BadValueError, match="is not an entity"):
+        subject.entities.network_id(value)  # type: ignore[arg-type]
+
+
 # Cells.
 
 
@@ -329,6 +379,46 @@ def test_an_owner_only_position_places_an_entity_too() -> None:
     subject.close()
 
 
+def test_an_owner_only_position_moves_what_others_see_of_an_entity() -> None:
+    subject = Subject(Grid(Lair, 10))
+    one = esper.create_entity(Lair(15, 5))
+    subject.capture()
+    esper.component_for_entity(one, Lair).x = 25
+    assert not subject.capture().cells
+    assert not subject.entities.cells  # others see nothing of it
+    esper.component_for_entity(one, Lair).x = 35
+    esper.add_component(one, Tank())
+    subject.capture()
+    assert subject.entities.cells == {(3, 0): {1}}
+    esper.component_for_entity(one, Lair).x = 45
+    subject.capture()
+    assert subject.entities.cells == {(4, 0): {1}}
+    subject.close()
+
+
+@grid
+def test_other_components_with_coordinates_move_nothing(subject: Subject) -> None:
+    one = esper.create_entity(Place(5, 5), Post(), Lair())
+    subject.capture()
+    for cls in (Post, Lair):
+        esper.component_for_entity(one, cls).x = 500
+        assert not subject.capture().cells
+    assert subject.entity(one).point == (5, 5)
+
+
+@pytest.mark.parametrize("subject", [Grid(Post, 10)], indirect=True)
+def test_a_position_that_clients_never_got_places_nothing(
+    subject: Subject, caplog: pytest.LogCaptureFixture
+) -> None:
+    one = esper.create_entity(Tank(), Post(15, 5, "upper"))  # type: ignore[arg-type]
+    subject.capture()
+    assert subject.entities.cells == {ANYWHERE: {1}}
+    assert subject.entity(one).public == TANK
+    esper.component_for_entity(one, Post).floor = 2
+    assert subject.capture().inserted == {subject.entity(one): POST}
+    assert subject.entities.cells == {(1, 0): {1}}
+
+
 # Owners.
 
 
@@ -447,3 +537,50 @@ def test_without_a_grid_a_position_may_go(
     esper.remove_component(one, Place)
     assert subject.capture().removed == {subject.entity(one): PLACE}
     assert caplog.messages == []
+
+
+def test_what_was_private_altogether_is_told_of_what_becomes_public(subject: Subject) -> None:
+    player = esper.create_entity(Secret())
+    subject.entities.set_player(player, True)
+    subject.capture()
+    assert subject.owned(player) == {player}
+    esper.add_component(player, Tank())
+    delta = subject.capture()
+    entity = subject.entity(player)
+    assert delta.inserted == {entity: TANK}
+    assert delta.owners == {player}
+    esper.remove_component(player, Tank)
+    delta = subject.capture()
+    assert delta.removed == {entity: TANK}
+    assert delta.owners == {player}
+    assert subject.owned(player) == {player}
+    esper.add_component(player, Tank())
+    subject.capture()
+    esper.remove_component(player, Secret)
+    delta = subject.capture()
+    assert delta.removed == {entity: SECRET}
+    assert delta.owners == {player}
+
+
+def test_belongings_stay_in_the_order_in_which_they_came(subject: Subject) -> None:
+    ann = esper.create_entity(Tank())
+    things = [esper.create_entity(Tank(), Owner(ann)) for _ in range(3)]
+    subject.capture()
+    esper.add_component(things[0], Place())
+    esper.remove_component(things[1], Tank)
+    subject.capture()
+    assert [entity.esper for entity in subject.entities.belongings(ann)] == things
+
+
+def test_entities_are_listed_in_the_order_in_which_they_came() -> None:
+    """However many of them, and whatever their network ids are."""
+    world = World()
+    with world:
+        ids = iter(range(1000, 0, -1))
+        entities = ReplicatedEntities(SCHEMA, world, Everyone(), Owner, lambda: next(ids))
+        for _ in range(100):
+            esper.create_entity(Tank())
+        entities.capture(1)
+        for nets in ({999, 950, 930}, set(range(901, 1001)), set()):
+            assert entities.in_order(nets) == sorted(nets, reverse=True)
+    world.close()

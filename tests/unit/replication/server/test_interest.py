@@ -21,6 +21,12 @@ with use_registry(Registry()):
         east: float = 0.0
         north: float = 0.0
 
+    @replicated
+    class Pin:
+        x: float = 0.0
+        y: float = 0.0
+        name: str = ""
+
 
 class Thing:
     def __init__(self, net: int = 1, point: tuple[float, float] | None = None) -> None:
@@ -77,6 +83,38 @@ def test_a_border_must_be_crossed_by_some_of_a_cell_before_it_counts() -> None:
     assert moved(grid, thing, 5.0, -1.1) == (0, -1)
 
 
+def test_a_border_counts_from_exactly_as_far_as_is_said_on_all_sides() -> None:
+    grid = Grid(Place, 10, hysteresis=0.5)
+    for x, y, cell in (
+        (15.0, 35.0, (2, 3)),
+        (14.75, 35.0, (1, 3)),
+        (34.75, 35.0, (2, 3)),
+        (35.0, 35.0, (3, 3)),
+        (25.0, 25.0, (2, 3)),
+        (25.0, 24.75, (2, 2)),
+        (25.0, 44.75, (2, 3)),
+        (25.0, 45.0, (2, 4)),
+    ):
+        thing = Thing()
+        assert moved(grid, thing, 25.0, 35.0) == (2, 3)
+        assert moved(grid, thing, x, y) == cell
+
+
+def test_by_default_one_cell_around_is_seen_and_a_border_is_a_tenth_of_a_cell() -> None:
+    grid = Grid(Place, 10)
+    assert (grid.position, grid.size, grid.radius, grid.hysteresis) == (Place, 10, 1, 0.1)
+    assert len(set(grid.cells((0, 0)))) == 1 + 3 * 3
+    thing = Thing()
+    assert [moved(grid, thing, x) for x in (9.0, 10.9, 11.1)] == [(0, 0), (0, 0), (1, 0)]
+
+
+@pytest.mark.parametrize("far", [1e300, -1e300, 1.5e300, math.inf, -math.inf, math.nan])
+def test_where_either_coordinate_is_too_far_away_is_no_point(far: float) -> None:
+    grid = Grid(Place, 10)
+    assert grid.point(Place(far, 0.0)) is grid.point(Place(0.0, far)) is None
+    assert grid.point(Place(9e299, -9e299)) == (9e299, -9e299)
+
+
 @pytest.mark.parametrize("x", [math.nan, math.inf, -math.inf, "left", None])
 def test_what_is_no_point_leaves_an_entity_where_it_was(x: object) -> None:
     grid = Grid(Place, 10)
@@ -115,9 +153,19 @@ def test_coordinates_may_have_other_names() -> None:
     [
         ({"size": 0}, "greater than 0"),
         ({"size": math.nan}, "greater than 0"),
+        ({"size": math.inf}, "greater than 0"),
+        ({"size": "10"}, "greater than 0"),
         ({"radius": -1}, "0 or more cells"),
+        ({"radius": 51}, "0 or more cells around the client, up to 50"),
         ({"hysteresis": 1}, "a part of a cell"),
         ({"hysteresis": -0.1}, "a part of a cell"),
+        ({"hysteresis": "0.1"}, "a part of a cell"),
+        ({"fields": "xy"}, "the names of two fields"),
+        ({"fields": ("x",)}, "the names of two fields"),
+        ({"fields": ("x", "y", "x")}, "the names of two fields"),
+        ({"fields": ("x", 1)}, "the names of two fields"),
+        ({"position": Pin, "fields": ("x", "name")}, "its name is str, and a coordinate"),
+        ({"position": Place()}, "the class of a component, not an instance"),
         ({"fields": ("x", "z")}, r"no field 'z'; name its two coordinates .*\)$"),
         ({"position": int}, "int, which is not replicated"),
     ],
@@ -125,6 +173,23 @@ def test_coordinates_may_have_other_names() -> None:
 def test_a_grid_that_cannot_be_says_why(arguments: dict[str, object], says: str) -> None:
     with pytest.raises(UsageError, match=says):
         Grid(**{"position": Place, "size": 10, **arguments})  # type: ignore[arg-type]
+
+
+def test_a_grid_may_be_as_fine_and_as_wide_as_this() -> None:
+    grid = Grid(Pin, 0.5, 50, fields=["x", "y"])  # type: ignore[arg-type]
+    assert len(set(grid.cells((0, 0)))) == 1 + 101 * 101
+    assert grid.cell(Thing(point=(0.6, -0.1))) == (1, -1)
+
+
+def test_a_predicate_is_a_function_of_two_and_asked_in_every_tick() -> None:
+    with pytest.raises(UsageError, match="predicate"):
+        Visible("all")  # type: ignore[arg-type]
+    asked: list[int] = []
+    policy = Visible(lambda player, entity: bool(asked.append(entity)))  # type: ignore[func-returns-value]
+    observer = InterestObserver()
+    for tick in range(5):
+        observer.group_key = policy.group_key(observer, [Thing()], tick)
+    assert len(asked) == 5
 
 
 def test_a_predicate_is_asked_with_the_ids_of_the_servers_world() -> None:

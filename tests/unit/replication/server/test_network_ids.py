@@ -31,3 +31,10 @@ def test_what_was_drawn_tells_nothing_of_what_comes() -> None:
     assert len(steps) > 1500
     dice = NetworkIds(b"key")
     assert len({dice._dice() for _ in range(2000)}) == 2000
+
+
+def test_small_ids_come_first() -> None:
+    ids = drawn(b"key", 65_535)
+    assert sorted(ids[:4095]) == [*range(1, 4096)]
+    assert max(ids[4095:8000]) > 1 << 15
+    assert sorted(ids) == [*range(1, 65_536)]

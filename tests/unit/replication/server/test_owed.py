@@ -130,6 +130,7 @@ def test_one_packet_makes_up_for_two_components() -> None:
     owed.replace(1, TANK, newest=8, tick=1)
     owed.replace(1, PLACE, newest=8, tick=2)
     owed.replace(1, TANK, newest=9, tick=3)
+    owed.replace(1, PLACE, newest=10, tick=4)
     assert list(owed.resends) == [8]
 
 
@@ -142,6 +143,40 @@ def test_an_older_packet_makes_up_for_nothing_that_a_newer_one_was_sent_again_in
     assert lacked(owed) == 6
     owed.replace(1, TANK, newest=17, tick=13)
     assert list(owed.resends) == [14]
+
+
+def test_what_was_lacked_once_is_not_lacked_for_ever() -> None:
+    owed = OwedValues()
+    owed.owe(1, TANK, 44)
+    owed.owe(1, PLACE, 40)  # since then, altogether
+    owed.owe(2, TANK, 40)
+    assert lacked(owed) == 40
+    owed.drop(1)
+    assert lacked(owed) == 40
+    owed.drop(2)
+    owed.owe(3, TANK, 50)
+    assert lacked(owed) == 50
+
+
+def test_what_was_sent_again_and_has_arrived_is_no_part_of_the_next_loss() -> None:
+    owed = OwedValues()
+    owed.owe(1, TANK, 6)
+    owed.resend(1, TANK, 9, open_from=7)
+    owed.owe(1, TANK, 12)
+    owed.resend(1, TANK, 13, open_from=10)
+    owed.settle(10)
+    assert lacked(owed) == 12
+
+
+def test_a_packet_that_is_lost_makes_up_for_nothing() -> None:
+    owed = OwedValues()
+    owed.owe(1, TANK, 6)
+    owed.resend(1, TANK, 9, open_from=7)
+    owed.replace(1, TANK, newest=12, tick=9)
+    owed.settle(12)
+    assert lacked(owed) == 6
+    owed.settle(13)
+    assert lacked(owed) == 100
 
 
 # Against the network, packet by packet.

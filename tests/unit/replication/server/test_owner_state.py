@@ -10,8 +10,11 @@ import pytest
 
 from ecsnet.components import Owner, Position
 from ecsnet.notifications import Changed, Notification
-from ecsnet.replication.client.store import Store
+from ecsnet.peer import BANDWIDTH
+from ecsnet.replication.client.store import WAITING_BYTES, Store
+from ecsnet.replication.encoding import encode_run
 from ecsnet.replication.server.owner_state import OWNER_BYTES
+from ecsnet.replication.wire import BODY_BYTES
 from ecsnet.schema import Registry, replicated, use_registry
 from ecsnet.server.world import ServerWorld
 from ecsnet.testing import Harness
@@ -19,6 +22,7 @@ from tests.unit.replication.server.test_replicator import (
     CID,
     SCHEMA,
     WIRE,
+    Badge,
     Bag,
     Blob,
     Client,
@@ -124,7 +128,7 @@ def test_nobody_else_is_told(field: Field) -> None:
 
 def test_where_nothing_is_predicted_nothing_is_told() -> None:
     field = Field()
-    client = field.join(Place(1.0), smooth=True)
+    client = field.join(Place(1.0), Badge(1), smooth=True)
     field.step(60)
     client.fresh()
     field.step(10)
@@ -217,6 +221,78 @@ def test_of_too_much_one_part_after_the_other_has_its_turn(field: Field) -> None
     assert {net for net, _ in client.values()} == {field.net(thing) for thing in things[:3]}
 
 
+def filling(field: Field, entity: int) -> Diary:
+    """The value with which an entity takes all bytes that may go along."""
+    empty = encode_run([field.net(entity)], [(CID[Diary], [Diary("x" * 256)])])
+    return Diary("x" * (256 + BODY_BYTES // 2 - len(empty)))
+
+
+def test_half_a_datagram_goes_along_and_no_more(field: Field) -> None:
+    client = field.join(Diary(), smooth=True)
+    diary = field.world.components(client.player)[Diary]
+    text = filling(field, client.player).text
+    for diary.text, goes in ((text, True), (text + "x", False)):
+        field.step(10)
+        client.fresh()
+        field.step(5)
+        assert len(client.values()) == goes
+
+
+def test_what_fills_it_has_its_turn_like_all_else(field: Field) -> None:
+    client = field.join(Diary(), smooth=True)
+    thing = field.spawn(Place(1.0), Owner(client.player))
+    esper.add_component(client.player, filling(field, client.player))
+    field.step(20)
+    client.fresh()
+    seen: Counter[int] = Counter()
+    for _ in range(10):
+        field.step()
+        seen.update(net for net, _ in client.values())
+    assert seen == {field.net(client.player): 5, field.net(thing): 5}
+
+
+def test_where_all_of_it_changed_nothing_goes_along(field: Field) -> None:
+    client = field.join(Place(1.0), smooth=True)
+    field.step(10)
+    for _ in range(5):
+        field.world.components(client.player)[Place].x += 1.0
+        client.fresh()
+        field.step()
+        (packet,) = client.packets
+        assert packet.update is not None
+        assert len(packet.update.runs) == 1
+
+
+def test_nothing_goes_along_to_who_comes_back_and_does_not_predict(field: Field) -> None:
+    client = field.join(Place(1.0), smooth=True)
+    field.step(10)
+    field.replicator.remove_client(client.client_state)
+    field.clients.remove(client)
+    again = Client(field, BANDWIDTH, WAITING_BYTES, client.player)
+    field.clients.append(again)
+    field.step(60)
+    again.fresh()
+    field.step(10)
+    assert again.values() == {}
+    assert again.difference() is None
+
+
+def test_nothing_goes_along_to_who_has_the_number_after_the_database_was_cleared(
+    field: Field,
+) -> None:
+    client = field.join(Place(1.0), smooth=True)
+    field.step(10)
+    esper.clear_database()
+    field.step()
+    other = field.join(Place(2.0))
+    assert other.player == client.player
+    field.step(60)
+    other.fresh()
+    field.step(10)
+    assert other.values() == {}
+    assert other.difference() is None
+
+
 def test_it_has_a_datagram_of_its_own_where_there_is_no_room(field: Field) -> None:
     client = field.join(Place(1.0), Tank(), Diary("x" * 300), smooth=True)
     things = [field.spawn(Place(1.0, float(number))) for number in range(40)]
@@ -249,6 +325,29 @@ def test_who_is_sent_several_datagrams_has_it_in_the_last(field: Field) -> None:
     assert (field.net(client.player), CID[Place]) in packets[-1].values()
     assert all((field.net(client.player), CID[Place]) not in p.values() for p in packets[:-1])
     assert client.difference() is None
+
+
+def test_a_value_larger_than_a_datagram_comes_beside_it(field: Field) -> None:
+    client = field.join(Place(1.0), smooth=True)
+    thing = field.spawn(Blob(b""))
+    field.step(30)
+    field.world.components(thing)[Blob].data = bytes(3000)
+    field.settle(30)
+    assert client.of(thing) == {Blob: Blob(bytes(3000))}
+
+
+def test_whoever_has_a_number_of_before_the_database_was_cleared_is_told_nothing(
+    field: Field,
+) -> None:
+    ann = field.join(Place(1.0), smooth=True)
+    esper.clear_database()
+    field.step()
+    bob = field.join(Place(1.0))  # whose client does not predict
+    assert bob.player == ann.player
+    field.step(30)
+    bob.fresh()
+    field.step(30)
+    assert bob.values() == {}
 
 
 def test_that_it_got_lost_is_no_matter(field: Field) -> None:

@@ -49,7 +49,7 @@ def runs_of(
 @pytest.mark.parametrize("count", [0, 1, 15, 16, 17, 255, 65535])
 def test_an_array_header_reads_as_the_encoder_writes_it(count: int) -> None:
     data = array_header(count) + b"\xc0" * count
-    assert msgspec.msgpack.decode(data) == [None] * count
+    assert data == msgspec.msgpack.encode([None] * count)
 
 
 @given(st.sets(st.integers(1, 2**40)))
@@ -178,6 +178,9 @@ def test_a_body_is_extended_by_runs_where_they_fit() -> None:
     assert extended.tag != body.tag
     assert sent.runs(extended.tag) == extended.runs
     assert sent.runs(body.tag) == shared
+    several = sent.extend([body], own * 2)
+    assert several is not None
+    assert bytes(several.raw) == array_header(3) + shared[0].data + own[0].data * 2
     alone = sent.extend([], own)
     assert alone is not None
     assert alone.runs == own
@@ -186,6 +189,22 @@ def test_a_body_is_extended_by_runs_where_they_fit() -> None:
         size = BODY_BYTES - len(shared[0].data) + room
         extended = sent.extend([body], [EncodedRun([9], (0,), bytes(size))])
         assert (extended is not None) is fits
+
+
+def test_two_bodies_go_together_where_they_fit() -> None:
+    sent = SentUpdates()
+    for room, fits in ((0, True), (1, False)):
+        (one,) = sent.fill_datagrams([EncodedRun([1], (0,), b"a" * 700)])
+        (other,) = sent.fill_datagrams([EncodedRun([2], (0,), bytes(BODY_BYTES - 701 + room))])
+        both = one.with_runs_of(other)
+        assert (both is not None) is fits
+        if both is not None:
+            assert bytes(both) == array_header(2) + one.data + other.data
+
+
+def test_a_datagram_is_filled_to_the_last_byte() -> None:
+    runs = [EncodedRun([1], (0,), bytes(size)) for size in (600, BODY_BYTES - 600, 10)]
+    assert [body.runs for body in SentUpdates().fill_datagrams(runs)] == [runs[:2], runs[2:]]
 
 
 def test_no_runs_are_no_datagrams() -> None:
@@ -241,7 +260,7 @@ def test_tags_tell_tick_and_runs_until_they_are_settled() -> None:
 )
 def test_a_batch_says_what_is_encoded_anew(ids: set[int], turns: list[tuple[int, int]]) -> None:
     """Values that grow and shrink leave no run too long, nor many that are nearly empty."""
-    batch = Batch([Entity(net, net) for net in ids])
+    batch = Batch([Entity(net, net, 0) for net in ids])
     nets = sorted(ids)
     for first, last in turns:
         count = len(nets)
@@ -262,7 +281,7 @@ def test_a_batch_says_what_is_encoded_anew(ids: set[int], turns: list[tuple[int,
 
 
 def test_a_batch_keeps_its_runs_while_they_fit() -> None:
-    batch = Batch([Entity(net << 32, net) for net in range(1, 400)])
+    batch = Batch([Entity(net << 32, net, 0) for net in range(1, 400)])
 
     def encode(*values: object) -> list[EncodedRun]:
         return batch.encode((1,), [(1, [*values, *[1] * (399 - len(values))])])
@@ -280,7 +299,7 @@ def test_a_batch_keeps_its_runs_while_they_fit() -> None:
 
 def test_a_batch_that_shrinks_by_a_datagram_goes_in_fewer() -> None:
     nets = [*range(1, 101)]
-    batch = Batch([Entity(net, net) for net in nets])
+    batch = Batch([Entity(net, net, 0) for net in nets])
     for size in (200, 20, 100):
         columns: list[tuple[int, list[object]]] = [(1, [bytes(size)] * 100)]
         runs = batch.encode((1,), columns)
@@ -288,10 +307,34 @@ def test_a_batch_that_shrinks_by_a_datagram_goes_in_fewer() -> None:
 
 
 def test_a_batch_holds_what_is_larger_than_a_datagram() -> None:
-    batch = Batch([Entity(net, net) for net in range(1, 41)])
+    batch = Batch([Entity(net, net, 0) for net in range(1, 41)])
     for size in (10, 3000, 3000, 10):
         columns: list[tuple[int, list[object]]] = [(1, [*[bytes(10)] * 20, *[bytes(size)] * 20])]
         runs = batch.encode((1,), columns)
         assert [net for run in runs for net in run.nets] == batch.nets
         assert sum(run.size > BODY_BYTES for run in runs) == (20 if size > 10 else 0)
         assert all(len(run.nets) == 1 for run in runs if run.size > BODY_BYTES)
+
+
+@pytest.mark.parametrize(("size", "count"), [(231, 1), (232, 2)])
+def test_a_batch_is_cut_anew_once_it_has_shrunk_by_exactly_a_datagram(
+    size: int, count: int
+) -> None:
+    batch = Batch([Entity(net, net, 0) for net in range(1, 5)])
+
+    def encode(*sizes: int) -> list[EncodedRun]:
+        return batch.encode((1,), [(1, [bytes(size) for size in sizes])])
+
+    assert [len(run.nets) for run in encode(500, 500, 500, 500)] == [2, 2]
+    assert len(encode(231, 231, 231, size)) == count
+
+
+def test_every_body_of_a_tick_has_a_tag_of_its_own() -> None:
+    sent = SentUpdates()
+    sent.begin(3)
+    run = EncodedRun([1], (0,), bytes(BODY_BYTES))
+    tags = [body.tag for body in sent.fill_datagrams([run] * 5000)]
+    assert len(set(tags)) == 5000
+    assert {tick_of(tag) for tag in tags} == {3}
+    sent.settle(4)
+    assert len(sent) == 0

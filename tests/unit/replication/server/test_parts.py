@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 
 import pytest
 from esper import add_component, get_component
@@ -13,7 +14,15 @@ from ecsnet.client.world import ClientWorld
 from ecsnet.components import LobbyReady, Position
 from ecsnet.peer import BANDWIDTH
 from ecsnet.replication.server.interest import Grid
-from ecsnet.replication.wire import PARTS, Update, WireFormat, encode_part
+from ecsnet.replication.wire import (
+    HELD,
+    LEFT_OUT,
+    PARTS,
+    Report,
+    Update,
+    WireFormat,
+    encode_part,
+)
 from ecsnet.schema import Registry, encode, event, use_registry
 from ecsnet.server.world import ServerWorld
 from ecsnet.simulation.events import emit
@@ -22,6 +31,7 @@ from ecsnet.simulation.match import end_match
 from ecsnet.simulation.simulation import tick
 from ecsnet.testing import Harness
 from tests.unit.replication.server.test_replicator import (
+    CID,
     EPOCH,
     SCHEMA,
     WIRE,
@@ -94,6 +104,69 @@ def test_a_part_is_bounded() -> None:
     for part, sound in ((most, True), (most + 1, False), (-1, False), (None, False)):
         data = encode((EPOCH, 1, 0, 0, part, None, []))
         assert (WireFormat(SCHEMA).update.decode(data) is not None) is sound
+
+
+@pytest.mark.parametrize(
+    ("index", "count", "flags", "part"),
+    [(0, 1, LEFT_OUT, 1), (0, 1, HELD, 2), (1, 2, 0, 4_100), (1023, 1024, 0, 4_194_300)],
+)
+def test_a_part_is_on_the_wire_as_the_protocol_has_it(
+    index: int, count: int, flags: int, part: int
+) -> None:
+    assert encode_part(index, count, flags) == part
+    update = WIRE.update.decode(encode((EPOCH, 1, 0, 0, part, None, [])))
+    assert update is not None
+    assert (update.index, update.count) == (index, count)
+    assert (update.left_out, update.held) == (part == 1, part == 2)
+
+
+@pytest.mark.parametrize(
+    ("most", "head"),
+    [
+        (2**32 - 1, lambda number: (number, 1, 0, 0, 0, None)),
+        (2**32 - 1, lambda number: (EPOCH, number, 0, 0, 0, None)),
+        (2**53, lambda number: (EPOCH, 1, number, 0, 0, None)),
+        (2**53, lambda number: (EPOCH, 1, -number, 0, 0, None)),
+        (2**53, lambda number: (EPOCH, 1, 0, 0, 0, (number, 0, 0, 0, 0))),
+        (2**53, lambda number: (EPOCH, 1, 0, 0, 0, (-number, 0, 0, 0, 0))),
+    ],
+)
+def test_the_numbers_of_an_update_are_bounded(
+    most: int, head: Callable[[int], tuple[object, ...]]
+) -> None:
+    for number, sound in ((most, True), (most + 1, False)):
+        data = encode((*head(number), []))
+        assert (WIRE.update.decode(data) is not None) is sound
+
+
+def test_an_update_longer_than_a_datagram_is_not_looked_at() -> None:
+    for length, sound in ((1_300, True), (1_301, False)):
+        around = len(update_with([[CID[Blob], [[bytes(1_000)]]]])) - 1_000
+        data = update_with([[CID[Blob], [[bytes(length - around)]]]])
+        assert len(data) == length
+        assert (WIRE.update.decode(data) is not None) is sound
+
+
+def test_a_column_holds_its_values_and_nothing_else() -> None:
+    for column, sound in (([CID[Tank], [[1, 0.0]]], True), ([CID[Tank], [[1, 0.0]], 0], False)):
+        assert (WIRE.update.decode(update_with([column])) is not None) is sound
+
+
+def test_in_a_game_without_events_an_update_brings_none() -> None:
+    for events, sound in (([], True), ([1], False), ([[0, [1]]], False)):
+        data = encode((EPOCH, 1, 0, 0, 0, None, [], events))
+        assert (WIRE.update.decode(data) is not None) is sound
+
+
+def test_counts_that_a_report_does_not_have_are_zero() -> None:
+    update = WIRE.update.decode(encode((EPOCH, 1, 0, 0, 0, (-5,), [])))
+    assert update is not None
+    assert update.report == Report(-5, applied=0, expired=0, superseded=0, rejected=0)
+
+
+def update_with(columns: list[list[object]]) -> bytes:
+    """An update with one run, of one entity."""
+    return encode((EPOCH, 1, 0, 0, 0, None, [[[3], columns]]))
 
 
 def test_one_datagram_is_the_only_one_of_its_tick(field: Field) -> None:
@@ -259,6 +332,54 @@ def test_events_that_go_by_themselves_are_numbered_with_the_rest() -> None:
         spoken = [(update.index, update.count) for update in told if update.tick == 30]
         assert spoken == [(0, 3), (1, 3), (2, 3)]
         assert {update.count for update in told if update.tick != 30} == {1}
+
+
+def test_no_more_events_go_by_themselves_than_can_be_numbered(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("ecsnet.replication.server.replicator.PARTS", 3)
+    with use_registry(Registry()) as registry:
+
+        @event
+        class Shout:
+            text: str = ""
+
+        server = ServerWorld(seed=1)
+
+    @server.system
+    def speak(dt: float) -> None:
+        if tick() == 30:
+            for _ in range(6):
+                emit(Shout("x" * 900), reliable=False)
+
+    with Harness(server, registry=registry) as play:
+        told = heard(play.connect("Ann"))
+        play.run(1.0)
+        spoken = [(update.index, update.count) for update in told if update.tick == 30]
+        assert spoken == [(0, 3), (1, 3), (2, 3)]
+
+
+@pytest.mark.parametrize(("last", "count"), [(359, 1), (360, 2)])
+def test_events_that_may_get_lost_fill_a_datagram_and_no_more(last: int, count: int) -> None:
+    with use_registry(Registry()) as registry:
+
+        @event
+        class Shout:
+            text: str = ""
+
+        server = ServerWorld(seed=1)
+
+    @server.system
+    def speak(dt: float) -> None:
+        if tick() == 30:
+            for size in (359, 359, last):  # of a body, less the head of a list
+                emit(Shout("x" * (size - 6)), reliable=False)
+
+    with Harness(server, registry=registry) as play:
+        told = heard(play.connect("Ann"))
+        play.run(1.0)
+        spoken = [(update.index, update.count) for update in told if update.tick == 30]
+        assert spoken == [(index, count) for index in range(count)]
 
 
 def test_the_ticks_in_which_systems_are_held_back_say_so() -> None:

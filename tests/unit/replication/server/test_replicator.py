@@ -17,6 +17,7 @@ from ecsnet.peer import BANDWIDTH, Peer
 from ecsnet.replication.client.comparison import comparable
 from ecsnet.replication.client.store import WAITING_BYTES, Store
 from ecsnet.replication.client.view import ViewWorld
+from ecsnet.replication.encoding import encode_run
 from ecsnet.replication.server.interest import (
     Everyone,
     Grid,
@@ -444,6 +445,7 @@ def test_who_leaves_is_told_nothing_more(field: Field) -> None:
     assert not field.replicator._groups.watchers
     ungrouped = field.replicator.add_client(one.player, Peer(RAW))
     assert set(field.replicator.visible(ungrouped)) == {field.net(one.player)}
+    assert field.replicator.shown(ungrouped) == 0
     field.replicator.remove_client(ungrouped)
 
 
@@ -727,6 +729,21 @@ def test_a_large_value_comes_beside_a_small_one(field: Field) -> None:
     assert client.of(large) == {Blob: Blob(b"x" * 5000)}
 
 
+def test_what_fills_a_datagram_exactly_goes_by_one_beside_what_is_larger(field: Field) -> None:
+    client = field.join()
+    exact, larger = field.spawn(Blob()), field.spawn(Blob())
+    field.step(30)
+    around = len(encode_run([field.net(exact)], [(CID[Blob], [[bytes(1000)]])])) - 1000
+    client.fresh()
+    get(exact, Blob).data = bytes(BODY_BYTES - around)  # type: ignore[attr-defined]
+    get(larger, Blob).data = bytes(3000)  # type: ignore[attr-defined]
+    field.step(10)
+    assert client.values() == {
+        (field.net(exact), CID[Blob]): [Blob(bytes(BODY_BYTES - around))],
+    }
+    assert client.difference() is None
+
+
 def test_large_owned_and_distant_entities_go_by_the_stream_too() -> None:
     field = Field(Grid(Place, 10))
     client = field.join(Place(5, 5), Diary("a" * 2000))
@@ -739,6 +756,20 @@ def test_large_owned_and_distant_entities_go_by_the_stream_too() -> None:
     field.settle()
     assert client.of(far) is not None
     field.close()
+
+
+def test_so_many_bytes_of_large_entities_are_on_their_way_at_a_time(field: Field) -> None:
+    client = field.join()
+    crowd = [field.spawn(Blob(bytes(5000))) for _ in range(12)]
+    field.settle()
+    field.step(60)
+    client.mute = True  # so that nothing is known to have arrived
+    for entity in crowd:
+        esper.component_for_entity(entity, Blob).data = b"x" * 5000
+    field.step(60)
+    assert 2 * STRUCTURE_BYTES <= client.server.backlog < 2 * STRUCTURE_BYTES + 5100
+    client.mute = False
+    field.settle(600)
 
 
 def test_nothing_is_kept_of_large_entities_that_are_gone(field: Field) -> None:
@@ -772,6 +803,21 @@ def test_when_too_much_waits_for_structure_everything_is_sent_again(field: Field
     assert client.store.confirmed_tick > field.tick - 20
 
 
+def test_who_lost_the_values_of_a_huge_world_has_its_next_turn_after_twenty_seconds(
+    field: Field,
+) -> None:
+    client = field.join(settle=False)
+    state = client.client_state
+    waits = []
+    for known in (2_000, 5_000, 100_000):
+        state.known = {*range(known)}
+        field.replicator._resync_at = state.resync_at = 0
+        state.restoring = False
+        field.replicator.resync(state)
+        waits.append(state.resync_at - field.replicator._updates)
+    assert waits == [6 * 60, 15 * 60, 20 * 60]
+
+
 # Entering is streamed.
 
 
@@ -795,7 +841,9 @@ def test_a_late_joiner_gets_the_world_in_pieces(
             break
     assert client.difference() is None
     assert len(client.structures) > 4
-    assert max(map(len, client.structures)) <= STRUCTURE_BYTES + 100
+    assert max(map(len, client.structures)) <= STRUCTURE_BYTES
+    filled = [len(structure) / STRUCTURE_BYTES for structure in client.structures[1:-2]]
+    assert 0.7 < min(filled) <= max(filled) < 0.76  # a quarter is for what its owner alone may see
     assert STRUCTURE_BYTES < in_flight <= 3 * STRUCTURE_BYTES
 
 
@@ -825,6 +873,7 @@ def test_what_is_nearest_enters_first(field: Field) -> None:
     far = [field.spawn(Place(900 - i, 10), Blob(bytes(200))) for i in range(75)]
     far += [field.spawn(Place(10, 900 - i), Blob(bytes(200))) for i in range(75)]
     far += [field.spawn(Place(500, 900 - i), Blob(bytes(200))) for i in range(75)]
+    far += [field.spawn(Place(900 - i, 500), Blob(bytes(200))) for i in range(75)]
     nowhere = field.spawn(Tank())
     field.step()
     client = field.join(Place(500, 500), settle=False)
@@ -860,6 +909,59 @@ def test_however_large_each_is_the_nearer_ones_enter_first(field: Field, most: i
         if sum(len(run.ids) for run in message.sets) > 1
     ]
     assert max(lengths) <= STRUCTURE_BYTES
+
+
+def test_a_small_world_enters_in_one_message_with_a_run_for_each_kind(field: Field) -> None:
+    for number in range(3):
+        field.spawn(Tank(number))
+        field.spawn(Tank(number), Place(number))
+    field.step()
+    client = field.join()
+    (message,) = client.messages
+    assert sorted(len(run.ids) for run in message.sets) == [1, 3, 3]
+    large = field.spawn(Blob(bytes(2 * STRUCTURE_BYTES)))
+    field.settle()
+    assert client.knows(large)
+    assert len(client.messages) == 2
+
+
+def test_who_enters_is_told_once_of_what_comes_meanwhile(field: Field) -> None:
+    one = field.spawn(Tank(1))
+    for _ in range(600):
+        field.spawn(Blob(bytes(100)))
+    field.step()
+    client = field.join(settle=False)
+    field.step(2)
+    assert client.knows(one)
+    assert client.difference() is not None
+    esper.add_component(one, Place(7))
+    field.settle()
+    told = [
+        run.entities()
+        for message in client.messages
+        for run in message.sets
+        if CID[Place] in {cid for cid, _ in WIRE.columns(run) or ()}
+    ]
+    assert told == [[field.net(one)]]
+
+
+@gridded
+def test_what_a_player_owns_far_away_enters_as_soon_as_there_is_room(field: Field) -> None:
+    for _ in range(56):
+        field.spawn(Place(5, 5), Blob(bytes(600)))
+    field.step()
+    client = field.join(Place(5, 5), settle=False)
+    client.mute = True
+    field.step(6)
+    known = client.client_state.known
+    assert known == field.replicator.visible(client.client_state).keys()  # and acknowledges nothing
+    far = field.spawn(Place(500, 500), Owner(client.player))
+    field.step(3)
+    assert field.net(far) not in client.client_state.known
+    client.mute = False
+    field.step(60)
+    assert client.knows(far)
+    assert client.difference() is None
 
 
 def test_values_of_what_has_not_entered_yet_do_no_harm(field: Field) -> None:
@@ -917,6 +1019,30 @@ def test_neighbourhood_changes_are_differences_of_what_is_known_and_what_is_ther
     field.step()
     assert client.messages[-1].hidden == [field.net(stays)]
     assert client.difference() is None
+
+
+@gridded
+def test_of_what_leaves_sight_nothing_new_is_told(field: Field) -> None:
+    client = field.join(Place(5, 5))
+    thing = field.spawn(Place(15, 5), Secret())
+    field.step(5)
+    esper.component_for_entity(thing, Place).x = 500
+    esper.add_component(thing, Tank(1))
+    field.step()
+    assert client.messages[-1].hidden == [field.net(thing)]
+    assert client.messages[-1].sets == []
+    assert not client.knows(thing)
+
+
+def test_what_has_nothing_left_that_all_may_see_is_gone_for_them(field: Field) -> None:
+    client = field.join()
+    thing = field.spawn(Tank(1), Secret(1))
+    field.step(5)
+    named = field.net(thing)
+    esper.remove_component(thing, Tank)
+    field.step()
+    assert (client.messages[-1].despawned, client.messages[-1].hidden) == ([named], [])
+    assert not client.knows(thing)
 
 
 @gridded
@@ -1141,6 +1267,19 @@ def test_owner_only_components_reach_their_owner_and_nobody_else(field: Field) -
         assert client.difference() is None
 
 
+def test_everything_again_is_nothing_of_what_only_others_may_see(field: Field) -> None:
+    ann, bob = field.join(Badge(1), Secret(2), Tank()), field.join(Badge(3), Secret(4))
+    field.step(60)
+    bob.fresh()
+    field.replicator.resync(bob.client_state)
+    field.step(60)
+    told: dict[int, set[int]] = {}
+    for net, cid in bob.values():
+        told.setdefault(net, set()).add(cid)
+    assert told[field.net(ann.player)] == {CID[Tank], CID[Player]}
+    assert told[field.net(bob.player)] == {CID[Badge], CID[Secret], CID[Player]}
+
+
 def test_owner_only_values_of_one_owner_travel_in_one_run(field: Field) -> None:
     ann, bob = field.join(), field.join()
     things = [field.spawn(Secret(1), Owner(each.player)) for each in (ann, bob) * 3]
@@ -1218,6 +1357,25 @@ def test_owner_only_components_inserted_anew_are_told_anew(field: Field) -> None
     esper.add_component(ann.player, Secret(7))
     field.step()
     assert (ann.of(ann.player) or {})[Secret] == Secret(7)
+
+
+def test_that_owner_only_components_come_and_go_is_told_to_the_owner_alone(field: Field) -> None:
+    ann, bob = field.join(), field.join()
+    thing = field.spawn(Tank(1), Secret(1), Owner(ann.player))
+    field.step(5)
+    queued = bob.server.queued
+    esper.add_component(thing, Diary("dear"))
+    field.step()
+    came = ann.messages[-1]
+    assert [[cid for cid, _ in WIRE.columns(run) or ()] for run in came.sets] == [[CID[Diary]]]
+    assert came.removed == []
+    esper.remove_component(thing, Secret)
+    field.step()
+    went = ann.messages[-1]
+    assert went.sets == []
+    assert went.removed == [(CID[Secret], [field.net(thing)])]
+    assert bob.server.queued == queued
+    assert ann.difference() is bob.difference() is None
 
 
 def test_what_only_its_owner_may_see_any_of_is_shown_to_it_alone(field: Field) -> None:

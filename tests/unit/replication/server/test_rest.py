@@ -180,14 +180,15 @@ def test_it_is_said_once_where_nobody_draws_between_two_values(field: Field) -> 
     assert told_after_a_step() == 3
 
 
+@pytest.mark.parametrize("ticks", [1, 2])
 @pytest.mark.parametrize("what", ["entity", "component", "replaced", "cleared"])
-def test_what_is_gone_is_not_said_again(field: Field, what: str) -> None:
+def test_what_is_gone_is_not_said_again(field: Field, what: str, ticks: int) -> None:
     client = field.join(smooth=True)
     thing = field.spawn(Position(), Place())
     field.step(10)
     field.world.components(thing)[Position].x = 1.0
     net = field.net(thing)
-    field.step()
+    field.step(ticks)
     client.fresh()
     if what == "entity":
         esper.delete_entity(thing)
@@ -201,6 +202,41 @@ def test_what_is_gone_is_not_said_again(field: Field, what: str) -> None:
         field.step()
         assert client.of(thing) == {Position: Position(7.0), Place: Place()}
     assert client.values().get((net, CID[Position]), []) == []
+
+
+def test_whoever_comes_later_is_not_told_again_of_what_came_to_rest_before(field: Field) -> None:
+    field.join()
+    smooth = field.join(smooth=True)
+    thing = field.spawn(Position())
+    field.step(10)
+    field.world.components(thing)[Position].x = 1.0
+    field.step()
+    field.replicator.remove_client(smooth.client_state)
+    field.clients.remove(smooth)
+    field.step(10)
+    later = field.join(smooth=True)
+    field.step(10)
+    assert told(later, thing, Position) == []
+    assert later.of(thing) == {Position: Position(1.0)}
+
+
+@pytest.mark.parametrize("rests", [0, 1])
+def test_what_moves_beside_what_rests_is_said_once_and_what_stands_is_not(
+    field: Field, rests: int
+) -> None:
+    """Those that move and those that rest are together as many as there are."""
+    client = field.join(smooth=True)
+    mover, other, standing = (field.spawn(Position()) for _ in range(3))
+    if rests:
+        esper.delete_entity(other)
+    field.step(10)
+    client.fresh()
+    moving = (mover,) if rests else (mover, other)
+    for x, things in enumerate((moving, moving[:1][rests:], (mover,), (), (), ()), 1):
+        for thing in things:
+            field.world.components(thing)[Position].x = float(x)
+        field.step()
+        assert told(client, standing, Position) == []
 
 
 def test_what_moves_all_the_time_is_said_once(field: Field) -> None:

@@ -158,6 +158,26 @@ def test_what_left_sight_a_moment_ago_may_be_named_still(
         assert play.aimed == [entity, None, entity]
 
 
+def test_what_a_player_walked_away_from_a_moment_ago_may_be_named_still() -> None:
+    play = Game()
+    with Harness(play.server, registry=play.registry) as game:
+        ann = game.connect("Ann")
+        entity = play.put(game, 6.0)
+        game.run(0.5)
+        named = network_id(game, entity)
+        play.move(game, game.simulation.player_entity[1], 500.0)
+        game.run(0.5)
+        assert ann._protocol.store is not None
+        assert named not in ann._protocol.store.entities
+        play.name(ann, play.Shoot, named)
+        game.run(0.2)
+        assert play.aimed == [entity]
+        game.run(1.0)
+        play.name(ann, play.Shoot, named)
+        game.run(0.2)
+        assert play.aimed == [entity, None]
+
+
 def test_what_is_gone_reads_none_without_blame() -> None:
     play = Game()
     with Harness(play.server, registry=play.registry) as game:

@@ -288,10 +288,12 @@ def game(caplog: pytest.LogCaptureFixture) -> Iterator[Game]:
 
 def test_the_limit_of_an_entity_leaves_room_in_a_message() -> None:
     assert ENTITY_BYTES + STRUCTURE_BYTES + 1024 < MESSAGE_BYTES
-    for types in (1, 30, 1_000, 3_000):
+    rest = MESSAGE_BYTES - ENTITY_BYTES - STRUCTURE_BYTES - 1024
+    for types in (1, 30, 100, 1_000, 3_000):
         sizes: Sizes[str] = Sizes(types)
         unseen = types * (max(sizes.small, 0) + 8)
-        assert ENTITY_BYTES + STRUCTURE_BYTES + 1024 + unseen <= MESSAGE_BYTES
+        assert unseen <= rest
+        assert unseen > rest - types or sizes.small == 1024  # no more values than need be count
 
 
 def test_an_entity_may_take_all_bytes_of_its_limit_and_no_more() -> None:
@@ -311,6 +313,21 @@ def test_an_entity_may_take_all_bytes_of_its_limit_and_no_more() -> None:
     sizes.drop("one", 1)
     assert sizes.total("one") == 0
     assert sizes.total("other") == ENTITY_BYTES // 2
+
+
+def test_what_one_component_took_is_given_back_and_the_others_count_on() -> None:
+    sizes: Sizes[str] = Sizes()
+    for cid in range(3):
+        assert sizes.set("one", cid, 2_000 + cid)
+    sizes.drop("one", 1)
+    sizes.drop("one", 7)
+    assert sizes.total("one") == 2_008 + 2_010
+    assert [*sizes.large("one")] == [0, 2]
+    assert sizes.set("one", 2, 10)
+    assert [*sizes.large("one")] == [0]
+    sizes.drop("one", 0)
+    sizes.drop("other", 0)
+    assert not sizes._sizes  # nothing is kept of what has no large value
 
 
 def test_a_value_larger_than_a_message_stays_and_is_named(game: Game) -> None:
@@ -476,6 +493,17 @@ def test_what_goes_at_once_is_told_in_messages_of_any_number(game: Game) -> None
     assert [*structure.sets]  # after all that went
 
 
+def test_a_message_names_as_many_as_fit_at_their_longest(game: Game) -> None:
+    structure = game.harness.room.replicator._structure
+    far = [number << 33 for number in range(1, 6_000)]  # nine bytes to the next one
+    lengths = [len(message) for message in structure._messages(far, {}, [])]
+    assert 0.98 * STRUCTURE_BYTES < max(lengths) <= STRUCTURE_BYTES + 32
+    most = STRUCTURE_BYTES // 9
+    for removed, count in ((most - 1_001, 1), (most - 1_000, 2)):
+        messages = [*structure._messages(far[:1_000], {0: far[:removed]}, [])]
+        assert len(messages) == count
+
+
 def test_large_entities_that_change_together_do_not_end_their_clients(game: Game) -> None:
     crowd = [game.add(Blob(b"-")) for _ in range(24)]
     game.run(0.5)
@@ -504,6 +532,21 @@ def test_a_flood_of_new_components_does_not_end_its_clients(
     assert len(game.shown(Blob)) < count
     game.harness.until(lambda: len(game.shown(Blob)) == count, 60.0)
     game.settle()
+    assert game.lines == []
+
+
+@pytest.mark.parametrize(("count", "hidden"), [(40, False), (44, True)])
+def test_only_more_than_four_mebibytes_of_new_components_are_a_flood(
+    game: Game, count: int, hidden: bool
+) -> None:
+    crowd = [game.add(Note("-")) for _ in range(count)]
+    game.run(1.0)
+    for entity in crowd:
+        game.put(entity, Blob(bytes(100_000)))
+    game.run(0.05)
+    assert (len(game.shown(Note)) < count) is hidden
+    game.settle()
+    assert len(game.shown(Blob)) == count
     assert game.lines == []
 
 
