@@ -360,9 +360,10 @@ class Listener:
         answer, it is not longer than the question: a forged address is sent no more than was sent
         in its name.
         """
-        ended, last_words, not_before = self._dismissed.get(address, (None, (), 0.0))
-        if ended is None or not ended.owns(data):
+        dismissed = self._dismissed.get(address)
+        if dismissed is None or not dismissed[0].owns(data):
             return self._drop("unknown")
+        _, last_words, not_before = dismissed
         self.dropped["ended"] += 1
         if now < not_before:
             return None
@@ -391,7 +392,8 @@ class Listener:
             return self._drop("corrupt")
         clock = _milliseconds(now)
         issued = unwrap(int.from_bytes(stamp, "little"), 32, clock)
-        if not 0 <= clock - issued <= _COOKIE_LIFE_MS:
+        # Not for a millisecond longer: until then `_ended` knows what it made.
+        if not 0 <= clock - issued < _COOKIE_LIFE_MS:
             return self._drop("expired")
         if cookie != self._cookie(address, nonce, stamp):
             return self._drop("forged")
@@ -402,7 +404,7 @@ class Listener:
                 return ListenerResult([_accept(nonce, old.session_id)])
             if issued <= old._issued:
                 return self._drop("outdated")
-        elif issued <= self._ended.get(address, (-1, 0.0))[0]:
+        elif address in self._ended and issued <= self._ended[address][0]:
             return self._drop("outdated")
         if self.refusing is not None:
             return ListenerResult([self._refuse(nonce, self.refusing)])
@@ -516,7 +518,7 @@ class ClientHandshake:
         self._next = now + _RETRY
         self._asked += 1
         # A server that restarted does not know its cookie any more: ask anew after a while.
-        if self._response is not None and self._asked > 8:
+        if self._asked > 8:
             self._response = None
         return [self._response or self._request]
 

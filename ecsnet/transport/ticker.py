@@ -29,7 +29,7 @@ def _timerfd(interval: float) -> int | None:
     nanoseconds = max(1, round(interval * 1e9))
     spec = (ctypes.c_long * 4)(*divmod(nanoseconds, 10**9), *divmod(nanoseconds, 10**9))
     try:
-        libc = ctypes.CDLL(None, use_errno=True)
+        libc = ctypes.CDLL(None)
         fd = int(libc.timerfd_create(_CLOCK_MONOTONIC, _NONBLOCK_CLOEXEC))
     except (OSError, AttributeError):
         return None

@@ -152,7 +152,7 @@ class UdpClientSocket:
 
     def pin(self) -> None:
         """Stay with the address that the last datagram came from."""
-        if self._last is None or self.address is not None:
+        if self._last is None:
             return
         self.address = self._last
         for family in list(self._sockets):

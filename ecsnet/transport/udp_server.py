@@ -248,8 +248,6 @@ class UdpServer(UdpServerSocket):
             datagrams = self.receive(_BATCH)
             if datagrams:
                 self._handle(handle, datagrams)
-            if self.closed:  # by the handler
-                return
             if len(datagrams) < _BATCH:
                 break
         if self._look is not None:

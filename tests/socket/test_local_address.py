@@ -263,6 +263,29 @@ def test_beyond_so_many_local_addresses_the_system_chooses(
 
 
 @two_addresses
+def test_a_machine_may_use_64_addresses_and_each_has_room_for_a_full_server() -> None:
+    server = UdpServerSocket("0.0.0.0", 0)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+        for last in range(1, 71):
+            client.sendto(b"ask", (f"127.0.0.{last}", server.address[1]))
+            take(server)
+    sockets = server._all_sockets()
+    assert len(sockets) == 1 + 64
+    rooms = {each.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) for each in sockets}
+    assert len(rooms) == 1
+    server.close()
+
+
+def test_sixteen_thousand_clients_of_the_other_addresses_are_remembered() -> None:
+    server = UdpServerSocket("127.0.0.1", 0)
+    through = udp_server.BoundSocket(server._all_sockets()[0])
+    for number in range(20_000):
+        server._route(("192.0.2.1", number), through)
+    assert len(server._routes) == 16_384
+    server.close()
+
+
+@two_addresses
 def test_a_system_that_refuses_a_second_socket_is_served_as_before(
     dial: Dial, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

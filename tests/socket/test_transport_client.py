@@ -43,6 +43,10 @@ def closed_port() -> Address:
     return server.address
 
 
+def texts(server: UdpServerSocket) -> list[bytes]:
+    return [data for data, _ in server.receive()]
+
+
 def echo(server: UdpServerSocket) -> int:
     count = 0
     for data, source in server.receive():
@@ -76,7 +80,53 @@ def test_datagrams_go_to_the_server_and_come_from_it_only() -> None:
     client.close()
     client.send(b"x")
     assert list(client.receive()) == []
+    assert client.dropped == 0
     server.close()
+
+
+def test_the_first_datagrams_go_to_one_address_after_the_other() -> None:
+    servers = [serve() for _ in range(3)]
+    client = UdpClientSocket([server.address for server in servers])
+    for number in range(6):
+        client.send(b"%d" % number)
+    heard: list[list[bytes]] = [[] for _ in servers]
+    for server, got in zip(servers, heard, strict=True):
+        until(lambda server=server, got=got: more(got, texts(server)) and len(got) == 2)
+    assert heard == [[b"0", b"3"], [b"1", b"4"], [b"2", b"5"]]
+    client.close()
+    for server in servers:
+        server.close()
+
+
+def test_once_it_stays_with_an_address_the_others_are_strangers() -> None:
+    first, second = serve(), serve()
+    client = UdpClientSocket([first.address, second.address])
+    client.send(b"x")
+    until(lambda: echo(first))
+    until(lambda: list(client.receive()))
+    client.pin()
+    here = ("127.0.0.1", client._sockets[socket.AF_INET].getsockname()[1])
+    second.send(b"late", here)
+    client.send(b"x")
+    until(lambda: echo(first))
+    got: list[bytes] = []
+    until(lambda: more(got, client.receive()) and got)
+    assert got == [b"echo x"]
+    client.close()
+    first.close()
+    second.close()
+
+
+def test_a_clients_socket_asks_for_room_for_a_mebibyte(monkeypatch: pytest.MonkeyPatch) -> None:
+    options: list[tuple[object, ...]] = []
+
+    class Noting(socket.socket):
+        def setsockopt(self, *option: object) -> None:
+            options.append(option)
+
+    monkeypatch.setattr(client_module.socket, "socket", Noting)
+    UdpClientSocket([("127.0.0.1", 9), ("127.0.0.2", 9)]).close()
+    assert options == [(socket.SOL_SOCKET, socket.SO_RCVBUF, 1024 * 1024)]
 
 
 def test_addresses_are_tried_in_turn_and_the_one_that_answers_is_kept() -> None:
@@ -240,6 +290,8 @@ def test_a_name_is_looked_up_without_waiting() -> None:
     for _ in range(1000):
         assert resolver.poll() is None
     assert resolver.error is None
+    # A program that ends does not wait for it.
+    assert all(each.daemon for each in threading.enumerate() if each.name == "ecsnet-resolver")
     gate.set()
     until(resolver.poll)
     assert resolver.poll() == addresses
@@ -263,6 +315,17 @@ def test_a_name_that_is_not_there_is_a_text(failure: Exception | None, text: str
     until(lambda: resolver.error)
     assert str(resolver.error).startswith(text)
     assert resolver.poll() is None
+
+
+def test_each_address_of_a_name_is_tried_once_and_those_of_ipv4_first(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    v6 = (socket.AF_INET6, socket.SOCK_DGRAM, 17, "", ("2001:db8::1", 5, 0, 0))
+    v4 = (socket.AF_INET, socket.SOCK_DGRAM, 17, "", ("192.0.2.1", 5))
+    other = (socket.AF_INET, socket.SOCK_DGRAM, 17, "", ("192.0.2.2", 5))
+    found = [v6, v4, v4, v6, other]
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
+    assert _look_up("game.example", 5) == [v4[4], other[4], v6[4]]
 
 
 def test_localhost_is_found_ipv4_first() -> None:

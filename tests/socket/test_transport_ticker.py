@@ -53,12 +53,15 @@ def test_ticks_come_and_stop(loop: Loop, timerfd: bool) -> None:
         ticker.start()
         assert (ticker._fd is not None) == (timerfd and sys.platform.startswith("linux"))
         await until(lambda: len(seen) >= 20)
-        timer = ticker._fd
+        timer, handle = ticker._fd, ticker._handle
         ticker.stop()
         ticker.stop()
         if timer is not None:
+            assert not asyncio.get_running_loop().remove_reader(timer)  # nobody looks at it
             with pytest.raises(OSError, match="Bad file descriptor"):
                 os.fstat(timer)
+        if handle is not None:
+            assert handle.cancelled()
         made = ticker.ticks
         await asyncio.sleep(0.02)
         assert ticker.ticks == made == len(seen)
@@ -158,6 +161,7 @@ def test_an_early_wake_up_is_no_tick() -> None:
     async def work() -> None:
         ticker = Ticker(1, lambda missed: None)
         ticker.start()
+        assert (ticker._fd is not None) == sys.platform.startswith("linux")
         ticker._expired()
         assert ticker.ticks == 0
         ticker.stop()
@@ -174,13 +178,16 @@ class _ExactLoop:
     def __init__(self) -> None:
         self.now = 100.0
         self.due: list[tuple[float, Callable[[], None]]] = []
+        self.delays: list[float] = []
 
     def call_later(self, delay: float, call: Callable[[], None]) -> asyncio.TimerHandle | None:
+        self.delays.append(delay)
         self.due.append((self.now + delay, call))
         return None
 
     def call_soon(self, call: Callable[[], None]) -> asyncio.Handle | None:
-        return self.call_later(0.0, call)
+        self.due.append((self.now, call))
+        return None
 
     def turn(self) -> None:
         at, call = self.due.pop()
@@ -205,14 +212,31 @@ def test_without_a_timer_a_tick_is_waited_for_to_the_end(monkeypatch: pytest.Mon
     assert turns < 20 * 300  # it sleeps most of the time
 
 
+@pytest.mark.parametrize(("rate", "slept"), [(50, 0.0188), (300, 1 / 300 - 0.0012), (500, None)])
+def test_without_a_timer_it_sleeps_until_a_moment_before_each_tick(
+    rate: int, slept: float | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loop = _ExactLoop()
+    monkeypatch.setattr(ticker_module, "perf_counter", lambda: loop.now)
+    monkeypatch.setattr(asyncio, "get_running_loop", lambda: loop)
+    ticker = Ticker(rate, lambda missed: None, timerfd=False)
+    ticker.start()
+    while ticker.ticks < 10:
+        loop.turn()
+    assert loop.delays == ([] if slept is None else [pytest.approx(slept, abs=5e-5)] * 10)
+
+
 class _NoTimers:
     def timerfd_create(self, *args: object) -> int:
         return -1
 
 
 class _NoSetting:
+    opened = -1
+
     def timerfd_create(self, *args: object) -> int:
-        return os.open(os.devnull, os.O_RDONLY)
+        _NoSetting.opened = os.open(os.devnull, os.O_RDONLY)
+        return _NoSetting.opened
 
     def timerfd_settime(self, *args: object) -> int:
         return -1
@@ -225,5 +249,24 @@ def test_without_timerfd_it_falls_back(
     monkeypatch.setattr(sys, "platform", "linux")
     monkeypatch.setattr(ctypes, "CDLL", lambda *_, **__: libc())
     assert ticker_module._timerfd(0.1) is None
+    if libc is _NoSetting:
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            os.fstat(_NoSetting.opened)
     monkeypatch.setattr(sys, "platform", "darwin")
     assert ticker_module._timerfd(0.1) is None
+
+
+class _First:
+    """Gives the first descriptor, as to a daemon that has closed its stdin."""
+
+    def timerfd_create(self, *args: object) -> int:
+        return 0
+
+    def timerfd_settime(self, *args: object) -> int:
+        return 0
+
+
+def test_any_descriptor_is_good_for_a_timer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.setattr(ctypes, "CDLL", lambda *_, **__: _First())
+    assert ticker_module._timerfd(0.1) == 0

@@ -191,6 +191,102 @@ def test_it_looks_no_more_when_it_watches_or_is_closed(loop: Loop) -> None:
     run(loop, work)
 
 
+@loops
+def test_the_loop_watches_no_socket_that_it_need_not(loop: Loop) -> None:
+    async def work() -> None:
+        running = asyncio.get_running_loop()
+        server = UdpServer("127.0.0.1", 0)
+        server.start(lambda *_: None)
+        (bound,) = server._all_sockets()
+        descriptor = bound.fileno()
+        server.watch(False)
+        assert not running.remove_reader(descriptor)
+        server.watch(True)
+        server.close()
+        assert not running.remove_reader(descriptor)
+
+    run(loop, work)
+
+
+@loops
+def test_datagrams_are_handed_on_sixteen_at_a_time(loop: Loop) -> None:
+    async def work() -> None:
+        batches: list[int] = []
+        server = UdpServer("127.0.0.1", 0)
+        server.start(lambda datagrams, _: batches.append(len(datagrams)))
+        server.watch(False)
+        with plain() as client:
+            for _ in range(40):
+                client.sendto(b"x", server.address)
+            server.drain()
+        assert batches == [16, 16, 8]
+        server.close()
+
+    run(loop, work)
+
+
+def test_a_drain_ends_though_more_keeps_coming() -> None:
+    class Endless(UdpServer):
+        def receive(self, budget: int = 1000) -> list[tuple[bytes, Address]]:
+            return [(b"x", ("127.0.0.1", 9))] * budget
+
+    async def work() -> None:
+        taken = 0
+
+        def take(datagrams: Sequence[tuple[bytes, Address]], now: float) -> None:
+            nonlocal taken
+            taken += len(datagrams)
+
+        server = Endless("127.0.0.1", 0)
+        server.start(take)
+        server.drain()
+        assert taken == 4096
+        server.close()
+
+    run(asyncio.SelectorEventLoop, work)
+
+
+def test_a_drain_looks_once_where_nothing_waits() -> None:
+    looks = 0
+
+    class Idle(UdpServer):
+        def receive(self, budget: int = 1000) -> list[tuple[bytes, Address]]:
+            nonlocal looks
+            looks += 1
+            return []
+
+    async def work() -> None:
+        server = Idle("127.0.0.1", 0)
+        server.start(lambda *_: None)
+        server.drain()
+        assert looks == 1
+        server.close()
+
+    run(asyncio.SelectorEventLoop, work)
+
+
+@loops
+def test_what_comes_before_the_start_waits_for_it(loop: Loop) -> None:
+    async def work() -> None:
+        seen: list[bytes] = []
+        server = UdpServer("127.0.0.1", 0)
+        server.watch(True)
+        assert not server.watched
+        with plain() as client:
+            client.sendto(b"early", server.address)
+            server.drain()
+            server.start(lambda datagrams, _: seen.extend(data for data, _ in datagrams))
+            assert server.watched
+            server.drain()
+        assert seen == [b"early"]
+        with pytest.raises(UsageError, match=r"start\(\) of a UdpServer that was started"):
+            server.start(lambda *_: None)
+        server.close()
+        assert server.errors == 0
+
+    run(loop, work)
+
+
 class NotingLoop(asyncio.SelectorEventLoop):
     """Notes the seconds until a server's socket is looked at."""
 
@@ -234,7 +330,11 @@ def test_a_busy_socket_is_looked_at_once_between_two_ticks() -> None:
         server.start(lambda *_: None)
         loop.delays.clear()
         server.watch(False)
+        server.watch(False)
+        look = server._look
+        assert look is not None
         server.drain()  # a tick does, and the next look is as long after that
+        assert look.cancelled()
         assert loop.delays == [0.009] * 2
         server.close()
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import random
+import weakref
 from collections import Counter
 from collections.abc import Hashable
 
@@ -149,7 +151,7 @@ def test_a_school_that_comes_at_once_after_a_restart_waits_for_no_more_than_four
 def test_what_says_nothing_is_bounded_and_asked_again_it_may_come_in() -> None:
     server = Server()
     tries = [server.visit("10.0.0.1", speak=False) for _ in range(40)]
-    assert len(server.listener.connections) == HALF_OPEN
+    assert len(server.listener.connections) == HALF_OPEN == 16
     assert server.denied["half-open"] == server.listener.dropped["half-open"] > 0
     refused = {handshake.refused for handshake, _ in tries}
     assert refused == {None}  # nobody was told to go
@@ -254,13 +256,13 @@ def test_who_is_turned_away_costs_no_memory() -> None:
 
 def test_what_is_remembered_is_bounded_and_ends() -> None:
     server = Server(max_clients=4)
-    for number in range(REMEMBERED + 100):
+    for number in range(4096 + 100):
         _, connection = server.visit(f"10.{number >> 16}.{number >> 8 & 255}.{number & 255}")
         assert connection is not None
         reason = Reason.ABUSE if number % 2 else Reason.LEFT
         server.end(connection, reason)
         server.now += 0.001
-    assert len(server.listener.admission) == REMEMBERED
+    assert len(server.listener.admission) == REMEMBERED == 4096
     server.pass_time(6.0)
     assert 0 < len(server.listener.admission) <= REMEMBERED / 2  # those who left are forgotten
     server.now += 2 * 3600.0
@@ -336,3 +338,90 @@ def test_what_said_nothing_and_is_gone_is_not_counted() -> None:
     players[1].closed = True
     admission.closed(players[1].address, 0.0, abusive=False)
     assert admission.deny(("h", 99), 0.0, again=False) is None
+
+
+class Guest:
+    """A connection as the counts see it."""
+
+    def __init__(self, *, confirmed: bool = True) -> None:
+        self.confirmed = confirmed
+        self.closed = False
+
+
+def come_and_be_thrown_out(admission: Admission, now: float) -> None:
+    admission.opened(("h", 1), Guest(), now)
+    admission.closed(("h", 1), now, abusive=True)
+
+
+def test_a_wait_ends_on_time_and_grows_to_640_seconds_however_often_it_happens() -> None:
+    admission = Admission(8, 8, source_of)
+    now = 0.0
+    waits: list[float] = []
+    for _ in range(1100):
+        come_and_be_thrown_out(admission, now)
+        wait = 10.0 * 2 ** min(len(waits), 6)
+        assert admission.deny(("h", 2), now + wait - 0.5, again=False) is Denial.ABUSE
+        assert admission.deny(("h", 2), now + wait, again=False) is None
+        waits.append(wait)
+        now += wait
+    assert waits[5:9] == [320.0, 640.0, 640.0, 640.0]
+
+
+@pytest.mark.parametrize(("later", "wait"), [(3609.5, 20.0), (3610.0, 10.0)])
+def test_abuse_is_forgotten_an_hour_after_the_wait_was_over(later: float, wait: float) -> None:
+    admission = Admission(8, 8, source_of)
+    come_and_be_thrown_out(admission, 0.0)  # it waits until 10.0
+    admission.sweep(later)
+    assert len(admission) == (later < 3610)
+    come_and_be_thrown_out(admission, later)
+    assert admission.deny(("h", 2), later + wait - 0.5, again=False) is Denial.ABUSE
+    assert admission.deny(("h", 2), later + wait, again=False) is None
+
+
+@pytest.mark.parametrize("swept", [True, False])
+def test_abuse_is_forgotten_whether_somebody_swept_or_not(swept: bool) -> None:
+    admission = Admission(8, 8, source_of)
+    for now in (0.0, 10.0):
+        come_and_be_thrown_out(admission, now)
+    if swept:
+        admission.sweep(3630.0)
+    come_and_be_thrown_out(admission, 3630.0)
+    assert admission.deny(("h", 2), 3640.0, again=False) is None
+
+
+def test_what_is_remembered_is_looked_through_once_in_five_seconds() -> None:
+    admission = Admission(8, 8, source_of)
+    admission.sweep(0.0)
+    admission.opened(("h", 1), Guest(), 0.0)
+    admission.closed(("h", 1), 0.0, abusive=False)
+    for now in (2.0, 4.5, 4.99):
+        admission.sweep(now)
+        assert len(admission) == 1
+    admission.sweep(5.0)
+    assert len(admission) == 0
+    admission.opened(("h", 1), Guest(), 5.0)
+    admission.closed(("h", 1), 5.0, abusive=False)
+    admission.sweep(9.99)
+    assert len(admission) == 1
+    admission.sweep(10.0)
+    assert len(admission) == 0
+
+
+def test_a_quarter_of_a_large_servers_places_may_say_nothing_yet() -> None:
+    admission = Admission(256, None, source_of)
+    for number in range(56):
+        assert admission.deny(("h", number), 0.0, again=False) is None
+        admission.opened(("h", number), Guest(confirmed=False), 0.0)
+    assert admission.deny(("h", 56), 0.0, again=False) is Denial.HALF_OPEN
+
+
+def test_a_source_that_is_remembered_holds_no_connection_in_memory() -> None:
+    admission = Admission(8, 8, source_of)
+    guest = Guest()
+    admission.opened(("h", 1), guest, 0.0)
+    admission.closed(("h", 1), 0.0, abusive=False)
+    gone = weakref.ref(guest)
+    del guest
+    gc.collect()
+    assert len(admission) == 1
+    assert gone() is None

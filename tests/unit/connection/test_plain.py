@@ -126,6 +126,46 @@ def test_a_cookie_is_for_one_address_one_nonce_and_a_while() -> None:
     assert accepted.opened is not None
 
 
+def asked(server: Keeper, now: float = 0.0) -> bytes:
+    """The response to a challenge, as a client at HERE sends it."""
+    handshake = ClientHandshake(b"noncenon", now)
+    challenge = server.receive(handshake.poll(now)[0], HERE, now)
+    assert challenge is not None
+    assert handshake.receive_answer(challenge.replies[0], now)
+    (response,) = handshake.poll(now)
+    return response
+
+
+@pytest.mark.parametrize("later", [10.0, 10.001, 65.6, 70.0, 1e6])
+def test_a_cookie_is_good_for_less_than_ten_seconds_and_never_again(later: float) -> None:
+    server = listener()
+    response = asked(server)
+    assert server.receive(response, HERE, later) is None
+    assert server.dropped == {"expired": 1}
+    accepted = server.receive(response, HERE, 9.999)
+    assert accepted is not None
+    assert accepted.opened is not None
+
+
+@pytest.mark.parametrize("uptime", [0.0, 2_147_483.6, 4_294_967.2, 8_589_934.5, 1e8])
+def test_a_server_that_is_up_for_months_lets_clients_in(uptime: float) -> None:
+    server = listener()
+    response = asked(server, uptime)
+    accepted = server.receive(response, HERE, uptime + 0.2)
+    assert accepted is not None
+    assert accepted.opened is not None
+
+
+def test_a_connection_that_was_made_without_a_handshake_gives_way_to_a_new_one() -> None:
+    server = listener()
+    old = Connection(HERE, b"12345678", 0.0, server=True)
+    server.listener.opened(old, 0.0)
+    server.connections[HERE] = old
+    _, new, _ = shake(server, now=0.001)
+    assert old.closed
+    assert not new.closed
+
+
 def test_a_repeated_response_is_answered_alike() -> None:
     server = listener()
     handshake = ClientHandshake(b"noncenon", 0.0)
@@ -191,6 +231,25 @@ def test_another_version_is_refused_by_name() -> None:
     assert inbound is not None
     assert handshake.receive_answer(inbound.replies[0], 0.0)
     assert handshake.refused is Reason.VERSION
+    for version in (b"\x02\x01", b"\x00\x02", b"\x01\x00", b"\x03\x00"):
+        again = ClientHandshake(b"noncenon", 0.0)
+        other = wire._finish(request[:5] + version + request[7:-4], handshake._seed)
+        inbound = listener().receive(other, HERE, 0.0)
+        assert inbound is not None
+        assert again.receive_answer(inbound.replies[0], 0.0)
+        assert again.refused is Reason.VERSION
+
+
+def test_a_question_of_another_protocol_or_shorter_than_its_answer_has_none() -> None:
+    server = listener()
+    handshake = ClientHandshake(b"noncenon", 0.0)
+    request = handshake.poll(0.0)[0]
+    other = wire._finish(request[:1] + b"ECSM" + request[5:-4], handshake._seed)
+    unpadded = wire._finish(request[:15], handshake._seed)
+    padded = wire._finish(request[:-4] + b"\0", handshake._seed)
+    for datagram in (other, unpadded, padded):
+        assert server.receive(datagram, HERE, 0.0) is None
+    assert server.dropped == {"corrupt": 1, "unknown": 2}
 
 
 def test_a_client_that_comes_anew_replaces_its_old_connection() -> None:
@@ -223,7 +282,7 @@ def test_a_late_response_neither_replaces_nor_revives() -> None:
     for step in range(9):
         server.poll(3.0 + step)
     assert server._ended
-    server.poll(12.1)
+    server.poll(12.0)
     assert not server._ended
     _, third, _ = shake(server, now=20.0, nonce=b"thirdthi")
     assert not third.closed
@@ -241,6 +300,16 @@ def test_a_copy_of_the_response_does_not_raise_the_connection_that_it_made() -> 
     assert server.receive(response, HERE, 1.5) is None
     assert not server.connections
     assert server.dropped["outdated"] == 1
+
+
+def test_no_copy_of_a_response_outlives_the_memory_of_what_it_made() -> None:
+    server = listener()
+    response = asked(server)
+    server.receive(response, HERE, 0.0)
+    server.end(server.connections[HERE], 0.0)
+    server.poll(10.0)
+    assert server.receive(response, HERE, 10.0) is None
+    assert not server.connections
 
 
 def test_of_two_that_asked_at_the_same_time_the_first_to_come_in_stays() -> None:
@@ -329,6 +398,25 @@ def test_who_talks_to_a_connection_that_was_given_up_is_told_so() -> None:
     assert server.dropped["ended"] == 4
 
 
+def test_only_the_packets_of_what_has_ended_are_answered_after_the_goodbyes() -> None:
+    server = listener()
+    handshake, there, _ = shake(server)
+    here = handshake.connection
+    assert here is not None
+    server.end(there, 4.0, last_words=[b"goodbye"])
+    question = here.seal(b"x" * 59)
+    assert len(question) == 64  # as long as the questions of a handshake
+    assert server.receive(question, HERE, 4.99) is None
+    inbound = server.receive(question, HERE, 5.0)
+    assert inbound is not None
+    assert inbound.replies == [b"goodbye"]
+    assert server.dropped == {"ended": 2}
+    to_server = crc32(b"to server", crc32(there.session_id))
+    assert server.receive(wire._finish(b"\x07" + question[1:-4], to_server), HERE, 5.0) is None
+    assert server.receive(wire._finish(b"\x07 no packet", to_server), HERE, 5.0) is None
+    assert server.dropped == {"ended": 2, "unknown": 2}
+
+
 def test_silence_times_out_and_half_open_sooner() -> None:
     server = listener(timeout=5.0)
     handshake, there, _ = shake(server)
@@ -370,6 +458,24 @@ def test_a_stall_of_the_server_makes_up_for_no_silence_before_it() -> None:
     assert server.poll(60.4) == [there]
 
 
+def test_how_long_the_server_stalled_is_told_once() -> None:
+    server = listener()
+    assert server.stalled == 0.0
+    told = []
+    for now in (50.0, 50.25, 110.25, 110.5, 110.75):
+        server.poll(now)
+        told.append(server.stalled)
+    assert told == [0.0, 0.0, 59.75, 0.0, 0.0]
+
+
+def test_a_client_is_as_patient_as_it_is_told() -> None:
+    here = Connection(None, b"12345678", 0.0, server=False)
+    for quarter in range(1, 41):
+        assert not here.silent(quarter / 4)
+    assert here.silent(10.25)
+    assert not here.silent(10.25, 10.25)
+
+
 def test_the_client_gives_up_a_silent_server_but_not_after_its_own_stall() -> None:
     here = Connection(None, b"12345678", 0.0, server=False)
     assert not here.silent(0.1)
@@ -395,6 +501,28 @@ def test_a_dial_asks_again_and_gives_up() -> None:
     stalled.poll(0.0)
     assert stalled.poll(50.0)
     assert not stalled.done
+
+
+def test_a_dial_gives_up_the_moment_its_time_is_over() -> None:
+    handshake = ClientHandshake(b"noncenon", 0.0, timeout=2.0)
+    for quarter in range(8):
+        assert handshake.poll(quarter / 4)
+    assert not handshake.answered
+    assert handshake.poll(2.0) == []
+    assert handshake.refused is Reason.UNREACHABLE
+
+
+def test_a_dial_responds_eight_times_before_it_asks_anew() -> None:
+    server = listener()
+    handshake = ClientHandshake(b"noncenon", 0.0, timeout=60.0)
+    questions = [handshake.poll(quarter / 4)[0] for quarter in range(5)]
+    assert {question[0] for question in questions} == {wire.REQUEST}
+    challenge = server.receive(questions[0], HERE, 1.0)
+    assert challenge is not None
+    assert handshake.receive_answer(challenge.replies[0], 1.0)
+    assert handshake.answered
+    kinds = [handshake.poll(1.0 + quarter / 4)[0][0] for quarter in range(12)]
+    assert kinds == [wire.RESPONSE] * 8 + [wire.REQUEST] * 4
 
 
 def test_a_dial_starts_over_with_a_server_that_forgot_its_cookies() -> None:
@@ -529,6 +657,28 @@ def test_sound_but_senseless_datagrams_do_nothing() -> None:
         strange = wire._finish(bytes([kind]) + b"noncenon" + b"?" * 5, handshake._seed)
         assert not handshake.receive_answer(strange, 0.0)
     assert not handshake.done
+
+
+@pytest.mark.parametrize("nonce", [b"noncenon", b"otherone"])
+def test_each_answer_is_as_long_as_its_kind_and_has_the_nonce(nonce: bytes) -> None:
+    lengths = {wire.CHALLENGE: 33, wire.ACCEPT: 21, wire.REFUSE: 16}
+    for kind in range(8):
+        for length in lengths.values():
+            handshake = ClientHandshake(b"noncenon", 0.0)
+            answer = wire._finish(bytes([kind]) + nonce + bytes(length - 13), handshake._seed)
+            sound = nonce == b"noncenon" and lengths.get(kind) == length
+            assert handshake.receive_answer(answer, 0.0) is sound
+            assert handshake.answered is (sound and kind == wire.CHALLENGE)
+            assert (handshake.connection is not None) is (sound and kind == wire.ACCEPT)
+            assert (handshake.refused is not None) is (sound and kind == wire.REFUSE)
+
+
+def test_the_longest_packet_crosses_both_ways() -> None:
+    here = Connection(None, b"12345678", 0.0, server=False)
+    there = Connection(HERE, b"12345678", 0.0, server=True)
+    packet = bytes(MAX_PACKET)
+    assert there.open(here.seal(packet), 0.0) == packet
+    assert here.open(there.seal(packet), 0.0) == packet
 
 
 @settings(deadline=None)

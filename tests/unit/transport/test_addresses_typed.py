@@ -24,6 +24,7 @@ from ecsnet.transport.address import bind_udp, check_local, check_port, check_re
         ("game_server-1:80", ("game_server-1", 80)),
         ("bücher.example:80", ("bücher.example", 80)),
         (" example.org:65535 ", ("example.org", 65535)),
+        ("h." * 127 + "h:80", ("h." * 127 + "h", 80)),
         ("::1", ("::1", 7777)),
         ("fe80::1:2", ("fe80::1:2", 7777)),
         ("fe80::1%eth0", ("fe80::1%eth0", 7777)),
@@ -43,10 +44,11 @@ NONE = [
     *("", " ", ":", ":80", "[]", "[]:5", "[", "]", "[::1", "::1]", "[::1]x", "[::1]:", "[::1]8077"),
     *("host:", "host:0", "host:65536", "host:-1", "host:+1", "host:x", "host: 80", "host :80"),
     *("host:7_777", "host:²", "1.2.3.4:²", "host:٣", "host:\U0001d7d7", "host:1e3", "host:0x50"),
-    *("host:" + "9" * 5000, "[::1]:" + "9" * 5000, "h" * 64, "h." * 200, "a..b", ".a"),
+    *("host:" + "9" * 5000, "[::1]:" + "9" * 5000, "h" * 64, "h." * 128, "a..b", ".a"),
     *("[1.2.3.4]:80", "[host]:80", "1.2.3.4:80:90", "host:80:90", "1::2::3", "::g"),
     *("1.2.3.4.5", "256.1.1.1", "127.1", "7777", "1.2.3.4%eth0", "host%eth0"),
     *("::1%", "::1%%25", "[::1%]:80", "::1%a b", "[::1%a/b]:80"),
+    *("a\u00adb", "::1%a\x07", "[::1%a\x07]:80", "h." * 200),
     *("http://host:80", "udp://host", "host/", "user@host", "ho st", "a\nb", "a\0b"),
 ]  # fmt: skip
 
@@ -134,8 +136,10 @@ def test_all_else_is_a_usage_error(text: str) -> None:
 def test_a_port_behind_a_host_to_serve_on_is_told_its_place(host: str) -> None:
     with pytest.raises(UsageError, match="the port is given by itself: port=7777"):
         bind_udp(host, 0)
-    for alone in ("127.0.0.1", "localhost", "::", "::1", "fe80::1%eth0", "fe80::7777"):
+    for alone in ("", "0", "127.0.0.1", "localhost", "::", "::1", "fe80::1%eth0", "fe80::7777"):
         check_local(alone, 0)
+    for no_port in ("127.0.0.1:", "host:game"):  # the look-up says what is wrong
+        check_local(no_port, 0)
 
 
 @pytest.mark.parametrize("host", ["a\0b", "\ud800", "h" * 64, "a..b"])
@@ -151,3 +155,23 @@ def test_ports_from_the_first_to_the_last_are_ports() -> None:
     for port in (-1, 0, 65536):
         with pytest.raises(UsageError, match=f"port {port} is not between 1 and 65535"):
             check_port(port)
+
+
+def test_a_server_is_reached_at_ports_from_the_first_to_the_last() -> None:
+    for port in (1, 65535):
+        check_remote("127.0.0.1", port)
+    for none in (-1, 0, 65536, True, 7777.0, "7777", None):
+        with pytest.raises(UsageError, match=r"^connect\(.* a number from 1 to 65535$"):
+            check_remote("127.0.0.1", none)
+
+
+@pytest.mark.parametrize("port", [True, 7777.0, "7777", None])
+def test_a_port_to_serve_on_is_a_number(port: object) -> None:
+    with pytest.raises(UsageError, match=r"^port=.*: give a number from 0 to 65535$"):
+        check_local("127.0.0.1", port)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("host", [None, 7777, b"127.0.0.1"])
+def test_a_host_to_serve_on_is_a_text(host: object) -> None:
+    with pytest.raises(UsageError, match=r"^host=.*: give a name or an address"):
+        check_local(host, 0)  # type: ignore[arg-type]

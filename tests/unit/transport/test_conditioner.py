@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import random
+
 import pytest
 
 from ecsnet.errors import UsageError
@@ -18,12 +20,12 @@ def through(link: Link, count: int, *, every: float = 0.01, length: int = 40) ->
 
 def test_a_plain_link_lets_everything_through_at_once() -> None:
     link = Link()
-    link.put("out", b"one", 5.0)
     link.put("out", b"two", 5.0)
+    link.put("out", b"one", 5.0)
     assert link.take("in", 9.0) == []
-    assert link.take("out", 5.0) == [b"one", b"two"]
+    assert link.take("out", 5.0) == [b"two", b"one"]
     assert link.take("out", 9.0) == []
-    assert link.stats == LinkStats(carried=2)
+    assert link.stats == LinkStats(2, 0, 0, 0, 0)
 
 
 def test_lag_delays_each_direction_by_itself() -> None:
@@ -48,6 +50,49 @@ def test_jitter_lets_datagrams_overtake_each_other_but_not_leave_before_they_cam
     for _ in range(50):
         early.put("in", b"x", 10.0)
     assert early.next_at() == 10.0
+
+
+def test_what_is_overtaken_is_counted_once() -> None:
+    link = Link(lag=1.0)
+    link.put("in", b"first", 0.0)
+    link.lag = 0.0
+    for now in (0.5, 0.75, 1.0, 1.25):
+        link.put("in", b"then", now)
+    assert link.stats == LinkStats(5, 0, 0, 2, 0)
+    link.put("out", b"the other way", 0.0)
+    assert link.stats.reordered == 2
+
+
+def test_one_to_four_bits_are_flipped_and_any_of_them() -> None:
+    link = Link(corrupt=1.0, seed=4)
+    touched = [0, 0]
+    counts = []
+    for number in range(400):
+        data = (b"\0" if number % 2 else b"\xff") * 40
+        link.put("in", data, 0.0)
+        (arrived,) = link.take("in", 0.0)
+        flipped = int.from_bytes(arrived, "big") ^ int.from_bytes(data, "big")
+        touched[number % 2] |= flipped
+        counts.append(flipped.bit_count())
+    assert set(counts) - {0} == {1, 2, 3, 4}
+    assert 80 < counts.count(1) < 130
+    for bits in touched:
+        assert all(bits >> bit & 0x01010101 for bit in range(8))
+
+
+class Zeros(random.Random):
+    """The least that dice can give."""
+
+    def random(self) -> float:
+        return 0.0
+
+
+def test_what_never_happens_does_not_happen_whatever_the_dice() -> None:
+    link = Link(lag=0.5)
+    link._dice = Zeros()
+    link.put("in", b"x", 0.0)
+    assert link.take("in", 0.5) == [b"x"]
+    assert link.stats == LinkStats(1, 0, 0, 0, 0)
 
 
 def test_faults_happen_about_as_often_as_asked() -> None:
@@ -119,6 +164,7 @@ def test_a_time_is_not_negative(times: dict[str, float]) -> None:
     [
         (150, "150): give seconds, from 0 to 10; did you mean 0.15?"),
         (10_000, "10000): give seconds, from 0 to 10; did you mean 10?"),
+        (10_001, "10001): give seconds, from 0 to 10"),
         (10.5, "10.5): give seconds, from 0 to 10; did you mean 0.0105?"),
         (1e9, "1000000000.0): give seconds, from 0 to 10"),
         (float("nan"), "nan): give seconds, from 0 to 10"),

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import errno
+import runpy
 import socket
 import struct
 import sys
@@ -8,9 +10,10 @@ from unittest.mock import MagicMock
 import pytest
 
 from ecsnet.transport import local_address
-from ecsnet.transport.local_address import bind_beside, local_host
+from ecsnet.transport.local_address import bind_beside, local_host, tell_local_address
 
 V4, V6 = 8, 50
+SHARED = (socket.SOL_SOCKET, getattr(socket, "SO_REUSEPORT", 15))
 
 
 @pytest.fixture(autouse=True)
@@ -45,7 +48,10 @@ def v6(sent_to: str, interface: int = 2) -> tuple[int, int, bytes]:
         (v6("::"), None),
         ((socket.IPPROTO_IP, V4, b"short"), None),
         ((socket.IPPROTO_IPV6, V6, b""), None),
-        ((socket.SOL_SOCKET, V4, bytes(12)), None),
+        ((socket.SOL_SOCKET, *v4("127.0.0.2")[1:]), None),
+        ((socket.IPPROTO_IP, V4 + 1, v4("127.0.0.2")[2]), None),
+        ((socket.SOL_SOCKET, *v6("::1")[1:]), None),
+        ((socket.IPPROTO_IPV6, V6 + 1, v6("::1")[2]), None),
     ],
 )
 def test_where_a_datagram_was_sent_to(beside: tuple[int, int, bytes], host: str | None) -> None:
@@ -74,7 +80,46 @@ def test_a_socket_beside_is_bound_on_the_interface_that_its_address_names(
     made.fileno.return_value = 3
     monkeypatch.setattr(local_address.socket, "socket", lambda *_: made)
     everywhere = MagicMock(family=socket.AF_INET6)
-    everywhere.fileno.return_value = 4
+    everywhere.fileno.return_value = 0  # of a daemon that has closed its stdin
     everywhere.getsockname.return_value = ("::", 7777, 0, 0)
     assert bind_beside(everywhere, host) is made
     made.bind.assert_called_once_with(bound_to)
+    made.setsockopt.assert_any_call(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+    for each in (everywhere, made):  # for the moment of binding only
+        shared = [call.args for call in each.setsockopt.mock_calls if call.args[:2] == SHARED]
+        assert shared == [(*SHARED, 1), (*SHARED, 0)]
+
+
+class Deaf(socket.socket):
+    """On all addresses, on a system that has the option for it and refuses it."""
+
+    def setsockopt(self, *_: object) -> None:
+        raise OSError(errno.ENOPROTOOPT, "Protocol not available")
+
+
+class WithoutRecvmsg:
+    """A socket on all addresses, as Windows' Python makes it."""
+
+    family = socket.AF_INET
+
+    def getsockname(self) -> tuple[str, int]:
+        return "0.0.0.0", 7777
+
+    def setsockopt(self, *_: object) -> None: ...
+
+
+def test_a_system_that_cannot_tell_is_not_asked() -> None:
+    with Deaf(socket.AF_INET, socket.SOCK_DGRAM) as deaf:
+        deaf.bind(("0.0.0.0", 0))
+        assert not tell_local_address(deaf)
+    assert not tell_local_address(WithoutRecvmsg())  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("platform", "number"), [("linux", 8), ("darwin", 26), ("win32", None), ("freebsd14", None)]
+)
+def test_the_option_has_the_number_that_the_system_gives_it(
+    platform: str, number: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "platform", platform)
+    assert runpy.run_path(local_address.__file__)["_IP_PKTINFO"] == number
