@@ -150,7 +150,7 @@ class Outgoing:
             last = self.delivered + MESSAGE_WINDOW
             for number, message in self.unacked.items():  # the oldest first
                 room -= len(message.data) + _PIGGYBACKED_HEADER
-                if room < 0 or number > last or (fragments and not self._in_span(message)):
+                if room < 0 or number > last or not self._in_span(message):
                     break
                 fragments.append((number & 0xFFFF, message.data))
                 self._piggybacked_to = number
@@ -248,8 +248,7 @@ class Outgoing:
         """Go on behind what has arrived, after a message less is in `unacked`."""
         if not self.unacked:
             self.delivered = self.queued
-            if self._again:
-                self._again.clear()
+            self._again.clear()
             self._piggyback = None
             self._stale = False
         else:

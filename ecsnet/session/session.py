@@ -287,7 +287,7 @@ class Session(Generic[PayloadT]):
 
     def due(self, now: float) -> bool:
         """Return whether something should be sent although there is nothing to say."""
-        if self._ack_wanted or self._pong_id or self._late_acks:
+        if self._ack_wanted or self._late_acks:  # a ping wants an ack, too
             return True
         quiet = now - self._sent_at
         return quiet >= self.keepalive or (quiet >= _NUDGE and self._awaited())
@@ -387,7 +387,7 @@ class Session(Generic[PayloadT]):
         goodbye = Goodbye(code_of(reason), text[:GOODBYE_TEXT])
         number, ack = self.number + 1 & 0xFFFF, self._top & 0xFFFF
         packet = encode((number, ack, self._missing64(), None, _NO_FRAGMENTS, 0, None, goodbye))
-        self._sent(now)
+        self._sent(now, 0)
         return packet
 
     @staticmethod
@@ -448,8 +448,8 @@ class Session(Generic[PayloadT]):
             fragments = _NO_FRAGMENTS
         return encode((number & 0xFFFF, top & 0xFFFF, missing, payload, fragments, ping, pong))
 
-    def _sent(self, now: float, ping: int = 0) -> None:
-        """Note that the packet just encoded goes out, with that ping."""
+    def _sent(self, now: float, ping: int) -> None:
+        """Note that the packet just encoded goes out, with that ping; 0 for none."""
         if ping:
             self._pinged(ping, now)
         self.number += 1
@@ -746,7 +746,6 @@ class Session(Generic[PayloadT]):
             bit = news.bit_length() - 1
             news ^= 1 << bit
             number = heard - bit
-            sent_at = -inf
             for flight in (self.tagged, self._carriers):
                 at = flight.sent_at(number) if number == ack else 0.0
                 tag = flight.pop(number)

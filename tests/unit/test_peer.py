@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 
 from ecsnet.connection.plain import Connection
+from ecsnet.errors import UsageError
 from ecsnet.limits import MAX_PACKET
 from ecsnet.peer import BANDWIDTH_SECONDS, Peer
+from ecsnet.schema.gate import encode
 from ecsnet.session.packets import RAW
 from ecsnet.session.session import KEEPALIVE
 from ecsnet.transport.address import Address
@@ -80,6 +82,7 @@ def test_what_is_sent_is_taken_from_the_allowance_and_time_gives_it_back() -> No
     before = peers.one.allowance
     peers.one.send(b"x" * 1000, peers.now)
     assert peers.one.allowance == before - len(peers.sent[-1])
+    assert peers.one.bytes_sent == len(peers.sent[-1])
     peers.one.refill(peers.now + 0.01)
     assert peers.one.allowance == pytest.approx(before - len(peers.sent[-1]) + 600)
     for _ in range(20):
@@ -145,20 +148,24 @@ def test_what_goes_of_long_messages_takes_nothing_from_payloads() -> None:
     peers.tick()
     peers.now += 0.1
     peers.one.refill(peers.now)
-    before, sent = peers.one.allowance, len(peers.sent)
+    before, stream, sent = peers.one.allowance, peers.one._stream_allowance, len(peers.sent)
     peers.one.send_messages(peers.now)
     assert len(peers.sent) > sent
     assert peers.one.allowance == before
+    assert peers.one._stream_allowance == stream - sum(map(len, peers.sent[sent:]))
 
 
 def test_a_message_alone_is_sent_without_a_payload() -> None:
     peers = Two()
+    assert not peers.one.unacked
     peers.one.queue(b"short")
     peers.one.queue(b"x" * 5000)
+    assert peers.one.unacked
     for _ in range(10):
         peers.tick()
     assert peers.messages == [b"short", b"x" * 5000]
     assert peers.one.backlog == 0
+    assert not peers.one.unacked
 
 
 def test_flush_sends_signs_of_life_and_no_more() -> None:
@@ -180,3 +187,67 @@ def test_what_got_lost_of_a_message_goes_again() -> None:
     for _ in range(120):
         peers.tick(b"x")
     assert peers.messages == [bytes(4000)]
+
+
+def test_a_new_limit_begins_with_half_of_what_may_be_saved_up() -> None:
+    peers = Two()
+    assert peers.one.allowance == 7_500
+    peers.one.refill(1.0)
+    peers.one.limit(20_000.0)
+    assert peers.one.allowance == 2_500
+    peers.one.refill(100.0)  # time counts from here on
+    assert peers.one.allowance == 2_500
+    peers.one.refill(100.05)
+    assert peers.one.allowance == pytest.approx(3_500)
+
+
+def test_signs_of_life_wait_until_there_is_bandwidth_for_them() -> None:
+    peers = Two()
+    peers.one.refill(peers.now)
+    peers.one.allowance = 0.0
+    peers.one.flush(peers.now)
+    assert peers.sent == []
+    peers.one.flush(peers.now + 0.00001)  # lets 0.6 bytes go
+    assert len(peers.sent) == 1
+
+
+def test_messages_alone_go_on_as_time_lets_them() -> None:
+    peers = Two()
+    peers.one.queue(bytes(40_000))
+    for _ in range(180):
+        peers.now += 1 / 60
+        peers.one.send_messages(peers.now)
+        (ack,) = peers.other.pack(None, peers.now)
+        peers.one.receive_packet(ack, peers.now)
+    assert peers.messages == [bytes(40_000)]
+
+
+def test_a_lost_packet_with_short_messages_is_none_of_the_stream() -> None:
+    peers = Two()
+    peers.lose = True
+    window = peers.one._out.window
+    peers.one.queue(b"short")
+    peers.one.send("payload", peers.now)
+    peers.one.lost(peers.now + 5.0)
+    assert (peers.one._out.window, peers.one._out.in_flight) == (window, 0)
+
+
+def test_a_message_has_a_mebibyte_at_most_unless_told_otherwise() -> None:
+    peer = Peer(RAW)
+    peer.queue(bytes(1 << 20))
+    with pytest.raises(UsageError, match="1048577 bytes is too long, the limit is 1048576"):
+        peer.queue(bytes((1 << 20) + 1))
+    for parts, refused in ((1024, 0), (1025, 1)):
+        into = Peer(RAW)
+        into.receive_packet(encode((1, 0, 0, None, [[1, bytes(1024), 0, parts]])), 0.0)
+        assert into.bad_fragments == refused
+
+
+def test_on_packet_is_called_with_each_packet_and_whether_it_is_sent() -> None:
+    peers = Two()
+    told: list[tuple[bytes, bool]] = []
+    peers.one.on_packet = lambda packet, sent: told.append((packet, sent))
+    peers.one.send("payload", peers.now)
+    (answer,) = peers.other.pack(None, peers.now)
+    peers.one.receive_packet(answer, peers.now)
+    assert told == [(peers.sent[0][1:-4], True), (answer, False)]

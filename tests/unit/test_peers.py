@@ -8,8 +8,8 @@ import pytest
 
 from ecsnet.connection.plain import ClientHandshake, Connection, Listener
 from ecsnet.peer import Peer
-from ecsnet.peers import Abusive, Ended, News, Opened, Peers, send_updates
-from ecsnet.session.goodbye import GOODBYE_TEXT, Goodbye, Reason, code_of
+from ecsnet.peers import Abusive, Ended, News, Opened, Peers, PeerStats, send_updates
+from ecsnet.session.goodbye import Goodbye, Reason, code_of
 from ecsnet.session.packets import RAW
 from ecsnet.session.session import Received
 from ecsnet.transport.address import Address
@@ -71,6 +71,7 @@ class Server:
         self.clients: dict[Address, Client] = {}
         self.news: list[tuple[Peer[Raw], News[Raw]]] = []
         self.refused: list[tuple[Address, Reason]] = []
+        self.bytes_sent = 0
         self.peers: Peers[Raw] = Peers(
             Listener(bytes(32), lambda _: SESSION_ID, places, timeout=5.0),
             self.send,
@@ -79,6 +80,7 @@ class Server:
         )
 
     def send(self, datagram: bytes, address: Address) -> None:
+        self.bytes_sent += len(datagram)
         if address in self.clients:
             self.clients[address].mail.append(datagram)
 
@@ -138,7 +140,7 @@ def test_who_is_disconnected_is_told_why_though_it_sleeps() -> None:
     assert ann.connection is not None
     packet = ann.connection.open(ann.mail[0], server.now)
     assert packet is not None
-    assert packet.endswith(("no cheating" + "!" * 300)[:GOODBYE_TEXT].encode())
+    assert packet.endswith(("no cheating" + "!" * 300)[:200].encode())
     ann.mail.clear()  # all of them get lost
     server.now += 3600
     question = ann.packet("good morning")
@@ -304,6 +306,45 @@ def test_counts_stay_when_peers_go() -> None:
     assert stats.packets_sent == 5 * (1 + 5)  # the update, the goodbyes
     sent = sum(len(datagram) for each in server.clients.values() for datagram in each.mail)
     assert stats.bytes_sent > sent > 0
+
+
+def test_counts_are_those_of_all_who_were_ever_there_and_of_handshakes() -> None:
+    server = Server()
+    assert server.peers.stats() == PeerStats(0, 0, 0)
+    ann, peer = server.join(ANN)
+    ann.say(ann.packet("hello"))
+    peer.send("hello", server.now)
+    server.now += 1
+    Client(server, ANN).handshake()  # it comes anew
+    bob, _ = server.join(BOB)
+    bob.say(bob.packet("hello"))
+    bob.peer.send_goodbye(Reason.LEFT, "", server.now)
+    assert server.peers.stats() == PeerStats(1, 2, server.bytes_sent)
+
+
+def test_who_left_may_come_again_at_once() -> None:
+    server = Server(places=1)
+    ann, _ = server.join(ANN)
+    ann.peer.send_goodbye(Reason.LEFT, "", server.now)
+    server.take_news()
+    server.now += 1
+    Client(server, ANN).handshake()
+    assert [type(each) for each in server.take_news()] == [Opened]
+    assert server.refused == []
+
+
+def test_a_session_that_goes_on_over_another_connection_has_one_place() -> None:
+    server = Server(places=1)
+    _, peer = server.join(ANN)
+    there = Connection(BOB, b"session!", server.now, server=True)
+    server.peers.relink(peer, there, server.now)
+    carol = ("10.0.0.3", 3)
+    Client(server, carol).handshake()
+    assert server.refused == [(carol, Reason.FULL)]
+    server.peers.disconnect(peer, Reason.KICKED, "", server.now)
+    server.now += 1
+    server.join(carol)
+    assert len(server.refused) == 1
 
 
 @pytest.mark.parametrize("count", [1, 16, 17, 40])

@@ -71,6 +71,7 @@ def test_small_messages_ride_oldest_first_until_acked() -> None:
     out.piggyback_arrived(6)
     assert out.delivered == 6
     assert not out.unacked
+    assert piggybacked(out) == []
     assert out.backlog == 0
 
 
@@ -108,6 +109,33 @@ def test_what_rides_is_not_streamed_too() -> None:
     assert not out.streaming
 
 
+def test_what_may_ride_is_not_streamed_before_it_does() -> None:
+    out = Outgoing(1 << 20)
+    out.queue(b"small")
+    assert out.fill(1175) is None
+    assert piggybacked(out) == [b"small"]
+
+
+@pytest.mark.parametrize(("size", "packets"), [(27, 1), (28, 2)])
+def test_a_whole_fragment_shares_its_packet_with_crumbs_only(size: int, packets: int) -> None:
+    out = Outgoing(1 << 20)
+    out.queue(bytes(FRAGMENT_BYTES))
+    out.queue(bytes(size))
+    assert len(fill_all(out)) == packets
+
+
+def test_a_fragments_header_counts_as_much_as_it_has_at_its_longest() -> None:
+    out = Outgoing(1 << 20, 40_000)
+    out.queue(bytes(300 * FRAGMENT_BYTES))
+    beside: list[int] = []
+    while (filled := out.fill(1175)) is not None:
+        wire, sent_fragments, size = filled
+        beside.append(len(msgspec.msgpack.encode(wire)) - size)
+        out.arrived(sent_fragments, size)
+    assert len(beside) == 300
+    assert max(beside) == 1  # the header of the list
+
+
 def test_what_the_stream_lost_is_not_streamed_again_once_it_rides() -> None:
     out = Outgoing(1 << 20)
     out.queue(b"L" * FRAGMENT_BYTES)
@@ -118,6 +146,18 @@ def test_what_the_stream_lost_is_not_streamed_again_once_it_rides() -> None:
     assert piggybacked(out) == [b"s" * 200]
     assert out.fill(1175) is None
     assert not out.streaming
+
+
+def test_what_was_streamed_and_then_rode_may_arrive_both_ways() -> None:
+    out = Outgoing(1 << 20)
+    out.queue(b"L" * FRAGMENT_BYTES)
+    out.queue(b"s" * 200)
+    (_, large, large_size), (_, small, small_size) = fill_all(out)
+    out.arrived(large, large_size)
+    assert piggybacked(out) == [b"s" * 200]
+    out.piggyback_arrived(2)
+    out.arrived(small, small_size)
+    assert (out.delivered, out.backlog, out.in_flight) == (2, 0, 0)
 
 
 def test_small_messages_behind_a_large_one_share_packets() -> None:
@@ -163,7 +203,7 @@ def test_the_window_bounds_what_is_on_its_way_and_follows_acks_and_losses() -> N
     grown = out.window
     for _, sent_fragments, size in again:
         out.arrived(sent_fragments, size)
-    assert grown < out.window < grown + 2 * FRAGMENT_BYTES  # steady now
+    assert grown + FRAGMENT_BYTES / 2 < out.window < grown + 2 * FRAGMENT_BYTES  # steady now
 
 
 def test_a_lost_piece_that_arrived_late_is_not_sent_again() -> None:
@@ -175,9 +215,22 @@ def test_a_lost_piece_that_arrived_late_is_not_sent_again() -> None:
     out.arrived(sent_fragments, 0)
     assert out.delivered == 1
     assert not out.unacked
+    assert not out.streaming
     assert fill_all(out) == []
     out.lost(sent_fragments, 0, 0.0, 2.0)
     assert not out.streaming
+
+
+def test_of_lost_pieces_those_that_arrived_late_are_not_sent_again() -> None:
+    out = Outgoing(1 << 20)
+    out.queue(bytes(3 * FRAGMENT_BYTES))
+    (_, first, size), (_, second, _), _ = fill_all(out)
+    out.lost(first, size, 0.0, 1.0)
+    out.lost(second, size, 0.0, 1.0)
+    out.arrived(first, 0)
+    ((again, _, _),) = fill_all(out)
+    assert [fragment.part for fragment in again] == [1]
+    assert out.in_flight == 2 * size  # the second and the third
 
 
 def test_an_allowance_below_a_piece_takes_nothing() -> None:
@@ -216,6 +269,19 @@ def test_what_rides_stays_within_the_peers_window_too() -> None:
     out.piggyback_arrived(1)
     assert out.delivered == MESSAGE_WINDOW
     assert len(piggybacked(out)) > 10
+
+
+def test_the_last_message_in_the_peers_window_rides() -> None:
+    out = Outgoing(1 << 20)
+    out.queue(b"first")
+    for _ in range(MESSAGE_WINDOW - 2):
+        out.queue(bytes(PIGGYBACK_BYTES))
+    while (filled := out.fill(1175)) is not None:
+        _, sent_fragments, size = filled
+        out.arrived(sent_fragments, size)
+    out.queue(b"last")
+    out.queue(b"too far ahead")
+    assert piggybacked(out) == [b"first", b"last"]
 
 
 def test_bytes_on_their_way_stay_within_the_peers_span() -> None:
@@ -260,6 +326,7 @@ def test_a_message_longer_than_the_limit_is_refused_here() -> None:
         out.queue(b"x" * 1001)
     assert out.queued == 0
     assert out.backlog == 0
+    assert out.queue(b"x" * 1000) == 1
 
 
 def test_pieces_come_together_in_any_order() -> None:
@@ -303,6 +370,25 @@ def test_pieces_that_no_honest_peer_sends(bad: Fragment) -> None:
     assert into.admit([fragment(1), bad]) is None
 
 
+def test_the_furthest_message_in_the_window_is_taken_and_none_beyond() -> None:
+    into = Incoming(8000, 40_000)
+    assert into.admit([fragment(40_000 + MESSAGE_WINDOW)]) == 1
+    assert into.admit([fragment(40_000 + MESSAGE_WINDOW + 1)]) is None
+    assert into.admit([fragment(60_000)]) is None
+
+
+def test_a_message_of_exactly_the_limit_is_taken() -> None:
+    into = Incoming(8000)
+    message = random.Random(1).randbytes(8000)
+    pieces = [fragment(1, message[n * 1024 : (n + 1) * 1024], n, 8) for n in range(8)]
+    assert into.admit(pieces) == 1
+    assert into.take(pieces) == [(1, message)]
+
+
+def test_the_first_piece_of_a_message_that_is_too_long_is_not_taken() -> None:
+    assert Incoming(1000).admit([fragment(1, b"x" * 1024, 0, 2)]) is None
+
+
 def test_parts_must_agree() -> None:
     into = Incoming(8000)
     full = b"x" * 1024
@@ -334,6 +420,7 @@ def test_old_messages_are_ignored() -> None:
     assert into.take([fragment(1), fragment(1, b"other")]) == [(1, b"x")]
     assert into.admit([fragment(1, b"y" * 9)]) == 0
     assert into.take([fragment(1, b"y" * 9)]) == []
+    assert into.held == 0
 
 
 @settings(max_examples=60, deadline=None)

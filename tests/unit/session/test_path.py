@@ -8,7 +8,7 @@ from ecsnet.session.path import PathEstimate
 def test_before_the_first_sample_it_is_patient() -> None:
     path = PathEstimate(0.05)
     assert not path.measured
-    assert path.rtt == 0.1
+    assert (path.rtt, path.jitter) == (0.1, 0.05)
     assert path.loss_timeout == pytest.approx(0.55)
     assert path.loss == 0.0
 
@@ -39,6 +39,13 @@ def test_samples_are_smoothed_as_rfc_6298_says() -> None:
     path.acked(0.5875, 1)
     assert path.ack_deviation == pytest.approx(0.1 + (0.4 - 0.1) / 4)
     assert path.loss_timeout == pytest.approx(path.ack_lag + 4 * path.ack_deviation)
+
+
+def test_until_there_is_a_pong_acks_alone_say_how_long_to_wait() -> None:
+    path = PathEstimate(0.02)
+    path.acked(0.1, 1)
+    assert not path.measured
+    assert path.loss_timeout == pytest.approx(0.1 + 4 * 0.05 + 0.02)
 
 
 def test_a_peer_that_acks_seldom_is_waited_for() -> None:
@@ -84,3 +91,21 @@ def test_a_loss_that_goes_on_is_the_same_share_of_however_many_packets() -> None
     for _ in range(2000):
         path.count(1, 1)
     assert path.loss == pytest.approx(0.5, abs=0.005)
+
+
+def test_beyond_256_packets_half_of_what_was_counted_is_forgotten() -> None:
+    path = PathEstimate(0.05)
+    path.count(200, 56)  # 256 are not beyond
+    path.count(0, 50)
+    assert path.loss == pytest.approx(106 / 306)
+    path.count(0, 47)  # to 100 and 53
+    assert path.loss == pytest.approx(100 / 200)
+
+
+def test_what_acks_say_is_forgotten_likewise() -> None:
+    path = PathEstimate(0.05)
+    path.count(0, 100)
+    path.acked(0.1, 157)
+    assert path.loss == pytest.approx(100 / 257)
+    path.count(0, 50)  # to 78.5 and 50
+    assert path.loss == pytest.approx(100 / 178.5)

@@ -11,6 +11,7 @@ def test_tags_come_back_by_number_once() -> None:
     assert flight.oldest_tag == NO_TAG
     assert flight.pop(0) == NO_TAG
     flight.add(7, 0, 1.0)
+    assert (flight.oldest_number, flight.end_number) == (7, 8)
     flight.add(9, 5, 2.0)
     assert (len(flight), flight.oldest_number, flight.oldest_tag) == (2, 7, 0)
     assert (flight.oldest_sent_at, flight.sent_at(7), flight.sent_at(9)) == (1.0, 1.0, 2.0)
