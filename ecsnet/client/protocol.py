@@ -121,8 +121,8 @@ class ClientProtocol:
         sender: CommandSender,
         now: float,
         *,
-        smooth: bool = False,
-        prediction: ClientPrediction | None = None,
+        smooth: bool,
+        prediction: ClientPrediction | None,
     ) -> None:
         self.state = MemberState.HANDSHAKE
         self.store: Store | None = None

@@ -237,6 +237,7 @@ class TickClock:
         """Jump where the reports so far mean nothing."""
         self._reports.clear()
         self._wanted = None
+        self.speed = 1.0
         self._jump(position)
 
     def _jump(self, position: float) -> None:

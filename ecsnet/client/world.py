@@ -173,7 +173,7 @@ class ClientWorld:
         self._calls = Calls(self.view)
         self._guard = WriteGuard(self._view, self.view) if debug else None
         self._polling = False
-        self._leaving = False  # close() was called, and its work is not done
+        self._leaving = False  # close() was called
         self._handlers = contextlib.ExitStack()  # of signals, which `play` takes
         _shown[self.view.name] = self
         _Past.made += 1
@@ -754,7 +754,6 @@ class ClientWorld:
 
     def _let_go(self) -> None:
         """Have nothing to do with the server and the view any more."""
-        self._leaving = False
         self._protocol.take_notifications()  # nobody is told
         self._handlers.close()
         try:

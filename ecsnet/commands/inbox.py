@@ -224,7 +224,6 @@ class Inbox:
             newest = tick + count - 1
             if (
                 end == self.number + 1
-                and end < _U31
                 and self._last < newest
                 and next_tick <= newest < next_tick + self._horizon
             ):

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator
+from dataclasses import fields
 from itertools import pairwise
 from typing import Annotated
 
 import esper
+import msgspec
 import pytest
 
 from ecsnet.client import connection as uplink
 from ecsnet.client.stats import ClientStats
-from ecsnet.client.world import ClientWorld
+from ecsnet.client.world import ClientWorld, showing
 from ecsnet.commands.frames import HELD_STATES
 from ecsnet.components import Owner, Player
 from ecsnet.errors import (
@@ -36,6 +38,7 @@ from ecsnet.schema import (
     EntityRef,
     Registry,
     command,
+    encode,
     replicated,
     use_registry,
 )
@@ -44,6 +47,7 @@ from ecsnet.session.goodbye import Reason
 from ecsnet.simulation.simulation import commands
 from ecsnet.testing import Harness, LinkEnd, ManualClock, Network
 from ecsnet.transport.conditioner import Link
+from tests.unit.hostile_server import HostileServer, run_of
 
 with use_registry(Registry()) as registry:
 
@@ -404,6 +408,38 @@ def test_what_is_held_for_an_entity_ends_with_it(world: World, game: Harness) ->
     assert client.stats.commands_rejected == rejected
 
 
+def test_our_own_entity_by_its_number_or_left_out_is_the_same(world: World, game: Harness) -> None:
+    client = game.connect("Ann")
+    client.send(Steer(1), client.player)
+    game.run(0.5)
+    assert world.steered[-1] == (own(game, client), 1)
+    client.send(Steer(-1))
+    client.release(Steer, client.player)
+    game.run(0.2)
+    world.steered.clear()
+    game.run(0.5)
+    assert world.steered == []
+
+
+def test_what_is_sent_for_the_greatest_network_id_is_sent() -> None:
+    server = HostileServer(registry)
+    server.welcome()
+    for net in (2**53, 5):
+        server.structure(run_of(registry, Tank, net, [3]))
+    server.poll()
+    client = server.client
+    greatest = client._view.local[2**53]
+    client.send(Fire(at=greatest), greatest)
+    assert client._sender.unsendable == 0
+    outbox, fire = client._sender.outbox, client._schema.command_id_of[Fire]
+    outbox.stamp(range(10_000, 10_001))
+    payload = outbox.pack(900)
+    assert payload is not None
+    *_, (_, _, actions) = msgspec.msgpack.decode(encode(payload.frames))
+    assert actions == [[fire, 2**53, [2**53, 1.0]]]
+    server.close()
+
+
 def test_misuse_of_send_says_what_is_wrong(game: Harness) -> None:
     client = game.connect("Ann")
     cases: list[tuple[Callable[[], object], str]] = [
@@ -446,8 +482,14 @@ def test_a_command_declared_after_connect_is_refused(game: Harness) -> None:
         class Late:
             n: int = 0
 
-    with pytest.raises(UsageError, match=r"Late, which was declared after connect\(\)"):
+        @command(hold=True)
+        class LateState:
+            n: int = 0
+
+    with pytest.raises(UsageError, match=r"send\(\) got Late, which was declared after connect"):
         client.send(Late())
+    with pytest.raises(UsageError, match=r"release\(\) got LateState, which was declared after"):
+        client.release(LateState)
 
 
 # The end.
@@ -518,7 +560,50 @@ def test_close_tells_the_server_and_empties_the_view(game: Harness) -> None:
     assert any(isinstance(event, Despawned) for event in game.events(other))
 
 
+def test_the_goodbye_goes_past_a_bad_network(game: Harness) -> None:
+    client = game.connect("Ann")
+    client.link = link = Link(lag=5.0)
+    client.close()
+    assert client.link is link
+    game.step(3)
+    assert game.member(client) is None
+
+
 # Figures.
+
+
+def test_the_rate_is_what_went_by_since_it_was_measured_last() -> None:
+    clock = ManualClock()
+    end = Network(clock).connect()
+    client = ClientWorld.over(end, world="rated", registry=registry, clock=clock)
+    rates = []
+    for seconds in (0.5, 0.5, 0.25, 1.75):
+        before = client.stats.bytes_sent
+        clock.advance(seconds)
+        client.poll()
+        rates.append((client.stats.rate, client.stats.bytes_sent, client.stats.bytes_sent - before))
+    (first, sent, _), (second, then, _), (third, _, some), (last, total, more) = rates
+    assert 0 < sent < then < total
+    assert (first, second, third) == (0, then, then)  # of a second and more, and not of less
+    assert last == (some + more) / 2
+    client.close()
+    client.view.close()
+
+
+def test_figures_begin_at_0() -> None:
+    stats = ClientStats()
+    assert [getattr(stats, each.name) for each in fields(stats)] == [0] * len(fields(stats))
+
+
+def test_what_is_said_in_a_title() -> None:
+    stats = ClientStats(measured=True, rtt=0.048, loss=0.021, rate=4321.0, silence=1.99)
+    assert str(stats) == "rtt 48 ms · loss 2 % · 4 kB/s"
+    stats.ahead = 3.2
+    assert str(stats) == "rtt 48 ms · loss 2 % · 4 kB/s · ahead 3 ticks"
+    stats.delay = 1.7
+    assert str(stats) == "rtt 48 ms · loss 2 % · 4 kB/s · ahead 3 · behind 2 ticks"
+    stats.silence = 2.0
+    assert str(stats) == "nothing from the server for 2 s"
 
 
 def test_the_rate_is_that_of_the_last_second(game: Harness) -> None:
@@ -656,6 +741,40 @@ def test_a_look_up_that_never_ends_is_given_up(resolver: None) -> None:
     assert client.closed
 
 
+def test_a_gap_between_two_polls_counts_as_a_quarter_of_a_second_of_the_look_up(
+    resolver: None,
+) -> None:
+    clock = ManualClock()
+    client = ClientWorld.connect("example.org", 7777, world="named", registry=registry, clock=clock)
+    for _ in range(80):
+        clock.advance(1)
+        assert client.poll() == []  # twenty seconds, and not more
+    clock.advance(1)
+    (event,) = client.poll()
+    assert isinstance(event, Refused)
+
+
+def test_who_was_given_a_name_gets_in_once_its_address_is_known(
+    resolver: None, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network = Network()
+    clock = network.clock
+    host = world.server.make_host(network.send, clock.now, environment={})
+    monkeypatch.setattr(uplink, "UdpClientSocket", lambda addresses: network.connect())
+    client = ClientWorld.connect("example.org", world="named", registry=registry, clock=clock)
+    for frame in range(180):
+        if frame == 120:
+            FakeResolver.made[0].addresses = ["an address"]
+        network.run(1 / 60)
+        host.receive_datagrams(network.receive(), clock.now)
+        host.tick(clock.now)
+        client.poll()
+        assert frame >= 120 or not network.links
+    assert client.connected
+    client.close()
+    host.close(Reason.SHUTDOWN, clock.now)
+
+
 def test_a_name_that_is_none_is_an_event(resolver: None) -> None:
     client = ClientWorld.connect("nowhere.invalid", world="named", registry=registry)
     FakeResolver.made[0].error = "no such name"
@@ -748,6 +867,36 @@ def test_an_async_program_waits_a_time_that_can_be(resolver: None) -> None:
     assert FakeResolver.made == []
 
 
+def test_an_async_program_may_wait_for_a_second_between_polls(
+    resolver: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def poll(self: ClientWorld) -> None:
+        self._protocol.connected_as = 3
+
+    monkeypatch.setattr(ClientWorld, "_poll", poll)
+
+    async def main(interval: float) -> ClientWorld:
+        return await ClientWorld.connect_async("host", world="async", interval=interval)
+
+    asyncio.run(main(1.0)).close()
+    with pytest.raises(UsageError, match=r"from 0 to 1$"):
+        asyncio.run(main(1.001))
+
+
+def test_an_async_program_that_is_cancelled_leaves_no_client(resolver: None) -> None:
+    async def main() -> None:
+        connect = ClientWorld.connect_async("host", world="async", clock=ManualClock(), interval=0)
+        connecting = asyncio.ensure_future(connect)
+        await asyncio.sleep(0)
+        assert showing("async") is not None
+        connecting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await connecting
+
+    asyncio.run(main())
+    assert showing("async") is None
+
+
 def test_a_connect_that_failed_can_be_tried_again_at_once() -> None:
     try:
         ClientWorld.over(Network().connect(), world="again", name="", registry=registry)
@@ -782,10 +931,12 @@ def test_the_reason_of_a_refusal_is_plain_text(resolver: None) -> None:
 def test_without_anything_to_connect_to_it_waits() -> None:
     client = ClientWorld(world="nothing", registry=registry)
     assert client.poll() == []
+    assert not client.interpolation
     client.close()
     client.view.close()
 
 
+@pytest.mark.parametrize("first", [[], [Spawned(1)]])
 @pytest.mark.parametrize(
     ("event", "error"),
     [
@@ -794,9 +945,13 @@ def test_without_anything_to_connect_to_it_waits() -> None:
     ],
 )
 def test_an_async_program_gets_exceptions(
-    resolver: None, monkeypatch: pytest.MonkeyPatch, event: object, error: type[Exception]
+    resolver: None,
+    monkeypatch: pytest.MonkeyPatch,
+    event: object,
+    error: type[Exception],
+    first: list[object],
 ) -> None:
-    polls: list[list[object]] = [[], [Spawned(1)], [event]]
+    polls: list[list[object]] = [[], first, [event]]
 
     def poll(client: ClientWorld) -> None:
         client._protocol.notifications += polls.pop(0)

@@ -160,7 +160,58 @@ def test_actions_between_the_ticks_of_a_fast_screen_are_bounded() -> None:
         sending.sender.outbox.idle()
         sending.sender.outbox.act(SHOOT, 0, [])
         sent += sending.frames(1, rate=10 * RATE)
-    assert RATE < sent <= 1.5 * RATE + 8 + 1
+    assert 1.5 * RATE <= sent <= 1.5 * RATE + 8 + 1
+
+
+def test_who_has_jumped_back_may_go_on_acting() -> None:
+    sending = Sending()
+    sending.measure()
+    sending.frames(60)
+    ticks = sending.ticks
+    ticks.report(30.0, sending.store.tick)  # far too early: no tick begins for half a second
+    for _ in range(20):
+        sending.sender.outbox.act(SHOOT, 0, [])
+        sending.frames(1)
+        assert ticks.waiting
+        assert not ticks.paused
+
+
+def test_who_runs_ahead_is_a_tick_earlier() -> None:
+    def position(*ahead: bool) -> float:
+        sending = Sending()
+        for each in ahead:
+            sending.sender.run_ahead(each)
+        sending.measure()
+        sending.frames(1)
+        return sending.ticks.position
+
+    assert position(True) == pytest.approx(position() + 1)
+    assert position(True, False) == position(False) == position()
+
+
+def test_a_rate_that_no_tick_falls_in_with_is_kept_on_a_fast_screen() -> None:
+    """What a tick said is kept until a packet may leave, and goes with it."""
+    sending = Sending(command_rate=45)
+    sending.measure()
+    sending.sender.outbox.hold(STEER, 0, [1])
+    sending.frames(600, rate=600)
+    assert 44 <= sending.frames(600, rate=600) <= 46
+
+
+def test_packets_leave_exactly_where_the_rate_has_them_leave() -> None:
+    sending = Sending(command_rate=4)
+    sending.measure()
+    sending.sender.outbox.hold(STEER, 0, [1])
+    left = [frame for frame in range(1, 641) if sending.frames(1, rate=64)]
+    assert left == [1, *range(16, 641, 16)]
+
+
+def test_from_two_per_cent_of_loss_on_what_is_done_ahead_leaves_twice() -> None:
+    for arrived, packets in ((98, 12), (99, 6)):
+        sending = settled(ahead=True)
+        sending.peer.session.path.count(arrived, 2)
+        sending.sender.outbox.hold(STEER, 0, [1])
+        assert sending.frames(6) == packets
 
 
 def test_all_actions_that_a_tick_takes_leave_at_once_after_a_pause() -> None:
@@ -343,3 +394,7 @@ def test_outside_of_a_room_the_session_goes_on(joined: bool) -> None:
     for frame in range(120):
         sender.send(None, frame / 60, joined=joined)
     assert 0 < len(sent) < 60
+    sent.clear()
+    peer.queue(b"hello")
+    CommandSender(peer).send(None, 0.0, joined=joined)
+    assert len(sent) == 1  # at once, whatever the clock says

@@ -357,3 +357,124 @@ def test_silence_is_what_the_other_clock_takes_for_one() -> None:
     clock = InterpolationClock(60, 2.0)
     assert clock._silence == 1.5
     assert InterpolationClock(60)._silence == SILENCE
+
+
+# Its figures, one by one.
+
+
+def steady(clock: InterpolationClock, ticks: range, *, ahead: int = 0) -> None:
+    """A packet for each tick, in whose frame it comes, and that confirms all before it."""
+    for tick in ticks:
+        now = tick / clock.rate
+        clock.heard(tick + ahead, tick + ahead, now)
+        clock.advance(now)
+
+
+@pytest.mark.parametrize(("update_rate", "behind"), [(None, 2.0), (60.0, 2.0), (20.0, 4.0)])
+def test_it_begins_an_update_and_a_tick_behind(update_rate: float | None, behind: float) -> None:
+    clock = InterpolationClock(60, update_rate)
+    clock.heard(100, 99, 1.0)
+    assert clock.advance(1.0) == 100 - behind
+    assert (clock.delay, clock.jumps) == (behind, 1)
+
+
+def test_a_room_begins_with_tick_0() -> None:
+    clock = InterpolationClock(64)
+    clock.heard(0, 0, 1.0)
+    assert clock.advance(1.0) == -2
+    clock.heard(1, 1, 1.0 + 1 / 64)
+    assert clock.advance(1.0 + 1 / 64) == -1
+
+
+@pytest.mark.parametrize(
+    ("update_rate", "delay"), [(None, 0.25), (60.0, 0.25), (120.0, 0.25), (20.0, 2.25)]
+)
+def test_while_nothing_is_missing_it_waits_for_an_update_and_a_quarter_of_a_tick(
+    update_rate: float | None, delay: float
+) -> None:
+    """In the frame before an update, what came before that is drawn; of one that is due each tick,
+    all of it."""
+    clock = InterpolationClock(60, update_rate)
+    for tick in range(1000, 1600):
+        now = tick / 60
+        if tick % 12 == 0:
+            clock.heard(tick, tick, now)
+        clock.advance(now)
+    assert clock.delay == pytest.approx(delay)
+    assert clock.jumps == 1
+
+
+def test_a_late_packet_counts_for_three_seconds_and_is_made_up_slowly() -> None:
+    clock = InterpolationClock(60)
+    steady(clock, range(1000, 1400))
+    assert clock.delay == pytest.approx(0.25)
+    for tick in range(1400, 1406):
+        clock.advance(tick / 60)
+    clock.heard(1406, 1399, 1406 / 60)  # six ticks were missing
+    slower, faster = [], []
+    before = clock.advance(1406 / 60)
+    assert before is not None
+    for tick in range(1407, 1800):
+        steady(clock, range(tick, tick + 1))
+        shown = clock.shown
+        assert shown is not None
+        if shown - before < 0.999:
+            slower.append(shown - before)
+        elif shown - before > 1.001:
+            faster.append((tick, shown - before))
+        if tick == 1550:
+            assert clock.delay == pytest.approx(6.25)
+        before = shown
+    assert min(slower) == pytest.approx(0.95)
+    assert max(step for _, step in faster) == pytest.approx(1.05)
+    assert faster[0][0] == pytest.approx(1406 + 180, abs=1)
+    assert clock.delay == pytest.approx(0.25)
+    assert clock.jumps == 1
+
+
+@pytest.mark.parametrize(("ahead", "at_once", "later"), [(14, 1, 1), (16, 1, 2), (31, 2, 2)])
+def test_a_quarter_of_a_second_is_made_up_at_once(ahead: int, at_once: int, later: int) -> None:
+    """The server's ticks leap. As long as the old ones count, packets seem to vary by as much, and
+    half a second is too much for that."""
+    clock = InterpolationClock(60)
+    steady(clock, range(1000, 1400))
+    steady(clock, range(1400, 1402), ahead=ahead)
+    assert clock.jumps == at_once
+    steady(clock, range(1402, 1700), ahead=ahead)
+    assert clock.jumps == later
+
+
+@pytest.mark.parametrize(("ahead", "jumps"), [(30, 1), (31, 2)])
+def test_packets_vary_by_half_a_second_and_an_update_at_most(ahead: int, jumps: int) -> None:
+    clock = InterpolationClock(60)
+    steady(clock, range(1000, 1400))
+    steady(clock, range(1400, 1402), ahead=ahead)
+    assert clock.jumps == jumps
+
+
+@pytest.mark.parametrize(("ticks", "jumps"), [(16, 1), (17, 2)])
+def test_it_begins_anew_after_more_than_a_quarter_of_a_second(ticks: int, jumps: int) -> None:
+    clock = InterpolationClock(64)
+    steady(clock, range(1000, 1032))
+    for tick in range(1032, 1031 + ticks):
+        clock.advance(tick / 64)
+    steady(clock, range(1031 + ticks, 1040 + ticks))
+    assert clock.jumps == jumps
+
+
+def test_a_datagram_that_comes_twice_does_not_break_the_silence() -> None:
+    clock = InterpolationClock(64)
+    steady(clock, range(1000, 1032))
+    clock.heard(1031, 1031, 1044 / 64)
+    clock.advance(1044 / 64)
+    steady(clock, range(1057, 1058))
+    assert clock.jumps == 2
+
+
+@pytest.mark.parametrize(("seconds", "delay"), [(2, 2.0), (4, 0.25)])
+def test_how_much_packets_vary_is_known_after_three_seconds(seconds: int, delay: float) -> None:
+    clock = InterpolationClock(64)
+    steady(clock, range(1000, 1000 + seconds * 64))
+    back = 1064 + seconds * 64
+    steady(clock, range(back, back + 1))
+    assert clock.delay == pytest.approx(delay)

@@ -207,6 +207,12 @@ def test_connect_async_takes_what_connect_takes() -> None:
     # It is for bots, who want the newest at once.
     assert (asynchronous.pop("smooth"), connect.pop("smooth")) == (False, True)
     assert asynchronous == connect
+    assert connect["debug"] is False
+    over = parameters(ClientWorld.over)
+    assert over.pop("smooth") is True
+    assert {name: over[name] for name in connect.keys() - {"host", "port"}} == {
+        name: default for name, default in connect.items() if name not in ("host", "port")
+    }
 
 
 def test_the_first_poll_after_connect_async_tells_what_there_is(
@@ -456,10 +462,11 @@ def test_of_a_flood_of_invalid_data_only_the_beginning_is_read(server: HostileSe
 
 def test_what_strangers_send_is_no_offence_of_the_servers(server: HostileServer) -> None:
     server.welcome()
+    before = server.client.stats.datagrams_rejected
     for _ in range(500):
         server.deliver(b"whoever can send to our port can send this")
     server.poll()
-    assert server.client.stats.datagrams_rejected >= 500
+    assert server.client.stats.datagrams_rejected == before + 500
     assert server.client.connected
     server.send((8, 200, 0, 0, 0, None, []))  # of another epoch
     for _ in range(20):

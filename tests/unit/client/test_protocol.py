@@ -11,11 +11,13 @@ import msgspec
 import pytest
 
 import ecsnet.client.protocol as module
+from ecsnet.client.connection import ClientConnection
 from ecsnet.messages.joining import SchemaOffer, Welcome
 from ecsnet.notifications import Connected, Despawned, Disconnected, Refused, Spawned
 from ecsnet.replication.encoding import encode_events, encode_structure
 from ecsnet.schema import Registry, encode, replicated, use_registry
 from ecsnet.session.goodbye import Reason
+from ecsnet.testing import Network
 from ecsnet.transport.address import Address
 from tests.unit.hostile_server import HostileServer, run_of
 
@@ -145,6 +147,7 @@ def test_a_second_welcome_puts_the_player_into_another_room(server: TalkingServe
     assert client.stats.datagrams_rejected == before + 1
     server.tell(encode_events(7, 160, []))
     assert client.stats.datagrams_rejected == before + 2
+    server.tell(encode_structure(7, 160, [], [], [], [server.run(4)]))
     server.update((8, 23, 0, 5, 0, None, []))
     assert client.stats.confirmed_tick == 23
     assert server.peer.session.budget.strikes == client._connection.peer.session.budget.strikes == 0
@@ -192,6 +195,20 @@ def test_there_is_as_much_time_to_get_into_the_next_room(server: TalkingServer) 
     assert server.client.player is not None
 
 
+def test_a_gap_between_two_polls_counts_as_a_quarter_of_a_second_of_the_joining(
+    server: TalkingServer,
+) -> None:
+    server.join()
+    server.clock.advance(1)
+    server.tell(encode(Welcome(8, 1, 3, 20.0, 20.0, 20)))
+    for _ in range(39):
+        server.clock.advance(1)
+        assert server.update(None) == []
+    assert not server.client.closed  # ten seconds, and not more
+    server.clock.advance(1)
+    assert server.update(None) == [Disconnected("timeout")]
+
+
 def test_who_comes_back_to_a_room_asks_for_everything_and_believes_nothing_old(
     server: TalkingServer,
 ) -> None:
@@ -225,7 +242,7 @@ def test_a_flood_of_welcomes_is_work(server: TalkingServer) -> None:
         assert server.client._protocol.store is not None
         epochs.append(server.client._protocol.store.epoch)
         server.poll()
-    assert epochs[0] < 115
+    assert epochs[0] == 106  # a Welcome is much work
     assert epochs[-1] == 159
     assert len(server.client._protocol._epochs) == 16
 
@@ -260,6 +277,100 @@ def test_senseless_messages_are_counted_and_do_nothing(server: TalkingServer) ->
     assert server.tell(encode_structure(7, 101, [], [], [], [server.run(2)])) == [Spawned(2)]
 
 
+def test_who_says_what_is_senseless_in_one_packet_is_left_in_that_poll(
+    server: TalkingServer,
+) -> None:
+    server.join()
+    for _ in range(5):
+        server.peer.queue(b"\xc1")
+    received = server.client.stats.datagrams_received
+    assert server.update(None) == [Disconnected("abuse")]
+    assert server.client.stats.datagrams_received == received + 1
+    assert server.goodbye is Reason.ABUSE
+
+
+def test_four_times_what_is_senseless_is_borne(server: TalkingServer) -> None:
+    server.join()
+    for payload in ([1], (7, 2**32, 0, 0, 0, None, []), (7, 101, 0, 0, "part", None, []), [2]):
+        assert server.update(payload) == []
+    assert server.client.connected
+    assert server.client._connection.peer.session.budget.strikes == 4
+
+
+class Noting:
+    """A client's tick clock, with a note of each report. A compiled one cannot be patched."""
+
+    def __init__(self, server: TalkingServer) -> None:
+        sender = server.client._sender
+        self.reports: list[tuple[float, int]] = []
+        self._ticks = sender.ticks
+        sender.ticks = self  # type: ignore[assignment]
+
+    def report(self, slack: float, tick: int, loss: float) -> None:
+        self.reports.append((slack, tick))
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._ticks, name)
+
+
+def test_the_clock_is_told_of_the_newest_report_alone(server: TalkingServer) -> None:
+    server.join()
+    noting = Noting(server)
+    for tick, report in ((150, (40, 0, 0, 0, 0)), (149, (-8, 0, 0, 0, 0)), (151, None)):
+        server.update((7, tick, 0, 2, 0, report, []))
+    server.update((7, 152, 0, 2, 0, (-8, 0, 0, 0, 0), []))
+    assert noting.reports == [(2.5, 150), (-0.5, 152)]
+
+
+def test_commands_are_counted_on_both_ends(server: TalkingServer) -> None:
+    server.join()
+    client = server.client
+    client._sender.outbox.expire()
+    client._sender.unsendable += 1
+    server.update((7, 150, 0, 2, 0, (0, 20, 3, 40, 5), []))
+    stats = client.stats
+    assert (stats.commands_applied, stats.commands_superseded) == (20, 40)
+    assert (stats.commands_expired, stats.commands_rejected) == (1 + 3, 1 + 5)
+
+
+@pytest.mark.parametrize("direction", ["in", "out"])
+def test_the_loss_is_that_of_the_worse_direction(server: TalkingServer, direction: str) -> None:
+    server.join()
+    dice = random.Random(1)
+
+    def lose(way: str, datagram: bytes, _address: Address) -> list[bytes]:
+        return [] if way == direction and dice.random() < 0.3 else [datagram]
+
+    server.network.tap = lose
+    for _ in range(300):
+        server.update(None)
+    assert 0.05 < server.client.stats.loss < 0.5
+
+
+def test_the_server_is_sent_a_bounded_number_of_bytes_a_second(server: TalkingServer) -> None:
+    """Messages have half of 64 KiB a second while they wait."""
+    server.join()
+    server.client._connection.peer.queue(bytes(600_000))
+    for _ in range(120):
+        server.update(None)
+    before = server.client.stats.bytes_sent
+    for _ in range(300):
+        server.update(None)
+    assert (server.client.stats.bytes_sent - before) / 5 == pytest.approx(32 * 1024, rel=0.15)
+
+
+def test_as_many_notifications_as_may_wait_are_kept(server: TalkingServer) -> None:
+    server.join()
+    protocol = server.client._protocol
+    protocol.notifications += [Spawned(1)] * 131_072
+    server.client._poll()
+    assert server.client.connected
+    protocol.notifications.append(Spawned(1))
+    server.client._poll()
+    assert server.client.closed
+    assert protocol.notifications[-1] == Disconnected("overload")
+
+
 def test_a_game_that_describes_itself_like_ours_and_is_another_is_refused(
     server: TalkingServer, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -286,6 +397,29 @@ def test_a_ping_is_answered_at_once(server: TalkingServer) -> None:
     assert server.peer.session.packets_received > before
 
 
+def test_a_ping_is_answered_at_once_by_who_sends_seldom(server: TalkingServer) -> None:
+    server.connect()
+    server.tell(encode(Welcome(7, 1, 1, 60.0, 60.0, 100, 1.0)))
+    server.tell(encode_structure(7, 100, [], [], [], [server.run(1)]))
+    session, connection = server.peer.session, server.connection
+    assert connection is not None
+    for _ in range(150):
+        server.poll()
+    before = session.packets_received
+    while session.packets_received == before:
+        server.poll()
+    server.poll()
+    before = session.packets_received
+    server.deliver(connection.seal(session.ping(server.clock.now)))
+    server.poll()
+    assert session.packets_received == before + 1
+
+
+def test_before_anything_is_measured_a_packet_may_take_half_a_second_and_a_packet_more() -> None:
+    peer = ClientConnection(b"hello", 0.0, bytes).peer
+    assert peer.loss_timeout == pytest.approx(0.5 + 0.05)
+
+
 def test_what_overflowed_while_it_waited_is_asked_for_again(server: TalkingServer) -> None:
     server.join()
     store = server.client._protocol.store
@@ -299,6 +433,22 @@ def test_what_overflowed_while_it_waited_is_asked_for_again(server: TalkingServe
     assert (store.resync, store.asked) == (False, 1)
     server.tell(encode_structure(7, 102, [], [], [], []))
     assert store.asked == 0
+
+
+def test_nothing_is_asked_for_again_while_other_messages_wait(server: TalkingServer) -> None:
+    server.join()
+    store, peer = server.client._protocol.store, server.client._connection.peer
+    assert store is not None
+    server.update(None)
+    peer.queue(b"first")
+    store.resync = True
+    server.poll()
+    assert (store.resync, store.asked) == (True, 0)
+    for _ in range(3):
+        server.update(None)
+    assert peer.backlog == 0
+    assert (store.resync, store.asked) == (False, 1)
+    assert server.heard[-2:] == [b"first", encode([17])]
 
 
 def test_long_messages_of_ours_go_in_pieces(server: TalkingServer) -> None:
@@ -339,6 +489,20 @@ def test_one_poll_takes_in_a_bounded_number_of_datagrams(server: TalkingServer) 
         server.deliver(b"flood")
     server.poll()
     assert list(server.end.receive(2500)) == [b"flood"] * 1500
+
+
+def test_of_datagrams_that_nobody_looks_at_the_first_two_thousand_wait() -> None:
+    network = Network()
+    end = network.connect()
+    connection = ClientConnection(b"hello", 0.0, bytes)
+    connection.over(end)
+    for number in range(3000):
+        network.send(b"%d" % number, end.address)
+    for _ in range(3):
+        connection.fetch(0.0)
+    assert list(connection._waiting) == [b"%d" % number for number in range(2000)]
+    assert connection.next_packet(0.0) is None
+    assert connection.stats.datagrams_received == connection.stats.datagrams_rejected == 2000
 
 
 def test_nothing_is_read_after_the_end(server: TalkingServer) -> None:

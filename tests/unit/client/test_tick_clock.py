@@ -556,3 +556,288 @@ def test_a_tick_counts_once_and_not_again_in_each_frame_until_the_next() -> None
         clock.advance(frame / 100)
         assert clock.lead == heard
     assert clock.jumps == 0
+
+
+# Its figures, one by one.
+
+
+class Ticking:
+    """A clock at 60 ticks a second, and a server that it hears as soon as a tick begins there.
+
+    Commands that arrive `IN_TIME` ticks early, at 60 frames a second, leave it as it is.
+    """
+
+    def __init__(self, frame_rate: int = 60, rtt: float = 0.1) -> None:
+        self.clock = TickClock(60.0)
+        self.frame_rate = frame_rate
+        self.frame = 0
+        self.server = 100
+        self.clock.start(self.server, 10.0, rtt)
+
+    def run(self, frames: int) -> None:
+        for _ in range(frames):
+            self.frame += 1
+            now = 10.0 + self.frame / self.frame_rate
+            self.server = 100 + self.frame * 60 // self.frame_rate
+            self.clock.heard(self.server, now)
+            self.clock.advance(now)
+
+    def report(self, slack: float, loss: float = 0.0) -> None:
+        """Fifteen ticks after the last one, as the server does."""
+        self.run(self.frame_rate // 4)
+        self.clock.report(slack, self.server, loss)
+
+    @property
+    def lead(self) -> float:
+        return self.clock.position - self.server
+
+
+IN_TIME = 0.56
+"""Half a frame, and a millisecond."""
+
+
+def test_its_figures_before_it_starts_are_those_of_a_clock_that_stands() -> None:
+    clock = TickClock(60.0)
+    clock.advance(5.0)
+    clock.advance(6.0)
+    assert (clock.position, clock.lead, clock.speed, clock.jumps) == (0.0, 0.0, 1.0, 0)
+
+
+def test_with_nothing_in_between_it_starts_a_tick_and_a_half_ahead() -> None:
+    clock = TickClock(60.0)
+    clock.start(100, 10.0, rtt=0.0)
+    assert (clock.lead, clock.position, clock.jumps) == (1.5, 101.5, 0)
+
+
+def test_a_frame_is_as_long_as_the_last_ones_were_and_a_stall_is_none() -> None:
+    clock = TickClock(60.0)
+    for now in (10.0, 10.02, 10.1):
+        clock.advance(now)
+    frame = 0.02 + (0.08 - 0.02) / 8
+    clock.start(100, 10.1, rtt=0.0)
+    assert clock.lead == pytest.approx(60 * frame + 1.5)
+    clock.advance(15.1)  # counts as an eighth of a second
+    clock.start(100, 15.1, rtt=0.0)
+    assert clock.lead == pytest.approx(60 * (frame + (0.125 - frame) / 8) + 1.5)
+
+
+def test_it_pauses_after_more_than_a_quarter_of_a_second() -> None:
+    clock = TickClock(60.0)
+    clock.start(100, 10.0, rtt=0.0)
+    clock.advance(10.25)
+    assert not clock.paused
+    clock.advance(10.26)
+    assert clock.paused
+
+
+def test_a_tick_that_is_heard_again_does_not_break_the_silence() -> None:
+    clock = TickClock(60.0)
+    clock.start(100, 10.0, rtt=0.0)
+    clock.heard(101, 10.1)
+    clock.heard(101, 10.3)
+    clock.advance(10.36)
+    assert clock.paused
+
+
+@pytest.mark.parametrize(
+    ("rate", "due", "begun"),
+    [
+        (60.0, 8, 8),
+        (60.0, 9, 1),
+        (64.0, 8, 8),
+        (64.0, 9, 1),
+        (20.0, 3, 3),
+        (20.0, 4, 1),
+        (8.0, 2, 2),
+        (8.0, 3, 1),
+    ],
+)
+def test_after_an_eighth_of_a_second_only_the_newest_tick_begins(
+    rate: float, due: int, begun: int
+) -> None:
+    """But two may always begin in one go."""
+    clock = TickClock(rate)
+    clock.start(0, 0.0, rtt=0.0)
+    clock.advance(0.0)
+    assert clock.tick == 1
+    clock.heard(due, due / rate)
+    assert clock.advance(due / rate) == range(2 + due - begun, 2 + due)
+
+
+@pytest.mark.parametrize(("ticks", "position"), [(10, 101.5), (11, 112.5)])
+def test_it_follows_a_server_that_is_far_ahead(ticks: int, position: float) -> None:
+    clock = TickClock(60.0)
+    clock.start(100, 10.0, rtt=0.0)
+    clock.heard(100 + ticks, 10.0)
+    clock.advance(10.0)
+    assert clock.position == position
+
+
+@pytest.mark.parametrize(("seconds", "jumps"), [(0.26, 0), (0.28, 1)])
+def test_it_goes_back_to_a_server_that_dropped_much_time(seconds: float, jumps: int) -> None:
+    clock = TickClock(60.0)
+    clock.start(100, 10.0, rtt=0.0)
+    clock.heard(101, 10.0 + seconds)
+    clock.advance(10.0 + seconds)
+    assert clock.jumps == jumps
+
+
+def test_its_lead_is_what_it_mostly_is() -> None:
+    clock = TickClock(60.0)
+    clock.start(100, 10.0, rtt=0.0)
+    clock.heard(101, 10.05)  # two ticks late
+    clock.advance(10.05)
+    assert clock.lead == pytest.approx(1.5 + 2 / 16)
+
+
+def test_on_a_tick_it_waits_no_more() -> None:
+    clock = TickClock(60.0)
+    clock.early = 0.5
+    clock.start(100, 10.0, rtt=0.0)
+    clock.advance(10.0)
+    assert clock.position == clock.tick == 102
+    assert not clock.waiting
+
+
+@pytest.mark.parametrize(("frame_rate", "margin"), [(20, 1.06), (60, IN_TIME), (240, 0.185)])
+def test_just_in_time_is_half_a_frame_early(frame_rate: int, margin: float) -> None:
+    """At most a tick, and a millisecond more."""
+    game = Ticking(frame_rate)
+    game.run(frame_rate)
+    game.report(margin)
+    game.run(1)
+    assert game.clock.speed == pytest.approx(1.0, abs=1e-4)
+    assert game.clock.jumps == 0
+
+
+@pytest.mark.parametrize(
+    ("late", "jumps"), [(0.9, False), (1.1, True), (-1.9, False), (-2.1, True)]
+)
+def test_the_first_reports_move_it_at_once(late: float, jumps: bool) -> None:
+    game = Ticking()
+    game.run(60)
+    game.report(IN_TIME - late)
+    assert game.clock.jumps == jumps
+    assert game.lead == pytest.approx(7.5 + late * jumps)
+    assert game.clock.lead == pytest.approx(game.lead)
+
+
+@pytest.mark.parametrize(("before", "jumps"), [(2, 1), (3, 0)])
+def test_from_the_fourth_report_on_it_slews(before: int, jumps: int) -> None:
+    game = Ticking()
+    game.run(60)
+    for _ in range(before):
+        game.report(IN_TIME, 0.1)
+    game.report(IN_TIME - 1.1, 0.1)
+    assert game.clock.jumps == jumps
+
+
+@pytest.mark.parametrize(("late", "speed"), [(0.8, 1 + 0.8 / 60), (-0.8, 1 - 0.85 * 0.8 / 60)])
+def test_most_of_an_error_goes_within_a_second(late: float, speed: float) -> None:
+    game = Ticking()
+    game.run(60)
+    game.report(IN_TIME - late)
+    game.run(1)
+    assert game.clock.speed == pytest.approx(speed)
+    game.run(4)
+    assert game.clock.lead == pytest.approx(game.lead)
+    assert game.lead != pytest.approx(7.5, abs=0.05)
+
+
+@pytest.mark.parametrize(
+    ("good", "bad", "loss", "counts"),
+    [
+        (2, 1, 0.0, True),
+        (3, 1, 0.0, False),
+        (3, 2, 0.0, True),
+        (3, 1, 0.015, False),
+        (3, 1, 0.02, True),
+        (3, 1, 0.03, True),
+    ],
+)
+def test_one_bad_report_of_four_is_a_chance_hit_unless_packets_get_lost(
+    good: int, bad: int, loss: float, counts: bool
+) -> None:
+    game = Ticking()
+    game.run(60)
+    for _ in range(good):
+        game.report(IN_TIME, loss)
+    for _ in range(bad):
+        game.report(game.lead - 7.5 + IN_TIME - 0.8, loss)
+    game.run(1)
+    assert (game.clock.speed > 1.005) is counts
+
+
+def test_a_bad_report_counts_until_eight_others_came() -> None:
+    game = Ticking()
+    game.run(60)
+    game.report(IN_TIME - 0.8, 0.1)
+    game.run(180)
+    others = 0
+    while game.clock.speed > 0.995:
+        game.report(game.lead - 7.5 + IN_TIME, 0.1)
+        game.run(1)
+        others += 1
+        assert others < 20
+    assert others == 8
+
+
+@pytest.mark.parametrize(("shorter", "reports"), [(7.0, 8), (8.0, 3)])
+def test_where_the_way_became_much_shorter_three_reports_are_enough(
+    shorter: float, reports: int
+) -> None:
+    game = Ticking(rtt=0.3)
+    game.run(60)
+    for _ in range(8):
+        game.report(IN_TIME, 0.1)
+    more = 0.0
+    for _ in range(reports):
+        assert game.clock.speed == pytest.approx(1.0)
+        assert game.clock.jumps == 0
+        game.report(IN_TIME + shorter + more, 0.1)
+        more = float(reports == 3)  # the worst of them counts
+    if reports == 3:
+        assert game.lead == pytest.approx(19.5 - shorter)
+    else:
+        game.run(1)
+        assert game.clock.speed == pytest.approx(0.95)
+
+
+@pytest.mark.parametrize(("later", "counts"), [(-1, False), (0, True)])
+def test_reports_on_ticks_that_it_jumped_over_mean_nothing(later: int, counts: bool) -> None:
+    game = Ticking()
+    game.run(60)
+    server = game.server + 50
+    game.clock.heard(server, 11.0)
+    game.clock.advance(11.0)
+    assert game.clock.jumps == 1
+    first = int(game.clock.position) + later  # of the quarter of a second that it is about
+    game.clock.report(first + 15.0 - server, server)
+    assert game.clock.jumps == 1 + counts
+
+
+def test_a_report_before_the_first_tick_means_nothing() -> None:
+    clock = TickClock(60.0)
+    clock.start(100, 10.0, rtt=0.0)
+    clock.report(90.0, 101)
+    assert clock.position == 101.5
+
+
+def test_after_a_silence_it_runs_freely_and_goes_by_new_reports() -> None:
+    game = Ticking()
+    game.run(60)
+    for _ in range(5):
+        game.report(IN_TIME, 0.1)
+    game.report(IN_TIME - 0.8, 0.1)
+    game.run(1)
+    assert game.clock.speed > 1
+    game.clock.advance(10.0 + (game.frame + 20) / 60)
+    assert game.clock.paused
+    game.frame += 30
+    game.run(1)
+    assert game.clock.speed == 1
+    lead = game.lead
+    game.run(30)
+    assert game.lead == pytest.approx(lead)
+    game.report(IN_TIME - 1.1, 0.1)
+    assert game.lead == pytest.approx(lead + 1.1, abs=0.05)  # at once, as at the start

@@ -132,6 +132,16 @@ def test_who_begins_or_ends_to_say_what_it_draws_begins_a_frame() -> None:
     assert said == [None, TICK * 11 - 2, TICK * 12 - 2, None]
 
 
+@pytest.mark.parametrize("seen", [(1, 2), (2, 1), (1, 3)])
+def test_the_least_distance_is_one_like_any_other(seen: tuple[int, int]) -> None:
+    outbox = Outbox()
+    hold(outbox)
+    for tick, behind in zip((10, 11), seen, strict=True):
+        outbox.drawn = TICK * tick - behind
+        outbox.stamp(range(tick, tick + 1))
+    assert behinds(outbox) == [(2, seen[0])]
+
+
 def test_an_action_goes_by_what_was_drawn_when_it_was_done() -> None:
     outbox, inbox = Outbox(), Inbox(RATE, FRAMES)
     hold(outbox)
@@ -313,7 +323,7 @@ def test_nothing_is_drawn_that_a_frame_cannot_say() -> None:
     for tick, seen in ((10_000, TICK * 10_001), (10_001, 0)):
         outbox.drawn = seen
         outbox.stamp(range(tick, tick + 1))
-    assert behinds(outbox) == [(1, 1), (1, FURTHEST_BEHIND)]
+    assert behinds(outbox) == [(1, 1), (1, 65_535)]
     for behind in (-1, FURTHEST_BEHIND + 1, 1.5, None):
         assert FRAMES.decode(encode([[0, 1, [], behind]])) is None
     assert FRAMES.decode(encode([[0, 1, [], FURTHEST_BEHIND, 0]])) is None

@@ -710,6 +710,16 @@ def test_figures_say_how_far_ahead_and_behind_things_are_drawn(server: net.Serve
         )
 
 
+def test_before_the_first_room_nothing_is_ahead(server: net.ServerWorld) -> None:
+    with Harness(server, seed=1) as game:
+        client = game.connect("Ann", smooth=True, wait=None)
+        game.step()
+        stats = client.stats
+        assert not client.connected
+        assert client.ahead is None
+        assert (stats.corrections, stats.replayed_ticks) == (0, 0)
+
+
 def test_in_each_room_it_begins_anew(server: net.ServerWorld) -> None:
     """One of them is of half the ticks, and of another server's spec."""
     with Harness(server, seed=1) as game:

@@ -99,25 +99,27 @@ class Playing:
         *runs: Run,
         despawned: Sequence[int] = (),
         hidden: Sequence[int] = (),
+        removed: Sequence[tuple[type, int]] = (),
         number: int | None = None,
     ) -> None:
         self.number = self.number + 1 if number is None else number
         sets = [msgspec.Raw(encode_run(nets, [(CID[cls], values)])) for nets, cls, values in runs]
-        raw = encode_structure(EPOCH, tick, list(despawned), list(hidden), [], sets)
+        taken = [(CID[cls], [net]) for cls, net in removed]
+        raw = encode_structure(EPOCH, tick, list(despawned), list(hidden), taken, sets)
         message = self._structures.decode(raw)
         assert message is not None
         assert self.told.structure(self.number, message, len(raw))
         self.buffer.structure(self.number, message, len(raw))
 
-    def happen(self, tick: int, *sizes: int) -> None:
+    def happen(self, tick: int, *sizes: int, size: int = 40) -> None:
         self.number += 1
         message = self._events.decode(
             encode([18, EPOCH, tick & U32, [[0, [size]] for size in sizes]])
         )
         assert message is not None
-        assert self.told.happened(message, 40)
+        assert self.told.happened(message, size)
         self.told.passed(self.number)
-        self.buffer.happened(message, 40)
+        self.buffer.happened(message, size)
         self.buffer.passed(self.number)
 
     def place(self, tick: int, x: float | None, net: int = 1, **options: object) -> None:

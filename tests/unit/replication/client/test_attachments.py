@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 
 import esper
 import pytest
@@ -103,6 +104,55 @@ def test_all_are_called_and_the_first_error_comes_out(attached: Attached) -> Non
     assert isinstance(attached.sprite(first), Sprite)
     assert isinstance(attached.sprite(second), Sprite)
     assert not attached.attachments.calling
+
+
+def test_a_single_error_comes_out_and_is_not_logged(
+    attached: Attached, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse(entity: int, value: object) -> object:
+        raise ValueError(entity)
+
+    attached.attachments.add(Attachment(Tank, refuse, None))
+    for raised in (1, 2):
+        for _ in range(raised):
+            attached.appear(Tank())
+        with pytest.raises(ValueError, match=r"^\d+$"):
+            attached.attachments.call_back()
+    assert [record.getMessage() for record in caplog.records] == [
+        "2 attached functions raised, the last one:"
+    ]
+
+
+def test_what_appeared_twice_before_the_call_is_made_once(attached: Attached) -> None:
+    made: list[object] = []
+
+    def make(entity: int, value: object) -> Sprite:
+        made.append(value)
+        return Sprite(entity, value)
+
+    attached.attachments.add(Attachment(Tank, make, None))
+    entity = attached.appear(Tank())
+    attached.attachments.disappeared(entity, Tank)
+    attached.attachments.appeared(entity, Tank)
+    attached.attachments.call_back()
+    assert len(made) == 1
+
+
+def test_nothing_is_made_for_who_has_the_number_of_an_entity_of_a_cleared_world(
+    attached: Attached,
+) -> None:
+    attached.attachments.add(Attachment(Tank, Sprite, None))
+    entity = attached.appear(Tank())
+    with attached.world:
+        esper.clear_database()
+        assert esper.create_entity(Tank()) == entity
+    attached.attachments.call_back()
+    assert attached.sprite(entity) is None
+
+
+def test_a_function_that_has_no_name_goes_by_its_type() -> None:
+    assert str(Attachment(Tank, partial(Sprite), None)) == "partial"
+    assert str(Attachment(Tank, Sprite, None)) == "Sprite"
 
 
 def test_a_replicated_component_is_refused_and_let_go(attached: Attached) -> None:

@@ -149,6 +149,64 @@ def test_what_waits_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     assert play.buffer._bytes == 0
 
 
+def test_two_mebibytes_wait_for_their_tick() -> None:
+    play = Playing()
+    play.happen(20, 1, size=0)
+    play.happen(21, 2, size=(2 << 20) - 2 * play.buffer._bytes)
+    assert play.buffer._bytes == 2 << 20
+    play.draw(10)
+    assert play.drawn.events.came == 0
+    play.happen(22, 3, size=0)
+    play.draw(10)
+    assert play.drawn.events.came == 3
+
+
+def test_ten_thousand_messages_that_say_little_wait_for_their_tick() -> None:
+    play = Playing()
+    play.structure(20)
+    for number in range(2, 10_000):
+        play.buffer.passed(number)
+    play.draw(10)
+    assert play.drawn.structured == 0
+    for number in range(10_000, 11_000):
+        play.buffer.passed(number)
+    play.draw(10)
+    assert play.drawn.structured == 10_999
+
+
+def test_what_has_no_tick_waits_for_none() -> None:
+    play = Playing()
+    play.buffer.passed(1)
+    play.draw(-1.0)  # as before anything was heard
+    assert play.drawn.structured == 1
+
+
+def test_what_comes_from_a_long_time_ahead_or_ago_has_its_tick() -> None:
+    """More than half of what sixteen bits hold."""
+    play = Playing()
+    play.structure(10, ([1], Tank, [[3]]))
+    play.structure(40_010, ([2], Tank, [[4]]))
+    play.happen(40_020, 1)
+    assert play.draw(40_009, Tank, net=2) is None
+    assert play.draw(40_010, Tank, net=2) == (4,)
+    assert play.drawn.events.came == 0
+    play.draw(40_020)
+    assert play.drawn.events.came == 1
+    play.update(80_030)
+    play.update(40_030, ([1], Tank, [[5]]))
+    assert play.draw(40_030, Tank) == (5,)
+
+
+def test_events_have_their_tick_where_those_on_the_wire_begin_again() -> None:
+    wrap = 1 << 32
+    play = Playing(start=wrap - 20)
+    play.happen(wrap + 2, 1)
+    play.draw(wrap + 1)
+    assert play.drawn.events.came == 0
+    play.draw(wrap + 2)
+    assert play.drawn.events.came == 1
+
+
 def test_all_of_it_is_let_go_of_at_the_end() -> None:
     play = Playing()
     play.structure(10, ([1], Tank, [[3]]))

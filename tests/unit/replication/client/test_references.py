@@ -4,7 +4,9 @@ import esper
 import pytest
 
 import ecsnet.replication.client.references as module
+import ecsnet.replication.client.view as view_module
 from ecsnet.replication.client.references import References
+from ecsnet.schema import EntityRef, Registry, replicated, use_registry
 from tests.unit.replication.client.viewing import CID, SCHEMA, Likes, Subject, Tank
 
 LIKES = CID[Likes]
@@ -46,6 +48,18 @@ def test_more_references_than_may_be_kept_are_an_overload(monkeypatch: pytest.Mo
     references.clear()
     assert references.kept == 0
     assert list(references.referrers(range(20))) == []
+
+
+def test_a_single_reference_counts_as_one() -> None:
+    with use_registry(Registry()) as registry:
+
+        @replicated
+        class Follows:
+            whom: EntityRef = None
+
+    references = References(registry.schema().components)
+    references.note(1, registry.schema().cid_of[Follows], Follows(7))
+    assert references.kept == 1
 
 
 def test_one_component_holds_only_so_many(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -94,6 +108,7 @@ def test_a_reference_that_changed_heals_no_more(subject: Subject) -> None:
     subject.show({7: [Tank()]})
     assert subject.of(1)[Likes] == Likes(1)
     assert Likes not in subject.of(2)
+    assert subject.view.references.kept == 1
 
 
 def test_nothing_is_kept_of_references_from_what_is_gone(subject: Subject) -> None:
@@ -111,3 +126,14 @@ def test_nothing_is_kept_of_references_from_what_is_gone(subject: Subject) -> No
     subject.poll()
     assert not subject.view.references._mentions
     assert not subject.view.references._referrers
+
+
+def test_what_is_gone_heals_no_more_though_that_is_not_shown_yet(
+    subject: Subject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    subject.show({1: [Likes(2)], 2: [Tank()]})
+    monkeypatch.setattr(view_module, "PARTS_AT_ONCE", 1)  # so one entity after the other
+    subject.say(gone=[2])
+    subject.say(gone=[1])
+    assert [len(subject.poll()) for _ in range(3)] == [1, 1, 0]
+    assert not subject.view.local

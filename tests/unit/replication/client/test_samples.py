@@ -6,7 +6,7 @@ import pytest
 
 from ecsnet.replication.client.samples import EXTRAPOLATED_TICKS, Samples
 from ecsnet.replication.client.store import ENTITIES
-from ecsnet.replication.wire import LEFT_OUT
+from ecsnet.replication.wire import LEFT_OUT, U32
 from tests.unit.replication.client.playing import Dial, Ghost, Jumps, Place, Playing, Slow, Tank
 
 
@@ -105,6 +105,39 @@ def test_a_tick_whose_structure_has_not_come_is_not_whole(play: Playing) -> None
     assert play.x(11) == 4
 
 
+@pytest.mark.parametrize(("number", "further"), [(40_000, 40_000), ((1 << 32) + 1, 1)])
+def test_a_tick_is_not_whole_however_far_its_structure_is_away(number: int, further: int) -> None:
+    """On the wire, numbers of messages have 32 bits."""
+    play = Playing()
+    play.structure(10, ([1], Place, [[0.0]]), number=number)
+    play.update(10, depends=number & U32)
+    assert play.x(10) == 0
+    play.place(11, None, depends=(number + further) & U32)
+    play.place(12, 8.0, depends=number & U32)
+    assert play.x(11) == 4
+
+
+def test_ticks_are_remembered_as_whole_for_as_long_as_they_are_drawn() -> None:
+    play = Playing()
+    play.structure(10, ([1], Place, [[10.0]]))
+    play.update(10)
+    for tick in range(12, 700, 2):
+        play.place(tick - 1, None)
+        play.place(tick, float(tick))
+        assert [play.x(tick - 1), play.x(tick - 0.5)] == [tick - 2, tick - 1]
+
+
+@pytest.mark.parametrize(("ticks", "slides"), [(100, 100), (128, 128), (300, 128)])
+def test_what_is_not_known_to_stand_slides_for_128_ticks_at_most(
+    play: Playing, ticks: int, slides: int
+) -> None:
+    play.place(10 + ticks, 64.0)
+    start = 10 + ticks - slides
+    assert play.x(start) == 0
+    assert play.x(start + 1) == 64 / slides
+    assert play.x(start + slides / 2) == 32
+
+
 def test_where_nothing_was_missing_silence_says_that_too(play: Playing) -> None:
     """While nothing changes, nothing is sent."""
     play.place(60, 8.0, unconfirmed=1)
@@ -164,6 +197,22 @@ def test_it_goes_on_for_some_ticks(play: Playing) -> None:
     play.place(11, 2.0)
     play.place(12, 4.0)
     assert play.x(12 + EXTRAPOLATED_TICKS + 0.5) == 4 + 2 * EXTRAPOLATED_TICKS
+    assert play.x(12 + EXTRAPOLATED_TICKS + 1) == 4  # and then it is where it was last
+
+
+def test_it_goes_on_for_two_updates_where_one_comes_in_three_ticks() -> None:
+    play = Playing(interval=3)
+    play.structure(9, ([1], Place, [[0.0]]))
+    play.update(9)
+    play.place(12, 3.0)
+    assert [play.x(tick) for tick in (12, 15, 18, 20)] == [3, 6, 9, 9]
+
+
+def test_a_datagram_that_comes_twice_is_one_value(play: Playing) -> None:
+    play.place(11, 2.0)
+    for _ in range(2):
+        play.place(12, 4.0)
+    assert [play.x(tick) for tick in (11.5, 12, 12.5)] == [3, 4, 5]
 
 
 def test_what_stands_does_not_go_on(play: Playing) -> None:
@@ -244,6 +293,14 @@ def test_a_jump_is_where_it_was_said_first_in_whatever_order_that_comes(play: Pl
     assert [play.x(tick) for tick in (11.5, 12.5)] == [2, 501]
 
 
+@pytest.mark.parametrize(("number", "x"), [(16, 0.0), (17, 5.0)])
+def test_sixteen_jumps_of_an_entity_are_remembered(play: Playing, number: int, x: float) -> None:
+    play.structure(10, ([1], Jumps, [[0]]))
+    for jump in range(1, number + 1):
+        play.update(10 + jump, ([1], Place, [[10.0 * jump]]), ([1], Jumps, [[jump]]))
+    assert play.x(10.5) == x
+
+
 def test_the_first_jump_of_an_entity_brings_the_component(play: Playing) -> None:
     play.place(11, 2.0)
     play.structure(12, ([1], Jumps, [[1]]))
@@ -296,13 +353,32 @@ def test_what_comes_back_into_sight_does_not_slide_there(play: Playing) -> None:
     assert [play.x(tick) for tick in (10.5, 11.5, 12.5, 13, 13.5)] == [1, 2, None, 500, 501]
 
 
+def test_what_leaves_the_sight_and_is_back_within_a_tick_does_not_slide(play: Playing) -> None:
+    for tick, x in ((11, 100.0), (13, 200.0)):
+        play.structure(tick, hidden=[1])
+        play.structure(tick, ([1], Place, [[x]]))
+        play.place(tick + 1, x)
+    ticks = (10.5, 11, 12.5, 13, 14)
+    assert [play.x(tick) for tick in ticks] == [0, 100, 100, 200, 200]
+
+
+def test_a_component_that_was_removed_is_not_drawn(play: Playing) -> None:
+    play.place(11, 2.0)
+    play.structure(12, removed=[(Place, 1)])
+    play.place(13, 3.0)
+    assert [play.x(tick) for tick in (10.5, 12, 12.5, 13)] == [1, None, None, None]
+    assert 1 in play.drawn.entities
+
+
 def test_not_all_is_remembered_that_jumps_in_a_time_that_stands_still(play: Playing) -> None:
     components = play.buffer.store.wire.schema.components
     cid = next(cid for cid, kind in enumerate(components) if kind.cls is Place)
     samples = Samples(components, 1, range(2 * ENTITIES))
+    most = 0
     for net in range(2 * ENTITIES):
         samples.note_inserted([net], cid, [components[cid].to_wire(Place(), lambda it: it)], 7)
-        assert len(samples._jumps) <= ENTITIES
+        most = max(most, len(samples._jumps))
+    assert most == ENTITIES
     assert samples._jumps
 
 
@@ -328,7 +404,7 @@ def test_nothing_is_kept_of_what_stands(play: Playing) -> None:
         play.structure(tick, despawned=[2])
         play.draw(tick - 2.5)
         assert all(len(track.ticks) <= 5 for track in samples._tracks.values())
-    assert len(samples._missing) <= 257
+        assert len(samples._missing) <= 257
     assert sum(map(len, samples._jumps.values())) <= 64
     for tick in range(400, 700):
         play.place(tick, None)

@@ -7,9 +7,12 @@ from itertools import count
 import msgspec
 import pytest
 
+import ecsnet.replication.client.store as module
 from ecsnet.replication.client.store import CONTENT_BYTES, Store
 from ecsnet.replication.encoding import deltas, encode_run, encode_structure
 from ecsnet.replication.wire import (
+    HELD,
+    MESSAGE_BYTES,
     STRUCTURE_TAG,
     U32,
     Events,
@@ -36,9 +39,22 @@ with use_registry(Registry()) as registry:
     class Likes:
         whom: EntityRef = None
 
+    @replicated
+    class Bag:
+        items: list[int] = []
+
+    @replicated(interpolate=True)
+    class Ghost:
+        x: float = 0.0
+
+    @replicated(predicted=False)
+    class Score:
+        points: int = 0
+
 
 SCHEMA = registry.schema()
 PLACE, TANK = SCHEMA.cid_of[Place], SCHEMA.cid_of[Tank]
+BAG, GHOST, SCORE = SCHEMA.cid_of[Bag], SCHEMA.cid_of[Ghost], SCHEMA.cid_of[Score]
 EPOCH = 77
 
 Column = tuple[int, Sequence[object]]
@@ -62,7 +78,9 @@ class Subject:
         report: Report | None = None,
         epoch: int = EPOCH,
         part: int = 0,
+        size: int | None = None,
     ) -> bool:
+        """An update; it is taken for one of ``size`` bytes."""
         head = (
             epoch,
             tick & U32,
@@ -75,7 +93,7 @@ class Subject:
         data = encode((*head, body))
         update: Update[object, object] | None = self.wire.update.decode(data)
         assert update is not None
-        return self.store.update(update, len(data))
+        return self.store.update(update, len(data) if size is None else size)
 
     def structure(
         self,
@@ -86,13 +104,14 @@ class Subject:
         removed: Sequence[tuple[int, Sequence[int]]] = (),
         epoch: int = EPOCH,
         number: int | None = None,
+        size: int = 0,
     ) -> bool:
         sets = [msgspec.Raw(encode_run(nets, list(columns))) for nets, columns in runs]
         raw = encode_structure(epoch, tick, list(despawned), list(hidden), list(removed), sets)
         message = self.messages.decode(raw)
         assert message is not None
         self.number = self.number + 1 if number is None else number
-        return self.store.structure(self.number, message)
+        return self.store.structure(self.number, message, size)
 
     def tank(self, net: int) -> object:
         return self.store.entities[net].values.get(TANK)
@@ -194,7 +213,7 @@ def test_when_too_much_waits_everything_is_asked_for_again() -> None:
         if subject.store.resync:
             break
     assert subject.store.resync
-    assert subject.store._waiting_bytes <= 2000
+    assert subject.store._waiting_bytes == len(subject.store._waiting) == 0
     assert 10 < net < 39
 
 
@@ -439,3 +458,254 @@ def test_an_update_that_is_none_of_its_tick_is_dropped(subject: Subject) -> None
     assert subject.store.tick < 2
     assert subject.update(2, ([3], [tanks(29)]), part=encode_part(1, 2, 3))
     assert subject.store.dropped == 3
+
+
+def test_a_value_that_is_said_twice_of_one_tick_is_no_change(subject: Subject) -> None:
+    subject.update(5, ([3], [tanks(7)]))
+    assert subject.store.dirty == {3: {TANK}}
+    subject.store.dirty.clear()
+    subject.update(5, ([3], [tanks(7)]))
+    assert subject.store.dirty == {}
+
+
+@pytest.mark.parametrize("predicting", [False, True])
+def test_what_is_said_again_to_be_drawn_or_predicted_by_is_no_change(predicting: bool) -> None:
+    subject = Subject()
+    subject.store = store = Store(subject.wire, EPOCH, predicting=predicting)
+    columns: list[Column] = [(GHOST, [[2.0]]), tanks(7), (SCORE, [[3]])]
+    subject.structure(1, ([3], sorted(columns)))
+    assert store.dirty == {3: {GHOST, TANK, SCORE}}
+    store.dirty.clear()
+    subject.update(2, ([3], sorted(columns)))
+    assert store.dirty == {3: {SCORE} if predicting else {TANK, SCORE}}
+    assert store.entities[3].ticks[GHOST] == 2
+    subject.update(3, ([3], [(GHOST, [[2.5]])]))
+    assert GHOST in store.dirty[3]
+
+
+def test_what_cannot_be_compared_has_changed(subject: Subject) -> None:
+    class Odd:
+        __hash__ = None  # type: ignore[assignment]
+
+        def __eq__(self, other: object) -> bool:
+            raise ValueError("no single answer")
+
+    subject.structure(2, ([3], [(GHOST, [[2.0]])]))
+    subject.store.entities[3].values[GHOST] = Odd()
+    subject.store.dirty.clear()
+    subject.update(3, ([3], [(GHOST, [[2.0]])]))
+    assert subject.store.dirty == {3: {GHOST}}
+
+
+def test_each_datagram_of_the_newest_tick_may_say_how_the_server_does(subject: Subject) -> None:
+    assert not subject.store.held
+    subject.update(5, part=encode_part(0, 2, 0))
+    subject.update(5, part=encode_part(1, 2, HELD), report=Report(16, 1))
+    assert subject.store.report == Report(16, 1)
+    assert subject.store.held
+
+
+def test_without_any_structure_the_first_update_is_all_there_is() -> None:
+    subject = Subject()
+    assert not subject.store.introduced
+    subject.update(5)
+    assert subject.store.introduced
+    assert subject.store.confirmed_tick == 5
+
+
+def test_each_answer_is_to_one_resync(subject: Subject) -> None:
+    subject.store.asked = 2
+    answered = []
+    for tick in (22, 23, 24):
+        subject.structure(tick)
+        answered.append(subject.store.asked)
+    assert answered == [1, 0, 0]
+
+
+def test_what_depends_on_an_earlier_stay_is_for_nobody() -> None:
+    subject = Subject()
+    subject.store = store = Store(subject.wire, EPOCH, number=40_000)
+    for depends in (1, 39_999):
+        assert subject.update(9, ([3], [tanks(1)]), depends=depends)
+    assert (store.tick, store.confirmed_tick, store.dropped) == (0, 0, 0)
+    assert not store._waiting
+    assert subject.update(9, ([3], [tanks(1)]), depends=40_000)
+    assert (store.tick, store.confirmed_tick) == (9, 9)
+
+
+def test_a_tick_may_be_far_from_the_last_one(subject: Subject) -> None:
+    subject.update(100_000, ([3], [tanks(7)]))
+    assert subject.store.tick == subject.store.entities[3].ticks[TANK] == 100_000
+    subject.structure(200_000, ([3], [tanks(8)]))
+    assert subject.store.entities[3].ticks[TANK] == 200_000
+    subject.update(200_001, ([3], [tanks(9)]), depends=subject.number + 40_000)
+    assert subject.store._waiting
+
+
+@pytest.mark.parametrize(("net", "known"), [(2**53, True), (2**53 + 1, False)])
+def test_network_ids_have_53_bits(net: int, known: bool) -> None:
+    subject = Subject()
+    assert subject.structure(1, ([1, net], [tanks(1, 1)])) is known
+    assert (net in subject.store.entities) is known
+
+
+# What may be kept.
+
+
+def test_some_entities_stay_for_the_events_before_their_end() -> None:
+    subject = Subject()
+    store = subject.store
+    nets = [*range(1, 4098)]
+    subject.structure(1, (nets, [tanks(*nets)]))
+    store.events.came += 1
+    subject.structure(2, despawned=nets)
+    assert (len(store.entities), store.went) == (4096, {4097: "despawned"})
+    store.depart()
+    assert len(store.entities) == 4096
+    store.events.returned = store.events.came
+    store.depart()
+    assert not store.entities
+
+
+def test_ids_and_values_of_one_message_are_bounded() -> None:
+    subject = Subject()
+    assert subject.structure(1, despawned=range(1, 131_073))
+    assert subject.store.overload is None
+    assert subject.structure(2, despawned=range(1, 131_074))
+    assert subject.store.overload is not None
+    assert "131,073 ids and values" in subject.store.overload
+
+
+@pytest.mark.parametrize("most", [23, 22])
+def test_all_ids_and_values_of_a_message_count(
+    subject: Subject, most: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "MESSAGE_PARTS", most)
+    assert subject.structure(
+        2,
+        ([11, 12, 13, 14], sorted([tanks(1, 2, 3, 4), (PLACE, [[1.0]] * 4)])),
+        ([15], [tanks(5)]),
+        despawned=[21, 22, 23],
+        hidden=[31, 32],
+        removed=[(TANK, [41, 42]), (PLACE, [51, 52])],
+    )
+    assert (subject.store.overload is None) is (most == 23)
+    assert (15 in subject.store.entities) is (most == 23)
+
+
+@pytest.mark.parametrize("items", [0, 1])
+def test_bytes_of_one_message_are_bounded(subject: Subject, items: int) -> None:
+    """With sixteen for each container."""
+    bags: Column = (BAG, [[[1] * items]] * 3)
+    assert subject.structure(2, ([3, 5, 7], [bags]), size=MESSAGE_BYTES - 3 * 16)
+    assert subject.store.overload is None
+    assert subject.structure(3, ([3, 5, 7], [bags]), size=MESSAGE_BYTES - 3 * 16 + 1)
+    assert subject.store.overload is not None
+    assert "3 containers or more" in subject.store.overload
+
+
+def test_entities_of_one_message_are_bounded() -> None:
+    subject = Subject()
+    nets = [*range(1, 8194)]
+    first, tank = nets[:-1], tanks(*nets)[1]
+    subject.structure(1, (first, [(TANK, tank[:-1])]), (first, [(PLACE, [[1.0]] * 8192)]))
+    assert subject.store.overload is None
+    subject = Subject()
+    subject.structure(1, (nets, [(TANK, tank)]))
+    assert subject.store.overload == "a message brings 8,193 entities, at most 8,192 fit"
+
+
+@pytest.mark.parametrize("most", [9, 8])
+def test_an_entity_counts_once_however_often_it_is_named(
+    subject: Subject, most: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "ENTITIES", most)
+    nets = [3, *range(11, 18)]  # seven new ones
+    subject.structure(2, (nets, [tanks(*nets)]), (nets, [(PLACE, [[1.0]] * 8)]))
+    assert (subject.store.overload is None) is (most == 9)
+
+
+def test_what_is_told_counts_with_what_is_in_it(subject: Subject) -> None:
+    """Sixteen bytes for each container, and four for each field and item, beside its bytes."""
+    store = subject.store
+    before = store.taken
+    subject.structure(2, ([3], [(BAG, [[[1, 2, 3]]])]), size=1000)
+    assert store.taken - before == 1000 + 16 + 4 * (1 + 3)
+    before = store.taken
+    subject.update(3, ([3], [(BAG, [[[1, 2, 3, 4, 5]]])]), size=500)
+    assert store.taken - before == 500 + 16 + 4 * (1 + 5)
+
+
+def test_sixteen_mebibytes_are_kept() -> None:
+    subject = Subject()
+    store = subject.store
+    subject.structure(1, ([3], [tanks(1)]))
+    each = store.taken
+    subject.update(2, ([3], [tanks(2)]), size=(16 << 20) - 3 * each)
+    assert store.taken == (16 << 20) - each
+    subject.update(3, ([3], [tanks(2)]), size=0)
+    subject.structure(4)
+    assert store.overload is None
+    subject.update(5, ([3], [tanks(2)]), size=0)
+    subject.structure(6)
+    assert store.overload is not None
+
+
+@pytest.mark.parametrize("short", [0, 1])
+def test_what_is_kept_is_counted_again_after_four_mebibytes(short: int) -> None:
+    """Before that it is not worth the time, and afterwards there is as much room as before."""
+    subject = Subject()
+    store = subject.store
+    subject.structure(1, ([3], [tanks(1)]))
+    each = store.taken
+    subject.update(2, ([3], [tanks(2)]), size=(4 << 20) - 2 * each - short)
+    store.recount()
+    subject.update(3, ([3], [tanks(3)]), size=(12 << 20) - each + short)
+    subject.structure(4)
+    assert store.overload is None
+    subject.update(5, ([3], [tanks(3)]), size=each)
+    subject.structure(6)
+    assert (store.overload is not None) is bool(short)
+
+
+@pytest.mark.parametrize(("size", "fits"), [(11_000_000, True), (12_000_000, False)])
+def test_what_is_counted_again_takes_as_much_as_when_it_came(size: int, fits: bool) -> None:
+    subject = Subject()
+    subject.structure(1, ([3], [tanks(1)]))
+    for net in range(11, 15):  # five megabytes, four of them for the items
+        subject.structure(net, ([net], [(BAG, [[[0] * 250_000]])]), size=250_000)
+    subject.store.recount()
+    subject.update(20, ([3], [tanks(2)]), size=size)
+    subject.structure(21)
+    assert (subject.store.overload is None) is fits
+
+
+def test_a_mebibyte_waits_for_structure() -> None:
+    subject = Subject()
+    subject.store = store = Store(subject.wire, EPOCH)
+    subject.update(2, ([1], [tanks(1)]), depends=5, size=0)
+    subject.update(2, ([2], [tanks(1)]), depends=5, size=(1 << 20) - 2 * store._waiting_bytes)
+    assert store._waiting_bytes == 1 << 20
+    assert not store.resync
+    subject.update(2, ([3], [tanks(1)]), depends=5, size=0)
+    assert store.resync
+    assert store._waiting_bytes == len(store._waiting) == 0
+
+
+def test_ten_thousand_small_values_wait_for_structure() -> None:
+    subject = Subject()
+    waiting = 0
+    for start in range(1, 12_000, 200):
+        nets = [*range(start, start + 200)]
+        subject.update(2, (nets, [tanks(*[1] * 200)]), depends=5, size=0)
+        if subject.store.resync:
+            break
+        waiting = start + 199
+    assert waiting == 10_000
+
+
+def test_each_value_that_waits_takes_its_share_of_the_datagram() -> None:
+    subject = Subject()
+    columns: list[Column] = sorted([tanks(1, 2), (PLACE, [[1.0], [2.0]])])
+    subject.update(2, ([1, 2], columns), depends=5, size=4000)
+    assert subject.store._waiting_bytes == 4000 + 4 * (100 + 4)

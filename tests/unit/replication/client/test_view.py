@@ -3,11 +3,23 @@ from __future__ import annotations
 import math
 
 import esper
+import pytest
 
 from ecsnet.notifications import Changed, Despawned, Inserted, Removed, Spawned
 from ecsnet.replication.client.attachments import Attachment
 from ecsnet.replication.client.samples import Blend
-from tests.unit.replication.client.viewing import CID, Bag, Likes, Place, Sprite, Subject, Tank
+from tests.unit.replication.client.viewing import (
+    CID,
+    Angle,
+    Bag,
+    Likes,
+    Place,
+    Sprite,
+    Subject,
+    Tank,
+    Turned,
+    Turret,
+)
 
 
 def test_entities_spawn_change_and_despawn(subject: Subject) -> None:
@@ -274,3 +286,95 @@ def test_a_reference_to_what_the_game_deleted_as_it_went_reads_none(subject: Sub
     subject.say(gone=[1])
     subject.poll()
     assert subject.of(2)[Likes] == Likes(None, [None])
+
+
+# How much at a time, and when anew.
+
+
+def test_so_many_entities_and_components_are_shown_at_a_time(subject: Subject) -> None:
+    """Of 4096, with an entity and its component each."""
+    subject.say({net: [Tank()] for net in range(1, 2050)})
+    assert [len(subject.poll()) for _ in range(3)] == [2048, 1, 0]
+
+
+def test_what_the_view_changes_itself_is_not_looked_for_in_the_next_poll(subject: Subject) -> None:
+    stamp = subject.view._stamp
+    subject.show({1: [Tank(1), Bag([1])], 2: [Likes(1)]})
+    assert stamp.undisturbed
+    subject.say({1: [Tank(2)]}, removed=[(Bag, 1)], gone=[2])
+    subject.poll()
+    assert stamp.undisturbed
+    with subject.world:
+        esper.create_entity()
+    subject.poll()
+    assert stamp.undisturbed
+    subject.show({3: [Tank(3)]})
+    assert stamp.undisturbed
+
+
+def test_a_world_that_was_cleared_is_left_with_all_that_was_attached(subject: Subject) -> None:
+    subject.view.attach(Attachment(Tank, Sprite, Sprite.kill))
+    subject.show({1: [Tank(1)]})
+    sprite = subject.of(1)[Sprite]
+    with subject.world:
+        esper.clear_database()
+        own = esper.create_entity(Place())  # by the number that the tank had
+    assert subject.view.hide_all() == []
+    subject.view.clear()
+    assert isinstance(sprite, Sprite)
+    assert sprite.killed == 1
+    assert subject.world.alive(own)
+
+
+def test_an_entity_is_born_once_whatever_it_was_called_before(subject: Subject) -> None:
+    subject.say({1: []})
+    subject.view._create(1)
+    subject.view.rename(1, 9)
+    subject.store.entities[9] = subject.store.entities.pop(1)
+    subject.store.dirty[9] = subject.store.dirty.pop(1)
+    assert len(subject.show({2: [Tank(2)]})) == 2
+    subject.view.rename(2, 1)
+    subject.store.entities[1] = subject.store.entities.pop(2)
+    assert subject.show({1: [Place()]}) == [Inserted(subject.view.local[1], Place())]
+
+
+# Events, and what converters do.
+
+
+def test_events_that_a_converter_refuses_are_not_given(subject: Subject) -> None:
+    for degrees, reliable in ((90, True), (400, True), (10, False)):
+        subject.happen(degrees, reliable=reliable)
+    taken = subject.view.take_events(subject.store)
+    assert [value for _, value in taken] == [Turned(Angle(90)), Turned(Angle(10))]
+    assert (subject.store.events.given, subject.store.events.given_reliable) == (2, 1)
+
+
+@pytest.mark.parametrize("of_event", [False, True])
+def test_what_a_converter_attaches_waits_until_all_is_converted(
+    subject: Subject, of_event: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    view = subject.view
+    subject.show({1: [Tank(1)]})
+    made: list[int] = []
+    during: list[int] = []
+    attachment = Attachment(Tank, lambda entity, tank: made.append(entity), None)
+
+    def convert(angle: Angle, degrees: int) -> None:
+        angle.degrees = degrees
+        if Tank not in view.attachments.by_type:
+            view.attach(attachment)
+        during.extend(made)
+
+    if of_event:
+        subject.happen(90)
+        monkeypatch.setattr(Angle, "__init__", convert)
+        assert len(view.take_events(subject.store)) == 1
+    else:
+        subject.say({2: [Turret(Angle(90))]})
+        monkeypatch.setattr(Angle, "__init__", convert)
+        view.reconcile(subject.store)
+    assert during == made == []
+    subject.poll()
+    assert made == [1]
+    view.attach(Attachment(Tank, lambda entity, tank: made.append(-entity), None))
+    assert made == [1, -1]  # at once, as ever

@@ -9,6 +9,7 @@ import msgspec
 
 from ecsnet.notifications import Notification
 from ecsnet.replication.client.comparison import comparable
+from ecsnet.replication.client.event_queue import ReceivedEvent
 from ecsnet.replication.client.store import Store
 from ecsnet.replication.client.view import ViewWorld
 from ecsnet.replication.encoding import encode_run, encode_structure
@@ -17,6 +18,9 @@ from ecsnet.schema import (
     EntityRef,
     Gate,
     Registry,
+    encode,
+    event,
+    event_type,
     register_type,
     replicated,
     use_registry,
@@ -61,6 +65,10 @@ with use_registry(Registry()) as registry:
 
     @replicated
     class Turret:
+        angle: Angle = field(default_factory=lambda: Angle(0))
+
+    @event
+    class Turned:
         angle: Angle = field(default_factory=lambda: Angle(0))
 
 
@@ -110,6 +118,14 @@ class Subject:
         message = self.gate.decode(raw)
         assert message is not None
         assert self.store.structure(self.tick, message)
+
+    def happen(self, wire: int, *, reliable: bool = True) -> None:
+        """A `Turned`, by this angle; it waits for nothing."""
+        kind = event_type(Turned, "this")
+        assert kind.wire_type is not None
+        value = Gate(kind.wire_type, 100).decode(encode([wire]))
+        self.store.events.add(ReceivedEvent(kind, value, 10, reliable))
+        self.store.events.shown((), (), ())
 
     def poll(self) -> list[Notification]:
         events = self.view.reconcile(self.store)
