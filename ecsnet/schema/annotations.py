@@ -247,9 +247,8 @@ class Reader:
         return None, text
 
     def _optional(self, path: str, base: object, marks: dict[type, object]) -> Shape:
-        given = typing.get_args(base)
-        members = [member for member in given if member is not type(None)]
-        if len(members) > 1 or len(members) == len(given):
+        members = [member for member in typing.get_args(base) if member is not type(None)]
+        if len(members) > 1:
             raise DeclarationError(
                 f"{path}: {_name(base)} cannot cross the wire:"
                 " use one type (with None, if need be), or two fields"
@@ -370,7 +369,7 @@ def _name(annotation: object) -> str:
         return brief(annotation)
     if annotation is typing.Any:
         return "Any"
-    if not isinstance(annotation, type) or typing.get_origin(annotation):
+    if not isinstance(annotation, type):
         text = str(annotation).replace("NoneType", "None")
         return re.sub(r"\b(typing|collections\.abc)\.", "", text)
     return type_name(annotation)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-__all__ = ["NOTHING", "ONE", "TOO_MANY", "Contents", "total"]
+__all__ = ["ONE", "TOO_MANY", "Contents", "total"]
 
 TOO_MANY: Final = 65_536
 """Of more containers than this, no more are counted: no value may have as many."""
@@ -27,8 +27,6 @@ class Contents(NamedTuple):
     containers: int
     items: int
 
-
-NOTHING: Final = Contents(0, 0)
 
 ONE: Final = Contents(0, 1)
 """A scalar."""

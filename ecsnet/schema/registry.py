@@ -64,8 +64,7 @@ class Registry:
     def __init__(self) -> None:
         self._own = _Declared()
         self._foreign: dict[object, Foreign] = {}
-        self._schema: Schema | None = None
-        self._schema_changes = (-1, -1)
+        self._schema: tuple[tuple[int, int], Schema] | None = None
         self._users: WeakSet[Running] = WeakSet()
 
     def add(self, wire_type: WireType) -> None:
@@ -113,10 +112,9 @@ class Registry:
     def schema(self) -> Schema:
         """Return the types that cross the wire now; the same object until one is declared."""
         changes = (_stock.changes, self._own.changes)
-        if self._schema is None or changes != self._schema_changes:
-            self._schema = Schema(self.types(WireType))
-            self._schema_changes = changes
-        return self._schema
+        if self._schema is None or self._schema[0] != changes:
+            self._schema = changes, Schema(self.types(WireType))
+        return self._schema[1]
 
     def _refuse_another(self, old: WireType, new: WireType) -> None:
         if is_stock(new.cls.__module__) or not _is_again(_origin(old), _origin(new)):

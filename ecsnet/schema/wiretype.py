@@ -15,7 +15,7 @@ from ecsnet.schema.codegen import Check, Count, Ref
 from ecsnet.schema.contents import Contents
 from ecsnet.schema.fields import Suspect
 from ecsnet.schema.gate import encode
-from ecsnet.schema.kinds import PLAIN, Kind
+from ecsnet.schema.kinds import Kind
 from ecsnet.validation.wording import brief
 
 __all__ = [
@@ -44,11 +44,11 @@ class Field:
     """Description of what it holds, as the other end is told: ``"int between -1 and 1"``."""
     default: str | None
     """The repr of its default, ``"list()"`` for a factory, None when it must be given."""
-    kind: Kind = PLAIN
+    kind: Kind
     """The kind of what it holds, as data."""
-    number: bool = False
+    number: bool
     """It holds a single number, or None."""
-    suspect: Suspect | None = None
+    suspect: Suspect | None
     """The limit that it never passes in honest play."""
 
 

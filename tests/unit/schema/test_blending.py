@@ -150,6 +150,12 @@ def test_a_float_lies_on_the_line(one: float, other: float, fraction: float, val
         # What grows without end goes on as it is.
         (715, 725, 0.5, 720),
         (725, 5, 0.5, 725),
+        # Kept from 0 on, or around 0: from the least to just below a full turn more.
+        (0, 350, 0.5, 355),
+        (10, 0, 2.0, 350),
+        (360, 10, 0.5, 365),
+        (350, 360, 2.0, 370),
+        (350, 370, 0.75, 365),
     ],
 )
 def test_an_angle_goes_the_shorter_way(

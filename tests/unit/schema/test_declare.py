@@ -34,6 +34,7 @@ from ecsnet.schema import (
     command_type,
     component_type,
     encode,
+    event,
     register_type,
     replicated,
     use_registry,
@@ -263,8 +264,24 @@ def test_super_without_arguments_works_everywhere() -> None:
 
 @pytest.mark.parametrize(
     "wrap",
-    [lambda f: f, classmethod, staticmethod, property, functools.partialmethod, _logged],
-    ids=["method", "classmethod", "staticmethod", "property", "partialmethod", "decorated"],
+    [
+        lambda f: f,
+        classmethod,
+        staticmethod,
+        property,
+        functools.partialmethod,
+        _logged,
+        lambda f: staticmethod(functools.lru_cache(f)),
+    ],
+    ids=[
+        "method",
+        "classmethod",
+        "staticmethod",
+        "property",
+        "partialmethod",
+        "decorated",
+        "cache",
+    ],
 )
 def test_whatever_a_method_is_wrapped_in_its_class_is_the_declared_one(wrap: Any) -> None:
     """One alone: the methods of a class share what tells them their class."""
@@ -276,6 +293,27 @@ def test_whatever_a_method_is_wrapped_in_its_class_is_the_declared_one(wrap: Any
 
     found = Tank().itself
     assert (found if wrap is property else found()) is Tank
+
+
+def test_a_wrapper_may_refer_to_itself() -> None:
+    def counted(function: Callable[..., object]) -> Any:
+        def wrapper(*args: object) -> object:
+            wrapper.calls += 1  # type: ignore[attr-defined]
+            return function(*args)
+
+        wrapper.calls = 0  # type: ignore[attr-defined]
+        return wrapper
+
+    @replicated
+    class Tank:
+        x: int = 0
+
+        @counted
+        def itself(self) -> type:
+            return __class__  # type: ignore[name-defined,no-any-return]
+
+    assert Tank().itself() is Tank
+    assert Tank.itself.calls == 1
 
 
 def test_empty_cells_are_left_alone() -> None:
@@ -454,6 +492,14 @@ def test_the_place_is_the_line_of_the_class(game: Callable[..., Any]) -> None:
     assert repr(component_type(made["Tank"])) == "<ComponentType Tank (game.py:7)>"
 
 
+@pytest.mark.parametrize(("between", "line"), [(40, 43), (60, 1)])
+def test_a_class_is_looked_for_not_far_below_its_decorator(
+    game: Callable[..., Any], between: int, line: int
+) -> None:
+    text = "@replicated(\n" + "    # many words\n" * between + ")\nclass Tank:\n    x: int = 0\n"
+    assert component_type(game(text)["Tank"]).place == f"game.py:{line}"
+
+
 def test_garbage_collection_is_left_out_for_scalars_only() -> None:
     @replicated
     class Scalars:
@@ -475,7 +521,15 @@ def test_garbage_collection_is_left_out_for_scalars_only() -> None:
     class Mixed(Mixin):
         x: int = 0
 
+    @replicated
+    class Both:
+        target: EntityRef = None
+        items: list[int] = []
+
     assert not gc.is_tracked(Scalars())
+    assert not gc.is_tracked(component_type(Scalars).to_wire(Scalars(), lambda entity: entity))
+    assert Both.__struct_config__.gc  # type: ignore[attr-defined]
+    assert component_type(Both).wire_type.__struct_config__.gc  # type: ignore[attr-defined]
     assert Tuples.__struct_config__.gc  # type: ignore[attr-defined]
     assert Mixed.__struct_config__.gc  # type: ignore[attr-defined]
     assert Mixed(3) == Mixed(3) != Mixed(4)
@@ -505,6 +559,76 @@ def test_defaults() -> None:
         x: int = dataclasses.field()
 
     assert component_type(Required).fields[0].default is None
+    with pytest.raises(TypeError):
+        Required()  # type: ignore[call-arg]
+
+
+class Bag(msgspec.Struct, frozen=True):
+    name: str
+    items: list[int]
+
+
+class Agreeable(msgspec.Struct, frozen=True):
+    x: int = 0
+
+    def __eq__(self, other: object) -> bool:
+        return True
+
+
+class Meters(float):
+    pass
+
+
+@pytest.mark.parametrize(
+    ("annotation", "default", "kind"),
+    [
+        (Bag, Bag("a", []), "Bag"),
+        (tuple[int, list[int]], (1, [2]), "tuple"),
+        (dict[str, int], {"a": 1}, "dict"),
+    ],
+)
+def test_a_default_that_can_change_inside_is_not_shared(
+    annotation: object, default: object, kind: str
+) -> None:
+    with refused(f"Tank.value: all instances would share one {kind}: use dataclasses.field("):
+        replicated(type("Tank", (), {"value": default, "__annotations__": {"value": annotation}}))
+
+
+def test_a_default_of_a_registered_type_is_not_shared() -> None:
+    register_type(Vector, int, lambda _: 1, lambda _: Vector())
+    with refused("Ball.at: all instances would share one Vector: use dataclasses.field("):
+
+        @replicated
+        class Ball:
+            at: Vector = Vector()
+
+
+def test_a_frozen_default_is_shared() -> None:
+    shared = Agreeable(3)
+
+    @replicated
+    class Tank:
+        mark: Agreeable = shared
+
+    assert Tank().mark is Tank().mark is shared
+
+
+@pytest.mark.parametrize(
+    ("annotation", "default", "message"),
+    [
+        (int, 2.5, "the default 2.5 is not int"),
+        (int, Meters(2.0), "the default 2.0 is not int: it is a Meters"),
+        # These would cross, and come out as another type.
+        (bytes, bytearray(b"a"), "the default bytearray(b'a') is not bytes"),
+        (tuple[int, int], [1, 2], "the default [1, 2] is not tuple[int, int]"),
+    ],
+)
+def test_a_default_has_the_very_type_of_its_field(
+    annotation: object, default: object, message: str
+) -> None:
+    with pytest.raises(DeclarationError) as caught:
+        replicated(type("Tank", (), {"hp": default, "__annotations__": {"hp": annotation}}))
+    assert str(caught.value) == f"Tank.hp: {message}"
 
 
 def test_bad_defaults_are_refused() -> None:
@@ -578,6 +702,54 @@ def test_own_machinery_is_refused_with_the_way_out(
     mixin = type("Mixin", (), {name: lambda *_: None})
     with refused(f"Mixin.{name} cannot be kept"):
         decorator(type("Tank", (mixin,), {}))
+
+
+def test_a_base_may_have_slots_where_it_holds_nothing() -> None:
+    class Loud:
+        __slots__ = ()
+
+        def noise(self) -> str:
+            return "brumm"
+
+    @replicated
+    class Tank(Loud):
+        x: int = 0
+
+    assert Tank(2).noise() == "brumm"
+    assert not gc.is_tracked(Tank())
+
+
+def test_a_bare_class_variable_is_no_field() -> None:
+    @replicated
+    class Tank:
+        LIMIT: ClassVar = 3
+        x: int = 0
+
+    assert [field.name for field in component_type(Tank).fields] == ["x"]
+    assert Tank.LIMIT == 3
+
+
+def test_declared_classes_are_equal_or_not_and_in_no_order() -> None:
+    @replicated
+    class Tank:
+        x: int = 0
+
+    assert Tank(1) != Tank(2)
+    with pytest.raises(TypeError):
+        Tank(1) < Tank(2)  # type: ignore[operator]  # noqa: B015
+
+
+def test_options_at_their_limits() -> None:
+    @replicated(rate=1000)
+    class Slow:
+        x: int = 0
+
+    @replicated(interpolate=True, snap=0.5)
+    class Near:
+        x: float = 0.0
+
+    assert component_type(Slow).rate == 1000
+    assert component_type(Near).snap == 0.5
 
 
 def test_classes_that_cannot_be_rebuilt_are_refused() -> None:
@@ -735,6 +907,12 @@ def test_a_value_without_a_type_is_refused(
     )
 
 
+@pytest.mark.parametrize("name", ["x__", "__x"])
+def test_only_pythons_own_names_may_have_a_value_without_a_type(name: str) -> None:
+    with refused(f"A.{name} = 3 has no type: write {name}: int = 3"):
+        replicated(type("A", (), {name: 3}))
+
+
 def test_a_subclass_may_give_class_attributes_other_values_and_not_fields() -> None:
     class Loud:
         noise = "brumm"
@@ -786,6 +964,9 @@ def test_wrong_use_of_the_decorators_is_refused() -> None:
         replicated("owner")  # type: ignore[call-overload]
     with refused("command() got 3"):
         command(3)  # type: ignore[call-overload]
+    with pytest.raises(DeclarationError) as caught:
+        event(3)  # type: ignore[call-overload]
+    assert str(caught.value) == "event() got 3: write @net.event above a class"
     with refused("replicated(visible_to='team'): it is one of 'everyone', 'owner', 'server'"):
         replicated(visible_to="team")  # type: ignore[call-overload]
     with refused("replicated(once=1)"):

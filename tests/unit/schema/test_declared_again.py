@@ -120,6 +120,16 @@ def test_a_module_that_is_reloaded(registry: Registry, module: Path) -> None:
     check(registry, vars(loaded))
 
 
+def test_a_module_is_edited_and_reloaded_again_and_again(module: Path) -> None:
+    game = "import ecsnet as net\n\n@net.replicated\nclass Tank:\n    hp: int = 100\n"
+    module.write_text(game)
+    loaded = importlib.import_module(module.stem)
+    for above in (2, 7, 1):
+        module.write_text("# a comment\n" * above + game)
+        importlib.reload(loaded)
+        assert component_type(loaded.Tank).place == f"{module.name}:{above + 4}"
+
+
 def test_a_cell_of_a_notebook(registry: Registry) -> None:
     names: dict[str, object] = {"__name__": "__main__"}
     # In each of these a cell that was edited and run again has, or may have, another file name.
@@ -230,6 +240,18 @@ def test_what_has_no_source_is_judged_by_its_place_alone(registry: Registry) -> 
     assert [c.cls for c in own_commands(registry)] == [names["Go"]]
     with pytest.raises(DeclarationError, match="class Go is declared twice"):
         exec(compile("\n" + source, "nowhere.py", "exec"), names)
+
+
+def test_source_that_is_there_only_later_does_not_tell_what_stood_in_a_line(
+    registry: Registry, tmp_path: Path
+) -> None:
+    names: dict[str, object] = {"__name__": "game"}
+    source = "import ecsnet as net\n@net.command\nclass Go: pass\n"
+    file = tmp_path / "later.py"
+    exec(compile(source, str(file), "exec"), names)
+    file.write_text("\n" + source)
+    with pytest.raises(DeclarationError, match="class Go is declared twice"):
+        exec(compile(file.read_text(), str(file), "exec"), names)
 
 
 @pytest.mark.parametrize("above", [0, 5])

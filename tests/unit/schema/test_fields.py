@@ -17,12 +17,15 @@ import pytest
 
 from ecsnet.errors import DeclarationError
 from ecsnet.schema import (
+    PLAIN,
     Between,
     EntityRef,
     Gate,
+    Kind,
     MaxLen,
     Quantized,
     Registry,
+    Suspect,
     Turn,
     command,
     command_type,
@@ -102,6 +105,7 @@ def plain(entity: int | None) -> int | None:
         (str, "str", True, True),
         (bytes, "bytes", True, True),
         (None, "None", True, True),
+        (type(None), "None", True, True),
         (int | None, "int | None", True, True),
         (Optional[str], "str | None", True, True),  # noqa: UP045
         (Color, "Color(RED='red', BLUE='blue')", True, True),
@@ -109,6 +113,7 @@ def plain(entity: int | None) -> int | None:
         (Literal["b", "a", 3], "Literal['a', 'b', 3]", True, True),
         (Meters, "float", True, True),
         (Annotated[int, "a remark"], "int", True, True),
+        (Annotated[int, Color], "int", True, True),
         (tuple[int, str], "tuple[int, str]", True, True),
         (tuple[()], "tuple[()]", True, True),
         (tuple[float, ...], "tuple[float, ...]", True, True),
@@ -119,7 +124,15 @@ def plain(entity: int | None) -> int | None:
         (typing.List[int], "list[int]", False, True),  # noqa: UP006
         (Annotated[int, Between(-1, 1)], "int between -1 and 1", True, True),
         (Annotated[int, Between(0.0, 9.0)], "int between 0 and 9", True, True),
+        (Annotated[int, Between(3, 3)], "int between 3 and 3", True, True),
+        (
+            Annotated[int, Between(-(2**63), 2**63 - 1)],
+            f"int between {-(2**63)} and {2**63 - 1}",
+            True,
+            True,
+        ),
         (Annotated[float, Between(0, 1)], "float between 0.0 and 1.0", True, True),
+        (Annotated[str, MaxLen(1)], "str up to 1", True, True),
         (Annotated[str, MaxLen(9)], "str up to 9", True, True),
         (Annotated[bytes, MaxLen(9)], "bytes up to 9", True, True),
         (Annotated[list[int], MaxLen(9)], "list[int] up to 9", False, True),
@@ -128,6 +141,7 @@ def plain(entity: int | None) -> int | None:
         (Annotated[int | None, Between(0, 1)], "int between 0 and 1 | None", True, True),
         (Annotated[float, Quantized(0.5)], "float in steps of 0.5", True, False),
         (Annotated[float, Turn(360)], "float", True, True),
+        (Annotated[float, Turn(0.5)], "float", True, True),
         (Annotated[float, Turn(360), Quantized(0.5)], "float in steps of 0.5", True, False),
         (
             Annotated[float, Quantized(1 / 16), Between(0, 64)],
@@ -186,6 +200,7 @@ def test_components_hold(annotation: object, text: str, flat: bool, direct: bool
         ),
         (Annotated[float, Turn], "Turn without brackets says nothing: write Turn(...)"),
         (Turn(360), "it goes with a type, Annotated[float, Turn(...)]"),
+        (MaxLen(3), "it goes with a type, Annotated[str, MaxLen(...)]"),
         (Annotated[int, Between(0, 1), Between(0, 2)], "two of Between"),
         (Annotated[int, Between(0.5, 1)], "the bounds of an int are whole"),
         (Annotated[int, Between(0, 2**63)], "the bounds of an int are whole, below 2**63"),
@@ -357,6 +372,15 @@ def test_bounds_are_checked_on_the_way_in(declare: Callable[[object], Any]) -> N
         False,
         False,
     ]
+    share = declare(Annotated[float, Between(0, 1)])
+    assert [accepts(share, x) for x in (-0.5, 0.0, 0.5, 1.0, 1.5, float("nan"))] == [
+        False,
+        True,
+        True,
+        True,
+        False,
+        False,
+    ]
     text = declare(Annotated[str, MaxLen(3)])
     assert [accepts(text, s) for s in ("", "äöü", "abcd", 3)] == [True, True, False, False]
     items = declare(Annotated[list[int], MaxLen(2)])
@@ -396,6 +420,18 @@ def test_a_quantized_value_from_a_peer_stays_within_its_bounds() -> None:
     assert max(read) == 1
 
 
+@pytest.mark.parametrize(
+    ("lo", "hi", "outermost"), [(-3, 4, {-2: -3.0, 2: 4.0}), (-4, 3, {-2: -4.0, 2: 3.0})]
+)
+def test_a_step_beyond_one_of_two_bounds_is_read_as_that_bound(
+    lo: float, hi: float, outermost: dict[int, float]
+) -> None:
+    declared = sent(Annotated[float, Quantized(2), Between(lo, hi)])
+    for steps, value in outermost.items():
+        assert accepts(declared, steps)
+        assert declared.from_wire(declared.wire_type(steps), plain).value == value
+
+
 def test_long_descriptions_are_cut_and_still_tell_types_apart() -> None:
     def long(last: int) -> str:
         members = {f"MEMBER_{n}": n for n in range(100)} | {"LAST": last}
@@ -404,6 +440,15 @@ def test_long_descriptions_are_cut_and_still_tell_types_apart() -> None:
     assert len(long(100)) < 450
     assert long(100) != long(101)
     assert long(100) == long(100)
+
+
+def test_a_description_of_400_characters_is_told_whole() -> None:
+    def text(length: int) -> str:
+        value = "x" * (length - len("Literal['']"))
+        return str(component(Literal[value]).fields[0].text)
+
+    assert text(400) == f"Literal['{'x' * 389}']"
+    assert text(401).startswith(f"Literal['{'x' * 390}'... #")
 
 
 def test_foreign_types(registry: Registry) -> None:
@@ -476,7 +521,16 @@ def test_nested_structs_of_any_kind_cross_as_exact_arrays() -> None:
             if self.x < 0:
                 raise KeyError(self.x)
 
-    for nested in (Point, Tagged, Fussy):
+    class Closed(msgspec.Struct, forbid_unknown_fields=True):
+        x: int
+
+    class Open(msgspec.Struct, array_like=True):
+        x: int
+
+    class Sparse(msgspec.Struct, array_like=True, forbid_unknown_fields=True, omit_defaults=True):
+        x: int = 0
+
+    for nested in (Point, Tagged, Fussy, Closed, Open, Sparse):
         declared = component(nested)
         assert not declared.direct
         value = declared.cls(nested(*range(len(nested.__struct_fields__))))
@@ -492,3 +546,107 @@ def test_a_frozen_struct_of_mutable_things_is_not_flat() -> None:
         items: list[int]
 
     assert not component(Bag).flat
+
+
+def test_what_an_eq_of_the_games_own_calls_equal_may_have_changed() -> None:
+    class Mode(enum.Enum):
+        CALM = 1
+
+        def __eq__(self, other: object) -> bool:
+            return True
+
+        def __hash__(self) -> int:
+            return 1
+
+    class Mark(msgspec.Struct, frozen=True):
+        x: int
+
+        def __eq__(self, other: object) -> bool:
+            return True
+
+    for annotation in (Mode, Mark, tuple[int, Mark], Mode | None):
+        assert not component(annotation).flat
+
+
+def test_one_field_of_a_nested_struct_is_enough_to_bound_it() -> None:
+    @replicated
+    class Lamp:
+        on: bool = False
+        x: float = 0.0
+
+    bound = sent(Lamp)
+    assert accepts(bound, [True, 1.0])
+    assert not accepts(bound, [True, float("inf")])
+
+
+@pytest.mark.parametrize(
+    ("annotation", "has_refs", "buffers", "nests"),
+    [
+        (int, False, False, False),
+        (tuple[int, list[int]], False, False, False),
+        (bytes, False, True, False),
+        (bytes | None, False, True, False),
+        (tuple[int, bytes], False, True, False),
+        (dict[str, bytes], False, True, False),
+        (tuple[int, EntityRef], True, False, False),
+        (dict[int, EntityRef], True, False, False),
+        (tuple[int, list[list[int]]], False, False, True),
+    ],
+)
+def test_what_is_inside_one_field_holds_for_the_class(
+    annotation: object, has_refs: bool, buffers: bool, nests: bool
+) -> None:
+    made = type("Tank", (), {"__annotations__": {"hp": int, "value": annotation}})
+    declared = component_type(replicated(made))
+    assert (declared.has_refs, declared.buffers, declared.nests) == (has_refs, buffers, nests)
+
+
+@pytest.mark.parametrize(
+    ("annotation", "number"),
+    [
+        (int, True),
+        (float | None, True),
+        (Annotated[int | None, Between(0, 9)], True),
+        (Annotated[float, Quantized(0.5)], True),
+        (bool, False),
+        (str, False),
+        (Level, False),
+        (EntityRef, False),
+        (list[int], False),
+        (tuple[int, int], False),
+    ],
+)
+def test_a_field_knows_whether_it_is_a_single_number(annotation: object, number: bool) -> None:
+    assert component(annotation).fields[0].number is number
+
+
+COLOR = Kind("enum", ("RED", "BLUE"), ("red", "blue"))
+
+
+@pytest.mark.parametrize(
+    ("annotation", "kind"),
+    [
+        (int, PLAIN),
+        (Color, COLOR),
+        (Color | None, COLOR),
+        (list[int], PLAIN),
+        (list[Color], Kind("list", parts=(COLOR,))),
+        (tuple[Color, ...], Kind("list", parts=(COLOR,))),
+        (tuple[int, Color], Kind("tuple", parts=(PLAIN, COLOR))),
+        (dict[str, int], PLAIN),
+        (dict[str, Color], Kind("dict", parts=(PLAIN, COLOR))),
+        (Corner, Kind("struct", ("x", "y"), parts=(PLAIN, PLAIN))),
+        (decimal.Decimal, COLOR),
+    ],
+)
+def test_a_field_tells_how_its_values_are_read_without_its_classes(
+    annotation: object, kind: Kind
+) -> None:
+    register_type(decimal.Decimal, Color, lambda _: Color.RED, lambda _: decimal.Decimal(1))
+    assert component_type(replicated(holding(annotation))).fields[0].kind == kind
+
+
+def test_a_limit_to_suspect_goes_with_numbers_only() -> None:
+    for annotation in (tuple[int, str], tuple[int, ...], bool):
+        found = refusal(component, Annotated[annotation, Suspect(max_rate=1)])
+        assert "Suspect goes with int, float and tuples of them, not with" in found

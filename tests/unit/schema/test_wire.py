@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ecsnet.components import Teleports
 from ecsnet.errors import BadMessageError, BadValueError
 from ecsnet.schema import (
     ENCODE_ERRORS,
@@ -28,8 +29,10 @@ from ecsnet.schema import (
     command_type,
     component_type,
     encode,
+    is_sent,
     register_type,
     replicated,
+    unsent,
     use_registry,
 )
 
@@ -334,6 +337,31 @@ def test_a_foreign_converter_may_dislike_what_a_peer_sent() -> None:
     )
 
 
+class Share(msgspec.Struct):
+    part: Fraction
+    name: str = ""
+
+
+@pytest.mark.parametrize(
+    ("annotation", "bad"),
+    [
+        (Fraction, [1, 0]),
+        (tuple[int, Fraction], [3, [1, 0]]),
+        (Share, [[1, 0], "a"]),
+        (list[Share], [[[1, 2], "a"], [[1, 0], "b"]]),
+    ],
+)
+def test_a_converter_beside_what_needs_none_may_dislike_what_a_peer_sent(
+    annotation: object, bad: object
+) -> None:
+    register_type(Fraction, tuple[int, int], lambda f: f.as_integer_ratio(), lambda p: Fraction(*p))
+    made = type("Bet", (), {"__annotations__": {"amount": int, "share": annotation}})
+    declared = component_type(replicated(made))
+    wire = msgspec.msgpack.decode(encode([5, bad]), type=declared.wire_type)
+    with pytest.raises(BadMessageError, match="a received Bet cannot be read"):
+        declared.from_wire(wire, plain)
+
+
 def test_a_foreign_wire_type_is_converted_in_turn() -> None:
     class Degrees:
         def __init__(self, value: float) -> None:
@@ -558,6 +586,23 @@ def test_a_bound_is_as_much_as_a_value_may_take(annotation: object, largest: obj
 
 
 @pytest.mark.parametrize(
+    ("annotation", "most"),
+    [
+        (int, 9),
+        (int | None, 9),
+        (Annotated[str, MaxLen(40)], 5 + 40 * 4),
+        (Annotated[bytes, MaxLen(300)], 5 + 300),
+        (tuple[int, float], 5 + 9 + 9),
+        (Point, 5 + 9),
+    ],
+)
+def test_a_bound_is_the_longest_msgpack_of_its_parts(annotation: object, most: int) -> None:
+    """A number has up to 9 bytes, and what has a length up to 5 before the rest."""
+    cls: type = replicated(type("Sized", (), {"__annotations__": {"value": annotation}}))
+    assert component_type(cls).bound == 5 + most
+
+
+@pytest.mark.parametrize(
     "annotation",
     [str, bytes, list[int], dict[str, int], tuple[int, ...], str | None, tuple[int, str]],
 )
@@ -718,3 +763,114 @@ def test_a_fault_is_found_in_what_holds_itself() -> None:
     fault = component_type(Nest).fault(Nest(endless), plain)  # type: ignore[arg-type]
     assert fault is not None
     assert re.fullmatch(r"Nest.inside: \[+\.\.\.\]+ is not list\[list\[int\]\]", fault)
+
+
+def fault_of(annotation: object, value: object) -> str | None:
+    cls: type = replicated(type("Tank", (), {"__annotations__": {"value": annotation}}))
+    return component_type(cls).fault(cls(value), plain)
+
+
+def test_a_fault_blames_no_int_that_fits() -> None:
+    held = [-(2**63), 2**63 - 1, 5, "x"]
+    assert fault_of(list[int], held) == f"Tank.value: {held} is not list[int]"
+    held[0] = 2**63
+    assert fault_of(list[int], held) == (
+        f"Tank.value: {held} is not list[int]: {2**63} in it is too large for 64 bits"
+    )
+
+
+def test_a_fault_does_not_tell_a_value_to_be_what_its_field_is_for() -> None:
+    class Label:
+        def __repr__(self) -> str:
+            return "1.5"
+
+    register_type(Label, int, lambda _: 1.5, lambda _: Label())
+    assert fault_of(Label, Label()) == "Tank.value: 1.5 is not Label as int"
+
+
+def test_a_fault_is_looked_for_among_100_000_values() -> None:
+    held: list[object] = [0.5] * 99_000
+    found = fault_of(list[float], [*held, Half()])
+    assert found is not None
+    assert found.endswith(" is not list[float]: 0.5 in it is a Half")
+    found = fault_of(list[float], [*held, *held, Half()])
+    assert found is not None
+    assert found.endswith(" is not list[float]")
+
+
+# Two values.
+
+
+def test_a_move_hands_over_what_is_inside() -> None:
+    @replicated
+    class Bag:
+        name: str
+        items: list[int]
+
+    source, target = Bag("a", [1]), Bag("b", [])
+    component_type(Bag).move(target, source)
+    assert target == Bag("a", [1])
+    assert target.items is source.items
+
+
+def test_values_differ_where_they_say_so_and_what_crosses_differs_too() -> None:
+    class Mute:
+        """Has no notion of being equal."""
+
+        def __init__(self, number: int) -> None:
+            self.number = number
+
+    register_type(Mute, int, lambda mute: mute.number, Mute)
+
+    @replicated
+    class Tank:
+        x: float
+        mute: Mute
+
+    differing = component_type(Tank).differing
+    assert differing(Tank(0.0, Mute(1)), Tank(0.0, Mute(1))) is None
+    assert differing(Tank(0.0, Mute(1)), Tank(0.0, Mute(2))) == "mute"
+    assert differing(Tank(1.0, Mute(1)), Tank(0.0, Mute(2))) == "x"
+    # Equal, though their bytes are not.
+    assert differing(Tank(0.0, Mute(1)), Tank(-0.0, Mute(1))) is None
+
+
+def test_what_comes_to_rest_is_repeated_where_others_are_drawn_by_it() -> None:
+    @replicated(interpolate=True)
+    class Drawn:
+        x: float = 0.0
+
+    @replicated
+    class Told:
+        x: float = 0.0
+
+    assert component_type(Drawn).repeated
+    assert not component_type(Told).repeated
+    assert component_type(Teleports).repeated
+
+
+def test_only_components_that_clients_see_are_sent() -> None:
+    @replicated
+    class Enemy:
+        x: int = 0
+
+    @replicated(visible_to="server")
+    class Plan(Enemy):
+        pass
+
+    @command
+    class Fire:
+        pass
+
+    class Minion(Enemy):
+        pass
+
+    assert [is_sent(cls) for cls in (Enemy, Plan, Fire, Minion, int)] == [True, *[False] * 4]
+    sent = {Enemy}
+    assert [unsent(cls, sent) for cls in (Enemy, Plan, Fire, int)] == [None] * 4
+    message = unsent(Minion, sent)
+    assert message is not None
+    assert "Minion is never sent: it inherits from" in message
+    message = unsent(Enemy, set())
+    assert message is not None
+    assert "it was declared when this server was made already" in message

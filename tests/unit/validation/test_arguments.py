@@ -142,6 +142,7 @@ def settings(name: str) -> list[Callable[[object], object]]:
         ("per_address", [None, 1, 99], [0, -1, 1.5, True, "1", float("nan"), Odd()]),
         ("timeout", [0.1, float("inf")], [*NO_NUMBER, 0, -1]),
         ("bandwidth", [1000], [*NO_NUMBER, 0, -1]),
+        ("rewind", [0, 0.35, 1], [*NO_NUMBER, -0.01, 1.01]),
         ("seed", [None, 0, -5, 2**70], [1.5, "1", True, Odd(), b"1", float("nan")]),
         ("interest", [None, Everyone(), Grid(Spot, 1)], [*ODD, "all", 0, "", [], False, True]),
         ("analytics", [None], [*ODD, 0, True, [], lambda: 1]),
