@@ -426,6 +426,39 @@ def test_a_component_that_is_gone_misses_its_call(
     assert ann._calls.missed == 1
 
 
+@pytest.mark.parametrize("whole", [True, False])
+def test_what_a_call_deletes_misses_the_calls_behind_it(
+    harness: Harness, play: Play, whole: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The entity, or all of the view's world."""
+    ann = harness.connect("ann")
+    a = entity_of_player(harness, ann)
+    heard: list[tuple[object, ...]] = []
+
+    class Destructive(list[tuple[object, ...]]):
+        def append(self, entry: tuple[object, ...]) -> None:
+            heard.append(entry)
+            if whole:
+                esper.switch_world("default")
+                esper.delete_world(ann.view.name)
+            else:
+                esper.delete_entity(net.entity_of(knight_of(ann)))
+
+    monkeypatch.setattr(Knight, "log", Destructive())
+    play.todo.append(lambda: esper.component_for_entity(a, Knight).shout("one"))
+    play.todo.append(lambda: esper.component_for_entity(a, Knight).shout("two"))
+    harness.step(4) if not whole else ann_hears(harness, ann)
+    assert [entry[3] for entry in heard] == ["one"]
+    assert ann._calls.missed == 1
+
+
+def ann_hears(harness: Harness, client: net.ClientWorld) -> None:
+    """Run until a client has lost its world."""
+    harness.until(lambda: not client.view.there)
+    client.close()
+    harness.seats[client].polling = False
+
+
 def test_a_subclass_has_calls_of_its_own(
     harness: Harness, play: Play, log: list[tuple[object, ...]]
 ) -> None:

@@ -404,3 +404,45 @@ def test_the_entity_of_a_component_is_looked_up_anew_where_any_came_or_went() ->
         with pytest.raises(UsageError, match="is on no entity"):
             world.entity_of(one)
     world.close()
+
+
+def test_a_component_on_two_entities_is_of_neither(world: World) -> None:
+    shared, own = Position(1.0), Position(1.0)
+    esper.create_entity(shared)
+    second, third = esper.create_entity(shared), esper.create_entity(own)
+    with pytest.raises(UsageError, match="is on several entities"):
+        world.entity_of(shared)
+    assert world.entity_of(own) == third
+    esper.delete_entity(second, immediate=True)
+    assert world.entity_of(shared) != second
+
+
+def test_who_comes_back_is_a_change_of_the_structure(world: World) -> None:
+    entity = esper.create_entity(Position())
+    world.delete(entity, immediate=True)
+    seen = world.structure(Position)
+    world.revive(entity)
+    assert world.structure(Position) is not seen
+    seen = world.structure(Position)
+    world.revive(entity)  # is there already
+    assert world.structure(Position) is seen
+
+
+def test_a_deletion_waits_for_the_next_flush_unless_it_is_immediate(world: World) -> None:
+    now, later = esper.create_entity(Position()), esper.create_entity(Position())
+    world.delete(later)
+    world.delete(now, immediate=True)
+    assert [entity for entity, _ in world.structure(Position)] == [later]
+    assert world.flush_dead() == (later,)
+
+
+def test_repair_forgets_types_that_nothing_has(world: World) -> None:
+    alive = esper.create_entity(Name("Ann"))
+    poison(world)
+    assert Position in world.types()
+    seen = world.structure(Name)
+    assert world.repair() == 1
+    assert list(world.types()) == [Name]
+    assert world.structure(Name) == [(alive, Name("Ann"))]
+    assert world.structure(Name) is not seen
+    assert world.repair() == 0

@@ -568,6 +568,21 @@ def test_what_can_be_no_number_of_a_player_or_an_entity_is_refused(given: Any) -
     fails(lambda: net.teleported(given), r"teleported\(.*give an entity, a number")
 
 
+@pytest.mark.parametrize("given", [0, 1, (1 << 63) - 1])
+def test_what_a_journal_can_hold_may_be_a_number_of_one(given: int) -> None:
+    told: list[object] = []
+    server = ServerWorld()
+
+    @server.system
+    def tell(dt: float) -> None:
+        net.analytics_event("pickup", player=given, entity=given)
+        net.teleported(given)
+        told.append(given)
+
+    server.step()
+    assert told == [given]
+
+
 def test_an_owner_that_is_none_costs_nobody_anything(game: Game) -> None:
     def tick() -> None:
         for player, _ in esper.get_component(Player):

@@ -172,8 +172,11 @@ def test_a_limit_stands_beside_the_others_at_the_field() -> None:
 def test_a_limit_that_means_nothing_is_refused() -> None:
     with pytest.raises(net.DeclarationError, match="one of them or both"):
         net.Suspect()
-    with pytest.raises(net.DeclarationError, match="numbers from 0"):
-        net.Suspect(max_speed=-1)
+    for speed, rate in ((-1, None), (1, -1), (True, None), (None, math.inf)):
+        with pytest.raises(net.DeclarationError, match="numbers from 0"):
+            net.Suspect(max_speed=speed, max_rate=rate)
+    for limit in (0, 0.5):
+        assert net.Suspect(max_rate=limit).max_rate == limit
     with (
         use_registry(Registry()),
         pytest.raises(net.DeclarationError, match=r"Suspect goes with int, float and tuples"),

@@ -79,6 +79,40 @@ def test_a_server_cannot_have_a_mad_seed_or_look_back_for_ever(end: tuple[object
     assert FROM_SERVER.decode(encode([2, 1, 2, 3, 60.0, 60.0, 5, None, *end])) is None
 
 
+SERVERS = {
+    "epoch": (3, [0, 2**32 - 1], [-1, 2**32]),
+    "player": (0, [0, 2**53], [-1, 2**53 + 1]),
+    "player_id": (1, [0, 2**53], [-1, 2**53 + 1]),
+    "tick_rate": (60.0, [0.1, 10_000], [0.09, 10_001]),
+    "update_rate": (60.0, [0.1, 10_000], [0.09, 10_001]),
+    "tick": (5, [0, 2**32 - 1], [-1, 2**32]),
+    "command_rate": (None, [None, 1, 10_000], [0.9, 10_001]),
+    "seed": (0, [0, 2**64 - 1], [-1]),
+    "rewind": (0.0, [0, 3600], [-0.1, 3601]),
+}
+
+
+@pytest.mark.parametrize("name", SERVERS)
+def test_a_welcome_may_say_as_much_as_its_limits_allow(name: str) -> None:
+    _, good, bad = SERVERS[name]
+    for value, sound in [*((each, True) for each in good), *((each, False) for each in bad)]:
+        fields = {other: usual for other, (usual, _, _) in SERVERS.items()} | {name: value}
+        welcome = FROM_SERVER.decode(encode([2, *fields.values()]))
+        assert (welcome is not None) is sound, value
+        assert not sound or getattr(welcome, name) == value
+
+
+def test_what_an_older_server_leaves_out_of_its_welcome_has_a_default() -> None:
+    welcome = FROM_SERVER.decode(encode([2, 1, 2, 3, 60.0, 60.0, 5]))
+    assert isinstance(welcome, Welcome)
+    assert (welcome.command_rate, welcome.seed, welcome.rewind) == (None, 0, 0.0)
+
+
+def test_a_difference_may_have_400_characters() -> None:
+    differs = SchemaDiffers("x" * 400)
+    assert FROM_CLIENT.decode(encode(differs)) == differs
+
+
 def test_names() -> None:
     decomposed = "Zoe\u0308"
     assert not is_name(decomposed)

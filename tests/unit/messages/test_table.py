@@ -80,6 +80,35 @@ def test_a_message_that_is_too_long_for_its_kind_is_not_even_decoded(
     assert len(both.taken) == 2
 
 
+def test_each_kind_has_a_limit_of_its_own() -> None:
+    taken: list[str] = []
+
+    class Three(msgspec.Struct, array_like=True, tag=3):
+        text: str
+
+    def two(message: Two, source: str, now: float) -> None:
+        taken.append(message.text)
+
+    def three(message: Three, source: str, now: float) -> None:
+        taken.append(message.text)
+
+    table: MessageTable[str] = MessageTable(
+        20,
+        [
+            handles(Two, [MemberState.JOINED], two, 8),
+            handles(Three, [MemberState.JOINED], three, 12),
+        ],
+    )
+    for kind, limit in ((Two, 8), (Three, 12)):
+        for size in (limit, limit + 1):
+            message = encode(kind("x" * (size - 3)))
+            assert len(message) == size
+            fits = table.dispatch(message, MemberState.JOINED, "ann", 0.0)
+            assert fits is (size == limit)
+    assert taken == ["x" * 5, "x" * 9]
+    assert table.rejected == 2
+
+
 def test_two_messages_with_one_tag_are_a_mistake_at_once() -> None:
     class Other(msgspec.Struct, array_like=True, tag=1):
         pass

@@ -185,7 +185,10 @@ def test_who_leaves_before_it_was_shown_the_world_owes_nothing(stage: str) -> No
     assert network.room.leave(seat, "left", network.now) == 0
 
 
-def test_who_goes_as_soon_as_it_was_shown_the_world_owes_what_it_cost() -> None:
+@pytest.mark.parametrize(("stayed", "owes"), [(0.0, 3.0), (1.0, 2.0), (2.5, 0.5), (4.0, 0.0)])
+def test_who_goes_soon_after_it_was_shown_the_world_owes_what_it_cost(
+    stayed: float, owes: float
+) -> None:
     network = HostNetwork()
     with network.room.simulation.world:
         for _ in range(3000):
@@ -197,7 +200,27 @@ def test_who_goes_as_soon_as_it_was_shown_the_world_owes_what_it_cost() -> None:
     assert seat is not None
     assert seat.joined_at is not None
     # A millisecond for each, however soon; nothing once it has stayed so long.
-    assert network.room.leave(seat, "left", seat.joined_at) == pytest.approx(3.0, abs=0.01)
+    owed = network.room.leave(seat, "left", seat.joined_at + stayed)
+    assert owed == pytest.approx(owes, abs=0.01)
+
+
+def test_who_comes_for_a_look_at_a_large_world_again_and_again_has_to_wait() -> None:
+    def visits(entities: int) -> int:
+        network = HostNetwork(max_clients=8)
+        with network.room.simulation.world:
+            for _ in range(entities):
+                esper.create_entity(Square())
+        for visit in range(8):
+            client = network.client("Ann", address=("10.0.0.1", 2000 + visit))
+            network.run(0.5)
+            if client.welcome is None:
+                return visit
+            say_goodbye(client)
+            network.run(0.1)
+        return 8
+
+    assert visits(10) == 8
+    assert visits(3000) < 4
 
 
 def test_nothing_is_left_of_what_players_owned_and_asked_for() -> None:

@@ -175,6 +175,7 @@ class Client:
         self.greeted = False
         self.act: Callable[[Outbox], None] = lambda _outbox: None
         self.deaf = False
+        self.playing = True
         network.at(network.dice.random() / frame_rate, self.poll)
 
     @property
@@ -229,7 +230,7 @@ class Client:
             return
         self.session.lost(now)
         packed = None
-        if self.clock is not None and self.welcome is not None:
+        if self.clock is not None and self.welcome is not None and self.playing:
             self.act(self.outbox)
             self.outbox.stamp(self.clock.advance(now))
             packed = self.outbox.pack(700)
@@ -666,8 +667,11 @@ def test_resync_makes_everything_owed() -> None:
     (ann,) = network.joined(1)
     network.run(0.5)
     assert ann.member.client_state is not None
+    before = ann.structures
     ann.tell(Resync())
     network.until(lambda: ann.member.peer.received == 2)
+    network.run(0.5)
+    assert ann.structures == before + 1
     assert ann.over is None
 
 
@@ -953,3 +957,249 @@ def test_a_client_that_acknowledges_nothing_is_given_up(
     assert f"{member} takes in too little" in caplog.text
     assert list(network.host.members.values()) == [bob.member]
     assert 20 < member.peer.queued < 1200
+
+
+@pytest.mark.parametrize("limit", ["BACKLOG_MESSAGES", "BACKLOG_BYTES"])
+def test_a_backlog_may_be_as_long_as_its_limit(monkeypatch: pytest.MonkeyPatch, limit: str) -> None:
+    network = HostNetwork()
+    (ann,) = network.joined(1)
+    network.run(0.5)
+    member, peer = ann.member, ann.member.peer
+    connection = peer.connection
+    assert connection is not None
+    peer.relink(connection, member.address, lambda _datagram, _address: None)
+    for _ in range(20):
+        peer.queue(bytes(50))
+    backlog = {"BACKLOG_MESSAGES": peer.queued - peer.delivered, "BACKLOG_BYTES": peer.backlog}
+    assert backlog["BACKLOG_MESSAGES"] == 20
+    monkeypatch.setattr(f"ecsnet.server.host.{limit}", backlog[limit])
+    network.run(0.5)
+    assert network.host.member(ann.address) is member
+    peer.queue(b"\x90")
+    network.run(0.5)
+    assert network.host.member(ann.address) is None
+
+
+def test_each_warning_of_dropped_ticks_counts_those_since_the_one_before(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    network = HostNetwork()
+    network.run(1)
+    network.sleep(1)
+    network.run(2)
+    first = network.room.dropped_ticks
+    network.sleep(1)
+    network.run(8)  # ten seconds have to pass from one warning to the next
+    assert [r.getMessage().split()[0] for r in caplog.records] == [str(first)]
+    network.run(5)
+    second = network.room.dropped_ticks - first
+    assert [r.getMessage().split()[0] for r in caplog.records] == [str(first), str(second)]
+
+
+@pytest.mark.parametrize(("late", "dropped"), [(0.11, 0), (0.13, 7)])
+def test_a_tenth_of_a_second_and_a_tick_are_caught_up_and_what_is_beyond_is_dropped(
+    late: float, dropped: int
+) -> None:
+    network = HostNetwork()
+    host, room = network.host, network.room
+    host.tick(100.0)
+    before = room.dropped_ticks
+    assert host.tick(room.next_at + late) == 7 - dropped + (dropped > 0)
+    assert room.dropped_ticks - before == dropped
+
+
+def test_the_plan_follows_a_timer_by_an_eighth_of_what_it_is_off() -> None:
+    network = HostNetwork()
+    host, room = network.host, network.room
+    host.tick(100.0)
+    for off in (0.3 / 60, -0.3 / 60):
+        due = room.next_at
+        assert host.tick(due + off, early=0.5 / 60) == 1
+        assert room.next_at == pytest.approx(due + off / 8 + 1 / 60, abs=1e-9)
+
+
+def test_a_host_without_rooms_has_something_to_do_ten_times_a_second() -> None:
+    network = HostNetwork()
+    host = network.host
+    slow = host.add_room(moving(20.0), network.now)
+    host.tick(100.0)
+    assert host.next_tick_at == network.room.next_at < slow.next_at
+    for room in (network.room, slow):
+        host.remove_room(room, Reason.SHUTDOWN, 100.0)
+    host.tick(101.0)
+    assert host.next_tick_at == pytest.approx(101.1)
+    host.tick(101.05)
+    assert host.next_tick_at == pytest.approx(101.1)
+
+
+@pytest.mark.parametrize(("options", "name"), [({"version": WIRE_VERSION + 1}, "Ann"), ({}, " A")])
+def test_who_is_refused_takes_no_seat(options: dict[str, object], name: str) -> None:
+    network = HostNetwork()
+    client = network.client(name, **options)  # type: ignore[arg-type]
+    network.until(lambda: client.over)
+    network.run(0.5)
+    assert network.room.occupants() == []
+    assert len(network.room.names) == 0
+    assert network.host.stats().joined == 0
+
+
+def test_commands_from_somebody_without_a_room_are_no_offence() -> None:
+    network = HostNetwork()
+    eve = network.client("Eve", schema=OTHER, polite=False)
+    network.until(lambda: eve.difference)
+    received = eve.member.peer.session.packets_received
+    eve.say(eve.session.send((1, 0, 0, []), network.now))
+    network.run(0.1)
+    assert eve.member.peer.session.packets_received > received
+    assert eve.member.peer.session.budget.strikes == 0
+
+
+def test_what_asks_for_no_answer_gets_none() -> None:
+    network = HostNetwork(moving(1.0))
+    (ann,) = network.joined(1)
+    network.run(0.5)
+    ann.say(ann.session.ping(network.now))
+    network.run(0.001)
+    stats = network.host.stats()
+    ann.say(ann.session.send(None, network.now))
+    network.run(0.001)
+    after = network.host.stats()
+    assert after.packets_received == stats.packets_received + 1
+    assert after.packets_sent == stats.packets_sent
+
+
+def test_the_very_first_frame_of_a_client_counts() -> None:
+    network = HostNetwork()
+    ann = network.client("Ann")
+    jumps = [Jump(5), Jump(70)]
+
+    def act(outbox: Outbox) -> None:
+        if jumps:
+            outbox.act(JUMP, 0, jumps.pop(0))
+
+    ann.act = act
+    network.until(lambda: ann.welcome)
+    network.run(1)
+    assert not jumps
+    assert squares(network) == {"Ann": 75}
+
+
+def test_a_resync_on_the_way_from_one_room_to_another_is_no_offence() -> None:
+    network = HostNetwork()
+    (ann,) = network.joined(1)
+    slow = network.host.add_room(moving(1.0), network.now)
+    network.run(0.1)  # its first tick has run
+    member = ann.member
+    network.host.move(member, slow, network.now)
+    ann.tell(Resync())
+    received = member.peer.received
+    network.until(lambda: member.peer.received > received, 0.5)
+    assert member.state is MemberState.JOINING
+    assert member.peer.session.budget.strikes == 0
+
+
+def test_who_has_a_room_is_not_given_up_because_its_first_update_takes_long() -> None:
+    network = HostNetwork(update_rate=0.2)
+    network.run(1.0)
+    ann = network.client("Ann")
+    network.until(lambda: ann.connection and ann.member.state is MemberState.JOINED)
+    ann.member.deadline = network.now  # it said hello at the last moment
+    network.run(1.0)
+    assert ann.over is None
+    network.until(lambda: ann.member.client_state is not None)
+
+
+def test_who_says_nothing_at_all_is_given_up_for_time() -> None:
+    network = HostNetwork()
+    ann = network.client("Ann")
+    ann.tell = lambda _message: None  # type: ignore[method-assign]
+    network.run(9)
+    assert ann.over is None
+    assert str(ann.member) == "(10.0.0.1:1000)"
+    network.run(2)
+    assert ann.over is Reason.TIMEOUT
+
+
+def test_a_member_is_called_by_its_name_and_address() -> None:
+    network = HostNetwork()
+    eve = network.client("Eve", address=("fd00::1", 5000, 0, 0), schema=OTHER, polite=False)
+    network.until(lambda: eve.difference)
+    assert str(eve.member) == "Eve (fd00::1:5000)"
+    ann = network.client("Ann", address=("fd00::1", 5001, 0, 0))
+    network.until(lambda: ann.welcome)
+    assert str(ann.member) == "Ann (player 1, fd00::1:5001)"
+
+
+def test_of_two_rooms_whose_hooks_raise_at_the_end_the_first_says_why() -> None:
+    def failing(text: str) -> SimulationSpec:
+        def leave(player: int) -> None:
+            raise RuntimeError(text)
+
+        spec = moving()
+        spec.on_leave.append(leave)
+        return spec
+
+    network = HostNetwork(failing("first"))
+    rooms = [network.room]
+    rooms += [network.host.add_room(spec, network.now) for spec in (failing("second"), moving())]
+    places = iter(rooms)
+    network.host.choose = lambda _name: next(places)
+    network.joined(3)
+    assert all(room.seats for room in rooms)
+    network.host.close(Reason.SHUTDOWN, network.now)
+    assert str(network.host.failure) == "first"
+
+
+def given_directly(client: Client, tick: int, number: int, now: float) -> None:
+    """Let a host have a held command for a tick, at a moment of the test's choice."""
+    assert client.welcome is not None
+    assert client.connection is not None
+    frames = [[0, 1, [[STEER, 0, [1]]]]]
+    packet = client.session.send((client.welcome.epoch, number, tick, frames), now)
+    datagram = client.connection.seal(packet)
+    client.network.host.receive_datagrams([(datagram, client.address)], now)
+
+
+def test_a_report_says_by_how_many_ticks_the_latest_of_its_commands_was_early() -> None:
+    network = HostNetwork()
+    (ann,) = network.joined(1)
+    ann.playing = False  # what there is to say comes from the test
+    network.run(0.5)
+    ann.reports.clear()
+    room, number = network.room, ann.member.seat.inbox.number + 60
+    for count, ahead in enumerate((3, 9), 1):
+        while room.next_tick % 15 != ann.member.seat.report_turn:
+            network.run(0.001)
+        network.run(1.5 / 60)
+        early = ahead + (room.next_at - network.now) * 60
+        given_directly(ann, room.next_tick + ahead + 1, number, network.now)
+        given_directly(ann, room.next_tick + ahead, number + 1, network.now)
+        number += 2
+        network.run(0.3)
+        assert [report.slack for report in ann.reports[count - 1 :]] == [round(16 * early)]
+
+
+def test_commands_that_wait_for_a_host_that_slept_are_measured_by_its_new_plan() -> None:
+    network = HostNetwork()
+    (ann,) = network.joined(1)
+    ann.playing = False
+    network.run(0.5)
+    room, seat = network.room, ann.member.seat
+    given_directly(ann, room.next_tick + 4, seat.inbox.number + 60, room.next_at + 5.0)
+    assert 3 < seat.slack <= 4
+    assert room.dropped_ticks == pytest.approx(300, abs=1)
+
+
+@pytest.mark.parametrize("start", [3 << 30, (1 << 32) + 5, (1 << 33) + 12])
+def test_a_welcome_has_the_low_half_of_a_high_tick(start: int) -> None:
+    joined: list[int] = []
+    spec = moving()
+    spec.on_join.append(lambda player: joined.append(net.tick()))
+    network = HostNetwork(spec)
+    network.room.simulation.tick, network.room.next_tick = start, start + 1
+    for _ in range(2):
+        (client,) = network.joined(1)
+        assert client.welcome is not None
+        assert client.welcome.tick == joined[-1] & 0xFFFF_FFFF
+        network.run(1 / 60)
+    assert joined[0] > start

@@ -177,6 +177,17 @@ def test_a_goodbye_waits_for_a_second_at_most() -> None:
         assert game.end(eve).message == "out"
 
 
+def test_a_goodbye_comes_as_soon_as_all_before_it_has_arrived() -> None:
+    game = Game()
+    with game.play as play:
+        eve = play.connect("Eve", FaultyLink(lag=0.03, seed=1))
+        play.run(1)
+        began = play.clock.now
+        game.doomed["Eve"] = "out"
+        assert game.end(eve).message == "out"
+        assert play.clock.now - began < 0.25
+
+
 def test_what_it_does_then_counts_no_more_and_is_no_offence() -> None:
     game = Game()
     with game.play as play:

@@ -11,7 +11,7 @@ import ecsnet as net
 from ecsnet.commands.inbox import PlayerCommands
 from ecsnet.components import Owner, Player, Presence
 from ecsnet.schema import Registry, use_registry
-from ecsnet.server.presences import SILENT_SECONDS
+from ecsnet.server.presences import SILENT_SECONDS, PresenceWatch
 from ecsnet.simulation.observer import Observer
 from ecsnet.simulation.presence import PlayerPresence
 from ecsnet.simulation.simulation import Join, Leave, Simulation
@@ -128,6 +128,43 @@ def test_who_sends_seldom_is_not_lost_in_between() -> None:
         said = recorder.said()
         assert len(said) >= 30
         assert not any(presence.silent for _, presence in said)
+
+
+@pytest.mark.parametrize(
+    ("interval", "seconds"), [(0.0, 2.0), (0.05, 2.0), (0.5, 2.0), (1.0, 3.0), (2.0, 6.0)]
+)
+def test_silence_is_two_seconds_or_three_packets(interval: float, seconds: float) -> None:
+    server = game()
+    simulation = Simulation(server.spec, seed=1, epoch=1, player=Player, owner=Owner)
+    assert PresenceWatch(simulation, interval).silent_after == seconds
+    simulation.close()
+
+
+@pytest.mark.parametrize(("stood_still", "blamed"), [(0.7, True), (1.4, False)])
+def test_a_look_that_is_a_second_late_blames_nobody(stood_still: float, blamed: bool) -> None:
+    with Harness(game(timeout=30.0), registry=registry) as play:
+        link = FaultyLink(seed=1)
+        play.connect("Ann", link)
+        play.run(1)
+        (seat,) = play.room.seats
+        connection = seat.member.peer.connection
+        assert connection is not None
+        connection.heard = play.clock.now - 5.0
+        watch = PresenceWatch(play.simulation, 0.0)
+        watch.look([], play.clock.now)
+        late = play.clock.now + 0.25 + stood_still
+        assert [each.silent for each in watch.look([seat], late)] == [True] * blamed
+        assert [each.silent for each in watch.look([seat], late + 0.26)] == [True] * (not blamed)
+
+
+def test_the_first_look_and_every_fourth_say_all_of_everybody() -> None:
+    with Harness(game(), registry=registry) as play:
+        play.connect("Ann", FaultyLink(lag=0.02, seed=1))
+        play.run(1)
+        watch = PresenceWatch(play.simulation, 0.0)
+        looks = [play.clock.now + 0.25 * look for look in range(9)]
+        said = [watch.look(play.room.seats, now) for now in looks]
+        assert [len(each) for each in said] == [1, 0, 0, 0, 1, 0, 0, 0, 1]
 
 
 @pytest.mark.parametrize("lag", [0.0, 0.025, 0.1])

@@ -653,3 +653,111 @@ def test_an_observer_that_raises_is_told_nothing_more(
     assert list(rooms.first.observers) == [good]
     assert ann.connected
     assert game.settle()
+
+
+def observed(rooms: Rooms, *specs: SimulationSpec) -> tuple[list[Room], list[Noting]]:
+    """Rooms with an observer each."""
+    source = Source()
+    rooms.host.sources = [source]
+    return [rooms.add(spec) for spec in specs], source.made
+
+
+@pytest.mark.parametrize("end", ["room", "host"])
+def test_where_a_room_ends_nobody_was_thrown_out(rooms: Rooms, end: str) -> None:
+    game, host = rooms.game, rooms.host
+    (room,), (noting,) = observed(rooms, racing(Log()))
+    host.choose = lambda name: room
+    game.connect("ann")
+    if end == "room":
+        host.remove_room(room, Reason.SHUTDOWN, game.clock.now)
+    else:
+        host.close(Reason.SHUTDOWN, game.clock.now)
+    assert noting.told == [
+        ("joined", 1, "ann"),
+        ("left", 1, "ann", "shutdown"),
+        ("stopped", "stopped", 1),
+    ]
+
+
+def test_who_is_thrown_out_on_the_way_into_a_room_was_refused_by_that_room(rooms: Rooms) -> None:
+    game, host = rooms.game, rooms.host
+    (slow, other), (noting, elsewhere) = observed(rooms, racing(Log(), 1.0), racing(Log()))
+    host.choose = lambda name: slow
+    game.run(1.2)
+    game.connect("ann", wait=None)
+    game.until(lambda: slow.occupants(), 0.5)
+    (member,) = host.members.values()
+    assert member.state is MemberState.JOINING
+    host.disconnect(member, Reason.ABUSE, game.clock.now)
+    host.disconnect(member, Reason.ABUSE, game.clock.now)  # which has no effect
+    assert noting.told == [("refused", "ann", "abuse")]
+    assert elsewhere.told == []
+    assert other.occupants() == []
+
+
+def test_who_is_thrown_out_before_it_has_a_room_was_refused_by_all(rooms: Rooms) -> None:
+    game, host = rooms.game, rooms.host
+    _, told = observed(rooms, racing(Log()), racing(Log()))
+    client = game.connect("ann", wait=None)
+    client._connection._hello = b"\xc1"
+    game.until(lambda: host.members)
+    (member,) = host.members.values()
+    host.disconnect(member, Reason.ABUSE, game.clock.now)
+    assert [noting.told for noting in told] == [[("refused", "", "abuse")]] * 2
+
+
+def test_a_tick_that_fails_has_not_ended_for_observers(rooms: Rooms) -> None:
+    game, host = rooms.game, rooms.host
+
+    def broken(dt: float) -> None:
+        if net.tick() == 20:
+            raise RuntimeError("boom")
+
+    spec = racing(Log())
+    spec.add_function(broken, 0)
+    (room,), (noting,) = observed(rooms, spec)
+    host.choose = lambda name: room
+    ann = game.connect("ann", wait=None)
+    game.run(1)
+    assert len(noting.match) == 20
+    assert noting.ended == list(range(1, 20))
+    assert noting.told[-1] == ("stopped", "failed", 1)
+    assert game.events(ann)[-1] == Disconnected("error")
+
+
+def test_who_has_no_player_owns_nothing() -> None:
+    with use_registry(Registry()) as own:
+
+        @replicated(visible_to="owner")
+        class Secret:
+            word: str = "sesame"
+
+        @replicated
+        class Rock:
+            weight: int = 1
+
+        server = ServerWorld()
+
+    @server.on_join
+    def join(player: int) -> None:
+        esper.clear_database()
+        for _ in range(3):
+            esper.create_entity(Rock(), Secret())
+
+    with Harness(server, registry=own) as game:
+        client = game.connect("ann")
+        game.run(0.5)
+        with client.view:
+            assert len(esper.get_component(Rock)) == 3
+            assert esper.get_component(Secret) == []
+
+
+def test_nobody_sees_anything_who_is_not_in_the_room(rooms: Rooms) -> None:
+    game, first = rooms.game, rooms.first
+    game.connect("ann")
+    game.run(0.2)
+    player = first.replicator.network_id(first.simulation.player_entity[1])
+    assert player is not None
+    assert first.sees(1, player)
+    assert not first.sees(2, player)
+    assert not first.sees(1, player + 1)

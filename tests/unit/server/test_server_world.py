@@ -222,6 +222,62 @@ def test_stop_without_a_run_does_nothing(server: ServerWorld) -> None:
     assert server.host is None
 
 
+def test_a_system_without_a_priority_has_0() -> None:
+    server = ServerWorld()
+    ran: list[str] = []
+    server.system(lambda dt: ran.append("plain"))
+    server.system(priority=0.5)(lambda dt: ran.append("first"))
+    server.system(always=True)(lambda dt: ran.append("always"))
+    server.add_system(lambda dt: ran.append("added"))
+    server.add_system(lambda dt: ran.append("last"), -0.5)
+    server.step()
+    assert ran == ["first", "plain", "always", "added", "last"]
+
+
+def test_a_step_draws_from_the_seed_and_from_0_without_one() -> None:
+    def drawn(**options: int) -> float:
+        return ServerWorld(**options).step().rng.random()  # type: ignore[arg-type]
+
+    assert drawn(seed=7) == random.Random(7).random()
+    assert drawn() == drawn(seed=0) == random.Random(0).random()
+
+
+def test_after_a_failure_step_begins_anew_and_leaves_nothing(server: ServerWorld) -> None:
+    before = set(esper.list_worlds())
+    joined: list[int] = []
+
+    @server.on_join
+    def fail(player: int) -> None:
+        joined.append(esper.component_for_entity(player, Player).id)
+        if failing:
+            raise RuntimeError("boom")
+
+    failing = True
+    with pytest.raises(RuntimeError, match="boom"):
+        server.step(joins=["Ann"])
+    assert set(esper.list_worlds()) == before
+    server.on_start(lambda: None)  # nothing runs now
+    failing = False
+    simulation = server.step(joins=["Bob"])
+    assert (joined, simulation.tick) == ([1, 1], 1)
+
+
+def test_step_lets_nobody_leave_and_nobody_command_whose_number_nobody_has(
+    server: ServerWorld,
+) -> None:
+    simulation = server.step(joins=["Ann"], leaves=[0], commands=[(0, Jump(3)), (1, Jump(4))])
+    assert simulation.player_entity.keys() == {1}
+    assert simulation.rejected == {0: 1}
+
+
+def test_a_host_may_catch_up_nothing(server: ServerWorld) -> None:
+    host = server.make_host(lambda data, address: None, 0.0, catch_up=0)
+    assert host.tick(0.01) == 1
+    assert host.tick(1.01) == 1
+    assert host.dropped_ticks == 49
+    host.close(Reason.SHUTDOWN, 1.0)
+
+
 def test_skip_goes_on() -> None:
     server = ServerWorld(on_error="skip")
 

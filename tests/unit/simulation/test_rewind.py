@@ -347,5 +347,6 @@ def test_without_clients_nothing_is_rewound() -> None:
             with net.rewind(player):
                 seen.extend(spot.x for _, spot in esper.get_component(Spot))
 
-    server.step(2, joins=["Ann"])
+    simulation = server.step(2, joins=["Ann"])
     assert seen == [5.0, 6.0] * 2
+    assert simulation.rewinds == 0

@@ -102,6 +102,23 @@ def test_what_has_no_network_id_yet_has_its_owners_chance(game: Game) -> None:
     assert game.rolls(game.bob, tick=50)[0] not in made
 
 
+def test_no_two_entities_or_ticks_have_the_same_chance(game: Game) -> None:
+    """Whether they go by their network id or by their owner, and however long the game has run."""
+    with game.simulation.world:
+        entities = [esper.create_entity() for _ in range(8)]
+    nets = {entity: net_id for net_id, entity in enumerate(entities, 1)}
+    game.simulation.network_id = nets.get
+    asked = [*entities, game.ann, game.bob]
+    rolled = [
+        roll
+        for first in (50, (1 << 16) + 5, (1 << 17) + 5)
+        for tick in range(first, first + 32)
+        for entity in asked
+        for roll in game.rolls(entity, tick=tick)
+    ]
+    assert len(set(rolled)) == len(rolled) == 3 * 32 * 10
+
+
 def test_it_leaves_the_servers_own_chance_alone(game: Game) -> None:
     other = Game()
     mine: list[float] = []

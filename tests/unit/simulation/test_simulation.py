@@ -4,7 +4,7 @@ import logging
 import re
 import threading
 from collections.abc import Iterator
-from typing import cast
+from typing import Annotated, cast
 
 import esper
 import pytest
@@ -13,18 +13,47 @@ import ecsnet.simulation.simulation as net
 from ecsnet.commands.inbox import PlayerCommands, ReceivedCommand
 from ecsnet.components import Owner, Player
 from ecsnet.errors import OutsideTickError, UsageError, WorldError, WrongThreadError
-from ecsnet.schema import EntityRef, Registry, command, command_type, replicated, use_registry
+from ecsnet.schema import (
+    EntityRef,
+    MaxLen,
+    Registry,
+    command,
+    command_type,
+    register_type,
+    replicated,
+    use_registry,
+)
 from ecsnet.server import ServerWorld
+from ecsnet.simulation.lobby import Lobby
+from ecsnet.simulation.match import start_match
 from ecsnet.simulation.rng import rng
 from ecsnet.simulation.simulation import KEEP, Join, Leave, Simulation
 from ecsnet.simulation.spec import SimulationSpec
 from ecsnet.world import current_name
 
+
+class Level:
+    """A type of the game's own, which takes no number above 5."""
+
+    def __init__(self, number: int) -> None:
+        if number > 5:
+            raise ValueError(number)
+        self.number = number
+
+    def to_wire(self) -> int:
+        return self.number
+
+
 with use_registry(Registry()):
+    register_type(Level, int, Level.to_wire, Level)
 
     @command(hold=True)
     class Steer:
         dx: int = 0
+
+    @command
+    class Pick:
+        level: Level
 
     @command
     class Attack:
@@ -787,3 +816,208 @@ def test_a_hook_that_raises_while_it_finishes_is_the_failure(spec: SimulationSpe
     running.finish()
     assert len(left) == 1
     assert str(running.failure) == "disk full"
+
+
+def test_systems_are_held_back_without_a_match_and_while_it_is_paused() -> None:
+    with use_registry(Registry()):
+        server = ServerWorld(lobby=Lobby(players=(1, 2)))
+    ran: list[tuple[int, bool]] = []
+    begin: list[int] = []
+
+    @server.system(always=True)
+    def start(dt: float) -> None:
+        if begin:
+            begin.clear()
+            start_match()
+
+    running = server.step(joins=["Ann"])
+    running.add_system(lambda dt: ran.append((net.tick(), running.held)), 0, "more")
+    server.step()
+    assert running.held
+    begin.append(1)
+    server.step()  # from where it begins in this tick, the others run
+    assert not running.held
+    running.paused = True
+    server.step()
+    assert running.held
+    running.paused = False
+    server.step()
+    assert not running.held
+    assert ran == [(3, False), (5, False)]
+
+
+def test_who_joins_after_the_database_was_cleared_stays(spec: SimulationSpec) -> None:
+    def clear(dt: float) -> None:
+        if net.tick() == 2:
+            esper.clear_database()
+
+    spec.add_function(clear, 0)
+    running = simulation(spec)
+    running.step(joins=[Join(1, "Ann"), Join(2, "Bob")])
+    running.step()
+    assert (running.player_entity, running.player_number) == ({}, {})
+    running.step(joins=[Join(3, "Carl")])
+    running.step()
+    running.step()
+    assert running.player_entity.keys() == {3}
+    assert list(running.player_number.values()) == [3]
+
+
+def test_what_was_done_and_deleted_before_it_finishes_is_over(spec: SimulationSpec) -> None:
+    seen: list[object] = []
+
+    def leave(player: int) -> None:
+        seen.append((len(esper.get_component(Square)), dict(running.drawn)))
+
+    spec.on_leave.append(leave)
+    running = simulation(spec)
+    running.step(joins=[Join(1, "Ann")], commands=[PlayerCommands(1, (), 300)])
+    assert running.drawn.keys() == {1}
+    with running.world:
+        esper.delete_entity(esper.create_entity(Square()))
+    running.finish()
+    assert seen == [(0, {})]
+
+
+def test_who_has_left_is_gone_for_the_systems_of_that_tick(spec: SimulationSpec) -> None:
+    seen: list[tuple[int, int]] = []
+    spec.on_join.append(lambda player: esper.create_entity(Owner(player)))
+    spec.add_function(
+        lambda dt: seen.append((len(esper.get_component(Player)), len(esper.get_component(Owner)))),
+        0,
+    )
+    running = simulation(spec)
+    running.step(joins=[Join(1, "Ann"), Join(2, "Bob")])
+    running.step(leaves=[Leave(1)])
+    assert seen == [(2, 2), (1, 1)]
+
+
+def test_commands_of_who_dies_before_the_systems_run_are_rejected(spec: SimulationSpec) -> None:
+    got: list[int] = []
+
+    def leave(player: int) -> object:
+        esper.delete_entity(running.player_entity[1])
+        return KEEP  # so nothing comes or goes before the next tick
+
+    spec.on_leave.append(leave)
+    spec.add_function(lambda dt: got.extend(entity for entity, _ in net.commands(Steer)), 0)
+    running = simulation(spec)
+    steering = [PlayerCommands(1, (given(Steer(1)),))]
+    running.step(joins=[Join(1, "Ann"), Join(2, "Bob")], commands=steering)
+    assert len(got) == 1
+    running.step(leaves=[Leave(2)], commands=steering)
+    assert len(got) == 1
+    assert running.rejected == {1: 1}
+
+
+def test_what_a_command_names_and_its_player_cannot_see_is_counted_once(
+    spec: SimulationSpec,
+) -> None:
+    got: list[int | None] = []
+    spec.add_function(lambda dt: got.extend(a.victim for _, a in net.commands(Attack)), 0)
+    spec.add_function(lambda dt: got.extend(a.victim for _, a in net.commands(Attack)), 0)
+    running = simulation(spec)
+    running.step(joins=[Join(1, "Ann")])
+    running.resolve = {50: running.player_entity[1]}.get
+    running.sees = lambda player_id, net: net != 50
+    running.step(commands=[PlayerCommands(1, (given(Attack(50)), given(Attack(None))))])
+    assert got == [None] * 4
+    assert running.rejected == {1: 1}
+
+
+def test_commands_are_counted_by_type_as_they_come(spec: SimulationSpec) -> None:
+    running = simulation(spec)
+    running.step(joins=[Join(1, "Ann")])
+    running.step(commands=[PlayerCommands(1, (given(Steer(1)), given(Attack()), given(Attack())))])
+    assert {kind.cls: count for kind, count in running.taken()} == {Steer: 1, Attack: 2}
+
+
+def test_a_held_command_with_a_reference_is_a_new_one_in_each_tick_and_for_each_player(
+    spec: SimulationSpec,
+) -> None:
+    with use_registry(Registry()):
+
+        @command(hold=True)
+        class Follow:
+            whom: EntityRef = None
+            path: Annotated[list[int], MaxLen(5)] = []
+
+    seen: list[tuple[int | None, list[int]]] = []
+
+    def clumsy(dt: float) -> None:
+        for _, follow in net.commands(Follow):
+            seen.append((follow.whom, follow.path.copy()))
+            follow.path.append(99)
+
+    spec.add_function(clumsy, 0)
+    running = simulation(spec)
+    held = given(Follow(50, [1]))
+    running.step(joins=[Join(1, "Ann"), Join(2, "Bob")])
+    ann = running.player_entity[1]
+    running.resolve = {50: ann}.get
+    for _ in range(3):
+        running.step(commands=[PlayerCommands(player, (held,)) for player in (1, 2)])
+    assert seen == [(ann, [1])] * 6
+
+
+def test_a_spec_is_of_60_ticks_and_its_systems_are_the_servers_in_matches_alone() -> None:
+    class Drive:
+        def process(self, dt: float) -> None: ...
+
+    spec = SimulationSpec()
+    spec.add_function(lambda dt: None, 0)
+    spec.add_system(Drive, 0)
+    spec.add_system(lambda dt: None, 0)
+    assert [(system.always, system.shared) for system in spec.systems] == [(False, False)] * 3
+    assert spec.shared == []
+    assert simulation(spec).dt == 1 / 60
+
+
+def test_commands_of_who_has_left_and_is_kept_are_rejected(spec: SimulationSpec) -> None:
+    got: list[int] = []
+    spec.on_leave.append(lambda player: KEEP)
+    spec.add_function(lambda dt: got.extend(entity for entity, _ in net.commands(Steer)), 0)
+    running = simulation(spec)
+    steering = [PlayerCommands(number, (given(Steer(1)),)) for number in (1, 2)]
+    running.step(joins=[Join(1, "Ann"), Join(2, "Bob")])
+    bad = PlayerCommands(2, (given(Steer(1), target=99),))
+    running.step(commands=[bad])
+    assert running.rejected == {2: 1}
+    running.step(leaves=[Leave(2)])
+    assert running.rejected == {}
+    running.step(commands=steering)
+    running.step(leaves=[Leave(1)], commands=steering)
+    assert got == [1]
+    assert running.rejected == {1: 1, 2: 2}
+
+
+@pytest.mark.parametrize("immediate", [True, False])
+def test_a_command_that_names_what_is_dead_names_nothing(
+    spec: SimulationSpec, immediate: bool
+) -> None:
+    got: list[int | None] = []
+
+    def look(dt: float) -> None:
+        esper.delete_entity(victim, immediate=immediate)
+        got.extend(attack.victim for _, attack in net.commands(Attack))
+
+    spec.add_function(look, 0)
+    running = simulation(spec)
+    with running.world:
+        victim = esper.create_entity(Square())
+    running.resolve = {50: victim}.get
+    running.step([Join(1, "Ann")], commands=[PlayerCommands(1, (given(Attack(50)),))])
+    assert got == [None]
+
+
+def test_a_command_that_the_games_own_type_refuses_is_rejected(spec: SimulationSpec) -> None:
+    got: list[int] = []
+    spec.add_function(lambda dt: got.extend(pick.level.number for _, pick in net.commands(Pick)), 0)
+    running = simulation(spec)
+    low, high = Level(4), Level(5)
+    high.number = 6
+    picks = tuple(given(Pick(level)) for level in (high, low))
+    running.step([Join(1, "Ann")], commands=[PlayerCommands(1, picks)])
+    assert got == [4]
+    assert running.rejected == {1: 1}
+    assert running.failure is None

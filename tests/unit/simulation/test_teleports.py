@@ -76,6 +76,30 @@ def test_what_clients_are_not_shown_is_left_alone(server: ServerWorld, things: l
     assert esper.get_component(Teleports) == []
 
 
+def test_of_an_entity_one_component_that_clients_are_shown_is_enough(
+    server: ServerWorld, things: list[int]
+) -> None:
+    entity = esper.create_entity(Plain(), Position(), Hidden())
+    things += [entity]
+    server.step()
+    assert esper.component_for_entity(entity, Teleports) == Teleports(1)
+
+
+def test_what_dies_in_the_same_tick_is_left_alone(server: ServerWorld) -> None:
+    dying: list[int] = []
+
+    @server.system
+    def end(dt: float) -> None:
+        for entity in dying:
+            esper.delete_entity(entity)
+            teleported(entity)
+
+    with server.step().world:
+        dying += [esper.create_entity(Position())]
+        server.step()
+        assert esper.get_component(Teleports) == []
+
+
 def test_the_jump_crosses_the_wire_with_the_position_of_its_tick(server: ServerWorld) -> None:
     jumps = (40, 41, 60)
 
