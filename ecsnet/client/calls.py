@@ -52,7 +52,7 @@ class Calls:
         view, component = self._view, None
         if entity is not None and view.there and view.alive(entity):
             component = view.components(entity).get(call.component)
-        if component is None:
+        if entity is None or component is None:
             self.missed += 1
             return
         if self.on_call is not None:

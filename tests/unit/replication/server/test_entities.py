@@ -6,7 +6,7 @@ import esper
 import pytest
 
 from ecsnet.components import Owner
-from ecsnet.errors import BadValueError, UsageError
+from ecsnet.errors import UsageError
 from ecsnet.replication.server.entities import Delta, Entity, ReplicatedEntities
 from ecsnet.replication.server.interest import ANYWHERE, Everyone, Grid, Interest, Placed, Visible
 from ecsnet.schema import Registry, replicated, use_registry
@@ -243,18 +243,6 @@ def test_a_number_is_looked_up_in_the_world_that_it_is_of(subject: Subject) -> N
     subject.capture()
     assert entities.find(one, world) is None
     assert entities.find(one, after) is now
-
-
-@pytest.mark.parametrize("value", ["Ann", True, 1.0])
-def test_what_is_no_number_of_an_entity_cannot_be_referred_to(
-    subject: Subject, value: object
-) -> None:
-    esper.create_entity(Tank())
-    subject.capture()
-    with pytest.raises(BadValueError, match="is not an entity"):
-        subject.entities.named(value, subject.world.identity())  # type: ignore[arg-type]
-    with pytest.raises(BadValueError, match="is not an entity"):
-        subject.entities.network_id(value)  # type: ignore[arg-type]
 
 
 # Cells.

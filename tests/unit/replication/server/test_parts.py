@@ -334,31 +334,6 @@ def test_events_that_go_by_themselves_are_numbered_with_the_rest() -> None:
         assert {update.count for update in told if update.tick != 30} == {1}
 
 
-def test_no_more_events_go_by_themselves_than_can_be_numbered(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr("ecsnet.replication.server.replicator.PARTS", 3)
-    with use_registry(Registry()) as registry:
-
-        @event
-        class Shout:
-            text: str = ""
-
-        server = ServerWorld(seed=1)
-
-    @server.system
-    def speak(dt: float) -> None:
-        if tick() == 30:
-            for _ in range(6):
-                emit(Shout("x" * 900), reliable=False)
-
-    with Harness(server, registry=registry) as play:
-        told = heard(play.connect("Ann"))
-        play.run(1.0)
-        spoken = [(update.index, update.count) for update in told if update.tick == 30]
-        assert spoken == [(0, 3), (1, 3), (2, 3)]
-
-
 @pytest.mark.parametrize(("last", "count"), [(359, 1), (360, 2)])
 def test_events_that_may_get_lost_fill_a_datagram_and_no_more(last: int, count: int) -> None:
     with use_registry(Registry()) as registry:
