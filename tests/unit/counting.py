@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections.abc import Callable
 from types import FrameType
@@ -19,10 +20,13 @@ def instructions(run: Callable[[], object], *names: str) -> int:
         count += event == "opcode"
         return trace
 
-    before = sys.gettrace()
+    before, collecting = sys.gettrace(), gc.isenabled()
+    gc.disable()  # what other tests left would be finalized in here, and counted
     sys.settrace(trace)
     try:
         run()
     finally:
         sys.settrace(before)
+        if collecting:
+            gc.enable()
     return count
