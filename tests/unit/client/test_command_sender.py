@@ -190,7 +190,7 @@ def test_who_runs_ahead_is_a_tick_earlier() -> None:
 
 
 def test_a_rate_that_no_tick_falls_in_with_is_kept_on_a_fast_screen() -> None:
-    """What a tick said is kept until a packet may leave, and goes with it."""
+    """The parts of a tick are kept until a packet may leave, and go with it."""
     sending = Sending(command_rate=45)
     sending.measure()
     sending.sender.outbox.hold(STEER, 0, [1])

@@ -692,7 +692,7 @@ def test_what_is_kept_by_itself() -> None:
         history = History(entities, world, 10, None)
 
         def seen(at: float) -> float | None:
-            """Where it was; None where nothing is known."""
+            """Its place then; None where nothing is known."""
             known = history.show(at, [1], 0, past)
             x = slide.x
             past.leave()

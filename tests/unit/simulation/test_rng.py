@@ -103,7 +103,7 @@ def test_what_has_no_network_id_yet_has_its_owners_chance(game: Game) -> None:
 
 
 def test_no_two_entities_or_ticks_have_the_same_chance(game: Game) -> None:
-    """Whether they go by their network id or by their owner, and however long the game has run."""
+    """By their network ids and by their owners, however long the game has run."""
     with game.simulation.world:
         entities = [esper.create_entity() for _ in range(8)]
     nets = {entity: net_id for net_id, entity in enumerate(entities, 1)}

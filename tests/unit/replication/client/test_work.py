@@ -1,4 +1,4 @@
-"""What it counts as work to take something in: a poll does so much and no more."""
+"""The work that it is to take something in: a poll does so much and no more."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who looks from where, and who sees the same as whom."""
+"""The groups of clients that see the same, and where each looks from."""
 
 from __future__ import annotations
 

@@ -241,7 +241,7 @@ class Line:
                     self.owed.replace(net, bit, self.changed[net, bit], packet.tick)
 
     def check(self, history: dict[tuple[int, int], list[int]]) -> None:
-        """What is confirmed, the client has."""
+        """Check that the client has what is confirmed."""
         confirmed = min(self.open_from() - 1, self.tick)
         self.owed.settle(self.open_from())
         confirmed = min(confirmed, self.tick - self.owed.unconfirmed_ticks(self.tick, whole=False))

@@ -311,7 +311,8 @@ def heard(client: ClientWorld) -> list[Update[object, object]]:
     return told
 
 
-def test_events_that_go_by_themselves_are_numbered_with_the_rest() -> None:
+def shouted(*sizes: int) -> list[Update[object, object]]:
+    """The updates of a client, of which those of tick 30 bring texts that may get lost."""
     with use_registry(Registry()) as registry:
 
         @event
@@ -323,38 +324,28 @@ def test_events_that_go_by_themselves_are_numbered_with_the_rest() -> None:
     @server.system
     def speak(dt: float) -> None:
         if tick() == 30:
-            for _ in range(3):
-                emit(Shout("x" * 900), reliable=False)
+            for size in sizes:
+                emit(Shout("x" * size), reliable=False)
 
     with Harness(server, registry=registry) as play:
         told = heard(play.connect("Ann"))
         play.run(1.0)
-        spoken = [(update.index, update.count) for update in told if update.tick == 30]
-        assert spoken == [(0, 3), (1, 3), (2, 3)]
-        assert {update.count for update in told if update.tick != 30} == {1}
+    return told
+
+
+def test_events_that_go_by_themselves_are_numbered_with_the_rest() -> None:
+    told = shouted(900, 900, 900)
+    spoken = [(update.index, update.count) for update in told if update.tick == 30]
+    assert spoken == [(0, 3), (1, 3), (2, 3)]
+    assert {update.count for update in told if update.tick != 30} == {1}
 
 
 @pytest.mark.parametrize(("last", "count"), [(359, 1), (360, 2)])
 def test_events_that_may_get_lost_fill_a_datagram_and_no_more(last: int, count: int) -> None:
-    with use_registry(Registry()) as registry:
-
-        @event
-        class Shout:
-            text: str = ""
-
-        server = ServerWorld(seed=1)
-
-    @server.system
-    def speak(dt: float) -> None:
-        if tick() == 30:
-            for size in (359, 359, last):  # of a body, less the head of a list
-                emit(Shout("x" * (size - 6)), reliable=False)
-
-    with Harness(server, registry=registry) as play:
-        told = heard(play.connect("Ann"))
-        play.run(1.0)
-        spoken = [(update.index, update.count) for update in told if update.tick == 30]
-        assert spoken == [(index, count) for index in range(count)]
+    # Of a body, less the head of a list.
+    told = shouted(*[size - 6 for size in (359, 359, last)])
+    spoken = [(update.index, update.count) for update in told if update.tick == 30]
+    assert spoken == [(index, count) for index in range(count)]
 
 
 def test_the_ticks_in_which_systems_are_held_back_say_so() -> None:
