@@ -549,9 +549,7 @@ class Session(Generic[PayloadT]):
         behind = top - number
         in_order = behind == -1
         missing = 0 if in_order else self._all_missing()
-        if in_order:
-            top = number
-        elif behind < 0:
+        if behind < 0:
             top = number
             missing = (missing << -behind | (1 << -behind - 1) - 1) & _TRACK_MASK
         elif behind > _TRACK:

@@ -223,20 +223,20 @@ class ClientState:
         """Owe the values of a lost packet, unless a newer value is on its way."""
         by_net, known, owed = entities.by_net, self.known, self.owed
         for run in runs:
-            detectors = [(1 << cid, entities.detectors[cid]) for cid in run.cids]
+            detectors = [entities.detectors[cid] for cid in run.cids]
             for net in run.nets:
                 entity = by_net.get(net)
                 if entity is None or net not in known:
                     continue
                 lost = 0
-                for bit, detector in detectors:
+                for detector in detectors:
                     newest = detector.changed_at(entity)
                     if newest is None:
                         continue
-                    if newest <= tick or owed.bits(net) & bit:
-                        lost |= bit
+                    if newest <= tick or owed.bits(net) & detector.bit:
+                        lost |= detector.bit
                     else:
-                        owed.replace(net, bit, newest, tick)
+                        owed.replace(net, detector.bit, newest, tick)
                 if lost:
                     owed.owe(net, lost, tick)
 

@@ -101,9 +101,11 @@ class OwedValues:
         """Let an entity that is owed come last."""
         self._entities[net] = self._entities.pop(net)
 
-    def drop(self, net: int) -> None:
-        """Owe nothing of an entity any more."""
-        self._uncount(self._entities.pop(net)[1])
+    def drop(self, net: int) -> int:
+        """Owe nothing of an entity any more; return the tick since which it was lacked."""
+        since = self._entities.pop(net)[1]
+        self._uncount(since)
+        return since
 
     def resend(self, net: int, bits: int, tick: int, open_from: int) -> None:
         """Note that what is owed of an entity goes into the packets of a tick.
@@ -114,8 +116,7 @@ class OwedValues:
             tick: The tick.
             open_from: The earliest tick of whose packets it is not known whether they arrived.
         """
-        since = self._entities.pop(net)[1]
-        self._uncount(since)
+        since = self.drop(net)
         on_its_way = self._on_their_way.get(net)
         if on_its_way is not None and on_its_way[0] >= open_from:
             since = min(since, on_its_way[1])
