@@ -130,9 +130,11 @@ class Peers(Generic[PayloadT]):
         by_address = self.by_address
         for data, address in datagrams:
             peer = by_address.get(address)
-            connection = None if peer is None else peer.connection
-            packet = None if connection is None else connection.open(data, now)
-            if peer is None or packet is None:
+            if (
+                peer is None
+                or peer.connection is None
+                or (packet := peer.connection.open(data, now)) is None
+            ):
                 news += self._receive_stray(data, address, peer, now)
                 continue
             received = peer.receive_packet(packet, now)

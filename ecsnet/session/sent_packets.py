@@ -66,27 +66,25 @@ class SentPackets:
 
     def pop(self, number: int) -> int:
         """Remove a packet and return its tag; `NO_TAG` when it is not in here."""
-        first, end = self.oldest_number, self.end_number
-        if not first <= number < end:
-            return NO_TAG
-        tags = self._tags
+        tags, end = self._tags, self.end_number
         mask = len(tags) - 1
-        if number != first:
+        if number != self.oldest_number:
+            if not self.oldest_number < number < end:
+                return NO_TAG
             tag = tags[number & mask]
             tags[number & mask] = NO_TAG
             return tag
         tag = self.oldest_tag
-        following = NO_TAG
-        first += 1
-        while first < end:
-            following = tags[first & mask]
+        while (number := number + 1) < end:
+            at = number & mask
+            following = tags[at]
             if following != NO_TAG:
-                tags[first & mask] = NO_TAG
-                self.oldest_sent_at = self._sent_at[first & mask]
-                break
-            first += 1
-        self.oldest_tag = following
-        self.oldest_number = first
+                tags[at] = NO_TAG
+                self.oldest_tag, self.oldest_sent_at = following, self._sent_at[at]
+                self.oldest_number = number
+                return tag
+        self.oldest_tag = NO_TAG
+        self.oldest_number = end
         return tag
 
     def _grow(self) -> None:

@@ -87,17 +87,12 @@ class Received(Generic[PayloadT]):
             many packets have come that the peer should hear of them.
     """
 
-    __slots__ = (
-        "_acked",
-        "_tag",
-        "carriers",
-        "fragments",
-        "late",
-        "messages",
-        "number",
-        "payload",
-        "reply",
-    )
+    # Most packets bring a payload and one ack, and no more: for those the rest is not set.
+    _acked: Sequence[int] = ()
+    late: Sequence[int] = ()
+    carriers: Sequence[int] = ()
+    fragments: Sequence[Fragment] = ()
+    messages: Sequence[tuple[int, bytes]] = ()
 
     def __init__(
         self, number: int, payload: PayloadT | None, reply: bool, tag: int = NO_TAG
@@ -105,13 +100,7 @@ class Received(Generic[PayloadT]):
         self.number = number
         self.payload = payload
         self.reply = reply
-        # Most packets bring a payload and one ack, and no more.
         self._tag = tag
-        self._acked: Sequence[int] = ()
-        self.late: Sequence[int] = ()
-        self.carriers: Sequence[int] = ()
-        self.fragments: Sequence[Fragment] = ()
-        self.messages: Sequence[tuple[int, bytes]] = ()
 
     @property
     def acked(self) -> Sequence[int]:
@@ -494,13 +483,16 @@ class Session(Generic[PayloadT]):
             number16 == number & 0xFFFF
             and ack16 == ack & 0xFFFF
             and missing == self._expected_missing
-            and ack & _LOOK
             and payload is not None
             and not (self._raw and payload == _NIL)
         ):
             # The packet after the last one, with the ack of the next one, as most are.
+            sent_at = 0.0 if ack & _LOOK else self.tagged.sent_at(ack)
             tag = self.tagged.pop(ack)
             if tag != NO_TAG:
+                if not ack & _LOOK:
+                    self.path.acked(now - sent_at, ack - self._settled)
+                    self._settled = ack
                 self._top, self._heard = number, ack
                 if missing:
                     self._expected_missing = _shifted64(missing)

@@ -270,7 +270,7 @@ class Replicator:
                     secrets.setdefault(secret, []).append(entity)
             if bits and entity.public:
                 cell = entity.cell
-                if bits != last_bits or cell is not last_cell:
+                if cell is not last_cell or bits != last_bits:
                     last_cell, last_bits = cell, bits
                     alike = by_bits.setdefault((cell, bits), [])
                 alike.append(entity)
