@@ -225,7 +225,7 @@ class Session(Generic[PayloadT]):
         # up to the top: a packet in order needs not touch hundreds of bits.
         self._top = self._missing_top = first
         self._missing = 0
-        self._recent = 0  # the 64 first bits of that
+        self._recent = 0  # the same of the 64 packets before the top, as packets have it
         self._late_acks: list[int] = []  # of packets too old for the mask of the newest
         self._ack_wanted = 0
         # What was sent. Packets with a tag and those that only carry fragments lie apart, so that
@@ -312,8 +312,7 @@ class Session(Generic[PayloadT]):
         number = self.number + 1
         if tag != NO_TAG and number & _LOOK and not self.more:
             # It says its payload and what came, as most packets of a server do.
-            missing = self._missing64() if self._recent else 0
-            packet = encode((number & 0xFFFF, self._top & 0xFFFF, missing, payload))
+            packet = encode((number & 0xFFFF, self._top & 0xFFFF, self._recent, payload))
             if len(packet) <= MAX_PACKET:
                 self.number = number
                 self._sent_at = now
@@ -346,7 +345,7 @@ class Session(Generic[PayloadT]):
         number = self.number + 1
         if number & _LOOK and not self.more:
             low, ack = number & 0xFFFF, self._top & 0xFFFF
-            packet = encode((low, ack, self._missing64(), payload, fragments, 0, None))
+            packet = encode((low, ack, self._recent, payload, fragments, 0, None))
             if len(packet) > MAX_PACKET:
                 return None
             self.number = number
@@ -375,7 +374,7 @@ class Session(Generic[PayloadT]):
         """
         goodbye = Goodbye(code_of(reason), text[:GOODBYE_TEXT])
         number, ack = self.number + 1 & 0xFFFF, self._top & 0xFFFF
-        packet = encode((number, ack, self._missing64(), None, _NO_FRAGMENTS, 0, None, goodbye))
+        packet = encode((number, ack, self._recent, None, _NO_FRAGMENTS, 0, None, goodbye))
         self._sent(now, 0)
         return packet
 
@@ -425,7 +424,7 @@ class Session(Generic[PayloadT]):
             top = self._late_acks[-1]
             missing = self._all_missing() >> self._top - top & _MASK64
         else:
-            missing = self._missing64()
+            missing = self._recent
         number = self.number + 1
         if not ping and fragments is None and not self._pong_id:
             return encode((number & 0xFFFF, top & 0xFFFF, missing, payload))
@@ -494,6 +493,8 @@ class Session(Generic[PayloadT]):
                     self.path.acked(now - sent_at, ack - self._settled)
                     self._settled = ack
                 self._top, self._heard = number, ack
+                if self._recent:
+                    self._recent = _shifted64(self._recent)
                 if missing:
                     self._expected_missing = _shifted64(missing)
                 self.packets_received += 1
@@ -563,6 +564,7 @@ class Session(Generic[PayloadT]):
         # From here on the packet counts as received, unless it is refused.
         if in_order:
             self._top = top
+            self._recent = _shifted64(self._recent)
         else:
             self._note_missing(top, missing)
         self.packets_received += 1
@@ -625,11 +627,6 @@ class Session(Generic[PayloadT]):
     def _all_missing(self) -> int:
         """Return the packets that did not come; bit i: packet top - 1 - i."""
         return _tracked(self._missing, self._top - self._missing_top)
-
-    def _missing64(self) -> int:
-        """Return the first 64 of these bits, as packets have them."""
-        since = self._top - self._missing_top
-        return _shifted64(self._recent, since) if since < 64 else 0
 
     def _count_malformed(self, now: float) -> None:
         self.malformed += 1
@@ -769,7 +766,7 @@ def _tracked(bits: int, since: int) -> int:
     return bits << since & _TRACK_MASK if bits and since < _TRACK else 0
 
 
-def _shifted64(bits: int, by: int = 1) -> int:
-    """Return 64 bits, shifted to the left."""
-    bits <<= by
+def _shifted64(bits: int) -> int:
+    """Return 64 bits, one packet later."""
+    bits <<= 1
     return bits if bits <= _SMALL else bits & _MASK64

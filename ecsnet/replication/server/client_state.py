@@ -181,9 +181,10 @@ class ClientState:
         self.big: dict[int, int] = {}
         """Entities larger than a datagram: the message that carries their latest version."""
         self.left_sight: deque[tuple[int, set[int]]] = deque()
-        self.losses = 0
-        self.losses_logged_at = -inf
         """The entities that left its sight lately: the update that said so, network ids."""
+        self.losses = 0
+        """Updates lost that the log has not told."""
+        self.losses_logged_at = -inf
         self.resyncing = 0
         """The structural message that answers a client which lost values, until it is there."""
         self.restoring = False

@@ -58,6 +58,7 @@ _owner_and_net: Final = attrgetter("owner", "net")
 _NOBODY: Final = -1
 _NOTHING: Final = Raw(b"\x90")
 _SETTLE_UPDATES: Final = 8  # from one look at which updates are settled to the next
+_PATH_UPDATES: Final = 32  # from one look at the path to a client to the next
 _AROUND_BODY: Final = MAX_PACKET - BODY_BYTES  # bytes around a datagram's runs, at most
 
 
@@ -209,6 +210,8 @@ class Replicator:
         Args:
             now: Seconds on any monotonic clock.
         """
+        for client in self.clients[self._updates % _PATH_UPDATES :: _PATH_UPDATES]:
+            self._set_loss_timeout(client)
         bulky = self._spread()
         changed = self._groups.changed(self._delta)
         for group in self._groups.by_key.values():
@@ -450,8 +453,13 @@ class Replicator:
             client.restoring = False
         client.in_sync = not (client.owed or client.resyncing or client.resettle)
         client.repairing = bool(client.owed.resends)
+        self._set_loss_timeout(client)
+
+    def _set_loss_timeout(self, client: ClientState) -> None:
+        """Take over what the path to a client is like by now."""
+        ticks = client.peer.loss_timeout / self._interval * self._stride
         # Rounded up, and the tick of the packet is the first one: before, none would be found lost.
-        client.loss_timeout_ticks = 1 + int(peer.loss_timeout / self._interval * self._stride)
+        client.loss_timeout_ticks = 1 + int(ticks)
 
     def _trace_losses(self, client: ClientState, lost: int, now: float) -> None:
         """Log what a client lost, at most once a second: a bad line loses many packets."""
