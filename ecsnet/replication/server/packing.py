@@ -54,19 +54,21 @@ class DatagramBody:
         runs: The runs.
         data: The runs, encoded one after the other.
         raw: The same as an array.
-        size: Bytes in that.
         tag: Names the body in `SentUpdates`, and the packets that carry it.
     """
 
-    __slots__ = ("data", "raw", "runs", "size", "tag")
+    __slots__ = ("data", "raw", "runs", "tag")
 
     def __init__(self, runs: list[EncodedRun], data: bytes, tag: int) -> None:
-        body = array_header(len(runs)) + data
         self.runs = runs
         self.data = data
-        self.raw = Raw(body)
-        self.size = len(body)
+        self.raw = Raw(array_header(len(runs)) + data)
         self.tag = tag
+
+    @property
+    def size(self) -> int:
+        """Bytes in the array."""
+        return len(self.raw)
 
     def with_runs_of(self, other: DatagramBody) -> Raw | None:
         """Return the runs of this and of another one, as an array; None where they do not fit into

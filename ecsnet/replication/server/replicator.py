@@ -307,18 +307,19 @@ class Replicator:
 
     def _spread_secrets(self, cids: tuple[int, ...], owned: list[Entity]) -> None:
         """Encode owner-only components of entities for each of their owners."""
-        if len({entity.owner for entity in owned}) < len(owned):
+        own, nets, start = self._own, [], 0
+        each_of_another = len({entity.owner for entity in owned}) == len(owned)
+        if not each_of_another:
             owned.sort(key=_owner_and_net)
         columns = self.entities.columns_of(cids, owned)
-        start, last = 0, len(owned) - 1
-        for end, entity in enumerate(owned):
+        for end, entity in enumerate(owned, 1):
             owner = entity.owner
-            if end < last and owned[end + 1].owner == owner:
+            nets.append(entity.net)
+            if not each_of_another and end < len(owned) and owned[end].owner == owner:
                 continue
-            nets = [each.net for each in owned[start : end + 1]]
-            data = encode_run(nets, [(cid, values[start : end + 1]) for cid, values in columns])
-            self._own.setdefault(owner, []).append(EncodedRun(nets, cids, data))
-            start = end + 1
+            data = encode_run(nets, [(cid, values[start:end]) for cid, values in columns])
+            own.setdefault(owner, []).append(EncodedRun(nets, cids, data))
+            nets, start = [], end
 
     def _serve(self, now: float) -> None:
         """Send to every client what it gets. Most clients lack nothing in most ticks, and get
@@ -360,7 +361,7 @@ class Replicator:
                 body = group.only
                 mine = own.get(client.player) if own else None
                 if mine is not None:
-                    body = self._extended(group, mine)
+                    body = None if group.big else self._sent.extend(group.bodies, mine)
                 elif state is not None and not group.bodies and not group.big:
                     body, state = state, None
             if body is None:
@@ -401,12 +402,6 @@ class Replicator:
                 each.raw,
             )
             updates.append((client.peer, payload, each.tag))
-
-    def _extended(self, group: InterestGroup, own: list[EncodedRun]) -> DatagramBody | None:
-        """Fill one datagram with what a group is told and a player's own runs; None where that is
-        not possible.
-        """
-        return None if group.big else self._sent.extend(group.bodies, own)
 
     def _send(self, client: ClientState, group: InterestGroup, now: float) -> None:
         """One client's datagrams of this tick, where they may be its own."""
