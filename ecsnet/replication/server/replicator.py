@@ -308,14 +308,14 @@ class Replicator:
     def _spread_secrets(self, cids: tuple[int, ...], owned: list[Entity]) -> None:
         """Encode owner-only components of entities for each of their owners."""
         own, nets, start = self._own, [], 0
-        each_of_another = len({entity.owner for entity in owned}) == len(owned)
-        if not each_of_another:
+        one_each = len({entity.owner for entity in owned}) == len(owned)
+        if not one_each:
             owned.sort(key=_owner_and_net)
         columns = self.entities.columns_of(cids, owned)
         for end, entity in enumerate(owned, 1):
             owner = entity.owner
             nets.append(entity.net)
-            if not each_of_another and end < len(owned) and owned[end].owner == owner:
+            if not one_each and end < len(owned) and owned[end].owner == owner:
                 continue
             data = encode_run(nets, [(cid, values[start:end]) for cid, values in columns])
             own.setdefault(owner, []).append(EncodedRun(nets, cids, data))
