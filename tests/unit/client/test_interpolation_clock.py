@@ -386,6 +386,13 @@ def test_a_room_begins_with_tick_0() -> None:
     assert clock.advance(1.0 + 1 / 64) == -1
 
 
+def test_where_nothing_comes_after_tick_0_it_stops_as_anywhere() -> None:
+    clock = InterpolationClock(64)
+    clock.heard(0, 0, 1.0)
+    clock.advance(1.0)
+    assert clock.advance(2.0) == EXTRAPOLATED_TICKS
+
+
 @pytest.mark.parametrize(
     ("update_rate", "delay"), [(None, 0.25), (60.0, 0.25), (120.0, 0.25), (20.0, 2.25)]
 )

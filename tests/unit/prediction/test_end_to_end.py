@@ -470,6 +470,13 @@ def test_a_shared_system_that_raises_leaves_what_the_server_says(
         assert len(bullets(client)) == 1
         assert len([r for r in caplog.records if r.name == "ecsnet.client"]) == 1
         assert game.settle()
+        # Nor does it predict in the next room.
+        room = game.host.add_room(server.spec, game.clock.now, seed=2)
+        game.host.move(game.member(client), room, game.clock.now)
+        game.run(seconds=2)
+        assert client.connected
+        assert client.player is not None
+        assert client.ahead is None
 
 
 def test_the_view_keeps_entities_that_change_sides(server: net.ServerWorld) -> None:

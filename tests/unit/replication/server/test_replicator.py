@@ -772,6 +772,25 @@ def test_so_many_bytes_of_large_entities_are_on_their_way_at_a_time(field: Field
     field.settle(600)
 
 
+def test_a_small_gain_of_an_owner_is_queued_however_much_is_on_its_way(field: Field) -> None:
+    client = field.join()
+    crowd = [field.spawn(Blob(bytes(5000))) for _ in range(12)]
+    field.settle()
+    field.step(60)
+    client.mute = True
+    for entity in crowd:
+        esper.component_for_entity(entity, Blob).data = b"x" * 5000
+    field.step(60)
+    assert client.server.backlog >= 2 * STRUCTURE_BYTES
+    queued = client.server.queued
+    esper.add_component(client.player, Secret())
+    field.step()
+    assert client.server.queued == queued + 1  # behind that, in its turn
+    client.mute = False
+    field.settle(600)
+    assert Secret in client.of(client.player)  # type: ignore[operator]
+
+
 def test_nothing_is_kept_of_large_entities_that_are_gone(field: Field) -> None:
     client = field.join()
     for number in range(5):
