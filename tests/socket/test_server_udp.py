@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import ipaddress
 import os
 import signal
@@ -230,6 +231,25 @@ def test_what_stands_outside_the_game_is_told_when_it_is_served(
         esper.delete_world("elsewhere")
     (line,) = [line for line in caplog.messages if "where the game does not run" in line]
     assert "'elsewhere' holds 1 entity" in line
+
+
+def test_after_120_ticks_the_garbage_collector_leaves_out_what_is_there() -> None:
+    with use_registry(REGISTRY):
+        server = ServerWorld(tick_rate=400)
+    frozen: list[int] = []
+    server.system(lambda dt: frozen.append(gc.get_freeze_count()))
+
+    async def scenario() -> None:
+        task, _ = await started(server)
+        while len(frozen) < 200 and not task.done():
+            await asyncio.sleep(0.001)
+        server.stop()
+        await task
+
+    asyncio.run(scenario())
+    assert set(frozen[:120]) == {0}
+    assert frozen[199]  # some ticks run at once where time is lost
+    assert gc.get_freeze_count() == 0
 
 
 def test_a_machine_knows_its_address_without_sending_anything() -> None:
