@@ -311,6 +311,24 @@ def test_a_stall_of_this_end_does_not_count_as_waiting(server: HostileServer) ->
     assert server.client.connected
 
 
+def test_actions_before_connected_take_no_room_where_no_tick_begins_with_it(
+    server: HostileServer,
+) -> None:
+    client = server.client
+    server.welcome(1)
+    for tick_of_server in range(101, 140):
+        server.send((7, tick_of_server, 0, 2, 0, None, []))
+        server.poll()
+    for number in range(8):
+        client.send(Join(f"{number}"))
+    server.say(encode_structure(7, 139, [], [], [], [run_of(registry, Tank, 1, [3])]))
+    server.network.run(0)
+    client.poll()
+    assert client.connected
+    for number in range(8):
+        client.send(Join(f"then {number}"))
+
+
 def test_welcome_and_never_the_player(server: HostileServer) -> None:
     server.accept()
     server.say(encode(Welcome(7, 5, 1, 60.0, 60.0, 100)))

@@ -154,6 +154,17 @@ def test_a_second_welcome_puts_the_player_into_another_room(server: TalkingServe
     assert encode([17]) not in server.heard
 
 
+def test_what_the_game_deletes_as_it_leaves_a_room_has_nothing_any_more(
+    server: TalkingServer,
+) -> None:
+    server.join()
+    old = server.client.player or 0
+    with server.client.view:
+        esper.delete_entity(old)
+    (event,) = server.tell(encode(Welcome(8, 1, 3, 20.0, 20.0, 20)))
+    assert event == Despawned(old, "hidden", {})
+
+
 def test_bytes_and_datagrams_are_counted_in_both_directions(
     server: TalkingServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
