@@ -16,6 +16,7 @@ from ecsnet.messages.joining import SchemaOffer, Welcome
 from ecsnet.notifications import Connected, Despawned, Disconnected, Refused, Spawned
 from ecsnet.replication.encoding import encode_events, encode_structure
 from ecsnet.schema import Registry, encode, replicated, use_registry
+from ecsnet.server.world import ServerWorld
 from ecsnet.session.goodbye import Reason
 from ecsnet.testing import Network
 from ecsnet.transport.address import Address
@@ -163,6 +164,24 @@ def test_what_the_game_deletes_as_it_leaves_a_room_has_nothing_any_more(
         esper.delete_entity(old)
     (event,) = server.tell(encode(Welcome(8, 1, 3, 20.0, 20.0, 20)))
     assert event == Despawned(old, "hidden", {})
+
+
+def test_a_room_is_drawn_from_its_tick_0_on() -> None:
+    with use_registry(registry):
+        server = HostileServer(registry, ServerWorld())
+    try:
+        server.tick = 0
+        server.welcome(1)
+        server.say(encode_structure(7, 1, [], [], [], [run_of(registry, Tank, 1, [1])]))
+        server.send((7, 1, 0, 2, 0, None, []))
+        server.poll()
+        assert server.client._protocol.shown == 0.0  # and what came with tick 1 waits
+        assert not server.client.connected
+        for _ in range(4):
+            server.poll()
+        assert server.client.connected
+    finally:
+        server.close()
 
 
 def test_bytes_and_datagrams_are_counted_in_both_directions(
