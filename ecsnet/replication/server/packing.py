@@ -123,16 +123,14 @@ class SentUpdates:
         bodies.append(self._add(runs[first:], data[start:]))
         return bodies
 
-    def extend(self, bodies: list[DatagramBody], runs: list[EncodedRun]) -> DatagramBody | None:
-        """Fill a datagram of this tick with the runs of one body, or none, and more; None where
-        they do not fit.
+    def extend(self, body: DatagramBody | None, runs: list[EncodedRun]) -> DatagramBody | None:
+        """Fill a datagram of this tick with the runs of a body, or none, and more; None where they
+        do not fit.
         """
-        if len(bodies) > 1:
-            return None
         data = runs[0].data if len(runs) == 1 else b"".join([run.data for run in runs])
-        if bodies:
-            data = bodies[0].data + data
-            runs = bodies[0].runs + runs
+        if body is not None:
+            data = body.data + data
+            runs = body.runs + runs
         return self._add(runs, data) if len(data) <= BODY_BYTES else None
 
     def _add(self, runs: list[EncodedRun], data: bytes) -> DatagramBody:

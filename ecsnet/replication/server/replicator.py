@@ -361,7 +361,8 @@ class Replicator:
                 body = group.only
                 mine = own.get(client.player) if own else None
                 if mine is not None:
-                    body = None if group.big else self._sent.extend(group.bodies, mine)
+                    if body is not None or not (group.bodies or group.big):
+                        body = self._sent.extend(body, mine)
                 elif state is not None and not group.bodies and not group.big:
                     body, state = state, None
             if body is None:

@@ -171,23 +171,22 @@ def test_a_body_is_extended_by_runs_where_they_fit() -> None:
     shared = runs_of([1, 2], (0,), wires)
     (body,) = sent.fill_datagrams(shared)
     own = runs_of([5], (1,), wires)
-    extended = sent.extend([body], own)
+    extended = sent.extend(body, own)
     assert extended is not None
     assert extended.runs == shared + own
     assert bytes(extended.raw) == array_header(2) + shared[0].data + own[0].data
     assert extended.tag != body.tag
     assert sent.runs(extended.tag) == extended.runs
     assert sent.runs(body.tag) == shared
-    several = sent.extend([body], own * 2)
+    several = sent.extend(body, own * 2)
     assert several is not None
     assert bytes(several.raw) == array_header(3) + shared[0].data + own[0].data * 2
-    alone = sent.extend([], own)
+    alone = sent.extend(None, own)
     assert alone is not None
     assert alone.runs == own
-    assert sent.extend([body, alone], own) is None
     for room, fits in ((0, True), (1, False)):
         size = BODY_BYTES - len(shared[0].data) + room
-        extended = sent.extend([body], [EncodedRun([9], (0,), bytes(size))])
+        extended = sent.extend(body, [EncodedRun([9], (0,), bytes(size))])
         assert (extended is not None) is fits
 
 
