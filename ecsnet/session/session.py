@@ -706,10 +706,8 @@ class Session(Generic[PayloadT]):
         ahead = ack - self._heard
         # Those that were acked one by one since the last time here; see receive_packet().
         arrived = self._heard - self._settled
-        if (ahead == 1 and missing == self._expected_missing) or (
-            0 < ahead <= 65 and not missing and not self._holes
-        ):
-            news = (1 << ahead) - 1
+        if 0 < ahead <= 65 and missing == self._expected_missing << ahead - 1 & _MASK64:
+            news = (1 << ahead) - 1  # and of those before nothing else is known now
         else:
             # Bit i: packet ack - i has arrived, as far as this ack can tell.
             known = (~missing & _MASK64) << 1 | 1
