@@ -191,6 +191,20 @@ def test_datagrams_of_one_tick_are_numbered(field: Field) -> None:
     assert outdated(client) == []
 
 
+def test_what_is_beyond_the_last_part_of_a_tick_goes_in_the_next_one(field: Field) -> None:
+    client = field.join(bandwidth=1e9)
+    things = [field.spawn(Blob(bytes(900))) for _ in range(PARTS + 2)]
+    field.settle()
+    client.fresh()
+    for thing in things:
+        field.world.components(thing)[Blob].data = b"x" * 900
+    field.step()
+    assert parts(client.fresh()) == [(index, PARTS, True, False) for index in range(PARTS)]
+    field.step()
+    assert parts(client.fresh()) == [(index, 2, False, False) for index in range(2)]
+    field.settle()
+
+
 def test_what_bandwidth_has_no_room_for_is_left_out(field: Field) -> None:
     client = field.join(bandwidth=20_000)
     things = [field.spawn(Place(1.0, float(number))) for number in range(300)]
@@ -311,7 +325,7 @@ def heard(client: ClientWorld) -> list[Update[object, object]]:
     return told
 
 
-def shouted(*sizes: int) -> list[Update[object, object]]:
+def shouted(*sizes: int, bandwidth: float = BANDWIDTH) -> list[Update[object, object]]:
     """The updates of a client, of which those of tick 30 bring texts that may get lost."""
     with use_registry(Registry()) as registry:
 
@@ -319,7 +333,7 @@ def shouted(*sizes: int) -> list[Update[object, object]]:
         class Shout:
             text: str = ""
 
-        server = ServerWorld(seed=1)
+        server = ServerWorld(seed=1, bandwidth=bandwidth)
 
     @server.system
     def speak(dt: float) -> None:
@@ -338,6 +352,12 @@ def test_events_that_go_by_themselves_are_numbered_with_the_rest() -> None:
     spoken = [(update.index, update.count) for update in told if update.tick == 30]
     assert spoken == [(0, 3), (1, 3), (2, 3)]
     assert {update.count for update in told if update.tick != 30} == {1}
+
+
+def test_no_more_events_go_by_themselves_than_can_be_numbered() -> None:
+    told = shouted(*[900] * (PARTS + 2), bandwidth=100e6)
+    spoken = [(update.index, update.count) for update in told if update.tick == 30]
+    assert spoken == [(index, PARTS) for index in range(PARTS)]
 
 
 @pytest.mark.parametrize(("last", "count"), [(359, 1), (360, 2)])
