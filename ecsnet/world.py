@@ -78,7 +78,6 @@ class World:
         Raises:
             WrongThreadError: Another thread uses esper.
         """
-        _check_thread()
         return cls.named(esper.current_world)
 
     @classmethod

@@ -181,7 +181,7 @@ class Sampler:
     def _without_fault(self, component: object) -> object:
         try:
             self._encode(component)
-        except Exception:  # noqa: BLE001
+        except Exception:  # noqa: BLE001 - what a game puts in a field may raise anything
             names = getattr(type(component), "__struct_fields__", ())
             return [plain(getattr(component, name, None)) for name in names]
         return component

@@ -90,7 +90,7 @@ class _Past:
     """The fate of this process's clients: the exit status of `ecsnet join` is made of it."""
 
     made = 0
-    refused = False  # the last one
+    refused: bool  # the last one
 
 
 class ClientWorld:

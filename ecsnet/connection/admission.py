@@ -76,7 +76,7 @@ class _Source:
         self.barred_until = float("-inf")
 
     def can_be_forgotten(self, now: float) -> bool:
-        if self.kicks and now < self.barred_until + _KICK_MEMORY:
+        if now < self.barred_until + _KICK_MEMORY:
             return False
         return self.joins.level(now) >= self.joins.burst
 

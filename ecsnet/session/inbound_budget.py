@@ -87,7 +87,7 @@ class InboundBudget:
     def refill(self, now: float) -> None:
         """Let in what has come together since the last call."""
         elapsed = now - self._refilled_at
-        if elapsed > 0 and self._rate != inf:
+        if elapsed > 0:
             self._refilled_at = now
             self._level = min(self._burst, self._level + elapsed * self._rate)
 

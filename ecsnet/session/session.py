@@ -486,10 +486,11 @@ class Session(Generic[PayloadT]):
             and not (self._raw and payload == _NIL)
         ):
             # The packet after the last one, with the ack of the next one, as most are.
-            sent_at = 0.0 if ack & _LOOK else self.tagged.sent_at(ack)
+            timed = not ack & _LOOK
+            sent_at = self.tagged.sent_at(ack) if timed else 0.0
             tag = self.tagged.pop(ack)
             if tag != NO_TAG:
-                if not ack & _LOOK:
+                if timed:
                     self.path.acked(now - sent_at, ack - self._settled)
                     self._settled = ack
                 self._top, self._heard = number, ack

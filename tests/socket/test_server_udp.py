@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import time
+import weakref
 from collections.abc import Callable
 
 import esper
@@ -250,6 +251,85 @@ def test_after_120_ticks_the_garbage_collector_leaves_out_what_is_there() -> Non
     assert set(frozen[:120]) == {0}
     assert frozen[199]  # some ticks run at once where time is lost
     assert gc.get_freeze_count() == 0
+
+
+def test_what_nobody_needs_is_collected_before_the_rest_is_left_out() -> None:
+    class Node:
+        def __init__(self) -> None:
+            self.itself = self
+
+    with use_registry(REGISTRY):
+        server = ServerWorld(tick_rate=400)
+    nodes: list[weakref.ref[Node]] = []
+    frozen: list[int] = []
+
+    @server.system
+    def make_garbage(dt: float) -> None:
+        frozen.append(gc.get_freeze_count())
+        if len(nodes) < 120:
+            nodes.append(weakref.ref(Node()))
+
+    async def scenario() -> None:
+        task, _ = await started(server)
+        while not any(frozen) and not task.done():
+            await asyncio.sleep(0.001)
+        alive = [node for node in nodes if node() is not None]
+        server.stop()
+        await task
+        assert alive == []
+
+    asyncio.run(scenario())
+
+
+def test_a_server_raises_the_threshold_for_young_garbage_and_restores_it() -> None:
+    before = gc.get_threshold()
+    with use_registry(REGISTRY):
+        server = ServerWorld(tick_rate=100)
+    seen: list[tuple[int, int, int]] = []
+
+    @server.system
+    def look(dt: float) -> None:
+        seen.append(gc.get_threshold())
+        server.stop()
+
+    gc.set_threshold(700, 11, 12)
+    try:
+        asyncio.run(server.serve("127.0.0.1", 0))
+        after = gc.get_threshold()
+    finally:
+        gc.set_threshold(*before)
+    assert seen[0][0] > 700
+    assert seen[0][1:] == (11, 12)
+    assert after == (700, 11, 12)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+def test_a_server_that_has_ended_leaves_nothing_open_on_a_loop_that_goes_on(
+    server: ServerWorld,
+) -> None:
+    async def scenario() -> None:
+        before = os.listdir("/proc/self/fd")
+        for _ in range(2):
+            task, _ = await started(server)
+            await asyncio.sleep(0)
+            server.stop()
+            await task
+        assert len(os.listdir("/proc/self/fd")) == len(before)
+
+    asyncio.run(scenario())
+
+
+def test_a_system_that_ends_the_program_ends_the_server(server: ServerWorld) -> None:
+    @server.system
+    def leave(dt: float) -> None:
+        raise SystemExit(3)
+
+    async def scenario() -> None:
+        async with asyncio.timeout(PATIENCE):
+            await server.serve("127.0.0.1", 0)
+
+    with pytest.raises(SystemExit):
+        asyncio.run(scenario())
 
 
 def test_a_machine_knows_its_address_without_sending_anything() -> None:

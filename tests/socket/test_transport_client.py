@@ -252,6 +252,30 @@ def test_resets_are_swallowed_and_families_that_are_missing_skipped(
     client.close()
 
 
+def test_an_ipv6_server_is_known_by_host_and_port_whatever_the_interface(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Scripted(socket.socket):
+        script: list[tuple[bytes, Address]] = [
+            (b"data", ("fe80::1", 7777, 0, 2)),
+            (b"stranger", ("fe80::2", 7777, 0, 2)),
+            (b"stranger", ("fe80::1", 7778, 0, 2)),
+        ]
+
+        def __init__(self, *_: object) -> None:
+            super().__init__(socket.AF_INET, socket.SOCK_DGRAM)  # no machine need have IPv6
+
+        def recvfrom(self, *_: object) -> tuple[bytes, Address]:
+            if not self.script:
+                raise BlockingIOError
+            return self.script.pop(0)
+
+    monkeypatch.setattr(socket, "socket", Scripted)
+    client = UdpClientSocket([("fe80::1", 7777, 0, 0)])
+    assert list(client.receive()) == [b"data"]
+    client.close()
+
+
 # Names.
 
 

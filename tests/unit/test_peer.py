@@ -251,3 +251,118 @@ def test_on_packet_is_called_with_each_packet_and_whether_it_is_sent() -> None:
     (answer,) = peers.other.pack(None, peers.now)
     peers.one.receive_packet(answer, peers.now)
     assert told == [(peers.sent[0][1:-4], True), (answer, False)]
+
+
+def test_a_message_queued_between_two_packets_of_a_moment_goes_in_the_second() -> None:
+    peers = Two()
+    peers.lose = True
+    for message in (b"the first", b"the second"):
+        peers.one.queue(message)
+        peers.one.send("payload", peers.now)
+    assert b"the second" in peers.sent[1]
+
+
+def test_short_messages_leave_payloads_all_that_time_gives() -> None:
+    peers = Two()
+    peers.one.refill(10.0)
+    before = peers.one.allowance
+    peers.one.queue(b"short")
+    assert not peers.one.streaming
+    peers.one.refill(10.01)
+    assert peers.one.allowance == pytest.approx(before + BANDWIDTH * 0.01)
+
+
+def test_messages_beyond_their_rate_are_refused_and_come_again_later() -> None:
+    peers = Two()
+    peers.other = Peer(RAW, message_rate=5.0)
+    for number in range(12):  # ten at once are the burst of two seconds
+        peers.one.queue(b"%d" % number)
+        peers.tick()
+    assert peers.messages == [b"%d" % number for number in range(10)]
+    assert peers.other.session.budget.excess > 0
+    assert peers.other.bad_fragments == 0
+    for _ in range(60):
+        peers.tick()
+    assert peers.messages == [b"%d" % number for number in range(12)]
+    assert peers.one.backlog == 0
+
+
+def test_fragments_that_no_honest_peer_sends_are_dropped_and_five_times_are_abuse() -> None:
+    peer = Peer(RAW)
+    for number in range(1, 6):
+        assert not peer.abusive
+        bad = encode((number, 0, 0, None, [[1, bytes(1024), 0, 1025]]))
+        assert peer.receive_packet(bad, 0.0) is None
+    assert peer.bad_fragments == 5
+    assert peer.abusive
+
+
+def test_an_ack_of_what_was_given_up_does_not_count_its_bytes_again() -> None:
+    peers = Two()
+    for _ in range(10):
+        peers.tick(b"x")
+    held: list[bytes] = []
+    peers.lose = True
+    before = len(peers.sent)
+    peers.one.queue(bytes(4000))
+    peers.one.send_messages(peers.now)
+    held += peers.sent[before:]
+    peers.now += 0.9
+    peers.one.lost(peers.now)
+    assert peers.one._out.in_flight == 0
+    peers.lose = False
+    for datagram in held:
+        peers.deliver(datagram, ADDRESS)
+    (ack,) = peers.other.pack(None, peers.now)
+    peers.one.receive_packet(ack, peers.now)
+    assert peers.one._out.in_flight == 0
+    for _ in range(30):
+        peers.tick()
+    assert peers.messages == [bytes(4000)]
+    assert peers.one._out.in_flight == 0
+
+
+def test_packets_that_never_arrive_are_forgotten_one_day() -> None:
+    peers = Two()
+    peers.lose = True
+    peers.one.queue(b"short")
+    peers.one.queue(bytes(4000))
+    for _ in range(600):
+        peers.tick(b"x")
+    peers.lose = False
+    for _ in range(1200):
+        peers.tick(b"x")
+    assert peers.messages == [b"short", bytes(4000)]
+    assert len(peers.one._carried) == len(peers.one._piggybacks) == 0
+
+
+def test_a_short_message_is_due_at_once_and_a_long_one_is_the_streams() -> None:
+    peers = Two()
+    for _ in range(30):
+        peers.tick(b"x")
+    assert not peers.one.due(peers.now)
+    peers.one.queue(b"short")
+    assert peers.one.due(peers.now)
+    for _ in range(10):
+        peers.tick(b"x")
+    assert not peers.one.unacked
+    peers.one.queue(bytes(5000))
+    assert not peers.one.due(peers.now)
+
+
+def test_long_messages_begin_with_the_next_flush() -> None:
+    peers = Two()
+    for _ in range(30):
+        peers.tick(b"x")
+    before = len(peers.sent)
+    peers.one.queue(bytes(5000))
+    peers.one.flush(peers.now)
+    assert len(peers.sent) > before
+
+
+def test_a_short_message_goes_in_a_packet_before_a_payload_that_leaves_it_no_room() -> None:
+    peers = Two()
+    peers.one.queue(b"short message" * 20)
+    packets = peers.one.pack(b"x" * 1050, peers.now)
+    assert [b"short message" in packet for packet in packets] == [True, False]
+    assert b"x" * 1050 in packets[1]

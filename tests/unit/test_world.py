@@ -12,7 +12,7 @@ import pytest
 
 from ecsnet import world as worlds
 from ecsnet.errors import UsageError, WorldError, WrongThreadError
-from ecsnet.world import World, current_name
+from ecsnet.world import World, current_name, idle_worlds
 
 
 @dataclass
@@ -210,13 +210,21 @@ def test_the_world_to_go_back_to_was_deleted() -> None:
 
 
 def test_a_second_thread_is_refused(world: World) -> None:
-    uses = [World, World.current, world.__enter__, world.close, world.flush_dead]
+    uses = [
+        World,
+        World.current,
+        lambda: World.named("there"),
+        world.__enter__,
+        world.close,
+        world.flush_dead,
+    ]
     for use in uses:
         (error,) = in_thread(use)
         assert isinstance(error, WrongThreadError)
         assert "'other'" in str(error)
         assert threading.current_thread().name in str(error)
     assert current_name() == world.name
+    assert "there" not in esper.list_worlds()
 
 
 def test_the_next_thread_may_after_the_first_has_ended(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -446,3 +454,15 @@ def test_repair_forgets_types_that_nothing_has(world: World) -> None:
     assert world.structure(Name) == [(alive, Name("Ann"))]
     assert world.structure(Name) is not seen
     assert world.repair() == 0
+
+
+def test_a_world_that_was_found_idle_is_found_again(world: World) -> None:
+    esper.switch_world("idle")
+    esper.switch_world(world.name)
+    try:
+        for _ in range(2):
+            names = [each.name for each in idle_worlds()]
+            assert "idle" in names
+            assert world.name not in names
+    finally:
+        esper.delete_world("idle")

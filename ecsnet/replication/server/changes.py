@@ -309,7 +309,7 @@ class ChangeDetector(Generic[EntityT, ShadowT]):
         for i in indices:
             try:
                 one = self._try([i])
-            except Exception:  # noqa: BLE001
+            except Exception:  # noqa: BLE001 - the same, of this one
                 self._complain(i, *self._misfit(i))
                 continue
             good.indices.append(i)
@@ -543,7 +543,7 @@ class BytesScan(ChangeDetector[EntityT, bytes]):
         """Return the bytes of one component; none where encoding fails: no shadow is empty."""
         try:
             return encode(self.component.to_wire(value, self._reference))
-        except Exception:  # noqa: BLE001
+        except Exception:  # noqa: BLE001 - what a game puts in a field may raise anything
             return b""
 
     def _take(self, indices: list[int]) -> list[EntityT]:
@@ -622,5 +622,5 @@ def _equal(one: object, other: object) -> bool:
     """Return whether two values are equal; False where comparing them raises."""
     try:
         return bool(one == other)
-    except Exception:  # noqa: BLE001
+    except Exception:  # noqa: BLE001 - the __eq__ of what is in a field is not ours
         return False

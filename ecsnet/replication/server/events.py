@@ -212,7 +212,6 @@ class EventWriter:
             self._batches.clear()
             self.bodies.clear()
             self._waiting, self._for_newcomers = self._for_newcomers, {}
-            self.pending = False
 
     # What is sent.
 
@@ -240,10 +239,9 @@ class EventWriter:
             return net
 
         try:
-            # Both run code of the game's types, and so may raise anything.
             wire = encode(kind.to_wire(event, reference))
             self._gates[kind.cls].decode_or_raise(wire)
-        except Exception:  # noqa: BLE001
+        except Exception:  # noqa: BLE001 - both run code of the game's types
             what, why = kind.misfit(event, reference) or (kind.name, "it cannot be encoded")
             self._complain(kind, what, why)
             return None

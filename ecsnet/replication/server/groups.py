@@ -61,7 +61,7 @@ class InterestGroups:
                 for net in change.entered:
                     ungrouped += self._focused.get(net, ())
         for client in ungrouped:
-            if client.resettle or (dirty and client.player in dirty):
+            if client.resettle or client.player in dirty:
                 client.unsettle()
                 self._set_focus(client, self._focus(client))
             elif not dynamic:

@@ -20,7 +20,7 @@ from ecsnet.notifications import Connected, Despawned, Spawned
 from ecsnet.play import play
 from ecsnet.schema import Registry, register_type, replicated, use_registry
 from ecsnet.server.world import ServerWorld
-from ecsnet.testing import Harness
+from ecsnet.testing import Harness, LinkEnd
 
 
 class Hooks:
@@ -248,6 +248,22 @@ def test_a_callback_that_closes_leaves_nothing(game: Harness, where: str) -> Non
     assert Sprite.alive == 0
     game.step(2)
     assert game.member(client) is None
+
+
+def test_where_a_converter_closes_nothing_is_sent_after_the_goodbye(game: Harness) -> None:
+    client = game.connect("Ann")
+    wire = client._connection._transport
+    assert isinstance(wire, LinkEnd)
+    sent: list[int] = []
+
+    def close() -> None:
+        client._connection.peer.queue(bytes(5000))  # this would go on in the same poll
+        client.close()
+        sent.append(wire.sent)
+
+    place(game, client, "converter", close)
+    game.step(3)
+    assert sent == [wire.sent]
 
 
 @pytest.mark.parametrize("where", PLACES)

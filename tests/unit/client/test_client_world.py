@@ -999,6 +999,48 @@ def test_a_world_shows_one_client_at_a_time() -> None:
     ClientWorld.connect("127.0.0.1", 9, world="one at a time").close()
 
 
+def test_a_world_shows_a_client_until_that_is_closed() -> None:
+    client = ClientWorld.over(Network().connect(), world="a while", registry=registry)
+    assert showing("a while") is client
+    client.close()
+    assert showing("a while") is None
+    client.view.close()
+
+
+def test_a_link_counts_from_the_first_datagram_on() -> None:
+    link = Link(lag=1.0)
+    clock = ManualClock()
+    end = Network(clock).connect()
+    client = ClientWorld.over(end, world="linked", registry=registry, link=link, clock=clock)
+    assert client.link is link
+    client.poll()
+    clock.advance(0.9)
+    client.poll()
+    assert end.sent == 0
+    clock.advance(0.2)
+    client.poll()
+    assert end.sent > 0
+    client.close()
+    client.view.close()
+
+
+def test_players_see_it_smooth_and_bots_see_the_newest(
+    resolver: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def poll(self: ClientWorld) -> None:
+        self._protocol.connected_as = 3
+
+    connected = ClientWorld.connect("host", world="named", registry=registry)
+    over = ClientWorld.over(Network().connect(), world="async", registry=registry)
+    assert (connected.interpolation, over.interpolation) == (True, True)
+    connected.close()
+    over.close()
+    monkeypatch.setattr(ClientWorld, "_poll", poll)
+    bot = asyncio.run(ClientWorld.connect_async("host", world="async", registry=registry))
+    assert not bot.interpolation
+    bot.close()
+
+
 def test_the_game_of_a_client_is_one() -> None:
     clock = ManualClock()
     end = Network(clock).connect()

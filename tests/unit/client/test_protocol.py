@@ -15,7 +15,7 @@ from ecsnet.client.connection import ClientConnection
 from ecsnet.messages.joining import SchemaOffer, Welcome
 from ecsnet.notifications import Connected, Despawned, Disconnected, Refused, Spawned
 from ecsnet.replication.encoding import encode_events, encode_structure
-from ecsnet.schema import Registry, encode, replicated, use_registry
+from ecsnet.schema import Registry, encode, event, replicated, use_registry
 from ecsnet.server.world import ServerWorld
 from ecsnet.session.goodbye import Reason
 from ecsnet.testing import Network
@@ -27,6 +27,10 @@ with use_registry(Registry()) as registry:
     @replicated
     class Tank:
         hp: int = 10
+
+    @event
+    class Boom:
+        size: int = 0
 
 
 class TalkingServer(HostileServer):
@@ -155,6 +159,34 @@ def test_a_second_welcome_puts_the_player_into_another_room(server: TalkingServe
     assert encode([17]) not in server.heard
 
 
+def test_the_room_before_is_over_before_the_player_is_connected_to_the_next_one(
+    server: TalkingServer,
+) -> None:
+    server.join()
+    server.peer.queue(encode(Welcome(8, 1, 3, 20.0, 20.0, 20)))
+    events = server.tell(encode_structure(8, 20, [], [], [], [server.run(1)]))
+    assert [type(event) for event in events] == [Despawned, Connected, Spawned]
+
+
+def test_who_is_moved_on_before_connected_is_told_of_no_events_of_the_room_before(
+    server: TalkingServer,
+) -> None:
+    server.join(player=5)
+    boom = msgspec.Raw(encode((registry.schema().event_id_of[Boom], [3])))
+    server.peer.queue(encode_events(7, 100, [boom]))
+    server.peer.queue(encode(Welcome(8, 1, 3, 20.0, 20.0, 20)))
+    happened = server.tell(encode_structure(8, 20, [], [], [], [server.run(1)]))
+    happened += server.tell(encode_events(8, 21, [boom]))
+    assert happened.count(Boom(3)) == 1
+    assert happened[-1] == Boom(3)
+    assert [type(each) for each in happened[:-1]] == [Despawned, Connected, Spawned]
+
+
+def test_who_has_no_player_entity_is_connected_with_the_welcome(server: TalkingServer) -> None:
+    server.connect()
+    assert server.tell(encode(Welcome(7, 0, 1, 60.0, 60.0, 100))) == [Connected(0)]
+
+
 def test_what_the_game_deletes_as_it_leaves_a_room_has_nothing_any_more(
     server: TalkingServer,
 ) -> None:
@@ -180,6 +212,23 @@ def test_a_room_is_drawn_from_its_tick_0_on() -> None:
         for _ in range(4):
             server.poll()
         assert server.client.connected
+    finally:
+        server.close()
+
+
+def test_nothing_of_a_room_is_drawn_before_its_first_update() -> None:
+    with use_registry(registry):
+        server = HostileServer(registry, ServerWorld())
+    try:
+        server.tick = 0
+        server.welcome(1)
+        server.structure(run_of(registry, Tank, 1, [1]))
+        for _ in range(10):
+            assert server.poll() == []
+        assert server.client.shown is None
+        server.send((7, 2, 0, 2, 0, None, []))
+        events = [event for _ in range(10) for event in server.poll()]
+        assert events[0] == Connected(server.client.player or 0)
     finally:
         server.close()
 
@@ -319,6 +368,16 @@ def test_who_says_what_is_senseless_in_one_packet_is_left_in_that_poll(
     assert server.goodbye is Reason.ABUSE
 
 
+def test_structure_of_what_cannot_be_an_entity_is_an_offence(server: TalkingServer) -> None:
+    server.join()
+    for strikes in range(1, 5):
+        assert server.tell(encode_structure(7, 101, [], [], [], [server.run(0)])) == []
+        assert server.client._connection.peer.session.budget.strikes == strikes
+    assert server.tell(encode_structure(7, 101, [], [], [], [server.run(0)])) == [
+        Disconnected("abuse")
+    ]
+
+
 def test_four_times_what_is_senseless_is_borne(server: TalkingServer) -> None:
     server.join()
     for payload in ([1], (7, 2**32, 0, 0, 0, None, []), (7, 101, 0, 0, "part", None, []), [2]):
@@ -401,6 +460,15 @@ def test_as_many_notifications_as_may_wait_are_kept(server: TalkingServer) -> No
     assert protocol.notifications[-1] == Disconnected("overload")
 
 
+def test_what_the_server_says_of_the_end_counts_where_there_is_too_much_to_keep(
+    server: TalkingServer,
+) -> None:
+    server.join()
+    server.client._protocol.notifications += [Spawned(1)] * 131_073
+    server.say_goodbye(Reason.KICKED)
+    assert server.poll()[-1] == Disconnected("kicked")
+
+
 def test_a_game_that_describes_itself_like_ours_and_is_another_is_refused(
     server: TalkingServer, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -445,6 +513,23 @@ def test_a_ping_is_answered_at_once_by_who_sends_seldom(server: TalkingServer) -
     assert session.packets_received == before + 1
 
 
+def test_a_long_message_of_who_sends_seldom_begins_at_once(server: TalkingServer) -> None:
+    server.connect()
+    server.tell(encode(Welcome(7, 1, 1, 60.0, 60.0, 100, 1.0)))
+    server.tell(encode_structure(7, 100, [], [], [], [server.run(1)]))
+    session = server.peer.session
+    for _ in range(150):
+        server.poll()
+    before = session.packets_received
+    while session.packets_received == before:
+        server.poll()
+    server.poll()
+    before = session.packets_received
+    server.client._connection.peer.queue(bytes(5000))
+    server.poll()
+    assert session.packets_received > before
+
+
 def test_before_anything_is_measured_a_packet_may_take_half_a_second_and_a_packet_more() -> None:
     peer = ClientConnection(b"hello", 0.0, bytes).peer
     assert peer.loss_timeout == pytest.approx(0.5 + 0.05)
@@ -463,6 +548,23 @@ def test_what_overflowed_while_it_waited_is_asked_for_again(server: TalkingServe
     assert (store.resync, store.asked) == (False, 1)
     server.tell(encode_structure(7, 102, [], [], [], []))
     assert store.asked == 0
+
+
+def test_what_overflows_before_the_answer_is_asked_for_after_it(server: TalkingServer) -> None:
+    server.join()
+    store = server.client._protocol.store
+    assert store is not None
+    store.resync = True
+    server.update(None)
+    server.update(None)
+    heard = len(server.heard)
+    store.resync = True
+    for _ in range(3):
+        server.update(None)
+    assert (len(server.heard), store.asked) == (heard, 1)
+    server.tell(encode_structure(7, 102, [], [], [], []))
+    server.update(None)
+    assert (len(server.heard), store.asked) == (heard + 1, 1)
 
 
 def test_nothing_is_asked_for_again_while_other_messages_wait(server: TalkingServer) -> None:

@@ -425,3 +425,33 @@ def test_a_source_that_is_remembered_holds_no_connection_in_memory() -> None:
     gc.collect()
     assert len(admission) == 1
     assert gone() is None
+
+
+def test_a_place_that_is_given_up_is_one_place_for_another() -> None:
+    admission = Admission(3, 3, source_of)
+    for host in ("a", "b", "c"):
+        admission.opened((host, 1), Guest(), 0.0)
+    assert admission.deny(("d", 1), 0.0, again=False) is Denial.FULL
+    assert admission.deny(("c", 1), 0.0, again=True) is None
+    admission.closed(("a", 1), 0.0, abusive=False)
+    assert admission.deny(("d", 1), 0.0, again=False) is None
+    admission.opened(("d", 1), Guest(), 0.0)
+    assert admission.deny(("e", 1), 0.0, again=False) is Denial.FULL
+
+
+def test_the_end_of_what_was_never_counted_changes_nothing() -> None:
+    admission = Admission(1, 1, source_of)
+    admission.closed(("h", 1), 0.0, abusive=True)
+    assert len(admission) == 0
+    assert admission.deny(("h", 1), 0.0, again=False) is None
+    admission.opened(("h", 1), Guest(), 0.0)
+    assert admission.deny(("i", 1), 0.0, again=False) is Denial.FULL
+
+
+def test_what_says_nothing_counts_on_when_another_of_the_source_ends() -> None:
+    admission = Admission(64, 64, source_of)
+    for number in range(HALF_OPEN):
+        admission.opened(("h", number), Guest(confirmed=False), 0.0)
+    admission.opened(("h", 99), Guest(), 0.0)
+    admission.closed(("h", 99), 0.0, abusive=False)
+    assert admission.deny(("h", 98), 0.0, again=False) is Denial.HALF_OPEN

@@ -628,6 +628,27 @@ def test_corrupt_and_cut_datagrams_do_nothing(which: int) -> None:
     assert mutations > 300
 
 
+def test_each_datagram_has_the_kind_and_the_length_that_the_protocol_gives_it() -> None:
+    seen = {name: (data[0], len(data)) for name, data, _ in every_datagram()}
+    assert seen == {
+        "request": (1, 64),
+        "challenge": (2, 33),
+        "response": (3, 64),
+        "accept": (4, 21),
+        "refuse": (5, 16),
+        "up": (6, 22 + OVERHEAD),
+        "down": (6, 22 + OVERHEAD),
+    }
+
+
+def test_the_sum_of_a_datagram_says_which_way_it_goes() -> None:
+    here = Connection(None, b"12345678", 0.0, server=False)
+    there = Connection(HERE, b"12345678", 0.0, server=True)
+    to_server = crc32(b"to server", crc32(b"12345678"))
+    assert here.open(wire._finish(b"\x06down", _to_client(b"12345678")), 0.0) == b"down"
+    assert there.open(wire._finish(b"\x06up", to_server), 0.0) == b"up"
+
+
 def test_reflected_and_foreign_datagrams_do_nothing() -> None:
     one = Connection(None, b"session1", 0.0, server=False)
     other = Connection(None, b"session2", 0.0, server=False)

@@ -724,7 +724,7 @@ def test_before_the_first_room_nothing_is_ahead(server: net.ServerWorld) -> None
         stats = client.stats
         assert not client.connected
         assert client.ahead is None
-        assert (stats.corrections, stats.replayed_ticks) == (0, 0)
+        assert (stats.corrections, stats.replayed_ticks, stats.ahead) == (0, 0, 0.0)
 
 
 def test_in_each_room_it_begins_anew(server: net.ServerWorld) -> None:

@@ -15,7 +15,7 @@ import textwrap
 from abc import ABC
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, TypedDict, TypeVar
 
 import msgspec
 import pytest
@@ -750,6 +750,80 @@ def test_options_at_their_limits() -> None:
 
     assert component_type(Slow).rate == 1000
     assert component_type(Near).snap == 0.5
+
+
+def test_what_one_field_needs_the_whole_class_needs() -> None:
+    @replicated
+    class Plain:
+        hp: int
+        name: Annotated[str, MaxLen(9)]
+
+    @replicated
+    class Mixed:
+        hp: int
+        target: EntityRef
+        icon: Annotated[bytes, MaxLen(8)]
+        rows: Annotated[list[Annotated[list[int], MaxLen(2)]], MaxLen(2)]
+
+    plain, mixed = component_type(Plain), component_type(Mixed)
+    assert (plain.direct, plain.flat) == (True, True)
+    assert (plain.has_refs, plain.nests, plain.buffers) == (False, False, False)
+    assert (mixed.direct, mixed.flat) == (False, False)
+    assert (mixed.has_refs, mixed.nests, mixed.buffers) == (True, True, True)
+
+
+def test_one_float_is_enough_to_interpolate() -> None:
+    @replicated(interpolate=True)
+    class Tank:
+        hp: int
+        x: float
+        name: Annotated[str, MaxLen(9)]
+
+    assert component_type(Tank).interpolate
+
+
+def test_an_inherited_field_is_the_field_of_the_base() -> None:
+    @replicated
+    class Vehicle:
+        hp: Annotated[int, Between(0, 9)]
+        x: Annotated[float, Quantized(0.5)]
+        name: Annotated[str, MaxLen(9)]
+        cargo: Annotated[list[Annotated[bytes, MaxLen(3)]], MaxLen(2)]
+        target: EntityRef = None
+
+    @replicated
+    class Tank(Vehicle):
+        shells: int = 3
+
+    assert component_type(Tank).fields[:-1] == component_type(Vehicle).fields
+
+
+def test_an_empty_container_is_the_default_of_a_container_only() -> None:
+    with refused("Tank.hp: the default [] is not int"):
+
+        @replicated
+        class Tank:
+            hp: int = []  # type: ignore[assignment]
+
+    with refused("Map.tiles: the default {} is not list[int]"):
+
+        @replicated
+        class Map:
+            tiles: list[int] = {}  # type: ignore[assignment]
+
+
+def test_a_class_that_is_a_type_of_fields_is_told_apart_from_one_that_has_some() -> None:
+    with refused("class Kind is an Enum, which is the type of a field: use it in a class that"):
+
+        @replicated
+        class Kind(enum.Enum):
+            SCOUT = 1
+
+    with refused("class Options is a TypedDict: write class Options, without a base"):
+
+        @replicated
+        class Options(TypedDict):
+            hard: bool
 
 
 def test_classes_that_cannot_be_rebuilt_are_refused() -> None:

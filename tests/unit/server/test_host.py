@@ -28,6 +28,7 @@ from ecsnet.server.host import Host
 from ecsnet.server.members import Member
 from ecsnet.server.room import Room
 from ecsnet.session.goodbye import Reason
+from ecsnet.session.session import KEEPALIVE
 from ecsnet.simulation.spec import SimulationSpec
 from ecsnet.testing import LinkEnd, ManualClock, Network
 from ecsnet.transport.address import Address
@@ -1203,3 +1204,16 @@ def test_a_welcome_has_the_low_half_of_a_high_tick(start: int) -> None:
         assert client.welcome.tick == joined[-1] & 0xFFFF_FFFF
         network.run(1 / 60)
     assert joined[0] > start
+
+
+@pytest.mark.parametrize(
+    ("timeout", "command_rate", "seconds"),
+    [(0.1, None, 3 * KEEPALIVE), (0.1, 1.0, 3.0), (0.1, 20.0, 3 * KEEPALIVE), (4.0, 1.0, 4.0)],
+)
+def test_nobody_is_given_up_before_three_packets_are_missing(
+    timeout: float, command_rate: float | None, seconds: float
+) -> None:
+    host = HostNetwork(timeout=timeout).host
+    host.add_room(moving(), 50.0, command_rate=command_rate)
+    host.add_room(moving(), 50.0)  # the slowest room counts
+    assert host.peers.listener.timeout == pytest.approx(seconds)

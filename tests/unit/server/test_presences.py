@@ -157,6 +157,19 @@ def test_a_look_that_is_a_second_late_blames_nobody(stood_still: float, blamed: 
         assert [each.silent for each in watch.look([seat], late + 0.26)] == [True] * (not blamed)
 
 
+def test_two_seconds_of_silence_are_not_yet_too_long_nor_is_a_look_a_second_late() -> None:
+    with Harness(game(timeout=30.0), registry=registry) as play:
+        play.connect("Ann", FaultyLink(seed=1))
+        play.run(1)
+        (seat,) = play.room.seats
+        connection = seat.member.peer.connection
+        assert connection is not None
+        connection.heard = 1000.0
+        watch = PresenceWatch(play.simulation, 0.0)
+        said = [watch.look([seat], now) for now in (1001.5, 1002.0, 1003.25)]
+        assert [[each.silent for each in found] for found in said] == [[False], [], [True]]
+
+
 def test_the_first_look_and_every_fourth_say_all_of_everybody() -> None:
     with Harness(game(), registry=registry) as play:
         play.connect("Ann", FaultyLink(lag=0.02, seed=1))

@@ -46,3 +46,10 @@ def test_it_is_a_dict_that_knows_its_oldest(steps: list[tuple[int, float, bool]]
         tag, sent_at = (NO_TAG, flight.oldest_sent_at) if first is None else model[first]
         assert (flight.oldest_tag, flight.oldest_sent_at) == (tag, sent_at)
         assert first is None or first == flight.oldest_number
+
+
+def test_what_is_kept_is_as_long_as_what_is_in_flight_wherever_the_numbers_stand() -> None:
+    flight = SentPackets()
+    for number in range(100_000, 100_010):
+        flight.add(number, 0, 0.0)
+    assert len(flight._tags) == 16

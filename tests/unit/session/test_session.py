@@ -182,6 +182,43 @@ def test_a_goodbye_is_the_next_packet_and_last_words_have_no_numbers() -> None:
     assert one.packets_sent == 1
 
 
+def test_the_text_of_a_goodbye_is_cut_off_after_200_characters() -> None:
+    one, other = Session(), Session()
+    for data in (
+        one.session.pack_goodbye(Reason.KICKED, "x" * 300, 0.0),
+        one.session.pack_last_words(Reason.KICKED, "x" * 300),
+    ):
+        assert other.session.receive_packet(data, 0.0) is None
+        assert other.session.goodbye is not None
+        assert other.session.goodbye.text == "x" * 200
+        other = Session()
+
+
+@pytest.mark.parametrize("message", [False, True])
+def test_numbers_and_acks_have_16_bits_on_the_wire(message: bool) -> None:
+    one = Session(first=0x2FFF0)
+    take(one, packet(0xFFF1, 0xFFF0))
+    said = []
+    for n in range(40):
+        data = packet(0xFFF2 + n & 0xFFFF, 0xFFF0 + n & 0xFFFF)
+        assert one.session.receive_packet(data, 0.0) is not None
+        if message:
+            one.queue(b"m")
+        (data,) = one.pack(n, 0.0, 0)
+        said.append(_fields(data)[:2])
+    assert said == [[0xFFF1 + n & 0xFFFF, 0xFFF2 + n & 0xFFFF] for n in range(40)]
+
+
+def test_a_number_half_of_all_away_is_not_taken_for_the_next_one() -> None:
+    one = Session(first=40_000)
+    one.send("p", 0.0, "r")
+    assert one.receive(packet(40_001 - 0x8000, 40_001, 0, "q"), 0.0) is None
+    assert one.stale == 1
+    assert one.receive(packet(40_001, 40_001 - 0x8000, 0, "q"), 0.0) is None
+    assert one.bad_acks == 1
+    assert list(take(one, packet(40_001, 40_001, 0, "q")).acked) == ["r"]
+
+
 def test_a_session_alone_has_the_defaults_of_a_peers() -> None:
     for session in (PacketSession(RAW), Peer(RAW).session):
         assert (session.keepalive, session.ping_interval) == (0.2, 0.25)
@@ -784,6 +821,10 @@ def test_loss_inwards_is_looked_at_when_eight_more_numbers_have_come() -> None:
     take(other, packets[7])
     other.send(1, 0.5)
     assert other.loss_in == pytest.approx((1 - 5 / 8) / 4)
+    for n in range(8):  # what was looked at does not count again
+        take(other, one.send(n, 0.5))
+    other.send(1, 0.75)
+    assert other.loss_in == pytest.approx((1 - 5 / 8) / 4 * 3 / 4)
 
 
 # Pings and when to speak.
@@ -805,6 +846,26 @@ def test_a_message_wants_an_ack_without_a_ping() -> None:
     other.send(None, 0.0)
     take(other, data)
     assert other.due(0.0)
+
+
+def test_a_packet_with_a_message_carries_the_ping_that_is_due_and_the_pong_that_is_owed() -> None:
+    one = Session()
+    for n in range(7):
+        one.send(n, 0.0, n)
+    one.queue(b"m")
+    (data,) = one.pack("p", 1.0, 0)
+    assert _fields(data) == [8, 0, 0, "p", [[1, b"m"]], 2, None]
+    take(one, packet(1, 0, 0, None, [], 5), 1.0)
+    one.queue(b"n")
+    (data,) = one.pack("q", 1.0, 0)
+    assert _fields(data) == [9, 1, 0, "q", [[1, b"m"], [2, b"n"]], 0, [5, 0]]
+    assert _fields(one.send(None, 1.0))[6] is None  # one answer is enough
+
+
+def test_a_payload_as_long_as_a_packet_goes_without_the_ping_that_is_due() -> None:
+    one = Session()
+    one.send(None, 0.0)
+    assert len(one.send(b"x" * (MAX_PACKET - 7), 10.0, "r")) == MAX_PACKET
 
 
 def test_whatever_is_sent_puts_off_the_next_sign_of_life() -> None:
@@ -911,6 +972,8 @@ def test_while_anything_is_unacked_something_is_sent_that_wants_an_ack() -> None
     assert not one.due(0.04)
     assert one.due(0.05)
     nudge = one.send(None, 0.05)
+    other.send(None, 0.05)
+    assert not other.due(0.05)
     take(other, nudge, 0.05)
     assert other.due(0.05)
     one.queue(b"small")

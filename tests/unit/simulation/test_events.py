@@ -17,7 +17,7 @@ from ecsnet.components import Owner
 from ecsnet.replication.client import event_queue
 from ecsnet.replication.client import view as view_module
 from ecsnet.replication.server.events import LOOSE_BYTES, _Copy, _Event
-from ecsnet.replication.wire import EVENT_BYTES, Structure
+from ecsnet.replication.wire import BODY_BYTES, EVENT_BYTES, Structure
 from ecsnet.session.goodbye import Reason
 from ecsnet.testing import Harness, Registry, use_registry
 
@@ -35,12 +35,29 @@ class Spot:
         return self.number
 
 
+class Moody:
+    """A type of the game's own of which one conversion of the next ones fails."""
+
+    fails_after = -1
+
+    def to_wire(self) -> int:
+        Moody.fails_after -= 1
+        if Moody.fails_after == -1:
+            raise ValueError("not now")
+        return 5
+
+
 with use_registry(Registry()) as registry:
     net.register_type(Spot, int, Spot.to_wire, Spot)
+    net.register_type(Moody, int, Moody.to_wire, lambda number: Moody())
 
     @net.event
     class Point:
         at: Spot
+
+    @net.event
+    class Mood:
+        of: Moody
 
     @net.replicated
     class Place:
@@ -55,6 +72,11 @@ with use_registry(Registry()) as registry:
     class Boom:
         number: int
         at: net.EntityRef = None
+
+    @net.event
+    class Pact:
+        one: net.EntityRef = None
+        other: net.EntityRef = None
 
     @net.event
     class Story:
@@ -247,6 +269,22 @@ def test_no_id_of_what_a_client_does_not_see_crosses_the_wire() -> None:
             told[client] = [values for _, values in events]
         assert told[near][0][:2] == [1, net_id]
         assert net_id not in told[far][0][1:]
+
+
+def test_an_event_still_refers_to_what_a_client_sees_beside_what_it_does_not() -> None:
+    game = Game(interest=net.Grid(Place, 10.0, 0))
+    game.joining = lambda player: esper.add_component(player, Place(5.0, 5.0))
+    with Harness(game.server()) as harness:
+        client = harness.connect()
+        with harness.world:
+            seen, unseen = esper.create_entity(Place(6.0, 6.0)), esper.create_entity(Place(95.0))
+        harness.step(10)
+        game.todo.append(lambda: net.emit(Pact(unseen, seen)))
+        harness.step(5)
+        (pact,) = [event for event in harness.events(client) if isinstance(event, Pact)]
+        with client.view:
+            (here,) = [e for e, place in esper.get_component(Place) if place.x == 6.0]
+        assert pact == Pact(None, here)
 
 
 @pytest.mark.parametrize("immediate", [True, False])
@@ -471,6 +509,47 @@ def test_loose_events_that_fill_more_than_a_datagram_come_in_several(
     stories = [event for event in harness.events(client) if isinstance(event, Story)]
     assert [int(story.lines[0]) for story in stories] == [*range(40)]
     assert harness.settle()
+
+
+def test_loose_events_fill_a_datagram_to_its_last_byte(harness: Harness, game: Game) -> None:
+    client = harness.connect()
+    peer = harness.member(client).peer  # type: ignore[union-attr]
+    story = Story(["x" * 50])  # of 56 bytes
+    for last, datagrams in (("x" * 63, 1), ("x" * 64, 2)):
+        harness.run(1.0)
+
+        def emit(last: str = last) -> None:
+            for _ in range(18):
+                net.emit(story, reliable=False)
+            net.emit(Story([last]), reliable=False)
+
+        game.todo.append(emit)
+        before = peer.session.packets_sent
+        harness.step()
+        assert peer.session.packets_sent - before == datagrams
+    assert BODY_BYTES == 3 + 18 * 56 + 69
+
+
+def test_events_fill_a_message_to_its_last_byte(harness: Harness, game: Game) -> None:
+    client = harness.connect()
+    peer = harness.member(client).peer  # type: ignore[union-attr]
+    half = "x" * (EVENT_BYTES // 2 - 7)
+    for second, messages in ((half, 1), (half + "x", 2)):
+        game.todo.append(lambda: net.emit(Story([half])))
+        game.todo.append(lambda second=second: net.emit(Story([second])))
+        before = peer.queued
+        harness.step()
+        assert peer.queued - before == messages
+
+
+def test_a_message_with_events_names_the_tick_of_its_update(harness: Harness, game: Game) -> None:
+    client = harness.connect()
+    harness.seats[client].polling = False  # it acknowledges nothing
+    peer = harness.member(client).peer  # type: ignore[union-attr]
+    game.todo.append(lambda: net.emit(Boom(1)))
+    harness.step()
+    _, _, tick, _ = msgspec.msgpack.decode(peer._out.unacked[peer.queued].data)
+    assert tick == harness.simulation.tick
 
 
 def test_who_gets_the_same_gets_the_same_bytes_in_one_message(harness: Harness, game: Game) -> None:
@@ -788,6 +867,24 @@ def test_the_largest_event_is_sent(
     ]
     (record,) = caplog.records
     assert f"it takes {most + 1:,} bytes" in record.message
+
+
+def test_an_event_whose_fields_can_be_sent_one_by_one_is_dropped_with_one_line(
+    harness: Harness, game: Game, caplog: pytest.LogCaptureFixture
+) -> None:
+    client = harness.connect()
+
+    def emit() -> None:
+        Moody.fails_after = 1  # after the one that copies it
+        net.emit(Mood(Moody()))
+        net.emit(Boom(1))
+
+    game.todo.append(emit)
+    harness.step(3)
+    assert booms(harness, client) == [1]
+    assert not [event for event in harness.events(client) if isinstance(event, Mood)]
+    (line,) = [record.message for record in caplog.records]
+    assert line == "Mood: it cannot be encoded; the event is dropped, and others like it"
 
 
 def test_each_field_that_cannot_be_sent_is_named_once(

@@ -99,6 +99,20 @@ def test_what_only_the_moment_makes_wrong_does_nothing_and_is_counted() -> None:
     assert list(simulation.player_entity) == [2]
 
 
+def test_who_is_leaving_or_no_player_is_not_thrown_out() -> None:
+    spec = SimulationSpec()
+    spec.add_function(lambda dt: net.kick(esper.create_entity()), 0)
+    spec.on_leave.append(lambda player: net.kick(player))
+    simulation = Simulation(spec, seed=1, epoch=1, player=Player, owner=Owner)
+    simulation.step([Join(1, "Ann"), Join(2, "Bob")])
+    assert simulation.take_kicked() == {}
+    simulation.step(leaves=[Leave(1)])
+    assert simulation.take_kicked() == {}
+    assert simulation.ignored["kick"] == 3
+    assert list(simulation.player_entity) == [2]
+    simulation.close()
+
+
 def test_a_player_whose_entity_the_game_deleted_can_be_kicked() -> None:
     server = net.ServerWorld()
 

@@ -25,6 +25,18 @@ def test_a_lobby_has_sound_defaults_and_is_a_value() -> None:
         net.Lobby().late = "play"  # type: ignore[misc]
 
 
+class Uncomparable:
+    """What cannot be compared, such as an array, whose comparison has no truth."""
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __eq__(self, other: object) -> bool:
+        raise ValueError("ambiguous")
+
+    def __repr__(self) -> str:
+        return "Uncomparable()"
+
+
 PLAYERS = ": give the least and the most players of a match, players=(2, 4)"
 SECONDS = ": give seconds, from 0 to 3,600"
 LATE = ": it is 'watch', 'play' or 'refuse'"
@@ -46,6 +58,7 @@ LATE = ": it is 'watch', 'play' or 'refuse'"
         ({"late": "never"}, "Lobby(late='never')" + LATE),
         ({"late": None}, "Lobby(late=None)" + LATE),
         ({"late": ["play"]}, "Lobby(late=['play'])" + LATE),
+        ({"late": Uncomparable()}, "Lobby(late=Uncomparable())" + LATE),
     ],
 )
 def test_a_wrong_option_is_refused(options: dict[str, object], message: str) -> None:

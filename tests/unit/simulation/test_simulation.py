@@ -10,6 +10,7 @@ import esper
 import pytest
 
 import ecsnet.simulation.simulation as net
+from ecsnet.calls import rpc
 from ecsnet.commands.inbox import PlayerCommands, ReceivedCommand
 from ecsnet.components import Owner, Player
 from ecsnet.errors import OutsideTickError, UsageError, WorldError, WrongThreadError
@@ -63,10 +64,24 @@ with use_registry(Registry()):
     class Square:
         x: float = 0.0
 
+    @replicated
+    class Tower:
+        height: int = 0
+
+        @rpc("server")
+        def raise_to(self, level: Level) -> None:
+            self.height = level.number
+
 
 def given(value: object, target: int = 0) -> ReceivedCommand:
     kind = command_type(type(value))
     return ReceivedCommand(kind, target, kind.to_wire(value, lambda ref: ref))
+
+
+def raising(level: Level) -> ReceivedCommand:
+    """A call of `Tower.raise_to`, as it comes from a client."""
+    calls = Tower.__dict__["__ecsnet__"].calls
+    return given(calls["raise_to"].cls(level))
 
 
 @pytest.fixture
@@ -1021,3 +1036,39 @@ def test_a_command_that_the_games_own_type_refuses_is_rejected(spec: SimulationS
     assert got == [4]
     assert running.rejected == {1: 1}
     assert running.failure is None
+
+
+def test_a_call_that_the_games_own_type_refuses_is_rejected_and_the_next_one_runs(
+    spec: SimulationSpec,
+) -> None:
+    tower = Tower()
+    spec.on_join.append(lambda player: esper.add_component(player, tower))
+    running = simulation(spec)
+    high = Level(5)
+    high.number = 6
+    running.step([Join(1, "Ann")])
+    running.step(commands=[PlayerCommands(1, (raising(high),))])
+    assert running.rejected == {1: 1}
+    assert tower.height == 0
+    running.step(commands=[PlayerCommands(1, (raising(Level(4)), raising(high)))])
+    assert running.rejected == {1: 2}
+    assert tower.height == 4
+    running.step(commands=[PlayerCommands(1, (raising(high), raising(Level(3))))])
+    assert running.rejected == {1: 3}
+    assert tower.height == 3
+    assert running.failure is None
+
+
+def test_calls_are_rejected_while_no_match_is_played() -> None:
+    with use_registry(Registry()):
+        server = ServerWorld(lobby=Lobby(players=(1, 2)))
+    tower = Tower()
+    server.on_join(lambda player: esper.add_component(player, tower))
+    running = server.step(joins=["Ann"])
+    running.step(commands=[PlayerCommands(1, (raising(Level(2)), raising(Level(3))))])
+    assert tower.height == 0
+    assert running.rejected == {1: 2}
+    running.playing = True
+    running.step(commands=[PlayerCommands(1, (raising(Level(4)),))])
+    assert tower.height == 4
+    assert running.rejected == {1: 2}

@@ -59,11 +59,14 @@ def test_an_entity_that_clients_are_shown_counts_its_jumps(
     assert esper.component_for_entity(entity, Teleports) == Teleports(2)
 
 
-def test_the_count_is_bounded(server: ServerWorld, things: list[int]) -> None:
-    entity = esper.create_entity(Teleports(65_535))
+@pytest.mark.parametrize(("before", "after"), [(32_767, 32_768), (65_534, 65_535), (65_535, 0)])
+def test_the_count_takes_16_bits(
+    server: ServerWorld, things: list[int], before: int, after: int
+) -> None:
+    entity = esper.create_entity(Teleports(before))
     things += [entity]
     server.step()
-    assert esper.component_for_entity(entity, Teleports) == Teleports(0)
+    assert esper.component_for_entity(entity, Teleports) == Teleports(after)
 
 
 def test_what_clients_are_not_shown_is_left_alone(server: ServerWorld, things: list[int]) -> None:

@@ -33,6 +33,7 @@ from ecsnet.transport.address import (
         ("fd00::1", 7777, 0, 0),
         ("2001:db8::1", 7777, 0, 0),
         ("::ffff:192.0.2.1", 7777, 0, 0),
+        ("in process", 1),  # a transport of another kind has hosts of another kind
     ],
 )
 def test_hosts_are_answered(address: Address) -> None:

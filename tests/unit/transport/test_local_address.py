@@ -115,6 +115,48 @@ def test_a_system_that_cannot_tell_is_not_asked() -> None:
     assert not tell_local_address(WithoutRecvmsg())  # type: ignore[arg-type]
 
 
+class Telling(socket.socket):
+    """On all addresses, on a system that tells; notes the options that it is given."""
+
+    def __init__(self, family: socket.AddressFamily, host: str) -> None:
+        super().__init__(socket.AF_INET, socket.SOCK_DGRAM)
+        self.kind = family
+        self.host = host
+        self.options: list[tuple[object, ...]] = []
+
+    @property
+    def family(self) -> socket.AddressFamily:  # type: ignore[override]
+        return self.kind  # no machine need have IPv6
+
+    def getsockname(self) -> tuple[str, int]:
+        return self.host, 7777
+
+    def setsockopt(self, *option: object) -> None:
+        self.options.append(option)
+
+
+@pytest.mark.skipif(not hasattr(socket.socket, "recvmsg"), reason="cannot be told")
+@pytest.mark.parametrize(
+    ("family", "host", "option"),
+    [
+        (socket.AF_INET, "0.0.0.0", (socket.IPPROTO_IP, V4, 1)),
+        (socket.AF_INET6, "::", (socket.IPPROTO_IPV6, V6 - 1, 1)),
+        (socket.AF_INET, "192.168.1.5", None),  # it answers from there anyway
+        (socket.AF_INET6, "2001:db8::7", None),
+    ],
+)
+def test_the_system_is_asked_to_tell_by_the_option_of_the_sockets_family(
+    family: socket.AddressFamily,
+    host: str,
+    option: tuple[object, ...] | None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(local_address, "_IPV6_RECVPKTINFO", V6 - 1)
+    with Telling(family, host) as bound:
+        assert tell_local_address(bound) is (option is not None)
+        assert bound.options == ([] if option is None else [option])
+
+
 @pytest.mark.parametrize(
     ("platform", "number"), [("linux", 8), ("darwin", 26), ("win32", None), ("freebsd14", None)]
 )

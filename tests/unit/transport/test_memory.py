@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import sys
+
 from ecsnet.testing import TransportEnds, check_transport
 from ecsnet.transport.memory import IN_PROCESS, MemoryServer
 
@@ -95,6 +97,14 @@ def test_a_client_of_a_closed_server_reaches_nobody() -> None:
     client.send(b"x")
     assert list(client.receive()) == list(server.receive()) == []
     assert client.dropped == 1
+
+
+def test_a_closed_server_holds_on_to_no_client() -> None:
+    server = MemoryServer()
+    client = server.connect()
+    held = sys.getrefcount(client)
+    server.close()
+    assert sys.getrefcount(client) == held - 1
 
 
 def test_it_keeps_the_contract_of_transports() -> None:

@@ -273,6 +273,7 @@ def test_links() -> None:
 
 def test_clients() -> None:
     refused(lambda value: over(debug=value), *NO_FLAG)
+    refused(lambda value: over(smooth=value), *NO_FLAG)
     refused(lambda value: over(registry=value), *ODD, Registry, "game", {}, 0)
     refused(lambda value: over(clock=value), *NO_FUNCTION, None, lambda now: now, lambda: "noon")
     refused(lambda value: over(random=value), *NO_FUNCTION, None, lambda: b"")

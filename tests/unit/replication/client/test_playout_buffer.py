@@ -32,6 +32,18 @@ def test_ticks_go_on_where_those_on_the_wire_begin_again() -> None:
     assert [play.draw(tick, Tank) for tick in ticks] == [(3,), (4,), (4,), (5,), None]
 
 
+def test_what_is_reliable_may_be_far_ahead_of_the_last_tick() -> None:
+    play = Playing()
+    play.structure(100_000, ([1], Tank, [[3]]))
+    assert play.draw(99_999, Tank) is None
+    assert play.draw(100_000, Tank) == (3,)
+    play.happen(200_000, 2)
+    play.draw(199_999)
+    assert play.drawn.events.came == 0
+    play.draw(200_000)
+    assert play.drawn.events.came == 1
+
+
 def test_what_went_is_drawn_until_then() -> None:
     play = Playing()
     play.structure(10, ([1, 2], Tank, [[3], [3]]))

@@ -72,6 +72,42 @@ def test_one_component_holds_only_so_many(monkeypatch: pytest.MonkeyPatch) -> No
     assert references.kept == 0
 
 
+def test_containers_around_references_count_until_these_are_forgotten() -> None:
+    with use_registry(Registry()) as registry:
+
+        @replicated
+        class Squads:
+            of: list[list[EntityRef]] = []
+
+    schema = registry.schema()
+    cid = schema.cid_of[Squads]
+    references = References(schema.components)
+    references.note(1, cid, Squads([[], []]))
+    assert references.kept == 0  # which refer to nothing
+    references.note(1, cid, Squads([[7], [8], []]))
+    assert references.kept == 2 + 3
+    references.forget(1, cid)
+    assert references.kept == 0
+    for net in range(1, 15):
+        references.note(net, cid, Squads([[7]] * 16_384))
+    assert references.overload is None
+    for net in (15, 16):
+        references.note(net, cid, Squads([[7]] * 16_384))
+    assert references.overload is not None
+    assert list(references.referrers([7])) != []
+
+
+def test_who_goes_by_another_network_id_mentions_by_that() -> None:
+    references = References(SCHEMA.components)
+    references.note(1, LIKES, likes(7, 8))
+    references.rename(1, 5)
+    assert list(references.referrers([7, 8])) == [(5, LIKES)] * 2
+    references.forget_entity(1)  # which is nobody now
+    assert (references.kept, list(references.referrers([7]))) == (2, [(5, LIKES)])
+    references.forget_entity(5)
+    assert (references.kept, list(references.referrers([7, 8]))) == (0, [])
+
+
 # In a view.
 
 

@@ -542,8 +542,8 @@ def test_a_tick_may_be_far_from_the_last_one(subject: Subject) -> None:
     assert subject.store._waiting
 
 
-@pytest.mark.parametrize(("net", "known"), [(2**53, True), (2**53 + 1, False)])
-def test_network_ids_have_53_bits(net: int, known: bool) -> None:
+@pytest.mark.parametrize(("net", "known"), [(0, False), (2**53, True), (2**53 + 1, False)])
+def test_network_ids_have_53_bits_and_0_is_none(net: int, known: bool) -> None:
     subject = Subject()
     assert subject.structure(1, ([1, net], [tanks(1, 1)])) is known
     assert (net in subject.store.entities) is known
@@ -565,6 +565,11 @@ def test_some_entities_stay_for_the_events_before_their_end() -> None:
     store.events.returned = store.events.came
     store.depart()
     assert not store.entities
+    # Those that went have made room for others.
+    subject.structure(3, ([5000, 5001], [tanks(1, 2)]))
+    store.events.came += 1
+    subject.structure(4, despawned=[5000, 1])
+    assert set(store.entities) == {5000, 5001}
 
 
 def test_ids_and_values_of_one_message_are_bounded() -> None:
@@ -599,7 +604,8 @@ def test_bytes_of_one_message_are_bounded(subject: Subject, items: int) -> None:
     bags: Column = (BAG, [[[1] * items]] * 3)
     assert subject.structure(2, ([3, 5, 7], [bags]), size=MESSAGE_BYTES - 3 * 16)
     assert subject.store.overload is None
-    assert subject.structure(3, ([3, 5, 7], [bags]), size=MESSAGE_BYTES - 3 * 16 + 1)
+    assert subject.structure(3, ([3, 5, 9], [bags]), size=MESSAGE_BYTES - 3 * 16 + 1)
+    assert 9 not in subject.store.entities
     assert subject.store.overload is not None
     assert "3 containers or more" in subject.store.overload
 

@@ -479,6 +479,16 @@ def test_a_player_that_is_gone_owns_nothing(subject: Subject) -> None:
     assert subject.entity(thing).owner is None
 
 
+def test_what_its_owner_has_given_up_is_nobodys(subject: Subject) -> None:
+    ann = esper.create_entity(Tank())
+    thing = esper.create_entity(Tank(), Owner(ann))
+    subject.capture()
+    esper.component_for_entity(thing, Owner).player = None
+    assert subject.capture().owners == {ann}
+    assert subject.entity(thing).owner is None
+    assert not subject.entities.owned
+
+
 def test_a_bad_owner_stays_at_home(subject: Subject, caplog: pytest.LogCaptureFixture) -> None:
     ann = esper.create_entity(Tank())
     thing = esper.create_entity(Tank(), Owner(ann))

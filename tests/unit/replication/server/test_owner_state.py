@@ -251,6 +251,45 @@ def test_what_fills_it_has_its_turn_like_all_else(field: Field) -> None:
     assert seen == {field.net(client.player): 5, field.net(thing): 5}
 
 
+def test_behind_what_fills_it_all_that_is_small_has_its_turn(field: Field) -> None:
+    client = field.join(Diary(), smooth=True)
+    things = [field.spawn(Place(1.0), Owner(client.player)) for _ in range(2)]
+    esper.add_component(client.player, filling(field, client.player))
+    field.step(20)
+    client.fresh()
+    seen: Counter[int] = Counter()
+    for _ in range(10):
+        field.step()
+        seen.update(net for net, _ in client.values())
+    assert seen == {field.net(entity): 5 for entity in (client.player, *things)}
+
+
+def test_who_owns_nothing_any_more_is_told_nothing(field: Field) -> None:
+    client = field.join(Place(1.0), smooth=True)
+    field.step(10)
+    esper.delete_entity(client.player)
+    field.step(10)
+    client.fresh()
+    field.step(10)
+    assert client.values() == {}
+
+
+def test_who_comes_back_is_told_the_first_part_first(field: Field) -> None:
+    client = field.join(smooth=True)
+    things = [field.spawn(Place(float(number)), Owner(client.player)) for number in range(100)]
+    field.step(121)
+    for ticks in (1, 2):  # whichever part it was at
+        field.step(ticks)
+        field.replicator.remove_client(client.client_state)
+        field.clients.remove(client)
+        client = Client(field, BANDWIDTH, WAITING_BYTES, client.player, smooth=True)
+        field.clients.append(client)
+        field.step()
+        state = field.replicator._owner_states.bodies[client.player]
+        told = [net for run in state.runs for net in run.nets]
+        assert told[0] == field.net(things[0])
+
+
 def test_where_all_of_it_changed_nothing_goes_along(field: Field) -> None:
     client = field.join(Place(1.0), smooth=True)
     field.step(10)
@@ -275,6 +314,11 @@ def test_nothing_goes_along_to_who_comes_back_and_does_not_predict(field: Field)
     field.step(10)
     assert again.values() == {}
     assert again.difference() is None
+    field.world.components(client.player)[Place].x = 5.0
+    field.step(60)
+    again.fresh()
+    field.step(10)
+    assert again.values() == {}
 
 
 def test_nothing_goes_along_to_who_has_the_number_after_the_database_was_cleared(

@@ -16,6 +16,7 @@ from ecsnet.replication.server.packing import (
     EncodedRun,
     SentUpdates,
     array_header,
+    bits_of,
     make_runs,
     tick_of,
 )
@@ -337,3 +338,51 @@ def test_every_body_of_a_tick_has_a_tag_of_its_own() -> None:
     assert {tick_of(tag) for tag in tags} == {3}
     sent.settle(4)
     assert len(sent) == 0
+
+
+def test_the_only_body_of_a_tick_is_found_by_its_tag() -> None:
+    sent = SentUpdates()
+    for tick in (3, 4):
+        sent.begin(tick)
+        runs = [EncodedRun([tick], (0,), bytes(10))]
+        (body,) = sent.fill_datagrams(runs)
+        assert sent.runs(body.tag) == runs
+    sent.begin(5)  # an update without values is not kept
+    assert len(sent) == 2
+
+
+def test_component_ids_make_a_bit_set() -> None:
+    assert bits_of(()) == 0
+    assert bits_of((0, 3, 5)) == 0b101001
+    assert bits_of((5, 5)) == 0b100000
+
+
+def sized(*sizes: int) -> tuple[list[int], list[object]]:
+    """Entities with a value of so many bytes each."""
+    return [*range(1, len(sizes) + 1)], [bytes(size) for size in sizes]
+
+
+def test_a_run_of_many_entities_is_filled_to_the_last_byte() -> None:
+    nets, values = sized(*[10] * 63, 30, *[10] * 36)
+    missing = BODY_BYTES - len(encode_run(nets[:64], [(1, values[:64])]))
+    values[63] = bytes(30 + missing)
+    assert len(encode_run(nets[:64], [(1, values[:64])])) == BODY_BYTES
+    runs = make_runs(nets, (1,), [(1, values)])
+    assert [len(run.nets) for run in runs] == [64, 36]
+
+
+def test_a_run_takes_one_more_entity_that_fits_to_the_last_byte() -> None:
+    each = BODY_BYTES // 65
+    nets, values = sized(*[each - 3] * 100)  # with an id and a header of two bytes
+    missing = BODY_BYTES - len(encode_run(nets[:65], [(1, values[:65])]))
+    values[0] = bytes(each - 3 + missing)
+    first = len(encode_run(nets[:64], [(1, values[:64])]))
+    assert BODY_BYTES - first == first // 64 == each
+    assert len(make_runs(nets, (1,), [(1, values)])[0].nets) == 65
+
+
+@pytest.mark.parametrize("count", [64, 65, 66])
+def test_small_values_of_about_as_many_entities_as_expected_are_one_run(count: int) -> None:
+    nets, values = sized(*[1] * count)
+    (run,) = make_runs(nets, (1,), [(1, values)])
+    assert run.nets == nets

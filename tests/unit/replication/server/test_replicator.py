@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Hashable, Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from typing import Annotated
 
 import esper
@@ -27,6 +27,7 @@ from ecsnet.replication.server.interest import (
     Visible,
 )
 from ecsnet.replication.server.replicator import Replicator
+from ecsnet.replication.server.structure import StructureWriter
 from ecsnet.replication.sizes import ENTITY_BYTES
 from ecsnet.replication.wire import (
     BODY_BYTES,
@@ -1639,6 +1640,97 @@ def test_two_large_gains_of_the_same_kind_are_two_messages(field: Field) -> None
     field.settle()
     assert len(client.structures) >= 2
     assert max(map(len, client.structures)) <= STRUCTURE_BYTES
+
+
+def size_of_run(*sizes: int, cids: Sequence[int] = (CID[Blob],)) -> int:
+    """Bytes of a run of tanks and blobs of so many bytes."""
+    columns: dict[int, list[object]] = {
+        CID[Tank]: [[10, 0.0]] * len(sizes),
+        CID[Blob]: [[bytes(size)] for size in sizes],
+    }
+    return len(encode_run([*range(1, len(sizes) + 1)], [(cid, columns[cid]) for cid in cids]))
+
+
+@pytest.mark.parametrize(("more", "messages"), [(0, 1), (1, 2)])
+def test_entities_of_one_kind_that_fill_a_piece_exactly_enter_at_once(
+    field: Field, more: int, messages: int
+) -> None:
+    client = field.join()
+    size = STRUCTURE_BYTES - size_of_run(8000, 1000) + 1000
+    queued = client.server.queued
+    crowd = [field.spawn(Blob(bytes(8000))), field.spawn(Blob(bytes(size + more)))]
+    field.step()
+    assert client.server.queued == queued + 1
+    field.settle()
+    assert client.server.queued == queued + messages
+    assert all(client.knows(entity) for entity in crowd)
+
+
+@pytest.mark.parametrize(("more", "messages"), [(0, 1), (1, 2)])
+def test_entities_of_two_kinds_that_fill_a_piece_exactly_enter_in_one_message(
+    field: Field, more: int, messages: int
+) -> None:
+    client = field.join()
+    size = STRUCTURE_BYTES - size_of_run(8000) + 1000
+    size -= size_of_run(1000, cids=(CID[Tank], CID[Blob]))
+    queued = client.server.queued
+    field.spawn(Blob(bytes(8000)))
+    field.spawn(Tank(), Blob(bytes(size + more)))
+    field.settle()
+    assert client.server.queued == queued + messages
+
+
+def test_of_two_entities_that_do_not_fit_a_piece_one_enters_first(field: Field) -> None:
+    client = field.join()
+    queued = client.server.queued
+    one, other = field.spawn(Blob(bytes(10_000))), field.spawn(Blob(bytes(10_000)))
+    field.step()
+    assert client.server.queued == queued + 1
+    assert field.net(one) in client.client_state.known
+    assert field.net(other) not in client.client_state.known
+    field.settle()
+    assert client.server.queued == queued + 2
+
+
+@pytest.mark.parametrize(("more", "count"), [(0, 2), (1, 1)])
+def test_a_piece_takes_what_fills_its_room_exactly(field: Field, more: int, count: int) -> None:
+    client = field.join()
+    size = STRUCTURE_BYTES * 3 // 4 - size_of_run(6000, 1000) + 1000
+    sizes = 6000, size + more, 10_000, 10_000
+    entities = [field.spawn(Blob(bytes(size))) for size in sizes]
+    field.step()
+    crowd = [field.net(entity) for entity in entities]
+    assert [net in client.client_state.known for net in crowd] == [i < count for i in range(4)]
+    field.settle()
+
+
+def test_pieces_wait_while_the_window_is_full() -> None:
+    field = Field()
+    client = field.join()
+    writer = StructureWriter(field.replicator.entities, EPOCH, 60)
+    state = client.client_state
+    last = client.server.delivered + 1
+    state.pieces.clear()
+    state.pieces.append((last, 2 * STRUCTURE_BYTES - 1))
+    assert writer.may_enter(state)
+    state.pieces.append((last, 1))
+    assert not writer.may_enter(state)
+    state.pieces.clear()
+    field.close()
+
+
+def test_new_components_that_would_flood_a_client_come_piece_by_piece(field: Field) -> None:
+    client = field.join(bandwidth=4e6)
+    crowd = [field.spawn(Tank()) for _ in range(90)]
+    field.settle()
+    for entity in crowd:
+        esper.add_component(entity, Blob(bytes(50_000)))
+    backlog = 0
+    for _ in range(5):
+        field.step()
+        backlog = max(backlog, client.server.backlog)
+    assert 50_000 <= backlog < 200_000  # of 4.5 MB
+    assert client.client_state.known < {field.net(entity) for entity in (client.player, *crowd)}
 
 
 def test_everyone_is_the_default() -> None:
