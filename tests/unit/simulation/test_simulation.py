@@ -816,6 +816,7 @@ def test_nobody_leaves_a_world_that_a_failure_stopped(spec: SimulationSpec) -> N
     assert running.failure is not None
     running.finish()
     assert left == []
+    assert list(running.player_entity) == [1]
 
 
 def test_a_hook_that_raises_while_it_finishes_is_the_failure(spec: SimulationSpec) -> None:

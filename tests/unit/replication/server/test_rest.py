@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from itertools import pairwise
 
 import esper
@@ -271,3 +272,23 @@ def test_rest_costs_nothing_where_nothing_rests() -> None:
         return spent
 
     assert cost(Position, 10) == cost(Position, 200) < 100
+
+
+def test_a_value_is_as_new_as_the_last_update_that_brought_it(field: Field) -> None:
+    client = field.join(smooth=True)
+    things = [field.spawn(Position()) for _ in range(3)]
+    field.step(60)
+    client.fresh()
+    detector = field.replicator.entities.detectors[CID[Position]]
+    told: dict[int, int] = {}
+    rng = random.Random(1)
+    for step in range(1000):
+        for thing in things:
+            if step == 0 or rng.random() < 0.3:
+                field.world.components(thing)[Position].x += 1.0
+        field.step()
+        for packet in client.fresh():
+            assert packet.update is not None
+            nets = [net for run in packet.update.runs for net in run.entities()]
+            told.update(dict.fromkeys(nets, field.tick))
+        assert {entity.net: tick for entity, tick in detector.ticks().items()} == told
