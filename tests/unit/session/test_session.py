@@ -303,6 +303,19 @@ def test_one_ack_tells_of_newer_packets_and_of_one_that_was_missing(newer: int) 
     assert take(one, other.send(None, 0.0)).acked == [1, *range(3, 3 + newer)]
 
 
+def test_what_arrived_late_is_acked_by_the_very_next_payload() -> None:
+    one, other = Session(), Session()
+    for n in range(4):
+        take(other, one.send(n, 0.0))
+        take(one, other.send(n, 0.0, n))
+    late = one.send("late", 0.0, "late")
+    take(other, one.send("a", 0.0, "a"))
+    assert list(take(one, other.send("a", 0.0, "a")).acked) == ["a"]
+    take(other, late)
+    take(other, one.send("b", 0.0, "b"))
+    assert sorted(take(one, other.send("b", 0.0, "b")).acked) == ["b", "late"]
+
+
 def test_what_was_given_up_long_ago_is_late_when_it_arrives() -> None:
     one, other = Session(), Session()
     late = one.send("late", 0.0, "late")
