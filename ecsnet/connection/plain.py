@@ -234,7 +234,6 @@ class Listener:
 
     Attributes:
         admission: Who may have one more of them.
-        refusing: Set it to refuse everybody new, with that reason.
         stalled: Seconds for which this end stood still, as the last `silent` found.
         dropped: Datagrams dropped, by cause.
     """
@@ -250,7 +249,6 @@ class Listener:
         source: Callable[[Hashable], Hashable] | None = None,
     ) -> None:
         self.admission = Admission(max_clients, per_address, source or _itself)
-        self.refusing: Reason | None = None
         self.stalled = 0.0
         self.dropped: Counter[str] = Counter()
         self.timeout = timeout
@@ -378,8 +376,6 @@ class Listener:
             return self._drop("corrupt")
         if int.from_bytes(data[5:7], "little") != CONNECTION_VERSION:
             return ListenerResult([self._refuse(nonce, Reason.VERSION)])
-        if self.refusing is not None:
-            return ListenerResult([self._refuse(nonce, self.refusing)])
         issued = (_milliseconds(now) & 0xFFFFFFFF).to_bytes(4, "little")
         challenge = bytes([CHALLENGE]) + nonce + issued + self._cookie(address, nonce, issued)
         return ListenerResult([_finish(challenge, _handshake_seed(nonce))])
@@ -406,8 +402,6 @@ class Listener:
                 return self._drop("outdated")
         elif address in self._ended and issued <= self._ended[address][0]:
             return self._drop("outdated")
-        if self.refusing is not None:
-            return ListenerResult([self._refuse(nonce, self.refusing)])
         denial = self.admission.deny(address, now, again=old is not None)
         if denial is Denial.HALF_OPEN:
             return self._drop("half-open")  # asked again, it may be answered

@@ -509,7 +509,6 @@ class Host:
         if self.closed:
             return
         self.closed = True
-        self.peers.listener.refusing = reason
         for member, (text, _) in list(self._dismissed.items()):
             self.disconnect(member, Reason.KICKED, now, text)
         for member in list(self.members.values()):
