@@ -389,6 +389,14 @@ def test_the_furthest_message_in_the_window_is_taken_and_none_beyond() -> None:
     assert into.admit([fragment(60_000)]) is None
 
 
+def test_what_came_long_ago_is_not_kept_again() -> None:
+    into = Incoming(8000, 40_000)
+    for old in (39_999, 20_000, 40_000 - 0x7FFF):
+        assert into.admit([fragment(old)]) == 0
+        assert into.take([fragment(old)]) == []
+    assert into.held == 0
+
+
 def test_a_message_of_exactly_the_limit_is_taken() -> None:
     into = Incoming(8000)
     message = random.Random(1).randbytes(8000)
