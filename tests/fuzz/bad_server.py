@@ -549,7 +549,8 @@ def offers(server: BadServer) -> None:
             nest(server.dice),
         )
     )
-    server.say(encode(plain(SchemaOffer(description))))
+    # A mutated description may be longer than the message that a channel takes.
+    server.say(encode(plain(SchemaOffer(description)))[:MESSAGE_BYTES])
 
 
 def one_offer(server: BadServer) -> None:

@@ -15,7 +15,8 @@ from ecsnet.components import Owner
 from ecsnet.prediction.predictor import HISTORY_SECONDS, HISTORY_TICKS, SPAWN_TICKS, Predictor
 from ecsnet.schema import Registry, use_registry
 from ecsnet.simulation.spec import SimulationSpec
-from tests.unit.prediction.lab import Lab, change
+from tests.unit.counting import instructions
+from tests.unit.prediction.lab import Lab, change, get
 
 with use_registry(Registry()) as registry:
 
@@ -741,6 +742,39 @@ def test_what_cannot_be_shown_is_not_waited_for() -> None:
         for _ in range(20):
             lab.run()
         assert lab.predictor.corrections == 0
+
+
+def test_what_mentions_many_that_come_at_once_is_not_read_for_each_of_them() -> None:
+    with use_registry(Registry()) as own:
+
+        @net.replicated
+        class Soldier:
+            hp: int = 0
+
+        @net.replicated
+        class Squad:
+            members: list[net.EntityRef] = field(default_factory=list)
+
+    def cost(count: int) -> int:
+        spec = SimulationSpec(tick_rate=60)
+        with Lab(own, spec, lambda player: None, ahead=10) as lab:
+            for _ in range(20):
+                lab.run()
+            soldiers: list[int | None] = []
+
+            def draft() -> None:
+                soldiers.extend([esper.create_entity(Soldier()) for _ in range(count)])
+                esper.create_entity(Squad(soldiers))
+
+            change(lab, draft)
+            spent = instructions(lambda: [lab.run() for _ in range(6)], "note")
+            (squad,) = get(lab.predictor.world.world, Squad)
+            assert isinstance(squad, Squad)
+            assert None not in squad.members
+            assert len(set(squad.members)) == count
+            return spent
+
+    assert cost(40) < 2.5 * cost(20)
 
 
 # Time.
