@@ -48,6 +48,18 @@ class TalkingServer(HostileServer):
         self.tell(encode_structure(7, 100, [], [], [], [self.run(1)]))
         return self
 
+    def join_at_one_command_a_second(self) -> None:
+        """Let the client in, and wait until a packet of its own has just come."""
+        self.connect()
+        self.tell(encode(Welcome(7, 1, 1, 60.0, 60.0, 100, 1.0)))
+        self.tell(encode_structure(7, 100, [], [], [], [self.run(1)]))
+        for _ in range(150):
+            self.poll()
+        before = self.peer.session.packets_received
+        while self.peer.session.packets_received == before:
+            self.poll()
+        self.poll()
+
     @staticmethod
     def run(net: int) -> msgspec.Raw:
         return run_of(registry, Tank, net, [net])
@@ -496,17 +508,9 @@ def test_a_ping_is_answered_at_once(server: TalkingServer) -> None:
 
 
 def test_a_ping_is_answered_at_once_by_who_sends_seldom(server: TalkingServer) -> None:
-    server.connect()
-    server.tell(encode(Welcome(7, 1, 1, 60.0, 60.0, 100, 1.0)))
-    server.tell(encode_structure(7, 100, [], [], [], [server.run(1)]))
+    server.join_at_one_command_a_second()
     session, connection = server.peer.session, server.connection
     assert connection is not None
-    for _ in range(150):
-        server.poll()
-    before = session.packets_received
-    while session.packets_received == before:
-        server.poll()
-    server.poll()
     before = session.packets_received
     server.deliver(connection.seal(session.ping(server.clock.now)))
     server.poll()
@@ -514,16 +518,8 @@ def test_a_ping_is_answered_at_once_by_who_sends_seldom(server: TalkingServer) -
 
 
 def test_a_long_message_of_who_sends_seldom_begins_at_once(server: TalkingServer) -> None:
-    server.connect()
-    server.tell(encode(Welcome(7, 1, 1, 60.0, 60.0, 100, 1.0)))
-    server.tell(encode_structure(7, 100, [], [], [], [server.run(1)]))
+    server.join_at_one_command_a_second()
     session = server.peer.session
-    for _ in range(150):
-        server.poll()
-    before = session.packets_received
-    while session.packets_received == before:
-        server.poll()
-    server.poll()
     before = session.packets_received
     server.client._connection.peer.queue(bytes(5000))
     server.poll()

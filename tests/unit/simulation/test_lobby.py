@@ -26,7 +26,7 @@ def test_a_lobby_has_sound_defaults_and_is_a_value() -> None:
 
 
 class Uncomparable:
-    """What cannot be compared, such as an array, whose comparison has no truth."""
+    """A value that cannot be compared, such as an array, whose comparison has no truth."""
 
     __hash__ = None  # type: ignore[assignment]
 

@@ -238,22 +238,10 @@ def test_half_a_datagram_goes_along_and_no_more(field: Field) -> None:
         assert len(client.values()) == goes
 
 
-def test_what_fills_it_has_its_turn_like_all_else(field: Field) -> None:
+@pytest.mark.parametrize("small", [1, 2])
+def test_what_fills_it_and_all_that_is_small_have_their_turns(field: Field, small: int) -> None:
     client = field.join(Diary(), smooth=True)
-    thing = field.spawn(Place(1.0), Owner(client.player))
-    esper.add_component(client.player, filling(field, client.player))
-    field.step(20)
-    client.fresh()
-    seen: Counter[int] = Counter()
-    for _ in range(10):
-        field.step()
-        seen.update(net for net, _ in client.values())
-    assert seen == {field.net(client.player): 5, field.net(thing): 5}
-
-
-def test_behind_what_fills_it_all_that_is_small_has_its_turn(field: Field) -> None:
-    client = field.join(Diary(), smooth=True)
-    things = [field.spawn(Place(1.0), Owner(client.player)) for _ in range(2)]
+    things = [field.spawn(Place(1.0), Owner(client.player)) for _ in range(small)]
     esper.add_component(client.player, filling(field, client.player))
     field.step(20)
     client.fresh()
