@@ -179,7 +179,8 @@ class Inbox:
         self._due = 0  # the tick after the last one that was taken
         self._last = -1  # newest tick that came
         self._horizon = horizon
-        # From which tick to before which _states are held without being in the ring.
+        # From which tick to before which _states are held without being in the ring; those before
+        # _due were taken.
         self._same_from = self._same_until = -1
         # What else is held in the ticks to come: a ring, by the low bits of the tick.
         self._waiting = ring
@@ -285,7 +286,6 @@ class Inbox:
         self._due = tick + 1
         held: tuple[ReceivedCommand, ...] | None
         if self._same_from <= tick < self._same_until:
-            self._same_from = tick + 1
             held = self._states
             age = self._frames_behind
         else:
@@ -300,10 +300,11 @@ class Inbox:
             self.applied += len(held)
         elif tick - self._held_at > self._repeat:
             held = self._held = _NONE
-            self._age = 0
+            age = self._age = 0
         else:
             held = self._held
-        self.drawn = SIXTEENTHS * tick - self._age if self._age else None
+            age = self._age
+        self.drawn = SIXTEENTHS * tick - age if age else None
         if tick < self._act_at:
             return held
         actions = self._actions
@@ -457,7 +458,7 @@ class Inbox:
 
     def _spread(self) -> None:
         """Put what goes on being held into the ring, like all else."""
-        for tick in range(self._same_from, self._same_until):
+        for tick in range(max(self._same_from, self._due), self._same_until):
             self._wait(tick, self._states, self._frames_behind)
         self._same_from = self._same_until = -1
 

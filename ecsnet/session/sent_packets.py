@@ -66,17 +66,17 @@ class SentPackets:
 
     def pop(self, number: int) -> int:
         """Remove a packet and return its tag; `NO_TAG` when it is not in here."""
-        tags, end = self._tags, self.end_number
-        mask = len(tags) - 1
         if number != self.oldest_number:
-            if not self.oldest_number < number < end:
+            if not self.oldest_number < number < self.end_number:
                 return NO_TAG
-            tag = tags[number & mask]
-            tags[number & mask] = NO_TAG
+            at = number & len(self._tags) - 1
+            tag = self._tags[at]
+            self._tags[at] = NO_TAG
             return tag
-        tag = self.oldest_tag
+        tag, end = self.oldest_tag, self.end_number
         while (number := number + 1) < end:
-            at = number & mask
+            tags = self._tags
+            at = number & len(tags) - 1
             following = tags[at]
             if following != NO_TAG:
                 tags[at] = NO_TAG

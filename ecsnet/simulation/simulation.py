@@ -548,14 +548,16 @@ class Simulation:
                 commanded = by_kind.get(kind)
                 if commanded is None:
                     commanded = by_kind[kind] = _Commanded(kind)
-                commanded.count += 1
                 copy = commanded.copy
                 if copy is not None:
                     commanded.values.append((entity, copy(given.value)))
                 elif commanded.call is not None:
                     self._calls.append((entity, given, player_id))
+                    commanded.count += 1
                 else:
                     commanded.given.append((entity, given.value, player_id))
+        for commanded in by_kind.values():
+            commanded.count += len(commanded.values) + len(commanded.given)
 
     def _run_calls(self) -> None:
         """Run the methods that players call on the components of what they own."""

@@ -266,8 +266,7 @@ class Replicator:
         last_bits = 0
         private = self.entities.private_bits
         for entity, bits in self._delta.changed.items():
-            secret = bits & private
-            if secret:
+            if secret := bits & private:
                 bits ^= secret
                 if entity.owner is not None and entity.public:
                     secrets.setdefault(secret, []).append(entity)
