@@ -87,12 +87,17 @@ class Received(Generic[PayloadT]):
             many packets have come that the peer should hear of them.
     """
 
-    # Most packets bring a payload and one ack, and no more: for those the rest is not set.
-    _acked: Sequence[int] = ()
-    late: Sequence[int] = ()
-    carriers: Sequence[int] = ()
-    fragments: Sequence[Fragment] = ()
-    messages: Sequence[tuple[int, bytes]] = ()
+    __slots__ = (
+        "_acked",
+        "_tag",
+        "carriers",
+        "fragments",
+        "late",
+        "messages",
+        "number",
+        "payload",
+        "reply",
+    )
 
     def __init__(
         self, number: int, payload: PayloadT | None, reply: bool, tag: int = NO_TAG
@@ -100,7 +105,12 @@ class Received(Generic[PayloadT]):
         self.number = number
         self.payload = payload
         self.reply = reply
-        self._tag = tag
+        self._tag = tag  # mostly the only one
+        self._acked: Sequence[int] = ()
+        self.late: Sequence[int] = ()
+        self.carriers: Sequence[int] = ()
+        self.fragments: Sequence[Fragment] = ()
+        self.messages: Sequence[tuple[int, bytes]] = ()
 
     @property
     def acked(self) -> Sequence[int]:
