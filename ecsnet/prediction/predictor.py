@@ -243,8 +243,7 @@ class Predictor:
         for replica, record, cids in told:
             for cid in cids:
                 self._tell(replica, record, cid)
-        # Once each, however many of them one mentions.
-        for net, cid in dict.fromkeys(self._references.referrers(moved)):
+        for net, cid in self._references.referrers(moved):
             if net in store.entities and net in world.replicas:
                 self._tell(world.replicas[net], store.entities[net], cid)
 

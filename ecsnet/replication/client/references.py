@@ -6,7 +6,8 @@ have to be made again, and this tells which ones they are.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
+from itertools import chain
 
 from ecsnet.replication.client.store import effort_of
 from ecsnet.replication.sizes import MENTIONS_OF_ONE
@@ -100,7 +101,7 @@ class References:
         self._mentions.clear()
         self.kept = 0
 
-    def referrers(self, moved: Iterable[int]) -> Iterator[tuple[int, int]]:
-        """Yield the components that mention one of these entities, as often as they mention one."""
-        for mentioned in moved:
-            yield from self._referrers.get(mentioned, ())
+    def referrers(self, moved: Iterable[int]) -> Iterable[tuple[int, int]]:
+        """Return the components that mention some of these entities, each of them once."""
+        found = [self._referrers.get(mentioned, ()) for mentioned in moved]
+        return dict.fromkeys(chain.from_iterable(found))

@@ -22,7 +22,7 @@ def test_the_components_that_mention_an_entity_are_found() -> None:
     references.note(1, LIKES, likes(7, 7, 8))
     references.note(2, LIKES, likes(8))
     assert set(references.referrers([7])) == {(1, LIKES)}
-    assert sorted(references.referrers([7, 8])) == [(1, LIKES), (1, LIKES), (2, LIKES)]
+    assert sorted(references.referrers([7, 8])) == [(1, LIKES), (2, LIKES)]
     references.note(1, LIKES, likes(9))  # in the place of what it was
     assert list(references.referrers([7])) == []
     assert sorted(references.referrers([8, 9])) == [(1, LIKES), (2, LIKES)]
@@ -101,7 +101,7 @@ def test_who_goes_by_another_network_id_mentions_by_that() -> None:
     references = References(SCHEMA.components)
     references.note(1, LIKES, likes(7, 8))
     references.rename(1, 5)
-    assert list(references.referrers([7, 8])) == [(5, LIKES)] * 2
+    assert list(references.referrers([7, 8])) == [(5, LIKES)]
     references.forget_entity(1)  # which is nobody now
     assert (references.kept, list(references.referrers([7]))) == (2, [(5, LIKES)])
     references.forget_entity(5)
