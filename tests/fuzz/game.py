@@ -311,9 +311,11 @@ class Watch:
     def _need(self, entity: int, value: object, good: bool) -> None:
         self.seen += 1
         self._look_back(entity)
-        if not good or entity in self.honest or not esper.entity_exists(entity):
+        owner = esper.try_component(entity, Owner)
+        player = entity if owner is None else owner.player  # they may be for what somebody owns
+        if not good or player in self.honest or not esper.entity_exists(entity):
             self.complaints.append(f"{value} reached entity {entity}")
-        if not esper.has_component(entity, Player):
+        if player is None or not esper.has_component(player, Player):
             self.complaints.append(f"{value} reached entity {entity}, which is nobody's")
 
 
