@@ -21,24 +21,16 @@ from ecsnet.session.session import Received
 from ecsnet.transport.address import Address, answerable
 
 __all__ = [
-    "UPDATES_AT_ONCE",
     "Abusive",
     "Ended",
     "News",
     "Opened",
     "PeerStats",
     "Peers",
-    "Update",
-    "send_updates",
+    "UpdateSender",
 ]
 
-Update: TypeAlias = tuple[Peer[PayloadT], object, int]
-"""A peer, the payload that it is sent, and the payload's tag; see `Peer.send`."""
-
-UPDATES_AT_ONCE: Final = 16
-"""Updates that are best given to `send_updates` at one time: the system's part of sending pushes
-our code out of the processor's cache, and what hundreds of them take in memory is not in it
-either, and brings the garbage collector."""
+_PACKETS_AT_ONCE: Final = 16
 
 
 class Opened:
@@ -239,21 +231,42 @@ class Peers(Generic[PayloadT]):
         _count(peer, self._gone)
 
 
-def send_updates(updates: Sequence[Update[PayloadT]], now: float) -> None:
-    """Send payloads to peers, one to each.
+class UpdateSender:
+    """Sends payloads to many peers, one to each.
+
+    Some packets are made before these go out: the system's part of sending pushes our code out of
+    the processor's cache. They are not made all at once, since what hundreds of them take in memory
+    is not in that cache either.
 
     Args:
-        updates: The peers, with their payloads and tags; about `UPDATES_AT_ONCE`.
         now: Seconds.
     """
-    packets: list[tuple[Peer[PayloadT], bytes]] = []
-    for peer, payload, tag in updates:
+
+    __slots__ = ("_now", "_packets", "_peers")
+
+    def __init__(self, now: float) -> None:
+        self._now = now
+        self._peers: list[Peer[object]] = []  # one for each packet
+        self._packets: list[bytes] = []
+
+    def send(self, peer: Peer[object], payload: object, tag: int) -> None:
+        """Send a payload with the next packets that go out; see `Peer.send`."""
         if peer.unacked:
-            packets += [(peer, packet) for packet in peer.pack(payload, now, tag)]  # with messages
+            for packet in peer.pack(payload, self._now, tag):  # with messages
+                self._peers.append(peer)
+                self._packets.append(packet)
         else:
-            packets.append((peer, peer.session.send(payload, now, tag)))
-    for peer, packet in packets:
-        peer.transmit(packet)
+            self._peers.append(peer)
+            self._packets.append(peer.session.send(payload, self._now, tag))
+        if len(self._packets) >= _PACKETS_AT_ONCE:
+            self.flush()
+
+    def flush(self) -> None:
+        """Let go out what is still here; to be called after the last payload."""
+        for peer, packet in zip(self._peers, self._packets, strict=True):
+            peer.transmit(packet)
+        self._peers.clear()
+        self._packets.clear()
 
 
 def _count(peer: Peer[PayloadT], stats: PeerStats) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from ecsnet.connection.plain import ClientHandshake, Connection, Listener
 from ecsnet.peer import Peer
-from ecsnet.peers import Abusive, Ended, News, Opened, Peers, PeerStats, send_updates
+from ecsnet.peers import Abusive, Ended, News, Opened, Peers, PeerStats, UpdateSender
 from ecsnet.session.goodbye import Goodbye, Reason, code_of
 from ecsnet.session.packets import RAW
 from ecsnet.session.session import Received
@@ -288,7 +288,9 @@ def test_a_session_goes_on_over_another_connection() -> None:
     assert isinstance(one, Received)
     assert isinstance(two, Received)
     assert two.number == one.number + 2  # what came from the old address is lost
-    send_updates([(peer, "welcome back", 5)], server.now)
+    sender = UpdateSender(server.now)
+    sender.send(peer, "welcome back", 5)
+    sender.flush()
     (received,) = ann.listen()
     assert [data for _, data in received.messages] == [b"a message"]
     assert server.peers.stats().packets_sent == before.packets_sent + 1
@@ -354,7 +356,10 @@ def test_updates_reach_everybody_with_messages_or_without(count: int) -> None:
     for number, (_, peer) in enumerate(joined):
         if number % 3 == 0:
             peer.queue(b"%d" % number)
-    send_updates([(peer, n, 7 + n) for n, (_, peer) in enumerate(joined)], server.now)
+    sender = UpdateSender(server.now)
+    for number, (_, peer) in enumerate(joined):
+        sender.send(peer, number, 7 + number)
+    sender.flush()
     for number, (client, peer) in enumerate(joined):
         (received,) = client.listen()
         assert int.from_bytes(bytes(received.payload)[-1:], "big") == number  # type: ignore[arg-type]

@@ -18,7 +18,7 @@ from msgspec import Raw
 
 from ecsnet.limits import MAX_PACKET
 from ecsnet.peer import NO_TAG, Peer
-from ecsnet.peers import UPDATES_AT_ONCE, Update, send_updates
+from ecsnet.peers import UpdateSender
 from ecsnet.replication.encoding import encode_run
 from ecsnet.replication.server.client_state import STREAM_WINDOW, ClientState, InterestGroup
 from ecsnet.replication.server.entities import Change, Delta, Entity, ReplicatedEntities
@@ -336,7 +336,7 @@ class Replicator:
         states = self._owner_states.bodies
         loose = self._events.bodies
         parted = self._structure.parted
-        updates: list[Update[object]] = []
+        sender = UpdateSender(now)
         for client in self.clients:
             group = client.group
             assert group is not None  # since InterestGroups.update()
@@ -373,24 +373,21 @@ class Replicator:
             if state is not None:
                 raw = body.with_runs_of(state)
                 if raw is None:
-                    self._add_both(updates, client, body, state, unconfirmed)
+                    self._send_both(sender, client, body, state, unconfirmed)
                     continue
             payload = (epoch, tick, unconfirmed, client.depends, part, client.report, raw)
-            updates.append((peer, payload, body.tag))
-            if len(updates) >= UPDATES_AT_ONCE:
-                send_updates(updates, now)
-                updates = []
-        send_updates(updates, now)
+            sender.send(peer, payload, body.tag)
+        sender.flush()
 
-    def _add_both(
+    def _send_both(
         self,
-        updates: list[Update[object]],
+        sender: UpdateSender,
         client: ClientState,
         body: DatagramBody,
         state: DatagramBody,
         unconfirmed: int,
     ) -> None:
-        """Add the updates of a client whose owner state has no room beside all else."""
+        """Send the updates of a client whose owner state has no room beside all else."""
         for index, each in enumerate((body, state)):
             payload = (
                 self.epoch,
@@ -401,7 +398,7 @@ class Replicator:
                 client.report,
                 each.raw,
             )
-            updates.append((client.peer, payload, each.tag))
+            sender.send(client.peer, payload, each.tag)
 
     def _send(self, client: ClientState, group: InterestGroup, now: float) -> None:
         """One client's datagrams of this tick, where they may be its own."""
