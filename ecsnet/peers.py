@@ -263,8 +263,8 @@ class UpdateSender:
 
     def flush(self) -> None:
         """Let go out what is still here; to be called after the last payload."""
-        for peer, packet in zip(self._peers, self._packets, strict=True):
-            peer.transmit(packet)
+        for at, peer in enumerate(self._peers):
+            peer.transmit(self._packets[at])
         self._peers.clear()
         self._packets.clear()
 
