@@ -217,8 +217,10 @@ class Peer(Generic[PayloadT]):
         received = self.session.receive_packet(packet, now)
         if received is None:
             return None
-        for number in received.carriers:
-            self._arrived(number)
+        # Most have none of both, and an iterator would have to be made to find that out.
+        if received.carriers:
+            for number in received.carriers:
+                self._arrived(number)
         if received.fragments:
             if not self._admits(received, now):
                 self.session.refuse(received.number)

@@ -314,8 +314,9 @@ class Host:
                 and not seat.room.receive_commands(seat, payload, now)
             ):
                 self._strike(member, now)
-            for _, message in news.messages:
-                self._message(member, message, now)
+            if news.messages:  # as in Peer.receive_packet()
+                for _, message in news.messages:
+                    self._message(member, message, now)
             if news.reply and member.state is not MemberState.CLOSED:
                 peer.send(None, now)
 
