@@ -62,10 +62,6 @@ PACKETS_A_TICK: Final = 2.0
 PACKETS_MISSED: Final = 3
 """However short the timeout is: so many packets that a client sends at least have to be missing."""
 
-PING_SECONDS: Final = 0.5
-"""From one ping of a client to the next. Acks time the path as well, some times a second, and a
-ping costs as much as three packets without one."""
-
 CATCH_UP_SECONDS: Final = 0.1
 """Seconds of overdue time that are caught up; time beyond it is dropped."""
 
@@ -565,7 +561,6 @@ class Host:
             packet_rate=max(PACKET_RATE, fastest),
             byte_rate=max(BYTE_RATE, fastest * MAX_PACKET),
             message_rate=MESSAGE_RATE,
-            ping_interval=PING_SECONDS,
         )
         peer.limit(self._bandwidth)
         return peer
