@@ -263,6 +263,7 @@ class UpdateSender:
 
     def flush(self) -> None:
         """Let go out what is still here; to be called after the last payload."""
+        # By index: compiled, each step of a zip(strict=True) is a call of Python.
         for at, peer in enumerate(self._peers):
             peer.transmit(self._packets[at])
         self._peers.clear()

@@ -105,7 +105,7 @@ class Received(Generic[PayloadT]):
         self.number = number
         self.payload = payload
         self.reply = reply
-        self._tag = tag  # mostly the only one
+        self._tag = tag  # mostly there is one ack, and this is its tag
         self._acked: Sequence[int] = ()
         self.late: Sequence[int] = ()
         self.carriers: Sequence[int] = ()

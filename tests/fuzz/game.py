@@ -311,11 +311,13 @@ class Watch:
     def _need(self, entity: int, value: object, good: bool) -> None:
         self.seen += 1
         self._look_back(entity)
-        owner = esper.try_component(entity, Owner)
+        there = esper.entity_exists(entity)
+        owner = esper.try_component(entity, Owner) if there else None
         player = entity if owner is None else owner.player  # they may be for what somebody owns
-        if not good or player in self.honest or not esper.entity_exists(entity):
+        if not good or player in self.honest or not there:
             self.complaints.append(f"{value} reached entity {entity}")
-        if player is None or not esper.has_component(player, Player):
+        known = player is not None and esper.entity_exists(player)
+        if not known or not esper.has_component(player, Player):
             self.complaints.append(f"{value} reached entity {entity}, which is nobody's")
 
 
